@@ -1,0 +1,1 @@
+"""Weights files: fetched, read without running what they say, and written."""

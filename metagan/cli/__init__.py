@@ -1,0 +1,45 @@
+"""The command line: one file a command; each parses, calls and prints."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import NoReturn
+
+import click
+
+from metagan import __version__
+from metagan.errors import MetaganError
+
+COMMANDS = ("init", "build", "serve", "publish", "check", "schema", "sample", "inspect", "convert")
+
+
+class LazyGroup(click.Group):
+    """Imports a command's file only when it is listed or called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Every command, in the order a newcomer needs them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command, imported; None when there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"metagan.cli.{cmd_name}").command
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(__version__, prog_name="metagan")
+def metagan() -> None:
+    """Turn trained StyleGANs into published “This X Does Not Exist” sites."""
+
+
+def main() -> NoReturn:
+    """Run the command line; a MetaganError becomes a message on stderr and exit status 1."""
+    try:
+        metagan(standalone_mode=True)
+    except MetaganError as error:
+        click.echo(f"metagan: {error}", err=True)
+        sys.exit(1)
+    raise AssertionError("click always exits")

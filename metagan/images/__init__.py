@@ -1,0 +1,1 @@
+"""Picture files: encoded, labelled as machine-made, laid out on sheets."""

@@ -1,0 +1,1 @@
+"""The generators themselves, one package an architecture."""

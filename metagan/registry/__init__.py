@@ -1,0 +1,1 @@
+"""What people write: registry.yaml, read into frozen models."""

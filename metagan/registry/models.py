@@ -1,0 +1,119 @@
+"""What a registry says, after validation: frozen, complete, every default filled in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+ImageFormat = Literal["webp", "png", "jpeg", "avif"]
+NoiseMode = Literal["const", "random", "none"]
+WeightsKind = Literal["path", "https", "hf", "bundled"]
+
+
+@dataclass(frozen=True)
+class WeightsRef:
+    """Where a subject's generator comes from.
+
+    Args:
+        kind: Which of the four ways `location` is to be read.
+        location: An absolute path, an https URL, "owner/repo/file" of the Hugging Face hub, or a name.
+        sha256: The file's SHA-256 in lower-case hex; always there for https and hf.
+        text: The reference as the registry has it, for messages and pages.
+    """
+
+    kind: WeightsKind
+    location: str
+    sha256: str | None
+    text: str
+
+
+@dataclass(frozen=True)
+class Theme:
+    """The site's colours, as CSS hex colours ("#c2410c").
+
+    Args:
+        accent: Buttons and links on a light page.
+        accent_dark: The same on a dark page.
+    """
+
+    accent: str = "#b4380d"
+    accent_dark: str = "#ff9d6b"
+
+
+@dataclass(frozen=True)
+class Site:
+    """What holds for the whole site.
+
+    Args:
+        title: The site's name.
+        base_url: Where it will stand, "https://user.github.io/apes/", always with a closing slash.
+        description: One sentence for feeds and previews.
+        author: Who publishes it; empty when nobody is named.
+        theme: Colours.
+        picture_pages: Whether every picture gets a page of its own.
+    """
+
+    title: str
+    base_url: str
+    description: str
+    author: str
+    theme: Theme
+    picture_pages: bool
+
+
+@dataclass(frozen=True)
+class Text:
+    """Made-up lines below a subject's pictures.
+
+    Args:
+        corpus: Absolute path of a UTF-8 text file, a sentence a line.
+    """
+
+    corpus: Path
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One “This X Does Not Exist”.
+
+    Args:
+        slug: Its folder on the site: lower-case letters, digits and hyphens.
+        title: What the pictures show, in the singular, "Hummingbird".
+        weights: The generator's file.
+        licence: An SPDX name or words; "unknown" when the registry says so explicitly.
+        source: Where the weights come from, a URL or words.
+        seeds: The pictures to publish, in order, without duplicates, the excluded ones left out.
+        psi: Truncation: 1 leaves styles as they are, 0 gives the mean picture.
+        class_index: The class of a conditional generator, else None.
+        noise: Per-pixel noise mode.
+        format: The published pictures' file format.
+        text: Made-up lines, or None.
+    """
+
+    slug: str
+    title: str
+    weights: WeightsRef
+    licence: str
+    source: str
+    seeds: tuple[int, ...]
+    psi: float
+    class_index: int | None
+    noise: NoiseMode
+    format: ImageFormat
+    text: Text | None
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A whole registry file.
+
+    Args:
+        path: The file it was read from.
+        site: What holds for the whole site.
+        subjects: In the file's order; at least one.
+    """
+
+    path: Path
+    site: Site
+    subjects: tuple[Subject, ...]

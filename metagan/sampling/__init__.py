@@ -1,0 +1,1 @@
+"""Seeds to latents to batches of uint8 pictures."""

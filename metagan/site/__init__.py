@@ -1,0 +1,1 @@
+"""The static site: contexts, HTML, and the build around them."""

@@ -1,0 +1,78 @@
+"""What the pages know: everything a site shows, before any HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from metagan.registry.models import Site, Subject
+
+
+@dataclass(frozen=True)
+class GeneratorFacts:
+    """What made a subject's pictures, for its about page.
+
+    Args:
+        architecture: "StyleGAN2".
+        width_px: Width of a picture.
+        height_px: Height of a picture.
+        parameters: How many numbers the generator consists of.
+        sha256: The weights file's.
+        size_bytes: The weights file's.
+        training: Facts the weights file states about its training; JSON-like values.
+    """
+
+    architecture: str
+    width_px: int
+    height_px: int
+    parameters: int
+    sha256: str
+    size_bytes: int
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One published picture.
+
+    Args:
+        seed: The seed it was drawn from.
+        path: The file, relative to the site's root: "pictures/bagel/42.webp".
+        card: A larger copy for link previews, relative likewise; None when the picture is large enough.
+        text: A made-up line, or None.
+    """
+
+    seed: int
+    path: str
+    card: str | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True)
+class Collection:
+    """One subject with its pictures, in the order to show them; at least one."""
+
+    subject: Subject
+    facts: GeneratorFacts
+    pictures: tuple[Picture, ...]
+
+
+@dataclass(frozen=True)
+class SiteContent:
+    """A whole site.
+
+    Args:
+        site: What holds for all of it.
+        collections: The subjects; at least one.
+        built: The day to print on pages and in feeds.
+        version: metagan's version, with which the site was built.
+        revision: Changes when anything a cached page may rely on changes; for cache busting.
+    """
+
+    site: Site
+    collections: tuple[Collection, ...]
+    built: date
+    version: str
+    revision: str
