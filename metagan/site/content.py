@@ -22,6 +22,7 @@ class GeneratorFacts:
         sha256: The weights file's.
         size_bytes: The weights file's.
         training: Facts the weights file states about its training; JSON-like values.
+        classes: How many classes it knows; 0 when unconditional.
     """
 
     architecture: str
@@ -31,6 +32,7 @@ class GeneratorFacts:
     sha256: str
     size_bytes: int
     training: Mapping[str, Any] = field(default_factory=dict)
+    classes: int = 0
 
 
 @dataclass(frozen=True)

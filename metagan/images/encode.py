@@ -1,0 +1,67 @@
+"""Arrays to picture files."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, features
+from PIL.PngImagePlugin import PngInfo
+
+from metagan.errors import OptionError
+from metagan.images.label import Label
+
+ENCODER_VERSION = 1  # part of every published picture's key; raise it when the bytes below change
+LOSSLESS_BELOW_PX = 128  # small pictures are shown enlarged, where compression would be seen
+EXTENSIONS = {"webp": "webp", "png": "png", "jpeg": "jpg", "avif": "avif"}
+
+
+def encode(picture: NDArray[np.uint8], image_format: str, label: Label | None = None) -> bytes:
+    """A picture file's bytes.
+
+    Args:
+        picture: [h, w, ch]: grey, RGB or RGBA.
+        image_format: "webp", "png", "jpeg" (alpha over white) or "avif".
+        label: What the file says of itself, as XMP.
+
+    Raises:
+        OptionError: This Pillow can't write the format.
+    """
+    image = to_image(picture)
+    options: dict[str, Any] = {"xmp": label.xmp()} if label else {}
+    if image_format == "webp":
+        small = max(image.size) < LOSSLESS_BELOW_PX
+        options |= {"lossless": True, "quality": 60} if small else {"quality": 90, "method": 4}
+    elif image_format == "jpeg":
+        options |= {"quality": 92, "subsampling": 0}
+        image = _without_alpha(image)
+    elif image_format == "avif":
+        if not features.check("avif"):
+            msg = "format avif: this Pillow is built without AVIF; use webp, or install pillow 11.3 or newer"
+            raise OptionError(msg)
+        options |= {"quality": 80, "speed": 8}
+    elif label:
+        options = {"pnginfo": _png_text(label)}
+    out = io.BytesIO()
+    image.save(out, image_format, **options)
+    return out.getvalue()
+
+
+def to_image(picture: NDArray[np.uint8]) -> Image.Image:
+    """A Pillow image of an array [h, w, ch]."""
+    return Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture)
+
+
+def _without_alpha(image: Image.Image) -> Image.Image:
+    if image.mode != "RGBA":
+        return image
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image).convert("RGB")
+
+
+def _png_text(label: Label) -> PngInfo:
+    info = PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", label.xmp().decode())
+    return info

@@ -1,0 +1,39 @@
+"""Many pictures on one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def contact_sheet(
+    pictures: Iterable[NDArray[np.uint8]], count: int, columns: int | None = None
+) -> NDArray[np.uint8]:
+    """Lay pictures out row by row.
+
+    Args:
+        pictures: `count` pictures of the same shape [h, w, ch].
+        count: How many there are; places left over stay white.
+        columns: Pictures a row; when None, a sheet a little wider than high.
+
+    Returns:
+        [rows·h, columns·w, ch].
+    """
+    if count < 1:
+        raise ValueError("a contact sheet wants at least one picture")
+    columns = columns or max(1, math.ceil(math.sqrt(count * 1.5)))
+    columns = min(columns, count)
+    rows = math.ceil(count / columns)
+    sheet: NDArray[np.uint8] | None = None
+    for index, picture in enumerate(pictures):
+        height, width, channels = picture.shape
+        if sheet is None:
+            sheet = np.full((rows * height, columns * width, channels), 255, np.uint8)
+        top, left = index // columns * height, index % columns * width
+        sheet[top : top + height, left : left + width] = picture
+    if sheet is None:
+        raise ValueError("a contact sheet wants at least one picture")
+    return sheet

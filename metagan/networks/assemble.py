@@ -1,0 +1,108 @@
+"""Networks filled with tensors that a file brought, every key and every shape accounted for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from metagan.errors import MalformedFileError, UnknownArchitectureError
+
+M = TypeVar("M", bound=nn.Module)
+SHOWN_KEYS = 4
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How well a record's keys fit an architecture.
+
+    Args:
+        expected: Every key that the architecture wants.
+        missing: Those of them that aren't there, in the architecture's order.
+        unexpected: Keys that the architecture doesn't know, in the file's order.
+    """
+
+    expected: int
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+
+    @property
+    def matched(self) -> int:
+        """How many of the expected keys are there."""
+        return self.expected - len(self.missing)
+
+    def __str__(self) -> str:
+        parts = [f"{self.matched} of {self.expected} keys"]
+        for word, keys in (("missing", self.missing), ("not known", self.unexpected)):
+            if keys:
+                parts.append(f"{word} {shortened(keys)}")
+        return "; ".join(parts)
+
+
+def shortened(keys: tuple[str, ...]) -> str:
+    """The first few of these keys, and how many more there are."""
+    more = f" and {len(keys) - SHOWN_KEYS} more" if len(keys) > SHOWN_KEYS else ""
+    return ", ".join(keys[:SHOWN_KEYS]) + more
+
+
+def fit(there: Mapping[str, object], wanted: Mapping[str, object]) -> Fit:
+    """Compare the keys that are there with the wanted ones."""
+    return Fit(
+        expected=len(wanted),
+        missing=tuple(key for key in wanted if key not in there),
+        unexpected=tuple(key for key in there if key not in wanted),
+    )
+
+
+def require_fit(there: Mapping[str, object], wanted: Mapping[str, object], title: str) -> None:
+    """Refuse tensors of which one is missing or unknown.
+
+    Raises:
+        UnknownArchitectureError: Names the architecture with the matched, missing and unknown keys.
+    """
+    result = fit(there, wanted)
+    if result.missing or result.unexpected:
+        msg = f"no known architecture; nearest is {title} ({result})"
+        raise UnknownArchitectureError(msg)
+
+
+def assemble(make: Callable[[], M], tensors: Mapping[str, Tensor]) -> M:
+    """Build a network around tensors by our own names, without initialising it first.
+
+    Args:
+        make: Builds the network; called with the meta device as default, so that nothing is allocated.
+        tensors: All of its parameters and buffers; half precision is widened to float32.
+
+    Returns:
+        The network, in evaluation mode, its parameters not asking for gradients.
+
+    Raises:
+        UnknownArchitectureError: Keys are missing or unknown.
+        MalformedFileError: Tensors have other shapes than their neighbours imply, or hold no floats.
+    """
+    with torch.device("meta"):
+        network = make()
+    wanted = network.state_dict()
+    require_fit(tensors, wanted, type(network).__name__)
+    wrong = tuple(
+        f"{name} is {list(tensors[name].shape)}, want {list(tensor.shape)}"
+        for name, tensor in wanted.items()
+        if tensors[name].shape != tensor.shape
+    )
+    if wrong:
+        msg = (
+            f"tensors don't fit together ({len(wanted) - len(wrong)} of {len(wanted)} do): {shortened(wrong)}"
+        )
+        raise MalformedFileError(msg)
+    network.load_state_dict({name: _as_float(name, tensor) for name, tensor in tensors.items()}, assign=True)
+    return network.eval().requires_grad_(requires_grad=False)
+
+
+def _as_float(name: str, tensor: Tensor) -> Tensor:
+    if not tensor.is_floating_point():
+        msg = f"{name} holds {str(tensor.dtype).removeprefix('torch.')}, want floating-point numbers"
+        raise MalformedFileError(msg)
+    return tensor.float()

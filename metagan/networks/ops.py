@@ -1,0 +1,207 @@
+"""The operations that StyleGANs are made of, in plain PyTorch.
+
+References:
+    [1] Karras et al. 2018, Progressive Growing of GANs, arXiv:1710.10196 (equalised learning rate, minibatch std).
+    [2] Karras et al. 2020, Analyzing and Improving the Image Quality of StyleGAN, arXiv:1912.04958
+        (modulation and demodulation, skip and residual networks).
+    [3] Karras et al. 2020, Training GANs with Limited Data, arXiv:2006.06676 (clamping for half precision).
+
+Pictures and features are [batch, channels, height, width]. FIR filters ("taps") are stored as checkpoints store them,
+with unit sum: two-dimensional [t, t], or one-dimensional [t] and applied along both axes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from metagan.errors import ShapeError
+
+ActivationName = Literal["linear", "relu", "lrelu", "tanh", "sigmoid", "elu", "selu", "softplus", "swish"]
+Pads = tuple[int, int]
+
+
+class Activation(NamedTuple):
+    """A non-linearity and the gain that keeps its output's variance.
+
+    `homogeneous`: f(a x) = a f(x) for a > 0, so that a positive gain may be applied before it.
+    """
+
+    function: Callable[[Tensor], Tensor]
+    gain: float
+    homogeneous: bool
+
+
+def _leaky_relu(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, 0.2)
+
+
+ACTIVATIONS: dict[str, Activation] = {
+    "linear": Activation(lambda x: x, 1.0, homogeneous=True),
+    "relu": Activation(F.relu, math.sqrt(2), homogeneous=True),
+    "lrelu": Activation(_leaky_relu, math.sqrt(2), homogeneous=True),
+    "tanh": Activation(torch.tanh, 1.0, homogeneous=False),
+    "sigmoid": Activation(torch.sigmoid, 1.0, homogeneous=False),
+    "elu": Activation(F.elu, 1.0, homogeneous=False),
+    "selu": Activation(F.selu, 1.0, homogeneous=False),
+    "softplus": Activation(F.softplus, 1.0, homogeneous=False),
+    "swish": Activation(F.silu, math.sqrt(2), homogeneous=False),
+}
+
+
+def normalize_second_moment(x: Float[Tensor, "batch features"]) -> Float[Tensor, "batch features"]:
+    """Scale each row to a mean square of one ("pixel norm", [1] section 4.2)."""
+    return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
+
+
+def activate(x: Tensor, name: str, gain: float = 1.0, clamp: float | None = None) -> Tensor:
+    """Apply an activation, then its own gain times `gain`, then clamp to ±clamp·gain ([3] section B.1)."""
+    function, own_gain, _ = ACTIVATIONS[name]
+    x = function(x)
+    if own_gain * gain != 1:
+        x = x * (own_gain * gain)
+    return x if clamp is None else x.clamp(-clamp * gain, clamp * gain)
+
+
+class Dense(nn.Module):
+    """A fully connected layer with equalised learning rate ([1] section 4.1).
+
+    `y = act(x (W·lr/√in)ᵀ + b·lr)`: weights are stored at unit variance divided by the learning rate's multiplier.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        activation: str = "linear",
+        lr_multiplier: float = 1.0,
+        bias_init: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.activation = activation
+        self.lr_multiplier = lr_multiplier
+        self.weight_gain = lr_multiplier / math.sqrt(in_features)
+        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_multiplier)
+        self.bias = nn.Parameter(torch.full((out_features,), float(bias_init) / lr_multiplier))
+
+    def forward(self, x: Float[Tensor, "batch in"]) -> Float[Tensor, "batch out"]:
+        """Features [batch, in] to [batch, out]."""
+        bias = self.bias if self.lr_multiplier == 1 else self.bias * self.lr_multiplier
+        return activate(torch.addmm(bias, x, self.weight.t() * self.weight_gain), self.activation)
+
+
+# --------------------------------------------------------------------------------------------
+# FIR filters
+
+
+def make_taps(taps: tuple[float, ...]) -> Tensor:
+    """A filter as checkpoints store it: unit sum; two-dimensional below 8 taps."""
+    line = torch.tensor(taps, dtype=torch.float32)
+    kernel = line if len(line) >= 8 else torch.outer(line, line)
+    return kernel / kernel.sum()
+
+
+def usual_taps(shape: tuple[int, ...]) -> Tensor:
+    """The filter that published networks use, [1, 3, 3, 1]; of another shape, zeros for a checkpoint to fill."""
+    return make_taps((1, 3, 3, 1)) if shape == (4, 4) else torch.zeros(shape)
+
+
+def filter_fir(
+    x: Float[Tensor, "n c h w"], taps: Tensor, pads: Pads, gain: float = 1.0
+) -> Float[Tensor, "n c oh ow"]:
+    """Convolve every channel with `taps` times `gain`, both axes padded (cropped, where negative) by (lo, hi)."""
+    x = F.pad(x, (*pads, *pads))
+    channels = x.shape[1]
+    if taps.ndim == 2:
+        kernel = (taps * gain).flip((0, 1)).to(x.dtype)
+        return F.conv2d(x, kernel.expand(channels, 1, *kernel.shape), groups=channels)
+    line = (taps * math.sqrt(gain)).flip(0).to(x.dtype)
+    x = F.conv2d(x, line.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
+    return F.conv2d(x, line.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
+
+
+def _insert_zeros(x: Tensor) -> Tensor:
+    """Put a zero after every sample of both axes."""
+    n, c, h, w = x.shape
+    return F.pad(x.view(n, c, h, 1, w, 1), (0, 1, 0, 0, 0, 1)).reshape(n, c, 2 * h, 2 * w)
+
+
+def upsample(x: Float[Tensor, "n c h w"], taps: Tensor) -> Float[Tensor, "n c h2 w2"]:
+    """Double both axes: zero insertion, then the filter with gain 4 ([2] section 4)."""
+    size = len(taps)
+    return filter_fir(_insert_zeros(x), taps, ((size + 1) // 2, (size - 2) // 2), gain=4)
+
+
+def downsample(x: Float[Tensor, "n c h w"], taps: Tensor) -> Float[Tensor, "n c h2 w2"]:
+    """Halve both axes: the filter, then every second sample."""
+    size = len(taps)
+    return filter_fir(x, taps, ((size - 1) // 2, (size - 2) // 2))[:, :, ::2, ::2]
+
+
+# --------------------------------------------------------------------------------------------
+# Convolutions
+
+
+def convolve(
+    x: Tensor, weight: Tensor, *, up_taps: Tensor | None = None, down_taps: Tensor | None = None
+) -> Tensor:
+    """Convolve with "same" padding, optionally to twice or half the size with an anti-aliasing filter.
+
+    Upsampling is a transposed convolution followed by the filter, downsampling the filter followed by a strided
+    convolution (FORMATS: the stored kernel is correlated everywhere but in upsampling).
+
+    Args:
+        x: Features, [n, in, h, w].
+        weight: Kernel, [out, in, k, k], k odd.
+        up_taps: The filter to double the size with.
+        down_taps: The filter to halve the size with; at most one of the two is given.
+    """
+    k = weight.shape[-1]
+    if up_taps is not None:
+        if k == 1:
+            return upsample(F.conv2d(x, weight), up_taps)
+        size = len(up_taps)
+        pads = (k // 2 + (size + 1) // 2 - (k - 1), k // 2 + (size - 2) // 2 - (k - 2))
+        return filter_fir(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), up_taps, pads, gain=4)
+    if down_taps is not None:
+        if k == 1:
+            return F.conv2d(downsample(x, down_taps), weight)
+        size = len(down_taps)
+        pads = (k // 2 + (size - 1) // 2, k // 2 + (size - 2) // 2)
+        return F.conv2d(filter_fir(x, down_taps, pads), weight, stride=2)
+    return F.conv2d(x, weight, padding=k // 2)
+
+
+def demodulation(
+    weight: Float[Tensor, "out in k k"], styles: Float[Tensor, "batch in"]
+) -> Float[Tensor, "batch out"]:
+    """The factors that bring modulated kernels back to unit norm ([2] equation 3): (Σ (s·W)² + 1e-8)^-½."""
+    return (styles.square() @ weight.square().sum(dim=(2, 3)).t() + 1e-8).rsqrt()
+
+
+def minibatch_std(
+    x: Float[Tensor, "n c h w"], group_size: int | None, features: int
+) -> Float[Tensor, "n c2 h w"]:
+    """Append `features` channels with the spread within groups of the batch ([1] section 3).
+
+    Groups are strided: sample i belongs to group i mod (n / group_size); a group of None is the whole batch.
+
+    Raises:
+        ShapeError: The batch isn't a multiple of the group, or the channels not one of `features`.
+    """
+    n, c, h, w = x.shape
+    group = n if group_size is None else min(group_size, n)
+    if n % group or c % features:
+        msg = f"minibatch std: want a batch divisible by {group} and channels by {features}, got {n} and {c}"
+        raise ShapeError(msg)
+    y = x.reshape(group, n // group, features, c // features, h, w)
+    y = (y - y.mean(dim=0)).square().mean(dim=0)
+    y = (y + 1e-8).sqrt().mean(dim=(2, 3, 4))
+    return torch.cat([x, y.repeat(group, 1)[:, :, None, None].expand(n, features, h, w)], dim=1)

@@ -1,0 +1,191 @@
+"""The discriminator of StyleGAN2 and StyleGAN2-ADA.
+
+References:
+    [1] Karras et al. 2020, Analyzing and Improving the Image Quality of StyleGAN, arXiv:1912.04958, section 4.
+    [2] Karras et al. 2020, Training GANs with Limited Data, arXiv:2006.06676 (conditioning, freezing).
+    [3] Miyato and Koyama 2018, cGANs with Projection Discriminator, arXiv:1802.05637.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from metagan.errors import ShapeError
+from metagan.networks.ops import Dense, activate, convolve, downsample, minibatch_std, usual_taps
+from metagan.networks.stylegan2.network import BlockKind, Mapping, MappingConfig
+
+
+@dataclass(frozen=True)
+class DiscriminatorConfig:
+    """A StyleGAN2 discriminator's shape.
+
+    Args:
+        channels: Feature channels at the full resolution, half of it, ... down to 4x4.
+        image_channels: 3 for RGB.
+        kind: How blocks join ([1] section 4); "resnet" in every published configuration.
+        activation: The blocks' convolutions', by its name in ops.ACTIVATIONS.
+        last_activation: The same of the layers at 4x4.
+        kernel_size: The convolutions', odd.
+        filter_shape: Of the resampling filters: (4, 4), or (9,) when separable.
+        clamp: Bound of every convolution's output, or None.
+        group_size: Pictures a minibatch-std group, None for the whole batch.
+        std_channels: Channels that minibatch std appends; 0 switches it off.
+        label_mapping: The label's mapping network (z_dim 0), None when unconditional.
+    """
+
+    channels: tuple[int, ...]
+    image_channels: int = 3
+    kind: BlockKind = "resnet"
+    activation: str = "lrelu"
+    last_activation: str = "lrelu"
+    kernel_size: int = 3
+    filter_shape: tuple[int, ...] = (4, 4)
+    clamp: float | None = None
+    group_size: int | None = 4
+    std_channels: int = 1
+    label_mapping: MappingConfig | None = None
+
+    @property
+    def resolution(self) -> int:
+        """Height and width of the pictures in pixels."""
+        return int(2 ** (len(self.channels) + 1))
+
+
+class Conv(nn.Module):
+    """A convolution with equalised learning rate, bias (unless switched off), activation and clamp."""
+
+    taps: Tensor | None
+
+    def __init__(
+        self,
+        config: DiscriminatorConfig,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        down: bool = False,
+        bias: bool = True,
+        activation: str | None = None,
+        clamped: bool = True,
+    ) -> None:
+        super().__init__()
+        self.activation = activation or config.activation
+        self.clamp = config.clamp if clamped else None
+        self.weight_gain = 1 / math.sqrt(in_channels * kernel_size**2)
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
+        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+        self.register_buffer("taps", usual_taps(config.filter_shape) if down else None)
+
+    def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
+        """Features [n, in, h, w] to [n, out, h or h/2, w or w/2]."""
+        x = convolve(x, self.weight * self.weight_gain, down_taps=self.taps)
+        if self.bias is not None:
+            x = x + self.bias[:, None, None]
+        return activate(x, self.activation, gain, self.clamp)
+
+
+class Block(nn.Module):
+    """All layers of one resolution, halving it."""
+
+    image_taps: Tensor | None
+
+    def __init__(self, config: DiscriminatorConfig, index: int) -> None:
+        super().__init__()
+        before, after, k = config.channels[index], config.channels[index + 1], config.kernel_size
+        takes_image = index == 0 or config.kind == "skip"
+        self.from_rgb = Conv(config, config.image_channels, before, 1) if takes_image else None
+        self.conv0 = Conv(config, before, before, k)
+        self.conv1 = Conv(config, before, after, k, down=True)
+        residual = config.kind == "resnet"
+        self.skip = (
+            Conv(config, before, after, 1, down=True, bias=False, activation="linear", clamped=False)
+            if residual
+            else None
+        )
+        self.register_buffer("image_taps", usual_taps(config.filter_shape) if config.kind == "skip" else None)
+
+    def forward(self, x: Tensor | None, image: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Features so far (None at the full resolution) and the picture to the next ones."""
+        if self.from_rgb is not None and image is not None:
+            y = self.from_rgb(image)
+            x = y if x is None else x + y
+            image = None if self.image_taps is None else downsample(image, self.image_taps)
+        if self.skip is None:
+            return self.conv1(self.conv0(x)), image
+        y = self.skip(x, gain=math.sqrt(0.5))
+        return y + self.conv1(self.conv0(x), gain=math.sqrt(0.5)), image
+
+
+class Epilogue(nn.Module):
+    """4x4 features to a logit, or to the vector that is compared with the label's."""
+
+    def __init__(self, config: DiscriminatorConfig) -> None:
+        super().__init__()
+        channels = config.channels[-1]
+        self.config = config
+        self.from_rgb = (
+            Conv(config, config.image_channels, channels, 1, activation=config.last_activation, clamped=False)
+            if config.kind == "skip"
+            else None
+        )
+        width = channels + config.std_channels
+        self.conv = Conv(config, width, channels, config.kernel_size, activation=config.last_activation)
+        self.fc = Dense(channels * 16, channels, activation=config.last_activation)
+        self.out = Dense(channels, config.label_mapping.widths[-1] if config.label_mapping else 1)
+
+    def forward(self, x: Tensor, image: Tensor | None) -> Tensor:
+        """Features [n, c, 4, 4] to [n, 1 or the label vector's width]."""
+        if self.from_rgb is not None and image is not None:
+            x = x + self.from_rgb(image)
+        if self.config.std_channels:
+            x = minibatch_std(x, self.config.group_size, self.config.std_channels)
+        out: Tensor = self.out(self.fc(self.conv(x).flatten(1)))
+        return out
+
+
+class Discriminator(nn.Module):
+    """A StyleGAN2 discriminator: high logits for pictures it takes for real.
+
+    Karras et al. 2020, arXiv:1912.04958, section 4 and arXiv:2006.06676.
+    """
+
+    def __init__(self, config: DiscriminatorConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.blocks = nn.ModuleList(Block(config, index) for index in range(len(config.channels) - 1))
+        self.epilogue = Epilogue(config)
+        self.mapping = Mapping(config.label_mapping) if config.label_mapping else None
+
+    def forward(
+        self, images: Float[Tensor, "n ch res res"], label: Float[Tensor, "n c_dim"] | None = None
+    ) -> Float[Tensor, "n 1"]:
+        """Logits of pictures.
+
+        Args:
+            images: [n, image_channels, resolution, resolution], nominally within [-1, 1]; n divisible by the
+                minibatch-std group.
+            label: One-hot labels, [n, c_dim], for conditional discriminators.
+
+        Returns:
+            Logits, [n, 1]; they depend on the other pictures of the group.
+
+        Raises:
+            ShapeError: Pictures or labels of another size than the network's, or a label is missing.
+        """
+        want = (self.config.image_channels, self.config.resolution, self.config.resolution)
+        if images.shape[1:] != want:
+            msg = f"pictures: want [n, {', '.join(map(str, want))}], got {list(images.shape)}"
+            raise ShapeError(msg)
+        x, image = None, images
+        for block in self.blocks:
+            x, image = block(x, image)
+        logits: Tensor = self.epilogue(x, image)
+        if self.mapping is None:
+            return logits
+        target: Tensor = self.mapping(images.new_zeros(len(images), 0), label)
+        return (logits * target).sum(dim=1, keepdim=True) / math.sqrt(target.shape[1])

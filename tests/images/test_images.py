@@ -1,0 +1,70 @@
+"""Picture files, their labels, and sheets of them."""
+
+import io
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from metagan.images.encode import EXTENSIONS, encode
+from metagan.images.label import SOURCE_TYPE, Label
+from metagan.images.sheet import contact_sheet
+
+LABEL = Label('apes "<&>" (StyleGAN2)', seed=4294967295, psi=0.7)
+IPTC = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}"
+SHAPES = [(32, 32, 3), (160, 160, 3), (16, 16, 4), (16, 16, 1)]
+
+
+def picture(shape: tuple[int, int, int]) -> np.ndarray:
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    smooth = np.stack([rows * 3, columns * 2, rows + columns, 255 - columns], axis=2)[:, :, : shape[2]]
+    return (smooth % 256).astype(np.uint8)
+
+
+def xmp_of(image: Image.Image) -> bytes:
+    packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
+    return packet.encode() if isinstance(packet, str) else packet
+
+
+@pytest.mark.parametrize("image_format", EXTENSIONS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_format_carries_its_label_and_gives_the_picture_back(image_format, shape):
+    data = encode(picture(shape), image_format, LABEL)
+    image = Image.open(io.BytesIO(data))
+    assert image.format == image_format.upper()
+    assert image.size == (shape[1], shape[0])
+    root = ET.fromstring(xmp_of(image).decode().replace("\ufeff", ""))
+    assert root.findtext(f".//{IPTC}DigitalSourceType") == SOURCE_TYPE
+    assert root.findtext(f".//{IPTC}AISystemUsed") == LABEL.generator
+    description = root.find(".//{http://www.w3.org/1999/02/22-rdf-syntax-ns#}Description")
+    assert description.get("{urn:metagan:xmp:}seed") == "4294967295"
+    assert description.get("{urn:metagan:xmp:}psi") == "0.7"
+    if shape[2] == 3:
+        error = np.asarray(image.convert("RGB")).astype(int) - picture(shape)
+        assert np.abs(error).mean() < 4
+        if image_format in ("png", "webp") and shape[0] < 128:
+            assert not error.any(), "small pictures are lossless, since they are shown enlarged"
+
+
+def test_the_same_picture_gives_the_same_bytes():
+    for image_format in EXTENSIONS:
+        assert encode(picture((64, 64, 3)), image_format, LABEL) == encode(
+            picture((64, 64, 3)), image_format, LABEL
+        )
+
+
+def test_transparent_pixels_turn_white_in_a_jpeg():
+    clear = np.zeros((8, 8, 4), np.uint8)
+    image = Image.open(io.BytesIO(encode(clear, "jpeg")))
+    assert np.asarray(image).min() >= 254
+
+
+def test_a_contact_sheet_lays_pictures_out_row_by_row_and_leaves_the_rest_white():
+    pictures = [np.full((2, 3, 3), value, np.uint8) for value in (10, 20, 30, 40, 50)]
+    sheet = contact_sheet(pictures, len(pictures), columns=3)
+    assert sheet.shape == (4, 9, 3)
+    assert sheet[::2, ::3, 0].tolist() == [[10, 20, 30], [40, 50, 255]]
+    assert contact_sheet(pictures[:1], 1, columns=8).shape == (2, 3, 3)
+    with pytest.raises(ValueError, match="at least one"):
+        contact_sheet([], 0, columns=1)

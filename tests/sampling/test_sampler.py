@@ -1,0 +1,101 @@
+"""Seeds to pictures: the official conventions, batching, and devices."""
+
+import numpy as np
+import pytest
+import torch
+
+from metagan.errors import DeviceError, OptionError
+from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
+from metagan.sampling.device import choose_device
+from metagan.sampling.latents import labels, latents
+from metagan.sampling.sampler import Sampler, Settings, automatic_batch, to_uint8
+
+CPU = torch.device("cpu")
+
+
+def small_generator(c_dim: int = 0) -> StyleGAN2:
+    torch.manual_seed(3)
+    mapping = MappingConfig(z_dim=8, c_dim=c_dim, embed_dim=4 if c_dim else 0, widths=(8, 8))
+    return StyleGAN2(Config(mapping, channels=(8, 8, 8))).eval()
+
+
+def test_latents_are_numpys_legacy_normals_of_the_seed():
+    ours = latents([0, 42, 2**32 - 1], 5)
+    for row, seed in zip(ours, (0, 42, 2**32 - 1), strict=True):
+        assert np.array_equal(row.numpy(), np.random.RandomState(seed).randn(1, 5)[0].astype(np.float32))
+
+
+def test_pictures_are_rounded_down_after_adding_a_half_level():
+    image = torch.tensor([-9.0, -1.0, 0.0, 0.00392, 1.0, 9.0]).view(1, 1, 1, 6)
+    assert to_uint8(image)[0].ravel().tolist() == [0, 0, 128, 128, 255, 255]
+
+
+def test_a_class_is_asked_for_where_there_are_classes_and_ignored_where_there_are_none():
+    assert labels(5, 0, 2) is None
+    assert labels(1, 3, 2).tolist() == [[0, 1, 0], [0, 1, 0]]
+    for wrong in (None, 3, -1):
+        with pytest.raises(OptionError, match=r"has 3 classes, .* --class 0 to 2"):
+            labels(wrong, 3, 1)
+
+
+def test_a_picture_does_not_depend_on_how_many_are_asked_for():
+    sampler = Sampler(small_generator(), CPU, batch=4)
+    together = dict(sampler.pictures(range(7), Settings()))
+    assert list(together) == list(range(7))
+    for seed in (0, 5):
+        ((_, alone),) = sampler.pictures([seed], Settings())
+        assert np.abs(alone.astype(int) - together[seed]).max() <= 1
+    again = dict(sampler.pictures(range(7), Settings()))
+    assert all(np.array_equal(again[seed], together[seed]) for seed in together)
+
+
+def test_psi_class_and_noise_reach_the_generator():
+    sampler = Sampler(small_generator(c_dim=2), CPU, batch=2)
+
+    def first(**settings) -> bytes:
+        return next(iter(sampler.pictures([0], Settings(**settings))))[1].tobytes()
+
+    plain = first(class_index=0)
+    assert first(class_index=1) != plain
+    assert first(class_index=0, psi=0.3) != plain
+    assert first(class_index=0, psi=0.3, cutoff=0) == plain
+
+
+def test_a_batch_too_large_for_the_device_is_halved_until_it_fits():
+    generator = small_generator()
+    whole, sizes = generator.synthesize, []
+
+    def synthesize(ws, noise):
+        sizes.append(len(ws))
+        if len(ws) > 2:
+            raise torch.OutOfMemoryError("no room")
+        return whole(ws, noise)
+
+    generator.synthesize = synthesize
+    assert [seed for seed, _ in Sampler(generator, CPU, batch=8).pictures(range(5), Settings())] == list(
+        range(5)
+    )
+    assert sizes == [8, 4, 2, 2, 2]
+
+
+def test_a_device_without_room_for_one_picture_is_named():
+    generator = small_generator()
+
+    def synthesize(ws, noise):
+        raise torch.OutOfMemoryError("no room")
+
+    generator.synthesize = synthesize
+    with pytest.raises(DeviceError, match="cpu: not even one picture fits"):
+        list(Sampler(generator, CPU, batch=2).pictures([1], Settings()))
+
+
+def test_an_automatic_batch_shrinks_with_the_picture():
+    assert [automatic_batch(size) for size in (32, 64, 128, 256, 512, 1024, 4096)] == [32, 32, 32, 8, 2, 1, 1]
+
+
+def test_devices_that_are_not_there_are_refused_by_name():
+    assert choose_device("cpu") == CPU
+    assert choose_device("auto").type in ("cpu", "cuda", "mps")
+    for name in ("cuda:99", "toaster", "xla"):
+        with pytest.raises(DeviceError, match=f"--device {name}: .*auto, .*cpu"):
+            choose_device(name)
