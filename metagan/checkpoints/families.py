@@ -1,0 +1,216 @@
+"""Which program wrote a checkpoint, told by its content; and that program's way to lay out networks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from metagan.checkpoints.allowlist import NAMESPACE, PERSISTENT, TENSORFLOW_NETWORK
+from metagan.checkpoints.flatten import Flattener
+from metagan.checkpoints.inert import Array, Record, TensorView, describe
+from metagan.checkpoints.model import Checkpoint, NetworkRecord
+from metagan.checkpoints.plain import jsonable
+from metagan.errors import CheckpointError, UnknownArchitectureError
+
+OFFICIAL: Final = "official network pickle (stylegan2-ada-pytorch, stylegan3)"
+R3GAN: Final = "R3GAN network pickle"
+TENSORFLOW: Final = "TensorFlow network pickle (stylegan2, stylegan2-ada)"
+ROSINALITY: Final = "rosinality stylegan2-pytorch checkpoint"
+LUCIDRAINS: Final = "lucidrains stylegan2_pytorch checkpoint"
+STATE_DICT: Final = "bare state dict (torch)"
+
+ROLES: Final = ("G", "D", "G_ema")
+MAX_SIDE_CAR_BYTES: Final = 1 << 16
+
+
+def read_pickle(flattener: Flattener, top: object) -> Checkpoint:
+    """Networks out of a bare pickle's object.
+
+    Raises:
+        UnknownArchitectureError: A readable pickle without the networks of a known program.
+        CheckpointError: As Flattener's.
+    """
+    if isinstance(top, tuple) and len(top) == 3 and all(_is_tensorflow(entry) for entry in top):
+        return _tensorflow(flattener, top)
+    if isinstance(top, dict):
+        records = {role: top[role] for role in ROLES if top.get(role) is not None}
+        if records and all(isinstance(record, Record) for record in records.values()):
+            return _official(flattener, top, records)
+    found = describe(top) if not isinstance(top, dict) else f"a dict of {_key_list(top)}"
+    raise _unknown(flattener, f"want a dict with 'G_ema', or three TensorFlow networks, got {found}")
+
+
+def read_container(flattener: Flattener, top: object) -> Checkpoint:
+    """Networks out of a torch container's object.
+
+    Raises:
+        UnknownArchitectureError: A readable file without the networks of a known program.
+        CheckpointError: As Flattener's.
+    """
+    if isinstance(top, dict) and _is_state_dict(top.get("g_ema")):
+        return _rosinality(flattener, top)
+    if isinstance(top, dict) and _is_state_dict(top.get("GAN")) and "version" in top:
+        return _lucidrains(flattener, top)
+    if isinstance(top, dict) and _is_state_dict(top):
+        return _bare(flattener, {"G_ema": top})
+    if isinstance(top, dict):
+        tables = {str(key): value for key, value in top.items() if _is_state_dict(value)}
+        if len(tables) == 1:
+            return _bare(flattener, {"G_ema": next(iter(tables.values()))})
+    found = describe(top) if not isinstance(top, dict) else f"a dict of {_key_list(top)}"
+    raise _unknown(flattener, f"want the state dict of a generator, got {found}")
+
+
+def _official(flattener: Flattener, top: dict[Any, Any], records: dict[str, Record]) -> Checkpoint:
+    origins = {record.origin == PERSISTENT for record in records.values()}
+    networks = {role: flattener.modules(record) for role, record in records.items()}
+    aside = {*ROLES, "augment_pipe", "G_opt_state", "D_opt_state"}
+    facts = {key: value for key, value in top.items() if key not in aside}
+    augment = top.get("augment_pipe")
+    if isinstance(augment, Record) and augment.state is not None:
+        facts["augment_pipe"] = augment.state.get("_init_kwargs")
+    return _checkpoint(flattener, OFFICIAL if origins == {True} else R3GAN, networks, facts)
+
+
+def _is_tensorflow(entry: object) -> bool:
+    return isinstance(entry, Record) and entry.origin == TENSORFLOW_NETWORK
+
+
+def _tensorflow(flattener: Flattener, top: tuple[Record, ...]) -> Checkpoint:
+    networks = {}
+    for role, record in zip(ROLES, top, strict=True):
+        walk = _TensorFlowWalk(flattener)
+        walk.visit(record, "", 0)
+        name = walk.attributes["build_func_name"]
+        networks[role] = NetworkRecord(str(name or record.class_name), walk.tensors, walk.attributes)
+    return _checkpoint(flattener, TENSORFLOW, networks, {})
+
+
+class _TensorFlowWalk:
+    """One TensorFlow network with its components, "mapping" and "synthesis", under prefixed names."""
+
+    def __init__(self, flattener: Flattener) -> None:
+        self.flattener = flattener
+        self.tensors: dict[str, Tensor] = {}
+        self.attributes: dict[str, Any] = {}
+
+    def visit(self, record: Record, prefix: str, depth: int) -> None:
+        self.flattener.plain.spend(prefix, depth)
+        state = record.state or {}
+        _refuse_old_tensorflow(self.flattener, state)
+        for name, value in _variables(self.flattener, state):
+            key = self.flattener.flat(prefix + name)
+            self.tensors[key] = _variable(self.flattener, key, value)
+        for key in ("version", "name", "static_kwargs", "build_func_name"):
+            value = self.flattener.plain.value(state.get(key), prefix + key)
+            self.attributes[prefix.replace("/", ".") + key] = value
+        components = state.get("components")
+        for name, component in components.items() if isinstance(components, dict) else ():
+            if not isinstance(name, str) or not _is_tensorflow(component):
+                raise self.flattener.malformed(
+                    prefix, f"want a TensorFlow network, got {describe(component)}"
+                )
+            self.visit(component, f"{prefix}{name}/", depth + 1)
+
+
+def _refuse_old_tensorflow(flattener: Flattener, state: dict[Any, Any]) -> None:
+    version = state.get("version")
+    if type(version) is not int or version < 4:
+        raise _unknown(flattener, f"a TensorFlow network of version {describe(version)}: StyleGAN1 or ProGAN")
+    if any("_lod" in name for name, _ in _variables(flattener, state)):
+        raise _unknown(flattener, "a TensorFlow StyleGAN2 of the progressive layout (configurations A to D)")
+
+
+def _variables(flattener: Flattener, state: dict[Any, Any]) -> list[tuple[str, object]]:
+    variables = state.get("variables")
+    if not isinstance(variables, list):
+        raise flattener.malformed("variables", f"want a list, got {describe(variables)}")
+    pairs = [entry for entry in variables if isinstance(entry, tuple) and len(entry) == 2]
+    if len(pairs) != len(variables) or any(type(name) is not str for name, _ in pairs):
+        raise flattener.malformed("variables", "want pairs of a name and a value")
+    return pairs
+
+
+def _variable(flattener: Flattener, name: str, value: object) -> Tensor:
+    if isinstance(value, bool | int | float):
+        return torch.tensor(value)
+    if not isinstance(value, Array):
+        raise flattener.malformed(name, f"want an array, got {describe(value)}")
+    return flattener.tensors.array(name, value)
+
+
+def _rosinality(flattener: Flattener, top: dict[Any, Any]) -> Checkpoint:
+    tables = {role: top.get(key) for role, key in zip(ROLES, ("g", "d", "g_ema"), strict=True)}
+    networks = {}
+    for role, table in tables.items():
+        if isinstance(table, dict):
+            average = {"latent_avg": top["latent_avg"]} if role == "G_ema" and "latent_avg" in top else {}
+            networks[role] = flattener.state_dict(
+                "Discriminator" if role == "D" else "Generator", table | average
+            )
+    facts = {}
+    arguments = top.get("args")
+    if isinstance(arguments, Record) and arguments.origin == NAMESPACE:
+        facts["args"] = arguments.state
+    return _checkpoint(flattener, ROSINALITY, networks, facts)
+
+
+def _lucidrains(flattener: Flattener, top: dict[Any, Any]) -> Checkpoint:
+    table = top["GAN"]
+    prefixes = {"G": ("S.", "G."), "D": ("D.",), "G_ema": ("SE.", "GE.")}
+    networks = {}
+    for role, starts in prefixes.items():
+        part = {key: value for key, value in table.items() if isinstance(key, str) and key.startswith(starts)}
+        if part:
+            networks[role] = flattener.state_dict("Discriminator" if role == "D" else "Generator", part)
+    facts = {"version": top["version"]}
+    beside = flattener.source.path.parent / ".config.json"
+    if beside.is_file():
+        facts["config"] = _side_car(beside)
+    return _checkpoint(flattener, LUCIDRAINS, networks, facts)
+
+
+def _side_car(path: Path) -> object:
+    with path.open("rb") as file:
+        text = file.read(MAX_SIDE_CAR_BYTES + 1)
+    try:
+        return json.loads(text) if len(text) <= MAX_SIDE_CAR_BYTES else None
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"{path}: want lucidrains' options as JSON: {error}\n  fix: download it again"
+        ) from error
+
+
+def _bare(flattener: Flattener, tables: Mapping[str, dict[Any, Any]]) -> Checkpoint:
+    networks = {role: flattener.state_dict("", table) for role, table in tables.items()}
+    return _checkpoint(flattener, STATE_DICT, networks, {})
+
+
+def _is_state_dict(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and bool(value)
+        and all(isinstance(entry, TensorView) for entry in value.values())
+    )
+
+
+def _checkpoint(
+    flattener: Flattener, form: str, networks: Mapping[str, NetworkRecord], facts: Mapping[Any, Any]
+) -> Checkpoint:
+    plain = {str(key): jsonable(flattener.plain.value(value, str(key))) for key, value in facts.items()}
+    return Checkpoint(flattener.source.path, form, networks, None, plain)
+
+
+def _key_list(top: dict[Any, Any]) -> str:
+    keys = [describe(key) for key in list(top)[:8]]
+    return ", ".join(keys) + (f" and {len(top) - 8} more" if len(top) > 8 else "") if keys else "nothing"
+
+
+def _unknown(flattener: Flattener, found: str) -> UnknownArchitectureError:
+    fix = "get the generator's network pickle, or the checkpoint that its training program wrote"
+    return UnknownArchitectureError(f"{flattener.source.path}: {found}\n  fix: {fix}")

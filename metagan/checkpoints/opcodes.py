@@ -1,0 +1,268 @@
+"""The pickle instructions that weights files consist of, and nothing else.
+
+Protocols 2 to 5 as Python's pickletools documents them. Left out on purpose, because no genuine file has them
+and hostile ones do: text opcodes, INST, OBJ, NEWOBJ_EX, EXT, PERSID, POP, POP_MARK, DUP, LONG4, FROZENSET,
+NEXT_BUFFER.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from metagan.checkpoints.inert import Array, Blob, Dtype, Name, Record, Table, Text, describe
+from metagan.checkpoints.machine import NEVER_RUNS, TOO_MUCH, Behaviour, Machine
+from metagan.checkpoints.numpy_parts import build_array, build_dtype
+
+Operation = Callable[[Machine], None]
+
+MAX_STRING_BYTES: Final = 4096  # beyond, it is no name but embedded source, or bytes of protocol 2
+MAX_SHORT_BYTES: Final = 255  # beyond, bytes are left where they lie
+MAX_LONG_BYTES: Final = 32
+
+U1, U2, U4, U8 = (struct.Struct(layout) for layout in ("<B", "<H", "<I", "<Q"))
+I4, F8 = struct.Struct("<i"), struct.Struct(">d")
+
+
+def _constant(value: object) -> Operation:
+    def push(machine: Machine) -> None:
+        machine.push(value)
+
+    return push
+
+
+def _number(layout: struct.Struct) -> Operation:
+    def push(machine: Machine) -> None:
+        machine.push(machine.unpack(layout))
+
+    return push
+
+
+def _long(machine: Machine) -> None:
+    length = machine.unpack(U1)
+    if length > MAX_LONG_BYTES:
+        raise machine.unsafe(f"a whole number of {length} bytes", TOO_MUCH)
+    machine.push(int.from_bytes(machine.take(length).data, "little", signed=True))
+
+
+def _string(layout: struct.Struct) -> Operation:
+    def push(machine: Machine) -> None:
+        part = machine.take(machine.unpack(layout))
+        machine.push(machine.text(part) if len(part.data) <= MAX_STRING_BYTES else Text(part))
+
+    return push
+
+
+def _bytes(layout: struct.Struct) -> Operation:
+    def push(machine: Machine) -> None:
+        part = machine.take(machine.unpack(layout))
+        machine.push(bytes(part.data) if len(part.data) <= MAX_SHORT_BYTES else Blob(part))
+
+    return push
+
+
+def _frame(machine: Machine) -> None:
+    length = machine.unpack(U8)
+    left = len(machine.source.data) - machine.position
+    if length > left:
+        raise machine.malformed(
+            f"a frame of {length:,} bytes where the file has {left:,}: truncated or damaged"
+        )
+
+
+def _empty_list(machine: Machine) -> None:
+    machine.push([])
+
+
+def _empty_dict(machine: Machine) -> None:
+    machine.push({})
+
+
+def _empty_set(machine: Machine) -> None:
+    machine.push(set())
+
+
+def _tuple(machine: Machine) -> None:
+    machine.push(tuple(machine.pop_to_mark()))
+
+
+def _tuple_of(count: int) -> Operation:
+    def push(machine: Machine) -> None:
+        values = [machine.pop() for _ in range(count)]
+        machine.push(tuple(reversed(values)))
+
+    return push
+
+
+def _list_on_top(machine: Machine) -> list[Any]:
+    target = machine.top()
+    if type(target) is not list:
+        raise machine.malformed(f"want a list to append to, got {describe(target)}")
+    return target
+
+
+def _append(machine: Machine) -> None:
+    value = machine.pop()
+    _list_on_top(machine).append(value)
+
+
+def _appends(machine: Machine) -> None:
+    values = machine.pop_to_mark()
+    _list_on_top(machine).extend(values)
+
+
+def _set_on_top(machine: Machine) -> set[Any]:
+    target = machine.top()
+    if type(target) is not set:
+        raise machine.malformed(f"want a set to add to, got {describe(target)}")
+    return target
+
+
+def _additems(machine: Machine) -> None:
+    values = machine.pop_to_mark()
+    _set_on_top(machine).update([machine.key(value) for value in values])
+
+
+def _dict_on_top(machine: Machine) -> dict[Any, Any]:
+    target = machine.top()
+    if not isinstance(target, dict):
+        raise machine.malformed(f"want a dict to fill, got {describe(target)}")
+    return target
+
+
+def _setitem(machine: Machine) -> None:
+    value, key = machine.pop(), machine.pop()
+    _dict_on_top(machine)[machine.key(key)] = value
+
+
+def _setitems(machine: Machine) -> None:
+    values = machine.pop_to_mark()
+    if len(values) % 2:
+        raise machine.malformed("a dict is filled with a key that has no value")
+    target = _dict_on_top(machine)
+    for key, value in zip(values[::2], values[1::2], strict=True):
+        target[machine.key(key)] = value
+
+
+def _put(layout: struct.Struct) -> Operation:
+    def put(machine: Machine) -> None:
+        machine.remember(machine.unpack(layout))
+
+    return put
+
+
+def _memoize(machine: Machine) -> None:
+    machine.remember(len(machine.memo))
+
+
+def _get(layout: struct.Struct) -> Operation:
+    def get(machine: Machine) -> None:
+        machine.recall(machine.unpack(layout))
+
+    return get
+
+
+def _global(machine: Machine) -> None:
+    module = machine.line()
+    machine.push(machine.name(module, machine.line()))
+
+
+def _stack_global(machine: Machine) -> None:
+    name, module = machine.pop(), machine.pop()
+    if type(name) is not str or type(module) is not str:
+        raise machine.unsafe(f"a global's name is computed: {describe(module)}, {describe(name)}", NEVER_RUNS)
+    machine.push(machine.name(module, name))
+
+
+def _behaviour(machine: Machine, function: object) -> Behaviour:
+    if not isinstance(function, Name):
+        raise machine.unsafe(f"this file asks to call {describe(function)}")
+    return machine.allowed[function.module, function.name]
+
+
+def _arguments(machine: Machine) -> tuple[Any, ...]:
+    arguments = machine.pop()
+    if type(arguments) is not tuple:
+        raise machine.malformed(f"want a tuple of arguments, got {describe(arguments)}")
+    return arguments
+
+
+def _reduce(machine: Machine) -> None:
+    arguments, function = _arguments(machine), machine.pop()
+    call = _behaviour(machine, function).call
+    if call is None:
+        raise machine.unsafe(f"this file asks to call {describe(function)}, which weights files only mention")
+    machine.push(call(machine, arguments))
+
+
+def _newobj(machine: Machine) -> None:
+    arguments, cls = _arguments(machine), machine.pop()
+    new = _behaviour(machine, cls).new
+    if new is None or arguments:
+        raise machine.unsafe(f"this file asks to construct {describe(cls)} with {len(arguments)} arguments")
+    machine.push(new(cls))
+
+
+def _build(machine: Machine) -> None:
+    state, target = machine.pop(), machine.top()
+    if isinstance(target, Dtype):
+        build_dtype(machine, target, state)
+    elif isinstance(target, Array):
+        build_array(machine, target, state)
+    elif isinstance(target, Record) and target.state is None and isinstance(state, dict):
+        target.state = state
+    elif not (isinstance(target, Table) and isinstance(state, dict)):  # a state dict's `_metadata`: dropped
+        raise machine.unsafe(f"this file asks to set the state of {describe(target)} to {describe(state)}")
+
+
+def _binpersid(machine: Machine) -> None:
+    identifier = machine.pop()
+    if machine.load_storage is None:
+        raise machine.unsafe(f"a reference to something outside the file: {describe(identifier)}")
+    machine.push(machine.load_storage(machine, identifier))
+
+
+OPERATIONS: Final[Mapping[int, Operation]] = {
+    0x95: _frame,
+    ord("("): Machine.mark,
+    ord("N"): _constant(None),
+    0x88: _constant(True),
+    0x89: _constant(False),
+    ord("K"): _number(U1),
+    ord("M"): _number(U2),
+    ord("J"): _number(I4),
+    ord("G"): _number(F8),
+    0x8A: _long,
+    0x8C: _string(U1),
+    ord("X"): _string(U4),
+    0x8D: _string(U8),
+    ord("C"): _bytes(U1),
+    ord("B"): _bytes(U4),
+    0x8E: _bytes(U8),
+    0x96: _bytes(U8),  # BYTEARRAY8
+    ord("]"): _empty_list,
+    ord("}"): _empty_dict,
+    0x8F: _empty_set,
+    ord(")"): _constant(()),
+    0x85: _tuple_of(1),
+    0x86: _tuple_of(2),
+    0x87: _tuple_of(3),
+    ord("t"): _tuple,
+    ord("a"): _append,
+    ord("e"): _appends,
+    ord("s"): _setitem,
+    ord("u"): _setitems,
+    0x90: _additems,
+    ord("q"): _put(U1),
+    ord("r"): _put(U4),
+    0x94: _memoize,
+    ord("h"): _get(U1),
+    ord("j"): _get(U4),
+    ord("c"): _global,
+    0x93: _stack_global,
+    ord("R"): _reduce,
+    0x81: _newobj,
+    ord("b"): _build,
+    ord("Q"): _binpersid,
+}

@@ -1,0 +1,123 @@
+"""From inert records to torch tensors: checked views of the file's own bytes."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from metagan.checkpoints.inert import Array, Storage, TensorView
+from metagan.checkpoints.machine import TOO_MUCH
+from metagan.checkpoints.model import NetworkRecord
+from metagan.checkpoints.source import Source, quote
+from metagan.errors import MalformedFileError, UnsafeFileError
+
+MAX_REUSE: Final = 4
+
+# NumPy's codes of the numbers that torch has too.
+NUMPY_DTYPES: Final = {
+    "b1": "bool", "i1": "int8", "i2": "int16", "i4": "int32", "i8": "int64", "u1": "uint8",
+    "f2": "float16", "f4": "float32", "f8": "float64",
+}  # fmt: skip
+
+
+class TensorMaker:
+    """Makes the tensors of one file; a storage that several tensors share is loaded once.
+
+    Args:
+        source: The file, for messages.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self._rows: dict[int, Tensor] = {}
+        self._kept: list[Storage] = []  # so that no two storages ever have one id
+        self._bytes_left = MAX_REUSE * len(source.data)
+
+    def view(self, name: str, view: TensorView) -> Tensor:
+        """A tensor of the file.
+
+        Args:
+            name: Its name, for messages.
+            view: What the file says of it.
+
+        Raises:
+            UnsafeFileError: It looks outside its storage, repeats elements, or goes backwards.
+        """
+        self._check(name, view)
+        if math.prod(view.size) == 0:
+            return torch.empty(view.size, dtype=getattr(torch, view.storage.dtype))
+        return self._row(name, view.storage).as_strided(view.size, view.stride, view.offset)
+
+    def array(self, name: str, array: Array) -> Tensor:
+        """A NumPy array of the file as a tensor.
+
+        Raises:
+            UnsafeFileError: Its numbers are none that torch has.
+        """
+        if array.dtype is None or array.data is None or array.dtype.code not in NUMPY_DTYPES:
+            raise self._unsafe(name, "is no array of numbers that torch has")
+        dtype = getattr(torch, NUMPY_DTYPES[array.dtype.code])
+        if not len(array.data.data):
+            return torch.empty(array.shape, dtype=dtype)
+        row = _row(array.data, dtype)
+        if array.fortran:
+            return row.reshape(array.shape[::-1]).permute(*reversed(range(len(array.shape))))
+        return row.reshape(array.shape)
+
+    def _check(self, name: str, view: TensorView) -> None:
+        """Bounds before any allocation; a view of more elements than it spans repeats some of them."""
+        elements = math.prod(view.size)
+        if elements == 0:
+            return
+        span = 1 + sum((size - 1) * stride for size, stride in zip(view.size, view.stride, strict=True))
+        if view.offset + span > view.storage.numel:
+            raise self._unsafe(name, f"reads {view.offset + span:,} of {view.storage.numel:,} stored numbers")
+        repeats = any(size > 1 and stride == 0 for size, stride in zip(view.size, view.stride, strict=True))
+        if repeats or elements > span:
+            raise self._unsafe(name, f"repeats {span:,} stored numbers to {elements:,}")
+        self._bytes_left -= elements * getattr(torch, view.storage.dtype).itemsize
+        if self._bytes_left < 0:
+            raise self._unsafe(name, "is one of too many views of the same numbers")
+
+    def _row(self, name: str, storage: Storage) -> Tensor:
+        if id(storage) not in self._rows:
+            if storage.source is None:
+                raise self._unsafe(name, "has no stored numbers")
+            self._rows[id(storage)] = _row(storage.source, getattr(torch, storage.dtype))
+            self._kept.append(storage)
+            storage.source = None  # decoded bytes are freed as soon as they were copied
+        return self._rows[id(storage)]
+
+    def _unsafe(self, name: str, found: str) -> UnsafeFileError:
+        return UnsafeFileError(f"{self.source.path}: the tensor {quote(name)} {found}\n  fix: {TOO_MUCH}")
+
+
+def _row(source: Source, dtype: torch.dtype) -> Tensor:
+    """The bytes as numbers: in place, or copied where they are not aligned (pickles don't care)."""
+    row = torch.frombuffer(source.data, dtype=torch.uint8)
+    if dtype is torch.bool:
+        return row.ne(0)  # other bytes than 0 and 1 would be undefined
+    if row.data_ptr() % dtype.itemsize == 0:
+        return row.view(dtype)
+    copied = row.clone()
+    source.forget()
+    return copied.view(dtype)
+
+
+def require_finite(record: NetworkRecord, path: Path) -> None:
+    """Refuse a network with weights that are no numbers; its pictures would be garbage.
+
+    Raises:
+        MalformedFileError: NaN or infinity in a tensor; names every such tensor.
+    """
+    wrong = [name for name, tensor in record.tensors.items() if not torch.isfinite(tensor).all()]
+    if wrong:
+        more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+        raise MalformedFileError(
+            f"{path}: NaN or infinity in {', '.join(map(quote, wrong[:5]))}{more}; want finite numbers\n"
+            f"  fix: the training went wrong; take an earlier snapshot"
+        )
