@@ -1,0 +1,82 @@
+"""The site's JSON: for other people's programs, and the made-up lines for the site's own pages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from metagan.site.content import SiteContent
+from metagan.site.pages import DIGITAL_SOURCE_TYPE, LINES_CHUNK, Album, Shot, SubjectView
+
+NAME_RULE = (
+    "Normalise to NFC, lower case, NFC again; make every run of white space one space, none at the ends; "
+    "take SHA-256 of the UTF-8 bytes; read its first six bytes as a big-endian number; "
+    "the remainder by the count of pictures is the place in 'pictures'."
+)
+
+
+def subjects_json(content: SiteContent, subjects: Sequence[SubjectView]) -> bytes:
+    """What the site has: api/subjects.json."""
+    base = content.site.base_url
+    listing = [_summary(base, view) | {"api": base + view.api} for view in subjects]
+    return _json(_site(content) | {"subjects": listing})
+
+
+def subject_json(content: SiteContent, view: SubjectView, album: Album) -> bytes:
+    """A subject with all its pictures, seeds and addresses: api/SLUG.json."""
+    base = content.site.base_url
+    head = _text(_site(content) | _summary(base, view) | {"names": NAME_RULE}).removesuffix("}")
+    rows = ",\n".join(_text(_picture(base, shot)) for shot in album.shots())
+    return f'{head},"pictures":[\n{rows}\n]}}\n'.encode()
+
+
+def line_files(view: SubjectView, album: Album) -> Iterator[tuple[str, bytes]]:
+    """The made-up lines in small files, api/SLUG/lines/0.json, so that a page fetches only a few."""
+    if album.has_lines:
+        lines = (shot.text for shot in album.shots())
+        chunks = iter(lambda: list(islice(lines, LINES_CHUNK)), [])
+        for number, chunk in enumerate(chunks):
+            yield f"api/{view.slug}/lines/{number}.json", _json(chunk)
+
+
+def _site(content: SiteContent) -> dict[str, object]:
+    return {
+        "site": {"title": content.site.title, "url": content.site.base_url},
+        "built": content.built.isoformat(),
+        "generator": f"metagan {content.version}",
+        "digitalSourceType": DIGITAL_SOURCE_TYPE,
+    }
+
+
+def _summary(base: str, view: SubjectView) -> dict[str, object]:
+    return {
+        "slug": view.slug,
+        "title": view.title,
+        "url": base + view.url,
+        "about": base + view.about,
+        "count": view.count,
+        "width": view.width_px,
+        "height": view.height_px,
+        "psi": float(view.psi),
+        "class": view.class_index,
+        "architecture": view.architecture,
+        "weights_sha256": view.sha256,
+        "licence": view.licence,
+        "source": view.source,
+    }
+
+
+def _picture(base: str, shot: Shot) -> dict[str, object]:
+    known: dict[str, object] = {"seed": shot.seed, "image": base + shot.src, "page": base + shot.url}
+    return known | {"text": shot.text} if shot.text else known
+
+
+def _json(value: object) -> bytes:
+    return f"{_text(value)}\n".encode()
+
+
+def _text(value: object) -> str:
+    """JSON in which no browser can ever see a tag, whatever it takes the file for."""
+    plain = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return plain.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

@@ -1,0 +1,200 @@
+"""From contexts to HTML: every file of a site but the pictures, one at a time.
+
+Nothing here imports torch, and no list grows with the number of pictures: pages are made as they are taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, time
+from itertools import islice, zip_longest
+from pathlib import Path
+
+from metagan.site.api import line_files, subject_json, subjects_json
+from metagan.site.content import SiteContent
+from metagan.site.pages import (
+    PLAIN_SHEET,
+    Album,
+    Shot,
+    SubjectView,
+    album_data,
+    base_path,
+    site_context,
+    view_subject,
+)
+from metagan.site.templates import load_template, make_environment, read_static, render_template, static_files
+from metagan.site.theme import theme_css
+
+# https://www.sitemaps.org/protocol.html allows 50,000 addresses a file.
+SITEMAP_LIMIT = 50_000
+FEED_ENTRIES = 30
+THEME = "static/theme.css"
+PAGES = (
+    "index.html",
+    "subject.html",
+    "picture.html",
+    "about.html",
+    "subjects.html",
+    "404.html",
+    "feed.xml",
+    "sitemap.xml",
+    "sitemap-index.xml",
+    "robots.txt",
+)
+
+
+def render_site(content: SiteContent, templates: Path | None) -> Iterator[tuple[str, bytes]]:
+    """Make every file of a site except the pictures.
+
+    Args:
+        content: The site.
+        templates: A folder whose files win over metagan's own, or None.
+
+    Yields:
+        Site-relative path and bytes; each path once.
+
+    Raises:
+        TemplateError: A template can't be compiled or rendered; with file and line.
+        BuildError: A subject's slug is one that the site uses itself, or a picture's path is unexpected.
+    """
+    writer = _Writer(content, templates)
+    yield from _static(content, templates)
+    yield from writer.front_pages()
+    for view, album in writer.albums:
+        yield from writer.subject_pages(view, album)
+        yield view.api, subject_json(content, view, album)
+        yield from line_files(view, album)
+    yield "api/subjects.json", subjects_json(content, [view for view, _ in writer.albums])
+    yield from writer.feeds()
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a page says of itself in its head.
+
+    Args:
+        kind: Names the page's type for the style sheet: "home", "subject", "picture" ...
+        title: The browser's tab, and the preview's heading.
+        description: One sentence for previews.
+        path: Its place on the site, "ape/42/".
+        image: The preview's picture, a site-relative path.
+        image_alt: The same in words.
+        root: What leads from here to the site's root, "../../".
+    """
+
+    kind: str
+    title: str
+    description: str
+    path: str
+    image: str
+    image_alt: str
+    root: str
+
+
+class _Writer:
+    """The compiled templates and what all pages share."""
+
+    def __init__(self, content: SiteContent, templates: Path | None) -> None:
+        pages = content.site.picture_pages
+        albums = [(c, Album(c, picture_pages=pages)) for c in content.collections]
+        self.content = content
+        self.albums = [(view_subject(collection, album), album) for collection, album in albums]
+        environment = make_environment(templates)
+        environment.globals.update(site_context(content, [view for view, _ in self.albums]))
+        self._templates = {name: load_template(environment, name) for name in PAGES}
+
+    def front_pages(self) -> Iterator[tuple[str, bytes]]:
+        """The pages that belong to no one subject."""
+        site, (view, album) = self.content.site, self.albums[0]
+        data = album_data(self.content, self.albums)
+        known = {"subject": view, "picture": view.first, "next": album.shot(1), "album": data}
+        home = _page("home", site.title, site.description, "", view.first)
+        yield "index.html", self._render("index.html", home, **known)
+        lost = _page("lost", "This Page Does Not Exist", "Nor does its picture.", "404.html", view.first)
+        yield "404.html", self._render("404.html", replace(lost, root=base_path(site)), **known)
+        title = f"Subjects – {site.title}"
+        listing = _page("subjects", title, "Everything here that does not exist.", "subjects/", view.first)
+        yield "subjects/index.html", self._render("subjects.html", listing)
+
+    def subject_pages(self, view: SubjectView, album: Album) -> Iterator[tuple[str, bytes]]:
+        """A subject's own page, its about page, and a page for each picture."""
+        known = {"subject": view, "picture": view.first, "next": album.shot(1)}
+        sheet = list(album.shots(PLAIN_SHEET))
+        data = album_data(self.content, [(view, album)])
+        front = _page("subject", view.headline, _says(view), view.url, view.first)
+        yield f"{view.url}index.html", self._render("subject.html", front, **known, sheet=sheet, album=data)
+        title = f"About the {view.title} generator"
+        about = _page("about", title, f"What made the pictures of “{view.headline}”.", view.about, view.first)
+        yield f"{view.about}index.html", self._render("about.html", about, **known)
+        if self.content.site.picture_pages:
+            yield from self._picture_pages(view, album)
+
+    def _picture_pages(self, view: SubjectView, album: Album) -> Iterator[tuple[str, bytes]]:
+        says = _says(view)
+        for number in range(len(album)):
+            shot = album.shot(number)
+            page = _page("picture", f"{view.headline} – no. {shot.seed}", shot.text or says, shot.url, shot)
+            content = self._render(
+                "picture.html",
+                page,
+                subject=view,
+                picture=shot,
+                previous=album.shot(number - 1),
+                next=album.shot(number + 1),
+            )
+            yield f"{shot.url}index.html", content
+
+    def feeds(self) -> Iterator[tuple[str, bytes]]:
+        """Feed, sitemap and robots.txt."""
+        updated = datetime.combine(self.content.built, time(), UTC).isoformat()
+        entries = list(islice(self._newest(), FEED_ENTRIES))
+        yield "feed.xml", self._render("feed.xml", None, entries=entries, updated=updated)
+        yield from self._sitemaps()
+        yield "robots.txt", self._render("robots.txt", None)
+
+    def _newest(self) -> Iterator[tuple[SubjectView, Shot]]:
+        """Pictures for the feed, each subject in turn, from its last: that is where new ones are added."""
+        columns = [
+            [(view, -1 - i) for i in range(min(len(album), FEED_ENTRIES))] for view, album in self.albums
+        ]
+        shots = {view.slug: album for view, album in self.albums}
+        for row in zip_longest(*columns):
+            yield from ((view, shots[view.slug].shot(number)) for view, number in filter(None, row))
+
+    def _sitemaps(self) -> Iterator[tuple[str, bytes]]:
+        addresses = self._addresses()
+        files = -(-sum(1 for _ in self._addresses()) // SITEMAP_LIMIT)
+        names = ["sitemap.xml"] if files == 1 else [f"sitemap-{number}.xml" for number in range(1, files + 1)]
+        if files > 1:
+            yield "sitemap.xml", self._render("sitemap-index.xml", None, names=names)
+        for name in names:
+            yield name, self._render("sitemap.xml", None, addresses=islice(addresses, SITEMAP_LIMIT))
+
+    def _addresses(self) -> Iterator[str]:
+        yield from ("", "subjects/")
+        for view, album in self.albums:
+            yield from (view.url, view.about)
+            if self.content.site.picture_pages:
+                yield from (album.permalink(picture.seed) for picture in album.pictures)
+
+    def _render(self, name: str, page: Page | None, **known: object) -> bytes:
+        if page is not None:
+            known |= {"page": page, "root": page.root}
+        return render_template(self._templates[name], known)
+
+
+def _page(kind: str, title: str, description: str, path: str, shot: Shot) -> Page:
+    return Page(kind, title, description, path, shot.card, shot.alt, "../" * path.count("/"))
+
+
+def _says(view: SubjectView) -> str:
+    return f"A machine made this picture: {view.title}, drawn by a {view.architecture} network from a number."
+
+
+def _static(content: SiteContent, templates: Path | None) -> Iterator[tuple[str, bytes]]:
+    for path, file in static_files(templates).items():
+        if path != THEME:
+            yield path, read_static(file, content.revision)
+    sizes = [(c.facts.width_px, c.facts.height_px) for c in content.collections]
+    yield THEME, theme_css(content.site.theme, sizes).encode()

@@ -1,0 +1,145 @@
+"""Where the page templates lie, how they are compiled, and what their failures are called.
+
+A template is looked for in the user's folder first, file by file, then in the one that comes with
+metagan. A user's file may build on the one it replaces: `{% extends "metagan/base.html" %}`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+
+import jinja2
+
+import metagan
+from metagan.errors import BuildError, TemplateError
+
+# What a mistake inside a template can raise while it is rendered, besides jinja2's own errors.
+RENDER_FAILURES = (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+STATIC = "static"
+_IMPORT = re.compile(rb"""(?P<head>\b(?:from|import)\s*["'])(?P<module>\./[\w.-]+\.js)(?P<tail>["'])""")
+
+
+def default_templates_dir() -> Path:
+    """The templates that come with metagan: inside an installed package, beside it in a checkout.
+
+    Raises:
+        BuildError: Neither folder is there.
+    """
+    package = Path(metagan.__file__).resolve().parent
+    for folder in (package / "templates", package.parent / "templates"):
+        if (folder / "base.html").is_file():
+            return folder
+    raise BuildError(f"{package}: metagan's own templates are missing; install metagan again")
+
+
+def search_path(templates: Path | None) -> list[Path]:
+    """The folders in which a template is looked for, the first one winning."""
+    default = default_templates_dir()
+    if templates is None or templates.resolve() == default:
+        return [default]
+    return [templates, default]
+
+
+def make_environment(templates: Path | None) -> jinja2.Environment:
+    """An environment that escapes everything but plain text and refuses unknown names."""
+    default = jinja2.FileSystemLoader(default_templates_dir())
+    overriding = jinja2.FileSystemLoader(search_path(templates))
+    return jinja2.Environment(
+        loader=jinja2.ChoiceLoader([overriding, jinja2.PrefixLoader({"metagan": default})]),
+        autoescape=jinja2.select_autoescape(disabled_extensions=("txt",), default=True),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        auto_reload=False,
+    )
+
+
+def static_files(templates: Path | None) -> dict[str, Path]:
+    """The files below static/ by their path on the site, a user's before the default ones."""
+    found: dict[str, Path] = {}
+    for folder in reversed(search_path(templates)):
+        for file in sorted((folder / STATIC).rglob("*")):
+            inside = file.relative_to(folder)
+            if file.is_file() and not any(part.startswith(".") for part in inside.parts):
+                found[inside.as_posix()] = file
+    return dict(sorted(found.items()))
+
+
+def read_static(file: Path, revision: str) -> bytes:
+    """A static file's bytes; an ES module's own imports get the revision, so that caches never mix two."""
+    content = file.read_bytes()
+    if file.suffix not in {".js", ".mjs"}:
+        return content
+    return _IMPORT.sub(rb"\g<head>\g<module>?v=" + revision.encode() + rb"\g<tail>", content)
+
+
+def templates_digest(templates: Path | None) -> str:
+    """A SHA-256 of every template and static file that a build would use; changes when any of them does."""
+    digest = hashlib.sha256()
+    for folder in search_path(templates):
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                content = hashlib.sha256(file.read_bytes()).hexdigest()
+                digest.update(f"{file.relative_to(folder).as_posix()}\0{content}\n".encode())
+    return digest.hexdigest()
+
+
+def render_template(template: jinja2.Template, context: Mapping[str, object]) -> bytes:
+    """A page's bytes.
+
+    Raises:
+        TemplateError: With the template's file and line.
+    """
+    try:
+        return template.render(context).encode()
+    except RENDER_FAILURES as error:
+        raise template_error(error, template.name or "a template") from error
+
+
+def load_template(environment: jinja2.Environment, name: str) -> jinja2.Template:
+    """A compiled template.
+
+    Raises:
+        TemplateError: It is missing or its syntax is wrong; with file and line.
+    """
+    try:
+        return environment.get_template(name)
+    except jinja2.TemplateError as error:
+        raise template_error(error, name) from error
+
+
+def template_error(error: Exception, name: str) -> TemplateError:
+    """The failure as a user meets it: file, line and what is wrong there."""
+    return TemplateError(f"{error_position(error, name)}: {describe(error)}\n  fix: mend that line")
+
+
+def describe(error: Exception) -> str:
+    """What is wrong, in one line."""
+    if isinstance(error, jinja2.TemplateNotFound):
+        return f"there is no template {error.name!r}"
+    if isinstance(error, jinja2.TemplateError):
+        return str(error.message)
+    return f"{type(error).__name__}: {error}"
+
+
+def error_position(error: Exception, name: str) -> str:
+    """File and line of the template that is at fault, "templates/index.html:12"."""
+    if isinstance(error, jinja2.TemplateSyntaxError):
+        return f"{error.filename or error.name or name}:{error.lineno}"
+    position = name
+    for file, line in _frames(error.__traceback__):
+        if not file.endswith(".py") and Path(file).is_file():
+            position = f"{file}:{line}"
+    return position
+
+
+def _frames(traceback: TracebackType | None) -> Iterator[tuple[str, int]]:
+    while traceback is not None:
+        yield traceback.tb_frame.f_code.co_filename, traceback.tb_lineno
+        traceback = traceback.tb_next

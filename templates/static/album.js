@@ -1,0 +1,89 @@
+// Which pictures there are, and the choice among them.
+// A pick is {subject, seed, number}: number is the picture's place among its subject's.
+
+const TRIES = 24;
+
+/** Seeds as the page has them, "0-35,42", in that order. */
+export function parseSeeds(ranges) {
+  return ranges.split(",").flatMap((range) => {
+    const [first, last = first] = range.split("-").map(Number);
+    return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+  });
+}
+
+/** Names a pick for comparison and storage. */
+export const nameOf = (pick) => `${pick.subject.slug}/${pick.seed}`;
+
+export class Album {
+  #seeds = new Map();
+
+  constructor(data) {
+    this.pages = data.pages;
+    this.chunk = data.chunk;
+    this.subjects = data.subjects;
+    this.wording = data.alt;
+  }
+
+  /** A subject's seeds, unfolded when they are first wanted. */
+  seeds(subject) {
+    if (!this.#seeds.has(subject)) this.#seeds.set(subject, parseSeeds(subject.seeds));
+    return this.#seeds.get(subject);
+  }
+
+  at(subject, number) {
+    return { subject, number, seed: this.seeds(subject)[number] };
+  }
+
+  /** The pick of that slug and seed, or null. */
+  find(slug, seed) {
+    const subject = this.subjects.find((one) => one.slug === slug);
+    const number = subject ? this.seeds(subject).indexOf(Number(seed)) : -1;
+    return number < 0 || seed === "" ? null : this.at(subject, number);
+  }
+
+  /** Whether there is only one picture in all. */
+  get lonely() {
+    return this.subjects.length === 1 && this.seeds(this.subjects[0]).length === 1;
+  }
+
+  /** A random subject's random picture. The last of the names in `recent` is never taken again at once. */
+  random(recent) {
+    for (let i = 0; i < TRIES; i++) {
+      const pick = this.#draw(this.subjects);
+      if (!recent.includes(nameOf(pick))) return pick;
+    }
+    return this.#other(recent.at(-1));
+  }
+
+  #draw(subjects) {
+    const subject = subjects[Math.floor(Math.random() * subjects.length)];
+    return this.at(subject, Math.floor(Math.random() * this.seeds(subject).length));
+  }
+
+  /** Any picture but the named one, in case few are left. */
+  #other(name) {
+    const rich = this.subjects.filter((one) => this.seeds(one).length > 1 || `${one.slug}/${this.seeds(one)[0]}` !== name);
+    if (!rich.length) return this.#draw(this.subjects);
+    const pick = this.#draw(rich);
+    return nameOf(pick) === name ? this.at(pick.subject, (pick.number + 1) % this.seeds(pick.subject).length) : pick;
+  }
+
+  src(pick) {
+    return `pictures/${pick.subject.slug}/${pick.seed}.${pick.subject.extension}`;
+  }
+
+  permalink(pick) {
+    const { subject, seed } = pick;
+    return this.pages ? `${subject.slug}/${seed}/` : `${subject.slug}/?seed=${seed}`;
+  }
+
+  fileName(pick) {
+    return `${pick.subject.slug}-${pick.seed}.${pick.subject.extension}`;
+  }
+
+  /** What a screen reader says; titles are put in once, whatever they contain. */
+  alt(pick) {
+    const words = { title: pick.subject.title, seed: pick.seed };
+    return this.wording.replace(/\{(title|seed)\}/g, (_, word) => words[word]);
+  }
+}

@@ -1,0 +1,39 @@
+// Keys and fingers.
+
+const SWIPE_PX = 40;
+
+/** Whether a key belongs to what has the focus rather than to the page. */
+function isTaken(event) {
+  const { target, key } = event;
+  if (target.closest("input, textarea, select, [contenteditable]")) return true;
+  return key === " " && target.closest("button, summary") !== null;
+}
+
+/** → and Space go on, ← goes back. */
+export function bindKeys({ next, back }) {
+  const actions = { ArrowRight: next, " ": next, ArrowLeft: back };
+  document.addEventListener("keydown", (event) => {
+    const action = actions[event.key];
+    const modified = event.ctrlKey || event.altKey || event.metaKey || event.shiftKey;
+    if (!action || modified || event.defaultPrevented || isTaken(event)) return;
+    event.preventDefault();
+    if (!event.repeat) action();
+  });
+}
+
+/** A finger drawn to the left goes on, to the right back. */
+export function bindSwipe(element, { next, back }) {
+  let start = null;
+  element.addEventListener("pointerdown", (event) => {
+    start = event.pointerType === "mouse" || !event.isPrimary ? null : event;
+  });
+  element.addEventListener("pointercancel", () => (start = null));
+  element.addEventListener("pointerup", (event) => {
+    if (!start || event.pointerId !== start.pointerId) return;
+    const x = event.clientX - start.clientX;
+    const y = event.clientY - start.clientY;
+    start = null;
+    if (Math.abs(x) < SWIPE_PX || Math.abs(x) < 1.5 * Math.abs(y)) return;
+    (x < 0 ? next : back)();
+  });
+}

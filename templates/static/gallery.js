@@ -1,0 +1,49 @@
+// The contact sheet, which grows as one scrolls.
+
+const BATCH = 48;
+
+function tile(album, stage, pick) {
+  const image = new Image(pick.subject.width, pick.subject.height);
+  image.loading = "lazy";
+  image.decoding = "async";
+  image.alt = album.alt(pick);
+  image.src = stage.url(album.src(pick));
+  const link = document.createElement("a");
+  link.href = stage.url(album.permalink(pick));
+  link.dataset.number = pick.number;
+  link.append(image);
+  const item = document.createElement("li");
+  item.append(link);
+  return item;
+}
+
+/** Fills the section's list with the subject's pictures; a click on one calls `open(pick)`. */
+export function fillGallery(section, { album, stage, open }) {
+  const list = section.querySelector("[data-tiles]");
+  const subject = album.subjects[0];
+  const count = album.seeds(subject).length;
+  const end = document.createElement("div");
+  list.after(end);
+
+  const grow = () => {
+    const from = list.children.length;
+    const numbers = Array.from({ length: Math.min(BATCH, count - from) }, (_, i) => from + i);
+    list.append(...numbers.map((number) => tile(album, stage, album.at(subject, number))));
+    if (list.children.length === count) observer.disconnect();
+  };
+  const observer = new IntersectionObserver(([entry]) => {
+    if (!entry.isIntersecting) return;
+    grow();
+    // Looked at afresh, in case the end is still in sight.
+    observer.unobserve(end);
+    if (list.children.length < count) observer.observe(end);
+  }, { rootMargin: "400px" });
+  observer.observe(end);
+
+  list.addEventListener("click", (event) => {
+    const link = event.target.closest("a");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    open(album.at(subject, Number(link.dataset.number)));
+  });
+}

@@ -1,0 +1,100 @@
+"""A small site from drawn pictures: content, files, and a folder as a host would serve it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from PIL import Image
+
+from metagan.registry.models import Site, Subject, Theme, WeightsRef
+from metagan.site.content import Collection, GeneratorFacts, Picture, SiteContent
+from metagan.site.render import render_site
+
+EVIL = "<script>alert(1)</script>"
+BASE_URL = "https://apes.example/sub/path/"
+PLAIN = Theme()
+LINES = ("It was never there, and still it waits.", "The third one left before the second came.")
+
+
+@dataclass(frozen=True)
+class Sort:
+    """What to make a collection from."""
+
+    slug: str = "ape"
+    title: str = "Ape"
+    seeds: Sequence[int] = tuple(range(12))
+    width_px: int = 32
+    height_px: int = 32
+    lines: bool = False
+    licence: str = "CC0-1.0"
+    source: str = "Drawn for the tests"
+
+
+def make_collection(sort: Sort = Sort()) -> Collection:
+    weights = WeightsRef("bundled", "demo", None, "bundled:demo")
+    subject = Subject(
+        slug=sort.slug,
+        title=sort.title,
+        weights=weights,
+        licence=sort.licence,
+        source=sort.source,
+        seeds=tuple(sort.seeds),
+        psi=0.8,
+        class_index=None,
+        noise="const",
+        format="png",
+        text=None,
+    )
+    facts = GeneratorFacts(
+        "StyleGAN2",
+        sort.width_px,
+        sort.height_px,
+        1_234_567,
+        "ab" * 32,
+        4_500_000,
+        {"kimg": 71, "data": {"size": 10_000}},
+    )
+    pictures = tuple(
+        Picture(seed, f"pictures/{sort.slug}/{seed}.png", text=LINES[seed % 2] if sort.lines else None)
+        for seed in sort.seeds
+    )
+    return Collection(subject, facts, pictures)
+
+
+def make_content(
+    *sorts: Sort,
+    base_url: str = BASE_URL,
+    picture_pages: bool = True,
+    title: str = "Not Here",
+    theme: Theme = PLAIN,
+) -> SiteContent:
+    site = Site(title, base_url, "Things that are not.", "The Testers", theme, picture_pages)
+    collections = tuple(map(make_collection, sorts or (Sort(),)))
+    return SiteContent(site, collections, date(2026, 11, 22), "0.1.0", "rev1")
+
+
+def draw_picture(seed: int, size: tuple[int, int]) -> Image.Image:
+    """A picture that differs from seed to seed."""
+    image = Image.new("RGB", size, (40 + 37 * seed % 200, 90, 200 - 31 * seed % 180))
+    image.paste(
+        (230, 200, 60 + 11 * seed % 150), (size[0] // 4, size[1] // 4, 3 * size[0] // 4, 3 * size[1] // 4)
+    )
+    return image
+
+
+def write_site(content: SiteContent, folder: Path, templates: Path | None = None) -> Path:
+    """The whole site in a folder, pictures included."""
+    for path, data in render_site(content, templates):
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+    for collection in content.collections:
+        size = (collection.facts.width_px, collection.facts.height_px)
+        for picture in collection.pictures:
+            file = folder / picture.path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            draw_picture(picture.seed, size).save(file)
+    return folder
