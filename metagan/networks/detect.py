@@ -1,0 +1,130 @@
+"""Which network a checkpoint holds: an explicit, ordered list, asked from top to bottom."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from torch import Tensor, nn
+
+from metagan.checkpoints.model import Checkpoint, Header, NetworkRecord
+from metagan.checkpoints.tensors import require_finite
+from metagan.errors import CheckpointError, MalformedFileError, UnknownArchitectureError
+from metagan.networks import stylegan2
+from metagan.networks.generator import Generator
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What metagan knows of an architecture.
+
+    Args:
+        name: In metagan's own files, "stylegan2".
+        title: For people, "StyleGAN2".
+        recognises: Whether a foreign record is one, by a few tell-tale keys.
+        generator: A foreign record to a generator; every key and shape is checked there.
+        discriminator: The same for a discriminator.
+        restore: Our own configuration (from JSON) and tensors to a generator.
+    """
+
+    name: str
+    title: str
+    recognises: Callable[[NetworkRecord], bool]
+    generator: Callable[[NetworkRecord], nn.Module]
+    discriminator: Callable[[NetworkRecord], nn.Module]
+    restore: Callable[[Mapping[str, Any], Mapping[str, Tensor]], nn.Module]
+
+
+ARCHITECTURES: tuple[Architecture, ...] = (
+    Architecture(
+        name="stylegan2",
+        title="StyleGAN2",
+        recognises=stylegan2.recognises,
+        generator=stylegan2.generator_from_official,
+        discriminator=stylegan2.discriminator_from_official,
+        restore=stylegan2.restore_generator,
+    ),
+)
+
+
+def load_generator(checkpoint: Checkpoint, role: str = "G_ema") -> Generator:
+    """The generator of a checkpoint, on the CPU, in evaluation mode.
+
+    Args:
+        checkpoint: A file, read.
+        role: "G_ema", the moving average that samples best, or "G".
+
+    Raises:
+        CheckpointError: The file holds no such network, or one that metagan doesn't know, or damaged tensors.
+    """
+
+    def build(record: NetworkRecord) -> nn.Module:
+        if checkpoint.header:
+            return _restore(checkpoint.header, record)
+        return _recognise(record).generator(record)
+
+    return cast("Generator", _load(checkpoint, role, build))
+
+
+def load_discriminator(checkpoint: Checkpoint, role: str = "D") -> nn.Module:
+    """The discriminator of a checkpoint, on the CPU, in evaluation mode.
+
+    Raises:
+        CheckpointError: The file holds none, or one that metagan doesn't know, or damaged tensors.
+    """
+    return _load(checkpoint, role, ARCHITECTURES[0].discriminator)
+
+
+def _load(checkpoint: Checkpoint, role: str, build: Callable[[NetworkRecord], nn.Module]) -> nn.Module:
+    """Build one network of a checkpoint; what is wrong with it is said with the file's name."""
+    try:
+        record = _record(checkpoint, role)
+        network = build(record)
+    except CheckpointError as error:
+        msg = f"{checkpoint.path}: {error}"
+        raise type(error)(msg) from error
+    require_finite(record, checkpoint.path)
+    return network
+
+
+def describe(generator: Generator) -> Header:
+    """A header for metagan's own format: architecture and configuration; licence and facts are the caller's."""
+    config = dataclasses.asdict(generator.config)  # type: ignore[attr-defined]
+    return Header(architecture=generator.architecture, configuration=config)
+
+
+def title_of(generator: Generator) -> str:
+    """The architecture's name for people."""
+    return next(arch.title for arch in ARCHITECTURES if arch.name == generator.architecture)
+
+
+def describe_training(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What a file says of its training: its header's facts, or those that its format carries."""
+    return dict(checkpoint.header.training if checkpoint.header else checkpoint.facts)
+
+
+def _record(checkpoint: Checkpoint, role: str) -> NetworkRecord:
+    if role in checkpoint.networks:
+        return checkpoint.networks[role]
+    there = ", ".join(checkpoint.networks) or "no network at all"
+    msg = f"{checkpoint.format} holds {there}, but no {role}"
+    raise UnknownArchitectureError(msg)
+
+
+def _restore(header: Header, record: NetworkRecord) -> nn.Module:
+    for architecture in ARCHITECTURES:
+        if architecture.name == header.architecture:
+            return architecture.restore(header.configuration, record.tensors)
+    known = ", ".join(architecture.name for architecture in ARCHITECTURES)
+    msg = f"unknown architecture {header.architecture!r:.60}; this version of metagan knows {known}"
+    raise MalformedFileError(msg)
+
+
+def _recognise(record: NetworkRecord) -> Architecture:
+    for architecture in ARCHITECTURES:
+        if architecture.recognises(record):
+            return architecture
+    msg = stylegan2.explain_mismatch(record)
+    raise UnknownArchitectureError(msg)
