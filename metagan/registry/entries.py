@@ -1,0 +1,201 @@
+"""registry.yaml as it is written: with fields.py the only place where pydantic is at work.
+
+Every field states what it wants, what it is for (description) and how it looks (examples): messages, the
+JSON Schema and docs/registry.md are made from these.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from metagan.registry.fields import (
+    BaseUrl,
+    ClassIndex,
+    Colour,
+    Exclude,
+    Flag,
+    Format,
+    Images,
+    Licence,
+    Line,
+    LocalFile,
+    Noise,
+    Paragraph,
+    Psi,
+    Sha256,
+    Slug,
+    Source,
+    Weights,
+)
+from metagan.registry.models import Theme
+from metagan.registry.wants import Want
+
+
+class Entry(BaseModel):
+    """What every mapping of the file has in common: nothing unknown, nothing converted, nothing empty."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        arbitrary_types_allowed=True,
+        model_title_generator=lambda model: model.__name__.removesuffix("Entry"),
+        field_title_generator=lambda name, field: field.alias or name,
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_nothing(cls, value: Any) -> Any:
+        if value is None:
+            raise PydanticCustomError("nothing", "nothing")
+        return value
+
+
+class ThemeEntry(Entry):
+    """The site's colours."""
+
+    accent: Colour = Field(
+        default=Theme().accent,
+        description="Colour of buttons and links on a light page.",
+        examples=["#c2410c"],
+    )
+    accent_dark: Colour = Field(
+        default=Theme().accent_dark,
+        description="Colour of buttons and links on a dark page.",
+        examples=["#fdba74"],
+    )
+
+
+class SiteEntry(Entry):
+    """What holds for the whole site."""
+
+    title: Line = Field(description="The site's name.", examples=["These Birds Do Not Exist"])
+    base_url: BaseUrl = Field(
+        description="Where the site will stand: shared links, feeds and the sitemap are made from it.",
+        examples=["https://user.github.io/birds/"],
+    )
+    description: Paragraph = Field(
+        default="",
+        description="One sentence for feeds and link previews.",
+        examples=["Birds that a small network dreamt up."],
+    )
+    author: Line = Field(default="", description="Who publishes the site.", examples=["Ada Lovelace"])
+    theme: Annotated[ThemeEntry, Want("a mapping with accent and accent_dark")] = Field(
+        default=ThemeEntry(), description="The site's colours."
+    )
+    picture_pages: Flag = Field(
+        default=True,
+        description="Whether every picture gets a page of its own, so that its shared link shows it.",
+        examples=[False],
+    )
+
+
+class DefaultsEntry(Entry):
+    """What holds for every subject that doesn't say otherwise."""
+
+    images: Images = Field(
+        default=100,
+        description="Which pictures to publish; a count N means the first N seeds from 0 on.",
+        examples=[200, "0-35,42", [0, 7, 42]],
+    )
+    psi: Psi = Field(
+        default=0.7,
+        description="Truncation: 1 for full variety, lower for safer pictures, 0 for the mean picture.",
+        examples=[0.8],
+    )
+    noise: Noise = Field(
+        default="const",
+        description="The generator's per-pixel noise; random is drawn anew for each seed.",
+        examples=["random"],
+    )
+    format: Format = Field(
+        default="webp",
+        description="The published pictures' file format.",
+        examples=["jpeg"],
+    )
+
+
+class TextEntry(Entry):
+    """Made-up lines below a subject's pictures."""
+
+    corpus: LocalFile = Field(
+        description="A UTF-8 text file, one sentence a line, from which the lines are made up.",
+        examples=["birds.txt"],
+    )
+
+
+class SubjectEntry(Entry):
+    """One “This X Does Not Exist”."""
+
+    title: Line = Field(description="What the pictures show, in the singular.", examples=["Hummingbird"])
+    weights: Weights = Field(
+        description="The generator's weights file; a relative path starts at the registry's folder.",
+        examples=[
+            "weights/birds.pkl",
+            "https://example.org/birds.pkl",
+            "hf://owner/repo/birds.pkl",
+            "bundled:apes",
+        ],
+    )
+    sha256: Sha256 | None = Field(
+        default=None,
+        description="The weights file's SHA-256; required for https:// and hf://.",
+        examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+    )
+    licence: Licence = Field(
+        description="The weights' licence, shown on the subject's page; unknown if nobody said.",
+        examples=["CC0-1.0"],
+    )
+    source: Source = Field(
+        description="Where the weights come from, shown on the subject's page.",
+        examples=["https://example.org/birds"],
+    )
+    images: Images | None = Field(
+        default=None,
+        description="Which pictures to publish; instead of the one in defaults.",
+        examples=[200, "0-35,42", [0, 7, 42]],
+    )
+    exclude: Exclude = Field(
+        default=(),
+        description="Seeds to leave out; a count in images then takes others instead.",
+        examples=["3,17-19", [3, 17]],
+    )
+    psi: Psi | None = Field(
+        default=None, description="Truncation; instead of the one in defaults.", examples=[0.8]
+    )
+    class_index: ClassIndex | None = Field(
+        default=None,
+        alias="class",
+        description="Which class to draw; needed by conditional generators, and only by them.",
+        examples=[3],
+    )
+    noise: Noise | None = Field(
+        default=None, description="Per-pixel noise; instead of the one in defaults.", examples=["random"]
+    )
+    format: Format | None = Field(
+        default=None, description="File format; instead of the one in defaults.", examples=["jpeg"]
+    )
+    text: Annotated[TextEntry, Want("a mapping with corpus")] | None = Field(
+        default=None, description="Gives each picture a made-up line, drawn by its seed."
+    )
+
+
+class RegistryFile(Entry):
+    """The subjects of a “This X Does Not Exist” site, and where their generators come from."""
+
+    site: Annotated[SiteEntry, Want("a mapping with title and base_url")] = Field(
+        description="What holds for the whole site."
+    )
+    defaults: Annotated[DefaultsEntry, Want("a mapping of settings")] = Field(
+        default=DefaultsEntry(), description="What holds for every subject that doesn't say otherwise."
+    )
+    subjects: Annotated[
+        dict[Slug, SubjectEntry],
+        Want("subjects by their slugs", "write a slug, for example `hummingbird:`, and its keys below it"),
+    ] = Field(
+        min_length=1,
+        description="What the site shows, each under its slug: the name of its folder on the site.",
+    )

@@ -1,0 +1,179 @@
+"""The fields of registry.yaml: what each kind takes, checked where it is read, and as JSON Schema."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
+
+from metagan.registry import seeds
+from metagan.registry.models import ImageFormat, NoiseMode
+from metagan.registry.wants import Want, show, unfit
+from metagan.registry.weights_ref import WANT as WANT_WEIGHTS
+from metagan.registry.weights_ref import existing_file, parse_weights
+
+SLUG_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+RESERVED_SLUGS = (
+    *("404", "about", "api", "assets", "cards", "cname", "css", "favicon", "feed", "index", "js", "manifest"),
+    *("models", "nojekyll", "pictures", "robots", "sitemap", "static", "subjects"),
+    *("aux", "con", "nul", "prn"),
+)
+"""Names that the site itself uses at its root, and names that Windows can't have as a folder."""
+
+WANT_FILE = "a file's path"
+WANT_BASE_URL = "the site's address, https://host/path/"
+
+_URL_PATH = re.compile(r"(/[A-Za-z0-9._~%-]+)*/?")
+_URL_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
+
+
+def parse_base_url(text: str) -> str:
+    """A site's address, with its closing slash.
+
+    Raises:
+        UnfitError: It is no http or https URL of a folder: "https://user.github.io/apes/".
+    """
+    try:
+        parts = urlsplit(text.strip())
+        host, _ = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise unfit(WANT_BASE_URL, show(text), "write it as in a browser's address bar") from error
+    if parts.scheme not in {"https", "http"} or not _URL_HOST.fullmatch(host):
+        raise unfit(WANT_BASE_URL, show(text), "start it with https:// and the host's name")
+    if "@" in parts.netloc or parts.query or parts.fragment or "?" in text or "#" in text:
+        raise unfit(WANT_BASE_URL, show(text), "remove names, passwords and all from ? or # on")
+    if not _URL_PATH.fullmatch(parts.path) or {".", ".."} & set(parts.path.split("/")):
+        raise unfit(WANT_BASE_URL, show(text), "use letters, digits and - . _ ~ % in the path")
+    return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}/"
+
+
+def _check_line(text: str) -> str:
+    text = text.strip()
+    if not text:
+        raise unfit("a line of text", "an empty one", "write something, or remove the key")
+    if not text.isprintable():
+        raise unfit("a line of text", show(text), "remove line breaks, tabs and control characters")
+    return text
+
+
+def _check_slug(slug: str) -> str:
+    if len(slug) > 64 or not re.fullmatch(SLUG_PATTERN, slug):
+        better = "-".join(re.findall(r"[a-z0-9]+", slug.lower()))[:64].strip("-")
+        fix = f"write {better}" if better else "write a name like hummingbird"
+        raise unfit("a slug of lower-case letters, digits and single hyphens", show(slug), fix)
+    if slug in RESERVED_SLUGS:
+        raise unfit(
+            "a slug that the site doesn't use itself", show(slug), f"write another, for example {slug}-1"
+        )
+    return slug
+
+
+def _check_weights(text: str, info: Any) -> str:
+    parse_weights(text, _folder(info))
+    return text.strip()
+
+
+def _check_file(text: str, info: Any) -> str:
+    existing_file(text, _folder(info))
+    return text
+
+
+def _folder(info: Any) -> Path:
+    """The registry's folder, from pydantic's ValidationInfo, which can't be checked at run time."""
+    folder = (info.context or {}).get("folder")
+    return folder if isinstance(folder, Path) else Path.cwd()
+
+
+def _read_images(value: object) -> int | tuple[range, ...]:
+    if isinstance(value, int) and not isinstance(value, bool):
+        if 1 <= value <= seeds.MAX_SEEDS:
+            return value
+        fix = "write how many pictures there shall be, or a list of seeds"
+        raise unfit(f"a count from 1 to {seeds.MAX_SEEDS:,}", show(value), fix)
+    if isinstance(value, str) and value.strip().isdecimal():
+        number = value.strip()
+        fix = f"write {number} without quotes for that many pictures, or [{number}] for that one seed"
+        raise unfit("a count or seeds", f"the text {show(value)}, which may be either", fix)
+    if value == []:
+        raise unfit("at least one seed", "an empty list", "write how many pictures there shall be, or seeds")
+    return _read_seeds(value, "images: 200, images: 0-35,42 or images: [0, 7, 42]")
+
+
+def _read_exclude(value: object) -> tuple[range, ...]:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return seeds.parse_list([value])
+    return _read_seeds(value, "exclude: 3,17-19 or exclude: [3, 17]")
+
+
+def _read_seeds(value: object, example: str) -> tuple[range, ...]:
+    if isinstance(value, str):
+        return seeds.parse_ranges(value)
+    if isinstance(value, list):
+        return seeds.parse_list(value)
+    raise unfit("seeds", show(value), f"write {example}")
+
+
+_URL_SCHEMA = {"type": "string", "format": "uri", "pattern": "^https?://"}
+_SEED_SCHEMA = {"type": "integer", "minimum": 0, "maximum": seeds.MAX_SEED}
+_RANGE_SCHEMA = {
+    "type": "string",
+    "pattern": r"^\s*[0-9]+(\s*-\s*[0-9]+)?(\s*,\s*[0-9]+(\s*-\s*[0-9]+)?)*\s*$",
+}
+_LIST_SCHEMA = {"type": "array", "items": {"anyOf": [_SEED_SCHEMA, _RANGE_SCHEMA]}}
+_IMAGES_SCHEMA = {
+    "anyOf": [
+        {"type": "integer", "minimum": 1, "maximum": seeds.MAX_SEEDS},
+        {**_LIST_SCHEMA, "minItems": 1},
+        {**_RANGE_SCHEMA, "not": {"pattern": r"^\s*[0-9]+\s*$"}},
+    ]
+}
+_EXCLUDE_SCHEMA = {"anyOf": [_SEED_SCHEMA, _LIST_SCHEMA, _RANGE_SCHEMA]}
+
+Line = Annotated[
+    str, Want("a line of text"), StringConstraints(min_length=1, max_length=200), AfterValidator(_check_line)
+]
+Paragraph = Annotated[
+    str, Want("a line of text"), StringConstraints(min_length=1, max_length=1000), AfterValidator(_check_line)
+]
+Flag = Annotated[bool, Want("true or false")]
+Colour = Annotated[
+    str,
+    Want("a colour of six hex digits", 'write it in quotes, since # starts a comment: "#c2410c"'),
+    StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$"),
+]
+BaseUrl = Annotated[str, Want(WANT_BASE_URL), AfterValidator(parse_base_url), WithJsonSchema(_URL_SCHEMA)]
+Slug = Annotated[
+    str,
+    AfterValidator(_check_slug),
+    WithJsonSchema({"type": "string", "pattern": SLUG_PATTERN, "maxLength": 64}),
+]
+Weights = Annotated[str, Want(WANT_WEIGHTS), StringConstraints(min_length=1), AfterValidator(_check_weights)]
+Sha256 = Annotated[
+    str,
+    Want("64 hex digits", "paste the publisher's SHA-256, or run `metagan inspect` on the file to print it"),
+    StringConstraints(pattern=r"^[0-9a-fA-F]{64}$"),
+]
+Licence = Annotated[Line, Want("the weights' licence, an SPDX name or words")]
+Source = Annotated[Line, Want("where the weights come from, a URL or words")]
+Images = Annotated[
+    int | tuple[range, ...],
+    Want("a count, seeds like 0-35,42, or a list of seeds"),
+    BeforeValidator(_read_images),
+    WithJsonSchema(_IMAGES_SCHEMA),
+]
+Exclude = Annotated[
+    tuple[range, ...],
+    Want("seeds like 3,17-19, or a list of seeds"),
+    BeforeValidator(_read_exclude),
+    WithJsonSchema(_EXCLUDE_SCHEMA),
+]
+Psi = Annotated[float, Want("a number from -2 to 2"), Field(ge=-2, le=2)]
+ClassIndex = Annotated[int, Want("a whole number from 0 on"), Field(ge=0)]
+Noise = Annotated[NoiseMode, Want("const, random or none")]
+Format = Annotated[ImageFormat, Want("webp, png, jpeg or avif")]
+LocalFile = Annotated[
+    str, Want("a file's path"), StringConstraints(min_length=1), AfterValidator(_check_file)
+]

@@ -1,0 +1,146 @@
+"""registry.yaml in, `Registry` out, or every problem of it at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from metagan.errors import OptionError, Problem, RegistryError
+from metagan.registry.entries import DefaultsEntry, RegistryFile, SubjectEntry
+from metagan.registry.models import Registry, Site, Subject, Text, Theme
+from metagan.registry.problems import problems_of
+from metagan.registry.seeds import choose_seeds
+from metagan.registry.tree import Place, Tree, UnreadableError, dotted, read_tree
+from metagan.registry.weights_ref import existing_file, is_remote, parse_weights
+
+MAX_PICTURES = 2_000_000
+_POSITION = re.compile(r":(\d+):(\d+)$")
+
+
+def read_registry(path: Path) -> Registry:
+    """Read and validate a registry.
+
+    Local files that it names are looked for; nothing is downloaded.
+
+    Raises:
+        RegistryError: Every problem of the file, in the order of its lines.
+    """
+    tree = _tree(path)
+    folder = path.absolute().parent
+    problems, entries = list(tree.problems), None
+    try:
+        entries = RegistryFile.model_validate(tree.value, context={"folder": folder})
+        problems += _without_seeds(entries, tree)
+    except ValidationError as error:
+        problems += problems_of(error, tree)
+    problems += _without_hash(tree)
+    if problems or entries is None:
+        raise RegistryError(sorted(dict.fromkeys(problems), key=_line_and_column))
+    return _registry(path, entries, folder)
+
+
+def find_place(path: Path, place: Place) -> str:
+    """File, line and column of a value in a registry, for messages: `("subjects", "cat", "weights")`.
+
+    Raises:
+        RegistryError: The file can't be read.
+    """
+    return _tree(path).where(place)
+
+
+def find_subject(registry: Registry, slug: str) -> Subject:
+    """The subject with a slug.
+
+    Raises:
+        OptionError: There is none; names the nearest and all there are.
+    """
+    by_slug = {subject.slug: subject for subject in registry.subjects}
+    if slug in by_slug:
+        return by_slug[slug]
+    close = get_close_matches(slug.lower(), by_slug, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    raise OptionError(
+        f"no subject {slug!r} in {registry.path}\n  fix: {hint}the subjects there are: {', '.join(by_slug)}"
+    )
+
+
+def _tree(path: Path) -> Tree:
+    try:
+        return read_tree(path)
+    except UnreadableError as error:
+        raise RegistryError([error.problem]) from error
+
+
+def _line_and_column(problem: Problem) -> tuple[int, int]:
+    match = _POSITION.search(problem.where)
+    return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
+def _without_hash(tree: Tree) -> Iterator[Problem]:
+    """Remote weights without a SHA-256. Looks at the file's own values: the others may be faulty."""
+    subjects = tree.value.get("subjects") if isinstance(tree.value, dict) else None
+    for slug, subject in subjects.items() if isinstance(subjects, dict) else ():
+        weights = subject.get("weights") if isinstance(subject, dict) else None
+        if (
+            isinstance(subject, dict)
+            and isinstance(weights, str)
+            and is_remote(weights)
+            and "sha256" not in subject
+        ):
+            place = ("subjects", slug)
+            what = f"{dotted((*place, 'sha256'))}: missing; want the SHA-256 of weights that are downloaded"
+            fix = "paste the publisher's SHA-256, or download the file and run `metagan inspect` on it"
+            yield Problem(tree.where((*place, "weights")), what, fix)
+
+
+def _without_seeds(entries: RegistryFile, tree: Tree) -> Iterator[Problem]:
+    """Subjects whose pictures are all excluded, and registries with more pictures than anybody can want."""
+    total = 0
+    for slug, subject in entries.subjects.items():
+        images = subject.images if subject.images is not None else entries.defaults.images
+        total += images if isinstance(images, int) else sum(map(len, images))
+        if total > MAX_PICTURES:
+            what = f"want at most {MAX_PICTURES:,} pictures in a registry, got more with subjects.{slug}"
+            yield Problem(tree.where(("subjects", slug), key=True), what, "lower images, or make two sites")
+            return
+        if not choose_seeds(images, subject.exclude):
+            place = ("subjects", slug, "exclude")
+            what = f"{dotted(place)}: want seeds that leave a picture to publish, got all of those in images"
+            yield Problem(tree.where(place), what, "exclude fewer seeds, or add some to images")
+
+
+def _registry(path: Path, entries: RegistryFile, folder: Path) -> Registry:
+    site = entries.site
+    theme = Theme(site.theme.accent.lower(), site.theme.accent_dark.lower())
+    return Registry(
+        path=path,
+        site=Site(site.title, site.base_url, site.description, site.author, theme, site.picture_pages),
+        subjects=tuple(
+            _subject(slug, entry, entries.defaults, folder) for slug, entry in entries.subjects.items()
+        ),
+    )
+
+
+def _subject(slug: str, entry: SubjectEntry, defaults: DefaultsEntry, folder: Path) -> Subject:
+    def chosen(name: str) -> Any:
+        own = getattr(entry, name)
+        return getattr(defaults, name) if own is None else own
+
+    return Subject(
+        slug=slug,
+        title=entry.title,
+        weights=parse_weights(entry.weights, folder, entry.sha256),
+        licence=entry.licence,
+        source=entry.source,
+        seeds=choose_seeds(chosen("images"), entry.exclude),
+        psi=float(chosen("psi")),
+        class_index=entry.class_index,
+        noise=chosen("noise"),
+        format=chosen("format"),
+        text=Text(existing_file(entry.text.corpus, folder)) if entry.text else None,
+    )

@@ -1,0 +1,43 @@
+"""The registry's JSON Schema, by which editors complete and check registry.yaml while it is typed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from metagan.registry.entries import RegistryFile
+from metagan.registry.fields import RESERVED_SLUGS
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+REMOTE_PATTERN = "^(https?|hf)://"
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of registry.yaml, as plain JSON values.
+
+    It knows everything but the files: whether they exist, and what their networks take.
+    """
+    found = RegistryFile.model_json_schema(schema_generator=_WithoutNull)
+    subjects = found["properties"]["subjects"]
+    subjects["additionalProperties"] = False
+    subjects["propertyNames"] = {"not": {"enum": list(RESERVED_SLUGS)}, "maxLength": 64}
+    found["$defs"]["SubjectEntry"]["if"] = {
+        "properties": {"weights": {"pattern": REMOTE_PATTERN}},
+        "required": ["weights"],
+    }
+    found["$defs"]["SubjectEntry"]["then"] = {"required": ["sha256"]}
+    return {"$schema": DIALECT, **found}
+
+
+class _WithoutNull(GenerateJsonSchema):
+    """Keys that may be left out must not be null: what is written must say something."""
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        if schema.get("default") in (None, (), ""):
+            return self.generate_inner(schema["schema"])
+        return super().default_schema(schema)

@@ -1,0 +1,116 @@
+"""Where weights come from, as people write it: a path, https://, hf:// or bundled:."""
+
+from __future__ import annotations
+
+import os
+import re
+from difflib import get_close_matches
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from metagan.errors import OptionError
+from metagan.registry.bundled import bundled_weights
+from metagan.registry.models import WeightsRef
+from metagan.registry.wants import show, unfit
+
+WANT = "a file's path, https://..., hf://owner/repo/file or bundled:name"
+MAX_CHARACTERS = 2000
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_HF = re.compile(rf"{_NAME}/{_NAME}(@{_NAME})?(/{_NAME})+")
+_URL_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
+
+
+def parse_weights(text: str, folder: Path, sha256: str | None = None) -> WeightsRef:
+    """Read a reference to weights.
+
+    Args:
+        text: The reference.
+        folder: What a relative path starts from: the registry's folder.
+        sha256: The file's SHA-256 in hex, if the registry states it.
+
+    Raises:
+        UnfitError: It is no reference, or the file that it names locally isn't there.
+    """
+    text = text.strip()
+    if not text or len(text) > MAX_CHARACTERS or not text.isprintable():
+        raise unfit(WANT, show(text), "write where the weights file is")
+    digest = sha256.lower() if sha256 else None
+    if text.startswith("bundled:"):
+        return WeightsRef("bundled", _bundled_name(text.removeprefix("bundled:")), digest, text)
+    scheme = _SCHEME.match(text)
+    if scheme is None:
+        return WeightsRef("path", str(existing_file(text, folder)), digest, text)
+    if scheme[1].lower() == "hf":
+        return WeightsRef("hf", _hf_location(text[len(scheme[0]) :]), digest, text)
+    return WeightsRef("https", _checked_url(text, scheme[1].lower()), digest, text)
+
+
+def is_remote(text: str) -> bool:
+    """Whether weights of this reference are downloaded, so that their SHA-256 must be stated."""
+    return _SCHEME.match(text.strip()) is not None
+
+
+def existing_file(text: str, folder: Path) -> Path:
+    """The absolute path of a local file, which may start with ~ or be relative to the folder.
+
+
+    Raises:
+        UnfitError: There is no such file; names the nearest one in its folder.
+    """
+    try:
+        path = Path(os.path.normpath(folder.absolute() / Path(text).expanduser()))
+        if path.is_file():
+            return path
+        got = f"the folder {show(text)}" if path.is_dir() else f"{show(text)}, and there is no {path}"
+        raise unfit("a file", got, _nearest_file(path))
+    except (OSError, RuntimeError) as error:
+        raise unfit("a file's path", f"{show(text)} ({error})", "write the path of a file") from error
+
+
+def _nearest_file(path: Path) -> str:
+    if path.parent.is_dir():
+        names = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
+        if close := get_close_matches(path.name, names, n=1):
+            return f"did you mean {close[0]}?"
+        return f"put the file into {path.parent}, or correct its name"
+    return f"correct the path: there is no folder {path.parent} either"
+
+
+def _bundled_name(name: str) -> str:
+    try:
+        bundled_weights(name)
+    except OptionError as error:
+        _, _, fix = str(error).partition("\n  fix: ")
+        raise unfit("the name of bundled weights", show(name), fix) from error
+    return name
+
+
+def _hf_location(location: str) -> str:
+    if _HF.fullmatch(location) is None:
+        raise unfit(
+            "hf://owner/repo/file",
+            show(f"hf://{location}"),
+            "write owner, repository and file; another revision goes after the repository: "
+            "hf://owner/repo@revision/file",
+        )
+    return location
+
+
+def _checked_url(text: str, scheme: str) -> str:
+    if scheme not in {"https", "http"}:
+        raise unfit(WANT, show(text), f"{scheme}:// can't be read: download the file and name its path")
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or _URL_CHARACTERS.fullmatch(text) is None:
+        raise unfit("a URL", show(text), "write it as a browser's address bar copies it: https://host/file")
+    if parts.username is not None or parts.password is not None:
+        raise unfit("a URL without a password", "one with a password", "remove what stands before the @")
+    if scheme == "http" and host not in LOOPBACK:
+        raise unfit("https://", show(text), "use https: over http anybody on the way could change the file")
+    return text

@@ -1,0 +1,336 @@
+"""registry.yaml into a Registry, or every problem at once."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from metagan.errors import OptionError, RegistryError
+from metagan.registry.models import Registry, Site, Subject, Text, Theme, WeightsRef
+from metagan.registry.read import find_place, find_subject, read_registry
+from tests.registry.conftest import VALID
+
+GOLDEN = Path(__file__).parent / "golden"
+HASH = "0123456789abcdef" * 4
+
+FULL = f"""\
+site:
+  title: These Birds Do Not Exist
+  base_url: https://user.github.io/birds
+  description: >
+    Birds that
+    a network dreamt up.
+  author: Ada
+  theme: {{accent: "#ABCDEF", accent_dark: '#123456'}}
+  picture_pages: no
+defaults:
+  images: 3
+  psi: 1
+  noise: none
+  format: png
+subjects:
+  hummingbird:
+    title: <script>alert(1)</script>
+    weights: ./birds.pkl
+    sha256: {HASH.upper()}
+    licence: unknown
+    source: A friend
+    exclude: 1
+    text: {{corpus: birds.txt}}
+  jay-2:
+    title: Jay
+    weights: hf://owner/repo@v1.0/folder/birds.pkl
+    sha256: {HASH}
+    licence: MIT
+    source: https://example.org
+    images: 7, 3-5, 5
+    exclude: [4]
+    psi: -0.5
+    class: 3
+    noise: random
+    format: avif
+"""
+
+
+def test_a_full_registry_is_read_with_every_default_filled_in(read, folder):
+    assert read(FULL) == Registry(
+        path=Path("registry.yaml"),
+        site=Site(
+            title="These Birds Do Not Exist",
+            base_url="https://user.github.io/birds/",
+            description="Birds that a network dreamt up.",
+            author="Ada",
+            theme=Theme("#abcdef", "#123456"),
+            picture_pages=False,
+        ),
+        subjects=(
+            Subject(
+                slug="hummingbird",
+                title="<script>alert(1)</script>",
+                weights=WeightsRef("path", str(folder / "birds.pkl"), HASH, "./birds.pkl"),
+                licence="unknown",
+                source="A friend",
+                seeds=(0, 2, 3),
+                psi=1.0,
+                class_index=None,
+                noise="none",
+                format="png",
+                text=Text(folder / "birds.txt"),
+            ),
+            Subject(
+                slug="jay-2",
+                title="Jay",
+                weights=WeightsRef(
+                    "hf", "owner/repo@v1.0/folder/birds.pkl", HASH, "hf://owner/repo@v1.0/folder/birds.pkl"
+                ),
+                licence="MIT",
+                source="https://example.org",
+                seeds=(7, 3, 5),
+                psi=-0.5,
+                class_index=3,
+                noise="random",
+                format="avif",
+                text=None,
+            ),
+        ),
+    )
+
+
+def test_what_the_registry_leaves_out_has_documented_defaults(read):
+    registry = read(VALID)
+    assert registry.site.theme == Theme()
+    assert registry.site.picture_pages is True
+    subject = registry.subjects[0]
+    assert (len(subject.seeds), subject.psi, subject.noise, subject.format) == (100, 0.7, "const", "webp")
+
+
+def test_the_repository_s_own_registry_is_valid(tmp_path, monkeypatch):
+    (tmp_path / "apes.safetensors").touch()
+    monkeypatch.setattr("metagan.registry.bundled.bundled_names", lambda: ["apes"])
+    registry = read_registry(Path(__file__).parents[2] / "registry.yaml")
+    assert registry.subjects[0].weights.location == "apes"
+
+
+def test_every_mistake_is_reported_at_once_in_the_file_s_order(messages, folder):
+    expected = (GOLDEN / "mistakes.txt").read_text().replace("{folder}", str(folder))
+    assert "\n".join(messages((GOLDEN / "mistakes.yaml").read_text())) + "\n" == expected
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("title: Hummingbird", "title: ''", "6:12: subjects.hummingbird.title: want a line of text, got ''"),
+        ("title: Hummingbird", 'title: "a\\nb"', "remove line breaks, tabs and control characters"),
+        ("title: Hummingbird", "title: " + "x" * 201, "want fewer characters, got 201\n  fix: shorten it"),
+        (
+            "title: Hummingbird",
+            "title: [x]",
+            "6:12: subjects.hummingbird.title: want a line of text, got a list",
+        ),
+        ("title: Hummingbird", "title: yes", "got `yes`, which YAML reads as true"),
+        (
+            "title: Hummingbird",
+            "title: true",
+            'got true\n  fix: put it into quotes to make it text: title: "true"',
+        ),
+        ("title: Hummingbird", "title: !!int 3", "tags are not allowed, got 'tag:yaml.org,2002:int'"),
+        ("title: Hummingbird", 'title: "\\uD800"', "half a character"),
+        ("hummingbird:", "../up:", "5:3: subjects.'../up': want a slug"),
+        ("hummingbird:", "<b>:", "fix: write b"),
+        ("hummingbird:", "hummingbird-:", "fix: write hummingbird"),
+        ("hummingbird:", "é:", "fix: write a name like hummingbird"),
+        ("hummingbird:", "404:", "want a slug that the site doesn't use itself, got '404'"),
+        ("hummingbird:", "x" * 65 + ":", "want a slug of lower-case letters"),
+        ("hummingbird:", "[a, b]:", "want a word as a key, got a list or mapping"),
+        ("birds.pkl", "nothing/birds.pkl", "there is no folder"),
+        ("birds.pkl", "..", "got the folder '..'"),
+        ("birds.pkl", '"a\\0b"', "fix: write where the weights file is"),
+        ("birds.pkl", "~nobody-at-all/x.pkl", "write the path of a file"),
+        ("birds.pkl", "x" * 1000 + ".pkl", "want a file"),
+        ("birds.pkl", "s3://bucket/x.pkl", "s3:// can't be read: download the file and name its path"),
+        (
+            "birds.pkl",
+            "http://example.org/x.pkl",
+            "use https: over http anybody on the way could change the file",
+        ),
+        ("birds.pkl", "https://user:pass@example.org/x", "remove what stands before the @"),
+        ("birds.pkl", "https:///x", "want a URL"),
+        ("birds.pkl", "https://[x/y", "want a URL"),
+        ("birds.pkl", "hf://owner/file", "want hf://owner/repo/file, got 'hf://owner/file'"),
+        ("birds.pkl", "hf://owner/repo/../../x", "want hf://owner/repo/file"),
+        ("birds.pkl", "bundled:nothing", "want the name of bundled weights, got 'nothing'"),
+        ("licence: CC0-1.0", "class: true", "want a whole number from 0 on, got true"),
+        ("licence: CC0-1.0", "psi: true", "want a number from -2 to 2, got true"),
+        ("licence: CC0-1.0", "psi: 1e999", "want a number from -2 to 2, got the number inf"),
+        ("licence: CC0-1.0", "psi: .nan", "want a number from -2 to 2, got '.nan'"),
+        ("licence: CC0-1.0", "psi: 1:30", "want a number from -2 to 2, got '1:30'"),
+        ("licence: CC0-1.0", "images: 0", "want a count from 1 to 1,000,000, got the number 0"),
+        ("licence: CC0-1.0", "images: yes", "want seeds, got true"),
+        ("licence: CC0-1.0", "images: []", "want at least one seed, got an empty list"),
+        ("licence: CC0-1.0", "images: " + "9" * 39, "want a count from 1 to 1,000,000, got the number 999"),
+        ("licence: CC0-1.0", "images: 0-1000000", "want at most 1,000,000 seeds"),
+        ("licence: CC0-1.0", "exclude: -3", "want seeds from 0 to 4294967295"),
+        ("licence: CC0-1.0", "sha256: 1234", "want 64 hex digits, got the number 1234"),
+        ("licence: CC0-1.0", "text: {corpus: ''}", "want a file's path, got ''"),
+        ("licence: CC0-1.0", "<<: {psi: 1}", "merge keys (<<) are not allowed"),
+        (
+            "https://user.github.io/birds",
+            "https://user.github.io/?x",
+            "remove names, passwords and all from ? or # on",
+        ),
+        (
+            "https://user.github.io/birds",
+            "https://user.github.io/../x",
+            "letters, digits and - . _ ~ % in the path",
+        ),
+        ("https://user.github.io/birds", 'https://x/"><script>', "letters, digits and - . _ ~ % in the path"),
+        ("https://user.github.io/birds", "https://[x", "write it as in a browser's address bar"),
+        ("https://user.github.io/birds", "https://x:99999/", "write it as in a browser's address bar"),
+        (
+            "subjects:",
+            "theme: {}\nsubjects:",
+            "4:1: theme: unknown key\n  fix: remove it; the keys there are: site",
+        ),
+        ("site:", "sites:", "1:1: sites: unknown key\n  fix: did you mean site?"),
+        ("site:", "site: x\nz:", "1:7: site: want a mapping with title and base_url, got 'x'"),
+    ],
+)
+def test_a_bad_value_says_where_it_stands_what_is_wanted_and_the_fix(messages, old, new, message):
+    assert old in VALID
+    assert message in "\n".join(messages(VALID.replace(old, new, 1)))
+
+
+def test_a_colour_that_became_a_comment_is_explained(messages):
+    text = VALID.replace("subjects:", "  theme:\n    accent: #c2410c\nsubjects:")
+    assert messages(text) == [
+        "registry.yaml:5:5: site.theme.accent: want a colour of six hex digits, got nothing\n"
+        '  fix: write it in quotes, since # starts a comment: "#c2410c"'
+    ]
+
+
+def test_a_list_of_nothing_but_excluded_seeds_is_refused(messages):
+    assert messages(VALID + "    images: 3-5\n    exclude: 0-9\n") == [
+        "registry.yaml:11:14: subjects.hummingbird.exclude: want seeds that leave a picture to publish, "
+        "got all of those in images\n  fix: exclude fewer seeds, or add some to images"
+    ]
+
+
+def test_more_pictures_than_fit_into_memory_are_refused_before_they_are_listed(messages):
+    subject = VALID.partition("subjects:\n")[2]
+    many = "".join(subject.replace("hummingbird", f"bird-{n}") + "    images: 0-999999\n" for n in range(3))
+    text = VALID.partition("hummingbird")[0].rstrip() + "\n" + many
+    assert "want at most 2,000,000 pictures in a registry, got more with subjects.bird-2" in messages(text)[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "registry.yaml:1:1: the file is empty; want a registry"),
+        (b"# nothing\n", "registry.yaml:1:1: the file is empty"),
+        (b"- a\n", "registry.yaml:1:1: the file: want a mapping, got a list"),
+        (b"subjects:\n", "registry.yaml:1:1: subjects: want subjects by their slugs, got nothing"),
+        (b"subjects: {}\n", "subjects: want subjects by their slugs, at least one, got an empty mapping"),
+        (b"site:\n\ttitle: x\n", "registry.yaml:2:1: want spaces, got a tab"),
+        (b"site: {title: x\n", "registry.yaml:2:1: not YAML:"),
+        (b"site: a: b\n", "registry.yaml:1:8: not YAML: a colon where none can be"),
+        (b"a: 1\n---\nb: 2\n", "want one YAML document, got a second"),
+        (b"site:\n  title: caf\xe9\n", "registry.yaml:2:13: want UTF-8 text, got the byte 0xe9"),
+        ("site: x".encode("utf-16"), "registry.yaml:1:1: want UTF-8 text, got UTF-16"),
+        (b"a: 1\nb: \x07\n", "registry.yaml:2:4: want printable text, got the control character 0x7"),
+        (b"#" * (1 << 20) + b"\n", "registry.yaml:1:1: want at most 1,048,576 bytes, got more"),
+        (b"a: " + b"[" * 5000, "want at most 16 levels, got more"),
+        (b"a: [" + b"1," * 100_001 + b"]", "want at most 100,000 values, got more"),
+        (b"a: &a [*a]\n", "too much once its aliases (*name) are followed"),
+        (
+            b"a: &a [1,1,1,1,1,1,1,1,1]\n"
+            + b"".join(b"%c: &%c [%s]\n" % (n, n, b",".join([b"*%c" % (n - 1)] * 9)) for n in range(98, 108)),
+            "too much once its aliases (*name) are followed",
+        ),
+        (b"a: *nothing\n", "not YAML: found undefined alias"),
+        (b'a: "\\UFFFFFFFF"\n', "not YAML: an escape"),
+        (b"%YAML 1." + b"9" * 5000 + b"\n---\na: 1\n", "not YAML: an escape (\\U...) or directive"),
+    ],
+)
+def test_text_that_is_no_registry_says_why(messages, content, message):
+    assert message in "\n".join(messages(content))
+
+
+def test_a_byte_order_mark_is_no_mistake(write):
+    assert read_registry(write(b"\xef\xbb\xbf" + VALID.encode())).site.author == ""
+
+
+def test_aliases_of_values_are_followed(read):
+    text = VALID.replace("CC0-1.0", "&words CC0-1.0").replace(
+        "source: https://example.org/birds", "source: *words"
+    )
+    assert read(text).subjects[0].source == "CC0-1.0"
+
+
+def test_text_that_yaml_1_1_would_take_for_numbers_or_dates_stays_text(read):
+    for title in ("1:30", "010", "2024-01-02", "1_000", "0x1f", "'no'"):
+        assert read(VALID.replace("title: Hummingbird", f"title: {title}")).subjects[0].title == title.strip(
+            "'"
+        )
+
+
+def test_a_registry_that_is_not_there_says_how_to_get_one(tmp_path):
+    with pytest.raises(RegistryError, match=r"there is no such file\n  fix: run `metagan init`"):
+        read_registry(tmp_path / "registry.yaml")
+
+
+def test_a_folder_is_no_registry(tmp_path):
+    with pytest.raises(RegistryError, match="can't be read: Is a directory"):
+        read_registry(tmp_path)
+
+
+def test_a_misspelt_subject_is_answered_with_the_nearest(read):
+    registry = read(VALID)
+    assert find_subject(registry, "hummingbird").title == "Hummingbird"
+    with pytest.raises(OptionError) as caught:
+        find_subject(registry, "hummingbrid")
+    assert str(caught.value) == (
+        "no subject 'hummingbrid' in registry.yaml\n"
+        "  fix: did you mean hummingbird? the subjects there are: hummingbird"
+    )
+
+
+def test_a_place_in_a_good_registry_can_be_found_for_later_messages(write):
+    assert find_place(write(VALID), ("subjects", "hummingbird", "weights")) == "registry.yaml:7:14"
+
+
+fragments = st.sampled_from(
+    [
+        *VALID.split("\n"),
+        *FULL.split("\n"),
+        "[",
+        "{",
+        "}",
+        "&a ",
+        "*a",
+        "!!",
+        "%",
+        "\t",
+        '"',
+        "'",
+        "|",
+        ">",
+        "? ",
+        "-",
+    ]
+)
+
+
+@settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.one_of(st.text(), st.binary(), st.lists(fragments, max_size=20).map("\n".join)))
+@example('"\\ud800": 1')
+@example("? [a]\n: 1")
+@example("{? : 1}")
+@example("!<tag:yaml.org,2002:map> x")
+def test_arbitrary_text_only_ever_raises_registry_error(write, content):
+    path = write(content)
+    try:
+        read_registry(path)
+    except RegistryError as error:
+        str(error).encode()
+        assert all(problem.fix for problem in error.problems)
