@@ -1,0 +1,181 @@
+"""From the path of a URL to an open file of the site's folder, as GitHub Pages finds it.
+
+The rules, as GitHub Pages shows them: an exact file wins, then the same name with .html, then a folder, which
+is redirected to its name with a slash and shows its index.html; nothing lists a folder's content.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+from urllib.parse import quote, unquote_to_bytes
+
+SWAP_PATIENCE_S = 2.0
+
+TEXT_TYPES = {
+    ".css": "text/css",
+    ".csv": "text/csv",
+    ".htm": "text/html",
+    ".html": "text/html",
+    ".js": "application/javascript",
+    ".json": "application/json",
+    ".md": "text/markdown",
+    ".mjs": "application/javascript",
+    ".txt": "text/plain",
+}
+OTHER_TYPES = {
+    ".atom": "application/atom+xml",
+    ".avif": "image/avif",
+    ".bin": "application/octet-stream",
+    ".gif": "image/gif",
+    ".gz": "application/gzip",
+    ".ico": "image/vnd.microsoft.icon",
+    ".jpeg": "image/jpeg",
+    ".jpg": "image/jpeg",
+    ".map": "application/json",
+    ".mp4": "video/mp4",
+    ".pdf": "application/pdf",
+    ".png": "image/png",
+    ".rss": "application/rss+xml",
+    ".svg": "image/svg+xml",
+    ".wasm": "application/wasm",
+    ".webm": "video/webm",
+    ".webmanifest": "application/manifest+json",
+    ".webp": "image/webp",
+    ".woff": "font/woff",
+    ".woff2": "font/woff2",
+    ".xml": "application/xml",
+    ".zip": "application/zip",
+}
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A file to send; the receiver closes it.
+
+    Args:
+        status: 200, or 404 when the file is the site's 404.html.
+        name: The file's name, for its type.
+        stream: The file, open at its beginning.
+    """
+
+    status: int
+    name: str
+    stream: IO[bytes]
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A folder that was asked for without its closing slash.
+
+    Args:
+        below: Where it is, below the site's root, percent-encoded: "bagel/42/".
+    """
+
+    below: str
+
+
+def content_type(name: str) -> str:
+    """The Content-Type that GitHub Pages gives a file of this name."""
+    suffix = PurePosixPath(name).suffix.lower()
+    if suffix in TEXT_TYPES:
+        return f"{TEXT_TYPES[suffix]}; charset=utf-8"
+    return OTHER_TYPES.get(suffix, "application/octet-stream")
+
+
+def is_hidden(parts: tuple[str, ...]) -> bool:
+    """Whether a path has a part that hosts keep back: a dot name, except .well-known at the top."""
+    rest = parts[1:] if parts[:1] == (".well-known",) else parts
+    return any(part.startswith(".") for part in rest)
+
+
+def split_path(below: str) -> tuple[str, ...] | None:
+    """Take a URL's path apart, below the site's root: "bagel/42/" gives ("bagel", "42", "").
+
+    Args:
+        below: Percent-encoded, without the leading slash, as http.server reads it (latin-1).
+
+    Returns:
+        Decoded parts, the last one empty for a folder; None for what no host serves: empty, dot and hidden
+        parts, null bytes, backslashes, drive letters, and what isn't UTF-8.
+    """
+    try:
+        text = unquote_to_bytes(below.encode("latin-1")).decode("utf-8")
+    except UnicodeError:
+        return None
+    parts = tuple(text.split("/"))
+    if "" in parts[:-1] or is_hidden(parts) or any(mark in text for mark in ("\0", "\\", ":")):
+        return None
+    return parts
+
+
+def open_page(folder: Path, below: str) -> Opened | Moved | None:
+    """Open what a URL means, or the site's 404.html.
+
+    A build swaps the whole folder by renaming; a miss counts only when the folder was there and the same
+    before and after it.
+
+    Args:
+        folder: The site's folder.
+        below: The URL's path below the site's root, percent-encoded, without the leading slash.
+
+    Returns:
+        None when there is nothing at all to show, not even a 404.html.
+    """
+    deadline = time.monotonic() + SWAP_PATIENCE_S
+    parts = split_path(below)
+    while True:
+        before = _identity(folder)
+        found = _find(folder, parts) if parts is not None else None
+        found = found or _open(folder, ("404.html",), status=404)
+        settled = before is not None and before == _identity(folder)
+        if isinstance(found, Opened) and found.status == 200:
+            return found
+        if settled or time.monotonic() > deadline:
+            return found
+        if isinstance(found, Opened):
+            found.stream.close()
+        time.sleep(0.005)
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _find(folder: Path, parts: tuple[str, ...]) -> Opened | Moved | None:
+    if parts[-1] == "":
+        return _open(folder, (*parts[:-1], "index.html"))
+    found = _open(folder, parts) or _open(folder, (*parts[:-1], f"{parts[-1]}.html"))
+    if found is None and _is_folder(folder, parts):
+        return Moved(quote("/".join(parts)) + "/")
+    return found
+
+
+def _open(folder: Path, parts: tuple[str, ...], status: int = 200) -> Opened | None:
+    try:
+        file = _inside(folder, parts)
+        if file is None or not file.is_file():  # opening a pipe would wait for ever
+            return None
+        return Opened(status, parts[-1], file.open("rb"))
+    except OSError:  # gone since, not readable, or a name too long for the file system
+        return None
+
+
+def _is_folder(folder: Path, parts: tuple[str, ...]) -> bool:
+    try:
+        found = _inside(folder, parts)
+        return found is not None and found.is_dir()
+    except OSError:
+        return False
+
+
+def _inside(folder: Path, parts: tuple[str, ...]) -> Path | None:
+    """The real path; None when symbolic links lead out of the site."""
+    real = folder.joinpath(*parts).resolve()
+    return real if real.is_relative_to(folder.resolve()) else None

@@ -1,0 +1,195 @@
+"""Rebuild a served site when its sources change, and tell the pages that are open in a browser."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from watchfiles import Change, DefaultFilter, watch
+
+from metagan.errors import MetaganError
+
+Report = Callable[[str], None]
+
+SCRIPT = Path(__file__).with_name("reload.js")
+KEEP_ALIVE_S = 15.0
+DEBOUNCE_MS = 200
+
+
+@dataclass(frozen=True)
+class Built:
+    """A site as a build left it.
+
+    Args:
+        folder: The site's folder.
+        subpath: The path of its base URL, with slashes at both ends: "/apes/", or "/".
+        watch: Files and folders that it was made of; a change of one asks for a new build.
+    """
+
+    folder: Path
+    subpath: str = "/"
+    watch: tuple[Path, ...] = ()
+
+
+Build = Callable[[], Built]
+
+
+@dataclass(frozen=True)
+class News:
+    """What the open pages need to know.
+
+    Args:
+        version: Another one after each successful build, and after each start of the server.
+        error: Why the newest build failed, or None.
+    """
+
+    version: str
+    error: str | None = None
+
+
+@dataclass
+class Board:
+    """Where the newest site and the news of it are kept for the server's threads.
+
+    Args:
+        built: The newest site.
+        since: When its build began, in seconds since the epoch.
+        news: What open pages are told.
+    """
+
+    built: Built
+    since: float
+    news: News = field(default_factory=lambda: News(secrets.token_hex(4)))
+    _changed: threading.Condition = field(default_factory=threading.Condition, repr=False)
+
+    def put(self, built: Built, since: float) -> None:
+        """A build succeeded: pages reload."""
+        with self._changed:
+            self.built, self.since, self.news = built, since, News(secrets.token_hex(4))
+            self._changed.notify_all()
+
+    def fail(self, error: str) -> None:
+        """A build failed: pages stay, and show why."""
+        with self._changed:
+            self.news = News(self.news.version, error)
+            self._changed.notify_all()
+
+    def follow(self, keep_alive_s: float = KEEP_ALIVE_S) -> Iterator[News | None]:
+        """Yield the news at once and whenever it changes; None when nothing happened for a while."""
+        told: News | None = None
+        while True:
+            news = self._newer_than(told, keep_alive_s)
+            told = news or told
+            yield news
+
+    def _newer_than(self, told: News | None, timeout_s: float) -> News | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self.news != told, timeout=timeout_s)
+            return None if self.news == told else self.news
+
+
+def first_board(build: Build) -> Board:
+    """Build the site that a server starts with; errors are the caller's."""
+    since = time.time()
+    return Board(build(), since)
+
+
+def with_script(html: bytes, source: str) -> bytes:
+    """Put a script element at the end of a page's body; a separate file, as the pages' security policy wants.
+
+    Args:
+        html: The page.
+        source: The script's URL; letters, digits and /?_.-% only.
+    """
+    tag = f'<script src="{source}" defer></script>'.encode()
+    at = html.lower().rfind(b"</body>")
+    return html[:at] + tag + html[at:] if at >= 0 else html + tag
+
+
+class SourceFilter(DefaultFilter):
+    """Lets through what a site is made of, without editors' scratch files.
+
+    Editors replace files by renaming, after which a watch on the file itself is blind; so the folders are
+    watched, and their other content is left out here.
+    """
+
+    def __init__(self, sources: tuple[Path, ...]) -> None:
+        places = {place for source in sources for place in (source.absolute(), source.resolve())}
+        self._files = frozenset(place for place in places if not place.is_dir())
+        self._folders = tuple(place for place in places if place.is_dir())
+        super().__init__()
+
+    def __call__(self, change: Change, path: str) -> bool:
+        """Whether a change of this path asks for a new build."""
+        place = Path(path)
+        ours = place in self._files or any(place.is_relative_to(folder) for folder in self._folders)
+        return ours and super().__call__(change, path)
+
+    def folders(self) -> frozenset[Path]:
+        """Every folder to watch, without those below it."""
+        inner = {path for top in self._folders for path in top.rglob("*") if path.is_dir()}
+        outer = {file.parent for file in self._files if file.parent.is_dir()}
+        return frozenset({*self._folders, *inner, *outer})
+
+    def changed_since(self, since: float) -> bool:
+        """Whether a source is newer than a time, in seconds since the epoch."""
+        inner = (path for top in self._folders for path in top.rglob("*"))
+        files = (path for path in (*self._files, *inner) if path.is_file())
+        return any(path.stat().st_mtime > since for path in files)
+
+
+def rebuild_on_change(board: Board, build: Build, stop: threading.Event, report: Report) -> None:
+    """Build anew whenever a source changes, until told to stop.
+
+    Args:
+        board: Holds the site that was built last; gets the new ones.
+        build: Builds the site.
+        stop: Ends it, between two builds.
+        report: Gets a line for each rebuild, or the error.
+    """
+    while not stop.is_set():
+        sources = board.built.watch
+        source_filter = SourceFilter(sources)
+        folders = source_filter.folders()
+        if not folders:
+            return
+        if source_filter.changed_since(board.since):  # edited while the site was being built
+            rebuild(board, build, report)
+        changes = watch(
+            *folders,
+            watch_filter=source_filter,
+            recursive=False,
+            stop_event=stop,
+            debounce=DEBOUNCE_MS,
+            raise_interrupt=False,
+        )
+        for changed in changes:
+            report(f"changed: {_names(changed)}")
+            rebuild(board, build, report)
+            if board.built.watch != sources or SourceFilter(sources).folders() != folders:
+                break
+
+
+def rebuild(board: Board, build: Build, report: Report) -> None:
+    """Build once and put the outcome on the board; a failure leaves the last good site where it is."""
+    since = time.time()
+    try:
+        board.put(build(), since)
+        report(f"rebuilt in {time.time() - since:.1f} s")
+    except (MetaganError, OSError) as error:
+        board.fail(str(error))
+        report(f"not rebuilt, the last good site stays:\n{error}")
+    except Exception:  # noqa: BLE001 - a bug in a build must not end the preview; it is shown in full
+        board.fail(traceback.format_exc())
+        report(f"not rebuilt because of a bug in metagan:\n{traceback.format_exc()}")
+
+
+def _names(changed: set[tuple[Change, str]]) -> str:
+    names = sorted({Path(path).name for _, path in changed})
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
