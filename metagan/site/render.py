@@ -58,15 +58,13 @@ def render_site(content: SiteContent, templates: Path | None) -> Iterator[tuple[
         TemplateError: A template can't be compiled or rendered; with file and line.
         BuildError: A subject's slug is one that the site uses itself, or a picture's path is unexpected.
     """
-    writer = _Writer(content, templates)
+    writer = Writer(content, templates)
     yield from _static(content, templates)
-    yield from writer.front_pages()
+    yield from writer.pages()
     for view, album in writer.albums:
-        yield from writer.subject_pages(view, album)
         yield view.api, subject_json(content, view, album)
         yield from line_files(view, album)
     yield "api/subjects.json", subjects_json(content, [view for view, _ in writer.albums])
-    yield from writer.feeds()
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ class Page:
     root: str
 
 
-class _Writer:
+class Writer:
     """The compiled templates and what all pages share."""
 
     def __init__(self, content: SiteContent, templates: Path | None) -> None:
@@ -102,31 +100,38 @@ class _Writer:
         self.albums = [(view_subject(collection, album), album) for collection, album in albums]
         environment = make_environment(templates)
         environment.globals.update(site_context(content, [view for view, _ in self.albums]))
-        self._templates = {name: load_template(environment, name) for name in PAGES}
+        self.templates = {name: load_template(environment, name) for name in PAGES}
 
-    def front_pages(self) -> Iterator[tuple[str, bytes]]:
+    def pages(self) -> Iterator[tuple[str, bytes]]:
+        """Everything that comes out of a template."""
+        yield from self._front_pages()
+        for view, album in self.albums:
+            yield from self._subject_pages(view, album)
+        yield from self._feeds()
+
+    def _front_pages(self) -> Iterator[tuple[str, bytes]]:
         """The pages that belong to no one subject."""
         site, (view, album) = self.content.site, self.albums[0]
         data = album_data(self.content, self.albums)
         known = {"subject": view, "picture": view.first, "next": album.shot(1), "album": data}
         home = _page("home", site.title, site.description, "", view.first)
-        yield "index.html", self._render("index.html", home, **known)
+        yield "index.html", self.render("index.html", home, **known)
         lost = _page("lost", "This Page Does Not Exist", "Nor does its picture.", "404.html", view.first)
-        yield "404.html", self._render("404.html", replace(lost, root=base_path(site)), **known)
+        yield "404.html", self.render("404.html", replace(lost, root=base_path(site)), **known)
         title = f"Subjects – {site.title}"
         listing = _page("subjects", title, "Everything here that does not exist.", "subjects/", view.first)
-        yield "subjects/index.html", self._render("subjects.html", listing)
+        yield "subjects/index.html", self.render("subjects.html", listing)
 
-    def subject_pages(self, view: SubjectView, album: Album) -> Iterator[tuple[str, bytes]]:
+    def _subject_pages(self, view: SubjectView, album: Album) -> Iterator[tuple[str, bytes]]:
         """A subject's own page, its about page, and a page for each picture."""
         known = {"subject": view, "picture": view.first, "next": album.shot(1)}
         sheet = list(album.shots(PLAIN_SHEET))
         data = album_data(self.content, [(view, album)])
         front = _page("subject", view.headline, _says(view), view.url, view.first)
-        yield f"{view.url}index.html", self._render("subject.html", front, **known, sheet=sheet, album=data)
+        yield f"{view.url}index.html", self.render("subject.html", front, **known, sheet=sheet, album=data)
         title = f"About the {view.title} generator"
         about = _page("about", title, f"What made the pictures of “{view.headline}”.", view.about, view.first)
-        yield f"{view.about}index.html", self._render("about.html", about, **known)
+        yield f"{view.about}index.html", self.render("about.html", about, **known)
         if self.content.site.picture_pages:
             yield from self._picture_pages(view, album)
 
@@ -135,7 +140,7 @@ class _Writer:
         for number in range(len(album)):
             shot = album.shot(number)
             page = _page("picture", f"{view.headline} – no. {shot.seed}", shot.text or says, shot.url, shot)
-            content = self._render(
+            content = self.render(
                 "picture.html",
                 page,
                 subject=view,
@@ -145,13 +150,13 @@ class _Writer:
             )
             yield f"{shot.url}index.html", content
 
-    def feeds(self) -> Iterator[tuple[str, bytes]]:
+    def _feeds(self) -> Iterator[tuple[str, bytes]]:
         """Feed, sitemap and robots.txt."""
         updated = datetime.combine(self.content.built, time(), UTC).isoformat()
         entries = list(islice(self._newest(), FEED_ENTRIES))
-        yield "feed.xml", self._render("feed.xml", None, entries=entries, updated=updated)
+        yield "feed.xml", self.render("feed.xml", None, entries=entries, updated=updated)
         yield from self._sitemaps()
-        yield "robots.txt", self._render("robots.txt", None)
+        yield "robots.txt", self.render("robots.txt", None)
 
     def _newest(self) -> Iterator[tuple[SubjectView, Shot]]:
         """Pictures for the feed, each subject in turn, from its last: that is where new ones are added."""
@@ -167,9 +172,9 @@ class _Writer:
         files = -(-sum(1 for _ in self._addresses()) // SITEMAP_LIMIT)
         names = ["sitemap.xml"] if files == 1 else [f"sitemap-{number}.xml" for number in range(1, files + 1)]
         if files > 1:
-            yield "sitemap.xml", self._render("sitemap-index.xml", None, names=names)
+            yield "sitemap.xml", self.render("sitemap-index.xml", None, names=names)
         for name in names:
-            yield name, self._render("sitemap.xml", None, addresses=islice(addresses, SITEMAP_LIMIT))
+            yield name, self.render("sitemap.xml", None, addresses=islice(addresses, SITEMAP_LIMIT))
 
     def _addresses(self) -> Iterator[str]:
         yield from ("", "subjects/")
@@ -178,10 +183,11 @@ class _Writer:
             if self.content.site.picture_pages:
                 yield from (album.permalink(picture.seed) for picture in album.pictures)
 
-    def _render(self, name: str, page: Page | None, **known: object) -> bytes:
+    def render(self, name: str, page: Page | None, **known: object) -> bytes:
+        """One page's bytes, from a template and the names it may use besides the shared ones."""
         if page is not None:
             known |= {"page": page, "root": page.root}
-        return render_template(self._templates[name], known)
+        return render_template(self.templates[name], known)
 
 
 def _page(kind: str, title: str, description: str, path: str, shot: Shot) -> Page:

@@ -15,7 +15,7 @@ from types import TracebackType
 import jinja2
 
 import metagan
-from metagan.errors import BuildError, TemplateError
+from metagan.errors import BuildError, Problem, TemplateError
 
 # What a mistake inside a template can raise while it is rendered, besides jinja2's own errors.
 RENDER_FAILURES = (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -99,7 +99,7 @@ def render_template(template: jinja2.Template, context: Mapping[str, object]) ->
     try:
         return template.render(context).encode()
     except RENDER_FAILURES as error:
-        raise template_error(error, template.name or "a template") from error
+        raise TemplateError(str(template_problem(error, template.name or "a template"))) from error
 
 
 def load_template(environment: jinja2.Environment, name: str) -> jinja2.Template:
@@ -111,12 +111,12 @@ def load_template(environment: jinja2.Environment, name: str) -> jinja2.Template
     try:
         return environment.get_template(name)
     except jinja2.TemplateError as error:
-        raise template_error(error, name) from error
+        raise TemplateError(str(template_problem(error, name))) from error
 
 
-def template_error(error: Exception, name: str) -> TemplateError:
-    """The failure as a user meets it: file, line and what is wrong there."""
-    return TemplateError(f"{error_position(error, name)}: {describe(error)}\n  fix: mend that line")
+def template_problem(error: Exception, name: str) -> Problem:
+    """A template's failure as a user meets it: file, line and what is wrong there."""
+    return Problem(error_position(error, name), describe(error), "mend that line of the template")
 
 
 def describe(error: Exception) -> str:
