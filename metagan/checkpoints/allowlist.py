@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from metagan.checkpoints.inert import Name, Record, Storage, Table, TensorView, Text, describe
@@ -19,6 +20,7 @@ from metagan.checkpoints.torch_legacy import nested_storage
 from metagan.checkpoints.torch_storage import STORAGE_NAMES
 
 PERSISTENCE_VERSION: Final = 6
+CLASS_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 
 
 def _table(machine: Machine, arguments: tuple[Any, ...]) -> Table:
@@ -26,6 +28,7 @@ def _table(machine: Machine, arguments: tuple[Any, ...]) -> Table:
     pairs = arguments[0] if len(arguments) == 1 else []
     if len(arguments) > 1 or not isinstance(pairs, list | tuple):
         raise machine.malformed("want an ordered dict made of nothing, or of pairs")
+    machine.spend(len(pairs))
     table = Table()
     for pair in pairs:
         if not isinstance(pair, list | tuple) or len(pair) != 2:
@@ -37,6 +40,7 @@ def _table(machine: Machine, arguments: tuple[Any, ...]) -> Table:
 def _set(machine: Machine, arguments: tuple[Any, ...]) -> set[Any]:
     if len(arguments) != 1 or not isinstance(arguments[0], list):
         raise machine.malformed("want a set made of a list")
+    machine.spend(len(arguments[0]))
     return {machine.key(value) for value in arguments[0]}
 
 
@@ -73,7 +77,12 @@ def _persistent(machine: Machine, arguments: tuple[Any, ...]) -> Record:
         found = describe(meta.get("version"))
         raise machine.malformed(f"want a network of persistence version {PERSISTENCE_VERSION}, got {found}")
     name, state, text = meta.get("class_name"), meta.get("state"), meta.get("module_src")
-    if type(name) is not str or not isinstance(state, dict) or not isinstance(text, str | Text):
+    if (
+        type(name) is not str
+        or not CLASS_NAME.fullmatch(name)
+        or not isinstance(state, dict)
+        or not isinstance(text, str | Text)
+    ):
         found = f"class {describe(name)}, state {describe(state)}"
         raise machine.malformed(f"want a network with a class name and a state, got {found}")
     return Record(name, PERSISTENT, state)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from metagan.checkpoints.allowlist import NAMESPACE, PERSISTENT, TENSORFLOW_NETW
 from metagan.checkpoints.flatten import Flattener
 from metagan.checkpoints.inert import Array, Record, TensorView, describe
 from metagan.checkpoints.model import Checkpoint, NetworkRecord
-from metagan.checkpoints.plain import jsonable
+from metagan.checkpoints.plain import MAX_JSON_NUMBERS, jsonable
 from metagan.errors import CheckpointError, UnknownArchitectureError
 
 OFFICIAL: Final = "official network pickle (stylegan2-ada-pytorch, stylegan3)"
@@ -26,6 +27,7 @@ STATE_DICT: Final = "bare state dict (torch)"
 
 ROLES: Final = ("G", "D", "G_ema")
 MAX_SIDE_CAR_BYTES: Final = 1 << 16
+MAX_TABLES: Final = 64
 
 
 def read_pickle(flattener: Flattener, top: object) -> Checkpoint:
@@ -58,7 +60,7 @@ def read_container(flattener: Flattener, top: object) -> Checkpoint:
         return _lucidrains(flattener, top)
     if isinstance(top, dict) and _is_state_dict(top):
         return _bare(flattener, {"G_ema": top})
-    if isinstance(top, dict):
+    if isinstance(top, dict) and len(top) <= MAX_TABLES:
         tables = {str(key): value for key, value in top.items() if _is_state_dict(value)}
         if len(tables) == 1:
             return _bare(flattener, {"G_ema": next(iter(tables.values()))})
@@ -102,8 +104,9 @@ class _TensorFlowWalk:
     def visit(self, record: Record, prefix: str, depth: int) -> None:
         self.flattener.plain.spend(prefix, depth)
         state = record.state or {}
-        _refuse_old_tensorflow(self.flattener, state)
-        for name, value in _variables(self.flattener, state):
+        variables = _variables(self.flattener, state)
+        _refuse_old_tensorflow(self.flattener, state, variables)
+        for name, value in variables:
             key = self.flattener.flat(prefix + name)
             self.tensors[key] = _variable(self.flattener, key, value)
         for key in ("version", "name", "static_kwargs", "build_func_name"):
@@ -111,18 +114,19 @@ class _TensorFlowWalk:
             self.attributes[prefix.replace("/", ".") + key] = value
         components = state.get("components")
         for name, component in components.items() if isinstance(components, dict) else ():
-            if not isinstance(name, str) or not _is_tensorflow(component):
-                raise self.flattener.malformed(
-                    prefix, f"want a TensorFlow network, got {describe(component)}"
-                )
-            self.visit(component, f"{prefix}{name}/", depth + 1)
+            if not _is_tensorflow(component):
+                found = f"want a TensorFlow network, got {describe(component)}"
+                raise self.flattener.malformed(prefix, found)
+            self.visit(component, self.flattener.flat(f"{prefix}{name}") + "/", depth + 1)
 
 
-def _refuse_old_tensorflow(flattener: Flattener, state: dict[Any, Any]) -> None:
+def _refuse_old_tensorflow(
+    flattener: Flattener, state: dict[Any, Any], variables: list[tuple[str, object]]
+) -> None:
     version = state.get("version")
     if type(version) is not int or version < 4:
         raise _unknown(flattener, f"a TensorFlow network of version {describe(version)}: StyleGAN1 or ProGAN")
-    if any("_lod" in name for name, _ in _variables(flattener, state)):
+    if any("_lod" in name for name, _ in variables):
         raise _unknown(flattener, "a TensorFlow StyleGAN2 of the progressive layout (configurations A to D)")
 
 
@@ -130,6 +134,7 @@ def _variables(flattener: Flattener, state: dict[Any, Any]) -> list[tuple[str, o
     variables = state.get("variables")
     if not isinstance(variables, list):
         raise flattener.malformed("variables", f"want a list, got {describe(variables)}")
+    flattener.plain.spend("variables", 0, len(variables))
     pairs = [entry for entry in variables if isinstance(entry, tuple) and len(entry) == 2]
     if len(pairs) != len(variables) or any(type(name) is not str for name, _ in pairs):
         raise flattener.malformed("variables", "want pairs of a name and a value")
@@ -137,8 +142,10 @@ def _variables(flattener: Flattener, state: dict[Any, Any]) -> list[tuple[str, o
 
 
 def _variable(flattener: Flattener, name: str, value: object) -> Tensor:
-    if isinstance(value, bool | int | float):
-        return torch.tensor(value)
+    if isinstance(value, float):
+        return torch.tensor(value, dtype=torch.float32)
+    if isinstance(value, int) and abs(value) < 1 << 63:
+        return torch.tensor(value, dtype=torch.int64)
     if not isinstance(value, Array):
         raise flattener.malformed(name, f"want an array, got {describe(value)}")
     return flattener.tensors.array(name, value)
@@ -153,7 +160,8 @@ def _rosinality(flattener: Flattener, top: dict[Any, Any]) -> Checkpoint:
             networks[role] = flattener.state_dict(
                 "Discriminator" if role == "D" else "Generator", table | average
             )
-    facts = {}
+    aside = {"g", "d", "g_ema", "g_optim", "d_optim", "latent_avg"}
+    facts = {key: value for key, value in top.items() if key not in aside}
     arguments = top.get("args")
     if isinstance(arguments, Record) and arguments.origin == NAMESPACE:
         facts["args"] = arguments.state
@@ -202,12 +210,21 @@ def _is_state_dict(value: object) -> bool:
 def _checkpoint(
     flattener: Flattener, form: str, networks: Mapping[str, NetworkRecord], facts: Mapping[Any, Any]
 ) -> Checkpoint:
-    plain = {str(key): jsonable(flattener.plain.value(value, str(key))) for key, value in facts.items()}
-    return Checkpoint(flattener.source.path, form, networks, None, plain)
+    told = {str(key): _fact(flattener, str(key), value) for key, value in facts.items()}
+    return Checkpoint(flattener.source.path, form, networks, None, told)
+
+
+def _fact(flattener: Flattener, name: str, value: object) -> Any:
+    """A fact as JSON knows it; of objects that forks add, only what they are."""
+    if isinstance(value, TensorView) and value.storage.numel <= MAX_JSON_NUMBERS:
+        return flattener.tensors.view(name, value).tolist()
+    if isinstance(value, Record | TensorView):
+        return describe(value)
+    return jsonable(flattener.plain.value(value, name))
 
 
 def _key_list(top: dict[Any, Any]) -> str:
-    keys = [describe(key) for key in list(top)[:8]]
+    keys = [describe(key) for key in islice(top, 8)]
     return ", ".join(keys) + (f" and {len(top) - 8} more" if len(top) > 8 else "") if keys else "nothing"
 
 

@@ -23,6 +23,7 @@ BOOKKEEPING: Final = frozenset({
     "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks", "_is_full_backward_hook", "_is_full_hook",
     "_backend", "_version",
 })  # fmt: skip
+MAX_NAME: Final = 512
 PART: Final = re.compile(r"[A-Za-z0-9_]{1,128}")
 FLAT_NAME: Final = re.compile(r"[A-Za-z0-9_]{1,64}([./][A-Za-z0-9_-]{1,64}){0,15}")
 
@@ -49,9 +50,8 @@ class Flattener:
         tensors: dict[str, Tensor] = {}
         attributes: dict[str, Any] = {}
         for prefix, state in self._states(record, "", 0):
-            for name, view in self._named(state, "_parameters", prefix) + self._named(
-                state, "_buffers", prefix
-            ):
+            own = self._named(state, "_parameters", prefix) + self._named(state, "_buffers", prefix)
+            for name, view in own:
                 if not isinstance(view, TensorView) or name in tensors:
                     raise self.malformed(name, f"want one tensor of that name, got {describe(view)}")
                 tensors[name] = self.tensors.view(name, view)
@@ -77,7 +77,7 @@ class Flattener:
         )
 
     def _states(self, record: Record, prefix: str, depth: int) -> Iterator[tuple[str, dict[Any, Any]]]:
-        self.plain.spend(quote(prefix), depth)
+        self.plain.spend(prefix, depth)
         if record.state is None:
             raise self.malformed(prefix, f"{describe(record)} without its state")
         yield prefix, record.state
@@ -90,11 +90,14 @@ class Flattener:
         table = state.get(part)
         if not isinstance(table, dict):
             raise self.malformed(f"{prefix}{part}", f"want a dict, got {describe(table)}")
+        self.plain.spend(prefix, 0, len(table))
         return [(self._join(prefix, key), value) for key, value in table.items() if value is not None]
 
     def _join(self, prefix: str, key: object) -> str:
         if not isinstance(key, str) or not PART.fullmatch(key):
             raise self.malformed(prefix, f"want a name of letters, digits and _, got {describe(key)}")
+        if len(prefix) + len(key) > MAX_NAME:
+            raise self.malformed(prefix, f"a name of more than {MAX_NAME} characters")
         return prefix + key
 
     def flat(self, key: object) -> str:

@@ -16,7 +16,7 @@ from metagan.checkpoints.source import Source, quote
 from metagan.errors import MalformedFileError, UnsafeFileError
 
 MAX_OPCODES: Final = 1_000_000
-MAX_TEXT_BYTES: Final = 64 << 20
+MAX_TEXT_BYTES: Final = 16 << 20
 MAX_ODD_KEYS: Final = 20_000
 MAX_MARKS: Final = 1_000
 
@@ -26,7 +26,28 @@ NEVER_RUNS: Final = (
 )
 TOO_MUCH: Final = "no trained network needs that; get the file from its publisher"
 
+# Modules whose names in a weights file mean an attack; the list is for the message only, all else is refused too.
+ATTACKS: Final = frozenset({
+    "__builtin__", "bdb", "builtins", "cProfile", "code", "commands", "copyreg", "ctypes", "functools",
+    "importlib", "io", "marshal", "nt", "operator", "os", "pathlib", "pdb", "pickle", "pip", "platform",
+    "posix", "pty", "runpy", "shutil", "socket", "subprocess", "sys", "tempfile", "timeit", "types",
+    "webbrowser",
+})  # fmt: skip
+
 Keys = (str, int, float, bool, type(None), bytes)
+
+
+def explain_name(module: str, name: str) -> tuple[str, str]:
+    """Why a global is refused, and the way out."""
+    full = quote(f"{module}.{name}")
+    if (module, name) == ("tfutil", "Network"):
+        return "this is a Progressive GAN of 2017", "metagan knows StyleGAN2 and later; get such a generator"
+    if module.partition(".")[0] in ATTACKS:
+        return f"this file asks to run {full}", NEVER_RUNS
+    whole_model = (
+        "a whole pickled model would run its class: load it with its own program, save its state_dict()"
+    )
+    return f"this file asks for {full}, which no known weights file needs", f"{NEVER_RUNS}; {whole_model}"
 
 
 class Budget:
@@ -97,6 +118,16 @@ class Machine:
         """The error for an opcode that asks for code, or for too much."""
         return self.source.unsafe(self.opcode_at, found, remedy)
 
+    def spend(self, count: int) -> None:
+        """Pay for instructions, or for the entries of something that one instruction copies.
+
+        Raises:
+            UnsafeFileError: The file's budget is used up.
+        """
+        self.budget.opcodes -= count
+        if self.budget.opcodes < 0:
+            raise self.unsafe(f"more than {MAX_OPCODES:,} pickle instructions", TOO_MUCH)
+
     def take(self, count: int) -> Source:
         """The next bytes, uncopied."""
         left = len(self.source.data) - self.position
@@ -126,12 +157,12 @@ class Machine:
         return stretch[:length].decode("ascii")
 
     def text(self, part: Source) -> str:
-        """Decode a string, as pickle does: UTF-8, lone surrogates included."""
+        """Decode a string; lone surrogates, which pickle would take but nobody can print, are refused."""
         self.budget.text_bytes -= len(part.data)
         if self.budget.text_bytes < 0:
             raise self.unsafe(f"more than {MAX_TEXT_BYTES:,} bytes of text", TOO_MUCH)
         try:
-            return str(part.data, "utf-8", "surrogatepass")
+            return str(part.data, "utf-8")
         except UnicodeDecodeError as error:
             raise self.malformed("a string that is not UTF-8") from error
 
@@ -182,9 +213,7 @@ class Machine:
         """A global that is on the list, else the error that says what it would have done."""
         if (module, name) in self.allowed:
             return Name(module, name)
-        raise self.unsafe(
-            f"this file asks for {quote(module + '.' + name)}, which no known weights file needs"
-        )
+        raise self.unsafe(*explain_name(module, name))
 
     def key(self, key: object) -> Any:
         """A dict key or a set member: a scalar, so that its hash costs nothing."""

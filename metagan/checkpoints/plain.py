@@ -12,10 +12,10 @@ from metagan.checkpoints.numpy_parts import LAYOUTS
 from metagan.checkpoints.source import Source, quote
 from metagan.errors import MalformedFileError, UnsafeFileError
 
-MAX_VALUES: Final = 300_000
+MAX_VALUES: Final = 200_000
 MAX_DEPTH: Final = 32
 MAX_TEXT_BYTES: Final = 1 << 20
-MAX_ARRAY_BYTES: Final = 16 << 20
+MAX_ARRAY_BYTES: Final = 4 << 20
 MAX_JSON_NUMBERS: Final = 4096
 
 
@@ -31,13 +31,13 @@ class Plain:
         self._values_left = MAX_VALUES
         self._bytes_left = MAX_ARRAY_BYTES
 
-    def spend(self, where: str, depth: int) -> None:
-        """Count one value.
+    def spend(self, where: str, depth: int, count: int = 1) -> None:
+        """Count values that are looked at.
 
         Raises:
             UnsafeFileError: Too many, or too deep: the file shares or contains itself.
         """
-        self._values_left -= 1
+        self._values_left -= count
         if self._values_left < 0 or depth > MAX_DEPTH:
             raise self._unsafe(where, "values nested in each other without end")
 

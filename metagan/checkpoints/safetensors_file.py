@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +12,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from metagan.checkpoints.model import Header
-from metagan.checkpoints.source import Source
+from metagan.checkpoints.source import Source, quote
+from metagan.checkpoints.tensors import MAX_TENSORS
 from metagan.errors import MalformedFileError
 
 METADATA_KEY: Final = "metagan"
@@ -19,6 +21,7 @@ HEADER_VERSION: Final = 1
 MAX_DIRECTORY_BYTES: Final = 16 << 20
 MAX_HEADER_BYTES: Final = 1 << 20
 MAX_HEADER_DEPTH: Final = 16
+NAME: Final = re.compile(r"[A-Za-z0-9_./:-]{1,512}")
 
 _TYPES: Final[Mapping[str, type]] = {
     "architecture": str, "configuration": dict, "licence": str, "source": str, "training": dict,
@@ -37,11 +40,20 @@ def read_safetensors(source: Source) -> tuple[dict[str, Tensor], Header | None]:
     try:
         with safe_open(source.path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dict
+            names = [_name(source, name) for name in file.keys()]  # noqa: SIM118  it is no dict
+            if len(names) > MAX_TENSORS:
+                raise source.malformed(0, f"{len(names):,} tensors; metagan reads up to {MAX_TENSORS:,}")
+            tensors = {name: file.get_tensor(name) for name in names}
     except SafetensorError as error:
         raise source.malformed(0, f"a damaged safetensors file ({error})") from error
     text = metadata.get(METADATA_KEY)
     return tensors, None if text is None else parse_header(source.path, text)
+
+
+def _name(source: Source, name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise source.malformed(0, f"want a tensor's name, got {quote(name)}")
+    return name
 
 
 def parse_header(path: Path, text: str) -> Header:
@@ -54,6 +66,7 @@ def parse_header(path: Path, text: str) -> Header:
         raise _malformed(path, f"{len(text):,} characters; want at most {MAX_HEADER_BYTES:,}")
     try:
         header = json.loads(text)
+        json.dumps(header, allow_nan=False, ensure_ascii=False).encode()  # nothing that can't be printed
     except (ValueError, RecursionError) as error:
         raise _malformed(path, f"no JSON ({error})") from error
     if not isinstance(header, dict) or header.get("version") != HEADER_VERSION:

@@ -16,6 +16,7 @@ from metagan.checkpoints.source import Source, quote
 from metagan.errors import MalformedFileError, UnsafeFileError
 
 MAX_REUSE: Final = 4
+MAX_TENSORS: Final = 20_000
 
 # NumPy's codes of the numbers that torch has too.
 NUMPY_DTYPES: Final = {
@@ -35,7 +36,9 @@ class TensorMaker:
         self.source = source
         self._rows: dict[int, Tensor] = {}
         self._kept: list[Storage] = []  # so that no two storages ever have one id
+        self._tensors_left = MAX_TENSORS
         self._bytes_left = MAX_REUSE * len(source.data)
+        self._copies_left = len(source.data)
 
     def view(self, name: str, view: TensorView) -> Tensor:
         """A tensor of the file.
@@ -60,16 +63,18 @@ class TensorMaker:
         """
         if array.dtype is None or array.data is None or array.dtype.code not in NUMPY_DTYPES:
             raise self._unsafe(name, "is no array of numbers that torch has")
+        self._count(name)
         dtype = getattr(torch, NUMPY_DTYPES[array.dtype.code])
         if not len(array.data.data):
             return torch.empty(array.shape, dtype=dtype)
-        row = _row(array.data, dtype)
+        row = self._numbers(name, array.data, dtype)
         if array.fortran:
             return row.reshape(array.shape[::-1]).permute(*reversed(range(len(array.shape))))
         return row.reshape(array.shape)
 
     def _check(self, name: str, view: TensorView) -> None:
         """Bounds before any allocation; a view of more elements than it spans repeats some of them."""
+        self._count(name)
         elements = math.prod(view.size)
         if elements == 0:
             return
@@ -87,25 +92,30 @@ class TensorMaker:
         if id(storage) not in self._rows:
             if storage.source is None:
                 raise self._unsafe(name, "has no stored numbers")
-            self._rows[id(storage)] = _row(storage.source, getattr(torch, storage.dtype))
+            self._rows[id(storage)] = self._numbers(name, storage.source, getattr(torch, storage.dtype))
             self._kept.append(storage)
             storage.source = None  # decoded bytes are freed as soon as they were copied
         return self._rows[id(storage)]
 
+    def _numbers(self, name: str, source: Source, dtype: torch.dtype) -> Tensor:
+        """The bytes as numbers: in place, or copied where they are not aligned (pickles don't care)."""
+        row = torch.frombuffer(source.data, dtype=torch.uint8)
+        if row.data_ptr() % dtype.itemsize == 0 and dtype is not torch.bool:
+            return row.view(dtype)
+        self._copies_left -= len(source.data)
+        if self._copies_left < 0:
+            raise self._unsafe(name, "is one of too many copies of the same bytes")
+        copied = row.ne(0) if dtype is torch.bool else row.clone()  # a bool is 0 or 1, or undefined
+        source.forget()
+        return copied.view(dtype)
+
+    def _count(self, name: str) -> None:
+        self._tensors_left -= 1
+        if self._tensors_left < 0:
+            raise self._unsafe(name, f"is one of more than {MAX_TENSORS:,}")
+
     def _unsafe(self, name: str, found: str) -> UnsafeFileError:
         return UnsafeFileError(f"{self.source.path}: the tensor {quote(name)} {found}\n  fix: {TOO_MUCH}")
-
-
-def _row(source: Source, dtype: torch.dtype) -> Tensor:
-    """The bytes as numbers: in place, or copied where they are not aligned (pickles don't care)."""
-    row = torch.frombuffer(source.data, dtype=torch.uint8)
-    if dtype is torch.bool:
-        return row.ne(0)  # other bytes than 0 and 1 would be undefined
-    if row.data_ptr() % dtype.itemsize == 0:
-        return row.view(dtype)
-    copied = row.clone()
-    source.forget()
-    return copied.view(dtype)
 
 
 def require_finite(record: NetworkRecord, path: Path) -> None:

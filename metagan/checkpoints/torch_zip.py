@@ -21,6 +21,7 @@ class _Reader:
         self.members = members
         self.root = root
         self.storages: dict[str, Storage] = {}
+        self.bytes_left = len(source.data)
 
     def load_storage(self, machine: Machine, identifier: object) -> Storage:
         wanted = storage_id(machine, identifier)
@@ -29,6 +30,9 @@ class _Reader:
         storage = self.storages.get(wanted.key)
         if storage is None:
             content = read_member(self.source, self.members, f"{self.root}/data/{wanted.key}")
+            self.bytes_left -= len(content.data)
+            if self.bytes_left < 0:
+                raise machine.unsafe("members of the zip archive that share their bytes", TOO_MUCH)
             length = wanted.numel * wanted.itemsize
             if length != len(content.data):
                 found = f"storage {wanted.key} wants {length:,} bytes, its member has {len(content.data):,}"

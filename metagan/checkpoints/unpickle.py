@@ -6,7 +6,7 @@ import pickletools
 from typing import Any, Final
 
 from metagan.checkpoints.inert import describe
-from metagan.checkpoints.machine import MAX_OPCODES, TOO_MUCH, Allowed, Budget, Machine
+from metagan.checkpoints.machine import Allowed, Budget, Machine
 from metagan.checkpoints.opcodes import OPERATIONS
 from metagan.checkpoints.source import Source
 
@@ -54,7 +54,8 @@ def run(machine: Machine) -> Any:
         operation = OPERATIONS.get(code)
         if operation is None:
             raise _unknown(machine, code)
-        _spend(machine)
+        machine.opcodes_run += 1
+        machine.spend(1)
         operation(machine)
 
 
@@ -65,13 +66,6 @@ def _read_protocol(machine: Machine) -> None:
     if head[1] not in PROTOCOLS:
         raise machine.malformed(f"want a pickle of protocol 2 to 5, got protocol {head[1]}")
     machine.position += 2
-
-
-def _spend(machine: Machine) -> None:
-    machine.opcodes_run += 1
-    machine.budget.opcodes -= 1
-    if machine.budget.opcodes < 0:
-        raise machine.unsafe(f"more than {MAX_OPCODES:,} pickle instructions", TOO_MUCH)
 
 
 def _finish(machine: Machine) -> Any:

@@ -17,7 +17,7 @@ from metagan.checkpoints.source import Source, quote
 from metagan.errors import MalformedFileError
 
 MAGIC: Final = b"PK\x03\x04"
-MAX_MEMBERS: Final = 100_000
+MAX_MEMBERS: Final = 20_000
 
 _END = struct.Struct("<4s4H2IH")
 _END_64 = struct.Struct("<4sQ2H2I4Q")
