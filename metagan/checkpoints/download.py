@@ -1,0 +1,191 @@
+"""One file by https into the cache: streamed, resumed, retried, and believed only by its hash.
+
+A part that has arrived is continued only if its host still has the same version of the file, or doesn't say.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import httpx2
+from filelock import FileLock, Timeout
+
+from metagan import __version__
+from metagan.checkpoints.answers import (
+    MAX_REDIRECTS,
+    InterruptedTransferError,
+    explained,
+    extent,
+    size_behind_end,
+    validator,
+)
+from metagan.checkpoints.cache import Slot, cache_folder, file_sha256, mismatch, safe_name
+from metagan.checkpoints.transfer import Patience, Progress, Transfer, fetch_error
+from metagan.errors import FetchError, HashMismatchError, OfflineError
+from metagan.registry.weights_ref import LOOPBACK
+
+MAX_BYTES = 64 << 30
+MAX_REQUESTS = 200
+
+
+def download(url: str, sha256: str, *, offline: bool, progress: Progress | None, patience: Patience) -> Path:
+    """The cached file of a URL, downloaded if it isn't in the cache.
+
+    Args:
+        url: https; or http on this machine itself.
+        sha256: The file's SHA-256.
+        offline: Look into the cache only.
+        progress: Called with the state of the transfer.
+        patience: When to give up.
+
+    Raises:
+        OfflineError: It isn't in the cache, and asked for offline.
+        HashMismatchError: The file is not the one meant; it is kept aside.
+        FetchError: It could not be downloaded.
+    """
+    slot = Slot(cache_folder(), sha256, safe_name(unquote(urlsplit(url).path).rpartition("/")[2]))
+    try:
+        if offline:
+            return _find_offline(slot, url)
+        slot.part.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(slot.lock, timeout=patience.lock_s):
+            return _find(slot, url) or _download(slot, url, progress, patience)
+    except Timeout as error:
+        what = f"another process has been downloading it for {patience.lock_s:.0f} s"
+        raise fetch_error(url, what, "wait for it to end, or end it, then try again") from error
+    except OSError as error:
+        what = f"the cache {slot.folder} can't be used: {error.strerror or error}"
+        fix = (
+            "make room or give yourself the right to write there, or choose another folder with METAGAN_CACHE"
+        )
+        raise fetch_error(url, what, fix) from error
+
+
+def _find_offline(slot: Slot, url: str) -> Path:
+    if found := slot.find(url):
+        return found
+    what = f"not in the cache {slot.folder}, and offline"
+    raise OfflineError(f"{url}: {what}\n  fix: run the same once without --offline to download it")
+
+
+def _find(slot: Slot, url: str) -> Path | None:
+    try:
+        return slot.find(url)
+    except HashMismatchError:
+        return None  # damaged in the cache, and moved aside: download it again
+
+
+def _download(slot: Slot, url: str, progress: Progress | None, patience: Patience) -> Path:
+    continued = slot.done_bytes() > 0
+    while True:
+        _transfer(slot, url, progress, patience)
+        actual = file_sha256(slot.part)
+        if actual == slot.sha256:
+            return slot.keep()
+        if not continued:
+            raise mismatch(url, slot.sha256, actual, slot.set_aside(slot.part, actual))
+        slot.start_over()  # the older part may have been of another version
+        continued = False
+
+
+def _transfer(slot: Slot, url: str, progress: Progress | None, patience: Patience) -> None:
+    """Request the file until all of it has arrived."""
+    failures = 0
+    with _client(url, patience) as client:
+        for _ in range(MAX_REQUESTS):
+            try:
+                return _request(client, slot, url, progress)
+            except InterruptedTransferError as error:
+                failures = 1 if error.gained else failures + 1
+                if failures >= patience.failures:
+                    raise _given_up(url, error, slot) from error
+                pause = patience.backoff_s * 2 ** (failures - 1) if error.wait_s is None else error.wait_s
+                time.sleep(pause)
+    raise fetch_error(url, f"interrupted {MAX_REQUESTS} times", "try again later: what has arrived is kept")
+
+
+def _given_up(url: str, error: InterruptedTransferError, slot: Slot) -> FetchError:
+    done = slot.done_bytes()
+    kept = (
+        f"; the {done:,} bytes that have arrived are kept, and the next try goes on behind them"
+        if done
+        else ""
+    )
+    return fetch_error(url, str(error), f"look at the network, or try again later{kept}")
+
+
+def _client(url: str, patience: Patience) -> httpx2.Client:
+    parts = urlsplit(url)
+    local = parts.scheme == "http" and parts.hostname in LOOPBACK
+
+    def refuse_insecure(request: httpx2.Request) -> None:
+        if request.url.scheme != "https" and not (local and request.url.host in LOOPBACK):
+            what = f"leads to {request.url}, which is not https"
+            raise fetch_error(url, what, "ask its publisher for an https address, or download it by hand")
+
+    return httpx2.Client(
+        timeout=httpx2.Timeout(patience.read_s, connect=patience.connect_s),
+        follow_redirects=True,
+        max_redirects=MAX_REDIRECTS,
+        event_hooks={"request": [refuse_insecure]},
+        mounts={f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")},  # not by a proxy
+        headers={"User-Agent": f"metagan/{__version__}", "Accept-Encoding": "identity"},
+    )
+
+
+def _request(client: httpx2.Client, slot: Slot, url: str, progress: Progress | None) -> None:
+    """One request for what is missing."""
+    done = slot.done_bytes()
+    headers = {"Range": f"bytes={done}-"} if done else {}
+    if done and (version := slot.validator(url)):
+        headers["If-Range"] = version
+    with (
+        explained(url, lambda: slot.done_bytes() > done),
+        client.stream("GET", url, headers=headers) as response,
+    ):
+        if done and response.status_code == 416:
+            if size_behind_end(response) == done:
+                return
+            slot.start_over()
+            raise InterruptedTransferError("its host has another version than what arrived", wait_s=0.0)
+        start, total = extent(url, response, done)
+        _check_size(url, slot, start, total)
+        if start == 0:
+            slot.start_over()
+            slot.note_validator(url, validator(response))
+        _receive(url, response, slot, total, progress)
+
+
+def _check_size(url: str, slot: Slot, start: int, total: int | None) -> None:
+    if total is None:
+        return
+    free = shutil.disk_usage(slot.part.parent).free + (slot.done_bytes() if start == 0 else 0)
+    if total > MAX_BYTES:
+        raise fetch_error(url, f"want at most {MAX_BYTES:,} bytes, got {total:,}", "look for a smaller file")
+    if total - start > free:
+        what = f"{total - start:,} bytes don't fit into the {free:,} that are free in {slot.folder}"
+        raise fetch_error(url, what, "make room, or choose a folder on another disk with METAGAN_CACHE")
+
+
+def _receive(
+    url: str, response: httpx2.Response, slot: Slot, total: int | None, progress: Progress | None
+) -> None:
+    done = slot.done_bytes()
+    with slot.part.open("ab") as file:
+        for chunk in response.iter_raw():
+            file.write(chunk)
+            done += len(chunk)
+            if done > MAX_BYTES:
+                raise fetch_error(
+                    url, f"want at most {MAX_BYTES:,} bytes, got more", "look for a smaller file"
+                )
+            if progress:
+                progress(Transfer(slot.name, done, total))
+        file.flush()
+        os.fsync(file.fileno())
+    if total is not None and done < total:
+        raise InterruptedTransferError(f"ends after {done:,} of {total:,} bytes")
