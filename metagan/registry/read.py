@@ -22,10 +22,14 @@ MAX_PICTURES = 2_000_000
 _POSITION = re.compile(r":(\d+):(\d+)$")
 
 
-def read_registry(path: Path) -> Registry:
+def read_registry(path: Path, *, images: int | None = None) -> Registry:
     """Read and validate a registry.
 
     Local files that it names are looked for; nothing is downloaded.
+
+    Args:
+        path: The file.
+        images: Publish so many pictures of every subject, whatever the file says; of a list of seeds its first.
 
     Raises:
         RegistryError: Every problem of the file, in the order of its lines.
@@ -41,7 +45,7 @@ def read_registry(path: Path) -> Registry:
     problems += _without_hash(tree)
     if problems or entries is None:
         raise RegistryError(sorted(dict.fromkeys(problems), key=_line_and_column))
-    return _registry(path, entries, folder)
+    return _registry(path, entries, folder, images)
 
 
 def find_place(path: Path, place: Place) -> str:
@@ -114,19 +118,22 @@ def _without_seeds(entries: RegistryFile, tree: Tree) -> Iterator[Problem]:
             yield Problem(tree.where(place), what, "exclude fewer seeds, or add some to images")
 
 
-def _registry(path: Path, entries: RegistryFile, folder: Path) -> Registry:
+def _registry(path: Path, entries: RegistryFile, folder: Path, images: int | None) -> Registry:
     site = entries.site
     theme = Theme(site.theme.accent.lower(), site.theme.accent_dark.lower())
     return Registry(
         path=path,
         site=Site(site.title, site.base_url, site.description, site.author, theme, site.picture_pages),
         subjects=tuple(
-            _subject(slug, entry, entries.defaults, folder) for slug, entry in entries.subjects.items()
+            _subject(slug, entry, entries.defaults, folder, images)
+            for slug, entry in entries.subjects.items()
         ),
     )
 
 
-def _subject(slug: str, entry: SubjectEntry, defaults: DefaultsEntry, folder: Path) -> Subject:
+def _subject(
+    slug: str, entry: SubjectEntry, defaults: DefaultsEntry, folder: Path, images: int | None
+) -> Subject:
     def chosen(name: str) -> Any:
         own = getattr(entry, name)
         return getattr(defaults, name) if own is None else own
@@ -137,10 +144,18 @@ def _subject(slug: str, entry: SubjectEntry, defaults: DefaultsEntry, folder: Pa
         weights=parse_weights(entry.weights, folder, entry.sha256),
         licence=entry.licence,
         source=entry.source,
-        seeds=choose_seeds(chosen("images"), entry.exclude),
+        seeds=_seeds(chosen("images"), entry.exclude, images),
         psi=float(chosen("psi")),
         class_index=entry.class_index,
         noise=chosen("noise"),
         format=chosen("format"),
         text=Text(existing_file(entry.text.corpus, folder)) if entry.text else None,
     )
+
+
+def _seeds(
+    chosen: int | tuple[range, ...], exclude: tuple[range, ...], images: int | None
+) -> tuple[int, ...]:
+    if images is None:
+        return choose_seeds(chosen, exclude)
+    return choose_seeds(images if isinstance(chosen, int) else chosen, exclude)[:images]

@@ -1,0 +1,1 @@
+"""Measurements that README quotes: `make bench` runs them and writes benchmarks/results.json."""

@@ -1,0 +1,95 @@
+"""`metagan build`."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from metagan.cli.options import device_option, offline_option, registry_option
+
+if TYPE_CHECKING:
+    from metagan.site.build import Order, Outcome
+
+
+@click.command("build", short_help="Make the site.")
+@click.argument("subjects", metavar="[SUBJECT]...", nargs=-1)
+@registry_option
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("build"),
+              help="Folder of the site.")  # fmt: skip
+@click.option("--base-url", help="Where the site will stand, in place of the registry's base_url.")
+@click.option(
+    "--images", type=click.IntRange(1), help="Pictures of every subject, in place of the registry's images."
+)
+@click.option("--templates", type=click.Path(path_type=Path, exists=True, file_okay=False),
+              help="Folder whose templates win over metagan's own; templates/ beside the registry where there is"
+              " one.")  # fmt: skip
+@device_option
+@offline_option
+@click.option("--strict", is_flag=True, help="Fail on warnings.")
+def command(
+    subjects: tuple[str, ...],
+    registry: Path,
+    out: Path,
+    base_url: str | None,
+    images: int | None,
+    templates: Path | None,
+    device: str,
+    offline: bool,
+    strict: bool,
+) -> None:
+    """Make the site of a registry, or of some of its subjects, or bring it up to date.
+
+    Only what changed is made again. The former site stays whole until the new one is ready: an interrupted build
+    goes on where it stopped.
+    """
+    from metagan.cli.progress import stages
+    from metagan.site.build import build_site
+
+    order = make_order(registry, out, base_url=base_url, images=images, templates=templates, offline=offline)
+    order = dataclasses.replace(order, subjects=subjects, device=device, strict=strict)
+    with stages() as progress:
+        outcome = build_site(order, progress)
+    report(outcome)
+
+
+def make_order(
+    registry: Path,
+    out: Path,
+    *,
+    base_url: str | None = None,
+    images: int | None = None,
+    templates: Path | None = None,
+    offline: bool = False,
+) -> Order:
+    """What `metagan build` with these options builds."""
+    from metagan.registry.fields import parse_base_url
+    from metagan.registry.read import read_registry
+    from metagan.site.build import Order
+
+    read = read_registry(registry, images=images)
+    if base_url is not None:
+        try:
+            site = dataclasses.replace(read.site, base_url=parse_base_url(base_url))
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--base-url") from error
+        read = dataclasses.replace(read, site=site)
+    beside = registry.absolute().parent / "templates"
+    return Order(read, out, templates=templates or (beside if beside.is_dir() else None), offline=offline)
+
+
+def report(outcome: Outcome) -> None:
+    """Say what was built, on stdout, and the warnings, on stderr."""
+    for warning in outcome.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    did = "nothing to do" if outcome.unchanged else f"{outcome.drawn} of them new"
+    click.echo(
+        f"{outcome.out}: {_count(outcome.subjects, 'subject')}, {_count(outcome.pictures, 'picture')} "
+        f"({did}), {_count(outcome.files, 'file')}"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

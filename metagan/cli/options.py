@@ -1,0 +1,52 @@
+"""Options that mean the same in every command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class Seeds(click.ParamType[tuple[int, ...]]):
+    """Seeds and ranges of them, "0-35,42"."""
+
+    name = "seeds"
+
+    def convert(
+        self, value: str | tuple[int, ...], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """The text as seeds."""
+        from metagan.registry.seeds import parse_seeds
+
+        try:
+            return parse_seeds(value) if isinstance(value, str) else value
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def seeds_option(default: str) -> Decorator:
+    """`--seeds 0-35,42`."""
+    return click.option(
+        "--seeds",
+        type=Seeds(),
+        default=default,
+        metavar="SEEDS",
+        help="Which pictures: seeds and ranges, 0-35,42.",
+    )
+
+
+registry_option = click.option(
+    "-r",
+    "--registry",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("registry.yaml"),
+    help="The registry file.",
+)
+device_option = click.option(
+    "--device", default="auto", help="Where networks run: auto, cpu, cuda, cuda:1 or mps."
+)
+offline_option = click.option("--offline", is_flag=True, help="Take remote weights from the cache only.")

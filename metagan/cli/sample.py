@@ -1,0 +1,179 @@
+"""`metagan sample`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from metagan.cli.options import device_option, offline_option, registry_option, seeds_option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from metagan.sampling.sampler import Picture, Sampler, Settings
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to sample: a weights file, and how its subject wants it drawn."""
+
+    name: str
+    weights: Path
+    psi: float
+    class_index: int | None
+    noise: str
+
+
+def parse_batch(_ctx: click.Context, _param: click.Parameter, value: str) -> int | None:
+    """A number of pictures, or None for "auto"."""
+    if value == "auto":
+        return None
+    if not value.isdecimal() or int(value) < 1:
+        raise click.BadParameter(f"want auto or a number of pictures from 1 on, got {value!r}")
+    return int(value)
+
+
+@click.command("sample", short_help="Draw pictures of a subject, or straight from a weights file.")
+@click.argument("what", metavar="SUBJECT|WEIGHTS")
+@seeds_option(default="0-15")
+@click.option("--psi", type=click.FloatRange(-2, 2), help="Truncation: 1 for all the variety, 0 for the mean picture."
+              " By default the subject's own, 1 for a weights file.")  # fmt: skip
+@click.option("--class", "class_index", type=click.IntRange(0), help="Class of a conditional generator.")
+@click.option("--noise", type=click.Choice(["const", "random", "none"]), help="Per-pixel noise: the file's own, drawn"
+              " from each seed, or none. By default the subject's own, const for a weights file.")  # fmt: skip
+@click.option("--format", "image_format", type=click.Choice(["png", "webp", "jpeg", "avif"]), default="png",
+              help="File format of the pictures.")  # fmt: skip
+@click.option("--grid", type=click.Path(path_type=Path, dir_okay=False), help="Write one sheet with all pictures;"
+              " its ending chooses the format.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the pictures, named by"
+              " seed. By default samples/, or none when there is a --grid.")  # fmt: skip
+@click.option("--batch", default="auto", callback=parse_batch, help="Pictures at once: auto or a number.")
+@device_option
+@registry_option
+@offline_option
+def command(
+    what: str,
+    seeds: tuple[int, ...],
+    psi: float | None,
+    class_index: int | None,
+    noise: str | None,
+    image_format: str,
+    grid: Path | None,
+    out: Path | None,
+    batch: int | None,
+    device: str,
+    registry: Path,
+    offline: bool,
+) -> None:
+    """Draw pictures of a subject of the registry, or straight from a weights file.
+
+    The same seed gives the same picture as the generators' own programs: latents are
+    numpy.random.RandomState(seed).randn(1, z_dim).
+
+    \b
+    metagan sample ape --seeds 0-35,42 --grid apes.png
+    metagan sample network.pkl --psi 0.7 --out pictures
+    metagan sample bundled:apes --format webp
+    """
+    from metagan.sampling.sampler import Settings
+
+    target = find_target(what, registry, offline=offline)
+    settings = Settings(
+        psi=target.psi if psi is None else psi,
+        class_index=target.class_index if class_index is None else class_index,
+        noise=target.noise if noise is None else noise,
+    )
+    sampler = make_sampler(target, device, batch)
+    if settings.class_index is not None and not sampler.generator.c_dim:
+        click.echo(
+            f"warning: --class {settings.class_index} is ignored, {target.name} has no classes", err=True
+        )
+    folder = out if out or grid else Path("samples")
+    write_pictures(sampler, settings, seeds, target.name, folder=folder, image_format=image_format, grid=grid)
+
+
+def find_target(what: str, registry: Path, *, offline: bool) -> Target:
+    """A weights file by path, `bundled:name` or URL-like reference, else a subject of the registry."""
+    from metagan.checkpoints.fetch import locate_weights
+    from metagan.cli.progress import stages
+    from metagan.registry.bundled import bundled_weights
+    from metagan.registry.read import find_subject, read_registry
+    from metagan.site.build import downloading
+
+    if what.startswith("bundled:"):
+        return Target(what, bundled_weights(what.removeprefix("bundled:")), 1.0, None, "const")
+    path = Path(what)
+    if path.suffix or path.is_file() or "/" in what:
+        if not path.is_file():
+            raise click.BadParameter(f"no file {what}, and subjects' names have neither dots nor slashes")
+        return Target(path.name, path, 1.0, None, "const")
+    subject = find_subject(read_registry(registry), what)
+    with stages() as progress:
+        weights = locate_weights(
+            subject.weights, offline=offline, progress=downloading(subject.slug, progress)
+        )
+    return Target(subject.slug, weights, subject.psi, subject.class_index, subject.noise)
+
+
+def make_sampler(target: Target, device: str, batch: int | None) -> Sampler:
+    """The target's generator on the device asked for."""
+    from metagan.checkpoints.read import read_checkpoint
+    from metagan.networks.detect import load_generator
+    from metagan.sampling.device import choose_device
+    from metagan.sampling.sampler import Sampler
+
+    return Sampler(load_generator(read_checkpoint(target.weights)), choose_device(device), batch)
+
+
+def write_pictures(
+    sampler: Sampler,
+    settings: Settings,
+    seeds: tuple[int, ...],
+    name: str,
+    *,
+    folder: Path | None,
+    image_format: str,
+    grid: Path | None,
+) -> None:
+    """Write each picture into the folder and all of them on the grid, whichever is wanted."""
+    from metagan.cli.progress import stages
+    from metagan.files import write_bytes
+    from metagan.images.encode import EXTENSIONS, encode
+    from metagan.images.label import Label
+    from metagan.images.sheet import contact_sheet
+
+    def each() -> Iterator[Picture]:
+        for seed, picture in sampler.pictures(seeds, settings):
+            if folder:
+                label = Label(f"{name} (metagan)", seed, settings.psi)
+                path = folder / f"seed{seed:04d}.{EXTENSIONS[image_format]}"
+                write_bytes(path, encode(picture, image_format, label))
+            progress.advance(1)
+            yield picture
+
+    with stages() as progress:
+        progress.begin("pictures", len(seeds))
+        if grid:
+            sheet = contact_sheet(each(), len(seeds))
+            write_bytes(
+                grid, encode(sheet, sheet_format(grid), Label(f"{name} (metagan)", seeds[0], settings.psi))
+            )
+            click.echo(grid)
+        else:
+            for _ in each():
+                pass
+    if folder:
+        click.echo(f"{folder}: {len(seeds)} pictures")
+
+
+def sheet_format(grid: Path) -> str:
+    """The format that a sheet's name asks for."""
+    by_ending = {".png": "png", ".webp": "webp", ".jpg": "jpeg", ".jpeg": "jpeg", ".avif": "avif"}
+    if grid.suffix.lower() not in by_ending:
+        raise click.BadParameter(
+            f"want a name that ends in {', '.join(by_ending)}, got {grid.name}", param_hint="--grid"
+        )
+    return by_ending[grid.suffix.lower()]

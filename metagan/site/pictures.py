@@ -1,0 +1,124 @@
+"""Makes a subject's missing pictures: the generator draws the next batch while a pool encodes the last one."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metagan.checkpoints.read import read_checkpoint
+from metagan.errors import BuildError
+from metagan.files import write_bytes
+from metagan.images.encode import encode
+from metagan.images.label import Label
+from metagan.networks.detect import describe_training, load_generator, title_of
+from metagan.sampling.device import choose_device
+from metagan.sampling.sampler import Sampler, Settings
+from metagan.site.content import GeneratorFacts
+from metagan.site.shelf import CARD_PX, Shelf, chunks_with_gaps
+
+ENCODERS = min(4, os.cpu_count() or 1)
+
+
+def read_facts(weights: Path, sha256: str) -> GeneratorFacts:
+    """What a weights file holds, for its about page.
+
+    Raises:
+        CheckpointError: The file can't be read, or holds no generator that metagan knows.
+    """
+    checkpoint = read_checkpoint(weights)
+    generator = load_generator(checkpoint)
+    return GeneratorFacts(
+        architecture=title_of(generator),
+        width_px=generator.resolution,
+        height_px=generator.resolution,
+        parameters=sum(parameter.numel() for parameter in generator.parameters()),
+        sha256=sha256,
+        size_bytes=weights.stat().st_size,
+        training=describe_training(checkpoint),
+        classes=generator.c_dim,
+    )
+
+
+def make_missing(shelf: Shelf, device: str, advance: Callable[[int], None]) -> int:
+    """Draw and encode what a shelf lacks.
+
+    Args:
+        shelf: The subject's shelf.
+        device: "auto", "cpu", "cuda", "mps".
+        advance: Called with the number of pictures just finished.
+
+    Returns:
+        How many pictures were made.
+
+    Raises:
+        CheckpointError: The weights can't be read.
+        OptionError: The subject's class is missing or out of range.
+        BuildError: The disk is full.
+    """
+    missing = set(shelf.missing())
+    if not missing:
+        return 0
+    subject = shelf.subject
+    sampler = Sampler(load_generator(read_checkpoint(shelf.weights)), choose_device(device))
+    name = f"{subject.title} ({title_of(sampler.generator)}, metagan)"
+    settings = Settings(psi=subject.psi, class_index=subject.class_index, noise=subject.noise)
+    with _EncoderPool(advance) as pool:
+        for chunk in chunks_with_gaps(subject.seeds, missing, sampler.batch):
+            for seed, picture in sampler.pictures(chunk, settings):
+                if seed in missing:
+                    pool.submit(_finish, shelf, seed, picture, Label(name, seed, subject.psi))
+    return len(missing)
+
+
+class _EncoderPool:
+    """Threads that encode, with a bounded queue: memory doesn't grow with the number of pictures."""
+
+    def __init__(self, advance: Callable[[int], None]) -> None:
+        self._threads = ThreadPoolExecutor(ENCODERS, thread_name_prefix="encode")
+        self._waiting: deque[Future[None]] = deque()
+        self._advance = advance
+
+    def __enter__(self) -> _EncoderPool:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            while kind is None and self._waiting:
+                self._take_oldest()
+        finally:
+            self._threads.shutdown(cancel_futures=True)
+
+    def submit(
+        self,
+        task: Callable[[Shelf, int, NDArray[np.uint8], Label], None],
+        shelf: Shelf,
+        seed: int,
+        picture: NDArray[np.uint8],
+        label: Label,
+    ) -> None:
+        """Queue one picture; waits while the queue is full."""
+        while len(self._waiting) >= 16 * ENCODERS:
+            self._take_oldest()
+        self._waiting.append(self._threads.submit(task, shelf, seed, picture, label))
+
+    def _take_oldest(self) -> None:
+        self._waiting.popleft().result()
+        self._advance(1)
+
+
+def _finish(shelf: Shelf, seed: int, picture: NDArray[np.uint8], label: Label) -> None:
+    try:
+        if shelf.with_cards:
+            factor = max(1, CARD_PX // picture.shape[1])
+            enlarged = picture.repeat(factor, axis=0).repeat(factor, axis=1)
+            write_bytes(shelf.card(seed), encode(enlarged, "png", label))
+        write_bytes(shelf.picture(seed), encode(picture, shelf.subject.format, label))
+    except OSError as error:
+        msg = f"{shelf.picture(seed)}: {error.strerror}; what is finished is kept, run the build again"
+        raise BuildError(msg) from error
