@@ -1,0 +1,133 @@
+"""`metagan publish`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from metagan.site.publish import Plan, SiteFile
+
+LISTED = 20
+
+
+@click.command("publish", short_help="Put the built site on the web.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("build"), help="The built site.")
+@click.option(
+    "--to",
+    "target",
+    metavar="gh-pages|FOLDER|URL",
+    default="gh-pages",
+    help="A branch for GitHub Pages, any folder, or a storage: s3://bucket/apes, gs://, az://, sftp:// ...",
+)
+@click.option("--remote", default="origin", help="gh-pages: the git remote to push to.")
+@click.option(
+    "--branch", default="gh-pages", help="gh-pages: the branch; it holds the site and nothing else."
+)
+@click.option("--message", default="Publish the site", help="gh-pages: the commit's message.")
+@click.option(
+    "--cname", metavar="DOMAIN", help="gh-pages: your own domain.  [default: the one the branch has]"
+)
+@click.option(
+    "--no-history",
+    is_flag=True,
+    help="gh-pages: keep the newest version only, so that old pictures take no room.",
+)
+@click.option("--force", is_flag=True, help="Folder or URL: replace files that no earlier publish put there.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--json", "as_json", is_flag=True, help="Say it as JSON.")
+def command(
+    out: Path, target: str, remote: str, branch: str, message: str, cname: str | None,
+    no_history: bool, force: bool, dry_run: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Publish the built site: to a gh-pages branch, a folder or a storage.
+
+    Only what changed is sent, pages last; only what an earlier publish put there is removed.
+    """
+    if target == "gh-pages":
+        if force:
+            raise click.UsageError("--force is for folders and URLs; a branch keeps its history without it")
+        plan = _to_branch(out, remote, branch, message, cname, not no_history, dry_run)
+    else:
+        if cname or no_history:
+            raise click.UsageError("--cname and --no-history are for --to gh-pages")
+        plan = _to_place(out, target, force, dry_run)
+    click.echo(
+        json.dumps(_as_json(plan, dry_run), indent=2) if as_json else "\n".join(_as_text(plan, dry_run))
+    )
+
+
+def _to_branch(
+    out: Path, remote: str, branch: str, message: str, cname: str | None, keep_history: bool, dry_run: bool
+) -> Plan:
+    from metagan.site.publish_branch import Branch, publish_to_branch
+
+    where = Branch(Path.cwd(), remote, branch)
+    with _console().status(f"Publishing to {where}"):
+        return publish_to_branch(
+            out, where, message=message, domain=cname, keep_history=keep_history, dry_run=dry_run
+        )
+
+
+def _to_place(out: Path, target: str, force: bool, dry_run: bool) -> Plan:
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from metagan.site.publish_files import publish_to_place
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=_console(), disable=not _console().is_terminal) as progress:
+        task = progress.add_task(f"Publishing to {target}", total=None)
+        return publish_to_place(
+            out, target, dry_run=dry_run, overwrite=force,
+            sent=lambda done, total: progress.update(task, completed=done, total=total),
+        )  # fmt: skip
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def _as_text(plan: Plan, dry_run: bool) -> Iterator[str]:
+    from metagan.site.publish import in_words, total_bytes
+
+    everything = f"{len(plan.files):,} files, {in_words(total_bytes(plan.files))}"
+    if plan.is_empty:
+        yield f"{plan.target}: up to date ({everything})"
+        return
+    yield f"{'would publish' if dry_run else 'published'} to {plan.target}: {everything}"
+    for name, files in (("new", plan.new), ("changed", plan.changed), ("unchanged", plan.unchanged)):
+        yield f"  {name:<10}{len(files):>8,} files  {in_words(total_bytes(files)):>10}"
+    yield f"  {'removed':<10}{len(plan.removed):>8,} files"
+    if dry_run:
+        yield from _listed("+", [file.path for file in plan.new])
+        yield from _listed("~", [file.path for file in plan.changed])
+        yield from _listed("-", list(plan.removed))
+
+
+def _listed(mark: str, paths: list[str]) -> Iterator[str]:
+    yield from (f"{mark} {path}" for path in paths[:LISTED])
+    if len(paths) > LISTED:
+        yield f"{mark} and {len(paths) - LISTED:,} more (--json lists them all)"
+
+
+def _as_json(plan: Plan, dry_run: bool) -> dict[str, object]:
+    return {
+        "target": plan.target,
+        "dry_run": dry_run,
+        "new": [_file_as_json(file) for file in plan.new],
+        "changed": [_file_as_json(file) for file in plan.changed],
+        "unchanged": [_file_as_json(file) for file in plan.unchanged],
+        "removed": list(plan.removed),
+    }
+
+
+def _file_as_json(file: SiteFile) -> dict[str, object]:
+    return {"path": file.path, "size_bytes": file.size_bytes}
