@@ -2,6 +2,8 @@
 
 import json
 import re
+import textwrap
+from pathlib import Path
 
 import fsspec
 import pytest
@@ -283,6 +285,18 @@ def test_a_site_over_the_limit_says_what_takes_how_much_and_what_would_fit(big_s
     fewer = [file for file in big_site if stays(file)]
     assert len(fewer) < len(big_site)
     check_github_limits(tuple(fewer), site_bytes=1_000_000)
+
+
+def test_the_message_in_the_docs_is_the_one_that_is_printed(tmp_path):
+    docs = Path(__file__).parents[2] / "docs" / "publishing.md"
+    files = (
+        SiteFile("index.html", tmp_path, 8_100_000),
+        *(SiteFile(f"pictures/ape/{seed}.webp", tmp_path, 3_000_000) for seed in range(400)),
+        *(SiteFile(f"pictures/bagel/{seed}.webp", tmp_path, 3_450_500) for seed in range(200)),
+    )
+    with pytest.raises(PublishError) as caught:
+        check_github_limits(files)
+    assert textwrap.indent(f"metagan: {caught.value}\n", "    ") in docs.read_text(encoding="utf-8")
 
 
 def test_a_file_that_git_refuses_is_named_with_its_size(big_site):
