@@ -115,8 +115,6 @@ class PagesHandler(BaseHTTPRequestHandler):
 
     server: PagesServer
     protocol_version = "HTTP/1.1"
-    server_version = "metagan"
-    sys_version = ""
     timeout = IDLE_TIMEOUT_S
 
     def do_GET(self) -> None:
@@ -236,6 +234,10 @@ class PagesHandler(BaseHTTPRequestHandler):
         for news in self.server.board.follow():
             data = json.dumps({"version": news.version, "error": news.error}) if news else None
             self.wfile.write(f"data: {data}\n\n".encode() if data else b": still here\n\n")
+
+    def version_string(self) -> str:
+        """What the Server header says."""
+        return "metagan"
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:  # noqa: ARG002
         """Report what found nothing; everything else is as it should be."""

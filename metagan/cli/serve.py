@@ -1,0 +1,85 @@
+"""`metagan serve`."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from metagan.cli.options import device_option, offline_option, registry_option
+
+if TYPE_CHECKING:
+    from metagan.site.build import Order
+    from metagan.site.reload import Built
+
+
+@click.command("serve", short_help="Look at the site on this machine.")
+@registry_option
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("build"),
+              help="Folder of the site.")  # fmt: skip
+@click.option("--host", default="127.0.0.1", help="Address to listen on; 0.0.0.0 shows it to your network.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8000, help="Port to listen on; 0 takes a free one."
+)
+@click.option("--no-reload", is_flag=True, help="Neither watch the sources nor reload pages.")
+@click.option("--base-url", help="Where the site will stand, in place of the registry's base_url.")
+@click.option(
+    "--images", type=click.IntRange(1), help="Pictures of every subject, in place of the registry's."
+)
+@click.option("--templates", type=click.Path(path_type=Path, exists=True, file_okay=False),
+              help="Folder whose templates win over metagan's own; templates/ beside the registry where there is"
+              " one.")  # fmt: skip
+@device_option
+@offline_option
+def command(
+    registry: Path, out: Path, host: str, port: int, no_reload: bool, base_url: str | None, images: int | None,
+    templates: Path | None, device: str, offline: bool,
+) -> None:  # fmt: skip
+    """Build the site if needed and show it on this machine as GitHub Pages would.
+
+    Pages reload when the registry, the templates, local weights or sentences change. Ctrl-C ends it.
+    """
+    from metagan.cli.build import make_order
+    from metagan.site.serve import serve
+
+    def build() -> Built:
+        order = make_order(
+            registry, out, base_url=base_url, images=images, templates=templates, offline=offline
+        )
+        return _build(dataclasses.replace(order, device=device), registry)
+
+    serve(
+        build,
+        host=host,
+        port=port,
+        reload=not no_reload,
+        report=lambda text: click.echo(text, err=True),
+        ready=lambda url: click.echo(f"{url} (Ctrl-C ends)"),
+    )
+
+
+def _build(order: Order, registry: Path) -> Built:
+    from urllib.parse import urlsplit
+
+    from metagan.cli.progress import stages
+    from metagan.site.build import build_site
+    from metagan.site.reload import Built
+
+    with stages() as progress:
+        outcome = build_site(order, progress)
+    for warning in outcome.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    return Built(outcome.out, urlsplit(order.registry.site.base_url).path or "/", _sources(order, registry))
+
+
+def _sources(order: Order, registry: Path) -> tuple[Path, ...]:
+    """What the site is made of on this machine; templates/ beside the registry counts before it is there."""
+    from metagan.site.templates import default_templates_dir
+
+    subjects = order.registry.subjects
+    weights = [Path(subject.weights.location) for subject in subjects if subject.weights.kind == "path"]
+    corpora = [subject.text.corpus for subject in subjects if subject.text]
+    templates = order.templates or registry.absolute().parent / "templates"
+    return (registry, templates, default_templates_dir(), *weights, *corpora)
