@@ -197,10 +197,15 @@ def open_place(target: str) -> Place:
     """
     if "://" not in target:
         return Place(target, LocalFileSystem(), str(Path(target).absolute()))
+    protocol = target.partition("://")[0].rpartition("::")[2]
+    if protocol not in fsspec.available_protocols():
+        known = "s3://, gs://, az://, sftp:// and more, or a folder's path"
+        raise PublishError(
+            f"{target}: {protocol}:// is no kind of address that fsspec knows\n  fix: use {known}"
+        )
     try:
         filesystem, root = fsspec.core.url_to_fs(target)
     except ImportError as error:
-        protocol = target.partition("://")[0].rpartition("::")[2]
         package = PACKAGES.get(protocol)
         way_out = f"pip install {package}" if package else str(error)
         raise PublishError(f"{target}: {protocol}:// needs another package\n  fix: {way_out}") from error

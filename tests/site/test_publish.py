@@ -221,7 +221,7 @@ def test_an_address_whose_package_is_missing_names_the_package(site, address, pa
 
 
 def test_an_unknown_kind_of_address_is_no_traceback(site):
-    with pytest.raises(PublishError, match="gopher"):
+    with pytest.raises(PublishError, match="gopher:// is no kind of address"):
         publish(site, "gopher://host/apes")
 
 
