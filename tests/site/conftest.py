@@ -1,0 +1,142 @@
+"""A demo site on a local server, and a browser that tells on everything it shouldn't meet."""
+
+from __future__ import annotations
+
+import http.server
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext, Page
+
+from tests.site.demo import EVIL, Sort, make_content, write_site
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
+# A host name that is no trustworthy origin, as plain http on a stranger's server is none.
+INSECURE_HOST = "apes.test"
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    f"--host-resolver-rules=MAP {INSECURE_HOST} 127.0.0.1",
+]
+
+
+@pytest.fixture(scope="session")
+def base_url() -> None:
+    """Nothing: in place of a plugin's own fixture, of which pytest warns."""
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args() -> dict[str, object]:
+    return {"executable_path": CHROMIUM, "args": FLAGS}
+
+
+class _Pages(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder as GitHub Pages does: 404.html for the unknown, no special headers."""
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        if code != HTTPStatus.NOT_FOUND:
+            super().send_error(code, message, explain)
+            return
+        body = next(Path(self.directory).rglob("404.html")).read_bytes()
+        self.send_response(code)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@pytest.fixture(scope="session")
+def serve() -> Iterator[Callable[[Path], str]]:
+    """Serves a folder; the answer is its address, without a closing slash."""
+    servers = []
+
+    def start(folder: Path) -> str:
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(_Pages, directory=str(folder)))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory, serve: Callable[[Path], str]) -> str:
+    """A site under the sub-path /my/apes/: two subjects, one with lines, one larger with a hostile title."""
+    root = tmp_path_factory.mktemp("site")
+    content = make_content(
+        Sort(lines=True),
+        Sort("bagel", EVIL, seeds=range(100, 400), width_px=192, height_px=128, licence="unknown"),
+        base_url="https://someone.example/my/apes/",
+    )
+    write_site(content, root / "my" / "apes")
+    return f"{serve(root)}/my/apes/"
+
+
+@pytest.fixture(scope="session")
+def root_site(tmp_path_factory: pytest.TempPathFactory, serve: Callable[[Path], str]) -> str:
+    """A site at a domain's root, without picture pages."""
+    root = tmp_path_factory.mktemp("root")
+    write_site(make_content(Sort(), base_url="https://someone.example/", picture_pages=False), root)
+    return f"{serve(root)}/"
+
+
+@dataclass
+class Witness:
+    """What a page did that it shouldn't have."""
+
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+
+    def _console(self, message: object) -> None:
+        if message.type in {"error", "warning"} and "status of 404" not in message.text:
+            self.complaints.append(message.text)
+
+    def foreign(self) -> list[str]:
+        home = self.page.url.split("/")[2]
+        return [url for url in self.requests if url.split("/")[2] != home and not url.startswith("data:")]
+
+
+def wait_for_picture(page: Page) -> None:
+    """Waits until the page's frame shows a whole picture."""
+    page.wait_for_function("document.querySelector('.frame img')?.naturalWidth > 0")
+
+
+@pytest.fixture
+def witness(page: Page) -> Iterator[Witness]:
+    """A page with a desktop's window; the test fails if it complained or called another host."""
+    seen = Witness(page)
+    yield seen
+    assert seen.complaints == []
+    assert seen.foreign() == []
+
+
+@pytest.fixture
+def plain(browser: object) -> Iterator[Page]:
+    """A page without JavaScript."""
+    context: BrowserContext = browser.new_context(java_script_enabled=False)
+    yield context.new_page()
+    context.close()

@@ -1,0 +1,115 @@
+"""Accessible, calm, and whole at every width: checked on every kind of page."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from tests.site.conftest import Witness, wait_for_picture
+
+pytestmark = pytest.mark.browser
+
+PATHS = ["", "ape/?seed=3", "bagel/", "ape/3/", "bagel/about/", "subjects/", "no/such/page"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(browser: Browser, site: str, scheme: str):
+    page = browser.new_page(color_scheme=scheme, reduced_motion="reduce", bypass_csp=True)
+    found = []
+    for path in PATHS:
+        page.goto(site + path)
+        if path != "subjects/":
+            wait_for_picture(page)
+        found += [
+            f"/{path}: {v['id']}: {v['nodes'][0]['html']}" for v in Axe().run(page).response["violations"]
+        ]
+    page.close()
+    assert found == []
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1440])
+def test_no_page_is_wider_than_its_window(browser: Browser, site: str, width: int):
+    page = browser.new_page(viewport={"width": width, "height": 844})
+    wide = []
+    for path in PATHS:
+        page.goto(site + path)
+        if path != "subjects/":
+            wait_for_picture(page)
+        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            wide.append(path)
+    page.close()
+    assert wide == []
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (1440, 900)])
+def test_picture_and_button_are_in_sight_at_once(witness: Witness, site: str, width: int, height: int):
+    page = witness.page
+    page.set_viewport_size({"width": width, "height": height})
+    page.goto(f"{site}bagel/?seed=100")
+    wait_for_picture(page)
+    for what in (page.locator("[data-frame] img"), page.get_by_role("button", name="Another one")):
+        box = what.bounding_box()
+        assert box["y"] >= 0
+        assert box["y"] + box["height"] <= height
+
+
+def test_nothing_moves_for_those_who_ask_for_that(browser: Browser, site: str):
+    moves = "getComputedStyle(document.querySelector('[data-frame] img')).animationName"
+    names = []
+    for motion in ("reduce", "no-preference"):
+        page = browser.new_page(reduced_motion=motion)
+        page.goto(f"{site}ape/")
+        wait_for_picture(page)
+        names.append(page.evaluate(moves))
+        page.close()
+    assert names == ["none", "arrive"]
+
+
+def test_light_and_dark_have_their_own_page(browser: Browser, site: str):
+    colours = set()
+    for scheme in ("light", "dark"):
+        page = browser.new_page(color_scheme=scheme)
+        page.goto(f"{site}ape/3/")
+        colours.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+        page.close()
+    assert len(colours) == 2
+
+
+def focus_is_visible(page: Page) -> bool:
+    return page.evaluate("getComputedStyle(document.activeElement).outlineStyle !== 'none'")
+
+
+def test_the_keyboard_reaches_everything_with_a_visible_focus(witness: Witness, site: str):
+    page = witness.page
+    page.goto(f"{site}ape/?seed=3")
+    wait_for_picture(page)
+    names = []
+    for _ in range(14):
+        page.keyboard.press("Tab")
+        names.append(page.evaluate("document.activeElement.textContent.trim() || document.activeElement.id"))
+        assert focus_is_visible(page), names
+    for wanted in (
+        "Skip to the picture",
+        "Another one →",
+        "Permalink",
+        "Download",
+        "Share",
+        "Copy API URL",
+        "name",
+    ):
+        assert wanted in names
+
+
+def test_the_skip_link_leads_to_the_picture(witness: Witness, site: str):
+    witness.page.goto(f"{site}ape/3/")
+    witness.page.keyboard.press("Tab")
+    expect(witness.page.locator(".skip")).to_be_in_viewport()
+    witness.page.keyboard.press("Enter")
+    assert witness.page.url.endswith("#main")
+
+
+def test_what_a_screen_reader_hears_follows_the_picture(witness: Witness, site: str):
+    witness.page.goto(f"{site}ape/?seed=3")
+    wait_for_picture(witness.page)
+    alt = "Ape no. 3: a machine-made picture of something that does not exist"
+    expect(witness.page.locator("[data-announce]")).to_have_text(alt)
+    expect(witness.page.locator("[data-frame] img")).to_have_attribute("alt", alt)
