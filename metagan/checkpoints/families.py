@@ -187,7 +187,7 @@ def _side_car(path: Path) -> object:
     with path.open("rb") as file:
         text = file.read(MAX_SIDE_CAR_BYTES + 1)
     try:
-        return json.loads(text) if len(text) <= MAX_SIDE_CAR_BYTES else None
+        return json.loads(text[:MAX_SIDE_CAR_BYTES])
     except (ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{path}: want lucidrains' options as JSON: {error}\n  fix: download it again"

@@ -26,7 +26,7 @@ NEVER_RUNS: Final = (
 )
 TOO_MUCH: Final = "no trained network needs that; get the file from its publisher"
 
-# Modules whose names in a weights file mean an attack; the list is for the message only, all else is refused too.
+# Modules whose names in a weights file mean an attack; only for the message, all else is refused too.
 ATTACKS: Final = frozenset({
     "__builtin__", "bdb", "builtins", "cProfile", "code", "commands", "copyreg", "ctypes", "functools",
     "importlib", "io", "marshal", "nt", "operator", "os", "pathlib", "pdb", "pickle", "pip", "platform",

@@ -39,7 +39,7 @@ class Plain:
         """
         self._values_left -= count
         if self._values_left < 0 or depth > MAX_DEPTH:
-            raise self._unsafe(where, "values nested in each other without end")
+            raise self._unsafe(where, "too many values, or values nested in each other without end")
 
     def value(self, value: object, where: str, depth: int = 0) -> Any:
         """None, bools, numbers, strings, bytes, NumPy arrays, and lists, tuples, sets and dicts of these.
