@@ -78,6 +78,7 @@ class Page:
         path: Its place on the site, "ape/42/".
         image: The preview's picture, a site-relative path.
         image_alt: The same in words.
+        image_size: Its width and height, where they are known.
         root: What leads from here to the site's root, "../../".
     """
 
@@ -87,6 +88,7 @@ class Page:
     path: str
     image: str
     image_alt: str
+    image_size: tuple[int, int] | None
     root: str
 
 
@@ -114,12 +116,13 @@ class Writer:
         site, (view, album) = self.content.site, self.albums[0]
         data = album_data(self.content, self.albums)
         known = {"subject": view, "picture": view.first, "next": album.shot(1), "album": data}
-        home = _page("home", site.title, site.description, "", view.first)
+        home = _page("home", "", view, view.first, title=site.title, says=site.description)
         yield "index.html", self.render("index.html", home, **known)
-        lost = _page("lost", "This Page Does Not Exist", "Nor does its picture.", "404.html", view.first)
+        title, says = "This Page Does Not Exist", "Nor does its picture."
+        lost = _page("lost", "404.html", view, view.first, title=title, says=says)
         yield "404.html", self.render("404.html", replace(lost, root=base_path(site)), **known)
-        title = f"Subjects – {site.title}"
-        listing = _page("subjects", title, "Everything here that does not exist.", "subjects/", view.first)
+        title, says = f"Subjects – {site.title}", "Everything here that does not exist."
+        listing = _page("subjects", "subjects/", view, view.first, title=title, says=says)
         yield "subjects/index.html", self.render("subjects.html", listing)
 
     def _subject_pages(self, view: SubjectView, album: Album) -> Iterator[tuple[str, bytes]]:
@@ -127,10 +130,10 @@ class Writer:
         known = {"subject": view, "picture": view.first, "next": album.shot(1)}
         sheet = list(album.shots(PLAIN_SHEET))
         data = album_data(self.content, [(view, album)])
-        front = _page("subject", view.headline, _says(view), view.url, view.first)
+        front = _page("subject", view.url, view, view.first, title=view.headline, says=_says(view))
         yield f"{view.url}index.html", self.render("subject.html", front, **known, sheet=sheet, album=data)
-        title = f"About the {view.title} generator"
-        about = _page("about", title, f"What made the pictures of “{view.headline}”.", view.about, view.first)
+        title, says = f"About the {view.title} generator", f"What made the pictures of “{view.headline}”."
+        about = _page("about", view.about, view, view.first, title=title, says=says)
         yield f"{view.about}index.html", self.render("about.html", about, **known)
         if self.content.site.picture_pages:
             yield from self._picture_pages(view, album)
@@ -139,7 +142,8 @@ class Writer:
         says = _says(view)
         for number in range(len(album)):
             shot = album.shot(number)
-            page = _page("picture", f"{view.headline} – no. {shot.seed}", shot.text or says, shot.url, shot)
+            title = f"{view.headline} – no. {shot.seed}"
+            page = _page("picture", shot.url, view, shot, title=title, says=shot.text or says)
             content = self.render(
                 "picture.html",
                 page,
@@ -190,8 +194,9 @@ class Writer:
         return render_template(self.templates[name], known)
 
 
-def _page(kind: str, title: str, description: str, path: str, shot: Shot) -> Page:
-    return Page(kind, title, description, path, shot.card, shot.alt, "../" * path.count("/"))
+def _page(kind: str, path: str, view: SubjectView, shot: Shot, *, title: str, says: str) -> Page:
+    size = (view.width_px, view.height_px) if shot.card == shot.src else None
+    return Page(kind, title, says, path, shot.card, shot.alt, size, "../" * path.count("/"))
 
 
 def _says(view: SubjectView) -> str:

@@ -37,8 +37,8 @@ export class Album {
   /** The pick of that slug and seed, or null. */
   find(slug, seed) {
     const subject = this.subjects.find((one) => one.slug === slug);
-    const number = subject ? this.seeds(subject).indexOf(Number(seed)) : -1;
-    return number < 0 || seed === "" ? null : this.at(subject, number);
+    const number = subject && /^\d+$/.test(seed) ? this.seeds(subject).indexOf(Number(seed)) : -1;
+    return number < 0 ? null : this.at(subject, number);
   }
 
   /** Whether there is only one picture in all. */

@@ -98,6 +98,14 @@ def root_site(tmp_path_factory: pytest.TempPathFactory, serve: Callable[[Path], 
     return f"{serve(root)}/"
 
 
+@pytest.fixture(scope="session")
+def lone_site(tmp_path_factory: pytest.TempPathFactory, serve: Callable[[Path], str]) -> str:
+    """A site that has a single picture."""
+    root = tmp_path_factory.mktemp("lone")
+    write_site(make_content(Sort(seeds=(7,)), base_url="https://someone.example/"), root)
+    return f"{serve(root)}/"
+
+
 @dataclass
 class Witness:
     """What a page did that it shouldn't have."""

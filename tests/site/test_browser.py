@@ -239,3 +239,32 @@ def test_a_picture_keeps_its_proportions(witness: Witness, site: str):
     box = witness.page.locator(PICTURE).bounding_box()
     assert box["width"] / box["height"] == pytest.approx(1.5, rel=0.01)
     assert box["width"] > 500
+
+
+def test_presses_faster_than_pictures_end_with_the_last_one(witness: Witness, site: str):
+    witness.page.goto(f"{site}bagel/")
+    shown(witness.page)
+    for _ in range(7):
+        witness.page.keyboard.press("ArrowRight")
+    witness.page.wait_for_function("!document.querySelector('[data-stage]').hasAttribute('aria-busy')")
+    assert shown(witness.page).split("/")[1] == witness.page.url.rpartition("=")[2]
+
+
+def test_a_picture_that_does_not_load_is_said_and_the_next_one_comes(page: Page, site: str):
+    page.goto(f"{site}ape/?seed=3")
+    shown(page)
+    page.route("**/pictures/bagel/100.png", lambda route: route.abort())
+    page.goto(f"{site}bagel/?seed=100")
+    expect(page.locator("[data-status]")).to_have_text("That picture did not load; try another.")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("[data-status]")).to_have_text("")
+    assert shown(page) != "bagel/100"
+
+
+def test_a_site_of_one_picture_offers_no_other(witness: Witness, lone_site: str):
+    witness.page.goto(lone_site)
+    assert shown(witness.page) == "ape/7"
+    witness.page.keyboard.press("ArrowRight")
+    witness.page.keyboard.press("ArrowLeft")
+    assert shown(witness.page) == "ape/7"
+    expect(witness.page.get_by_text("Another one")).to_be_hidden()
