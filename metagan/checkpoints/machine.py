@@ -17,7 +17,7 @@ from metagan.errors import MalformedFileError, UnsafeFileError
 
 MAX_OPCODES: Final = 1_000_000
 MAX_TEXT_BYTES: Final = 16 << 20
-MAX_ODD_KEYS: Final = 20_000
+MAX_ODD_KEYS: Final = 5_000
 MAX_MARKS: Final = 1_000
 
 NEVER_RUNS: Final = (
@@ -128,16 +128,19 @@ class Machine:
         if self.budget.opcodes < 0:
             raise self.unsafe(f"more than {MAX_OPCODES:,} pickle instructions", TOO_MUCH)
 
-    def take(self, count: int) -> Source:
-        """The next bytes, uncopied."""
-        left = len(self.source.data) - self.position
+    def advance(self, count: int) -> int:
+        """Step over bytes that must be there; where they begin."""
+        start, left = self.position, len(self.source.data) - self.position
         if not 0 <= count <= left:
             raise self.malformed(
                 f"the pickle wants {count:,} more bytes, the file has {left:,}: truncated or damaged"
             )
-        part = self.source.part(self.position, count)
         self.position += count
-        return part
+        return start
+
+    def take(self, count: int) -> Source:
+        """The next bytes, uncopied."""
+        return self.source.part(self.advance(count), count)
 
     def unpack(self, layout: struct.Struct) -> Any:
         """The next number."""
@@ -156,19 +159,16 @@ class Machine:
         self.position += length + 1
         return stretch[:length].decode("ascii")
 
-    def text(self, part: Source) -> str:
-        """Decode a string; lone surrogates, which pickle would take but nobody can print, are refused."""
-        self.budget.text_bytes -= len(part.data)
+    def text(self, length: int) -> str:
+        """The next string; lone surrogates, which pickle would take but nobody can print, are refused."""
+        start = self.advance(length)
+        self.budget.text_bytes -= length
         if self.budget.text_bytes < 0:
             raise self.unsafe(f"more than {MAX_TEXT_BYTES:,} bytes of text", TOO_MUCH)
         try:
-            return str(part.data, "utf-8")
+            return str(self.source.data[start : start + length], "utf-8")
         except UnicodeDecodeError as error:
             raise self.malformed("a string that is not UTF-8") from error
-
-    def push(self, value: object) -> None:
-        """Put a value on the stack."""
-        self.stack.append(value)
 
     def pop(self) -> Any:
         """Take the stack's top; never below the last mark."""

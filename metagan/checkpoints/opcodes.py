@@ -27,14 +27,14 @@ I4, F8 = struct.Struct("<i"), struct.Struct(">d")
 
 def _constant(value: object) -> Operation:
     def push(machine: Machine) -> None:
-        machine.push(value)
+        machine.stack.append(value)
 
     return push
 
 
 def _number(layout: struct.Struct) -> Operation:
     def push(machine: Machine) -> None:
-        machine.push(machine.unpack(layout))
+        machine.stack.append(machine.unpack(layout))
 
     return push
 
@@ -43,13 +43,14 @@ def _long(machine: Machine) -> None:
     length = machine.unpack(U1)
     if length > MAX_LONG_BYTES:
         raise machine.unsafe(f"a whole number of {length} bytes", TOO_MUCH)
-    machine.push(int.from_bytes(machine.take(length).data, "little", signed=True))
+    machine.stack.append(int.from_bytes(machine.take(length).data, "little", signed=True))
 
 
 def _string(layout: struct.Struct) -> Operation:
     def push(machine: Machine) -> None:
-        part = machine.take(machine.unpack(layout))
-        machine.push(machine.text(part) if len(part.data) <= MAX_STRING_BYTES else Text(part))
+        length = machine.unpack(layout)
+        short = length <= MAX_STRING_BYTES
+        machine.stack.append(machine.text(length) if short else Text(machine.take(length)))
 
     return push
 
@@ -57,7 +58,7 @@ def _string(layout: struct.Struct) -> Operation:
 def _bytes(layout: struct.Struct) -> Operation:
     def push(machine: Machine) -> None:
         part = machine.take(machine.unpack(layout))
-        machine.push(bytes(part.data) if len(part.data) <= MAX_SHORT_BYTES else Blob(part))
+        machine.stack.append(bytes(part.data) if len(part.data) <= MAX_SHORT_BYTES else Blob(part))
 
     return push
 
@@ -72,25 +73,25 @@ def _frame(machine: Machine) -> None:
 
 
 def _empty_list(machine: Machine) -> None:
-    machine.push([])
+    machine.stack.append([])
 
 
 def _empty_dict(machine: Machine) -> None:
-    machine.push({})
+    machine.stack.append({})
 
 
 def _empty_set(machine: Machine) -> None:
-    machine.push(set())
+    machine.stack.append(set())
 
 
 def _tuple(machine: Machine) -> None:
-    machine.push(tuple(machine.pop_to_mark()))
+    machine.stack.append(tuple(machine.pop_to_mark()))
 
 
 def _tuple_of(count: int) -> Operation:
     def push(machine: Machine) -> None:
         values = [machine.pop() for _ in range(count)]
-        machine.push(tuple(reversed(values)))
+        machine.stack.append(tuple(reversed(values)))
 
     return push
 
@@ -165,14 +166,14 @@ def _get(layout: struct.Struct) -> Operation:
 
 def _global(machine: Machine) -> None:
     module = machine.line()
-    machine.push(machine.name(module, machine.line()))
+    machine.stack.append(machine.name(module, machine.line()))
 
 
 def _stack_global(machine: Machine) -> None:
     name, module = machine.pop(), machine.pop()
     if type(name) is not str or type(module) is not str:
         raise machine.unsafe(f"a global's name is computed: {describe(module)}, {describe(name)}", NEVER_RUNS)
-    machine.push(machine.name(module, name))
+    machine.stack.append(machine.name(module, name))
 
 
 def _behaviour(machine: Machine, function: object) -> Behaviour:
@@ -193,7 +194,7 @@ def _reduce(machine: Machine) -> None:
     call = _behaviour(machine, function).call
     if call is None:
         raise machine.unsafe(f"this file asks to call {describe(function)}, which weights files only mention")
-    machine.push(call(machine, arguments))
+    machine.stack.append(call(machine, arguments))
 
 
 def _newobj(machine: Machine) -> None:
@@ -201,7 +202,7 @@ def _newobj(machine: Machine) -> None:
     new = _behaviour(machine, cls).new
     if new is None or arguments:
         raise machine.unsafe(f"this file asks to construct {describe(cls)} with {len(arguments)} arguments")
-    machine.push(new(cls))
+    machine.stack.append(new(cls))
 
 
 def _build(machine: Machine) -> None:
@@ -220,7 +221,7 @@ def _binpersid(machine: Machine) -> None:
     identifier = machine.pop()
     if machine.load_storage is None:
         raise machine.unsafe(f"a reference to something outside the file: {describe(identifier)}")
-    machine.push(machine.load_storage(machine, identifier))
+    machine.stack.append(machine.load_storage(machine, identifier))
 
 
 OPERATIONS: Final[Mapping[int, Operation]] = {

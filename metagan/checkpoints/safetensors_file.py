@@ -40,7 +40,7 @@ def read_safetensors(source: Source) -> tuple[dict[str, Tensor], Header | None]:
     try:
         with safe_open(source.path, framework="pt") as file:
             metadata = file.metadata() or {}
-            names = [_name(source, name) for name in file.keys()]  # noqa: SIM118  it is no dict
+            names = [check_name(source.path, name) for name in file.keys()]  # noqa: SIM118  it is no dict
             if len(names) > MAX_TENSORS:
                 raise source.malformed(0, f"{len(names):,} tensors; metagan reads up to {MAX_TENSORS:,}")
             tensors = {name: file.get_tensor(name) for name in names}
@@ -50,9 +50,15 @@ def read_safetensors(source: Source) -> tuple[dict[str, Tensor], Header | None]:
     return tensors, None if text is None else parse_header(source.path, text)
 
 
-def _name(source: Source, name: str) -> str:
+def check_name(path: Path, name: str) -> str:
+    """A tensor's name.
+
+    Raises:
+        MalformedFileError: It is none.
+    """
     if not NAME.fullmatch(name):
-        raise source.malformed(0, f"want a tensor's name, got {quote(name)}")
+        fix = "names consist of letters, digits and . / : _ -"
+        raise MalformedFileError(f"{path}: want a tensor's name, got {quote(name)}\n  fix: {fix}")
     return name
 
 

@@ -71,10 +71,12 @@ def open_source(path: Path) -> Source:
     try:
         mapping = _map(path)
     except OSError as error:
-        raise CheckpointError(
-            f"{path}: {error.strerror}\n  fix: look at the file's name and rights"
-        ) from error
+        raise _unreadable(path, error) from error
     return Source(path, memoryview(mapping), 0, mapping)
+
+
+def _unreadable(path: Path, error: OSError) -> CheckpointError:
+    return CheckpointError(f"{path}: {error.strerror}\n  fix: look at the file's name and rights")
 
 
 def _map(path: Path) -> mmap.mmap:
@@ -89,9 +91,16 @@ def _map(path: Path) -> mmap.mmap:
 
 
 def sha256_of(path: Path) -> str:
-    """The file's SHA-256 as 64 lower-case hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """The file's SHA-256 as 64 lower-case hex digits.
+
+    Raises:
+        CheckpointError: It isn't there, or can't be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def quote(text: str) -> str:

@@ -55,7 +55,9 @@ def run(machine: Machine) -> Any:
         if operation is None:
             raise _unknown(machine, code)
         machine.opcodes_run += 1
-        machine.spend(1)
+        machine.budget.opcodes -= 1
+        if machine.budget.opcodes < 0:
+            machine.spend(0)
         operation(machine)
 
 

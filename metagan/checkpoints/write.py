@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from metagan.checkpoints.model import Header
-from metagan.checkpoints.safetensors_file import METADATA_KEY, header_text, parse_header
+from metagan.checkpoints.safetensors_file import METADATA_KEY, check_name, header_text, parse_header
+from metagan.errors import CheckpointError
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor], header: Header) -> None:
@@ -23,18 +25,30 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], header: Header)
         header: What `metagan inspect` will say.
 
     Raises:
-        MalformedFileError: The header could not be read again.
-        OSError: The folder isn't there, or is full.
+        CheckpointError: The folder isn't there, or is full.
+        MalformedFileError: A name or the header could not be read again.
+        ValueError, TypeError: The header holds what JSON can't.
     """
     text = header_text(header)
     parse_header(path, text)
-    whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    beside = Path(name)
+    whole = {check_name(path, name): _own_copy(tensor) for name, tensor in tensors.items()}
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        save_file(whole, beside, metadata={METADATA_KEY: text})
-        beside.chmod(0o644)
+        _save(whole, beside, text)
         beside.replace(path)
+    except (OSError, SafetensorError) as error:
+        fix = "fix: look at its folder, and at the space there"
+        raise CheckpointError(f"{path}: can't be written: {error}\n  {fix}") from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _own_copy(tensor: Tensor) -> Tensor:
+    """The tensor in memory of its own; the library refuses those that share theirs."""
+    return tensor.detach().cpu().contiguous().clone()
+
+
+def _save(tensors: dict[str, Tensor], path: Path, text: str) -> None:
+    save_file(tensors, path, metadata={METADATA_KEY: text})
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

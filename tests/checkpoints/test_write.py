@@ -10,7 +10,7 @@ import torch
 from metagan.checkpoints.model import Header, NetworkRecord
 from metagan.checkpoints.read import read_checkpoint, require_finite, sha256_of
 from metagan.checkpoints.write import write_safetensors
-from metagan.errors import MalformedFileError
+from metagan.errors import CheckpointError, MalformedFileError
 
 HEADER = Header(
     "stylegan2", {"z_dim": 4, "layers": [1, None, 2.5]}, "CC0-1.0", "https://a.example", {"kimg": 5}
@@ -155,3 +155,19 @@ def test_weights_that_are_no_numbers_are_named():
 def test_the_hash_is_that_of_the_bytes(tmp_path: Path):
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256_of(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path):
+    with pytest.raises(CheckpointError, match="can't be written"):
+        write_safetensors(tmp_path / "none" / "a.safetensors", {"a": torch.ones(1)}, HEADER)
+
+
+def test_a_name_that_could_not_be_read_again_is_not_written(tmp_path: Path):
+    with pytest.raises(MalformedFileError, match="want a tensor's name"):
+        write_safetensors(tmp_path / "a.safetensors", {"a b": torch.ones(1)}, HEADER)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_to_hash_that_is_not_there_is_named(tmp_path: Path):
+    with pytest.raises(CheckpointError, match="No such file"):
+        sha256_of(tmp_path / "none")
