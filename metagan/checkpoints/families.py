@@ -15,7 +15,7 @@ from metagan.checkpoints.allowlist import NAMESPACE, PERSISTENT, TENSORFLOW_NETW
 from metagan.checkpoints.flatten import Flattener
 from metagan.checkpoints.inert import Array, Record, TensorView, describe
 from metagan.checkpoints.model import Checkpoint, NetworkRecord
-from metagan.checkpoints.plain import MAX_JSON_NUMBERS, jsonable
+from metagan.checkpoints.plain import MAX_JSON_NUMBERS, jsonable, printable
 from metagan.errors import CheckpointError, UnknownArchitectureError
 
 OFFICIAL: Final = "official network pickle (stylegan2-ada-pytorch, stylegan3)"
@@ -184,14 +184,12 @@ def _lucidrains(flattener: Flattener, top: dict[Any, Any]) -> Checkpoint:
 
 
 def _side_car(path: Path) -> object:
-    with path.open("rb") as file:
-        text = file.read(MAX_SIDE_CAR_BYTES + 1)
     try:
-        return json.loads(text[:MAX_SIDE_CAR_BYTES])
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(
-            f"{path}: want lucidrains' options as JSON: {error}\n  fix: download it again"
-        ) from error
+        with path.open("rb") as file:
+            return json.loads(file.read(MAX_SIDE_CAR_BYTES))
+    except (OSError, ValueError, RecursionError) as error:
+        found = f"want lucidrains' options as JSON: {error}"
+        raise CheckpointError(f"{path}: {found}\n  fix: download it again") from error
 
 
 def _bare(flattener: Flattener, tables: Mapping[str, dict[Any, Any]]) -> Checkpoint:
@@ -210,16 +208,13 @@ def _is_state_dict(value: object) -> bool:
 def _checkpoint(
     flattener: Flattener, form: str, networks: Mapping[str, NetworkRecord], facts: Mapping[Any, Any]
 ) -> Checkpoint:
-    told = {str(key): _fact(flattener, str(key), value) for key, value in facts.items()}
+    told = {printable(str(key)): _fact(flattener, str(key), value) for key, value in facts.items()}
     return Checkpoint(flattener.source.path, form, networks, None, told)
 
 
 def _fact(flattener: Flattener, name: str, value: object) -> Any:
-    """A fact as JSON knows it; of objects that forks add, only what they are."""
     if isinstance(value, TensorView) and value.storage.numel <= MAX_JSON_NUMBERS:
-        return flattener.tensors.view(name, value).tolist()
-    if isinstance(value, Record | TensorView):
-        return describe(value)
+        return jsonable(flattener.tensors.view(name, value).tolist())
     return jsonable(flattener.plain.value(value, name))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import numpy as np
@@ -44,6 +45,8 @@ class Plain:
     def value(self, value: object, where: str, depth: int = 0) -> Any:
         """None, bools, numbers, strings, bytes, NumPy arrays, and lists, tuples, sets and dicts of these.
 
+        Of an object, or a tensor that is no parameter, as forks have them: what it is, in words.
+
         Args:
             value: What the unpickler gave.
             where: Its name, for messages.
@@ -51,7 +54,7 @@ class Plain:
 
         Raises:
             UnsafeFileError: Too many values, or too large ones.
-            MalformedFileError: An object, or a tensor, where plain data belong.
+            MalformedFileError: An array without content.
         """
         self.spend(where, depth)
         if value is None or isinstance(value, bool | int | float | str | bytes):
@@ -74,7 +77,7 @@ class Plain:
         if isinstance(value, Blob):
             self._spend_bytes(len(value.source.data), where)
             return bytes(value.source.data)
-        raise self._malformed(where, f"want plain data, got {describe(value)}")
+        return describe(value)
 
     def _array(self, array: Array, where: str) -> Any:
         if array.dtype is None or array.data is None:
@@ -98,14 +101,33 @@ class Plain:
 
 
 def jsonable(value: Any) -> Any:
-    """Plain data as JSON knows them: tuples and small arrays become lists, bytes and large arrays words."""
+    """Plain data as JSON and a terminal take them.
+
+    Tuples and small arrays become lists; bytes, large arrays, NaN and infinity words; odd characters escapes.
+    """
     if isinstance(value, dict):
-        return {str(key): jsonable(entry) for key, entry in value.items()}
+        return {printable(str(key)): jsonable(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [jsonable(entry) for entry in value]
     if isinstance(value, set):
-        return sorted(map(str, value))
+        return sorted(printable(str(entry)) for entry in value)
     if isinstance(value, np.ndarray):
         small = value.size <= MAX_JSON_NUMBERS
-        return value.tolist() if small else f"array of {value.dtype}, {list(value.shape)}"
+        return jsonable(value.tolist()) if small else f"array of {value.dtype}, {list(value.shape)}"
+    return _jsonable_scalar(value)
+
+
+def _jsonable_scalar(value: Any) -> Any:
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     return f"{len(value):,} bytes" if isinstance(value, bytes) else value
+
+
+def printable(text: str) -> str:
+    """A stranger's text with control characters, and what else could disturb a terminal, as escapes."""
+    return "".join(
+        character if character.isprintable() or character == "\n" else ascii(character)[1:-1]
+        for character in text
+    )

@@ -10,8 +10,6 @@ from metagan.errors import CheckpointError, MalformedFileError
 
 Container = Literal["pickle", "torch legacy", "zip", "safetensors"]
 
-MAX_SAFETENSORS_HEADER: Final = 16 << 20
-
 _AGAIN: Final = "download the file itself"
 _OTHER_FORMAT: Final = "metagan reads network pickles (.pkl), torch files (.pt, .pth) and .safetensors"
 

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from metagan.checkpoints.model import Header
+from metagan.checkpoints.plain import jsonable
 from metagan.checkpoints.source import Source, quote
 from metagan.checkpoints.tensors import MAX_TENSORS
 from metagan.errors import MalformedFileError
@@ -45,7 +46,7 @@ def read_safetensors(source: Source) -> tuple[dict[str, Tensor], Header | None]:
                 raise source.malformed(0, f"{len(names):,} tensors; metagan reads up to {MAX_TENSORS:,}")
             tensors = {name: file.get_tensor(name) for name in names}
     except SafetensorError as error:
-        raise source.malformed(0, f"a damaged safetensors file ({error})") from error
+        raise source.malformed(0, f"a damaged safetensors file: {quote(str(error))}") from error
     text = metadata.get(METADATA_KEY)
     return tensors, None if text is None else parse_header(source.path, text)
 
@@ -87,7 +88,7 @@ def parse_header(path: Path, text: str) -> Header:
         raise _malformed(path, "; ".join(wrong + [f"unknown key {key!a}" for key in unknown[:5]]))
     if _depth(header) > MAX_HEADER_DEPTH:
         raise _malformed(path, f"nested deeper than {MAX_HEADER_DEPTH}")
-    return Header(**{key: header[key] for key in _TYPES})
+    return Header(**{key: jsonable(header[key]) for key in _TYPES})
 
 
 def header_text(header: Header) -> str:

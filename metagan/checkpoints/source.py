@@ -70,19 +70,20 @@ def open_source(path: Path) -> Source:
     """
     try:
         mapping = _map(path)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
     return Source(path, memoryview(mapping), 0, mapping)
 
 
-def _unreadable(path: Path, error: OSError) -> CheckpointError:
-    return CheckpointError(f"{path}: {error.strerror}\n  fix: look at the file's name and rights")
+def _unreadable(path: Path, error: OSError | ValueError) -> CheckpointError:
+    found = error.strerror if isinstance(error, OSError) else error
+    return CheckpointError(f"{path}: {found}\n  fix: look at the file's name and rights")
 
 
 def _map(path: Path) -> mmap.mmap:
     mode = path.stat().st_mode  # before opening: to open a pipe would wait for its writer
     if not stat.S_ISREG(mode):
-        kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+        kind = _kind_of_folder(path) if stat.S_ISDIR(mode) else "no regular file"
         raise MalformedFileError(f"{path}: want a weights file, got {kind}\n  fix: name the file itself")
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_size == 0:
@@ -99,8 +100,14 @@ def sha256_of(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
+
+
+def _kind_of_folder(path: Path) -> str:
+    if (path / "saved_model.pb").exists():
+        return "a Keras SavedModel's folder, which metagan doesn't read yet"
+    return "a folder"
 
 
 def quote(text: str) -> str:

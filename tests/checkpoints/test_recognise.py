@@ -74,6 +74,17 @@ def test_a_folder_is_refused(tmp_path: Path):
         read_checkpoint(tmp_path)
 
 
+def test_a_keras_folder_is_called_by_its_name(tmp_path: Path):
+    (tmp_path / "saved_model.pb").touch()
+    with pytest.raises(MalformedFileError, match="a Keras SavedModel's folder"):
+        read_checkpoint(tmp_path)
+
+
+def test_an_impossible_path_is_refused():
+    with pytest.raises(CheckpointError, match="null"):
+        read_checkpoint(Path("a\0b"))
+
+
 def test_a_missing_file_is_named(tmp_path: Path):
     with pytest.raises(CheckpointError, match=r"none\.pkl: No such file"):
         read_checkpoint(tmp_path / "none.pkl")
@@ -157,6 +168,7 @@ def test_facts_are_json(tmp_path: Path):
         "cur_nimg": np.int64(5),
         "tuple": (1, 2),
         "array": np.eye(2),
+        "numbers": [float("nan"), np.array([np.inf]), np.zeros((0, 3)), np.zeros(9_999)],
         "bytes": b"abc",
         "pl_mean": torch.ones(2),
         "set": {"b", "a"},
@@ -164,10 +176,28 @@ def test_facts_are_json(tmp_path: Path):
     }
     path.write_bytes(pickled({"G_ema": module_tree({"a": torch.ones(1)}), **facts}))
     found = read_checkpoint(path).facts
-    assert json.loads(json.dumps(found)) == {
-        "cur_nimg": 5, "tuple": [1, 2], "array": [[1, 0], [0, 1]], "bytes": "3 bytes", "pl_mean": [1, 1],
+    assert json.loads(json.dumps(found, allow_nan=False)) == {
+        "cur_nimg": 5, "tuple": [1, 2], "array": [[1, 0], [0, 1]],
+        "numbers": ["nan", ["inf"], [], "array of float64, [9999]"], "bytes": "3 bytes", "pl_mean": [1, 1],
         "set": ["a", "b"], "3": None,
     }  # fmt: skip
+
+
+def test_facts_and_attributes_tell_what_objects_are(tmp_path: Path):
+    path = tmp_path / "net.pkl"
+    layer = module_tree({"b": torch.ones(1)}, class_name="Layer")
+    network = module_tree({"a": torch.ones(1)}, {"spare": [layer, torch.ones(1)]})
+    path.write_bytes(pickled({"G_ema": network, "extra": layer}))
+    checkpoint = read_checkpoint(path)
+    assert checkpoint.networks["G_ema"].attributes["spare"] == ["an object of the class 'Layer'", "a tensor"]
+    assert checkpoint.facts["extra"] == "an object of the class 'Layer'"
+
+
+def test_facts_can_not_write_to_the_terminal(tmp_path: Path):
+    path = tmp_path / "net.pkl"
+    facts = {"\x1b[2J": ["\x1b[0m\u202e", "bärig\n"]}
+    path.write_bytes(pickled({"G_ema": module_tree({"a": torch.ones(1)}), **facts}))
+    assert read_checkpoint(path).facts == {"\\x1b[2J": ["\\x1b[0m\\u202e", "bärig\n"]}
 
 
 def test_the_name_of_a_file_does_not_matter(tmp_path: Path):

@@ -182,7 +182,7 @@ def test_nan_weights_are_refused_when_asked(shared_vectors: Path):
 
 @pytest.mark.parametrize("name", ["generator.h5", "generator.zip", "generator"])
 def test_keras_files_are_called_by_their_name(shared_vectors: Path, name: str):
-    with pytest.raises(MetaganError, match=r"Keras|a folder"):
+    with pytest.raises(MetaganError, match="Keras"):
         read_checkpoint(shared_vectors / "keras/keras_dcgan32" / name)
 
 

@@ -135,6 +135,22 @@ def test_a_damaged_file_is_explained(tmp_path: Path, content: bytes, words: str)
         read_checkpoint(path)
 
 
+def test_a_header_can_not_write_to_the_terminal(tmp_path: Path):
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(with_header(json.dumps(GOOD | {"licence": "\x1b[2J"})))
+    header = read_checkpoint(path).header
+    assert header is not None
+    assert header.licence == "\\x1b[2J"
+
+
+def test_an_error_of_the_library_can_not_write_to_the_terminal(tmp_path: Path):
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(by_hand({"\x1b[2J": ENTRY | {"data_offsets": [2, 1]}}, bytes(4)))
+    with pytest.raises(MalformedFileError) as caught:
+        read_checkpoint(path)
+    assert "\x1b" not in str(caught.value)
+
+
 def test_a_safetensors_file_of_another_program_has_no_header(tmp_path: Path):
     path = tmp_path / "a.safetensors"
     path.write_bytes(by_hand({"a": ENTRY}, bytes(4)))
