@@ -2,6 +2,9 @@
 
 import json
 import re
+import subprocess
+import sys
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -209,3 +212,29 @@ def test_a_picture_outside_its_folder_is_refused():
     content = replace(content, collections=(replace(content.collections[0], pictures=pictures),))
     with pytest.raises(BuildError, match=r"elsewhere/2\.png: want pictures/ape/2\.png"):
         list(render_site(content, None))
+
+
+def test_rendering_never_imports_torch():
+    modules = "metagan.site.render, metagan.site.check, metagan.site.links, metagan.site.text"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_every_page_allows_only_the_site_s_own_files():
+    for path, data in render(Sort()).items():
+        if path.endswith(".html"):
+            assert b"\"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " in data, (
+                path
+            )
+            assert not re.search(rb"<[^>]+\s(?:style|on\w+)=", data), path
+            assert not re.search(rb"<(?:style|script)>", data), path
+
+
+def test_memory_stays_within_a_file_s_size():
+    content = make_content(Sort(seeds=tuple(range(3000))))
+    tracemalloc.start()
+    largest = max(len(data) for _, data in render_site(content, None))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # The compiled templates take about a megabyte; the list of all pictures is a file of its own.
+    assert peak < 2_000_000 + 5 * largest
