@@ -11,7 +11,6 @@ METAGAN_CACHE moves it; otherwise it is where the system keeps a user's caches.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import platformdirs
 
+from metagan.checkpoints.source import sha256_of
 from metagan.errors import HashMismatchError
 
 
@@ -30,19 +30,13 @@ def cache_folder() -> Path:
     return Path(chosen).expanduser().absolute() if chosen else platformdirs.user_cache_path("metagan", False)
 
 
-def file_sha256(path: Path) -> str:
-    """A file's SHA-256 in lower-case hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def verify(path: Path, sha256: str, source: str) -> Path:
     """The path again, once its contents are proved to be the ones meant.
 
     Raises:
         HashMismatchError: They aren't; names both hashes. The file stays as it is.
     """
-    actual = file_sha256(path)
+    actual = sha256_of(path)
     if actual != sha256:
         raise mismatch(source, sha256, actual, path)
     return path
@@ -97,7 +91,7 @@ class Slot:
         """
         files = sorted(self._whole.iterdir()) if self._whole.is_dir() else []
         for file in files:
-            actual = file_sha256(file)
+            actual = sha256_of(file)
             if actual == self.sha256:
                 return file
             raise mismatch(source, self.sha256, actual, self.set_aside(file, actual))

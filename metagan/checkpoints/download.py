@@ -23,7 +23,8 @@ from metagan.checkpoints.answers import (
     size_behind_end,
     validator,
 )
-from metagan.checkpoints.cache import Slot, cache_folder, file_sha256, mismatch, safe_name
+from metagan.checkpoints.cache import Slot, cache_folder, mismatch, safe_name
+from metagan.checkpoints.source import sha256_of
 from metagan.checkpoints.transfer import Patience, Progress, Transfer, fetch_error
 from metagan.errors import FetchError, HashMismatchError, OfflineError
 from metagan.registry.weights_ref import LOOPBACK
@@ -83,7 +84,7 @@ def _download(slot: Slot, url: str, progress: Progress | None, patience: Patienc
     continued = slot.done_bytes() > 0
     while True:
         _transfer(slot, url, progress, patience)
-        actual = file_sha256(slot.part)
+        actual = sha256_of(slot.part)
         if actual == slot.sha256:
             return slot.keep()
         if not continued:

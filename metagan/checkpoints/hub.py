@@ -9,7 +9,8 @@ from logging import CRITICAL
 from pathlib import Path
 from typing import Any
 
-from metagan.checkpoints.cache import file_sha256, verify
+from metagan.checkpoints.cache import verify
+from metagan.checkpoints.source import sha256_of
 from metagan.checkpoints.transfer import Progress, Transfer, fetch_error
 from metagan.errors import FetchError, OfflineError
 
@@ -46,7 +47,7 @@ def fetch_from_hub(location: str, sha256: str, *, offline: bool, progress: Progr
     with _quiet(), _explained(source, offline=offline):
         with suppress(errors.LocalEntryNotFoundError):
             cached = ask(local=True)
-            if offline or file_sha256(cached) == sha256:
+            if offline or sha256_of(cached) == sha256:
                 return verify(cached, sha256, source)
         bar = _bar_class(file.rpartition("/")[2], progress)
         return verify(ask(local=offline, bar=bar), sha256, source)

@@ -46,6 +46,11 @@ registry_option = click.option(
     default=Path("registry.yaml"),
     help="The registry file.",
 )
+templates_option = click.option(
+    "--templates",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder whose templates win over metagan's own; templates/ beside the registry where there is one.",
+)
 device_option = click.option(
     "--device", default="auto", help="Where networks run: auto, cpu, cuda, cuda:1 or mps."
 )

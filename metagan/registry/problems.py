@@ -136,7 +136,7 @@ def _missing(place: Place, tree: Tree) -> Problem:
     fix = f"add `{example_of(key, field) if field else key}`"
     if key == "licence":
         fix += ", or `licence: unknown` if nobody said"
-    return Problem(tree.where(place[:-1], key=True), f"{dotted(place)}: missing; want {want}", fix)
+    return Problem(tree.where(place), f"{dotted(place)}: missing; want {want}", fix)
 
 
 def _unfit(kind: str, place: Place, value: object, tree: Tree) -> Problem:

@@ -20,7 +20,7 @@ from metagan.registry.wants import show
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 16
-MAX_VALUES = 100_000
+MAX_VALUES = 50_000
 
 Place = tuple[str | int, ...]
 Value = str | int | float | bool | list[Any] | dict[str, Any] | None
@@ -60,13 +60,14 @@ class Tree:
     problems: tuple[Problem, ...]
 
     def where(self, place: Place, *, key: bool = False) -> str:
-        """File, line and column of a value, or of its key; of what is around it if it is missing."""
-        node, mark = self.root, self.root.start_mark
+        """File, line and column of a value, or of its key; of the key above it if it is missing."""
+        node, mark, of_key = self.root, self.root.start_mark, self.root.start_mark
         for step in place:
             found = _child(node, step)
             if found is None:
-                break
+                return _where(self.path, of_key)
             name, node = found
+            of_key = name.start_mark
             mark = name.start_mark if key or not _has_text(node) else node.start_mark
         return _where(self.path, mark)
 

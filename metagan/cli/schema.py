@@ -1,0 +1,21 @@
+"""`metagan schema`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+
+@click.command("schema", short_help="Print the registry's JSON Schema, for editors.")
+def command() -> None:
+    """Print the JSON Schema of registry.yaml, by which editors complete and check it while it is typed.
+
+    \b
+    metagan schema > registry.schema.json
+    and as the first line of registry.yaml:
+    # yaml-language-server: $schema=registry.schema.json
+    """
+    from metagan.registry.schema import schema
+
+    click.echo(json.dumps(schema(), indent=2, ensure_ascii=False))
