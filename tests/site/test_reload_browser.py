@@ -1,18 +1,17 @@
 """The reload script in a real browser, under the pages' own security policy."""
 
-import shutil
 import threading
 import time
 from contextlib import contextmanager
 
 import pytest
+from playwright.sync_api import expect
 
 from metagan.errors import BuildError
 from metagan.site.reload import Board, Built, rebuild
 from metagan.site.serve import PagesServer
 
 pytestmark = pytest.mark.browser
-sync_api = pytest.importorskip("playwright.sync_api")
 
 POLICY = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'"
 PAGE = """<!doctype html><html lang="en"><head><title>x</title>
@@ -37,47 +36,29 @@ def serving(built):
             thread.join()
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("no chromium on this machine")
-    with sync_api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(chromium):
-    page = chromium.new_page()
-    yield page
-    page.close()
-
-
 def test_an_open_page_reloads_after_a_build_and_shows_why_one_failed(page, tmp_path):
     broken = []
     page.on("console", lambda message: broken.append(message.text) if "Security" in message.text else None)
     page.on("pageerror", lambda error: broken.append(str(error)))
     with serving(write(tmp_path, "one")) as server:
         page.goto(server.url)
-        sync_api.expect(page.locator("h1")).to_have_text("one")
+        expect(page.locator("h1")).to_have_text("one")
 
         rebuild(server.board, lambda: write(tmp_path, "two"), str)
-        sync_api.expect(page.locator("h1")).to_have_text("two")
+        expect(page.locator("h1")).to_have_text("two")
 
         def fail():
             raise BuildError("registry.yaml:3:1: <b>no</b>")
 
         rebuild(server.board, fail, str)
         alert = page.get_by_role("alert")
-        sync_api.expect(alert).to_contain_text("registry.yaml:3:1: <b>no</b>")
-        sync_api.expect(page.locator("h1")).to_have_text("two")
+        expect(alert).to_contain_text("registry.yaml:3:1: <b>no</b>")
+        expect(page.locator("h1")).to_have_text("two")
         assert alert.evaluate("box => getComputedStyle(box).position") == "fixed"
 
         rebuild(server.board, lambda: write(tmp_path, "three"), str)
-        sync_api.expect(page.locator("h1")).to_have_text("three")
-        sync_api.expect(alert).to_have_count(0)
+        expect(page.locator("h1")).to_have_text("three")
+        expect(alert).to_have_count(0)
         page.close()
     assert not broken
 
@@ -87,5 +68,5 @@ def test_a_page_that_was_built_before_it_could_listen_reloads(page, tmp_path):
         page.route("**/events", lambda route: (time.sleep(0.3), route.continue_()))
         page.goto(server.url)
         rebuild(server.board, lambda: write(tmp_path, "two"), str)
-        sync_api.expect(page.locator("h1")).to_have_text("two")
+        expect(page.locator("h1")).to_have_text("two")
         page.close()
