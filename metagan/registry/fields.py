@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 
 from metagan.registry import seeds
 from metagan.registry.models import ImageFormat, NoiseMode
-from metagan.registry.wants import Want, show, unfit
+from metagan.registry.wants import Want, has_controls, show, unfit
 from metagan.registry.weights_ref import WANT as WANT_WEIGHTS
 from metagan.registry.weights_ref import existing_file, parse_weights
 
@@ -41,6 +41,8 @@ def parse_base_url(text: str) -> str:
         host, _ = parts.hostname or "", parts.port
     except ValueError as error:
         raise unfit(WANT_BASE_URL, show(text), "write it as in a browser's address bar") from error
+    if not host.isascii():
+        raise unfit(WANT_BASE_URL, show(text), f"write the host in ASCII{_ascii_host(host)}")
     if parts.scheme not in {"https", "http"} or not _URL_HOST.fullmatch(host):
         raise unfit(WANT_BASE_URL, show(text), "start it with https:// and the host's name")
     if "@" in parts.netloc or parts.query or parts.fragment or "?" in text or "#" in text:
@@ -50,11 +52,18 @@ def parse_base_url(text: str) -> str:
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}/"
 
 
+def _ascii_host(host: str) -> str:
+    try:
+        return f": {host.encode('idna').decode()}"
+    except UnicodeError:
+        return ""
+
+
 def _check_line(text: str) -> str:
     text = text.strip()
     if not text:
         raise unfit("a line of text", "an empty one", "write something, or remove the key")
-    if not text.isprintable():
+    if has_controls(text):
         raise unfit("a line of text", show(text), "remove line breaks, tabs and control characters")
     return text
 

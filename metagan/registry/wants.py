@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,6 +56,14 @@ class UnfitError(ValueError):
 def unfit(want: str, got: str, fix: str) -> UnfitError:
     """The error for a value with one complaint."""
     return UnfitError([Complaint(want, got, fix)])
+
+
+def has_controls(text: str) -> bool:
+    """Whether line breaks, tabs or other control characters are in a text.
+
+    Not the same as `not text.isprintable()`, which refuses no-break spaces and the joiners inside emoji.
+    """
+    return any(unicodedata.category(character) in {"Cc", "Zl", "Zp"} for character in text)
 
 
 def show(value: object) -> str:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from metagan.errors import OptionError
 from metagan.registry.bundled import bundled_weights
 from metagan.registry.models import WeightsRef
-from metagan.registry.wants import show, unfit
+from metagan.registry.wants import has_controls, show, unfit
 
 WANT = "a file's path, https://..., hf://owner/repo/file or bundled:name"
 MAX_CHARACTERS = 2000
@@ -35,7 +35,7 @@ def parse_weights(text: str, folder: Path, sha256: str | None = None) -> Weights
         UnfitError: It is no reference, or the file that it names locally isn't there.
     """
     text = text.strip()
-    if not text or len(text) > MAX_CHARACTERS or not text.isprintable():
+    if not text or len(text) > MAX_CHARACTERS or has_controls(text):
         raise unfit(WANT, show(text), "write where the weights file is")
     digest = sha256.lower() if sha256 else None
     if text.startswith("bundled:"):

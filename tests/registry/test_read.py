@@ -185,6 +185,8 @@ def test_every_mistake_is_reported_at_once_in_the_file_s_order(messages, folder)
             "letters, digits and - . _ ~ % in the path",
         ),
         ("https://user.github.io/birds", 'https://x/"><script>', "letters, digits and - . _ ~ % in the path"),
+        ("https://user.github.io/birds", "https://müller.de", "write the host in ASCII: xn--mller-kva.de"),
+        ("https://user.github.io/birds", "https://ü" + "x" * 70, "fix: write the host in ASCII"),
         ("https://user.github.io/birds", "https://[x", "write it as in a browser's address bar"),
         ("https://user.github.io/birds", "https://x:99999/", "write it as in a browser's address bar"),
         (
@@ -254,6 +256,11 @@ def test_more_pictures_than_fit_into_memory_are_refused_before_they_are_listed(m
 )
 def test_text_that_is_no_registry_says_why(messages, content, message):
     assert message in "\n".join(messages(content))
+
+
+def test_titles_may_be_in_any_script_with_emoji_and_no_break_spaces(read):
+    for title in ("Köter", "猫", "قطة", "👩‍🚀 astronaut", "no\u00a0break"):
+        assert read(VALID.replace("title: Hummingbird", f"title: {title}")).subjects[0].title == title
 
 
 def test_a_byte_order_mark_is_no_mistake(write):
