@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import PureWindowsPath
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -255,12 +256,18 @@ def seed_ranges(seeds: Sequence[int]) -> str:
 
 
 def training_rows(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """A generator's training facts as rows of label and value; nested facts are flattened."""
+    """A generator's training facts as rows of label and value; nested facts are flattened.
+
+    Official pickles keep the arguments of Python calls: classes' names are left out, and of a path, which
+    may tell of somebody's machine, only the last part is shown.
+    """
     for key, value in facts.items():
-        label = f"{prefix}{printable(str(key)).replace('_', ' ')}"
+        label = f"{prefix}{printable(str(key)).removesuffix('_kwargs').replace('_', ' ')}"
         if isinstance(value, Mapping):
             yield from training_rows(value, f"{label}: ")
-        elif value is not None:
+        elif key == "path":
+            yield label, PureWindowsPath(_shown(value)).name
+        elif key != "class_name" and value is not None:
             yield label, _shown(value)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from metagan.errors import BuildError, TemplateError
 from metagan.site.content import Picture
+from metagan.site.pages import training_rows
 from metagan.site.render import render_site
 from tests.site.demo import BASE_URL, EVIL, Sort, make_content
 
@@ -113,6 +114,20 @@ def test_a_source_is_a_link_only_when_it_is_a_web_address():
 def test_the_about_page_flattens_training_facts():
     page = text_of(render(Sort()), "ape/about/index.html")
     assert "<dt>data: size</dt><dd>10,000</dd>" in page
+
+
+def test_training_facts_tell_nothing_of_somebody_s_machine():
+    kwargs = {"class_name": "training.dataset.ImageFolderDataset", "max_size": 10_000, "xflip": False}
+    for path in ("/home/jane/data/apes.zip", "C:\\Users\\jane\\apes.zip"):
+        rows = dict(
+            training_rows({"training_set_kwargs": kwargs | {"path": path}, "kimg": 71.5, "loss": None})
+        )
+        assert rows == {
+            "training set: max size": "10,000",
+            "training set: xflip": "no",
+            "training set: path": "apes.zip",
+            "kimg": "71.5",
+        }
 
 
 def test_the_page_not_found_uses_the_base_path():
