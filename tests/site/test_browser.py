@@ -268,3 +268,15 @@ def test_a_site_of_one_picture_offers_no_other(witness: Witness, lone_site: str)
     witness.page.keyboard.press("ArrowLeft")
     assert shown(witness.page) == "ape/7"
     expect(witness.page.get_by_text("Another one")).to_be_hidden()
+
+
+def test_the_browser_refuses_inline_code_and_other_hosts(page: Page, site: str):
+    witness = Witness(page)
+    page.goto(f"{site}ape/3/")
+    page.evaluate(
+        "document.body.append(Object.assign(document.createElement('script'), { textContent: 'window.ran = 1' }));"
+        "document.body.append(Object.assign(new Image(), { src: 'http://127.0.0.1:1/x.png' }))"
+    )
+    page.wait_for_timeout(100)
+    assert page.evaluate("window.ran") is None
+    assert len([text for text in witness.complaints if "Content Security Policy" in text]) == 2
