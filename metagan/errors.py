@@ -12,6 +12,7 @@
     │   └── UnknownArchitectureError its tensors fit no network that metagan knows
     ├── ShapeError            give latents, labels or styles of the size the network takes
     ├── OptionError           give another value to the option that it names
+    ├── DatasetError          look at the pictures, labels or dataset zip that it names
     ├── DeviceError           choose another --device, or a smaller batch
     ├── BuildError            look at the site folder that it names
     │   ├── BuildLockedError  wait for the other build
@@ -95,6 +96,10 @@ class ShapeError(MetaganError):
 
 class OptionError(MetaganError):
     """An option's value that can't be honoured here."""
+
+
+class DatasetError(MetaganError):
+    """Training pictures that can't be read, fit no network, or contradict their labels."""
 
 
 class DeviceError(MetaganError):

@@ -1,0 +1,1 @@
+"""Training pictures: packed from anything, read back one by one, and drawn by three example collections."""

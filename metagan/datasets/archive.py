@@ -1,0 +1,83 @@
+"""The dataset zip: PNG files stored as they are, and dataset.json, named as the official dataset tool names them.
+
+    00000/img00000000.png      picture 0; a thousand a folder
+    dataset.json               {"labels": [["00000/img00000000.png", 6], ...]}, or {"labels": null}
+    metagan.json               what only metagan reads: label names, how pictures were fitted (optional)
+
+Nothing is compressed twice, names sort in order, and times are fixed, so that equal pictures give equal bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from metagan.errors import DatasetError
+from metagan.files import replacing
+
+LABELS_NAME: Final = "dataset.json"
+FACTS_NAME: Final = "metagan.json"
+_EPOCH: Final = (1980, 1, 1, 0, 0, 0)
+_UNIX: Final = 3
+_READABLE: Final = 0o644 << 16
+
+LabelValue = int | Sequence[float]
+
+
+def picture_name(index: int, suffix: str = "png") -> str:
+    """Where picture `index` lies: 1234567 is "01234/img01234567.png"."""
+    digits = f"{index:08d}"
+    return f"{digits[:5]}/img{digits}.{suffix}"
+
+
+class DatasetWriter:
+    """Adds pictures to an open dataset zip, one after the other."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+        self.count = 0
+
+    def add(self, png: bytes, metadata: Mapping[str, Any] | None = None) -> None:
+        """The next picture, and the JSON that describes it, if any, beside it."""
+        self._write(picture_name(self.count), png)
+        if metadata is not None:
+            self._write(picture_name(self.count, "json"), _json(metadata, indent=2))
+        self.count += 1
+
+    def finish(self, labels: Sequence[LabelValue] | None, facts: Mapping[str, Any]) -> None:
+        """Write dataset.json and metagan.json; `labels` has one for each picture, in order."""
+        pairs = None
+        if labels is not None:
+            if len(labels) != self.count:
+                raise ValueError(f"{len(labels)} labels for {self.count} pictures")
+            pairs = [[picture_name(index), label] for index, label in enumerate(labels)]
+        self._write(LABELS_NAME, _json({"labels": pairs}))
+        self._write(FACTS_NAME, _json(facts, indent=2))
+
+    def _write(self, name: str, data: bytes) -> None:
+        info = zipfile.ZipInfo(name, _EPOCH)
+        info.create_system, info.external_attr = _UNIX, _READABLE
+        self._archive.writestr(info, data)
+
+
+@contextmanager
+def writing_dataset(path: Path) -> Iterator[DatasetWriter]:
+    """A writer whose zip takes its place at `path` when the block ends well, and leaves nothing when it doesn't.
+
+    Raises:
+        DatasetError: The zip can't be written there.
+    """
+    try:
+        with replacing(path) as beside, zipfile.ZipFile(beside, "w") as archive:
+            yield DatasetWriter(archive)
+    except OSError as error:
+        msg = f"{path}: can't be written ({error.strerror or error}); free some space or choose another --out"
+        raise DatasetError(msg) from error
+
+
+def _json(value: Mapping[str, Any], indent: int | None = None) -> bytes:
+    return json.dumps(value, indent=indent, ensure_ascii=False).encode()

@@ -1,0 +1,179 @@
+"""A packed dataset, read back picture by picture.
+
+Reads metagan's zips and the official dataset tool's, and folders laid out the same way. A source may be pickled,
+forked and shared by threads: whoever reads opens the zip anew.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from metagan.datasets.archive import FACTS_NAME, LABELS_NAME
+from metagan.datasets.label_table import LabelTable, read_label_table
+from metagan.datasets.store import Store, UnreadableError, open_store
+from metagan.errors import DatasetError
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+_PACK = "pack it with `metagan dataset pack`"
+_SHOWN = 10
+
+
+class PictureSource:
+    """Square pictures of one size, with their labels.
+
+    Args:
+        path: A dataset zip, or a folder with the same files.
+        resolution: The side in pixels that the caller needs; any when None.
+        labelled: Whether to read dataset.json; without it every picture has the empty label.
+
+    Raises:
+        DatasetError: No such dataset, none of its files is a picture, the first has another resolution than asked
+            for, or the labels don't fit the pictures.
+    """
+
+    def __init__(self, path: Path | str, resolution: int | None = None, *, labelled: bool = True) -> None:
+        self.path = Path(path)
+        self._store: Store = open_store(self.path)
+        everything = self._store.names()
+        self.names = tuple(n for n in everything if PurePosixPath(n).suffix.lower() in SUFFIXES)
+        if not self.names:
+            msg = f"{path}: no picture among its {len(everything)} files; {_PACK}, which reads many more formats"
+            raise DatasetError(msg)
+        self._has_labels = labelled and LABELS_NAME in everything
+        self._has_facts = FACTS_NAME in everything
+        self.resolution = self._first_resolution(resolution)
+        self.table: LabelTable | None = self._read_labels()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def label_count(self) -> int:
+        """The width of a label vector; 0 when the pictures have no labels."""
+        return self.table.width if self.table else 0
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """A name for each label; its number when the dataset gives no name. Empty without labels."""
+        names = self.facts.get("label_names") if self._has_facts else None
+        if isinstance(names, list) and len(names) == self.label_count:
+            return tuple(map(str, names))
+        return tuple(map(str, range(self.label_count)))
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What metagan.json says of how the dataset was made; empty when another tool made it."""
+        return _read_json(self._store, FACTS_NAME) if self._has_facts else {}
+
+    def get(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Picture and label number `index`.
+
+        Returns:
+            RGB, [3, resolution, resolution], and the label vector, [label_count]: one-hot where labels are numbers.
+
+        Raises:
+            DatasetError: The picture is missing, damaged or of another size.
+            IndexError: There is no such number.
+        """
+        return self.pixels(index), self.label(index)
+
+    def label(self, index: int) -> NDArray[np.float32]:
+        """Label vector number `index`, [label_count]."""
+        return self.table.vector(index) if self.table else np.zeros(0, np.float32)
+
+    def pixels(self, index: int) -> NDArray[np.uint8]:
+        """Picture number `index`, RGB, [3, resolution, resolution]. Raises DatasetError."""
+        name = self.names[index]
+        try:
+            with _opened(self._store.read(name)) as image:
+                self._check_header(image)
+                rgb = np.asarray(image.convert("RGB"))
+        except (UnreadableError, OSError, ValueError, SyntaxError) as error:
+            raise DatasetError(
+                f"{self.path}: {name}: {error}; {_PACK}, which leaves such files out"
+            ) from error
+        return np.ascontiguousarray(rgb.transpose(2, 0, 1))
+
+    def check(self) -> None:
+        """Look at every picture's header, so that what is wrong is known before hours of work.
+
+        Raises:
+            DatasetError: Pictures are missing, damaged, or not of one size; names the first ten.
+        """
+        wrong = list(self._wrong())
+        if not wrong:
+            return
+        shown = "\n  ".join(wrong[:_SHOWN])
+        more = f"\n  and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+        msg = f"{self.path}: {len(wrong)} of {len(self)} pictures can't be used; {_PACK}\n  {shown}{more}"
+        raise DatasetError(msg)
+
+    def _wrong(self) -> Iterator[str]:
+        for name in self.names:
+            try:
+                with _opened(self._store.read(name)) as image:
+                    self._check_header(image)
+            except (UnreadableError, OSError, ValueError, SyntaxError) as error:
+                yield f"{name}: {error}"
+
+    def _check_header(self, image: Image.Image) -> None:
+        side = self.resolution
+        if image.size != (side, side):
+            raise UnreadableError(
+                f"{image.width}x{image.height} pixels, want {side}x{side} as the first picture"
+            )
+        if image.mode not in ("RGB", "L"):
+            raise UnreadableError(f"mode {image.mode}, want RGB or grey, 8 bits a channel")
+
+    def _first_resolution(self, wanted: int | None) -> int:
+        name = self.names[0]
+        try:
+            with _opened(self._store.read(name)) as image:
+                width, height = image.size
+        except (UnreadableError, OSError, ValueError, SyntaxError) as error:
+            raise DatasetError(
+                f"{self.path}: {name}: {error}; {_PACK}, which leaves such files out"
+            ) from error
+        again = f"metagan dataset pack {self.path} --out NEW.zip --resolution"
+        if width != height or width & (width - 1) or width < 4:
+            msg = (
+                f"{self.path}: {name} is {width}x{height} pixels, want a square whose side is a power of two"
+            )
+            raise DatasetError(f"{msg}; run `{again} {wanted or 64}`")
+        if wanted is not None and width != wanted:
+            msg = f"{self.path}: its pictures are {width}x{width} pixels, and {wanted}x{wanted} are asked for"
+            raise DatasetError(f"{msg}; ask for {width}, or run `{again} {wanted}`")
+        return width
+
+    def _read_labels(self) -> LabelTable | None:
+        if not self._has_labels:
+            return None
+        where = f"{self.path}: {LABELS_NAME}"
+        return read_label_table(_read_json(self._store, LABELS_NAME), self.names, where)
+
+
+def _opened(data: bytes) -> Image.Image:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is checked before decoding
+        return Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"))
+
+
+def _read_json(store: Store, name: str) -> dict[str, Any]:
+    try:
+        value = json.loads(store.read(name))
+    except (UnreadableError, ValueError, RecursionError) as error:
+        raise DatasetError(f"{store.path}: {name}: {error}; pack the pictures again") from error
+    if not isinstance(value, dict):
+        msg = f"{store.path}: {name}: want a JSON object, got {type(value).__name__}; pack the pictures again"
+        raise DatasetError(msg)
+    return value

@@ -1,0 +1,130 @@
+"""A folder or a zip of files, read by name and never extracted.
+
+A member's name is a key, never a path to write to; a file is read only up to a limit, whatever size it claims.
+Stores can be sent to other processes: each opens the zip for itself.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+from metagan.errors import DatasetError
+
+MAX_FILE_BYTES = 512 * 2**20
+
+
+class UnreadableError(Exception):
+    """One file that can't be read; says why. The others may be fine."""
+
+
+def open_store(path: Path) -> Store:
+    """The folder or zip at `path`.
+
+    Raises:
+        DatasetError: There is nothing there, or something else.
+    """
+    if path.is_dir():
+        return FolderStore(path)
+    if not path.exists():
+        raise DatasetError(f"{path}: there is no such folder or zip; check the path")
+    if not zipfile.is_zipfile(path):
+        msg = f"{path}: neither a folder nor a zip file; give the folder that holds the pictures, or a zip of it"
+        raise DatasetError(msg)
+    return ZipStore(path)
+
+
+class FolderStore:
+    """The files of a folder and its sub-folders; links to folders are not followed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def names(self) -> tuple[str, ...]:
+        """Every file's name, sorted. Raises DatasetError when a folder can't be listed."""
+        found = []
+        for folder, folders, files in os.walk(self.path, onerror=_refuse_folder):
+            folders.sort()
+            inside = Path(folder).relative_to(self.path)
+            found += [(inside / name).as_posix() for name in files]
+        return tuple(sorted(found))
+
+    def read(self, name: str) -> bytes:
+        """A file's bytes. Raises UnreadableError."""
+        file = self.path / name
+        try:
+            if not file.is_file():
+                raise UnreadableError("no regular file" if file.exists() else "missing")
+            _check_size(file.stat().st_size)
+            return file.read_bytes()
+        except OSError as error:
+            raise UnreadableError(error.strerror or str(error)) from error
+
+
+class ZipStore:
+    """The members of a zip file, opened again in each process that reads it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._archive: zipfile.ZipFile | None = None
+        self._owner = 0
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["path"])  # type: ignore[misc]
+
+    def names(self) -> tuple[str, ...]:
+        """Every member's name, sorted. Raises DatasetError when the zip is damaged."""
+        return tuple(sorted({info.filename for info in self._open().infolist() if not info.is_dir()}))
+
+    def read(self, name: str) -> bytes:
+        """A member's bytes. Raises UnreadableError."""
+        archive = self._open()
+        try:
+            info = archive.getinfo(name)
+            _check_size(info.file_size)
+            with archive.open(info) as member:
+                data = member.read(MAX_FILE_BYTES + 1)
+        except KeyError as error:
+            raise UnreadableError("missing") from error
+        except RuntimeError as error:  # encrypted, or a method of compression this Python lacks
+            raise UnreadableError(str(error)) from error
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+            raise UnreadableError(f"damaged in the zip ({error})") from error
+        _check_size(len(data))
+        return data
+
+    def _open(self) -> zipfile.ZipFile:
+        with self._lock:
+            if (
+                self._archive is None or self._owner != os.getpid()
+            ):  # a fork shares its parent's file position
+                try:
+                    self._archive = zipfile.ZipFile(self.path)
+                except (OSError, ValueError, zipfile.BadZipFile) as error:
+                    msg = f"{self.path}: a damaged zip file ({error}); make it again, or give the folder instead"
+                    raise DatasetError(msg) from error
+                self._owner = os.getpid()
+            return self._archive
+
+
+Store = FolderStore | ZipStore  # names() sorted, with forward slashes; read(name) within MAX_FILE_BYTES
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_FILE_BYTES:
+        raise UnreadableError(
+            f"{size / 2**20:,.0f} MiB when read; the most for one file is {MAX_FILE_BYTES >> 20} MiB"
+        )
+
+
+def _refuse_folder(error: OSError) -> None:
+    msg = f"{error.filename}: can't be listed ({error.strerror}); change its permissions or move it away"
+    raise DatasetError(msg) from error
