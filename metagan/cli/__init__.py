@@ -11,7 +11,7 @@ import click
 from metagan import __version__
 from metagan.errors import MetaganError
 
-COMMANDS = ("init", "build", "serve", "publish", "check", "schema", "sample", "inspect", "convert")
+COMMANDS = ("init", "build", "serve", "publish", "check", "schema", "sample", "inspect", "convert", "dataset")
 
 
 class LazyGroup(click.Group):
