@@ -55,20 +55,22 @@ def portray(traits: Mapping[str, str], resolution: int) -> NDArray[np.uint8]:
     """The ape with these traits, RGB [resolution, resolution, 3]."""
     fur = FURS[traits["Fur"]][1]
     hat = HATS[traits["Hat"]][1]
+    extra = EXTRAS[traits["Extras"]][1]
     canvas = Canvas(resolution)
     BACKGROUNDS[traits["Background"]][1](canvas)
     body.draw_shoulders(canvas, fur)
     CLOTHES[traits["Clothes"]][1](canvas, fur)
     hat.behind(canvas, fur)
     body.draw_ears(canvas, fur)
-    EARRINGS[traits["Earring"]][1](canvas, fur)
     body.draw_head(canvas, fur)
+    EARRINGS[traits["Earring"]][1](canvas, fur)
     body.draw_brow(canvas, fur)
     body.draw_muzzle(canvas, fur)
+    extra.skin(canvas, fur)
     MOUTHS[traits["Mouth"]][1](canvas, fur)
     EYES[traits["Eyes"]][1](canvas, fur)
     hat.front(canvas, fur)
-    EXTRAS[traits["Extras"]][1](canvas, fur)
+    extra.front(canvas, fur)
     return canvas.finish()
 
 

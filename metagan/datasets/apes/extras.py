@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -11,15 +12,23 @@ from metagan.datasets.apes.body import both
 from metagan.datasets.apes.canvas import INK, Canvas, arc, curve, mirrored, oval, path, turned
 from metagan.datasets.apes.colours import GOLD, WHITE, Colour, Fur, hexed, mix
 
-Extra = Callable[[Canvas, Fur], None]
-_LOBE: Final = (79.6, 58.4)
+Draw = Callable[[Canvas, Fur], None]
+_LOBE: Final = (81.2, 58.0)
 
 
 def _nothing(_: Canvas, __: Fur) -> None:
     """Draw nothing."""
 
 
-def _hoop(colour: Colour) -> Extra:
+@dataclass(frozen=True)
+class Extra:
+    """What is drawn last, and what lies on the skin, under mouth and eyes."""
+
+    front: Draw = _nothing
+    skin: Draw = _nothing
+
+
+def _hoop(colour: Colour) -> Draw:
     def draw(canvas: Canvas, _: Fur) -> None:
         ring = arc(_LOBE[0], _LOBE[1] + 3, 3, 3.2, -80, 260, 32)
         canvas.stroke(ring, INK, 3.0)
@@ -28,7 +37,7 @@ def _hoop(colour: Colour) -> Extra:
     return draw
 
 
-def _stud(colour: Colour) -> Extra:
+def _stud(colour: Colour) -> Draw:
     def draw(canvas: Canvas, _: Fur) -> None:
         canvas.shape(oval(*_LOBE, 2.6, 2.6), colour, shift=(-0.7, -0.7), outline=1.3)
 
@@ -130,10 +139,10 @@ def _beard(canvas: Canvas, fur: Fur) -> None:
 def _butterfly(canvas: Canvas, _: Fur) -> None:
     x, y = 15.5, 24
     for side in (1, -1):
-        for du, dv, rx, ry, lean in ((3.2, -2.2, 3.6, 3.2, -25), (2.6, 2.4, 2.6, 2.4, 25)):
+        for du, dv, rx, ry, lean in ((4.4, -2.8, 4.8, 4.2, -25), (3.4, 3.6, 3.4, 3.2, 25)):
             wing = turned(oval(x + side * du, y + dv, rx, ry, steps=24), side * lean, x, y)
             canvas.shape(wing, hexed("ff9a3c"), shift=(-0.8, -0.8), outline=1.1)
-    canvas.stroke(path((x, y - 3), (x, y + 4)), INK, 1.6)
+    canvas.stroke(path((x, y - 4), (x, y + 5.4)), INK, 2.0)
 
 
 def _bees(canvas: Canvas, _: Fur) -> None:
@@ -174,7 +183,7 @@ def _parrot(canvas: Canvas, _: Fur) -> None:
     )
 
 
-EARRINGS: Final[dict[str, tuple[float, Extra]]] = {
+EARRINGS: Final[dict[str, tuple[float, Draw]]] = {
     "None": (58, _nothing),
     "Silver Stud": (12, _stud(hexed("dfe3ec"))),
     "Gold Stud": (10, _stud(GOLD)),
@@ -185,17 +194,17 @@ EARRINGS: Final[dict[str, tuple[float, Extra]]] = {
     "Diamond": (1, _diamond),
 }
 EXTRAS: Final[dict[str, tuple[float, Extra]]] = {
-    "None": (46, _nothing),
-    "Freckles": (10, _freckles),
-    "Blush": (9, _blush),
-    "Gold Chain": (7, _chain),
-    "Plaster": (6, _plaster),
-    "Scar": (5, _scar),
-    "Beard": (5, _beard),
-    "Moustache": (4, _moustache),
-    "Tear": (3, _tear),
-    "Bees": (2, _bees),
-    "Butterfly": (1.5, _butterfly),
-    "Medal": (1, _medal),
-    "Parrot": (0.5, _parrot),
+    "None": (46, Extra()),
+    "Freckles": (10, Extra(skin=_freckles)),
+    "Blush": (9, Extra(skin=_blush)),
+    "Gold Chain": (7, Extra(_chain)),
+    "Plaster": (6, Extra(skin=_plaster)),
+    "Scar": (5, Extra(skin=_scar)),
+    "Beard": (5, Extra(skin=_beard)),
+    "Moustache": (4, Extra(_moustache)),
+    "Tear": (3, Extra(_tear)),
+    "Bees": (2, Extra(_bees)),
+    "Butterfly": (1.5, Extra(_butterfly)),
+    "Medal": (1, Extra(_medal)),
+    "Parrot": (0.5, Extra(_parrot)),
 }

@@ -53,7 +53,11 @@ def grown_ball(centre: float) -> Path:
 
 
 def _calm(iris: Colour) -> Eyes:
-    return lambda canvas, _: _open(canvas, iris)
+    def draw(canvas: Canvas, fur: Fur) -> None:
+        _open(canvas, iris, look=(0, 0.8))
+        _lid(canvas, fur, path((30, 36), (50, 36), (50, 42.2), (40, 41.4), (30, 43.4)))
+
+    return draw
 
 
 def _bored(canvas: Canvas, fur: Fur) -> None:
@@ -63,7 +67,7 @@ def _bored(canvas: Canvas, fur: Fur) -> None:
 
 def _sleepy(canvas: Canvas, fur: Fur) -> None:
     _open(canvas, hexed("6d7c4a"), look=(0, 2.6))
-    _lid(canvas, fur, path((30, 36), (50, 36), (50, 47.6), (30, 49.4)))
+    _lid(canvas, fur, path((30, 36), (50, 36), (50, 46.4), (30, 48.8)))
     for bag in both(arc(LEFT, LEVEL + 3.4, 5.6, 4.6, 35, 145)):
         canvas.stroke(bag, fur.lip, (0.3, 1.0, 0.3))
 
@@ -198,7 +202,7 @@ def _monocle(canvas: Canvas, fur: Fur) -> None:
     _side(canvas, fur)
     ring = arc(RIGHT, LEVEL, 8.6, 8.4, 0, 360, 48)
     canvas.stroke(curve((67.6, 49), (71.5, 57), (72, 66), (74, 78), closed=False), mix(GOLD, INK, 0.35), 1.0)
-    canvas.blend(ring, hexed("e9f4ff"), 0.3)
+    canvas.blend(ring, hexed("e9f4ff"), 0.14)
     canvas.stroke(ring, INK, 2.8)
     canvas.stroke(ring, GOLD, 1.5)
 

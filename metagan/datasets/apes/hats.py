@@ -74,8 +74,8 @@ def _cap(canvas: Canvas, _: Fur) -> None:
     canvas.shape(oval(50, 25.2, 6, 5), WHITE, shift=(-1, -1), outline=1.0)
     canvas.fill(curve((47.4, 26.6), (49, 22.6), (52.6, 22.4), (51.4, 25), (49.6, 28)), hexed("f2b733"))
     _shade_forehead(canvas, curve((25, 36), (50, 40), (75, 36), closed=False), 3)
-    brim = curve((24.4, 33), (37, 30.6), (50, 30), (63, 30.6), (75.6, 33), (69, 37.4), (50, 39.6), (31, 37.4))
-    canvas.shape(brim, hexed("b32a36"), shift=(-1, -2.6))
+    brim = curve((22, 34.6), (35, 30.4), (50, 29.6), (65, 30.4), (78, 34.6), (69, 38.6), (50, 40), (31, 38.6))
+    canvas.shape(brim, hexed("2b3a63"), shift=(-1, -2.8))
 
 
 def _top_hat(canvas: Canvas, _: Fur) -> None:
@@ -173,20 +173,22 @@ def _party(canvas: Canvas, _: Fur) -> None:
 
 def _mohawk(canvas: Canvas, _: Fur) -> None:
     spikes = (
-        (41, 26),
-        (37.6, 13.6),
-        (43.4, 17.6),
-        (43, 6.4),
-        (48, 13),
-        (50.6, 2.4),
-        (53.4, 13),
-        (58.6, 6.8),
-        (57.4, 17.6),
-        (63, 14.2),
-        (59, 26),
-        (50, 29),
+        (42, 30),
+        (35, 18),
+        (41.6, 19),
+        (39, 7),
+        (46, 13.4),
+        (50, 1.6),
+        (54, 13.4),
+        (61, 7),
+        (58.4, 19),
+        (65, 18),
+        (58, 30),
+        (50, 35),
     )
     canvas.shape(path(*spikes), hexed("ee3f8c"), shift=(-2.4, -0.6))
+    for tip, root in (((43, 16), (46, 29)), ((50, 12), (50, 31)), ((57, 16), (54, 29))):
+        canvas.stroke(path(tip, root), hexed("a81f60"), (0.5, 1.1))
 
 
 def _halo(canvas: Canvas, _: Fur) -> None:
@@ -279,7 +281,7 @@ HATS: Final[dict[str, tuple[float, Hat]]] = {
     "Party Hat": (5, Hat(_party)),
     "Fez": (4, Hat(_fez)),
     "Captain's Cap": (4, Hat(_captain)),
-    "Mohawk": (3, Hat(behind=_mohawk)),
+    "Mohawk": (3, Hat(_mohawk)),
     "Top Hat": (3, Hat(_top_hat)),
     "Propeller Cap": (2, Hat(_propeller)),
     "Flower Crown": (2, Hat(_flowers)),
