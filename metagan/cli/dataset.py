@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
+    from metagan.datasets.pack import PackReport
     from metagan.datasets.render import RenderReport
 
 COLLECTIONS = (
@@ -82,3 +86,103 @@ def _refuse_odd_resolution(resolution: int) -> None:
         lower = 1 << (resolution.bit_length() - 1)
         msg = f"want a power of two, got {resolution}; the nearest are {lower} and {lower * 2}"
         raise click.BadParameter(msg, param_hint="--resolution")
+
+
+def _background(_: click.Context, __: click.Parameter, value: str) -> tuple[int, int, int]:
+    from PIL import ImageColor
+
+    try:
+        return ImageColor.getrgb(value)[:3]
+    except ValueError as error:
+        raise click.BadParameter(f"want a colour such as white or #ffcc00, got {value!r}") from error
+
+
+@command.command("pack", short_help="Pack your own pictures into a dataset zip.")
+@click.argument("pictures", type=click.Path(path_type=Path))
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The dataset zip to write."
+)
+@click.option(
+    "--resolution", type=click.IntRange(4, 4096), default=64, help="Side in pixels, a power of two."
+)
+@click.option(
+    "--fit",
+    type=click.Choice(["crop", "pad"]),
+    default="crop",
+    help="crop keeps the middle square; pad keeps everything and fills the rest with --background.",
+)
+@click.option(
+    "--background",
+    metavar="COLOUR",
+    default="white",
+    callback=_background,
+    help="Behind transparent pixels and in padding: a name or #rrggbb.",
+)
+@click.option(
+    "--labels",
+    metavar="auto|none|folders|FILE.csv",
+    default="auto",
+    help="Labels from the pictures' dataset.json where there is one, none, sub-folders' names, or lines of file,label.",
+)
+@click.option(
+    "--workers", type=click.IntRange(0), help="Processes; one a core by default, 0 for none but this one."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, for scripts.")
+def pack_command(
+    pictures: Path,
+    out: Path,
+    resolution: int,
+    fit: str,
+    background: tuple[int, int, int],
+    labels: str,
+    workers: int | None,
+    as_json: bool,
+) -> None:
+    """Pack a folder or zip of PICTURES, of any formats and sizes, into a dataset zip to train from.
+
+    Everything becomes square RGB PNG: turned as EXIF says, transparency over a colour, animations by their first
+    frame. What can't be read is left out and listed with the reason. The zip has the official dataset tool's layout.
+    """
+    from metagan.cli.progress import stages
+    from metagan.datasets.decode import Fit
+    from metagan.datasets.pack import pack
+    from metagan.datasets.pool import available_cores
+
+    _refuse_odd_resolution(resolution)
+    cores = available_cores() if workers is None else workers
+    how = Fit(resolution, "pad" if fit == "pad" else "crop", background)
+    with stages() as progress:
+        report = pack(
+            pictures,
+            out,
+            how,
+            labels=labels,
+            workers=cores,
+            begin=lambda total: progress.begin("packing", total),
+            advance=progress.advance,
+        )
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(report), indent=2, ensure_ascii=False, default=str))
+        return
+    for line in _packed_lines(report):
+        click.echo(line)
+
+
+def _packed_lines(report: PackReport) -> Iterator[str]:
+    size_mb = report.path.stat().st_size / 1e6
+    yield f"{report.path}: {report.packed:,} pictures of {report.resolution}x{report.resolution}, {size_mb:.1f} MB"
+    if report.cut:
+        what = "cropped to their middle square" if report.fit == "crop" else "padded to a square"
+        yield f"  {report.cut:,} {what}"
+    if report.enlarged:
+        yield f"  {report.enlarged:,} enlarged: they had fewer pixels"
+    if report.ignored:
+        yield f"  {report.ignored:,} other files ignored"
+    if report.labels:
+        counts = ", ".join(f"{name} {count:,}" for name, count in report.labels.items())
+        yield f"  {len(report.labels):,} labels: {counts}"
+    if report.unused_labels:
+        yield f"  {len(report.unused_labels):,} lines of the CSV name no picture, such as {report.unused_labels[0]}"
+    if report.skipped:
+        yield f"  {len(report.skipped):,} left out:"
+        yield from (f"    {name}: {reason}" for name, reason in report.skipped)

@@ -57,7 +57,7 @@ def read_label_table(document: Mapping[str, Any], names: Sequence[str], where: s
     pairs = document.get("labels")
     if pairs is None:
         return None
-    labels = _by_name(pairs, where)
+    labels = labels_by_name(pairs, where)
     missing = [name for name in names if name not in labels]
     if missing:
         shown = ", ".join(missing[:_SHOWN])
@@ -66,7 +66,8 @@ def read_label_table(document: Mapping[str, Any], names: Sequence[str], where: s
     return _table([labels[name] for name in names], where)
 
 
-def _by_name(pairs: Any, where: str) -> dict[str, Any]:
+def labels_by_name(pairs: Any, where: str) -> dict[str, Any]:
+    """dataset.json's list of [name, label] as a mapping. Raises DatasetError when it is no such list."""
     if not isinstance(pairs, list):
         raise DatasetError(f"{where}: labels: got {type(pairs).__name__}; {_FIX}")
     labels = {}

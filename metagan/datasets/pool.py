@@ -1,7 +1,7 @@
 """Work spread over processes: results in order, bounded memory, and a crash costs one item.
 
 A picture file can take down the process that decodes it (a fault in a C library, the system's memory killer). The
-items under way then run again, each in a process of its own, until the one that crashes is known.
+items under way then run again one at a time, so that the one that crashes is known.
 """
 
 from __future__ import annotations
@@ -54,8 +54,7 @@ class OrderedPool(Generic[Item, Result]):
             return
         waiting = iter(items)
         while interrupted := (yield from self._until_crash(waiting)):
-            for item in interrupted:
-                yield self._alone(item)
+            yield from self._one_by_one(interrupted)
 
     def _until_crash(self, waiting: Iterator[Item]) -> Generator[Result, None, list[Item]]:
         # Returns the items to run again. One that was taken but not submitted would be lost, so each is noted first.
@@ -78,13 +77,17 @@ class OrderedPool(Generic[Item, Result]):
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _alone(self, item: Item) -> Result:
-        with self._open(1) as pool:
-            try:
-                result: Result = pool.submit(_run, item).result()
-            except BrokenProcessPool:
-                return self._on_crash(item)
-            return result
+    def _one_by_one(self, items: list[Item]) -> Iterator[Result]:
+        remaining = deque(items)
+        while remaining:
+            with self._open(1) as pool:
+                try:
+                    while remaining:
+                        result: Result = pool.submit(_run, remaining[0]).result()
+                        remaining.popleft()
+                        yield result
+                except BrokenProcessPool:
+                    yield self._on_crash(remaining.popleft())
 
     def _open(self, workers: int) -> ProcessPoolExecutor:
         context = multiprocessing.get_context(

@@ -7,7 +7,6 @@ forked and shared by threads: whoever reads opens the zip anew.
 from __future__ import annotations
 
 import io
-import json
 import warnings
 from collections.abc import Iterator
 from functools import cached_property
@@ -20,7 +19,7 @@ from PIL import Image
 
 from metagan.datasets.archive import FACTS_NAME, LABELS_NAME
 from metagan.datasets.label_table import LabelTable, read_label_table
-from metagan.datasets.store import Store, UnreadableError, open_store
+from metagan.datasets.store import Store, UnreadableError, open_store, read_json
 from metagan.errors import DatasetError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
@@ -73,7 +72,7 @@ class PictureSource:
     @cached_property
     def facts(self) -> dict[str, Any]:
         """What metagan.json says of how the dataset was made; empty when another tool made it."""
-        return _read_json(self._store, FACTS_NAME) if self._has_facts else {}
+        return read_json(self._store, FACTS_NAME) if self._has_facts else {}
 
     def get(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """Picture and label number `index`.
@@ -159,21 +158,10 @@ class PictureSource:
         if not self._has_labels:
             return None
         where = f"{self.path}: {LABELS_NAME}"
-        return read_label_table(_read_json(self._store, LABELS_NAME), self.names, where)
+        return read_label_table(read_json(self._store, LABELS_NAME), self.names, where)
 
 
 def _opened(data: bytes) -> Image.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is checked before decoding
         return Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"))
-
-
-def _read_json(store: Store, name: str) -> dict[str, Any]:
-    try:
-        value = json.loads(store.read(name))
-    except (UnreadableError, ValueError, RecursionError) as error:
-        raise DatasetError(f"{store.path}: {name}: {error}; pack the pictures again") from error
-    if not isinstance(value, dict):
-        msg = f"{store.path}: {name}: want a JSON object, got {type(value).__name__}; pack the pictures again"
-        raise DatasetError(msg)
-    return value

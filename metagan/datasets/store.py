@@ -6,6 +6,7 @@ Stores can be sent to other processes: each opens the zip for itself.
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import zipfile
@@ -116,6 +117,23 @@ class ZipStore:
 
 
 Store = FolderStore | ZipStore  # names() sorted, with forward slashes; read(name) within MAX_FILE_BYTES
+
+
+def read_json(store: Store, name: str) -> dict[str, Any]:
+    """A file's JSON object. Raises DatasetError when it is missing, damaged or no object."""
+    try:
+        value = json.loads(store.read(name))
+    except (UnreadableError, ValueError, RecursionError) as error:
+        raise DatasetError(f"{store.path}: {name}: {error}; pack the pictures again") from error
+    if not isinstance(value, dict):
+        msg = f"{store.path}: {name}: want a JSON object, got {type(value).__name__}; pack the pictures again"
+        raise DatasetError(msg)
+    return value
+
+
+def printable(text: str) -> str:
+    """A stranger's file name or message, fit for a terminal: nothing in it moves the cursor or can't be encoded."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _check_size(size: int) -> None:

@@ -1,0 +1,188 @@
+"""Pictures of any kind, packed into a dataset zip; what can't be read is left out and listed."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from metagan import __version__
+from metagan.datasets.archive import DatasetWriter, writing_dataset
+from metagan.datasets.decode import Fit, fit_picture
+from metagan.datasets.labels import Labelling, RawLabel, choose_labelling, number_labels
+from metagan.datasets.pool import OrderedPool
+from metagan.datasets.store import Store, UnreadableError, open_store, printable
+from metagan.errors import DatasetError
+
+# What lies beside pictures and isn't meant as one. Anything else is tried, whatever its name.
+_BESIDE: Final = frozenset(
+    {
+        *(".csv", ".db", ".gz", ".html", ".ini", ".json", ".jsonl", ".log", ".md", ".pdf", ".py", ".tar"),
+        *(".toml", ".tsv", ".txt", ".url", ".xml", ".yaml", ".yml", ".zip"),
+    }
+)
+_CRASHED: Final = "its decoder crashed, or the system's memory ran out"
+_SHOWN: Final = 5
+
+
+@dataclass(frozen=True)
+class Packed:
+    """One picture's outcome: a PNG file, or the reason why there is none."""
+
+    name: str
+    png: bytes | None = None
+    reason: str = ""
+    cut: bool = False
+    enlarged: bool = False
+
+
+@dataclass
+class PackReport:
+    """What became of the pictures.
+
+    Args:
+        path: The dataset zip.
+        resolution: The pictures' side in pixels.
+        fit: "crop" or "pad".
+        packed: Pictures in the zip.
+        skipped: Name and reason of each picture left out.
+        ignored: Files that are no pictures by their names: hidden ones, texts.
+        cut: Pictures that weren't square, so that they lost an edge or were padded.
+        enlarged: Pictures with fewer pixels than the zip's.
+        labels: Each label's name and its number of pictures; empty without labels, or when labels are vectors.
+        unused_labels: Names in the CSV that are no picture.
+    """
+
+    path: Path
+    resolution: int
+    fit: str
+    packed: int = 0
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    ignored: int = 0
+    cut: int = 0
+    enlarged: int = 0
+    labels: dict[str, int] = field(default_factory=dict)
+    unused_labels: tuple[str, ...] = ()
+
+
+def list_pictures(store: Store) -> list[str]:
+    """The files that may be pictures; hidden files and those that lie beside pictures are not."""
+    return [name for name in store.names() if not _is_beside(PurePosixPath(name))]
+
+
+def pack(
+    pictures: Path,
+    out: Path,
+    fit: Fit,
+    *,
+    labels: str = "auto",
+    workers: int = 0,
+    begin: Callable[[int], None] = lambda _: None,
+    advance: Callable[[int], None] = lambda _: None,
+) -> PackReport:
+    """Pack a folder or zip of pictures into a dataset zip, in the order of their names.
+
+    Args:
+        pictures: The folder or zip; nothing in it is changed, and a zip is never extracted.
+        out: The dataset zip.
+        fit: Size, crop or pad, and background.
+        labels: "none", "folders", "auto" (a dataset.json among the pictures, if any) or a CSV file's path.
+        workers: Processes that decode; 0 decodes in this one, where a crash of a decoder isn't survived.
+        begin: Told how many pictures there are.
+        advance: Told how many more are done.
+
+    Raises:
+        DatasetError: No such folder or zip, no picture in it that can be read, labels that fit nothing, or a zip
+            that can't be written.
+    """
+    store = open_store(pictures)
+    names = list_pictures(store)
+    if not names:
+        msg = f"{pictures}: no pictures in it ({len(store.names())} other files)"
+        raise DatasetError(f"{msg}; give the folder or zip that holds them")
+    labelling = choose_labelling(labels, store, names)
+    report = PackReport(out, fit.resolution, fit.mode, ignored=len(store.names()) - len(names))
+    chosen = list(_labelled(names, labelling, report))
+    begin(len(chosen))
+    pool = OrderedPool(partial(pack_one, store, fit), workers, _crashed)
+    with writing_dataset(out) as writer:
+        raw: list[RawLabel] = []
+        for outcome in pool.map(chosen):
+            if _take(outcome, writer, report) and labelling:
+                raw.append(_found(labelling, outcome.name))
+            advance(1)
+        _refuse_nothing(pictures, report)
+        _finish(writer, fit, raw, report)
+    return report
+
+
+def pack_one(store: Store, fit: Fit, name: str) -> Packed:
+    """Read and fit one picture; what is wrong with it is in the outcome."""
+    try:
+        fitted = fit_picture(store.read(name), fit)
+    except UnreadableError as error:
+        return Packed(name, reason=str(error))
+    out = io.BytesIO()
+    fitted.image.save(out, "PNG")
+    return Packed(name, out.getvalue(), cut=fitted.cut, enlarged=fitted.enlarged)
+
+
+def _is_beside(name: PurePosixPath) -> bool:
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in name.parts)
+    return hidden or name.suffix.lower() in _BESIDE
+
+
+def _labelled(names: list[str], labelling: Labelling | None, report: PackReport) -> Iterator[str]:
+    if labelling:
+        report.unused_labels = labelling.unused
+    for name in names:
+        if labelling and labelling.find(name) is None:
+            report.skipped.append((printable(name), labelling.missing))
+        else:
+            yield name
+
+
+def _found(labelling: Labelling, name: str) -> RawLabel:
+    label = labelling.find(name)
+    if label is None:
+        raise AssertionError("pictures without a label were left out before")
+    return label
+
+
+def _take(outcome: Packed, writer: DatasetWriter, report: PackReport) -> bool:
+    if outcome.png is None:
+        report.skipped.append((printable(outcome.name), printable(outcome.reason)))
+        return False
+    writer.add(outcome.png)
+    report.packed += 1
+    report.cut += outcome.cut
+    report.enlarged += outcome.enlarged
+    return True
+
+
+def _finish(writer: DatasetWriter, fit: Fit, raw: list[RawLabel], report: PackReport) -> None:
+    labels, names = number_labels(raw)
+    numbers = [label for label in labels if isinstance(label, int)]
+    counts = sorted(Counter(numbers).items())
+    report.labels = {names[number] if names else str(number): count for number, count in counts}
+    facts: dict[str, object] = {"made_by": f"metagan {__version__}", "resolution": fit.resolution}
+    facts |= {"fit": fit.mode, "background": "#{:02x}{:02x}{:02x}".format(*fit.background)}
+    facts |= {"cut": report.cut, "enlarged": report.enlarged}
+    writer.finish(labels or None, facts | ({"label_names": names} if names else {}))
+
+
+def _refuse_nothing(pictures: Path, report: PackReport) -> None:
+    if report.packed:
+        return
+    reasons = "\n  ".join(f"{name}: {reason}" for name, reason in report.skipped[:_SHOWN])
+    more = f"\n  and {len(report.skipped) - _SHOWN} more" if len(report.skipped) > _SHOWN else ""
+    msg = f"{pictures}: none of its {len(report.skipped)} files could be packed; nothing was written"
+    raise DatasetError(f"{msg}\n  {reasons}{more}")
+
+
+def _crashed(name: str) -> Packed:
+    return Packed(name, reason=_CRASHED)

@@ -1,0 +1,226 @@
+"""Nasty pictures, made here, through decoding."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from metagan.datasets.decode import MAX_DECODED_PIXELS, Fit, fit_picture
+from metagan.datasets.store import UnreadableError
+from tests.datasets.build import encoded
+
+RED, GREEN, BLUE = (250, 10, 10), (10, 240, 10), (10, 10, 250)
+FIT = Fit(8)
+
+
+def plain(colour, mode="RGB", size=(16, 16)):
+    return Image.new(mode, size, colour)
+
+
+def fitted(data, fit=FIT):
+    return np.asarray(fit_picture(data, fit).image).astype(int)
+
+
+def quadrants() -> Image.Image:
+    """Red top left, green top right, blue below."""
+    image = plain(BLUE)
+    image.paste(RED, (0, 0, 8, 8))
+    image.paste(GREEN, (8, 0, 16, 8))
+    return image
+
+
+def near(pixel, colour, by=12):
+    return np.abs(np.asarray(pixel) - colour).max() <= by
+
+
+def test_a_cmyk_jpeg_keeps_its_colours():
+    data = encoded(plain((0, 255, 255, 0), "CMYK"), "JPEG", quality=95)
+    assert Image.open(io.BytesIO(data)).mode == "CMYK"
+    assert near(fitted(data)[4, 4], (255, 0, 0))
+
+
+def test_a_palette_animation_with_transparency_gives_its_first_frame_over_the_background():
+    frames = []
+    for colour in (RED, GREEN):
+        frame = Image.new("RGBA", (16, 16), (0, 0, 0, 0))
+        frame.paste((*colour, 255), (0, 0, 8, 16))
+        frames.append(frame)
+    out = io.BytesIO()
+    frames[0].save(out, "GIF", save_all=True, append_images=frames[1:], duration=50, disposal=2)
+    picture = fitted(out.getvalue(), Fit(8, background=(1, 2, 200)))
+    assert near(picture[4, 1], RED)
+    assert near(picture[4, 6], (1, 2, 200))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA"])
+def test_alpha_lies_over_the_chosen_colour(mode):
+    image = Image.new("RGBA", (16, 16), (0, 0, 0, 128))
+    data = encoded(image.convert(mode), "TIFF" if mode == "PA" else "PNG") if mode != "PA" else pa_png()
+    assert near(fitted(data, Fit(8, background=(200, 100, 0)))[3, 3], (100, 50, 0), 2)
+
+
+def pa_png():
+    palette = Image.new("P", (16, 16), 0)
+    palette.putpalette([0, 0, 0])
+    return encoded(palette, "PNG", transparency=bytes([128]))
+
+
+def test_one_transparent_colour_lies_over_the_chosen_colour():
+    data = encoded(plain(RED), "PNG", transparency=RED)
+    assert near(fitted(data, Fit(8, background=BLUE))[3, 3], BLUE)
+
+
+def test_sixteen_bit_grey_is_scaled_and_not_cut_off():
+    values = np.full((16, 16), 32768, np.uint16)
+    assert near(fitted(encoded(Image.fromarray(values), "PNG"))[4, 4], (128, 128, 128), 1)
+
+
+def test_sixteen_bit_grey_with_a_transparent_value_is_seen_through():
+    values = np.full((16, 16), 513, np.uint16)
+    data = encoded(Image.fromarray(values), "PNG", transparency=513)
+    assert near(fitted(data)[4, 4], (255, 255, 255), 1)
+
+
+def test_sixteen_bit_colour_is_read():
+    rows = b"".join(b"\0" + struct.pack(">3H", 65535, 32768, 0) * 16 for _ in range(16))
+    header = struct.pack(">2I5B", 16, 16, 16, 2, 0, 0, 0)
+    assert near(fitted(png_of(header, rows))[4, 4], (255, 128, 0), 1)
+
+
+def png_of(header, rows):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    magic = b"\x89PNG\r\n\x1a\n"
+    return magic + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("scale", [1.0, 255.0, 65535.0])
+def test_a_tiff_of_fractions_is_read_by_the_range_it_uses(scale):
+    values = np.full((16, 16), 0.5 * scale, np.float32)
+    values[0, 0] = scale
+    assert near(fitted(encoded(Image.fromarray(values), "TIFF"))[6, 6], (128, 128, 128), 1)
+
+
+def test_numbers_that_are_none_are_black():
+    values = np.full((16, 16), np.nan, np.float32)
+    values[:8] = 1
+    picture = fitted(encoded(Image.fromarray(values), "TIFF"))
+    assert near(picture[1, 4], (255, 255, 255), 1)
+    assert near(picture[6, 4], (0, 0, 0), 1)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_exif_rotation_is_undone(orientation, image_format):
+    undo = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}[
+        orientation
+    ]  # the inverse of what a reader does
+    image = quadrants() if undo is None else quadrants().transpose(Image.Transpose(undo))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = fitted(
+        encoded(image, image_format, exif=exif, **({"quality": 95} if image_format != "TIFF" else {}))
+    )
+    assert near(picture[1, 1], RED, 40)
+    assert near(picture[1, 6], GREEN, 40)
+    assert near(picture[6, 3], BLUE, 40)
+
+
+def test_damaged_exif_costs_the_rotation_only():
+    data = encoded(quadrants(), "JPEG", exif=b"Exif\0\0garbage", quality=95)
+    assert near(fitted(data)[1, 1], RED, 40)
+
+
+def test_a_colour_profile_is_honoured_and_a_damaged_one_left_aside():
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for profile in (lab, srgb, b"garbage"):
+        assert near(fitted(encoded(plain(RED), "PNG", icc_profile=profile))[4, 4], RED, 3)
+    swapped = swap_red_and_blue(srgb)
+    assert near(fitted(encoded(plain(RED), "PNG", icc_profile=swapped))[4, 4], RED[::-1], 40)
+
+
+def swap_red_and_blue(profile):
+    return profile.replace(b"rXYZ", b"?XYZ").replace(b"bXYZ", b"rXYZ").replace(b"?XYZ", b"bXYZ")
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "image_format"),
+    [
+        ("1", 1, "PNG"),
+        ("L", 255, "BMP"),
+        ("P", 0, "GIF"),
+        ("LAB", (255, 128, 128), "TIFF"),
+        ("YCbCr", (255, 128, 128), "TIFF"),
+    ],
+)
+def test_other_modes_become_rgb(mode, colour, image_format):
+    image = Image.new(mode, (16, 16), colour)
+    if mode == "P":
+        image.putpalette([255, 255, 255])
+    assert near(fitted(encoded(image, image_format))[4, 4], (255, 255, 255), 3)
+
+
+def test_crop_keeps_the_middle_and_pad_keeps_everything():
+    wide = plain(BLUE, size=(48, 16))
+    wide.paste(RED, (16, 0, 32, 16))
+    crop = fit_picture(encoded(wide, "PNG"), Fit(8))
+    assert crop.cut
+    assert near(np.asarray(crop.image).astype(int)[4, 4], RED)
+    assert near(np.asarray(crop.image).astype(int)[4, 1], RED, 60)
+    pad = np.asarray(fit_picture(encoded(wide, "PNG"), Fit(24, "pad", GREEN)).image).astype(int)
+    assert near(pad[2, 12], GREEN, 0)
+    assert near(pad[21, 12], GREEN, 0)
+    assert near(pad[12, 2], BLUE)
+    assert near(pad[12, 12], RED)
+
+
+def test_a_sliver_is_padded_and_not_lost():
+    picture = fitted(encoded(plain(RED, size=(1, 500)), "PNG"), Fit(8, "pad", BLUE))
+    assert near(picture[4, 3], RED)
+    assert near(picture[4, 2], BLUE, 0)
+
+
+def test_enlarging_is_noted():
+    assert fit_picture(encoded(plain(RED, size=(4, 4)), "PNG"), FIT).enlarged
+    assert not fit_picture(encoded(plain(RED, size=(8, 20)), "PNG"), FIT).enlarged
+
+
+def test_a_reduction_shows_no_moire():
+    stripes = np.zeros((256, 256, 3), np.uint8)
+    stripes[::2] = 255
+    picture = fitted(encoded(Image.fromarray(stripes), "PNG"), Fit(32))
+    assert np.abs(picture[4:-4, 4:-4] - 127.5).max() < 4
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "not a picture"),
+        (b"hello, I am a text file", "not a picture"),
+        (encoded(quadrants().resize((200, 200)), "JPEG")[:1500], "truncated"),
+        (encoded(quadrants(), "PNG")[:70], "truncated|broken|unrecognized"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture"),
+    ],
+)
+def test_what_cannot_be_read_says_why(data, reason):
+    with pytest.raises(UnreadableError, match=reason):
+        fit_picture(data, FIT)
+
+
+@pytest.mark.parametrize("side", [60_000, 12_000])
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(side):
+    assert side * side > MAX_DECODED_PIXELS
+    header = struct.pack(">2I5B", side, side, 8, 0, 0, 0, 0)
+    with pytest.raises(UnreadableError, match="pixels"):
+        fit_picture(png_of(header, b"\0" * 1000), FIT)
+
+
+def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size():
+    data = encoded(plain((90, 120, 200), size=(9000, 9000)), "JPEG", quality=50)
+    assert MAX_DECODED_PIXELS < 9000 * 9000
+    assert near(fitted(data)[4, 4], (90, 120, 200))

@@ -1,0 +1,331 @@
+"""Folders and zips of pictures, packed."""
+
+import io
+import json
+import stat
+import struct
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from metagan.cli import metagan
+from metagan.datasets import store
+from metagan.datasets.decode import Fit
+from metagan.datasets.pack import pack
+from metagan.datasets.source import PictureSource
+from metagan.errors import DatasetError
+from tests.datasets.build import encoded, folder, name, pixels, png, zipped
+
+FIT = Fit(16)
+
+
+def test_square_pictures_of_the_right_size_come_back_pixel_by_pixel(tmp_path):
+    pictures = folder(tmp_path / "in", {f"p{i}.png": png(16, i) for i in range(4)})
+    report = pack(pictures, tmp_path / "out.zip", FIT)
+    assert (report.packed, report.skipped, report.cut, report.enlarged) == (4, [], 0, 0)
+    source = PictureSource(tmp_path / "out.zip", 16)
+    source.check()
+    for index in range(4):
+        assert np.array_equal(source.pixels(index), pixels(16, index).transpose(2, 0, 1))
+
+
+def test_the_zip_is_what_the_official_tool_writes(tmp_path):
+    pack(folder(tmp_path / "in", {"a.png": png(), "b.png": png()}), tmp_path / "out.zip", FIT)
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        assert archive.namelist() == [name(0), name(1), "dataset.json", "metagan.json"]
+        assert all(info.compress_type == zipfile.ZIP_STORED for info in archive.infolist())
+        assert archive.read("dataset.json") == b'{"labels": null}'
+        assert Image.open(io.BytesIO(archive.read(name(0)))).mode == "RGB"
+        facts = json.loads(archive.read("metagan.json"))
+    assert (facts["fit"], facts["background"], facts["resolution"]) == ("crop", "#ffffff", 16)
+
+
+def test_a_zip_of_the_official_tool_is_packed_again_with_its_labels(tmp_path):
+    labels = [[name(i), [3, 0, 7][i]] for i in range(3)]
+    official = zipped(tmp_path / "in.zip", {name(i): png(32, i) for i in range(3)}, labels)
+    report = pack(official, tmp_path / "out.zip", FIT)
+    assert report.labels == {"0": 1, "3": 1, "7": 1}
+    source = PictureSource(tmp_path / "out.zip")
+    assert [int(source.label(i).argmax()) for i in range(3)] == [3, 0, 7]
+    assert pack(official, tmp_path / "out.zip", FIT, labels="none").labels == {}
+    assert PictureSource(tmp_path / "out.zip").label_count == 0
+
+
+def test_label_vectors_pass_through(tmp_path):
+    official = zipped(tmp_path / "in.zip", {name(0): png()}, [[name(0), [0.25, 0.75]]])
+    pack(official, tmp_path / "out.zip", FIT)
+    assert PictureSource(tmp_path / "out.zip").label(0).tolist() == [0.25, 0.75]
+
+
+def test_labels_from_sub_folders(tmp_path):
+    files = {f"{kind}/deep/{i}.png": png(16, i) for kind in ("poppy", "plain") for i in range(2)}
+    pictures = folder(tmp_path / "in", files | {"stray.png": png()})
+    report = pack(pictures, tmp_path / "out.zip", FIT, labels="folders")
+    assert report.labels == {"plain": 2, "poppy": 2}
+    assert report.skipped == [("stray.png", "in no sub-folder, so it has no label")]
+    source = PictureSource(tmp_path / "out.zip")
+    assert source.label_names == ("plain", "poppy")
+    assert [int(source.label(i).argmax()) for i in range(4)] == [0, 0, 1, 1]
+    again = pack(tmp_path / "out.zip", tmp_path / "again.zip", Fit(8))
+    assert again.labels == report.labels, "names survive a second packing"
+
+
+def test_a_label_whose_pictures_are_all_broken_takes_no_number(tmp_path):
+    pictures = folder(tmp_path / "in", {"a/1.png": b"broken", "b/1.png": png(), "c/1.png": png()})
+    report = pack(pictures, tmp_path / "out.zip", FIT, labels="folders")
+    assert report.labels == {"b": 1, "c": 1}
+    assert PictureSource(tmp_path / "out.zip").label_count == 2
+
+
+@pytest.mark.parametrize("heading", ["", "file,label\n", "\ufeffFilename,kind,notes\n"])
+def test_labels_from_a_csv(tmp_path, heading):
+    pictures = folder(tmp_path / "in", {"x/a.png": png(), "b.png": png(), "c.png": png()})
+    table = tmp_path / "labels.csv"
+    table.write_text(heading + "a.png,sesame\n./b.png,poppy,old\ngone.png,poppy\n", "utf-8")
+    report = pack(pictures, tmp_path / "out.zip", FIT, labels=str(table))
+    assert report.labels == {"poppy": 1, "sesame": 1}
+    assert report.skipped == [("c.png", "no label in labels.csv")]
+    assert report.unused_labels == ("gone.png",)
+
+
+def test_whole_numbers_in_a_csv_keep_their_value(tmp_path):
+    pictures = folder(tmp_path / "in", {"a.png": png(), "b.png": png()})
+    (tmp_path / "l.csv").write_text("a.png,2\nb.png,10\n")
+    pack(pictures, tmp_path / "out.zip", FIT, labels=str(tmp_path / "l.csv"))
+    source = PictureSource(tmp_path / "out.zip")
+    assert [int(source.label(i).argmax()) for i in range(2)] == [2, 10]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a.png\nb.png\n", r"l\.csv:1: want file,label, got 'a.png'\n.*l\.csv:2:"),
+        ("", "no lines of file,label"),
+        ("q.png,1\n", "none of its 1 lines names a picture.*'q.png'"),
+    ],
+)
+def test_a_csv_that_labels_nothing_is_refused(tmp_path, text, message):
+    pictures = folder(tmp_path / "in", {"a.png": png()})
+    (tmp_path / "l.csv").write_text(text)
+    with pytest.raises(DatasetError, match=message):
+        pack(pictures, tmp_path / "out.zip", FIT, labels=str(tmp_path / "l.csv"))
+    with pytest.raises(DatasetError, match="want none, auto, folders or a readable CSV"):
+        pack(pictures, tmp_path / "out.zip", FIT, labels=str(tmp_path / "none.csv"))
+    with pytest.raises(DatasetError, match="no picture is in a sub-folder"):
+        pack(pictures, tmp_path / "out.zip", FIT, labels="folders")
+
+
+def nasty_files():
+    bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4s2I5BI", 13, b"IHDR", 99999, 99999, 8, 2, 0, 0, 0, 0)
+    return {
+        "1.png": png(20),
+        "2.jpg": b"I am a text file",
+        "3.jpg": encoded(Image.fromarray(pixels(300)), "JPEG")[:2000],
+        "4.png": bomb,
+        "5": encoded(Image.fromarray(pixels(30)), "WEBP"),
+        "6.png": b"",
+        "notes.txt": b"not a picture, and named so",
+        ".DS_Store": b"x",
+        "__MACOSX/._1.png": b"x",
+    }
+
+
+@pytest.mark.parametrize("as_zip", [True, False])
+def test_what_cannot_be_read_is_left_out_and_listed_with_the_reason(tmp_path, as_zip):
+    files = nasty_files()
+    pictures = zipped(tmp_path / "in.zip", files) if as_zip else folder(tmp_path / "in", files)
+    report = pack(pictures, tmp_path / "out.zip", FIT, workers=2)
+    assert (report.packed, report.ignored) == (2, 3)
+    reasons = dict(report.skipped)
+    assert set(reasons) == {"2.jpg", "3.jpg", "4.png", "6.png"}
+    assert "not a picture" in reasons["2.jpg"]
+    assert "truncated" in reasons["3.jpg"]
+    assert len(PictureSource(tmp_path / "out.zip", 16)) == 2
+
+
+def test_the_same_pictures_give_the_same_bytes_whatever_the_number_of_processes(tmp_path):
+    pictures = folder(tmp_path / "in", {f"{i}.png": png(20, i) for i in range(20)})
+    for workers in (0, 2):
+        pack(pictures, tmp_path / f"{workers}.zip", FIT, workers=workers)
+    assert (tmp_path / "0.zip").read_bytes() == (tmp_path / "2.zip").read_bytes()
+
+
+def test_names_that_climb_out_of_a_zip_are_only_names(tmp_path):
+    inside = tmp_path / "in"
+    inside.mkdir()
+    pictures = zipped(inside / "in.zip", {"../../evil.png": png(), "/abs.png": png(), "C:\\x.png": png()})
+    report = pack(pictures, inside / "out.zip", FIT)
+    assert report.packed + len(report.skipped) + report.ignored == 3
+    assert report.packed >= 2
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["in", "in.zip", "out.zip"]
+
+
+def test_a_zip_bomb_is_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "MAX_FILE_BYTES", 1 << 20)
+    files = {"bomb.png": b"\0" * (3 << 20), "good.png": png()}
+    pictures = zipped(tmp_path / "in.zip", files, method=zipfile.ZIP_DEFLATED)
+    report = pack(pictures, tmp_path / "out.zip", FIT)
+    assert report.packed == 1
+    assert report.skipped[0][0] == "bomb.png"
+    assert "3 MiB" in report.skipped[0][1]
+
+
+def test_a_size_that_lies_about_a_zip_member_is_found_out(tmp_path):
+    pictures = zipped(
+        tmp_path / "in.zip", {"a.png": b"\0" * 100_000, "b.png": png()}, method=zipfile.ZIP_DEFLATED
+    )
+    data = bytearray(pictures.read_bytes())
+    entry = data.index(b"PK\x01\x02")
+    data[entry + 24 : entry + 28] = struct.pack("<I", 50)
+    pictures.write_bytes(data)
+    report = pack(pictures, tmp_path / "out.zip", FIT)
+    assert report.packed == 1
+    assert "damaged in the zip" in dict(report.skipped)["a.png"]
+
+
+def test_an_encrypted_member_is_left_out(tmp_path):
+    pictures = zipped(tmp_path / "in.zip", {"a.png": png(), "b.png": png()})
+    data = bytearray(pictures.read_bytes())
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    data[6] |= 1
+    pictures.write_bytes(data)
+    report = pack(pictures, tmp_path / "out.zip", FIT)
+    assert "encrypted" in dict(report.skipped)["a.png"]
+
+
+def test_a_truncated_zip_is_named(tmp_path):
+    pictures = zipped(tmp_path / "in.zip", {"a.png": png(), "b.png": png()})
+    pictures.write_bytes(pictures.read_bytes()[:-60])
+    with pytest.raises(DatasetError, match=r"neither a folder nor a zip|a damaged zip"):
+        pack(pictures, tmp_path / "out.zip", FIT)
+
+
+def test_names_that_would_steer_a_terminal_are_shown_harmless(tmp_path):
+    pictures = zipped(tmp_path / "in.zip", {"a.png": png(), "\x1b[2Jevil\n.png": b"x"})
+    report = pack(pictures, tmp_path / "out.zip", FIT)
+    assert report.skipped[0][0] == "\\x1b[2Jevil\\n.png"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has file names that are no text")
+def test_file_names_that_are_no_text_can_be_reported(tmp_path):
+    pictures = folder(tmp_path / "in", {"a.png": png()})
+    (pictures / "b\udcff.png").write_bytes(b"x")
+    result = CliRunner().invoke(
+        metagan, ["dataset", "pack", str(pictures), "--out", str(tmp_path / "o.zip"), "--workers", "0"]
+    )
+    assert result.exit_code == 0, result.output
+    assert "b\\udcff.png: not a picture" in result.stdout
+
+
+def test_what_holds_no_picture_is_refused_and_nothing_is_written(tmp_path):
+    (tmp_path / "empty").mkdir()
+    texts = folder(tmp_path / "texts", {"a.txt": b"x"})
+    broken = folder(tmp_path / "broken", {f"{i}.png": b"x" for i in range(7)})
+    out = tmp_path / "out.zip"
+    for pictures, message in [
+        (tmp_path / "none", "no such folder or zip"),
+        (tmp_path / "empty", r"no pictures in it \(0 other files\)"),
+        (texts, r"no pictures in it \(1 other files\)"),
+        (
+            broken,
+            r"none of its 7 files could be packed; nothing was written\n  0.png: not a picture(?s:.)*and 2 more",
+        ),
+    ]:
+        with pytest.raises(DatasetError, match=message):
+            pack(pictures, out, FIT)
+    assert not list(tmp_path.glob("*out.zip*"))
+
+
+def test_odd_files_in_a_folder_are_left_out(tmp_path):
+    pictures = folder(tmp_path / "in", {"a.png": png()})
+    (pictures / "dangling.png").symlink_to(tmp_path / "nowhere.png")
+    import os
+
+    os.mkfifo(pictures / "pipe.png")
+    report = pack(pictures, tmp_path / "out.zip", FIT)
+    assert report.packed == 1
+    assert dict(report.skipped) == {"dangling.png": "missing", "pipe.png": "no regular file"}
+
+
+def test_an_interrupted_packing_leaves_the_old_file_and_nothing_else(tmp_path):
+    pictures = folder(tmp_path / "in", {"a.png": png(), "b.png": png()})
+    out = tmp_path / "out" / "o.zip"
+    folder(tmp_path, {"out/o.zip": b"old"})
+
+    def stop(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pack(pictures, out, FIT, advance=stop)
+    assert [path.name for path in out.parent.iterdir()] == ["o.zip"]
+    assert out.read_bytes() == b"old"
+
+
+def test_a_full_disk_is_an_error_with_a_way_out(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", full)
+    with pytest.raises(DatasetError, match=r"can't be written.*No space left.*free some space"):
+        pack(folder(tmp_path / "in", {"a.png": png()}), tmp_path / "out.zip", FIT)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_the_command_packs_and_reports(tmp_path):
+    files = {
+        "a/1.png": png(20),
+        "a/2.png": encoded(Image.new("RGB", (30, 10)), "PNG"),
+        "b/3.png": b"x",
+        "b/4.png": png(8),
+    }
+    pictures = folder(tmp_path / "in", files)
+    out = tmp_path / "out.zip"
+    options = [
+        "--out",
+        str(out),
+        "--resolution",
+        "16",
+        "--labels",
+        "folders",
+        "--fit",
+        "pad",
+        "--background",
+        "#102030",
+    ]
+    result = CliRunner().invoke(metagan, ["dataset", "pack", str(pictures), *options, "--workers", "0"])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[0].startswith(f"{out}: 3 pictures of 16x16")
+    assert "  1 padded to a square" in result.stdout
+    assert "  1 enlarged" in result.stdout
+    assert "  2 labels: a 2, b 1" in result.stdout
+    assert "    b/3.png: not a picture of a known format" in result.stdout
+    assert PictureSource(out).pixels(1)[:, 0, 0].tolist() == [0x10, 0x20, 0x30]
+    result = CliRunner().invoke(
+        metagan, ["dataset", "pack", str(pictures), *options, "--workers", "0", "--json"]
+    )
+    assert json.loads(result.stdout)["packed"] == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--resolution", "48"], "nearest are 32 and 64"),
+        (["--background", "bluish"], "want a colour such as"),
+    ],
+)
+def test_wrong_usage_is_told_before_anything_is_read(tmp_path, options, message):
+    result = CliRunner().invoke(metagan, ["dataset", "pack", str(tmp_path), "--out", "o.zip", *options])
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
+
+
+def test_the_written_zip_is_readable_by_others(tmp_path):
+    pack(folder(tmp_path / "in", {"a.png": png()}), tmp_path / "out.zip", FIT)
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        archive.extractall(tmp_path / "there")
+    assert stat.S_IMODE((tmp_path / "there" / name(0)).stat().st_mode) & 0o400
+    assert len(PictureSource(tmp_path / "there", 16)) == 1
