@@ -85,11 +85,9 @@ def fit_picture(data: bytes, fit: Fit) -> Fitted:
         UnreadableError: It is damaged, no picture, or so large that decoding could exhaust the memory.
     """
     try:
-        with _open(data) as image:
-            _guard(image, fit.resolution)
-            image.load()
-            turned = _turn(image)
-            rgb = to_rgb(turned, fit.background)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of sizes, which _guard judges, and of odd but readable metadata
+            rgb = _decode(data, fit)
     except UnreadableError:
         raise
     except MemoryError as error:
@@ -115,12 +113,19 @@ def to_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
     return _to_srgb(image if image.mode in ("CMYK", "L", "LAB") else image.convert("RGB"), profile)
 
 
+def _decode(data: bytes, fit: Fit) -> Image.Image:
+    with _open(data) as image:
+        _guard(image, fit.resolution)
+        image.load()
+        return to_rgb(_turn(image), fit.background)
+
+
 def _open(data: bytes) -> Image.Image:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of sizes, which _guard judges, and of odd but readable metadata
-        Image.init()
-        known = [name for name in FORMATS if name in Image.OPEN]  # some builds of Pillow lack AVIF or WebP
-        return Image.open(io.BytesIO(data), formats=known)
+    Image.init()
+    known: list[str] = [
+        name for name in FORMATS if name in Image.OPEN
+    ]  # some builds of Pillow lack AVIF or WebP
+    return Image.open(io.BytesIO(data), formats=known)
 
 
 def _guard(image: Image.Image, resolution: int) -> None:

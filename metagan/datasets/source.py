@@ -7,7 +7,6 @@ forked and shared by threads: whoever reads opens the zip anew.
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -162,6 +161,4 @@ class PictureSource:
 
 
 def _opened(data: bytes) -> Image.Image:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is checked before decoding
-        return Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"))
+    return Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"))
