@@ -1,6 +1,11 @@
 """Work over processes."""
 
 import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -51,3 +56,56 @@ def test_few_items_are_taken_ahead():
     next(results)
     assert len(taken) <= 8
     results.close()
+
+
+LONG = ["-m", "metagan", "dataset", "render", "apes", "--resolution", "16", "--workers", "2"]
+
+
+def rendering(folder):
+    """A rendering that takes minutes, under way, in a process group of its own; and its workers."""
+    command = [sys.executable, *LONG, "--out", str(folder / "a.zip"), "--count", "100000"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not any(path.stat().st_size > 20_000 for path in folder.iterdir()):
+        time.sleep(0.1)
+    return process, [pid for pid in group_of(process.pid) if pid != process.pid]
+
+
+def group_of(leader):
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.getpgid(int(entry.name)) == leader:
+                found.append(int(entry.name))
+        except ProcessLookupError:
+            continue
+    return found
+
+
+def all_end(leader):
+    deadline = time.monotonic() + 30
+    while group_of(leader) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return group_of(leader) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+def test_ctrl_c_ends_every_process_without_a_traceback_and_leaves_nothing(tmp_path):
+    process, workers = rendering(tmp_path)
+    assert len(workers) >= 2
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Traceback" not in stderr
+    assert all_end(process.pid)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+def test_workers_end_when_their_parent_is_killed(tmp_path):
+    process, workers = rendering(tmp_path)
+    assert len(workers) >= 2
+    process.kill()
+    process.communicate(timeout=60)
+    assert all_end(process.pid)
+    assert not (tmp_path / "a.zip").exists()

@@ -25,6 +25,11 @@ def drawn_lots():
     return [choose(rng) for _ in range(8000)]
 
 
+@pytest.fixture(scope="module")
+def plain():
+    return portray(PLAIN, 64)
+
+
 def test_there_are_eight_traits_with_rare_and_common_values():
     assert len(TRAITS) >= 8
     for values in TRAITS.values():
@@ -48,8 +53,8 @@ def test_nearly_every_ape_is_one_of_its_kind(drawn_lots):
 
 
 @pytest.mark.parametrize(("trait", "value"), [(t, v) for t, values in TRAITS.items() for v in values])
-def test_every_value_of_every_trait_can_be_seen(trait, value):
-    plain, other = portray(PLAIN, 64), portray(PLAIN | {trait: value}, 64)
+def test_every_value_of_every_trait_can_be_seen(plain, trait, value):
+    other = portray(PLAIN | {trait: value}, 64)
     assert other.shape == (64, 64, 3)
     assert other.dtype == np.uint8
     changed = (np.abs(plain.astype(int) - other).max(2) > 24).sum()
