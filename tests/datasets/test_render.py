@@ -120,3 +120,19 @@ def test_a_resolution_that_is_no_power_of_two_is_a_wrong_usage(tmp_path):
     result = CliRunner().invoke(metagan, ["dataset", "render", "apes", *options])
     assert result.exit_code == 2
     assert "nearest are 64 and 128" in result.stderr
+
+
+@pytest.mark.parametrize("collection", COLLECTIONS)
+def test_every_collection_draws_square_pictures_that_differ_with_named_traits(collection):
+    pytest.importorskip(COLLECTIONS[collection].module)
+    drawn = [draw_picture(collection, 2, index, 32) for index in (0, 1, 0)]
+    for picture, traits in drawn:
+        assert picture.shape == (32, 32, 3)
+        assert picture.dtype == np.uint8
+        assert traits
+        assert all(isinstance(text, str) and text for pair in traits.items() for text in pair)
+    assert np.array_equal(drawn[0][0], drawn[2][0])
+    assert not np.array_equal(drawn[0][0], drawn[1][0])
+    assert list(drawn[0][1]) == list(drawn[1][1]), (
+        "every picture has the same traits, so that they can be counted"
+    )
