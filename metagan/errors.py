@@ -13,6 +13,7 @@
     ├── ShapeError            give latents, labels or styles of the size the network takes
     ├── OptionError           give another value to the option that it names
     ├── DatasetError          look at the pictures, labels or dataset zip that it names
+    ├── ExportError           choose another precision or noise, or leave the generator where it is
     ├── DeviceError           choose another --device, or a smaller batch
     ├── BuildError            look at the site folder that it names
     │   ├── BuildLockedError  wait for the other build
@@ -100,6 +101,10 @@ class OptionError(MetaganError):
 
 class DatasetError(MetaganError):
     """Training pictures that can't be read, fit no network, or contradict their labels."""
+
+
+class ExportError(MetaganError):
+    """A generator that another program can't run, or would run differently."""
 
 
 class DeviceError(MetaganError):

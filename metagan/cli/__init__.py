@@ -11,7 +11,19 @@ import click
 from metagan import __version__
 from metagan.errors import MetaganError
 
-COMMANDS = ("init", "build", "serve", "publish", "check", "schema", "sample", "inspect", "convert", "dataset")
+COMMANDS = (
+    "init",
+    "build",
+    "serve",
+    "publish",
+    "check",
+    "schema",
+    "sample",
+    "inspect",
+    "convert",
+    "export",
+    "dataset",
+)
 
 
 class LazyGroup(click.Group):

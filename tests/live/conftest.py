@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page
 
 from metagan.live import NAMES, kernel_files
+from tests.live.page import READER, LivePage, write_page
 from tests.site.conftest import base_url, browser_type_launch_args, serve  # noqa: F401
 
 Array = np.ndarray
@@ -101,3 +103,29 @@ def floats() -> Callable[..., Array]:
     """Normal float32 numbers, the same at every run."""
     rng = np.random.default_rng(7)
     return lambda *shape: rng.standard_normal(shape).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def live_folder(
+    tmp_path_factory: pytest.TempPathFactory,
+    serve: Callable[[Path], str],  # noqa: F811
+) -> tuple[Path, str]:
+    """A folder as `write_page` makes it, and its address."""
+    folder = tmp_path_factory.mktemp("live")
+    write_page(folder)
+    return folder, serve(folder)
+
+
+@pytest.fixture
+def live(browser: Browser, live_folder: tuple[Path, str]) -> Iterator[LivePage]:
+    """A page that may load weights and draw; the test fails if it complained."""
+    folder, address = live_folder
+    page = browser.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(f"{address}/")
+    page.evaluate(READER)
+    yield LivePage(page, folder)
+    page.close()
+    assert complaints == []
