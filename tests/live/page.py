@@ -16,7 +16,10 @@ from metagan.live import kernel_files
 from metagan.networks.generator import Generator
 from metagan.site.templates import default_templates_dir
 
-POLICY = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; img-src 'self'"
+SELF = ("connect-src", "img-src", "worker-src")
+POLICY = "; ".join(
+    ["default-src 'none'", "script-src 'self' 'wasm-unsafe-eval'", *(f"{name} 'self'" for name in SELF)]
+)
 HTML = f"""<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Live</title>
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <link rel="icon" href="static/favicon.svg"></head><body></body></html>"""
