@@ -1,10 +1,14 @@
 #include "multiply.h"
 #include "simd.h"
 
+// Inlined where it is called, the innermost loop would be compiled anew in the neighbourhood of other variables, with
+// fewer registers left for its sums.
+#define ALONE __attribute__((noinline))
+
 // c[HEIGHT][LANES] = a[HEIGHT][inner] * panel[inner][LANES]. Twelve sums, two vectors of the panel and one element of
 // a fill the fifteen registers that engines have to give away on x86.
 #define TILE(HEIGHT)                                                                                            \
-  static void tile##HEIGHT(const float *a, int a_row, const float *panel, int inner, float *c, int c_row) {    \
+  ALONE static void tile##HEIGHT(const float *a, int a_row, const float *panel, int inner, float *c, int c_row) {    \
     Four left[HEIGHT], right[HEIGHT];                                                                           \
     for (int i = 0; i < HEIGHT; i++) left[i] = right[i] = splat(0);                                             \
     for (int k = 0; k < inner; k += 4, a += 4) {                                                                \
@@ -53,7 +57,7 @@ static void multiply_panel(const float *a, const float *panel, float *c, Product
 }
 
 // The panel is the outer loop: it stays in the nearest cache for all rows of all planes.
-void multiply(const float *a, const float *b, float *c, Product shape) {
+ALONE void multiply(const float *a, const float *b, float *c, Product shape) {
   for (int n = 0; n < shape.columns; n += LANES, b += shape.inner * LANES)
     for (int p = 0; p < shape.planes; p++) multiply_panel(a + p * shape.a_plane, b, c + p * shape.c_plane + n, shape);
 }

@@ -23,23 +23,26 @@
 static const int EDGE[EDGE_TAPS] = {2, 5, 8, 7, 6};
 
 // Three taps to the even phase's five points and the odd phase.
-static void spread_taps(const float w[3], float g[PHASES]) {
-  g[0] = w[2] / 2;
-  g[1] = (w[2] + w[0]) / 2;
-  g[2] = (w[2] - w[0]) / 6;
-  g[3] = (w[2] + 2 * w[0]) / 6;
+static inline void spread_taps(const Four w[3], Four g[PHASES]) {
+  Four sixth = splat(1.0f / 6);
+  g[0] = mul(w[2], splat(0.5f));
+  g[1] = mul(add(w[2], w[0]), splat(0.5f));
+  g[2] = mul(sub(w[2], w[0]), sixth);
+  g[3] = mul(fma(w[0], splat(2), w[2]), sixth);
   g[4] = w[0];
   g[5] = w[1];
 }
 
-static void spread_kernel(const float *w, float g[PHASES][PHASES]) {
-  float half[3][PHASES];
+// Four kernels [3][3] to the weights of all phases, `plane` floats apart, and after them the edges' taps.
+static void spread_kernels(const Four w[9], float *to, int plane) {
+  Four half[3][PHASES];
   for (int row = 0; row < 3; row++) spread_taps(w + 3 * row, half[row]);
   for (int j = 0; j < PHASES; j++) {
-    float column[PHASES], taps[3] = {half[0][j], half[1][j], half[2][j]};
+    Four column[PHASES], taps[3] = {half[0][j], half[1][j], half[2][j]};
     spread_taps(taps, column);
-    for (int i = 0; i < PHASES; i++) g[i][j] = column[i];
+    for (int i = 0; i < PHASES; i++) store(to + (i * PHASES + j) * plane, column[i]);
   }
+  for (int e = 0; e < EDGE_TAPS; e++) store(to + (PHASES * PHASES + e) * plane, w[EDGE[e]]);
 }
 
 // Floats that `upsampling_kernels` fills.
@@ -52,14 +55,11 @@ int EXPORT(upsampling_kernels_floats)(int wide_out, int wide_in) {
 void EXPORT(upsampling_kernels)(const float *w, float *to, int out, int in, int wide_out, int wide_in) {
   int matrix = wide_out * wide_in;
   __builtin_memset(to, 0, (PHASES * PHASES + EDGE_TAPS) * matrix * sizeof(float));
-  for (int o = 0; o < out; o++)
+  for (int o = 0; o < out; o += 4)
     for (int i = 0; i < in; i++) {
-      float g[PHASES][PHASES];
-      const float *taps = w + (o * in + i) * 9;
-      float *at = to + packed(i, o, wide_in);
-      spread_kernel(taps, g);
-      for (int p = 0; p < PHASES * PHASES; p++) at[p * matrix] = g[p / PHASES][p % PHASES];
-      for (int e = 0; e < EDGE_TAPS; e++) at[(PHASES * PHASES + e) * matrix] = taps[EDGE[e]];
+      Four taps[9];
+      load_taps(w, o, i, out, in, taps);
+      spread_kernels(taps, to + packed(i, o, wide_in), matrix);
     }
 }
 
@@ -70,7 +70,7 @@ static inline void spread(const Four d[POINTS], Four t[STEPS]) {
   t[1] = fma(d[1], two, sum);
   t[2] = fma(sub(d[2], d[1]), two, sum);
   t[3] = slope;
-  t[4] = sub(sub(d[4], d[2]), mul(slope, two));
+  t[4] = fma(slope, splat(-2), sub(d[4], d[2]));
   for (int i = 0; i < TILE_SIZE; i++) t[POINTS + i] = d[i + 1];
 }
 

@@ -11,24 +11,25 @@
 #define TILE_SIZE 4
 
 // G w: three taps to six points.
-static void spread_taps(const float w[3], float g[POINTS]) {
-  float even = w[0] + w[2], even2 = w[0] + 4 * w[2];
-  g[0] = w[0] / 4;
-  g[1] = -(even + w[1]) / 6;
-  g[2] = -(even - w[1]) / 6;
-  g[3] = (even2 + 2 * w[1]) / 24;
-  g[4] = (even2 - 2 * w[1]) / 24;
+static inline void spread_taps(const Four w[3], Four g[POINTS]) {
+  Four sixth = splat(-1.0f / 6), part = splat(1.0f / 24), two = mul(w[1], splat(2));
+  Four even = add(w[0], w[2]), even2 = fma(w[2], splat(4), w[0]);
+  g[0] = mul(w[0], splat(0.25f));
+  g[1] = mul(add(even, w[1]), sixth);
+  g[2] = mul(sub(even, w[1]), sixth);
+  g[3] = mul(add(even2, two), part);
+  g[4] = mul(sub(even2, two), part);
   g[5] = w[2];
 }
 
-// G w G' of one kernel [3][3].
-static void spread_kernel(const float *w, float g[POINTS][POINTS]) {
-  float half[3][POINTS];
+// G w G' of four kernels [3][3], to points `plane` floats apart.
+static void spread_kernels(const Four w[9], float *to, int plane) {
+  Four half[3][POINTS];
   for (int row = 0; row < 3; row++) spread_taps(w + 3 * row, half[row]);
   for (int j = 0; j < POINTS; j++) {
-    float column[POINTS], taps[3] = {half[0][j], half[1][j], half[2][j]};
+    Four column[POINTS], taps[3] = {half[0][j], half[1][j], half[2][j]};
     spread_taps(taps, column);
-    for (int i = 0; i < POINTS; i++) g[i][j] = column[i];
+    for (int i = 0; i < POINTS; i++) store(to + (i * POINTS + j) * plane, column[i]);
   }
 }
 
@@ -38,26 +39,25 @@ int EXPORT(winograd_kernels_floats)(int wide_out, int wide_in) { return PLANES *
 // Kernels [out][in][3][3] to packed[36][wide_out / 8][wide_in][8]; wide_* are the padded numbers of channels.
 void EXPORT(winograd_kernels)(const float *w, float *to, int out, int in, int wide_out, int wide_in) {
   __builtin_memset(to, 0, PLANES * wide_out * wide_in * sizeof(float));
-  for (int o = 0; o < out; o++)
+  for (int o = 0; o < out; o += 4)
     for (int i = 0; i < in; i++) {
-      float g[POINTS][POINTS];
-      spread_kernel(w + (o * in + i) * 9, g);
-      float *at = to + packed(i, o, wide_in);
-      for (int p = 0; p < PLANES; p++) at[p * wide_out * wide_in] = g[p / POINTS][p % POINTS];
+      Four taps[9];
+      load_taps(w, o, i, out, in, taps);
+      spread_kernels(taps, to + packed(i, o, wide_in), wide_out * wide_in);
     }
 }
 
 // B' d: six inputs of one axis to six points.
 static inline void spread(const Four d[POINTS], Four t[POINTS]) {
-  Four four = splat(4), five = splat(5), two = splat(2);
-  Four a = sub(d[4], mul(d[2], four)), b = sub(d[3], mul(d[1], four));
-  Four e = sub(d[4], d[2]), f = mul(sub(d[3], d[1]), two);
-  t[0] = add(sub(mul(d[0], four), mul(d[2], five)), d[4]);
+  Four four = splat(4), minus4 = splat(-4), minus5 = splat(-5);
+  Four a = fma(d[2], minus4, d[4]), b = fma(d[1], minus4, d[3]);
+  Four e = sub(d[4], d[2]), f = sub(d[3], d[1]);
+  t[0] = fma(d[0], four, fma(d[2], minus5, d[4]));
   t[1] = add(a, b);
   t[2] = sub(a, b);
-  t[3] = add(e, f);
-  t[4] = sub(e, f);
-  t[5] = add(sub(mul(d[1], four), mul(d[3], five)), d[5]);
+  t[3] = fma(f, splat(2), e);
+  t[4] = fma(f, splat(-2), e);
+  t[5] = fma(d[1], four, fma(d[3], minus5, d[5]));
 }
 
 // A' m: six points to the four outputs of one axis.

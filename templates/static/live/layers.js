@@ -1,7 +1,9 @@
 // The layers of a synthesis network: what each keeps in the kernel's memory, what it needs while it runs, and its call.
 
 const SMALL = 8; // features up to this size are convolved by one product, larger ones by Winograd's transforms
-const CHUNK = 64; // tiles whose transforms are worked on at a time, so that they stay in the processor's cache
+const CACHE = 300_000; // floats of transformed tiles that are worked on at a time: a processor's second cache
+const [FEWEST, MOST] = [16, 64]; // of these tiles: fewer would have the weights read too often
+const POINTS = { same: 36, up: 81 }; // a tile's points
 const TILE = 4;
 const FIR = 1 / 16; // the upsampling filter's factor
 
@@ -30,7 +32,10 @@ export class Convolution {
 
   /** The last argument of the larger convolutions: tiles, or rows of tiles, at a time. */
   get #chunk() {
-    return this.up ? Math.max(1, Math.min(this.from / TILE, Math.floor((CHUNK * TILE) / this.from))) : CHUNK;
+    const fitting = CACHE / ((this.up ? POINTS.up : POINTS.same) * (this.in + this.out));
+    const tiles = Math.min(MOST, Math.max(FEWEST, Math.floor(fitting)));
+    const across = this.from / TILE;
+    return this.up ? Math.min(across, Math.ceil(tiles / across)) : tiles;
   }
 
   /** Floats of work. */
