@@ -37,6 +37,9 @@ class Silent:
     def advance(self, amount: int) -> None:
         """Say nothing."""
 
+    def transfer(self, transfer: object) -> None:
+        """Say nothing."""
+
 
 def write_generator(path: Path, resolution: int, base: int = 16384) -> Path:
     """A StyleGAN2 of random weights, as wide as `channel base` makes it."""

@@ -31,6 +31,9 @@ class Silent:
     def advance(self, amount: int) -> None:
         pass
 
+    def transfer(self, transfer: object) -> None:
+        pass
+
 
 def write_registry(folder: Path, *, images: object = 12, psi: float = 0.7, extra: str = "") -> Path:
     shutil.copyfile(GOLDEN, folder / "blob.pkl")
