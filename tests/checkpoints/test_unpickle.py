@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from metagan.checkpoints.allowlist import PICKLE_NAMES
 from metagan.checkpoints.inert import Blob, Name, Record, Text, describe
 from metagan.checkpoints.machine import Budget
-from metagan.checkpoints.opcodes import OPERATIONS
+from metagan.checkpoints.opcodes import INSTRUCTIONS
 from metagan.checkpoints.source import Source, open_source
 from metagan.checkpoints.unpickle import unpickle
 from metagan.errors import MalformedFileError, MetaganError, UnsafeFileError
@@ -125,7 +125,7 @@ def test_only_the_instructions_of_weights_files_are_known():
         "UNICODE", "GET", "PUT", "BINSTRING", "SHORT_BINSTRING",
     }  # fmt: skip
     codes = {name: getattr(pickle, name)[0] for name in never}
-    assert not set(codes.values()) & OPERATIONS.keys()
+    assert not set(codes.values()) & INSTRUCTIONS.keys()
     for code in codes.values():
         with pytest.raises(UnsafeFileError, match="the pickle instruction"):
             load(pickle_of(pickle.NONE, bytes([code]), protocol=5))
@@ -239,8 +239,7 @@ def test_random_instructions_never_raise_anything_but_our_errors(body: bytes):
         assert "fix:" in str(error)
 
 
-_INSTRUCTIONS = sorted(OPERATIONS)
-_PIECES = st.sampled_from([bytes([code]) for code in _INSTRUCTIONS]) | st.sampled_from([
+_PIECES = st.sampled_from([bytes([code]) for code in sorted(INSTRUCTIONS)]) | st.sampled_from([
     text("a"), number(3), raw(b"b"), ORDERED_DICT, NUMPY_DTYPE, NUMPY_NDARRAY, NUMPY_RECONSTRUCT, put(0),
     get(0),
     b"ctorch._utils\n_rebuild_tensor_v2\n", b"ctorch._utils\n_rebuild_parameter\n", b"c_codecs\nencode\n",
