@@ -107,10 +107,19 @@ def expected_discriminator_names(record: NetworkRecord) -> NameTable:
         return discriminator_names(DiscriminatorConfig(channels=(1, 1)))
 
 
+def _notes(record: NetworkRecord) -> tuple[str, ...]:
+    if record.attributes:
+        return ()
+    return (
+        "a bare state dict doesn't say how its layers are activated, clamped and scaled; metagan takes the usual",
+    )
+
+
 OFFICIAL = Reading(
     title="StyleGAN2",
     family="stylegan2-ada-pytorch, and StyleGAN2 written by the stylegan3 code",
     files=".pkl with G, D, G_ema, or one network's state dict as .pt",
     generator=Part(recognises, generator_from_official, expected_names),
+    notes=_notes,
     discriminator=Part(recognises_discriminator, discriminator_from_official, expected_discriminator_names),
 )

@@ -46,7 +46,7 @@ class MappingConfig:
         z_dim: Width of the latents; 0 in a discriminator's label mapping.
         c_dim: Number of classes, 0 when unconditional.
         embed_dim: Width of the label embedding, 0 when unconditional.
-        widths: Output width of each layer; the last is w_dim.
+        widths: Output width of each layer; the last is w_dim. A discriminator's may have none.
         activation: Every layer's, by its name in ops.ACTIVATIONS.
         lr_multiplier: Learning-rate multiplier, folded into the stored weights.
         has_mean_style: Whether the mean style is known; without it psi must be 1.
@@ -59,6 +59,11 @@ class MappingConfig:
     activation: str = "lrelu"
     lr_multiplier: float = 0.01
     has_mean_style: bool = True
+
+    @property
+    def w_dim(self) -> int:
+        """Width of the styles; without a layer (in discriminators of TensorFlow's files) the inputs themselves."""
+        return self.widths[-1] if self.widths else self.z_dim + self.embed_dim
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,7 @@ class Mapping(nn.Module):
             Dense(before, after, activation=config.activation, lr_multiplier=config.lr_multiplier)
             for before, after in pairwise(widths)
         )
-        self.register_buffer("mean_style", torch.zeros(widths[-1]) if config.has_mean_style else None)
+        self.register_buffer("mean_style", torch.zeros(config.w_dim) if config.has_mean_style else None)
 
     def forward(
         self, z: Float[Tensor, "batch z_dim"], label: Float[Tensor, "batch c_dim"] | None = None
@@ -177,7 +182,7 @@ class StyledConv(nn.Module):
         super().__init__()
         self.activation = config.activation
         self.clamp = config.clamp
-        w_dim, k = config.mapping.widths[-1], config.kernel_size
+        w_dim, k = config.mapping.w_dim, config.kernel_size
         self.affine = Dense(w_dim, in_channels, bias_init=1)
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, k, k))
         self.bias = nn.Parameter(torch.zeros(out_channels))
@@ -213,7 +218,7 @@ class ToRGB(nn.Module):
     def __init__(self, config: Config, in_channels: int) -> None:
         super().__init__()
         self.clamp = config.clamp
-        self.affine = Dense(config.mapping.widths[-1], in_channels, bias_init=1)
+        self.affine = Dense(config.mapping.w_dim, in_channels, bias_init=1)
         self.weight = nn.Parameter(torch.randn(config.image_channels, in_channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(config.image_channels))
         self.weight_gain = 1 / math.sqrt(in_channels)
@@ -286,7 +291,7 @@ class StyleGAN2(nn.Module):
         self.config = config
         self.resolution, self.image_channels = config.resolution, config.image_channels
         self.z_dim, self.c_dim = config.mapping.z_dim, config.mapping.c_dim
-        self.w_dim, self.num_ws = config.mapping.widths[-1], config.num_ws
+        self.w_dim, self.num_ws = config.mapping.w_dim, config.num_ws
         self.mapping = Mapping(config.mapping)
         self.constant = nn.Parameter(torch.randn(config.channels[0], 4, 4))
         self.blocks = nn.ModuleList(Block(config, index) for index in range(len(config.channels)))
