@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from itertools import islice
@@ -187,7 +188,11 @@ def _lucidrains(flattener: Flattener, top: dict[Any, Any]) -> Checkpoint:
     facts = {"version": top["version"]}
     beside = flattener.source.path.parent / ".config.json"
     if beside.is_file():
-        facts["config"] = _side_car(beside)
+        facts["config"] = options = _side_car(beside)
+        networks = {
+            role: dataclasses.replace(network, attributes={"config": options})
+            for role, network in networks.items()
+        }
     return _checkpoint(flattener, LUCIDRAINS, networks, facts)
 
 
