@@ -15,7 +15,7 @@ from metagan.networks.generator import Noise
 from metagan.sampling.latents import latents
 from metagan.sampling.sampler import to_uint8
 
-GOLDEN = Path(__file__).parents[1] / "golden"  # from the reference vectors: official code's files and outputs
+GOLDEN = Path(__file__).parents[1] / "golden"
 OFFICIAL = sorted(
     f"{folder}/{name}"
     for folder, names in {
@@ -79,7 +79,7 @@ def label_of(arrays: dict[str, np.ndarray]) -> torch.Tensor | None:
     return torch.from_numpy(arrays["c"]).float() if "c" in arrays and arrays["c"].size else None
 
 
-@pytest.mark.parametrize("stem", ["sg2ada_gemaonly16", "sg2ada_cuda16"])
+@pytest.mark.parametrize("stem", ["sg2ada_gemaonly16", "sg2ada_cuda16", "tf_ada_cond16"])
 def test_golden_pickles_give_the_official_pictures(stem):
     assert_parity(GOLDEN / f"{stem}.pkl")
 

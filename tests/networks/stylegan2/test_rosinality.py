@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,27 +23,36 @@ from metagan.networks.stylegan2.official import to_official
 from tests.networks.stylegan2.foreign import checkpoint, randomised, spell_out
 from tests.networks.test_detect import close
 
+GOLDEN = Path(__file__).parents[2] / "golden"
 VECTORS = ("ros_conv32_legacy", "ros_train16")
+
+
+def test_the_golden_checkpoint_gives_its_programs_pictures_and_logits():
+    assert_parity(GOLDEN / "ros_train16.pt")
 
 
 @pytest.mark.parametrize("stem", VECTORS)
 def test_every_vector_gives_its_programs_pictures_and_logits(stem, shared_vectors):
-    checkpoint = read_checkpoint(shared_vectors / "rosinality" / f"{stem}.pt")
-    with np.load(shared_vectors / "rosinality" / f"{stem}.npz") as vectors, torch.inference_mode():
+    assert_parity(shared_vectors / "rosinality" / f"{stem}.pt")
+
+
+def assert_parity(weights: Path) -> None:
+    file = read_checkpoint(weights)
+    with np.load(weights.with_suffix(".npz")) as vectors, torch.inference_mode():
         arrays = dict(vectors)
         for case in json.loads(str(arrays["meta"]))["cases"]:
-            assert_case(checkpoint, case, arrays)
-        discriminator, images = load_discriminator(checkpoint), torch.from_numpy(arrays["img_psi1"])
+            assert_case(file, case, arrays)
+        discriminator, images = load_discriminator(file), torch.from_numpy(arrays["img_psi1"])
         assert close(discriminator(images), arrays["logits_batch"])
         single = [discriminator(images[i : i + 1]) for i in range(len(images))]
         assert close(torch.cat(single), arrays["logits_single"])
 
 
-def assert_case(checkpoint: Checkpoint, case: dict, arrays: dict[str, np.ndarray]) -> None:
+def assert_case(file: Checkpoint, case: dict, arrays: dict[str, np.ndarray]) -> None:
     name = case["name"]
-    generator = load_generator(checkpoint, {"g_ema": "G_ema", "g": "G"}[case["net"]])
+    generator = load_generator(file, {"g_ema": "G_ema", "g": "G"}[case["net"]])
     mean = torch.from_numpy(arrays["truncation_latent"])
-    if "latent_avg" not in checkpoint.networks["G_ema"].tensors:
+    if "latent_avg" not in file.networks["G_ema"].tensors:
         generator.mapping.mean_style.copy_(mean)
     ws = torch.from_numpy(arrays[f"ws_{name}"])
     if name not in ("wsmix", "stylemix3"):
