@@ -215,7 +215,7 @@ def _require_agreement(
     wrong = [
         f"{name} is {options[name]!r:.40}, the tensors say {value}"
         for name, value in facts.items()
-        if name in options and options[name] != value
+        if name in options and not (isinstance(options[name], int) and options[name] == value)
     ]
     layers = [blocks - index for index in reversed(attention)]  # counted from the picture
     stated = options.get("attn_layers", layers)

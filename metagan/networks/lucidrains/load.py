@@ -102,7 +102,7 @@ def restore_generator(configuration: Mapping[str, Any], tensors: Mapping[str, Te
         and 0 < config.lr_multiplier < 1e6
     )
     if not sane:
-        msg = f"the header's configuration is out of bounds: {config!r:.300}"
+        msg = f"its configuration is out of bounds: {config!r:.300}"
         raise MalformedFileError(msg)
     return assemble(lambda: LucidrainsStyleGAN2(config), tensors)
 

@@ -35,6 +35,7 @@ from metagan.networks.stylegan2.dialect import (
 )
 from metagan.networks.stylegan2.discriminator import Discriminator, DiscriminatorConfig
 from metagan.networks.stylegan2.network import MAX_RESOLUTION, Config, MappingConfig, StyleGAN2
+from metagan.networks.stylegan2.sanity import require_sane, require_sane_discriminator
 
 TITLE = "rosinality's StyleGAN2"
 MEAN_STYLE = "mapping.w_avg"
@@ -157,6 +158,7 @@ def generator_from_rosinality(record: NetworkRecord) -> StyleGAN2:
     stored = config.mapping.has_mean_style
     names = generator_names(config)
     tensors = to_ours(record, view, names, generator_spelling, title=TITLE, taps=usual_taps((4, 4)))
+    require_sane(config)
     if stored:
         return assemble(lambda: StyleGAN2(config), tensors)
     return _with_mean_style(config, tensors)
@@ -215,6 +217,7 @@ def discriminator_from_rosinality(record: NetworkRecord) -> Discriminator:
     names = discriminator_names(config)
     title = f"{TITLE}'s discriminator"
     tensors = to_ours(record, view, names, dialect, title=title, taps=usual_taps((4, 4)))
+    require_sane_discriminator(config)
     return assemble(lambda: Discriminator(config), tensors)
 
 

@@ -158,3 +158,24 @@ def test_the_progressive_layout_is_refused_in_clear_words(shared_vectors):
     with pytest.raises(UnknownArchitectureError, match="progressive layout") as caught:
         read_checkpoint(shared_vectors / "tf" / "tf_sg2_configD16_unsupported.pkl")
     assert "fix: metagan reads StyleGAN2's configurations E and F, and StyleGAN2-ADA" in str(caught.value)
+
+
+def test_sizes_that_fit_together_and_make_no_network_are_refused():
+    even = dataclasses.replace(PLAIN, kernel_size=2)
+    with torch.device("meta"):
+        network = StyleGAN2(even)
+    state = to_official(network.to_empty(device="cpu")).state
+    table = spell_out(state, tensorflow.generator_spelling, STORED)
+    with pytest.raises(MalformedFileError, match="its configuration is out of bounds"):
+        load_generator(checkpoint(table, attributes={"static_kwargs": {}}))
+    with pytest.raises(MalformedFileError, match="its configuration is out of bounds"):
+        load_generator(checkpoint(state))
+    config = DiscriminatorConfig(channels=(3, 5), std_channels=-1)
+    ours = Discriminator(config).state_dict()
+    judge = {foreign: ours[own] for foreign, own in discriminator_names(config).items() if own}
+    with pytest.raises(MalformedFileError, match="its configuration is out of bounds"):
+        load_discriminator(
+            checkpoint(
+                spell_out(judge, tensorflow.discriminator_spelling, STORED), "D", {"static_kwargs": {}}
+            )
+        )
