@@ -125,11 +125,15 @@ def find_target(what: str, registry: Path, sha256: str | None, *, offline: bool)
 def make_sampler(target: Target, device: str, batch: int | None) -> Sampler:
     """The target's generator on the device asked for."""
     from metagan.checkpoints.read import read_checkpoint
-    from metagan.networks.detect import load_generator
+    from metagan.networks.detect import load_generator, notes_on
     from metagan.sampling.device import choose_device
     from metagan.sampling.sampler import Sampler
 
-    return Sampler(load_generator(read_checkpoint(target.weights)), choose_device(device), batch)
+    checkpoint = read_checkpoint(target.weights)
+    generator = load_generator(checkpoint)
+    for note in notes_on(checkpoint):
+        click.echo(f"note: {target.name}: {note}", err=True)
+    return Sampler(generator, choose_device(device), batch)
 
 
 def write_pictures(

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 SAMPLES = 4096
-NOTE = f"the file stores no mean style; truncation pulls toward one of {SAMPLES:,} latents that metagan always draws"
+NOTE = f"the file stores no mean style; truncation pulls toward the mean of {SAMPLES:,} fixed latents"
 
 
 def mean_style(
