@@ -34,7 +34,7 @@ from metagan.site.state import (
 )
 from metagan.site.swap import swap_in
 from metagan.site.templates import default_templates_dir
-from metagan.site.text import line_for, read_corpus
+from metagan.site.text import check_corpus, line_for, read_corpus
 
 
 @runtime_checkable
@@ -188,6 +188,8 @@ def _facts(place: Workplace, weights: Path) -> GeneratorFacts:
 def _warnings_about(subject: Subject, facts: GeneratorFacts) -> Iterator[str]:
     if subject.licence == "unknown":
         yield f"{subject.slug}: its licence is unknown, and its page says so"
+    if subject.text:
+        yield from map(str, check_corpus(subject.text.corpus))
     if subject.class_index is not None and not facts.classes:
         yield f"{subject.slug}: class {subject.class_index} is ignored, its generator has no classes"
 

@@ -264,6 +264,13 @@ def test_an_unknown_licence_is_a_warning_that_stays(tmp_path):
         build(tmp_path, strict=True)
 
 
+def test_a_corpus_too_small_for_new_lines_is_a_warning(tmp_path):
+    (tmp_path / "lines.txt").write_text("One line only.\n")
+    write_registry(tmp_path, extra="text: {corpus: lines.txt}")
+    assert any("lines.txt" in warning for warning in build(tmp_path).warnings)
+    assert "One line only." in (tmp_path / "build/blob/0/index.html").read_text()
+
+
 def test_chosen_subjects_make_a_site_of_their_own(tmp_path):
     path = write_registry(tmp_path)
     second = path.read_text().split("subjects:\n")[1].replace("blob:", "drop:").replace("Blob", "Drop")
