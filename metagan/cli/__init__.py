@@ -11,7 +11,19 @@ import click
 from metagan import __version__
 from metagan.errors import MetaganError, RegistryError
 
-COMMANDS = ("init", "build", "serve", "publish", "check", "schema", "sample", "inspect", "convert", "dataset")
+COMMANDS = (
+    "init",
+    "build",
+    "serve",
+    "publish",
+    "check",
+    "schema",
+    "sample",
+    "inspect",
+    "convert",
+    "dataset",
+    "train",
+)
 
 
 class LazyGroup(click.Group):

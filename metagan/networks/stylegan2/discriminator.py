@@ -177,6 +177,14 @@ class Discriminator(nn.Module):
         Raises:
             ShapeError: Pictures or labels of another size than the network's, or a label is missing.
         """
+        return self.judge(*self.features(images), label)
+
+    def features(self, images: Float[Tensor, "n ch res res"]) -> tuple[Tensor, Tensor | None]:
+        """The convolutional part: features at 4x4, and the picture at 4x4 where blocks join by skips.
+
+        Raises:
+            ShapeError: Pictures of another size than the network's.
+        """
         want = (self.config.image_channels, self.config.resolution, self.config.resolution)
         if images.shape[1:] != want:
             msg = f"pictures: want [n, {', '.join(map(str, want))}], got {list(images.shape)}"
@@ -184,8 +192,18 @@ class Discriminator(nn.Module):
         x, image = None, images
         for block in self.blocks:
             x, image = block(x, image)
+        if x is None:
+            raise AssertionError("a discriminator has at least one block")
+        return x, image
+
+    def judge(self, x: Tensor, image: Tensor | None, label: Tensor | None) -> Float[Tensor, "n 1"]:
+        """What `features` gave to logits.
+
+        Raises:
+            ShapeError: Labels of another size than the network's, or a label is missing.
+        """
         logits: Tensor = self.epilogue(x, image)
         if self.mapping is None:
             return logits
-        target: Tensor = self.mapping(images.new_zeros(len(images), 0), label)
+        target: Tensor = self.mapping(logits.new_zeros(len(logits), 0), label)
         return (logits * target).sum(dim=1, keepdim=True) / math.sqrt(target.shape[1])
