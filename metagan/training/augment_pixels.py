@@ -120,7 +120,11 @@ def resample(
     wide = images[:, :, places][:, :, :, places]
     fine = upsample(wide, taps)[:, :, 2 * MARGIN : -2 * MARGIN, 2 * MARGIN : -2 * MARGIN]
     canvas = side + 2 * MARGIN
-    theta = torch.cat([matrices[:, :2, :2] * (canvas / side), matrices[:, :2, 2:] * (2 / side)], dim=2)
+    turn, shift = matrices[:, :2, :2], matrices[:, :2, 2:]
+    # The filter isn't symmetric: what it puts out lies this far beside, and turns around that.
+    beside = ((taps * torch.arange(len(taps), device=taps.device)).sum() - (len(taps) - 1) / 2) / 2
+    shift = shift + beside - turn.sum(dim=2, keepdim=True) * beside
+    theta = torch.cat([turn * (canvas / side), shift * (2 / side)], dim=2)
     shape = [len(images), images.shape[1], 2 * canvas, 2 * canvas]
     grid = F.affine_grid(theta.to(images.dtype), shape, align_corners=False)
     seen = F.grid_sample(fine, grid, mode="bilinear", padding_mode="reflection", align_corners=False)

@@ -6,7 +6,7 @@ import hashlib
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 CACHE_BYTES: Final = 2 << 30  # pictures are kept in memory where all of them take no more
 
 
+@runtime_checkable
 class Pictures(Protocol):
     """Square RGB pictures of one size; metagan.datasets.source.PictureSource is one."""
 

@@ -40,7 +40,7 @@ def r1_penalty(images: Float[Tensor, "n c h w"], logits: Float[Tensor, "n 1"]) -
         logits: What it said, computed from `images`.
     """
     (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
-    return gradient.float().square().sum(dim=(1, 2, 3))
+    return gradient.square().sum(dim=(1, 2, 3))
 
 
 def path_lengths(
@@ -57,8 +57,8 @@ def path_lengths(
         noise: Unit-normal, of the pictures' shape.
     """
     y = noise / math.sqrt(images.shape[2] * images.shape[3])
-    (gradient,) = torch.autograd.grad((images.float() * y).sum(), styles, create_graph=True)
-    return gradient.float().square().sum(dim=2).mean(dim=1).sqrt()
+    (gradient,) = torch.autograd.grad((images * y).sum(), styles, create_graph=True)
+    return gradient.square().sum(dim=2).mean(dim=1).sqrt()
 
 
 def mix_styles(

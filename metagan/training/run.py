@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -54,6 +54,7 @@ class Schedule:
     keep_best: bool = True
 
 
+@runtime_checkable
 class Watcher(Protocol):
     """Who is told how a run goes."""
 

@@ -16,7 +16,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from metagan.errors import ShapeError
-from metagan.networks.ops import Dense, activate, convolve, downsample, minibatch_std, usual_taps
+from metagan.networks.ops import (
+    ACTIVATIONS,
+    Dense,
+    activate,
+    convolve,
+    downsample,
+    minibatch_std,
+    usual_taps,
+)
 from metagan.networks.stylegan2.network import BlockKind, Mapping, MappingConfig
 
 
@@ -83,10 +91,14 @@ class Conv(nn.Module):
 
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
         """Features [n, in, h, w] to [n, out, h or h/2, w or w/2]."""
-        x = convolve(x, self.weight * self.weight_gain, down_taps=self.taps)
-        if self.bias is not None:
-            x = x + self.bias[:, None, None]
-        return activate(x, self.activation, gain, self.clamp)
+        own_gain, early = ACTIVATIONS[self.activation].gain, ACTIVATIONS[self.activation].homogeneous
+        scale = own_gain * gain if early else 1.0  # on the small weights, instead of a pass over the features
+        bias = None if self.bias is None else self.bias * scale
+        x = convolve(x, self.weight * (self.weight_gain * scale), bias, down_taps=self.taps)
+        if not early:
+            return activate(x, self.activation, gain, self.clamp)
+        x = ACTIVATIONS[self.activation].function(x)
+        return x if self.clamp is None else x.clamp(-self.clamp * gain, self.clamp * gain)
 
 
 class Block(nn.Module):

@@ -197,7 +197,8 @@ class StyledConv(nn.Module):
         scale = own_gain * gain if early else 1.0
         d = demodulation(self.weight, s) * scale
         x = convolve(x * s[:, :, None, None], self.weight, up_taps=self.taps)
-        x = torch.addcmul(self._shift(noise, len(w)) * scale, x, d[:, :, None, None])
+        shift = (self._shift(noise, len(w)) * scale).to(x.dtype)  # one type, so that autocast's stays narrow
+        x = torch.addcmul(shift, x, d.to(x.dtype)[:, :, None, None])
         if not early:
             return activate(x, self.activation, gain, self.clamp)
         x = ACTIVATIONS[self.activation].function(x)
