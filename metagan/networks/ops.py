@@ -122,8 +122,7 @@ def filter_fir(
     """
     kernel = (taps * (gain if taps.ndim == 2 else math.sqrt(gain))).flip(tuple(range(taps.ndim)))
     if x.requires_grad and torch.is_grad_enabled():
-        filtered: Tensor = _Resampling.apply(x, kernel, pads, up, down)
-        return filtered
+        return _differentiable(x, kernel, pads, up, down)
     return _resample(x, kernel, pads, up, down)
 
 
@@ -171,14 +170,19 @@ class _Resampling(torch.autograd.Function):
         return _resample(x, kernel, pads, up, down)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
         """The gradient by the picture; filters aren't trained."""
         (kernel,) = ctx.saved_tensors
         size, (lo, _), up, down = ctx.geometry
         taps = len(kernel)
         pads = (taps - 1 - lo, size * up - gradient.shape[2] * down + lo - up + 1)
         turned = kernel.flip(tuple(range(kernel.ndim)))
-        return _Resampling.apply(gradient, turned, pads, down, up), None, None, None, None
+        return _differentiable(gradient, turned, pads, down, up), None, None, None, None
+
+
+def _differentiable(x: Tensor, kernel: Tensor, pads: Pads, up: int, down: int) -> Tensor:
+    filtered: Tensor = _Resampling.apply(x, kernel, pads, up, down)  # type: ignore[no-untyped-call]
+    return filtered
 
 
 def upsample(x: Float[Tensor, "n c h w"], taps: Tensor) -> Float[Tensor, "n c h2 w2"]:
