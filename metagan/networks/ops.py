@@ -69,6 +69,11 @@ def activate(x: Tensor, name: str, gain: float = 1.0, clamp: float | None = None
     return x if clamp is None else x.clamp(-clamp * gain, clamp * gain)
 
 
+def activate_fresh(x: Tensor, name: str) -> Tensor:
+    """An activation without its gain, which may overwrite `x`: what is spared is a pass over memory."""
+    return F.leaky_relu(x, 0.2, inplace=True) if name == "lrelu" else ACTIVATIONS[name].function(x)
+
+
 class Dense(nn.Module):
     """A fully connected layer with equalised learning rate ([1] section 4.1).
 
@@ -144,13 +149,19 @@ def _resample(x: Tensor, kernel: Tensor, pads: Pads, up: int, down: int) -> Tens
     return F.conv2d(x, row, stride=(1, down), padding=(0, padding), groups=channels)
 
 
+def memory_layout(x: Tensor) -> torch.memory_format:
+    """How features lie in memory: channels last, where they do."""
+    return (
+        torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+    )
+
+
 def _insert_zeros(x: Tensor, up: int) -> Tensor:
     """Put `up` - 1 zeros after every sample of both axes."""
     n, c, h, w = x.shape
-    layout = (
-        torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
-    )
-    spread = torch.zeros(n, c, up * h, up * w, dtype=x.dtype, device=x.device).to(memory_format=layout)
+    spread = torch.empty(
+        (n, c, up * h, up * w), dtype=x.dtype, device=x.device, memory_format=memory_layout(x)
+    ).zero_()
     spread[:, :, ::up, ::up] = x
     return spread
 

@@ -20,6 +20,7 @@ from metagan.networks.ops import (
     ACTIVATIONS,
     Dense,
     activate,
+    activate_fresh,
     convolve,
     downsample,
     minibatch_std,
@@ -97,7 +98,7 @@ class Conv(nn.Module):
         x = convolve(x, self.weight * (self.weight_gain * scale), bias, down_taps=self.taps)
         if not early:
             return activate(x, self.activation, gain, self.clamp)
-        x = ACTIVATIONS[self.activation].function(x)
+        x = activate_fresh(x, self.activation)
         return x if self.clamp is None else x.clamp(-self.clamp * gain, self.clamp * gain)
 
 
