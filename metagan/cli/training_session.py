@@ -24,6 +24,7 @@ from metagan.training.run import Measure, Run, Schedule
 from metagan.training.snapshot import real_pictures
 from metagan.training.world import World, joined
 
+FLOOR = ("distance", "precision", "recall", "coverage")
 SHOWN = (
     ("loss_g", "G"),
     ("loss_fake", "D made"),
@@ -98,14 +99,21 @@ def _begin_or_go_on(
 
 
 def _measure(options: Mapping[str, Any], pictures: PictureSource, world: World) -> Measure | None:
-    if not options["measure"] or not world.is_first:
+    """Quality of made pictures by name, and the same of other real ones ("floor_distance") where there are enough."""
+    count = options["measure"]
+    if not count or not world.is_first:
         return None
-    qualities: list[Quality] = []
+    ready: list[tuple[Quality, dict[str, float]]] = []
 
     def measure(made: NDArray[np.uint8]) -> dict[str, float]:
-        if not qualities:  # real pictures are looked at when first needed
-            qualities.append(Quality(real_pictures(pictures, options["measure"])))
-        return qualities[0](made)
+        if not ready:  # real pictures are looked at when first needed
+            real = real_pictures(pictures, 2 * count)
+            halves = len(real) == 2 * count
+            quality = Quality(real[::2] if halves else real)
+            floor = quality(real[1::2]) if halves else {}
+            ready.append((quality, {f"floor_{name}": floor[name] for name in FLOOR if floor}))
+        quality, floor = ready[0]
+        return quality(made) | floor
 
     return measure
 

@@ -15,6 +15,8 @@ class Quality:
 
     Args:
         real: Real pictures, [n, 3, side, side]; as many as will be made, for comparable numbers.
+
+    The floor is the same measure of other real pictures: nothing made can be expected to come nearer.
     """
 
     def __init__(self, real: NDArray[np.uint8]) -> None:

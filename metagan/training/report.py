@@ -28,7 +28,10 @@ CHARTS: Final[tuple[tuple[str, Mapping[str, str]], ...]] = (
     ("Augmentation strength, and the sign that steers it", {"augment_p": "p", "sign_real": "mean sign"}),
     ("Path length", {"path_length": "mean length"}),
     ("Pictures a second", {"images_per_s": "pictures a second"}),
-    ("Distance to the real pictures (lower is better)", {"distance": "sliced Wasserstein"}),
+    (
+        "Sliced Wasserstein distance to the real pictures (lower is better)",
+        {"distance": "made pictures", "floor_distance": "other real pictures"},
+    ),
     (
         "Precision, recall and coverage (higher is better)",
         {"precision": "precision", "recall": "recall", "coverage": "coverage", "density": "density"},

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from metagan.errors import DivergedError, TrainingError
+from metagan.errors import DeviceError, DivergedError, TrainingError
 from metagan.training.feed import Feed, Pictures, fingerprint
 from metagan.training.folder import RunConfig, RunFolder, write_config
 from metagan.training.networks import Networks
@@ -138,7 +138,21 @@ class Run:
         Raises:
             TrainingError: The folder can't be used, or is too small, or a state can't be written.
             DivergedError: Losses are no numbers any more.
+            DeviceError: The device's memory is too small.
         """
+        try:
+            self._train()
+        except torch.OutOfMemoryError as error:
+            half = max(1, self.config.recipe.micro_batch // 2)
+            msg = f"{self.world.device}: too little memory for {self.config.recipe.micro_batch} pictures at once"
+            raise DeviceError(f"{msg}; start another run with --micro-batch {half}") from error
+        except OSError as error:
+            msg = (
+                f"{self.folder.path}: can't be written ({error.strerror or error}); free some space and go on"
+            )
+            raise TrainingError(msg) from error
+
+    def _train(self) -> None:
         self._begin()
         trainer, total = self.trainer, round(self.schedule.total_kimg * 1000)
         if trainer.seen == 0:

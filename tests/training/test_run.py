@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from metagan.checkpoints.read import read_checkpoint
-from metagan.errors import DivergedError, MalformedFileError, OptionError, TrainingError
+from metagan.errors import DeviceError, DivergedError, MalformedFileError, OptionError, TrainingError
 from metagan.evaluation.quality import Quality
 from metagan.networks.detect import load_generator
 from metagan.training.folder import RunFolder, read_config
@@ -200,6 +200,33 @@ def test_a_disk_without_room_is_noticed_before_the_first_step(tmp_path, monkeypa
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000})())
     with pytest.raises(TrainingError, match="free some space"):
         make_run(tmp_path / "run", Discs(8)).train()
+
+
+def test_a_disk_that_fills_up_is_named_and_the_state_kept(tmp_path, monkeypatch):
+    pictures = Discs(8)
+    make_run(tmp_path / "run", pictures).train()
+    folder = RunFolder(tmp_path / "run")
+    before, config = folder.state.read_bytes(), read_config(folder)
+
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("metagan.training.snapshot.write_bytes", full)
+    longer = dataclasses.replace(SHORT, total_kimg=1)
+    with pytest.raises(TrainingError, match="No space left on device"):
+        Run(folder, config, longer, pictures, again(config), WORLD).train()
+    assert folder.state.read_bytes() == before
+
+
+def test_too_little_memory_names_a_smaller_portion(tmp_path, monkeypatch):
+    run = make_run(tmp_path / "run", Discs(8))
+
+    def exhausted() -> None:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(run.trainer, "step", exhausted)
+    with pytest.raises(DeviceError, match="--micro-batch 4"):
+        run.train()
 
 
 def test_a_configuration_reads_back_as_it_was_written(tmp_path):
