@@ -75,15 +75,14 @@ def begin(options: Options, pictures: Pictures, world: World) -> tuple[RunConfig
         OptionError: Options that don't fit each other, the pictures or the world.
         CheckpointError: The weights to start from can't be used.
     """
-    recipe = _recipe(options, pictures, world)
     resolution, c_dim = pictures.resolution, pictures.label_count
+    preset = options.preset
+    if preset == "auto":
+        preset = choose_preset(resolution, world.device.type, len(pictures))
+    recipe = _recipe(options, pictures, world, "start" if options.start else preset)
     if options.start is not None:
-        preset = "start"
         networks = networks_from(options.start, resolution, c_dim)
     else:
-        preset = options.preset
-        if preset == "auto":
-            preset = choose_preset(resolution, world.device.type, len(pictures))
         widths = PRESETS[preset]
         networks = new_networks(
             generator_config(widths, resolution, c_dim),
@@ -97,7 +96,7 @@ def begin(options: Options, pictures: Pictures, world: World) -> tuple[RunConfig
         recipe=recipe,
         generator=networks.generator.config,
         discriminator=networks.discriminator.config,
-        preset=preset,
+        preset="start" if options.start else preset,
         start=None if options.start is None else str(options.start),
         licence=options.licence,
         source=options.source,
@@ -133,7 +132,7 @@ def refuse_changes(config: RunConfig, options: Options, given: Collection[str]) 
         raise OptionError(f"{text}\n  fix: leave these out to go on, or choose another --out for a new run")
 
 
-def _recipe(options: Options, pictures: Pictures, world: World) -> Recipe:
+def _recipe(options: Options, pictures: Pictures, world: World, preset: str) -> Recipe:
     device = world.device.type
     batch = options.batch or choose_batch(pictures.resolution, world.size, device)
     local = world.share(batch)
@@ -145,7 +144,7 @@ def _recipe(options: Options, pictures: Pictures, world: World) -> Recipe:
         micro_batch=min(local, options.micro_batch or most),
         learning_rate=options.learning_rate,
         discriminator_rate=options.discriminator_rate,
-        gamma=options.gamma or choose_gamma(pictures.resolution, batch),
+        gamma=options.gamma or choose_gamma(pictures.resolution, batch, preset),
         path_weight=options.path_weight,
         style_mixing=options.style_mixing,
         ema_kimg=options.ema_kimg or batch * 10 / 32,

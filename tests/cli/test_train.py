@@ -50,7 +50,7 @@ def test_a_run_refuses_to_become_another(data, tmp_path):
     result = train(data, "--out", out, *QUICK, "--gamma", "3", "--lr", "0.1")
     assert isinstance(result.exception, OptionError)
     assert "learning_rate: this run has 0.0025, asked for 0.1" in str(result.exception)
-    assert "gamma: this run has 0.5, asked for 3.0" in str(result.exception)
+    assert "gamma: this run has 1.28, asked for 3.0" in str(result.exception)
 
 
 def test_a_wrong_resolution_is_refused_before_the_first_step(data, tmp_path):
