@@ -83,3 +83,21 @@ def test_help_does_not_import_torch():
 def test_a_long_runs_report_shows_its_grids_evenly():
     assert spread(range(101), 5) == [0, 25, 50, 75, 100]
     assert spread([1, 2], 5) == [1, 2]
+
+
+def test_tensorboard_events_are_written_when_asked_for(data, tmp_path):
+    pytest.importorskip("tensorboard")
+    out = tmp_path / "run"
+    result = train(data, "--out", out, *QUICK, "--measure", "0", "--metrics-every", "0.008", "--tensorboard")
+    assert result.exit_code == 0, result.exception
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(out / "events")).Reload()
+    assert [event.step for event in events.Scalars("loss_g")] == [8, 16]
+
+
+def test_tensorboard_that_is_not_installed_is_an_option_error(data, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard.writer", None)
+    result = train(data, "--out", tmp_path / "run", *QUICK, "--tensorboard")
+    assert isinstance(result.exception, OptionError)
+    assert "pip install 'metagan[tensorboard]'" in str(result.exception)

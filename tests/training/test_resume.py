@@ -14,10 +14,11 @@ from safetensors import safe_open
 from tests.training.toy import write_folder
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+KIMG = 0.28
 SETTINGS = (
     *("--preset", "tiny", "--batch", "8", "--threads", "1", "--device", "cpu", "--mirror"),
     *("--augment-p", "0.3", "--augment-kimg", "1", "--measure", "0"),
-    *("--state-every", "0.04", "--metrics-every", "0.04", "--snapshot-every", "0.16"),
+    *("--state-every", "0.04", "--metrics-every", "0.04", "--snapshot-every", "0.12"),
 )
 
 
@@ -55,8 +56,8 @@ def wait_for(path: Path, process: subprocess.Popen, since: float = 0.0) -> None:
 @pytest.mark.timeout(600)
 def test_a_killed_run_goes_on_to_the_weights_of_one_never_interrupted(tmp_path):
     data = write_folder(tmp_path / "discs", count=24)
-    whole = start(data, tmp_path / "whole", 0.4)
-    killed = start(data, tmp_path / "killed", 0.4)
+    whole = start(data, tmp_path / "whole", KIMG)
+    killed = start(data, tmp_path / "killed", KIMG)
     state = tmp_path / "killed" / "state.safetensors"
     wait_for(state, killed)
     wait_for(state, killed, since=state.stat().st_mtime)
@@ -65,8 +66,8 @@ def test_a_killed_run_goes_on_to_the_weights_of_one_never_interrupted(tmp_path):
     assert killed.returncode == -signal.SIGKILL
     with safe_open(state, framework="np") as file:
         seen = json.loads(file.metadata()["metagan_training_state"])["seen"]
-    assert 0 < seen < 400, "it was killed on its way"
-    finish(start(data, tmp_path / "killed", 0.4))
+    assert 0 < seen < 1000 * KIMG, "it was killed on its way"
+    finish(start(data, tmp_path / "killed", KIMG))
     finish(whole)
     one, other = (tensors(tmp_path / run / "state.safetensors") for run in ("whole", "killed"))
     assert one == other

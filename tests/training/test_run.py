@@ -47,12 +47,12 @@ def lines_of(run: Run) -> list[dict]:
 def test_a_generator_of_discs_measurably_improves(tmp_path):
     pictures = Discs(256)
     options = dataclasses.replace(OPTIONS, batch=16, gamma=0.5, ema_kimg=0.3)
-    schedule = Schedule(1.6, 100, 0.4, 1.6, measured_pictures=128)
+    schedule = Schedule(1.2, 100, 0.4, 1.2, measured_pictures=128)
     quality = Quality(real_pictures(pictures, 128))
     run = make_run(tmp_path / "run", pictures, options, schedule, measure=quality)
     run.train()
     measured = [line for line in lines_of(run) if "distance" in line]
-    assert measured[-1]["kimg"] == 1.6
+    assert measured[-1]["kimg"] == 1.2
     assert measured[-1]["distance"] < measured[0]["distance"] / 2
     assert measured[-1]["precision"] > measured[0]["precision"]
 
