@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from metagan.errors import DeviceError, DivergedError, TrainingError
@@ -141,7 +143,8 @@ class Run:
             DeviceError: The device's memory is too small.
         """
         try:
-            self._train()
+            with self._alone():
+                self._train()
         except torch.OutOfMemoryError as error:
             half = max(1, self.config.recipe.micro_batch // 2)
             msg = f"{self.world.device}: too little memory for {self.config.recipe.micro_batch} pictures at once"
@@ -151,6 +154,24 @@ class Run:
                 f"{self.folder.path}: can't be written ({error.strerror or error}); free some space and go on"
             )
             raise TrainingError(msg) from error
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else trains in the folder; the system gives it back when this process ends, however it ends."""
+        if not self.world.is_first:
+            yield
+            return
+        self.folder.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            msg = f"{self.folder.path}: another process trains here; wait for it, or choose another --out"
+            raise TrainingError(msg) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _train(self) -> None:
         self._begin()
@@ -176,6 +197,7 @@ class Run:
         elif self.world.is_first:
             self._require_space()
             write_config(self.folder, self.config)
+            self.folder.forget_after(-1)  # what a run left that ended before its first state
             side = grid_size(self.pictures.resolution)
             write_grid(self.folder.path / "grids" / "reals.png", real_pictures(self.pictures, side * side))
         self.world.wait()

@@ -16,12 +16,12 @@ def discs(start: int, count: int, side: int = 32) -> np.ndarray:
 
 
 def test_two_halves_of_a_collection_are_nearer_than_anything_spoilt():
-    real, other = discs(0, 120), discs(1000, 120)
+    real, other = discs(0, 200), discs(1000, 200)
     quality = Quality(real)
     same = quality(other)
     noisy = np.clip(other + np.random.default_rng(0).normal(0, 20, other.shape), 0, 255).astype(np.uint8)
     dark = (other * 0.6).astype(np.uint8)
-    collapsed = np.repeat(other[:1], 120, axis=0)
+    collapsed = np.repeat(other[:1], 200, axis=0)
     for spoilt in (noisy, dark, collapsed):
         assert quality(spoilt)["distance"] > 2 * same["distance"]
     assert min(same["precision"], same["recall"], same["coverage"]) > 0.6

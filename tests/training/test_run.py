@@ -65,7 +65,7 @@ def test_a_run_leaves_everything_it_promises(tmp_path):
     }
     assert names == {
         *("config.yaml", "state.safetensors", "latest.safetensors", "best.safetensors", "metrics.jsonl"),
-        *("report.html", "grids/reals.png"),
+        *("report.html", "grids/reals.png", ".lock"),
         *(f"grids/000000_{n}.png" for n in ("000", "016", "032")),
         *(f"snapshots/000000_{n}.safetensors" for n in ("000", "016", "032")),
     }
@@ -216,6 +216,29 @@ def test_a_disk_that_fills_up_is_named_and_the_state_kept(tmp_path, monkeypatch)
     with pytest.raises(TrainingError, match="No space left on device"):
         Run(folder, config, longer, pictures, again(config), WORLD).train()
     assert folder.state.read_bytes() == before
+
+
+def test_two_runs_in_one_folder_are_refused(tmp_path):
+    pictures = Discs(8)
+    inner: list[Run] = []
+
+    class Second(Silent):
+        def stop_asked(self):
+            with pytest.raises(TrainingError, match="another process trains here"):
+                inner[0].train()
+            return True
+
+    inner.append(make_run(tmp_path / "run", pictures))
+    make_run(tmp_path / "run", pictures, watcher=Second()).train()
+
+
+def test_a_run_that_ended_before_its_first_state_begins_anew(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    folder.append_metrics({"kimg": 0.008, "steps": 1, "elapsed_s": 1})
+    run = make_run(folder.path, Discs(8))
+    run.train()
+    assert [line["steps"] for line in lines_of(run)] == [1, 2, 3, 4]
 
 
 def test_too_little_memory_names_a_smaller_portion(tmp_path, monkeypatch):
