@@ -1,6 +1,6 @@
 """Training pictures a second: metagan's step against a plain loop of the same recipe and network size.
 
-    python benchmarks/train.py [--resolution 64] [--preset small] [--batch 16] [--steps 32] [--threads 1]
+    python -m benchmarks.train [--resolution 64] [--preset small] [--batch 16] [--steps 32] [--threads 1]
 
 The plain loop (class Plain below) is what one writes without looking for speed: float32, ordinary memory layout,
 kernels per picture by grouped convolution, every gain and bias as its own pass, fresh pictures for the discriminator,
@@ -15,6 +15,8 @@ import argparse
 import json
 import math
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -255,6 +257,14 @@ def measure_resume(trainer: Trainer) -> tuple[float, float]:
         written = time.perf_counter()
         trainer.restore(*read_state(path))
         return written - start, time.perf_counter() - written
+
+
+def measure() -> dict[str, object]:
+    """Everything below for 64x64 pictures, in a process of its own with one thread."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.train"], check=True, capture_output=True, text=True
+    )
+    return json.loads(done.stdout)
 
 
 def main() -> None:

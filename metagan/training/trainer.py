@@ -47,10 +47,10 @@ class DrawnNoise(Noise):
         super().__init__("random")
         self._source = source
 
-    def image(self, stored: Tensor, batch: int) -> Tensor:
+    def image(self, stored: Tensor, batch: int, *, uniform: bool = False) -> Tensor:
         """The next layer's noise, [batch, 1, h, w]."""
-        shape = (batch, 1, *stored.shape)
-        return torch.randn(shape, generator=self._source, device=stored.device)
+        draw = torch.rand if uniform else torch.randn
+        return draw((batch, 1, *stored.shape), generator=self._source, device=stored.device)
 
 
 class Trainer:
