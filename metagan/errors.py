@@ -14,6 +14,8 @@
     ├── OptionError           give another value to the option that it names
     ├── DatasetError          look at the pictures, labels or dataset zip that it names
     ├── ExportError           choose another precision or noise, or leave the generator where it is
+    ├── TrainingError         look at the run folder that it names
+    │   └── DivergedError     lower the learning rate or raise gamma, and start another run
     ├── DeviceError           choose another --device, or a smaller batch
     ├── BuildError            look at the site folder that it names
     │   ├── BuildLockedError  wait for the other build
@@ -105,6 +107,14 @@ class DatasetError(MetaganError):
 
 class ExportError(MetaganError):
     """A generator that another program can't run, or would run differently."""
+
+
+class TrainingError(MetaganError):
+    """A training run that can't start or go on in the folder asked for."""
+
+
+class DivergedError(TrainingError):
+    """A training run whose losses are no numbers any more."""
 
 
 class DeviceError(MetaganError):

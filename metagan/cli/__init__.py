@@ -9,7 +9,7 @@ from typing import NoReturn
 import click
 
 from metagan import __version__
-from metagan.errors import MetaganError
+from metagan.errors import MetaganError, RegistryError
 
 COMMANDS = (
     "init",
@@ -23,6 +23,7 @@ COMMANDS = (
     "convert",
     "export",
     "dataset",
+    "train",
 )
 
 
@@ -52,6 +53,7 @@ def main() -> NoReturn:
     try:
         metagan(standalone_mode=True)
     except MetaganError as error:
-        click.echo(f"metagan: {error}", err=True)
+        # Problems begin with file:line:column, where editors look for it.
+        click.echo(str(error) if isinstance(error, RegistryError) else f"metagan: {error}", err=True)
         sys.exit(1)
     raise AssertionError("click always exits")

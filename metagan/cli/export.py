@@ -33,6 +33,7 @@ if TYPE_CHECKING:
               " NAME.bin.gz.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @registry_option
+@click.option("--sha256", help="What the weights file's SHA-256 must be; needed for weights by URL.")
 @offline_option
 def command(
     what: str,
@@ -42,6 +43,7 @@ def command(
     out: Path | None,
     as_json: bool,
     registry: Path,
+    sha256: str | None,
     offline: bool,
 ) -> None:
     """Write the generator of a subject, or of a weights file, so that a visitor's browser can run it.
@@ -58,7 +60,7 @@ def command(
     from metagan.export.web import make_web_weights, write_web_weights
     from metagan.networks.detect import load_generator
 
-    found = find_target(what, registry, offline=offline)
+    found = find_target(what, registry, sha256, offline=offline)
     weights = make_web_weights(
         load_generator(read_checkpoint(found.weights)), precision, noise or found.noise
     )

@@ -93,7 +93,7 @@ def _obstacles(generator: Generator, noise: str) -> Iterator[str]:
         yield f"it is a {generator.architecture}, want a stylegan2"
         return
     if noise not in ("const", "none"):
-        yield f"noise {noise!r} is drawn anew for every picture, want const or none"
+        yield f"noise {noise!r} is drawn anew for every picture, want const or none (--noise)"
     yield from _odd_settings(generator.config)
     usual = usual_taps((4, 4))
     taps = [tensor for name, tensor in generator.state_dict().items() if name.endswith("taps")]
@@ -111,6 +111,8 @@ def _odd_settings(config: Config) -> Iterator[str]:
     for name, (found, want) in wanted.items():
         if found != want:
             yield f"{name} is {found!r}, want {want!r}"
+    if not config.mapping.widths:
+        yield "its mapping network has no layer"
     if config.image_channels not in (1, 3, 4):
         yield f"its pictures have {config.image_channels} channels, want 1, 3 or 4"
 

@@ -169,10 +169,15 @@ def _activation(shapes: Shapes, layers: Iterable[str]) -> str:
 def _clamp(shapes: Shapes, layers: Iterable[str]) -> float | None:
     """The bound of their output that all the named layers state."""
     clamp = shapes.stated("conv_clamp", layers, None)
-    return None if clamp is None else _positive("conv_clamp", clamp)
+    return None if clamp is None else positive("conv_clamp", clamp)
 
 
-def _positive(name: str, value: object) -> float:
+def positive(name: str, value: object) -> float:
+    """A number above 0 that a file states.
+
+    Raises:
+        MalformedFileError: It is none.
+    """
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e6:
         return float(value)
     msg = f"{name}: want a number above 0, got {value!r:.60}"
@@ -184,13 +189,14 @@ def _mapping_config(shapes: Shapes, z_dim: int | None = None) -> MappingConfig:
     c_dim, embed_dim = shapes.size("mapping.embed.weight", 1, 0), shapes.size("mapping.embed.weight", 0, 0)
     width_in = shapes.size("mapping.fc0.weight", 1)
     names = [f"mapping.fc{index}" for index in range(layers)]
+    wanted = layers if z_dim == 0 else max(layers, 1)
     return MappingConfig(
         z_dim=width_in - embed_dim if z_dim is None else z_dim,
         c_dim=c_dim,
         embed_dim=embed_dim,
-        widths=tuple(shapes.size(f"mapping.fc{index}.weight", 0) for index in range(max(layers, 1))),
+        widths=tuple(shapes.size(f"mapping.fc{index}.weight", 0) for index in range(wanted)),
         activation=_activation(shapes, names),
-        lr_multiplier=_positive("bias_gain", shapes.stated("bias_gain", names, 0.01)),
+        lr_multiplier=positive("bias_gain", shapes.stated("bias_gain", names, 0.01)),
         has_mean_style="mapping.w_avg" in shapes.tensors,
     )
 
@@ -240,7 +246,7 @@ def _generator_facts(config: Config) -> Iterator[tuple[str, int]]:
     """What official generators state of themselves, as the tensors have it."""
     yield from (("z_dim", config.mapping.z_dim), ("mapping.z_dim", config.mapping.z_dim))
     yield from (("c_dim", config.mapping.c_dim), ("mapping.c_dim", config.mapping.c_dim))
-    yield from (("w_dim", config.mapping.widths[-1]), ("mapping.w_dim", config.mapping.widths[-1]))
+    yield from (("w_dim", config.mapping.w_dim), ("mapping.w_dim", config.mapping.w_dim))
     yield from (("img_resolution", config.resolution), ("synthesis.img_resolution", config.resolution))
     yield from (("img_channels", config.image_channels), ("synthesis.img_channels", config.image_channels))
     yield from (("num_ws", config.num_ws), ("mapping.num_layers", len(config.mapping.widths)))
@@ -250,11 +256,16 @@ def _require_stated(shapes: Shapes, facts: Iterable[tuple[str, int]]) -> None:
     wrong = [
         f"{name} is {shapes.attributes[name]!r:.40}, its tensors say {value}"
         for name, value in facts
-        if name in shapes.attributes and shapes.attributes[name] != value
+        if name in shapes.attributes and not _is(shapes.attributes[name], value)
     ]
     if wrong:
         msg = f"the file contradicts itself: {'; '.join(wrong)}"
         raise MalformedFileError(msg)
+
+
+def _is(stated: object, value: object) -> bool:
+    """Whether a value of the file's, of any type, is this one; arrays are never."""
+    return isinstance(stated, bool | int | float | str) and stated == value
 
 
 def discriminator_config(record: NetworkRecord) -> DiscriminatorConfig:

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from metagan.checkpoints.model import NetworkRecord
-from metagan.errors import MalformedFileError
-from metagan.networks.assemble import assemble, fit, require_fit
-from metagan.networks.ops import ACTIVATIONS
+from metagan.errors import CheckpointError
+from metagan.networks.architecture import Part, Reading
+from metagan.networks.assemble import assemble, require_fit
+from metagan.networks.configuration import restore_config
 from metagan.networks.stylegan2.convert import (
+    NameTable,
     discriminator_config,
     discriminator_names,
     generator_config,
     generator_names,
     rename,
 )
-from metagan.networks.stylegan2.discriminator import Discriminator
-from metagan.networks.stylegan2.network import MAX_RESOLUTION, Config, MappingConfig, StyleGAN2
-
-MAX_MAPPING_LAYERS = 64
+from metagan.networks.stylegan2.discriminator import Discriminator, DiscriminatorConfig
+from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
+from metagan.networks.stylegan2.sanity import require_sane, require_sane_discriminator
 
 
 def recognises(record: NetworkRecord) -> bool:
@@ -41,6 +40,7 @@ def generator_from_official(record: NetworkRecord) -> StyleGAN2:
     config = generator_config(record)
     names = generator_names(config)
     require_fit(record.tensors, names, "StyleGAN2")
+    require_sane(config)
     return assemble(lambda: StyleGAN2(config), rename(record.tensors, names))
 
 
@@ -49,6 +49,7 @@ def discriminator_from_official(record: NetworkRecord) -> Discriminator:
     config = discriminator_config(record)
     names = discriminator_names(config)
     require_fit(record.tensors, names, "StyleGAN2's discriminator")
+    require_sane_discriminator(config)
     return assemble(lambda: Discriminator(config), rename(record.tensors, names))
 
 
@@ -59,50 +60,46 @@ def restore_generator(configuration: Mapping[str, Any], tensors: Mapping[str, Te
         MalformedFileError: The configuration isn't one, or its shapes are not the tensors'.
         UnknownArchitectureError: Keys are missing or unknown.
     """
-    try:
-        config = TypeAdapter(Config).validate_python(dict(configuration))
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:4])
-        msg = f"the header's configuration is no StyleGAN2's: {problems}"
-        raise MalformedFileError(msg) from error
-    known = dataclasses.asdict(config)
-    unknown = [
-        *(configuration.keys() - known.keys()),
-        *(configuration["mapping"].keys() - known["mapping"].keys()),
-    ]
-    if unknown:
-        msg = f"the header's configuration has entries that StyleGAN2 doesn't: {', '.join(sorted(map(str, unknown)))}"
-        raise MalformedFileError(msg)
-    _require_sane(config)
+    config = restore_config(Config, configuration, "StyleGAN2")
+    require_sane(config)
     return assemble(lambda: StyleGAN2(config), tensors)
 
 
-def _require_sane(config: Config) -> None:
-    """Refuse configurations that would take long to build, before building."""
-    mapping = config.mapping
-    sizes = [*config.channels, *mapping.widths, *config.filter_shape]
-    sizes += [mapping.z_dim + mapping.embed_dim, config.image_channels, config.kernel_size]
-    sane = (
-        config.channels
-        and config.resolution <= MAX_RESOLUTION
-        and 0 < len(mapping.widths) <= MAX_MAPPING_LAYERS
-        and len(config.filter_shape) in (1, 2)
-        and all(0 < size < 2**20 for size in sizes)
-        and min(mapping.c_dim, mapping.embed_dim, mapping.z_dim) >= 0
-        and (mapping.c_dim > 0) == (mapping.embed_dim > 0)
-        and {mapping.activation, config.activation} <= ACTIVATIONS.keys()
+def expected_names(record: NetworkRecord) -> NameTable:
+    """The keys of an official generator of the record's shape; of the smallest, where it has none."""
+    try:
+        return generator_names(generator_config(record))
+    except CheckpointError:
+        mapping = MappingConfig(z_dim=1, c_dim=0, embed_dim=0, widths=(1, 1))
+        return generator_names(Config(mapping, channels=(1, 1)))
+
+
+def recognises_discriminator(record: NetworkRecord) -> bool:
+    """Whether the record is an official discriminator: blocks by resolution, and no synthesis network."""
+    return "b4.conv.weight" in record.tensors
+
+
+def expected_discriminator_names(record: NetworkRecord) -> NameTable:
+    """The keys of an official discriminator of the record's shape; of the smallest, where it has none."""
+    try:
+        return discriminator_names(discriminator_config(record))
+    except CheckpointError:
+        return discriminator_names(DiscriminatorConfig(channels=(1, 1)))
+
+
+def _notes(record: NetworkRecord) -> tuple[str, ...]:
+    if record.attributes:
+        return ()
+    return (
+        "a bare state dict doesn't say how its layers are activated, clamped and scaled; metagan takes the usual",
     )
-    if not sane:
-        msg = f"the header's configuration is out of bounds: {config!r:.300}"
-        raise MalformedFileError(msg)
 
 
-def explain_mismatch(record: NetworkRecord) -> str:
-    """Why a record is no StyleGAN2 generator, in words."""
-    if any(name.startswith("synthesis.input.") for name in record.tensors):
-        return "this is a StyleGAN3 generator; this version of metagan samples StyleGAN2"
-    if any(name.startswith("b4.") for name in record.tensors):
-        return "this is a discriminator, which makes no pictures; want a generator"
-    smallest = Config(MappingConfig(z_dim=1, c_dim=0, embed_dim=0, widths=(1, 1)), channels=(1, 1))
-    generic = generator_names(smallest)
-    return f"no known architecture; nearest is StyleGAN2 ({fit(record.tensors, generic)})"
+OFFICIAL = Reading(
+    title="StyleGAN2",
+    family="stylegan2-ada-pytorch, and StyleGAN2 written by the stylegan3 code",
+    files=".pkl with G, D, G_ema, or one network's state dict as .pt",
+    generator=Part(recognises, generator_from_official, expected_names),
+    notes=_notes,
+    discriminator=Part(recognises_discriminator, discriminator_from_official, expected_discriminator_names),
+)

@@ -27,8 +27,10 @@ from metagan.networks.ops import (
     ACTIVATIONS,
     Dense,
     activate,
+    activate_fresh,
     convolve,
     demodulation,
+    memory_layout,
     normalize_second_moment,
     upsample,
     usual_taps,
@@ -46,7 +48,7 @@ class MappingConfig:
         z_dim: Width of the latents; 0 in a discriminator's label mapping.
         c_dim: Number of classes, 0 when unconditional.
         embed_dim: Width of the label embedding, 0 when unconditional.
-        widths: Output width of each layer; the last is w_dim.
+        widths: Output width of each layer; the last is w_dim. A discriminator's may have none.
         activation: Every layer's, by its name in ops.ACTIVATIONS.
         lr_multiplier: Learning-rate multiplier, folded into the stored weights.
         has_mean_style: Whether the mean style is known; without it psi must be 1.
@@ -59,6 +61,11 @@ class MappingConfig:
     activation: str = "lrelu"
     lr_multiplier: float = 0.01
     has_mean_style: bool = True
+
+    @property
+    def w_dim(self) -> int:
+        """Width of the styles; without a layer (in discriminators of TensorFlow's files) the inputs themselves."""
+        return self.widths[-1] if self.widths else self.z_dim + self.embed_dim
 
 
 @dataclass(frozen=True)
@@ -116,7 +123,7 @@ class Mapping(nn.Module):
             Dense(before, after, activation=config.activation, lr_multiplier=config.lr_multiplier)
             for before, after in pairwise(widths)
         )
-        self.register_buffer("mean_style", torch.zeros(widths[-1]) if config.has_mean_style else None)
+        self.register_buffer("mean_style", torch.zeros(config.w_dim) if config.has_mean_style else None)
 
     def forward(
         self, z: Float[Tensor, "batch z_dim"], label: Float[Tensor, "batch c_dim"] | None = None
@@ -177,7 +184,7 @@ class StyledConv(nn.Module):
         super().__init__()
         self.activation = config.activation
         self.clamp = config.clamp
-        w_dim, k = config.mapping.widths[-1], config.kernel_size
+        w_dim, k = config.mapping.w_dim, config.kernel_size
         self.affine = Dense(w_dim, in_channels, bias_init=1)
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, k, k))
         self.bias = nn.Parameter(torch.zeros(out_channels))
@@ -190,21 +197,27 @@ class StyledConv(nn.Module):
         s = self.affine(w)
         own_gain, early = ACTIVATIONS[self.activation].gain, ACTIVATIONS[self.activation].homogeneous
         scale = own_gain * gain if early else 1.0
-        d = demodulation(self.weight, s) * scale
+        d = (demodulation(self.weight, s) * scale)[:, :, None, None]
         x = convolve(x * s[:, :, None, None], self.weight, up_taps=self.taps)
-        x = torch.addcmul(self._shift(noise, len(w)) * scale, x, d[:, :, None, None])
+        x = self._shift(x, d.to(x.dtype), noise, scale)
         if not early:
             return activate(x, self.activation, gain, self.clamp)
-        x = ACTIVATIONS[self.activation].function(x)
+        x = activate_fresh(x, self.activation)
         return x if self.clamp is None else x.clamp(-self.clamp * gain, self.clamp * gain)
 
-    def _shift(self, noise: Noise, batch: int) -> Tensor:
-        """What is added to every picture: bias [1, out, 1, 1], and noise where there is any."""
-        bias = self.bias[:, None, None][None]
-        if self.noise_strength is None or self.noise is None:
-            return bias
-        image = noise.image(self.noise, batch)
-        return bias if image is None else bias + image * self.noise_strength
+    def _shift(self, x: Tensor, d: Tensor, noise: Noise, scale: float) -> Tensor:
+        """Features times d plus bias and noise, in their own type and layout: autocast's stay narrow."""
+        shift = self.bias[:, None, None] * scale
+        image = None
+        if self.noise_strength is not None and self.noise is not None:
+            image = noise.image(self.noise, len(x))
+        if image is not None and self.noise_strength is not None:
+            image = image * (self.noise_strength * scale)
+            if image.ndim == 4:  # a noise image a picture: with the bias it would fill a whole feature map
+                return (x * d).add_(image.to(x.dtype)).add_(shift.to(x.dtype))
+            shift = shift + image
+        shift = shift[None].to(x.dtype).contiguous(memory_format=memory_layout(x))
+        return torch.addcmul(shift, x, d)
 
 
 class ToRGB(nn.Module):
@@ -213,7 +226,7 @@ class ToRGB(nn.Module):
     def __init__(self, config: Config, in_channels: int) -> None:
         super().__init__()
         self.clamp = config.clamp
-        self.affine = Dense(config.mapping.widths[-1], in_channels, bias_init=1)
+        self.affine = Dense(config.mapping.w_dim, in_channels, bias_init=1)
         self.weight = nn.Parameter(torch.randn(config.image_channels, in_channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(config.image_channels))
         self.weight_gain = 1 / math.sqrt(in_channels)
@@ -286,7 +299,7 @@ class StyleGAN2(nn.Module):
         self.config = config
         self.resolution, self.image_channels = config.resolution, config.image_channels
         self.z_dim, self.c_dim = config.mapping.z_dim, config.mapping.c_dim
-        self.w_dim, self.num_ws = config.mapping.widths[-1], config.num_ws
+        self.w_dim, self.num_ws = config.mapping.w_dim, config.num_ws
         self.mapping = Mapping(config.mapping)
         self.constant = nn.Parameter(torch.randn(config.channels[0], 4, 4))
         self.blocks = nn.ModuleList(Block(config, index) for index in range(len(config.channels)))
