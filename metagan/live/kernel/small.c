@@ -1,4 +1,4 @@
-// Convolutions of small features, 4x4 and 8x8, where transforms cost more than they spare: one matrix product each.
+// Convolutions of the smallest features, 4x4, where transforms cost more than they spare: one matrix product each.
 #include "fir.h"
 #include "multiply.h"
 #include "simd.h"
