@@ -3,50 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, cast
 
-from torch import Tensor, nn
+from torch import nn
 
 from metagan.checkpoints.model import Checkpoint, Header, NetworkRecord
 from metagan.checkpoints.tensors import require_finite
 from metagan.errors import CheckpointError, MalformedFileError, UnknownArchitectureError
 from metagan.networks import stylegan2
+from metagan.networks.architecture import Architecture, Part, Reading
 from metagan.networks.generator import Generator
+from metagan.networks.nearest import Kind, explain, parts
 
-
-@dataclass(frozen=True)
-class Architecture:
-    """What metagan knows of an architecture.
-
-    Args:
-        name: In metagan's own files, "stylegan2".
-        title: For people, "StyleGAN2".
-        recognises: Whether a foreign record is one, by a few tell-tale keys.
-        generator: A foreign record to a generator; every key and shape is checked there.
-        discriminator: The same for a discriminator.
-        restore: Our own configuration (from JSON) and tensors to a generator.
-    """
-
-    name: str
-    title: str
-    recognises: Callable[[NetworkRecord], bool]
-    generator: Callable[[NetworkRecord], nn.Module]
-    discriminator: Callable[[NetworkRecord], nn.Module]
-    restore: Callable[[Mapping[str, Any], Mapping[str, Tensor]], nn.Module]
-
-
-ARCHITECTURES: tuple[Architecture, ...] = (
-    Architecture(
-        name="stylegan2",
-        title="StyleGAN2",
-        recognises=stylegan2.recognises,
-        generator=stylegan2.generator_from_official,
-        discriminator=stylegan2.discriminator_from_official,
-        restore=stylegan2.restore_generator,
-    ),
-)
+ARCHITECTURES: tuple[Architecture, ...] = (stylegan2.ARCHITECTURE,)
 
 
 def load_generator(checkpoint: Checkpoint, role: str = "G_ema") -> Generator:
@@ -63,7 +33,7 @@ def load_generator(checkpoint: Checkpoint, role: str = "G_ema") -> Generator:
     def build(record: NetworkRecord) -> nn.Module:
         if checkpoint.header:
             return _restore(checkpoint.header, record)
-        return _recognise(record).generator(record)
+        return _recognise(record, "generator")[1].build(record)
 
     return cast("Generator", _load(checkpoint, role, build))
 
@@ -74,7 +44,15 @@ def load_discriminator(checkpoint: Checkpoint, role: str = "D") -> nn.Module:
     Raises:
         CheckpointError: The file holds none, or one that metagan doesn't know, or damaged tensors.
     """
-    return _load(checkpoint, role, ARCHITECTURES[0].discriminator)
+    return _load(checkpoint, role, lambda record: _recognise(record, "discriminator")[1].build(record))
+
+
+def notes_on(checkpoint: Checkpoint, role: str = "G_ema") -> tuple[str, ...]:
+    """What a user should know of a generator that `load_generator` takes: guesses, and what was made up."""
+    if checkpoint.header:
+        return ()
+    record = _record(checkpoint, role)
+    return _recognise(record, "generator")[0].notes(record)
 
 
 def _load(checkpoint: Checkpoint, role: str, build: Callable[[NetworkRecord], nn.Module]) -> nn.Module:
@@ -122,9 +100,8 @@ def _restore(header: Header, record: NetworkRecord) -> nn.Module:
     raise MalformedFileError(msg)
 
 
-def _recognise(record: NetworkRecord) -> Architecture:
-    for architecture in ARCHITECTURES:
-        if architecture.recognises(record):
-            return architecture
-    msg = stylegan2.explain_mismatch(record)
-    raise UnknownArchitectureError(msg)
+def _recognise(record: NetworkRecord, kind: Kind) -> tuple[Reading, Part]:
+    for reading, part in parts(ARCHITECTURES, kind):
+        if part.recognises(record):
+            return reading, part
+    raise UnknownArchitectureError(explain(ARCHITECTURES, kind, record))

@@ -62,8 +62,10 @@ def test_a_summary_says_what_registry_authors_need(tmp_path):
     assert official["parameters"] == summary["parameters"]
 
 
-def test_a_readable_file_without_a_known_network_is_described_all_the_same(shared_vectors):
-    summary = summarize(shared_vectors / "sg3" / "sg3t_32.pkl")
+def test_a_readable_file_without_a_known_network_is_described_all_the_same(tmp_path):
+    strange = tmp_path / "strange.pt"
+    torch.save({"conv.weight": torch.zeros(3, 3)}, strange)
+    summary = summarize(strange)
     assert summary["architecture"] is None
-    assert "StyleGAN3" in summary["problem"]
-    assert summary["networks"]["G_ema"]["class"] == "Generator"
+    assert "nearest is StyleGAN2" in summary["problem"]
+    assert summary["networks"]["G_ema"]["tensors"] == 1

@@ -163,14 +163,23 @@ def test_metadata_that_the_tensors_do_not_bear_out_is_refused(attribute, value, 
         load(changed)
 
 
-def test_networks_of_other_kinds_are_called_by_their_name(shared_vectors):
-    for name, message in {
-        "sg3/sg3t_32.pkl": "this is a StyleGAN3 generator",
-        "hostile/cfg_discriminator_as_generator.pkl": "this is a discriminator, which makes no pictures",
-        "r3gan/r3_16.pkl": "no known architecture; nearest is StyleGAN2",
-    }.items():
-        with pytest.raises(UnknownArchitectureError, match=message):
-            load_generator(read_checkpoint(shared_vectors / name))
+def test_discriminators_and_generators_in_each_others_place_are_called_by_their_name(shared_vectors):
+    checkpoint = read_checkpoint(shared_vectors / "hostile" / "cfg_discriminator_as_generator.pkl")
+    message = "this is a discriminator of StyleGAN2, which makes no pictures; want a generator"
+    with pytest.raises(UnknownArchitectureError, match=message):
+        load_generator(checkpoint)
+    message = "this is a generator of StyleGAN2, which judges none; want a discriminator"
+    with pytest.raises(UnknownArchitectureError, match=message):
+        load_discriminator(Checkpoint(Path("cat.pkl"), "test", {"D": record()}))
+
+
+def test_networks_like_none_that_is_known_name_the_nearest_and_their_first_keys():
+    strange = NetworkRecord("", {f"synthesis.L{i}.affine.weight": torch.zeros(2, 2) for i in range(9)})
+    with pytest.raises(UnknownArchitectureError) as caught:
+        load(strange)
+    assert "cat.pkl: no known architecture; nearest is StyleGAN2 (0 of " in str(caught.value)
+    assert "not known synthesis.L0.affine.weight, synthesis.L1.affine.weight" in str(caught.value)
+    assert str(caught.value).endswith("and 5 more)")
 
 
 def test_a_header_of_an_unknown_architecture_lists_the_known_ones():

@@ -1,17 +1,10 @@
 """StyleGAN2 and StyleGAN2-ADA."""
 
-from metagan.networks.stylegan2.load import (
-    discriminator_from_official,
-    explain_mismatch,
-    generator_from_official,
-    recognises,
-    restore_generator,
+from metagan.networks.architecture import Architecture
+from metagan.networks.stylegan2.load import OFFICIAL, restore_generator
+
+ARCHITECTURE = Architecture(
+    name="stylegan2", title="StyleGAN2", readings=(OFFICIAL,), restore=restore_generator
 )
 
-__all__ = [
-    "discriminator_from_official",
-    "explain_mismatch",
-    "generator_from_official",
-    "recognises",
-    "restore_generator",
-]
+__all__ = ["ARCHITECTURE"]

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from metagan.checkpoints.model import NetworkRecord
-from metagan.errors import MalformedFileError
-from metagan.networks.assemble import assemble, fit, require_fit
+from metagan.errors import CheckpointError, MalformedFileError
+from metagan.networks.architecture import Part, Reading
+from metagan.networks.assemble import assemble, require_fit
+from metagan.networks.configuration import restore_config
 from metagan.networks.ops import ACTIVATIONS
 from metagan.networks.stylegan2.convert import (
+    NameTable,
     discriminator_config,
     discriminator_names,
     generator_config,
     generator_names,
     rename,
 )
-from metagan.networks.stylegan2.discriminator import Discriminator
+from metagan.networks.stylegan2.discriminator import Discriminator, DiscriminatorConfig
 from metagan.networks.stylegan2.network import MAX_RESOLUTION, Config, MappingConfig, StyleGAN2
 
 MAX_MAPPING_LAYERS = 64
@@ -59,20 +60,7 @@ def restore_generator(configuration: Mapping[str, Any], tensors: Mapping[str, Te
         MalformedFileError: The configuration isn't one, or its shapes are not the tensors'.
         UnknownArchitectureError: Keys are missing or unknown.
     """
-    try:
-        config = TypeAdapter(Config).validate_python(dict(configuration))
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:4])
-        msg = f"the header's configuration is no StyleGAN2's: {problems}"
-        raise MalformedFileError(msg) from error
-    known = dataclasses.asdict(config)
-    unknown = [
-        *(configuration.keys() - known.keys()),
-        *(configuration["mapping"].keys() - known["mapping"].keys()),
-    ]
-    if unknown:
-        msg = f"the header's configuration has entries that StyleGAN2 doesn't: {', '.join(sorted(map(str, unknown)))}"
-        raise MalformedFileError(msg)
+    config = restore_config(Config, configuration, "StyleGAN2")
     _require_sane(config)
     return assemble(lambda: StyleGAN2(config), tensors)
 
@@ -97,12 +85,32 @@ def _require_sane(config: Config) -> None:
         raise MalformedFileError(msg)
 
 
-def explain_mismatch(record: NetworkRecord) -> str:
-    """Why a record is no StyleGAN2 generator, in words."""
-    if any(name.startswith("synthesis.input.") for name in record.tensors):
-        return "this is a StyleGAN3 generator; this version of metagan samples StyleGAN2"
-    if any(name.startswith("b4.") for name in record.tensors):
-        return "this is a discriminator, which makes no pictures; want a generator"
-    smallest = Config(MappingConfig(z_dim=1, c_dim=0, embed_dim=0, widths=(1, 1)), channels=(1, 1))
-    generic = generator_names(smallest)
-    return f"no known architecture; nearest is StyleGAN2 ({fit(record.tensors, generic)})"
+def expected_names(record: NetworkRecord) -> NameTable:
+    """The keys of an official generator of the record's shape; of the smallest, where it has none."""
+    try:
+        return generator_names(generator_config(record))
+    except CheckpointError:
+        mapping = MappingConfig(z_dim=1, c_dim=0, embed_dim=0, widths=(1, 1))
+        return generator_names(Config(mapping, channels=(1, 1)))
+
+
+def recognises_discriminator(record: NetworkRecord) -> bool:
+    """Whether the record is an official discriminator: blocks by resolution, and no synthesis network."""
+    return "b4.conv.weight" in record.tensors
+
+
+def expected_discriminator_names(record: NetworkRecord) -> NameTable:
+    """The keys of an official discriminator of the record's shape; of the smallest, where it has none."""
+    try:
+        return discriminator_names(discriminator_config(record))
+    except CheckpointError:
+        return discriminator_names(DiscriminatorConfig(channels=(1, 1)))
+
+
+OFFICIAL = Reading(
+    title="StyleGAN2",
+    family="stylegan2-ada-pytorch, and StyleGAN2 written by the stylegan3 code",
+    files=".pkl with G, D, G_ema, or one network's state dict as .pt",
+    generator=Part(recognises, generator_from_official, expected_names),
+    discriminator=Part(recognises_discriminator, discriminator_from_official, expected_discriminator_names),
+)

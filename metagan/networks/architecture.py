@@ -1,0 +1,69 @@
+"""What metagan knows of an architecture: the families of files that hold one, and how its networks are built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from metagan.checkpoints.model import NetworkRecord
+
+
+def _nothing(_: NetworkRecord) -> tuple[str, ...]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Part:
+    """One kind of network, generator or discriminator, as one family of files lays it out.
+
+    Args:
+        recognises: Whether a record is one, by a few tell-tale keys.
+        build: A record to a network; every key and shape is checked there.
+        expected: The keys that a network of the record's shape would have, as far as its shape can be told;
+            raises nothing, whatever the record is.
+    """
+
+    recognises: Callable[[NetworkRecord], bool]
+    build: Callable[[NetworkRecord], nn.Module]
+    expected: Callable[[NetworkRecord], Iterable[str]]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One family of files that an architecture is read from.
+
+    Args:
+        title: What messages call it, "rosinality's StyleGAN2".
+        family: What the table of formats calls it, "rosinality stylegan2-pytorch".
+        files: The files for that table, ".pt".
+        generator: How its generators are read.
+        discriminator: How its discriminators are read; None where metagan has no use for them.
+        notes: What a user should know of a generator read from this record: guesses, and what was made up.
+    """
+
+    title: str
+    family: str
+    files: str
+    generator: Part
+    discriminator: Part | None = None
+    notes: Callable[[NetworkRecord], tuple[str, ...]] = _nothing
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network, and all the files it is read from.
+
+    Args:
+        name: In metagan's own files, "stylegan2".
+        title: For people, "StyleGAN2".
+        readings: The families of foreign files, asked in this order.
+        restore: Our own configuration (from JSON) and tensors to a generator.
+    """
+
+    name: str
+    title: str
+    readings: tuple[Reading, ...]
+    restore: Callable[[Mapping[str, Any], Mapping[str, Tensor]], nn.Module]
