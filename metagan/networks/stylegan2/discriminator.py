@@ -136,7 +136,7 @@ class Epilogue(nn.Module):
         width = channels + config.std_channels
         self.conv = Conv(config, width, channels, config.kernel_size, activation=config.last_activation)
         self.fc = Dense(channels * 16, channels, activation=config.last_activation)
-        self.out = Dense(channels, config.label_mapping.widths[-1] if config.label_mapping else 1)
+        self.out = Dense(channels, config.label_mapping.w_dim if config.label_mapping else 1)
 
     def forward(self, x: Tensor, image: Tensor | None) -> Tensor:
         """Features [n, c, 4, 4] to [n, 1 or the label vector's width]."""

@@ -14,51 +14,29 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from metagan.errors import OptionError, ShapeError
+from metagan.errors import ShapeError
 from metagan.networks.generator import Noise
+from metagan.networks.mapping import Mapping, MappingConfig
 from metagan.networks.ops import (
     ACTIVATIONS,
     Dense,
     activate,
     convolve,
     demodulation,
-    normalize_second_moment,
     upsample,
     usual_taps,
 )
 
+__all__ = ["MAX_RESOLUTION", "BlockKind", "Config", "Mapping", "MappingConfig", "StyleGAN2"]
+
 BlockKind = Literal["skip", "resnet", "orig"]
 MAX_RESOLUTION = 4096
-
-
-@dataclass(frozen=True)
-class MappingConfig:
-    """The mapping network's shape.
-
-    Args:
-        z_dim: Width of the latents; 0 in a discriminator's label mapping.
-        c_dim: Number of classes, 0 when unconditional.
-        embed_dim: Width of the label embedding, 0 when unconditional.
-        widths: Output width of each layer; the last is w_dim.
-        activation: Every layer's, by its name in ops.ACTIVATIONS.
-        lr_multiplier: Learning-rate multiplier, folded into the stored weights.
-        has_mean_style: Whether the mean style is known; without it psi must be 1.
-    """
-
-    z_dim: int
-    c_dim: int
-    embed_dim: int
-    widths: tuple[int, ...]
-    activation: str = "lrelu"
-    lr_multiplier: float = 0.01
-    has_mean_style: bool = True
 
 
 @dataclass(frozen=True)
@@ -99,69 +77,6 @@ class Config:
 
 
 # --------------------------------------------------------------------------------------------
-# Mapping network: [1] section 2, conditioning as in [3] section A
-
-
-class Mapping(nn.Module):
-    """Latents and labels to styles."""
-
-    mean_style: Tensor | None
-
-    def __init__(self, config: MappingConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.embed = Dense(config.c_dim, config.embed_dim) if config.c_dim else None
-        widths = (config.z_dim + config.embed_dim, *config.widths)
-        self.layers = nn.ModuleList(
-            Dense(before, after, activation=config.activation, lr_multiplier=config.lr_multiplier)
-            for before, after in pairwise(widths)
-        )
-        self.register_buffer("mean_style", torch.zeros(widths[-1]) if config.has_mean_style else None)
-
-    def forward(
-        self, z: Float[Tensor, "batch z_dim"], label: Float[Tensor, "batch c_dim"] | None = None
-    ) -> Float[Tensor, "batch w_dim"]:
-        """Untruncated styles; latents and the label's embedding are normalised apart.
-
-        Raises:
-            ShapeError: z or the label has another width than the checkpoint's, or a label is missing.
-        """
-        self._require_shapes(z, label)
-        parts = [normalize_second_moment(z.float())] if self.config.z_dim else []
-        if self.embed is not None and label is not None:
-            parts.append(normalize_second_moment(self.embed(label.float())))
-        x: Tensor = torch.cat(parts, dim=1)
-        for layer in self.layers:
-            x = layer(x)
-        return x
-
-    def _require_shapes(self, z: Tensor, label: Tensor | None) -> None:
-        if z.shape[1] != self.config.z_dim:
-            msg = f"latents: want width {self.config.z_dim}, got {z.shape[1]}"
-            raise ShapeError(msg)
-        if self.config.c_dim and (label is None or label.shape[1] != self.config.c_dim):
-            got = "none" if label is None else f"width {label.shape[1]}"
-            msg = f"labels: this generator has {self.config.c_dim} classes and wants a label of that width, got {got}"
-            raise ShapeError(msg)
-
-    def truncate(
-        self, ws: Float[Tensor, "batch num_ws w_dim"], psi: float, cutoff: int | None
-    ) -> Float[Tensor, "batch num_ws w_dim"]:
-        """Pull the first `cutoff` styles (all, when None) toward the mean style: 1 leaves them, 0 gives the mean.
-
-        Raises:
-            OptionError: The checkpoint has no mean style to pull toward.
-        """
-        if psi == 1:
-            return ws
-        if self.mean_style is None:
-            msg = f"psi {psi:g}: this checkpoint has no mean style to truncate toward; use psi 1"
-            raise OptionError(msg)
-        near = torch.lerp(self.mean_style, ws[:, :cutoff], psi)
-        return near if cutoff is None else torch.cat([near, ws[:, cutoff:]], dim=1)
-
-
-# --------------------------------------------------------------------------------------------
 # Synthesis network: [2] sections 2 and 4
 
 
@@ -177,7 +92,7 @@ class StyledConv(nn.Module):
         super().__init__()
         self.activation = config.activation
         self.clamp = config.clamp
-        w_dim, k = config.mapping.widths[-1], config.kernel_size
+        w_dim, k = config.mapping.w_dim, config.kernel_size
         self.affine = Dense(w_dim, in_channels, bias_init=1)
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, k, k))
         self.bias = nn.Parameter(torch.zeros(out_channels))
@@ -213,7 +128,7 @@ class ToRGB(nn.Module):
     def __init__(self, config: Config, in_channels: int) -> None:
         super().__init__()
         self.clamp = config.clamp
-        self.affine = Dense(config.mapping.widths[-1], in_channels, bias_init=1)
+        self.affine = Dense(config.mapping.w_dim, in_channels, bias_init=1)
         self.weight = nn.Parameter(torch.randn(config.image_channels, in_channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(config.image_channels))
         self.weight_gain = 1 / math.sqrt(in_channels)
@@ -286,7 +201,7 @@ class StyleGAN2(nn.Module):
         self.config = config
         self.resolution, self.image_channels = config.resolution, config.image_channels
         self.z_dim, self.c_dim = config.mapping.z_dim, config.mapping.c_dim
-        self.w_dim, self.num_ws = config.mapping.widths[-1], config.num_ws
+        self.w_dim, self.num_ws = config.mapping.w_dim, config.num_ws
         self.mapping = Mapping(config.mapping)
         self.constant = nn.Parameter(torch.randn(config.channels[0], 4, 4))
         self.blocks = nn.ModuleList(Block(config, index) for index in range(len(config.channels)))
