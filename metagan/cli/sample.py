@@ -106,8 +106,9 @@ def find_target(what: str, registry: Path, *, offline: bool) -> Target:
     if what.startswith("bundled:"):
         return Target(what, bundled_weights(what.removeprefix("bundled:")), 1.0, None, "const")
     path = Path(what)
-    if path.suffix or path.is_file() or "/" in what:
-        if not path.is_file():
+    there = path.is_file() or (path / "saved_model.pb").is_file()
+    if there or path.suffix or "/" in what:
+        if not there:
             raise click.BadParameter(f"no file {what}, and subjects' names have neither dots nor slashes")
         return Target(path.name, path, 1.0, None, "const")
     subject = find_subject(read_registry(registry), what)

@@ -11,7 +11,7 @@ from torch import nn
 from metagan.checkpoints.model import Checkpoint, Header, NetworkRecord
 from metagan.checkpoints.tensors import require_finite
 from metagan.errors import CheckpointError, MalformedFileError, UnknownArchitectureError
-from metagan.networks import r3gan, stylegan2, stylegan3
+from metagan.networks import dcgan, r3gan, stylegan2, stylegan3
 from metagan.networks.architecture import Architecture, Part, Reading
 from metagan.networks.generator import Generator
 from metagan.networks.nearest import Kind, explain, parts
@@ -20,6 +20,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     stylegan2.ARCHITECTURE,
     stylegan3.ARCHITECTURE,
     r3gan.ARCHITECTURE,
+    dcgan.ARCHITECTURE,
 )
 
 

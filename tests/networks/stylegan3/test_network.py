@@ -32,7 +32,7 @@ def make(config: Config) -> StyleGAN3:
         if name.endswith(("mean_style", "bias", "magnitude")) or "taps" in name:
             tensor.copy_(torch.rand_like(tensor) + 0.1)
         if "taps" in name:
-            tensor /= tensor.sum()
+            tensor.div_(tensor.sum())
     return network
 
 
