@@ -5,7 +5,9 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help setup site test check bench clean
+DOCS := README.md docs/commands.md docs/registry.md
+
+.PHONY: help setup site test check docs bench screenshot clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,7 +30,19 @@ check: setup  ## the gate
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/cog --check $(DOCS)
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term
+
+docs: setup  ## write --help, tables and figures into the docs
+	$(BIN)/cog -r $(DOCS)
+
+bench: setup  ## measure, and write README's figures
+	$(BIN)/python -m benchmarks
+	$(BIN)/cog -r $(DOCS)
+
+screenshot: setup  ## take README's picture of the site
+	sh scripts/setup.sh browser
+	$(BIN)/python scripts/screenshot.py
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) build .metagan

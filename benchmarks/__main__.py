@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import site, start
+from benchmarks import site, start, train
 from metagan.files import write_bytes
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -16,6 +16,7 @@ ALL = {
     "build": site.measure_build,
     "pages": site.measure_pages,
     "memory": site.measure_memory,
+    "train": train.measure,
 }
 
 

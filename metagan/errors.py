@@ -13,6 +13,8 @@
     ├── ShapeError            give latents, labels or styles of the size the network takes
     ├── OptionError           give another value to the option that it names
     ├── DatasetError          look at the pictures, labels or dataset zip that it names
+    ├── TrainingError         look at the run folder that it names
+    │   └── DivergedError     lower the learning rate or raise gamma, and start another run
     ├── DeviceError           choose another --device, or a smaller batch
     ├── BuildError            look at the site folder that it names
     │   ├── BuildLockedError  wait for the other build
@@ -100,6 +102,14 @@ class OptionError(MetaganError):
 
 class DatasetError(MetaganError):
     """Training pictures that can't be read, fit no network, or contradict their labels."""
+
+
+class TrainingError(MetaganError):
+    """A training run that can't start or go on in the folder asked for."""
+
+
+class DivergedError(TrainingError):
+    """A training run whose losses are no numbers any more."""
 
 
 class DeviceError(MetaganError):

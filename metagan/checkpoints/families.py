@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from itertools import islice
@@ -24,6 +25,12 @@ TENSORFLOW: Final = "TensorFlow network pickle (stylegan2, stylegan2-ada)"
 ROSINALITY: Final = "rosinality stylegan2-pytorch checkpoint"
 LUCIDRAINS: Final = "lucidrains stylegan2_pytorch checkpoint"
 STATE_DICT: Final = "bare state dict (torch)"
+
+THE_GENERATOR: Final = "get the generator's network pickle, or the checkpoint that its training program wrote"
+NOT_SO_OLD: Final = (
+    "metagan reads StyleGAN2's configurations E and F, and StyleGAN2-ADA; look for one of those, such as "
+    "stylegan2-*-config-f.pkl"
+)
 
 ROLES: Final = ("G", "D", "G_ema")
 MAX_SIDE_CAR_BYTES: Final = 1 << 16
@@ -125,9 +132,11 @@ def _refuse_old_tensorflow(
 ) -> None:
     version = state.get("version")
     if type(version) is not int or version < 4:
-        raise _unknown(flattener, f"a TensorFlow network of version {describe(version)}: StyleGAN1 or ProGAN")
+        found = f"a TensorFlow network of version {describe(version)}: StyleGAN1 or ProGAN"
+        raise _unknown(flattener, found, NOT_SO_OLD)
     if any("_lod" in name for name, _ in variables):
-        raise _unknown(flattener, "a TensorFlow StyleGAN2 of the progressive layout (configurations A to D)")
+        found = "a TensorFlow StyleGAN2 of the progressive layout (configurations A to D)"
+        raise _unknown(flattener, found, NOT_SO_OLD)
 
 
 def _variables(flattener: Flattener, state: dict[Any, Any]) -> list[tuple[str, object]]:
@@ -179,7 +188,11 @@ def _lucidrains(flattener: Flattener, top: dict[Any, Any]) -> Checkpoint:
     facts = {"version": top["version"]}
     beside = flattener.source.path.parent / ".config.json"
     if beside.is_file():
-        facts["config"] = _side_car(beside)
+        facts["config"] = options = _side_car(beside)
+        networks = {
+            role: dataclasses.replace(network, attributes={"config": options})
+            for role, network in networks.items()
+        }
     return _checkpoint(flattener, LUCIDRAINS, networks, facts)
 
 
@@ -223,6 +236,5 @@ def _key_list(top: dict[Any, Any]) -> str:
     return ", ".join(keys) + (f" and {len(top) - 8} more" if len(top) > 8 else "") if keys else "nothing"
 
 
-def _unknown(flattener: Flattener, found: str) -> UnknownArchitectureError:
-    fix = "get the generator's network pickle, or the checkpoint that its training program wrote"
+def _unknown(flattener: Flattener, found: str, fix: str = THE_GENERATOR) -> UnknownArchitectureError:
     return UnknownArchitectureError(f"{flattener.source.path}: {found}\n  fix: {fix}")

@@ -6,7 +6,6 @@ file gives as a key, and lets a file choose the size of its memo.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -141,14 +140,6 @@ class Machine:
     def take(self, count: int) -> Source:
         """The next bytes, uncopied."""
         return self.source.part(self.advance(count), count)
-
-    def unpack(self, layout: struct.Struct) -> Any:
-        """The next number."""
-        if self.position + layout.size > len(self.source.data):
-            raise self.malformed("the pickle ends in the middle of an instruction: truncated or damaged")
-        (number,) = layout.unpack_from(self.source.data, self.position)
-        self.position += layout.size
-        return number
 
     def line(self) -> str:
         """The next line of plain characters, as GLOBAL has them."""

@@ -15,13 +15,15 @@ from metagan.checkpoints.inert import Array, Blob, Dtype, Name, Record, Table, T
 from metagan.checkpoints.machine import NEVER_RUNS, TOO_MUCH, Behaviour, Machine
 from metagan.checkpoints.numpy_parts import build_array, build_dtype
 
-Operation = Callable[[Machine], None]
+# What an instruction does to the machine, given its operand if it has one.
+Operation = Callable[..., None]
 
 MAX_STRING_BYTES: Final = 4096  # beyond, it is no name but embedded source, or bytes of protocol 2
 MAX_SHORT_BYTES: Final = 255  # beyond, bytes are left where they lie
 MAX_LONG_BYTES: Final = 32
 
-U1, U2, U4, U8 = (struct.Struct(layout) for layout in ("<B", "<H", "<I", "<Q"))
+# Operands.
+NO, U1, U2, U4, U8 = (struct.Struct(layout) for layout in ("", "<B", "<H", "<I", "<Q"))
 I4, F8 = struct.Struct("<i"), struct.Struct(">d")
 
 
@@ -32,39 +34,27 @@ def _constant(value: object) -> Operation:
     return push
 
 
-def _number(layout: struct.Struct) -> Operation:
-    def push(machine: Machine) -> None:
-        machine.stack.append(machine.unpack(layout))
-
-    return push
+def _push(machine: Machine, number: int | float) -> None:
+    machine.stack.append(number)
 
 
-def _long(machine: Machine) -> None:
-    length = machine.unpack(U1)
+def _long(machine: Machine, length: int) -> None:
     if length > MAX_LONG_BYTES:
         raise machine.unsafe(f"a whole number of {length} bytes", TOO_MUCH)
     machine.stack.append(int.from_bytes(machine.take(length).data, "little", signed=True))
 
 
-def _string(layout: struct.Struct) -> Operation:
-    def push(machine: Machine) -> None:
-        length = machine.unpack(layout)
-        short = length <= MAX_STRING_BYTES
-        machine.stack.append(machine.text(length) if short else Text(machine.take(length)))
-
-    return push
+def _string(machine: Machine, length: int) -> None:
+    short = length <= MAX_STRING_BYTES
+    machine.stack.append(machine.text(length) if short else Text(machine.take(length)))
 
 
-def _bytes(layout: struct.Struct) -> Operation:
-    def push(machine: Machine) -> None:
-        part = machine.take(machine.unpack(layout))
-        machine.stack.append(bytes(part.data) if len(part.data) <= MAX_SHORT_BYTES else Blob(part))
-
-    return push
+def _bytes(machine: Machine, length: int) -> None:
+    part = machine.take(length)
+    machine.stack.append(bytes(part.data) if length <= MAX_SHORT_BYTES else Blob(part))
 
 
-def _frame(machine: Machine) -> None:
-    length = machine.unpack(U8)
+def _frame(machine: Machine, length: int) -> None:
     left = len(machine.source.data) - machine.position
     if length > left:
         raise machine.malformed(
@@ -146,22 +136,8 @@ def _setitems(machine: Machine) -> None:
         target[machine.key(key)] = value
 
 
-def _put(layout: struct.Struct) -> Operation:
-    def put(machine: Machine) -> None:
-        machine.remember(machine.unpack(layout))
-
-    return put
-
-
 def _memoize(machine: Machine) -> None:
     machine.remember(len(machine.memo))
-
-
-def _get(layout: struct.Struct) -> Operation:
-    def get(machine: Machine) -> None:
-        machine.recall(machine.unpack(layout))
-
-    return get
 
 
 def _global(machine: Machine) -> None:
@@ -224,46 +200,46 @@ def _binpersid(machine: Machine) -> None:
     machine.stack.append(machine.load_storage(machine, identifier))
 
 
-OPERATIONS: Final[Mapping[int, Operation]] = {
-    0x95: _frame,
-    ord("("): Machine.mark,
-    ord("N"): _constant(None),
-    0x88: _constant(True),
-    0x89: _constant(False),
-    ord("K"): _number(U1),
-    ord("M"): _number(U2),
-    ord("J"): _number(I4),
-    ord("G"): _number(F8),
-    0x8A: _long,
-    0x8C: _string(U1),
-    ord("X"): _string(U4),
-    0x8D: _string(U8),
-    ord("C"): _bytes(U1),
-    ord("B"): _bytes(U4),
-    0x8E: _bytes(U8),
-    0x96: _bytes(U8),  # BYTEARRAY8
-    ord("]"): _empty_list,
-    ord("}"): _empty_dict,
-    0x8F: _empty_set,
-    ord(")"): _constant(()),
-    0x85: _tuple_of(1),
-    0x86: _tuple_of(2),
-    0x87: _tuple_of(3),
-    ord("t"): _tuple,
-    ord("a"): _append,
-    ord("e"): _appends,
-    ord("s"): _setitem,
-    ord("u"): _setitems,
-    0x90: _additems,
-    ord("q"): _put(U1),
-    ord("r"): _put(U4),
-    0x94: _memoize,
-    ord("h"): _get(U1),
-    ord("j"): _get(U4),
-    ord("c"): _global,
-    0x93: _stack_global,
-    ord("R"): _reduce,
-    0x81: _newobj,
-    ord("b"): _build,
-    ord("Q"): _binpersid,
+INSTRUCTIONS: Final[Mapping[int, tuple[struct.Struct, Operation]]] = {
+    0x95: (U8, _frame),
+    ord("("): (NO, Machine.mark),
+    ord("N"): (NO, _constant(None)),
+    0x88: (NO, _constant(True)),
+    0x89: (NO, _constant(False)),
+    ord("K"): (U1, _push),
+    ord("M"): (U2, _push),
+    ord("J"): (I4, _push),
+    ord("G"): (F8, _push),
+    0x8A: (U1, _long),
+    0x8C: (U1, _string),
+    ord("X"): (U4, _string),
+    0x8D: (U8, _string),
+    ord("C"): (U1, _bytes),
+    ord("B"): (U4, _bytes),
+    0x8E: (U8, _bytes),
+    0x96: (U8, _bytes),  # BYTEARRAY8
+    ord("]"): (NO, _empty_list),
+    ord("}"): (NO, _empty_dict),
+    0x8F: (NO, _empty_set),
+    ord(")"): (NO, _constant(())),
+    0x85: (NO, _tuple_of(1)),
+    0x86: (NO, _tuple_of(2)),
+    0x87: (NO, _tuple_of(3)),
+    ord("t"): (NO, _tuple),
+    ord("a"): (NO, _append),
+    ord("e"): (NO, _appends),
+    ord("s"): (NO, _setitem),
+    ord("u"): (NO, _setitems),
+    0x90: (NO, _additems),
+    ord("q"): (U1, Machine.remember),
+    ord("r"): (U4, Machine.remember),
+    0x94: (NO, _memoize),
+    ord("h"): (U1, Machine.recall),
+    ord("j"): (U4, Machine.recall),
+    ord("c"): (NO, _global),
+    0x93: (NO, _stack_global),
+    ord("R"): (NO, _reduce),
+    0x81: (NO, _newobj),
+    ord("b"): (NO, _build),
+    ord("Q"): (NO, _binpersid),
 }

@@ -16,8 +16,9 @@ from metagan.checkpoints.safetensors_file import read_safetensors
 from metagan.checkpoints.source import Source, open_source, sha256_of, size_of
 from metagan.checkpoints.tensors import require_finite
 from metagan.checkpoints.torch_legacy import read_legacy
-from metagan.checkpoints.torch_zip import read_directory, read_zip, torch_root
+from metagan.checkpoints.torch_zip import read_zip, torch_root
 from metagan.checkpoints.unpickle import unpickle
+from metagan.checkpoints.zip_directory import read_directory
 
 __all__ = ["OWN", "SAFETENSORS", "read_checkpoint", "require_finite", "sha256_of", "size_of"]
 

@@ -10,7 +10,7 @@ from metagan.checkpoints.machine import TOO_MUCH, Allowed, Budget, Machine
 from metagan.checkpoints.source import Source
 from metagan.checkpoints.torch_storage import storage_id
 from metagan.checkpoints.unpickle import run
-from metagan.checkpoints.zip_directory import Member, read_directory, read_member
+from metagan.checkpoints.zip_directory import Member, read_member
 
 OBJECT: Final = "/data.pkl"
 
@@ -73,6 +73,3 @@ def read_zip(
     if machine.position != len(content.data):
         raise content.malformed(machine.position, "bytes follow the end of the object's pickle; want none")
     return value
-
-
-__all__ = ["read_directory", "read_zip", "torch_root"]

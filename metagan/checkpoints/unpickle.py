@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from metagan.checkpoints.inert import describe
 from metagan.checkpoints.machine import Allowed, Budget, Machine
-from metagan.checkpoints.opcodes import OPERATIONS
+from metagan.checkpoints.opcodes import INSTRUCTIONS
 from metagan.checkpoints.source import Source
 
 PROTO: Final = 0x80
@@ -51,14 +51,19 @@ def run(machine: Machine) -> Any:
         machine.position += 1
         if code == STOP:
             return _finish(machine)
-        operation = OPERATIONS.get(code)
-        if operation is None:
+        instruction = INSTRUCTIONS.get(code)
+        if instruction is None:
             raise _unknown(machine, code)
         machine.opcodes_run += 1
         machine.budget.opcodes -= 1
         if machine.budget.opcodes < 0:
             machine.spend(0)
-        operation(machine)
+        operand, operation = instruction
+        start = machine.position
+        machine.position += operand.size
+        if machine.position > end:
+            raise machine.malformed("the pickle ends in the middle of an instruction: truncated or damaged")
+        operation(machine, *operand.unpack_from(data, start))
 
 
 def _read_protocol(machine: Machine) -> None:

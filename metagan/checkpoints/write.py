@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from torch import Tensor
 from metagan.checkpoints.model import Header
 from metagan.checkpoints.safetensors_file import METADATA_KEY, check_name, header_text, parse_header
 from metagan.errors import CheckpointError
+from metagan.files import replacing
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor], header: Header) -> None:
@@ -25,22 +25,19 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], header: Header)
         header: What `metagan inspect` will say.
 
     Raises:
-        CheckpointError: The folder isn't there, or is full.
+        CheckpointError: The folder can't be made or written to, or the disk is full.
         MalformedFileError: A name or the header could not be read again.
         ValueError, TypeError: The header holds what JSON can't.
     """
     text = header_text(header)
     parse_header(path, text)
     whole = {check_name(path, name): _own_copy(tensor) for name, tensor in tensors.items()}
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        _save(whole, beside, text)
-        beside.replace(path)
+        with replacing(path) as beside:
+            _save(whole, beside, text)
     except (OSError, SafetensorError) as error:
         fix = "fix: look at its folder, and at the space there"
         raise CheckpointError(f"{path}: can't be written: {error}\n  {fix}") from error
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _own_copy(tensor: Tensor) -> Tensor:

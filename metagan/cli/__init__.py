@@ -9,9 +9,21 @@ from typing import NoReturn
 import click
 
 from metagan import __version__
-from metagan.errors import MetaganError
+from metagan.errors import MetaganError, RegistryError
 
-COMMANDS = ("init", "build", "serve", "publish", "check", "schema", "sample", "inspect", "convert", "dataset")
+COMMANDS = (
+    "init",
+    "build",
+    "serve",
+    "publish",
+    "check",
+    "schema",
+    "sample",
+    "inspect",
+    "convert",
+    "dataset",
+    "train",
+)
 
 
 class LazyGroup(click.Group):
@@ -40,6 +52,7 @@ def main() -> NoReturn:
     try:
         metagan(standalone_mode=True)
     except MetaganError as error:
-        click.echo(f"metagan: {error}", err=True)
+        # Problems begin with file:line:column, where editors look for it.
+        click.echo(str(error) if isinstance(error, RegistryError) else f"metagan: {error}", err=True)
         sys.exit(1)
     raise AssertionError("click always exits")

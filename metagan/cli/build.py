@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from metagan.cli.options import device_option, offline_option, registry_option
+from metagan.cli.options import (
+    base_url_option,
+    device_option,
+    images_option,
+    offline_option,
+    out_option,
+    registry_option,
+    templates_option,
+)
 
 if TYPE_CHECKING:
     from metagan.site.build import Order, Outcome
@@ -17,15 +25,10 @@ if TYPE_CHECKING:
 @click.command("build", short_help="Make the site.")
 @click.argument("subjects", metavar="[SUBJECT]...", nargs=-1)
 @registry_option
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("build"),
-              help="Folder of the site.")  # fmt: skip
-@click.option("--base-url", help="Where the site will stand, in place of the registry's base_url.")
-@click.option(
-    "--images", type=click.IntRange(1), help="Pictures of every subject, in place of the registry's images."
-)
-@click.option("--templates", type=click.Path(path_type=Path, exists=True, file_okay=False),
-              help="Folder whose templates win over metagan's own; templates/ beside the registry where there is"
-              " one.")  # fmt: skip
+@out_option
+@base_url_option
+@images_option
+@templates_option
 @device_option
 @offline_option
 @click.option("--strict", is_flag=True, help="Fail on warnings.")

@@ -20,11 +20,11 @@ def command(registry: Path, templates: Path | None, offline: bool) -> None:
     Everything that is wrong is listed at once, each thing with its place and what to do about it. Remote weights
     are downloaded into the cache, unless offline.
     """
-    from metagan.cli.downloads import show_downloads
+    from metagan.cli.progress import stages
     from metagan.site.survey import survey
 
-    with show_downloads() as show:
-        found = survey(registry, templates, offline=offline, progress=show)
+    with stages() as progress:
+        found = survey(registry, templates, offline=offline, progress=progress.transfer)
     if found.registry is None:
         click.echo("Texts and weights are looked at once the registry holds.", err=True)
     if found.problems:

@@ -33,10 +33,12 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
     networks = summary.pop("networks")
     training = summary.pop("training")
     summary.pop("configuration", None)
+    notes = summary.pop("notes", ())
     for name, value in summary.items():
         if value is not None:
             shown = f"{value:,}" if isinstance(value, int) else value
             yield f"{name.replace('_', ' '):<16}{shown}"
+    yield from (f"{'note':<16}{note}" for note in notes)
     for role, facts in networks.items():
         yield f"{'network ' + role:<16}{facts['class']}, {facts['tensors']} tensors, {facts['numbers']:,} numbers"
     for name, value in training.items():

@@ -46,6 +46,18 @@ registry_option = click.option(
     default=Path("registry.yaml"),
     help="The registry file.",
 )
+out_option = click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("build"),
+    help="Folder of the site.",
+)
+base_url_option = click.option(
+    "--base-url", help="Where the site will stand, in place of the registry's base_url."
+)
+images_option = click.option(
+    "--images", type=click.IntRange(1), help="Pictures of every subject, in place of the registry's images."
+)
 templates_option = click.option(
     "--templates",
     type=click.Path(path_type=Path, exists=True, file_okay=False),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -18,6 +19,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from metagan.checkpoints.transfer import Transfer
 
 
 class RateColumn(ProgressColumn):
@@ -34,10 +38,12 @@ class Stages:
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
         self._task: TaskID | None = None
+        self._download: str | None = None
 
     def begin(self, what: str, total: int | None) -> None:
         """A stage begins; without a total the bar only counts."""
         self.finish()
+        self._download = None
         self._task = self._bars.add_task(what, total=total)
 
     def advance(self, amount: int) -> None:
@@ -45,11 +51,19 @@ class Stages:
         if self._task is not None:
             self._bars.advance(self._task, amount)
 
+    def transfer(self, transfer: Transfer) -> None:
+        """A download got on; it is a stage of its own, counted in bytes."""
+        if transfer.name != self._download:
+            self.begin(f"downloading {transfer.name}", transfer.total_bytes)
+            self._download = transfer.name
+        if self._task is not None:
+            self._bars.update(self._task, completed=transfer.done_bytes, total=transfer.total_bytes)
+
     def finish(self) -> None:
         """The stage is over."""
         if self._task is not None:
             task = self._bars.tasks[self._task]
-            self._bars.update(self._task, total=task.completed, completed=task.completed)
+            self._bars.update(self._task, total=task.total or task.completed)
 
 
 @contextmanager

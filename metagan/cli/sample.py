@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,6 +54,7 @@ def parse_batch(_ctx: click.Context, _param: click.Parameter, value: str) -> int
 @click.option("--batch", default="auto", callback=parse_batch, help="Pictures at once: auto or a number.")
 @device_option
 @registry_option
+@click.option("--sha256", help="What the weights file's SHA-256 must be; needed for weights by URL.")
 @offline_option
 def command(
     what: str,
@@ -66,6 +68,7 @@ def command(
     batch: int | None,
     device: str,
     registry: Path,
+    sha256: str | None,
     offline: bool,
 ) -> None:
     """Draw pictures of a subject of the registry, or straight from a weights file.
@@ -80,7 +83,9 @@ def command(
     """
     from metagan.sampling.sampler import Settings
 
-    target = find_target(what, registry, offline=offline)
+    if grid:
+        sheet_format(grid)
+    target = find_target(what, registry, sha256, offline=offline)
     settings = Settings(
         psi=target.psi if psi is None else psi,
         class_index=target.class_index if class_index is None else class_index,
@@ -95,38 +100,45 @@ def command(
     write_pictures(sampler, settings, seeds, target.name, folder=folder, image_format=image_format, grid=grid)
 
 
-def find_target(what: str, registry: Path, *, offline: bool) -> Target:
-    """A weights file by path, `bundled:name` or URL-like reference, else a subject of the registry."""
+def find_target(what: str, registry: Path, sha256: str | None, *, offline: bool) -> Target:
+    """A weights file by path, URL or `bundled:name`, else a subject of the registry."""
     from metagan.checkpoints.fetch import locate_weights
     from metagan.cli.progress import stages
-    from metagan.registry.bundled import bundled_weights
     from metagan.registry.read import find_subject, read_registry
-    from metagan.site.build import downloading
+    from metagan.registry.weights_ref import parse_weights
 
-    if what.startswith("bundled:"):
-        return Target(what, bundled_weights(what.removeprefix("bundled:")), 1.0, None, "const")
-    path = Path(what)
-    there = path.is_file() or (path / "saved_model.pb").is_file()
-    if there or path.suffix or "/" in what:
-        if not there:
-            raise click.BadParameter(f"no file {what}, and subjects' names have neither dots nor slashes")
-        return Target(path.name, path, 1.0, None, "const")
-    subject = find_subject(read_registry(registry), what)
+    if ":" in what or "/" in what or Path(what).suffix or _is_weights(Path(what)):
+        try:
+            ref = parse_weights(what, Path.cwd(), sha256)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="SUBJECT|WEIGHTS") from error
+        target = Target(Path(ref.location).name, Path(), 1.0, None, "const")
+    else:
+        subject = find_subject(read_registry(registry), what)
+        ref = subject.weights
+        target = Target(subject.slug, Path(), subject.psi, subject.class_index, subject.noise)
     with stages() as progress:
-        weights = locate_weights(
-            subject.weights, offline=offline, progress=downloading(subject.slug, progress)
-        )
-    return Target(subject.slug, weights, subject.psi, subject.class_index, subject.noise)
+        weights = locate_weights(ref, offline=offline, progress=progress.transfer)
+    return dataclasses.replace(target, weights=weights)
+
+
+def _is_weights(path: Path) -> bool:
+    """Whether weights lie here: a file, or the folder of a Keras SavedModel."""
+    return path.is_file() or (path / "saved_model.pb").is_file()
 
 
 def make_sampler(target: Target, device: str, batch: int | None) -> Sampler:
     """The target's generator on the device asked for."""
     from metagan.checkpoints.read import read_checkpoint
-    from metagan.networks.detect import load_generator
+    from metagan.networks.detect import load_generator, notes_on
     from metagan.sampling.device import choose_device
     from metagan.sampling.sampler import Sampler
 
-    return Sampler(load_generator(read_checkpoint(target.weights)), choose_device(device), batch)
+    checkpoint = read_checkpoint(target.weights)
+    generator = load_generator(checkpoint)
+    for note in notes_on(checkpoint):
+        click.echo(f"note: {target.name}: {note}", err=True)
+    return Sampler(generator, choose_device(device), batch)
 
 
 def write_pictures(

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from metagan.cli.options import device_option, offline_option, registry_option
+from metagan.cli.options import (
+    base_url_option,
+    device_option,
+    images_option,
+    offline_option,
+    out_option,
+    registry_option,
+    templates_option,
+)
 
 if TYPE_CHECKING:
     from metagan.site.build import Order
@@ -17,20 +25,15 @@ if TYPE_CHECKING:
 
 @click.command("serve", short_help="Look at the site on this machine.")
 @registry_option
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("build"),
-              help="Folder of the site.")  # fmt: skip
+@out_option
 @click.option("--host", default="127.0.0.1", help="Address to listen on; 0.0.0.0 shows it to your network.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8000, help="Port to listen on; 0 takes a free one."
 )
 @click.option("--no-reload", is_flag=True, help="Neither watch the sources nor reload pages.")
-@click.option("--base-url", help="Where the site will stand, in place of the registry's base_url.")
-@click.option(
-    "--images", type=click.IntRange(1), help="Pictures of every subject, in place of the registry's."
-)
-@click.option("--templates", type=click.Path(path_type=Path, exists=True, file_okay=False),
-              help="Folder whose templates win over metagan's own; templates/ beside the registry where there is"
-              " one.")  # fmt: skip
+@base_url_option
+@images_option
+@templates_option
 @device_option
 @offline_option
 def command(

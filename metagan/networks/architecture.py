@@ -53,6 +53,19 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Official:
+    """A generator as its authors' own code takes it.
+
+    Args:
+        state: What their class's `load_state_dict` wants, every key of it.
+        arguments: What to call their class with; without its numbers of channels where no arguments give these.
+    """
+
+    state: Mapping[str, Tensor]
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Architecture:
     """A network, and all the files it is read from.
 
@@ -61,9 +74,11 @@ class Architecture:
         title: For people, "StyleGAN2".
         readings: The families of foreign files, asked in this order.
         restore: Our own configuration (from JSON) and tensors to a generator.
+        to_official: A generator back to its authors' layout; None where metagan doesn't write it.
     """
 
     name: str
     title: str
     readings: tuple[Reading, ...]
     restore: Callable[[Mapping[str, Any], Mapping[str, Tensor]], nn.Module]
+    to_official: Callable[[nn.Module], Official] | None = None

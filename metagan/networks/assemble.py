@@ -83,6 +83,7 @@ def assemble(make: Callable[[], M], tensors: Mapping[str, Tensor]) -> M:
         UnknownArchitectureError: Keys are missing or unknown.
         MalformedFileError: Tensors have other shapes than their neighbours imply, or hold no floats.
     """
+    _require_numbers(tensors)
     with torch.device("meta"):
         network = make()
     wanted = network.state_dict()
@@ -99,6 +100,14 @@ def assemble(make: Callable[[], M], tensors: Mapping[str, Tensor]) -> M:
         raise MalformedFileError(msg)
     network.load_state_dict({name: _as_float(name, tensor) for name, tensor in tensors.items()}, assign=True)
     return network.eval().requires_grad_(requires_grad=False)
+
+
+def _require_numbers(tensors: Mapping[str, Tensor]) -> None:
+    """Refuse tensors without a number in them, before their sizes are divided by."""
+    empty = tuple(f"{name} is {list(tensor.shape)}" for name, tensor in tensors.items() if not tensor.numel())
+    if empty:
+        msg = f"tensors without a number in them: {shortened(empty)}"
+        raise MalformedFileError(msg)
 
 
 def _as_float(name: str, tensor: Tensor) -> Tensor:

@@ -1,18 +1,21 @@
-"""Any readable weights file to metagan's own format, proved by reading it back."""
+"""Any readable weights file to metagan's own format, or back to the official one, proved by reading it back."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
-from metagan.checkpoints.model import Header
+from metagan.checkpoints.model import Checkpoint, Header
 from metagan.checkpoints.read import read_checkpoint
 from metagan.checkpoints.write import write_safetensors
 from metagan.errors import CheckpointError
 from metagan.files import replacing
-from metagan.networks.detect import describe, describe_training, load_generator
+from metagan.networks.detect import describe, describe_training, load_generator, notes_on, to_official
 
 
 def convert(
@@ -50,17 +53,54 @@ def convert(
         describe(generator),
         licence=before.licence if licence is None else licence,
         source=before.source if origin is None else origin,
-        training=describe_training(checkpoint),
+        training=_training(checkpoint, role),
     )
     with replacing(target) as beside:
         write_safetensors(beside, tensors, header)
-        _require_same(beside, tensors)
+        written = load_generator(read_checkpoint(beside)).state_dict()
+        _require_same(beside, written, {name: tensor.float() for name, tensor in tensors.items()})
     return header
 
 
-def _require_same(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    written = load_generator(read_checkpoint(path)).state_dict()
-    different = [name for name, tensor in tensors.items() if not torch.equal(written[name], tensor.float())]
+def convert_to_official(source: Path, target: Path, *, role: str = "G_ema") -> Mapping[str, Any]:
+    """Write the generator of one file as a state dict that its authors' own code takes, by `torch.save`.
+
+    A state dict is tensors and nothing else: licence, source and training facts stay behind. The file is read back
+    before it takes its place: every tensor must be the same, bit by bit.
+
+    Args:
+        source: Any weights file that metagan reads.
+        target: The file to write.
+        role: Which network: "G_ema" or "G".
+
+    Returns:
+        The arguments of the official class that takes it, without the channels' where none give these.
+
+    Raises:
+        CheckpointError: The source can't be read, or the written file differs from it.
+        OptionError: metagan doesn't write that architecture's.
+    """
+    official = to_official(load_generator(read_checkpoint(source), role))
+    state = dict(official.state)
+    with replacing(target) as beside:
+        with beside.open("wb") as file:  # given a name, torch would write it into the file
+            torch.save(state, file)
+        _require_same(beside, read_checkpoint(beside).networks["G_ema"].tensors, state)
+    return official.arguments
+
+
+def _training(checkpoint: Checkpoint, role: str) -> dict[str, Any]:
+    """What the file says of its training, and what metagan had to guess or make up for it."""
+    notes = notes_on(checkpoint, role)
+    return describe_training(checkpoint) | ({"notes": list(notes)} if notes else {})
+
+
+def _require_same(path: Path, written: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    different = [
+        name
+        for name, tensor in wanted.items()
+        if name not in written or not torch.equal(written[name], tensor)
+    ]
     if different:
         msg = f"{path}: written, but read back different in {', '.join(different[:4])}; is the disk sound?"
         raise CheckpointError(msg)

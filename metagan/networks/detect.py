@@ -10,15 +10,16 @@ from torch import nn
 
 from metagan.checkpoints.model import Checkpoint, Header, NetworkRecord
 from metagan.checkpoints.tensors import require_finite
-from metagan.errors import CheckpointError, MalformedFileError, UnknownArchitectureError
-from metagan.networks import dcgan, r3gan, stylegan2, stylegan3
-from metagan.networks.architecture import Architecture, Part, Reading
+from metagan.errors import CheckpointError, MalformedFileError, OptionError, UnknownArchitectureError
+from metagan.networks import dcgan, lucidrains, r3gan, stylegan2, stylegan3
+from metagan.networks.architecture import Architecture, Official, Part, Reading
 from metagan.networks.generator import Generator
 from metagan.networks.nearest import Kind, explain, parts
 
 ARCHITECTURES: tuple[Architecture, ...] = (
     stylegan2.ARCHITECTURE,
     stylegan3.ARCHITECTURE,
+    lucidrains.ARCHITECTURE,
     r3gan.ARCHITECTURE,
     dcgan.ARCHITECTURE,
 )
@@ -81,6 +82,20 @@ def describe(generator: Generator) -> Header:
 def title_of(generator: Generator) -> str:
     """The architecture's name for people."""
     return next(arch.title for arch in ARCHITECTURES if arch.name == generator.architecture)
+
+
+def to_official(generator: Generator) -> Official:
+    """A generator in the layout of its authors' code.
+
+    Raises:
+        OptionError: metagan doesn't write that architecture's.
+    """
+    for architecture in ARCHITECTURES:
+        if architecture.name == generator.architecture and architecture.to_official:
+            return architecture.to_official(cast("nn.Module", generator))
+    written = ", ".join(architecture.title for architecture in ARCHITECTURES if architecture.to_official)
+    msg = f"{title_of(generator)}: metagan writes official state dicts of {written} only; convert to .safetensors"
+    raise OptionError(msg)
 
 
 def describe_training(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -26,8 +26,13 @@ class Noise:
         self.mode = mode
         self._sources = [torch.Generator().manual_seed(seed) for seed in seeds] if mode == "random" else []
 
-    def image(self, stored: Float[Tensor, "h w"], batch: int) -> Tensor | None:
+    def image(self, stored: Float[Tensor, "h w"], batch: int, *, uniform: bool = False) -> Tensor | None:
         """The next layer's noise image, [h, w] for all pictures or [batch, 1, h, w]; None for no noise.
+
+        Args:
+            stored: The checkpoint's noise image.
+            batch: How many pictures there are.
+            uniform: Draw within [0, 1) instead of unit-normal.
 
         Raises:
             ShapeError: The mode is "random" and there isn't a seed for each picture of the batch.
@@ -39,7 +44,8 @@ class Noise:
         if len(self._sources) != batch:
             msg = f"random noise: want a seed for each of {batch} pictures, got {len(self._sources)}"
             raise ShapeError(msg)
-        drawn = [torch.randn(1, *stored.shape, generator=source) for source in self._sources]
+        draw = torch.rand if uniform else torch.randn
+        drawn = [draw(1, *stored.shape, generator=source) for source in self._sources]
         return torch.stack(drawn).to(stored)
 
 

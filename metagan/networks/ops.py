@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -69,6 +69,11 @@ def activate(x: Tensor, name: str, gain: float = 1.0, clamp: float | None = None
     return x if clamp is None else x.clamp(-clamp * gain, clamp * gain)
 
 
+def activate_fresh(x: Tensor, name: str) -> Tensor:
+    """An activation without its gain, which may overwrite `x`: what is spared is a pass over memory."""
+    return F.leaky_relu(x, 0.2, inplace=True) if name == "lrelu" else ACTIVATIONS[name].function(x)
+
+
 class Dense(nn.Module):
     """A fully connected layer with equalised learning rate ([1] section 4.1).
 
@@ -114,35 +119,93 @@ def usual_taps(shape: tuple[int, ...]) -> Tensor:
 
 
 def filter_fir(
-    x: Float[Tensor, "n c h w"], taps: Tensor, pads: Pads, gain: float = 1.0
+    x: Float[Tensor, "n c h w"], taps: Tensor, pads: Pads, gain: float = 1.0, *, up: int = 1, down: int = 1
 ) -> Float[Tensor, "n c oh ow"]:
-    """Convolve every channel with `taps` times `gain`, both axes padded (cropped, where negative) by (lo, hi)."""
-    x = F.pad(x, (*pads, *pads))
-    channels = x.shape[1]
-    if taps.ndim == 2:
-        kernel = (taps * gain).flip((0, 1)).to(x.dtype)
-        return F.conv2d(x, kernel.expand(channels, 1, *kernel.shape), groups=channels)
-    line = (taps * math.sqrt(gain)).flip(0).to(x.dtype)
-    x = F.conv2d(x, line.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
-    return F.conv2d(x, line.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
+    """Convolve every channel with `taps` times `gain`, both axes padded (cropped, where negative) by (lo, hi).
+
+    `up` - 1 zeros are put after every sample before it, and every `down`-th sample is kept after it.
+    """
+    kernel = (taps * (gain if taps.ndim == 2 else math.sqrt(gain))).flip(tuple(range(taps.ndim)))
+    if x.requires_grad and torch.is_grad_enabled():
+        return _differentiable(x, kernel, pads, up, down)
+    return _resample(x, kernel, pads, up, down)
 
 
-def _insert_zeros(x: Tensor) -> Tensor:
-    """Put a zero after every sample of both axes."""
+def _resample(x: Tensor, kernel: Tensor, pads: Pads, up: int, down: int) -> Tensor:
+    """`filter_fir` with a kernel that is correlated as it is."""
+    if up > 1:
+        x = _insert_zeros(x, up)
+    padding = pads[0] if pads[0] == pads[1] and pads[0] >= 0 else 0
+    if not padding:
+        x = F.pad(x, (*pads, *pads))
+    channels, kernel = x.shape[1], kernel.to(x.dtype)
+    if kernel.ndim == 2:
+        weight = kernel.expand(channels, 1, *kernel.shape)
+        return F.conv2d(x, weight, stride=down, padding=padding, groups=channels)
+    column, row = (
+        kernel.view(shape).expand(channels, *shape[1:]) for shape in ((1, 1, -1, 1), (1, 1, 1, -1))
+    )
+    x = F.conv2d(x, column, stride=(down, 1), padding=(padding, 0), groups=channels)
+    return F.conv2d(x, row, stride=(1, down), padding=(0, padding), groups=channels)
+
+
+def memory_layout(x: Tensor) -> torch.memory_format:
+    """How features lie in memory: channels last, where they do."""
+    return (
+        torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+    )
+
+
+def _insert_zeros(x: Tensor, up: int) -> Tensor:
+    """Put `up` - 1 zeros after every sample of both axes."""
     n, c, h, w = x.shape
-    return F.pad(x.view(n, c, h, 1, w, 1), (0, 1, 0, 0, 0, 1)).reshape(n, c, 2 * h, 2 * w)
+    spread = torch.empty(
+        (n, c, up * h, up * w), dtype=x.dtype, device=x.device, memory_format=memory_layout(x)
+    ).zero_()
+    spread[:, :, ::up, ::up] = x
+    return spread
+
+
+class _Resampling(torch.autograd.Function):
+    """`_resample` with its transpose as derivative: the same operation, up and down exchanged, the kernel turned.
+
+    PyTorch's own second derivative of depthwise convolutions is many times slower than the convolution, and R1 and
+    path-length regularisation need it; so is the first one with a stride, in bfloat16.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: Tensor, pads: Pads, up: int, down: int) -> Tensor:
+        """The filtered picture."""
+        ctx.save_for_backward(kernel)
+        ctx.geometry = (x.shape[2], pads, up, down)
+        return _resample(x, kernel, pads, up, down)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
+        """The gradient by the picture; filters aren't trained."""
+        (kernel,) = ctx.saved_tensors
+        size, (lo, _), up, down = ctx.geometry
+        taps = len(kernel)
+        pads = (taps - 1 - lo, size * up - gradient.shape[2] * down + lo - up + 1)
+        turned = kernel.flip(tuple(range(kernel.ndim)))
+        return _differentiable(gradient, turned, pads, down, up), None, None, None, None
+
+
+def _differentiable(x: Tensor, kernel: Tensor, pads: Pads, up: int, down: int) -> Tensor:
+    filtered: Tensor = _Resampling.apply(x, kernel, pads, up, down)  # type: ignore[no-untyped-call]
+    return filtered
 
 
 def upsample(x: Float[Tensor, "n c h w"], taps: Tensor) -> Float[Tensor, "n c h2 w2"]:
     """Double both axes: zero insertion, then the filter with gain 4 ([2] section 4)."""
     size = len(taps)
-    return filter_fir(_insert_zeros(x), taps, ((size + 1) // 2, (size - 2) // 2), gain=4)
+    return filter_fir(x, taps, ((size + 1) // 2, (size - 2) // 2), gain=4, up=2)
 
 
 def downsample(x: Float[Tensor, "n c h w"], taps: Tensor) -> Float[Tensor, "n c h2 w2"]:
     """Halve both axes: the filter, then every second sample."""
     size = len(taps)
-    return filter_fir(x, taps, ((size - 1) // 2, (size - 2) // 2))[:, :, ::2, ::2]
+    return filter_fir(x, taps, ((size - 1) // 2, (size - 2) // 2), down=2)
 
 
 # --------------------------------------------------------------------------------------------
@@ -150,7 +213,12 @@ def downsample(x: Float[Tensor, "n c h w"], taps: Tensor) -> Float[Tensor, "n c 
 
 
 def convolve(
-    x: Tensor, weight: Tensor, *, up_taps: Tensor | None = None, down_taps: Tensor | None = None
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    up_taps: Tensor | None = None,
+    down_taps: Tensor | None = None,
 ) -> Tensor:
     """Convolve with "same" padding, optionally to twice or half the size with an anti-aliasing filter.
 
@@ -160,6 +228,7 @@ def convolve(
     Args:
         x: Features, [n, in, h, w].
         weight: Kernel, [out, in, k, k], k odd.
+        bias: What to add to every channel, [out]; not when upsampling.
         up_taps: The filter to double the size with.
         down_taps: The filter to halve the size with; at most one of the two is given.
     """
@@ -172,11 +241,11 @@ def convolve(
         return filter_fir(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), up_taps, pads, gain=4)
     if down_taps is not None:
         if k == 1:
-            return F.conv2d(downsample(x, down_taps), weight)
+            return F.conv2d(downsample(x, down_taps), weight, bias)
         size = len(down_taps)
         pads = (k // 2 + (size - 1) // 2, k // 2 + (size - 2) // 2)
-        return F.conv2d(filter_fir(x, down_taps, pads), weight, stride=2)
-    return F.conv2d(x, weight, padding=k // 2)
+        return F.conv2d(filter_fir(x, down_taps, pads), weight, bias, stride=2)
+    return F.conv2d(x, weight, bias, padding=k // 2)
 
 
 def demodulation(

@@ -8,7 +8,7 @@ from typing import Any
 from metagan.checkpoints.model import Checkpoint, NetworkRecord
 from metagan.checkpoints.read import read_checkpoint, sha256_of, size_of
 from metagan.errors import CheckpointError
-from metagan.networks.detect import describe, describe_training, load_generator, title_of
+from metagan.networks.detect import describe, describe_training, load_generator, notes_on, title_of
 
 
 def summarize(path: Path) -> dict[str, Any]:
@@ -48,6 +48,7 @@ def _generator_facts(checkpoint: Checkpoint) -> dict[str, Any]:
         "c_dim": generator.c_dim,
         "parameters": sum(parameter.numel() for parameter in generator.parameters()),
         "configuration": dict(describe(generator).configuration),
+        "notes": list(notes_on(checkpoint)),
     }
 
 

@@ -80,7 +80,7 @@ class Sampler:
             chunk = list(seeds[start : start + self.batch])
             try:
                 drawn = self._draw(chunk + chunk[-1:] * (self.batch - len(chunk)), settings)
-            except torch.OutOfMemoryError as error:
+            except torch.cuda.OutOfMemoryError as error:
                 self._halve(error)
                 continue
             yield from zip(chunk, drawn, strict=False)
@@ -94,7 +94,7 @@ class Sampler:
         ws = self.generator.map_latents(z, label, psi=settings.psi, cutoff=settings.cutoff)
         return to_uint8(self.generator.synthesize(ws, Noise(settings.noise, seeds)))
 
-    def _halve(self, error: torch.OutOfMemoryError) -> None:
+    def _halve(self, error: torch.cuda.OutOfMemoryError) -> None:
         if self.batch == 1:
             msg = f"{self.device}: not even one picture fits into its memory; try --device cpu"
             raise DeviceError(msg) from error

@@ -34,7 +34,7 @@ from metagan.site.state import (
 )
 from metagan.site.swap import swap_in
 from metagan.site.templates import default_templates_dir
-from metagan.site.text import line_for, read_corpus
+from metagan.site.text import check_corpus, line_for, read_corpus
 
 
 @runtime_checkable
@@ -47,6 +47,10 @@ class Progress(Protocol):
 
     def advance(self, amount: int) -> None:
         """So much more of the stage is done."""
+        ...
+
+    def transfer(self, transfer: Transfer) -> None:
+        """A download got on."""
         ...
 
 
@@ -148,9 +152,7 @@ def _gather(order: Order, place: Workplace, progress: Progress) -> Plan:
     warnings: list[str] = []
     shelves, facts = [], []
     for subject in registry.subjects:
-        weights = locate_weights(
-            subject.weights, offline=order.offline, progress=downloading(subject.slug, progress)
-        )
+        weights = locate_weights(subject.weights, offline=order.offline, progress=progress.transfer)
         known = _facts(place, weights)
         shelves.append(shelf_for(place, subject, weights, known, pages=registry.site.picture_pages))
         facts.append(known)
@@ -161,19 +163,6 @@ def _gather(order: Order, place: Workplace, progress: Progress) -> Plan:
         *(os.environ.get("SOURCE_DATE_EPOCH"),),
     )
     return Plan(registry, shelves, facts, fingerprint, warnings)
-
-
-def downloading(name: str, progress: Progress) -> Callable[[Transfer], None]:
-    """Tells a progress how a download gets on, in bytes."""
-    heard: list[int] = []
-
-    def hear(transfer: Transfer) -> None:
-        if not heard:
-            progress.begin(f"downloading {name}", transfer.total_bytes)
-        progress.advance(transfer.done_bytes - (heard[-1] if heard else 0))
-        heard.append(transfer.done_bytes)
-
-    return hear
 
 
 def _chosen(order: Order) -> Registry:
@@ -199,6 +188,8 @@ def _facts(place: Workplace, weights: Path) -> GeneratorFacts:
 def _warnings_about(subject: Subject, facts: GeneratorFacts) -> Iterator[str]:
     if subject.licence == "unknown":
         yield f"{subject.slug}: its licence is unknown, and its page says so"
+    if subject.text:
+        yield from map(str, check_corpus(subject.text.corpus))
     if subject.class_index is not None and not facts.classes:
         yield f"{subject.slug}: class {subject.class_index} is ignored, its generator has no classes"
 

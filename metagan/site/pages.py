@@ -15,11 +15,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from metagan.errors import BuildError
+from metagan.registry.fields import RESERVED_SLUGS
 from metagan.registry.models import Site
 from metagan.site.content import Collection, Picture, SiteContent
 from metagan.site.theme import ratio_class
 
-RESERVED_SLUGS = frozenset({"api", "pictures", "static", "subjects"})
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 ALT = "{title} no. {seed}: a machine-made picture of something that does not exist"
 

@@ -21,8 +21,10 @@ from tests.checkpoints.assembler import (
     floats,
     legacy_storage,
     list_of,
+    module_state,
     network,
     number,
+    persistent,
     pickle_of,
     tensor,
     text,
@@ -112,6 +114,19 @@ def test_a_bool_that_is_neither_0_nor_1_becomes_true(tmp_path: Path):
     content = network(tensor(legacy_storage(b"\x00\x07\x01", 3, kind="BoolStorage"), 0, (3,), (1,)))
     found = read(tmp_path, content).networks["G_ema"].tensors["weight"]
     assert found.view(torch.uint8).tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize("name", ["../evil", "/tmp/evil", "a.b", "a b", "", "a\n", "n" * 129])
+def test_a_parameter_whose_name_is_no_name_is_refused(tmp_path: Path, name: str):
+    state = module_state(dict_of((text(name), tensor(THREE, 0, (1,), (1,)))))
+    with pytest.raises(MalformedFileError, match="want a name of letters, digits and _"):
+        read(tmp_path, pickle_of(dict_of((text("G_ema"), persistent(state)))))
+
+
+@pytest.mark.parametrize("name", ["../evil", "/tmp/evil", "a..b", "a b", "", "a\n", ".a", "a." * 40])
+def test_a_state_dict_with_a_name_that_is_no_name_is_refused(tmp_path: Path, name: str):
+    with pytest.raises(MalformedFileError, match="want a tensor's name"):
+        read(tmp_path, saved({name: torch.ones(1)}))
 
 
 THREE = legacy_storage(floats(1, 2, 3), 3)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from metagan.checkpoints.allowlist import PICKLE_NAMES
 from metagan.checkpoints.inert import Blob, Name, Record, Text, describe
 from metagan.checkpoints.machine import Budget
-from metagan.checkpoints.opcodes import OPERATIONS
+from metagan.checkpoints.opcodes import INSTRUCTIONS
 from metagan.checkpoints.source import Source, open_source
 from metagan.checkpoints.unpickle import unpickle
 from metagan.errors import MalformedFileError, MetaganError, UnsafeFileError
@@ -125,7 +125,7 @@ def test_only_the_instructions_of_weights_files_are_known():
         "UNICODE", "GET", "PUT", "BINSTRING", "SHORT_BINSTRING",
     }  # fmt: skip
     codes = {name: getattr(pickle, name)[0] for name in never}
-    assert not set(codes.values()) & OPERATIONS.keys()
+    assert not set(codes.values()) & INSTRUCTIONS.keys()
     for code in codes.values():
         with pytest.raises(UnsafeFileError, match="the pickle instruction"):
             load(pickle_of(pickle.NONE, bytes([code]), protocol=5))
@@ -198,6 +198,34 @@ def test_instructions_that_ask_for_too_much_are_refused(parts: tuple[bytes, ...]
     assert words in str(caught.value)
 
 
+def array(shape: tuple[int, ...], content: bytes, code: str = "f4", order: bytes = b"<") -> bytes:
+    dtype = call(NUMPY_DTYPE, text(code), number(0), number(1))
+    none = pickle.NONE * 3
+    dtype += pickle.MARK + number(3) + text(order.decode()) + none + number(-1) + number(-1) + number(0)
+    dtype += pickle.TUPLE + pickle.BUILD
+    made = call(NUMPY_RECONSTRUCT, NUMPY_NDARRAY, tuple_of(number(0)), raw(b"b"))
+    state = tuple_of(number(1), tuple_of(*map(number, shape)), dtype, pickle.NEWFALSE, raw(content))
+    return made + state + pickle.BUILD
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        (array((3,), bytes(8)), "a NumPy array of 12 bytes in 8"),
+        (array((1 << 40,), bytes(8)), "in 8"),
+        (array((), bytes(8)), "a NumPy array of 4 bytes in 8"),
+        (array((-1,), bytes(8)), "a few whole numbers"),
+        (array((0, 1 << 40, 1 << 40), b""), "a few whole numbers"),
+        (array((1,) * 9, bytes(4)), "a few whole numbers"),
+        (array((2,), bytes(8), order=b">"), "little-endian"),
+        (array((1,), bytes(8), code="O8"), "the data type 'O8'"),
+    ],
+)
+def test_an_array_that_does_not_fit_its_bytes_is_refused(part: bytes, words: str):
+    with pytest.raises(MetaganError, match=words):
+        load(pickle_of(part))
+
+
 def test_a_network_of_another_persistence_version_is_refused():
     with pytest.raises(MalformedFileError, match="version 6, got 7"):
         load(pickle_of(persistent(pickle.EMPTY_DICT, version=7)))
@@ -239,8 +267,7 @@ def test_random_instructions_never_raise_anything_but_our_errors(body: bytes):
         assert "fix:" in str(error)
 
 
-_INSTRUCTIONS = sorted(OPERATIONS)
-_PIECES = st.sampled_from([bytes([code]) for code in _INSTRUCTIONS]) | st.sampled_from([
+_PIECES = st.sampled_from([bytes([code]) for code in sorted(INSTRUCTIONS)]) | st.sampled_from([
     text("a"), number(3), raw(b"b"), ORDERED_DICT, NUMPY_DTYPE, NUMPY_NDARRAY, NUMPY_RECONSTRUCT, put(0),
     get(0),
     b"ctorch._utils\n_rebuild_tensor_v2\n", b"ctorch._utils\n_rebuild_parameter\n", b"c_codecs\nencode\n",

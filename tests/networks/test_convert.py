@@ -67,5 +67,5 @@ def test_a_readable_file_without_a_known_network_is_described_all_the_same(tmp_p
     torch.save({"conv.weight": torch.zeros(3, 3)}, strange)
     summary = summarize(strange)
     assert summary["architecture"] is None
-    assert "nearest is StyleGAN2" in summary["problem"]
+    assert "no known architecture; nearest is " in summary["problem"]
     assert summary["networks"]["G_ema"]["tensors"] == 1

@@ -98,3 +98,30 @@ def test_a_homogeneous_activation_lets_a_positive_gain_pass(name):
     x = torch.linspace(-3, 3, 13)
     function = ops.ACTIVATIONS[name].function
     assert torch.allclose(function(2.5 * x), 2.5 * function(x))
+
+
+@pytest.mark.parametrize(("up", "down"), [(1, 1), (2, 1), (1, 2)])
+@pytest.mark.parametrize("taps", [torch.rand(3, 3), torch.rand(4, 4), torch.rand(8)], ids=["odd", "2d", "1d"])
+def test_filters_have_exact_first_and_second_derivatives(taps, up, down):
+    x = torch.randn(1, 1, 4, 6, dtype=torch.float64, requires_grad=True)
+
+    def function(x: torch.Tensor) -> torch.Tensor:
+        return ops.filter_fir(x, taps.double(), (3, 2), gain=4, up=up, down=down).square()
+
+    assert torch.autograd.gradcheck(function, (x,))
+    assert torch.autograd.gradgradcheck(function, (x,))
+
+
+def test_filters_give_the_same_with_and_without_gradients():
+    x, taps = torch.randn(2, 3, 8, 8), ops.make_taps((1, 3, 3, 1))
+    with_gradients = ops.upsample(x.clone().requires_grad_(), taps)
+    assert torch.equal(with_gradients, ops.upsample(x, taps))
+
+
+def test_upsampling_is_zero_insertion_and_filtering():
+    x, taps = torch.randn(1, 1, 4, 4), torch.rand(4, 4)
+    spread = torch.zeros(1, 1, 8, 8)
+    spread[:, :, ::2, ::2] = x
+    padded = torch.nn.functional.pad(spread, (2, 1, 2, 1))
+    want = torch.nn.functional.conv2d(padded, 4 * taps.flip((0, 1))[None, None])
+    assert torch.allclose(ops.upsample(x, taps), want, atol=1e-6)

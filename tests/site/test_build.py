@@ -31,6 +31,9 @@ class Silent:
     def advance(self, amount: int) -> None:
         pass
 
+    def transfer(self, transfer: object) -> None:
+        pass
+
 
 def write_registry(folder: Path, *, images: object = 12, psi: float = 0.7, extra: str = "") -> Path:
     shutil.copyfile(GOLDEN, folder / "blob.pkl")
@@ -259,6 +262,13 @@ def test_an_unknown_licence_is_a_warning_that_stays(tmp_path):
     assert "blob: its licence is unknown" in build(tmp_path).warnings[0]
     with pytest.raises(BuildError, match="licence is unknown"):
         build(tmp_path, strict=True)
+
+
+def test_a_corpus_too_small_for_new_lines_is_a_warning(tmp_path):
+    (tmp_path / "lines.txt").write_text("One line only.\n")
+    write_registry(tmp_path, extra="text: {corpus: lines.txt}")
+    assert any("lines.txt" in warning for warning in build(tmp_path).warnings)
+    assert "One line only." in (tmp_path / "build/blob/0/index.html").read_text()
 
 
 def test_chosen_subjects_make_a_site_of_their_own(tmp_path):

@@ -2,9 +2,16 @@
 
 from metagan.networks.architecture import Architecture
 from metagan.networks.stylegan2.load import OFFICIAL, restore_generator
+from metagan.networks.stylegan2.official import to_official
+from metagan.networks.stylegan2.rosinality import ROSINALITY
+from metagan.networks.stylegan2.tensorflow import TENSORFLOW
 
 ARCHITECTURE = Architecture(
-    name="stylegan2", title="StyleGAN2", readings=(OFFICIAL,), restore=restore_generator
+    name="stylegan2",
+    title="StyleGAN2",
+    readings=(OFFICIAL, TENSORFLOW, ROSINALITY),
+    restore=restore_generator,
+    to_official=to_official,
 )
 
 __all__ = ["ARCHITECTURE"]

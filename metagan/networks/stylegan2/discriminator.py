@@ -16,7 +16,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from metagan.errors import ShapeError
-from metagan.networks.ops import Dense, activate, convolve, downsample, minibatch_std, usual_taps
+from metagan.networks.ops import (
+    ACTIVATIONS,
+    Dense,
+    activate,
+    activate_fresh,
+    convolve,
+    downsample,
+    minibatch_std,
+    usual_taps,
+)
 from metagan.networks.stylegan2.network import BlockKind, Mapping, MappingConfig
 
 
@@ -83,10 +92,14 @@ class Conv(nn.Module):
 
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
         """Features [n, in, h, w] to [n, out, h or h/2, w or w/2]."""
-        x = convolve(x, self.weight * self.weight_gain, down_taps=self.taps)
-        if self.bias is not None:
-            x = x + self.bias[:, None, None]
-        return activate(x, self.activation, gain, self.clamp)
+        own_gain, early = ACTIVATIONS[self.activation].gain, ACTIVATIONS[self.activation].homogeneous
+        scale = own_gain * gain if early else 1.0  # on the small weights, instead of a pass over the features
+        bias = None if self.bias is None else self.bias * scale
+        x = convolve(x, self.weight * (self.weight_gain * scale), bias, down_taps=self.taps)
+        if not early:
+            return activate(x, self.activation, gain, self.clamp)
+        x = activate_fresh(x, self.activation)
+        return x if self.clamp is None else x.clamp(-self.clamp * gain, self.clamp * gain)
 
 
 class Block(nn.Module):
@@ -177,6 +190,14 @@ class Discriminator(nn.Module):
         Raises:
             ShapeError: Pictures or labels of another size than the network's, or a label is missing.
         """
+        return self.judge(*self.features(images), label)
+
+    def features(self, images: Float[Tensor, "n ch res res"]) -> tuple[Tensor, Tensor | None]:
+        """The convolutional part: features at 4x4, and the picture at 4x4 where blocks join by skips.
+
+        Raises:
+            ShapeError: Pictures of another size than the network's.
+        """
         want = (self.config.image_channels, self.config.resolution, self.config.resolution)
         if images.shape[1:] != want:
             msg = f"pictures: want [n, {', '.join(map(str, want))}], got {list(images.shape)}"
@@ -184,8 +205,18 @@ class Discriminator(nn.Module):
         x, image = None, images
         for block in self.blocks:
             x, image = block(x, image)
+        if x is None:
+            raise AssertionError("a discriminator has at least one block")
+        return x, image
+
+    def judge(self, x: Tensor, image: Tensor | None, label: Tensor | None) -> Float[Tensor, "n 1"]:
+        """What `features` gave to logits.
+
+        Raises:
+            ShapeError: Labels of another size than the network's, or a label is missing.
+        """
         logits: Tensor = self.epilogue(x, image)
         if self.mapping is None:
             return logits
-        target: Tensor = self.mapping(images.new_zeros(len(images), 0), label)
+        target: Tensor = self.mapping(logits.new_zeros(len(logits), 0), label)
         return (logits * target).sum(dim=1, keepdim=True) / math.sqrt(target.shape[1])

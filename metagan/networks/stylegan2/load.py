@@ -8,11 +8,10 @@ from typing import Any
 from torch import Tensor
 
 from metagan.checkpoints.model import NetworkRecord
-from metagan.errors import CheckpointError, MalformedFileError
+from metagan.errors import CheckpointError
 from metagan.networks.architecture import Part, Reading
 from metagan.networks.assemble import assemble, require_fit
 from metagan.networks.configuration import restore_config
-from metagan.networks.ops import ACTIVATIONS
 from metagan.networks.stylegan2.convert import (
     NameTable,
     discriminator_config,
@@ -22,9 +21,8 @@ from metagan.networks.stylegan2.convert import (
     rename,
 )
 from metagan.networks.stylegan2.discriminator import Discriminator, DiscriminatorConfig
-from metagan.networks.stylegan2.network import MAX_RESOLUTION, Config, MappingConfig, StyleGAN2
-
-MAX_MAPPING_LAYERS = 64
+from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
+from metagan.networks.stylegan2.sanity import require_sane, require_sane_discriminator
 
 
 def recognises(record: NetworkRecord) -> bool:
@@ -42,6 +40,7 @@ def generator_from_official(record: NetworkRecord) -> StyleGAN2:
     config = generator_config(record)
     names = generator_names(config)
     require_fit(record.tensors, names, "StyleGAN2")
+    require_sane(config)
     return assemble(lambda: StyleGAN2(config), rename(record.tensors, names))
 
 
@@ -50,6 +49,7 @@ def discriminator_from_official(record: NetworkRecord) -> Discriminator:
     config = discriminator_config(record)
     names = discriminator_names(config)
     require_fit(record.tensors, names, "StyleGAN2's discriminator")
+    require_sane_discriminator(config)
     return assemble(lambda: Discriminator(config), rename(record.tensors, names))
 
 
@@ -61,28 +61,8 @@ def restore_generator(configuration: Mapping[str, Any], tensors: Mapping[str, Te
         UnknownArchitectureError: Keys are missing or unknown.
     """
     config = restore_config(Config, configuration, "StyleGAN2")
-    _require_sane(config)
+    require_sane(config)
     return assemble(lambda: StyleGAN2(config), tensors)
-
-
-def _require_sane(config: Config) -> None:
-    """Refuse configurations that would take long to build, before building."""
-    mapping = config.mapping
-    sizes = [*config.channels, *mapping.widths, *config.filter_shape]
-    sizes += [mapping.z_dim + mapping.embed_dim, config.image_channels, config.kernel_size]
-    sane = (
-        config.channels
-        and config.resolution <= MAX_RESOLUTION
-        and 0 < len(mapping.widths) <= MAX_MAPPING_LAYERS
-        and len(config.filter_shape) in (1, 2)
-        and all(0 < size < 2**20 for size in sizes)
-        and min(mapping.c_dim, mapping.embed_dim, mapping.z_dim) >= 0
-        and (mapping.c_dim > 0) == (mapping.embed_dim > 0)
-        and {mapping.activation, config.activation} <= ACTIVATIONS.keys()
-    )
-    if not sane:
-        msg = f"the header's configuration is out of bounds: {config!r:.300}"
-        raise MalformedFileError(msg)
 
 
 def expected_names(record: NetworkRecord) -> NameTable:
@@ -107,10 +87,19 @@ def expected_discriminator_names(record: NetworkRecord) -> NameTable:
         return discriminator_names(DiscriminatorConfig(channels=(1, 1)))
 
 
+def _notes(record: NetworkRecord) -> tuple[str, ...]:
+    if record.attributes:
+        return ()
+    return (
+        "a bare state dict doesn't say how its layers are activated, clamped and scaled; metagan takes the usual",
+    )
+
+
 OFFICIAL = Reading(
     title="StyleGAN2",
     family="stylegan2-ada-pytorch, and StyleGAN2 written by the stylegan3 code",
     files=".pkl with G, D, G_ema, or one network's state dict as .pt",
     generator=Part(recognises, generator_from_official, expected_names),
+    notes=_notes,
     discriminator=Part(recognises_discriminator, discriminator_from_official, expected_discriminator_names),
 )

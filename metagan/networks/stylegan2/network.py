@@ -27,8 +27,10 @@ from metagan.networks.ops import (
     ACTIVATIONS,
     Dense,
     activate,
+    activate_fresh,
     convolve,
     demodulation,
+    memory_layout,
     upsample,
     usual_taps,
 )
@@ -105,21 +107,27 @@ class StyledConv(nn.Module):
         s = self.affine(w)
         own_gain, early = ACTIVATIONS[self.activation].gain, ACTIVATIONS[self.activation].homogeneous
         scale = own_gain * gain if early else 1.0
-        d = demodulation(self.weight, s) * scale
+        d = (demodulation(self.weight, s) * scale)[:, :, None, None]
         x = convolve(x * s[:, :, None, None], self.weight, up_taps=self.taps)
-        x = torch.addcmul(self._shift(noise, len(w)) * scale, x, d[:, :, None, None])
+        x = self._shift(x, d.to(x.dtype), noise, scale)
         if not early:
             return activate(x, self.activation, gain, self.clamp)
-        x = ACTIVATIONS[self.activation].function(x)
+        x = activate_fresh(x, self.activation)
         return x if self.clamp is None else x.clamp(-self.clamp * gain, self.clamp * gain)
 
-    def _shift(self, noise: Noise, batch: int) -> Tensor:
-        """What is added to every picture: bias [1, out, 1, 1], and noise where there is any."""
-        bias = self.bias[:, None, None][None]
-        if self.noise_strength is None or self.noise is None:
-            return bias
-        image = noise.image(self.noise, batch)
-        return bias if image is None else bias + image * self.noise_strength
+    def _shift(self, x: Tensor, d: Tensor, noise: Noise, scale: float) -> Tensor:
+        """Features times d plus bias and noise, in their own type and layout: autocast's stay narrow."""
+        shift = self.bias[:, None, None] * scale
+        image = None
+        if self.noise_strength is not None and self.noise is not None:
+            image = noise.image(self.noise, len(x))
+        if image is not None and self.noise_strength is not None:
+            image = image * (self.noise_strength * scale)
+            if image.ndim == 4:  # a noise image a picture: with the bias it would fill a whole feature map
+                return (x * d).add_(image.to(x.dtype)).add_(shift.to(x.dtype))
+            shift = shift + image
+        shift = shift[None].to(x.dtype).contiguous(memory_format=memory_layout(x))
+        return torch.addcmul(shift, x, d)
 
 
 class ToRGB(nn.Module):

@@ -66,6 +66,7 @@ def generator_from_official(record: NetworkRecord) -> StyleGAN3:
     config = generator_config(record)
     names = generator_names(config, layer_names(record))
     require_fit(record.tensors, names, "StyleGAN3")
+    _require_sane(config.mapping)
     return assemble(lambda: StyleGAN3(config), rename(record.tensors, names))
 
 
@@ -92,7 +93,7 @@ def _require_sane(mapping: MappingConfig) -> None:
         and mapping.activation in ACTIVATIONS
     )
     if not sane:
-        raise MalformedFileError(f"the header's configuration is out of bounds: {mapping!r:.300}")
+        raise MalformedFileError(f"the mapping network is out of bounds: {mapping!r:.300}")
 
 
 def expected_names(record: NetworkRecord) -> NameTable:

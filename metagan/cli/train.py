@@ -1,0 +1,171 @@
+"""`metagan train`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+ABOVE_0 = click.FloatRange(min=0, min_open=True)
+FROM_0 = click.FloatRange(min=0)
+SHARE = click.FloatRange(0, 1)
+
+
+def _auto_or(kind: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str], Any]:
+    """A callback for options that take "auto" (None) or a number above 0."""
+
+    def convert(context: click.Context, parameter: click.Parameter, value: str) -> Any:
+        if value == "auto":
+            return None
+        try:
+            number = kind(value)
+        except ValueError as error:
+            raise click.BadParameter(f"want auto or a number, got {value!r}", context, parameter) from error
+        if number <= 0:
+            raise click.BadParameter(f"want a number above 0, got {value}", context, parameter)
+        return number
+
+    return convert
+
+
+@click.command("train", short_help="Train a generator from a dataset of pictures.")
+@click.argument("data", metavar="DATASET", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The run's folder; an existing run goes on.",
+)
+@click.option(
+    "--kimg", type=ABOVE_0, default=1000, help="Train until so many thousand pictures have been shown."
+)
+@click.option("--resolution", type=click.IntRange(min=8), help="Refuse pictures of another size than this.")
+@click.option(
+    "--preset",
+    type=click.Choice(["auto", "tiny", "small", "official"]),
+    default="auto",
+    help="The networks' width; auto goes by resolution, device and number of pictures.",
+)
+@click.option("--batch", default="auto", callback=_auto_or(int), help="Pictures a step, over all devices.")
+@click.option(
+    "--micro-batch",
+    default="auto",
+    callback=_auto_or(int),
+    help="Pictures at once on a device; lower it when memory runs out.",
+)
+@click.option(
+    "--gamma",
+    default="auto",
+    callback=_auto_or(float),
+    help="R1's weight: higher is steadier, lower is sharper.",
+)
+@click.option("--lr", "learning_rate", type=ABOVE_0, default=0.0025, help="Learning rate.")
+@click.option(
+    "--d-rate",
+    "discriminator_rate",
+    type=ABOVE_0,
+    default=1.0,
+    help="The discriminator's learning rate as a multiple of the generator's.",
+)
+@click.option("--path-weight", type=FROM_0, default=2.0, help="Path-length regularisation; 0 is off.")
+@click.option("--style-mixing", type=SHARE, default=0.9, help="Share of pictures made of two styles.")
+@click.option(
+    "--ema-kimg",
+    default="auto",
+    callback=_auto_or(float),
+    help="Half-life of the generator's average, in thousands of pictures.",
+)
+@click.option("--mirror/--no-mirror", default=False, help="Show pictures mirrored as well.")
+@click.option(
+    "--labels/--no-labels", default=True, help="Train a conditional generator when the dataset has labels."
+)
+@click.option(
+    "--augment",
+    "augmentation",
+    type=click.Choice(["adaptive", "fixed", "none"]),
+    default="adaptive",
+    help="Augmentation against overfitting.",
+)
+@click.option(
+    "--augment-groups",
+    default="blit,geometry,colour",
+    callback=lambda _context, _parameter, value: tuple(value.split(",")),
+    help="Which transforms: blit, geometry, colour, filter, noise, cutout.",
+)
+@click.option(
+    "--augment-p", type=SHARE, default=0.0, help="Augmentation's strength, at the beginning when adaptive."
+)
+@click.option(
+    "--augment-target", type=click.FloatRange(-1, 1), default=0.6, help="Mean sign of real logits to hold."
+)
+@click.option(
+    "--augment-kimg",
+    type=ABOVE_0,
+    default=500.0,
+    help="Thousands of pictures for the strength to go from 0 to 1.",
+)
+@click.option(
+    "--start",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Official weights to start from (transfer learning).",
+)
+@click.option(
+    "--freeze-d",
+    type=click.IntRange(min=0),
+    default=0,
+    help="First layers of the discriminator that keep their weights.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    help="What the convolutions compute in.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Decides everything random.")
+@click.option("--licence", default="unknown", help="Licence to record in the weights.")
+@click.option("--source", default="", help="Where the pictures come from, to record in the weights.")
+@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps; several by torchrun.")
+@click.option(
+    "--threads", type=click.IntRange(min=1), help="Processor threads; the machine's cores by default."
+)
+@click.option(
+    "--state-every", type=ABOVE_0, default=4.0, help="Thousands of pictures between two state files."
+)
+@click.option(
+    "--metrics-every",
+    type=ABOVE_0,
+    default=1.0,
+    help="Thousands of pictures between two lines of metrics.jsonl.",
+)
+@click.option(
+    "--snapshot-every", type=ABOVE_0, default=20.0, help="Thousands of pictures between two snapshots."
+)
+@click.option(
+    "--measure",
+    type=click.IntRange(min=0),
+    default=1000,
+    help="Pictures to measure each snapshot's quality on; 0 is off.",
+)
+@click.option("--best/--no-best", default=True, help="Keep the best snapshot as best.safetensors.")
+@click.option(
+    "--tensorboard/--no-tensorboard",
+    default=False,
+    help="Write TensorBoard events as well (needs metagan[tensorboard]).",
+)
+@click.pass_context
+def command(context: click.Context, /, **options: Any) -> None:
+    """Train a StyleGAN2-ADA generator from a dataset that `metagan dataset pack` wrote.
+
+    The run's folder gets weights to sample from (latest.safetensors), sheets of pictures by time, and report.html.
+    Called again with the same folder, a run goes on exactly where it stopped.
+    """
+    from metagan.cli.training_session import train
+
+    given = {
+        name
+        for name in options
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    }
+    train(options, given)

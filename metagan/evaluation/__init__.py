@@ -1,0 +1,1 @@
+"""How near generated pictures come to real ones, measured offline."""

@@ -1,0 +1,79 @@
+"""A small space in which pictures of one collection can be told apart, without any learned network.
+
+A picture becomes 704 numbers: its mean colour in 8x8 cells (192), and in each cell how strong edges of 8 directions are
+(512). Both parts are scaled to the same variance over the real pictures, and the principal components of the real
+pictures that hold most variance (at most 64) are kept, unscaled. Distances in it follow layout, colour and outline.
+It is no substitute for FID's features on photographs; it needs no download and costs milliseconds.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+CELLS = 8
+DIRECTIONS = 8
+COMPONENTS = 64
+CHUNK = 256
+
+
+def raw_features(pictures: NDArray[np.uint8]) -> Float[Tensor, "n 704"]:
+    """Cell colours and edge directions of pictures [n, 3, side, side], side at least 8."""
+    chunks = [pictures[start : start + CHUNK] for start in range(0, len(pictures), CHUNK)]
+    return torch.cat([_features(torch.from_numpy(chunk).float() / 127.5 - 1) for chunk in chunks])
+
+
+def _features(images: Tensor) -> Tensor:
+    colours = F.adaptive_avg_pool2d(images, CELLS).flatten(1)
+    grey = F.pad(images.mean(dim=1, keepdim=True), (1, 1, 1, 1), mode="replicate")
+    right = grey[:, :, 1:-1, 2:] - grey[:, :, 1:-1, :-2]
+    down = grey[:, :, 2:, 1:-1] - grey[:, :, :-2, 1:-1]
+    strength = (right.square() + down.square()).sqrt()
+    angle = torch.atan2(down, right) * (DIRECTIONS / (2 * math.pi)) % DIRECTIONS
+    bins = torch.arange(DIRECTIONS).view(1, -1, 1, 1)
+    apart = (angle - bins).abs()
+    shares = (1 - torch.minimum(apart, DIRECTIONS - apart)).clamp(
+        min=0
+    )  # each edge belongs to its two neighbours
+    edges = F.adaptive_avg_pool2d(shares * strength, CELLS).flatten(1)
+    return torch.cat([colours, edges.sqrt()], dim=1)
+
+
+@dataclass(frozen=True)
+class FeatureSpace:
+    """The space that one collection spans.
+
+    Args:
+        mean: Of the real pictures' scaled features.
+        scale: What each feature is multiplied by.
+        components: Principal directions, [704, at most 64].
+    """
+
+    mean: Float[Tensor, " features"]
+    scale: Float[Tensor, " features"]
+    components: Float[Tensor, "features kept"]
+
+    @classmethod
+    def of(cls, real: NDArray[np.uint8]) -> FeatureSpace:
+        """The space of these real pictures, [n, 3, side, side]."""
+        raw = raw_features(real)
+        colours = 3 * CELLS**2
+        spread = [raw[:, :colours].var(dim=0).sum().sqrt(), raw[:, colours:].var(dim=0).sum().sqrt()]
+        scale = torch.ones(raw.shape[1])
+        scale[:colours] /= spread[0] + 1e-8
+        scale[colours:] /= spread[1] + 1e-8
+        scaled = raw * scale
+        mean = scaled.mean(dim=0)
+        _, _, directions = torch.linalg.svd(scaled - mean, full_matrices=False)
+        return cls(mean, scale, directions[:COMPONENTS].t().contiguous())
+
+    def place(self, pictures: NDArray[np.uint8]) -> Float[Tensor, "n kept"]:
+        """Where pictures lie in it."""
+        return (raw_features(pictures) * self.scale - self.mean) @ self.components

@@ -1,0 +1,254 @@
+"""The generator of lucidrains' stylegan2-pytorch: a StyleGAN2 with its own mapping, noise, resampling and attention.
+
+References:
+    [1] Karras et al. 2020, Analyzing and Improving the Image Quality of StyleGAN, arXiv:1912.04958.
+
+It differs from [1]: latents are brought to unit length, not to unit variance; layers have no equalised learning rate;
+a block takes one style, to which 1 is added; all layers see crops of one noise image, uniform within [0, 1); pictures
+are doubled bilinearly and blurred; and blocks may begin with attention. Its pictures are within [0, 1], which
+`synthesize` maps to [-1, 1] as metagan has it everywhere.
+
+Symbols: z latents, w styles, psi truncation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from metagan.errors import ShapeError
+from metagan.networks.generator import Noise
+from metagan.networks.lucidrains.layers import SLOPE, AttentionBlock, Blur
+from metagan.networks.ops import demodulation
+
+MEAN_NOISE = 0.5
+
+
+@dataclass(frozen=True)
+class Config:
+    """The generator's shape.
+
+    Args:
+        z_dim: Width of latents and styles.
+        depth: Layers of the mapping network.
+        channels: Features that blocks begin with, then those that each block ends with; one block a resolution,
+            from 4x4 up.
+        image_channels: 3 for RGB, 4 with alpha.
+        attention: Which blocks begin with attention, from 0 at 4x4.
+        heads: Of the attention, each 64 features wide.
+        has_constant: Whether the first block takes a learned constant; else it is made from the mean of the styles.
+        lr_multiplier: The mapping network's, which scales its weights and biases.
+    """
+
+    z_dim: int
+    depth: int
+    channels: tuple[int, ...]
+    image_channels: int = 3
+    attention: tuple[int, ...] = ()
+    heads: int = 8
+    has_constant: bool = True
+    lr_multiplier: float = 0.1
+
+    @property
+    def blocks(self) -> int:
+        """One a resolution, and one style each."""
+        return len(self.channels) - 1
+
+    @property
+    def resolution(self) -> int:
+        """Height and width of the pictures in pixels."""
+        return int(2 ** (self.blocks + 1))
+
+
+class MappingLayer(nn.Linear):
+    """A fully connected layer whose weights and biases are multiplied by its learning rate."""
+
+    def __init__(self, width: int, lr_multiplier: float) -> None:
+        super().__init__(width, width)
+        self.lr_multiplier = lr_multiplier
+
+    def forward(self, x: Float[Tensor, "batch width"]) -> Float[Tensor, "batch width"]:
+        """Features [batch, width] to the same shape."""
+        x = F.linear(x, self.weight * self.lr_multiplier, self.bias * self.lr_multiplier)
+        return F.leaky_relu(x, SLOPE)
+
+
+class Mapping(nn.Module):
+    """Latents to styles: the direction of a latent, through layers of one width."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            MappingLayer(config.z_dim, config.lr_multiplier) for _ in range(config.depth)
+        )
+
+    def forward(self, z: Float[Tensor, "batch z_dim"]) -> Float[Tensor, "batch w_dim"]:
+        """Untruncated styles."""
+        x: Tensor = F.normalize(z.float(), dim=1)
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+class StyledConv(nn.Module):
+    """A modulated 3x3 convolution ([1] section 2.2), noise and activation; its only bias comes with the noise."""
+
+    def __init__(self, w_dim: int, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.to_style = nn.Linear(w_dim, in_channels)
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
+        self.from_noise = nn.Linear(1, out_channels)
+
+    def forward(self, x: Tensor, w: Float[Tensor, "batch w_dim"], noise: Tensor) -> Tensor:
+        """Features [batch, in, h, w], styles and noise [1 or batch, 1, h, w] to features [batch, out, h, w]."""
+        s = self.to_style(w) + 1
+        d = demodulation(self.weight, s)
+        x = F.conv2d(x * s[:, :, None, None], self.weight, padding=1)
+        shift = noise * self.from_noise.weight[:, :, None] + self.from_noise.bias[:, None, None]
+        return F.leaky_relu(torch.addcmul(shift, x, d[:, :, None, None]), SLOPE)
+
+
+class ToRGB(nn.Module):
+    """Features to colours: a modulated 1x1 convolution without demodulation or bias."""
+
+    def __init__(self, w_dim: int, in_channels: int, image_channels: int) -> None:
+        super().__init__()
+        self.to_style = nn.Linear(w_dim, in_channels)
+        self.weight = nn.Parameter(torch.randn(image_channels, in_channels, 1, 1))
+
+    def forward(self, x: Tensor, w: Float[Tensor, "batch w_dim"]) -> Tensor:
+        """Features [batch, in, h, w] to colours [batch, image_channels, h, w]."""
+        s = self.to_style(w) + 1
+        kernels = self.weight[None, :, :, 0, 0] * s[:, None, :]
+        colours: Tensor = (kernels @ x.flatten(2)).view(len(x), -1, *x.shape[2:])
+        return colours
+
+
+def _double(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+class Block(nn.Module):
+    """All layers of one resolution."""
+
+    def __init__(self, config: Config, index: int) -> None:
+        super().__init__()
+        before, after = config.channels[index], config.channels[index + 1]
+        self.doubles = index > 0
+        self.attention = AttentionBlock(before, config.heads) if index in config.attention else None
+        self.conv1 = StyledConv(config.z_dim, before, after)
+        self.conv2 = StyledConv(config.z_dim, after, after)
+        self.to_rgb = ToRGB(config.z_dim, after, config.image_channels)
+        self.blur = Blur() if index < config.blocks - 1 else None
+
+    def forward(
+        self, x: Tensor, image: Tensor | None, w: Float[Tensor, "batch w_dim"], noise: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Features and the picture so far, at the block's resolution, to the next ones."""
+        if self.attention is not None:
+            x = self.attention(x)
+        if self.doubles:
+            x = _double(x)
+        noise = noise[..., : x.shape[2], : x.shape[3]]
+        x = self.conv2(self.conv1(x, w, noise), w, noise)
+        rgb = self.to_rgb(x, w)
+        image = rgb if image is None else image + rgb
+        return x, image if self.blur is None else self.blur(_double(image))
+
+
+class LucidrainsStyleGAN2(nn.Module):
+    """A generator of lucidrains' variant: `synthesize(map_latents(z))`."""
+
+    architecture = "lucidrains"
+    mean_style: Tensor
+    noise: Tensor
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.resolution, self.image_channels = config.resolution, config.image_channels
+        self.z_dim, self.c_dim = config.z_dim, 0
+        self.w_dim, self.num_ws = config.z_dim, config.blocks
+        first = config.channels[0]
+        self.mapping = Mapping(config)
+        self.register_buffer("mean_style", torch.zeros(config.z_dim))
+        self.register_buffer("noise", torch.rand(config.resolution, config.resolution))
+        shape = (1, first, 4, 4) if config.has_constant else (config.z_dim, first, 4, 4)
+        self.constant = nn.Parameter(torch.randn(shape))
+        self.initial = nn.Conv2d(first, first, 3, padding=1)
+        self.blocks = nn.ModuleList(Block(config, index) for index in range(config.blocks))
+
+    def map_latents(
+        self,
+        z: Float[Tensor, "batch z_dim"],
+        label: Float[Tensor, "batch c_dim"] | None = None,  # noqa: ARG002  there are no labels
+        *,
+        psi: float = 1.0,
+        cutoff: int | None = None,
+    ) -> Float[Tensor, "batch num_ws w_dim"]:
+        """Map latents to styles, pulled toward the mean style by psi.
+
+        Args:
+            z: Latents of any length, [batch, z_dim].
+            label: Ignored.
+            psi: Truncation: 1 leaves styles as they are, 0 gives the mean picture.
+            cutoff: How many of the styles to truncate, from the coarse end; None for all.
+
+        Returns:
+            Styles, [batch, num_ws, w_dim], one a block.
+
+        Raises:
+            ShapeError: z's width is not the checkpoint's z_dim.
+        """
+        if z.shape[1] != self.z_dim:
+            msg = f"latents: want width {self.z_dim}, got {z.shape[1]}"
+            raise ShapeError(msg)
+        ws: Tensor = self.mapping(z)[:, None].expand(-1, self.num_ws, -1)
+        if psi == 1:
+            return ws
+        near = torch.lerp(self.mean_style, ws[:, :cutoff], psi)
+        return near if cutoff is None else torch.cat([near, ws[:, cutoff:]], dim=1)
+
+    def synthesize(
+        self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise | None = None
+    ) -> Float[Tensor, "batch ch res res"]:
+        """Styles to pictures, nominally within [-1, 1].
+
+        Args:
+            ws: Styles, [batch, num_ws, w_dim].
+            noise: "const" is one noise image that the checkpoint was given when it was read; "none" its mean.
+
+        Returns:
+            Pictures, [batch, image_channels, resolution, resolution].
+
+        Raises:
+            ShapeError: There are more or fewer styles, or of another width.
+        """
+        if ws.shape[1:] != (self.num_ws, self.w_dim):
+            msg = f"styles: want [batch, {self.num_ws}, {self.w_dim}], got {list(ws.shape)}"
+            raise ShapeError(msg)
+        grain = self._noise_image(noise or Noise("const"), len(ws))
+        x: Tensor = self.initial(self._first_features(ws))
+        image: Tensor | None = None
+        for block, w in zip(self.blocks, ws.unbind(dim=1), strict=True):
+            x, image = block(x, image, w, grain)
+        if image is None:
+            raise AssertionError("every block converts to RGB")
+        return image * 2 - 1
+
+    def _first_features(self, ws: Tensor) -> Tensor:
+        if self.config.has_constant:
+            return self.constant.expand(len(ws), -1, -1, -1)
+        features: Tensor = torch.einsum("ni,ichw->nchw", ws.mean(dim=1), self.constant)
+        return features
+
+    def _noise_image(self, noise: Noise, batch: int) -> Tensor:
+        """[1 or batch, 1, resolution, resolution]; height and width change places, as in the variant's code."""
+        image = noise.image(self.noise, batch, uniform=True)
+        if image is None:
+            image = torch.full_like(self.noise, MEAN_NOISE)
+        return image.reshape(-1, 1, *self.noise.shape).transpose(2, 3)

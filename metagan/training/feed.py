@@ -1,0 +1,158 @@
+"""Training batches: an endless shuffled stream in which every place is a function of the seed and its number."""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from numpy.typing import NDArray
+from torch import Tensor
+
+CACHE_BYTES: Final = 2 << 30  # pictures are kept in memory where all of them take no more
+
+
+@runtime_checkable
+class Pictures(Protocol):
+    """Square RGB pictures of one size; metagan.datasets.source.PictureSource is one."""
+
+    @property
+    def resolution(self) -> int:
+        """Height and width in pixels."""
+        ...
+
+    @property
+    def label_count(self) -> int:
+        """The width of a label vector, 0 without labels."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def pixels(self, index: int) -> NDArray[np.uint8]:
+        """Picture number `index`, [3, resolution, resolution]."""
+        ...
+
+    def label(self, index: int) -> NDArray[np.float32]:
+        """Label vector number `index`, [label_count]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Real pictures with their labels.
+
+    Args:
+        images: Within [-1, 1].
+        labels: One vector a picture, None for unlabelled data.
+    """
+
+    images: Float[Tensor, "n c h w"]
+    labels: Float[Tensor, "n c_dim"] | None
+
+
+def fingerprint(pictures: Pictures) -> str:
+    """A short hash of a few pictures, their number and size: whether a run's data are still the same."""
+    digest = hashlib.sha256(f"{len(pictures)} {pictures.resolution} {pictures.label_count}".encode())
+    for index in np.unique(np.linspace(0, len(pictures) - 1, 8).astype(int)):
+        digest.update(pictures.pixels(int(index)).tobytes())
+    return digest.hexdigest()[:16]
+
+
+@lru_cache(maxsize=4)
+def _shuffled(seed: int, epoch: int, length: int) -> NDArray[np.int64]:
+    return np.random.default_rng((seed, epoch)).permutation(length)
+
+
+class Feed:
+    """Pictures in an order that depends on the seed alone.
+
+    Place k of the stream is place k mod L of epoch k div L, each epoch being shuffled anew. With `mirror`, an epoch
+    has every picture twice, once mirrored. The next batch is decoded while the current one is in use.
+
+    Args:
+        pictures: Where they come from.
+        seed: Decides the order.
+        mirror: Whether mirrored pictures take part.
+        cache_bytes: Keep decoded pictures in memory when all of them fit into this.
+    """
+
+    def __init__(
+        self, pictures: Pictures, seed: int, *, mirror: bool, cache_bytes: int = CACHE_BYTES
+    ) -> None:
+        self.pictures = pictures
+        self.seed = seed
+        self.mirror = mirror
+        self.length = len(pictures) * (2 if mirror else 1)
+        self._labels = self._all_labels()
+        shape = (len(pictures), 3, pictures.resolution, pictures.resolution)
+        fits = int(np.prod(shape)) <= cache_bytes
+        self._cache = np.empty(shape, np.uint8) if fits else None
+        self._cached = np.zeros(len(pictures), bool)
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="pictures")
+        self._ahead: tuple[tuple[int, int], Future[NDArray[np.uint8]]] | None = None
+
+    def _all_labels(self) -> NDArray[np.float32] | None:
+        if self.pictures.label_count == 0:
+            return None
+        return np.stack([self.pictures.label(index) for index in range(len(self.pictures))])
+
+    def places(self, position: int, count: int) -> NDArray[np.int64]:
+        """Which of the stream's pictures stand at these places; from len(pictures) on, the mirrored ones."""
+        ks = range(position, position + count)
+        return np.array([_shuffled(self.seed, k // self.length, self.length)[k % self.length] for k in ks])
+
+    def batch(self, position: int, count: int, stride: int | None = None) -> Batch:
+        """The pictures at `count` places from `position` on.
+
+        Args:
+            position: The first place.
+            count: How many.
+            stride: How far the next call's place lies; it is read ahead. None for no reading ahead.
+        """
+        wanted = (position, count)
+        if self._ahead is not None and self._ahead[0] == wanted:
+            pixels = self._ahead[1].result()
+        else:
+            pixels = self._read(position, count)
+        self._ahead = None
+        if stride is not None:
+            following = (position + stride, count)
+            self._ahead = (following, self._reader.submit(self._read, *following))
+        labels = None
+        if self._labels is not None:
+            labels = torch.from_numpy(self._labels[self.places(position, count) % len(self.pictures)])
+        return Batch(torch.from_numpy(pixels).float().div_(127.5).sub_(1), labels)
+
+    def random_labels(self, count: int, source: torch.Generator) -> Float[Tensor, "n c_dim"] | None:
+        """Labels of random pictures, on the source's device, for pictures to be made; None without labels."""
+        if self._labels is None:
+            return None
+        picks = torch.randint(len(self._labels), (count,), generator=source, device=source.device)
+        return torch.from_numpy(self._labels[picks.cpu().numpy()]).to(source.device)
+
+    def _read(self, position: int, count: int) -> NDArray[np.uint8]:
+        total = len(self.pictures)
+        rows = []
+        for place in self.places(position, count):
+            pixels = self._pixels(int(place) % total)
+            rows.append(pixels[:, :, ::-1] if place >= total else pixels)
+        return np.stack(rows)
+
+    def _pixels(self, index: int) -> NDArray[np.uint8]:
+        if self._cache is None:
+            return self.pictures.pixels(index)
+        if not self._cached[index]:
+            self._cache[index] = self.pictures.pixels(index)
+            self._cached[index] = True
+        cached: NDArray[np.uint8] = self._cache[index]
+        return cached
+
+
+def as_uint8(images: Float[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h w"]:
+    """Pictures within [-1, 1] to bytes, rounded to the nearest."""
+    return (images.float() * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)

@@ -1,0 +1,165 @@
+"""A run's folder: where its files are, and how they are written.
+
+config.yaml               what the run was started with
+state.safetensors         everything needed to go on
+latest.safetensors        the newest generator; best.safetensors the best, where quality is measured
+snapshots/000120.safetensors   generators by time (half precision), named by kimg
+grids/000120.png          sheets of sample pictures by time; grids/reals.png for comparison
+metrics.jsonl             a line of measurements every few thousand pictures
+report.html               all of it to look at, offline
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from metagan.errors import TrainingError
+from metagan.files import write_bytes
+from metagan.networks.stylegan2.discriminator import DiscriminatorConfig
+from metagan.networks.stylegan2.network import Config
+from metagan.training.recipe import Recipe
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What a run is, from its first step to its last.
+
+    Args:
+        data: The pictures' path as given.
+        pictures: How many there are.
+        fingerprint: Of the pictures, to notice others.
+        recipe: The hyper-parameters.
+        generator: The generator's shape.
+        discriminator: The discriminator's.
+        preset: The widths' name, or "start" when they came with other weights.
+        start: The weights that the run started from, None for random ones.
+        licence: To record in the snapshots.
+        source: To record in the snapshots.
+        version: Of this file's layout.
+    """
+
+    data: str
+    pictures: int
+    fingerprint: str
+    recipe: Recipe
+    generator: Config
+    discriminator: DiscriminatorConfig
+    preset: str
+    start: str | None = None
+    licence: str = "unknown"
+    source: str = ""
+    version: int = VERSION
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run.
+
+    Args:
+        path: The folder.
+    """
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """What the run was started with."""
+        return self.path / "config.yaml"
+
+    @property
+    def state(self) -> Path:
+        """Everything needed to go on."""
+        return self.path / "state.safetensors"
+
+    @property
+    def metrics(self) -> Path:
+        """Measurements, one JSON object a line."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def report(self) -> Path:
+        """The page to look at."""
+        return self.path / "report.html"
+
+    def snapshot(self, kimg: float) -> Path:
+        """The generator after so many thousand pictures."""
+        return self.path / "snapshots" / f"{_stamp(kimg)}.safetensors"
+
+    def grid(self, kimg: float) -> Path:
+        """The sheet of sample pictures after so many thousand pictures."""
+        return self.path / "grids" / f"{_stamp(kimg)}.png"
+
+    def grids(self) -> list[tuple[float, Path]]:
+        """Every sheet with its kimg, in order."""
+        found = (self.path / "grids").glob("[0-9]*.png")
+        return sorted((int(path.stem.replace("_", "")) / 1000, path) for path in found)
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """Every line of measurements; an unfinished last line is left out."""
+        if not self.metrics.exists():
+            return []
+        lines = self.metrics.read_bytes().split(b"\n")[:-1]
+        return [json.loads(line) for line in lines]
+
+    def append_metrics(self, line: Mapping[str, Any]) -> None:
+        """One more line of measurements."""
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def forget_after(self, steps: int) -> None:
+        """Remove measurements of steps that will be made again."""
+        kept = [line for line in self.read_metrics() if line["steps"] <= steps]
+        write_bytes(self.metrics, "".join(json.dumps(line) + "\n" for line in kept).encode())
+
+
+def _stamp(kimg: float) -> str:
+    """Kimg to a file name that sorts, down to single pictures: 12.8 is "000012_800"."""
+    return f"{int(kimg):06d}_{round(kimg * 1000) % 1000:03d}"
+
+
+def write_config(folder: RunFolder, config: RunConfig) -> None:
+    """Write config.yaml.
+
+    Raises:
+        TrainingError: The folder can't be written.
+    """
+    text = yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False)
+    try:
+        write_bytes(folder.config, text.encode())
+    except OSError as error:
+        msg = f"{folder.path}: can't be written ({error.strerror or error}); choose another --out"
+        raise TrainingError(msg) from error
+
+
+def read_config(folder: RunFolder) -> RunConfig:
+    """What a run was started with.
+
+    Raises:
+        TrainingError: config.yaml is missing or says what metagan doesn't understand.
+    """
+    try:
+        config = TypeAdapter(RunConfig).validate_python(yaml.safe_load(folder.config.read_text("utf-8")))
+    except (OSError, UnicodeError, yaml.YAMLError) as error:
+        msg = f"{folder.config}: can't be read ({error}); choose another --out for a new run"
+        raise TrainingError(msg) from error
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:4])
+        msg = f"{folder.config}: {problems}; restore the file, or choose another --out for a new run"
+        raise TrainingError(msg) from error
+    return config
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,115 @@
+"""The three networks of a run: generator, discriminator, and the generator's moving average."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from metagan.checkpoints.read import read_checkpoint
+from metagan.errors import CheckpointError, OptionError
+from metagan.networks.detect import load_discriminator, load_generator
+from metagan.networks.stylegan2.discriminator import Conv, Discriminator, DiscriminatorConfig
+from metagan.networks.stylegan2.network import Config, StyleGAN2
+
+
+@dataclass(frozen=True)
+class Networks:
+    """A run's networks.
+
+    Args:
+        generator: Trained.
+        discriminator: Trained, but for its frozen layers.
+        average: The generator's moving average, which is what a run is for.
+    """
+
+    generator: StyleGAN2
+    discriminator: Discriminator
+    average: StyleGAN2
+
+    def to(self, device: torch.device) -> Networks:
+        """The same networks on a device, in the memory layout that convolutions are fastest in."""
+        for network in (self.generator, self.discriminator, self.average):
+            network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return self
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every parameter and buffer, "generator/constant"."""
+        return {f"{role}/{name}": tensor for role, name, tensor in self._entries()}
+
+    def _entries(self) -> Iterator[tuple[str, str, Tensor]]:
+        for role in ("generator", "discriminator", "average"):
+            for name, tensor in getattr(self, role).state_dict().items():
+                yield role, name, tensor
+
+
+def new_networks(config: Config, discriminator: DiscriminatorConfig, seed: int) -> Networks:
+    """Networks with random weights; the same seed gives the same weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        generator = StyleGAN2(config)
+        critic = Discriminator(discriminator)
+    return Networks(generator, critic, _frozen_copy(generator))
+
+
+def networks_from(path: Path, resolution: int, c_dim: int) -> Networks:
+    """The networks of an official network pickle, to be trained on with other pictures.
+
+    Args:
+        path: A file with G, D and G_ema.
+        resolution: Of the new pictures.
+        c_dim: Width of the new labels.
+
+    Raises:
+        CheckpointError: The file can't be read, or lacks one of the three.
+        OptionError: It makes pictures of another size, or has other classes.
+    """
+    checkpoint = read_checkpoint(path)
+    missing = [role for role in ("G", "D", "G_ema") if role not in checkpoint.networks]
+    if missing:
+        msg = f"{path}: {checkpoint.format} without {', '.join(missing)}"
+        raise CheckpointError(f"{msg}; training goes on from files with G, D and G_ema")
+    generator = cast("StyleGAN2", load_generator(checkpoint, "G"))
+    average = cast("StyleGAN2", load_generator(checkpoint, "G_ema"))
+    critic = cast("Discriminator", load_discriminator(checkpoint))
+    _require_same_size(path, generator, resolution, c_dim)
+    for network in (generator, critic):
+        network.requires_grad_(requires_grad=True)
+    return Networks(generator, critic, average)
+
+
+def _require_same_size(path: Path, generator: StyleGAN2, resolution: int, c_dim: int) -> None:
+    if (generator.resolution, generator.image_channels) != (resolution, 3):
+        made = f"{generator.resolution}x{generator.resolution} pixels, {generator.image_channels} channels"
+        msg = (
+            f"--start {path}: it makes {made}; the pictures have {resolution}x{resolution} pixels, 3 channels"
+        )
+        raise OptionError(f"{msg}; pack them with `metagan dataset pack --resolution {generator.resolution}`")
+    if generator.c_dim != c_dim:
+        msg = f"--start {path}: it has {generator.c_dim} classes, the pictures have {c_dim}"
+        raise OptionError(f"{msg}; choose another file, or --no-labels where it has none")
+
+
+def _frozen_copy(generator: StyleGAN2) -> StyleGAN2:
+    return copy.deepcopy(generator).eval().requires_grad_(requires_grad=False)
+
+
+def trainable(discriminator: Discriminator, frozen_layers: int) -> list[nn.Parameter]:
+    """The discriminator's parameters but those of its first layers, counted from the picture's end.
+
+    Mo et al. 2020, Freeze the Discriminator, arXiv:2002.10964.
+
+    Raises:
+        OptionError: There are fewer layers.
+    """
+    layers = [module for module in discriminator.modules() if isinstance(module, Conv)]
+    if frozen_layers > len(layers):
+        msg = f"--freeze-d {frozen_layers}: this discriminator has {len(layers)} convolutions"
+        raise OptionError(msg)
+    frozen = {id(parameter) for layer in layers[:frozen_layers] for parameter in layer.parameters()}
+    return [parameter for parameter in discriminator.parameters() if id(parameter) not in frozen]

@@ -1,0 +1,77 @@
+"""Adam with lazy regularisation's correction, and the generator's moving average.
+
+References:
+    [1] Karras et al. 2020, Analyzing and Improving the Image Quality of StyleGAN, arXiv:1912.04958, appendix B.
+    [2] Karras et al. 2020, Training GANs with Limited Data, arXiv:2006.06676, appendix (the average's ramp-up).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+ADAM_EPSILON = 1e-8
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+def lazy_correction(interval: int) -> float:
+    """C = k / (k + 1) for a regulariser that runs every k steps; 1 where there is none (k = 0).
+
+    A regularised network takes k + 1 optimiser steps where others take k: its learning rate is multiplied by c and its
+    betas are raised to the power of c ([1] appendix B).
+    """
+    return interval / (interval + 1) if interval else 1.0
+
+
+def make_adam(network: nn.Module, learning_rate: float, interval: int) -> torch.optim.Adam:
+    """Adam (beta 0 and 0.99) over a network's trainable parameters, corrected for its lazy regulariser."""
+    correction = lazy_correction(interval)
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    return torch.optim.Adam(
+        parameters,
+        lr=learning_rate * correction,
+        betas=(0.0, 0.99**correction),
+        eps=ADAM_EPSILON,
+    )
+
+
+def adam_tensors(optimizer: torch.optim.Adam, names: Mapping[Tensor, str]) -> dict[str, Tensor]:
+    """Everything that Adam remembers, "synthesis.weight/exp_avg" for each parameter that has been stepped."""
+    return {
+        f"{names[parameter]}/{key}": value
+        for parameter, memory in optimizer.state.items()
+        for key, value in memory.items()
+    }
+
+
+def restore_adam(
+    optimizer: torch.optim.Adam, names: Mapping[Tensor, str], tensors: Mapping[str, Tensor]
+) -> None:
+    """Put back what `adam_tensors` gave, in the parameters' own memory layout."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            name = names[parameter]
+            if f"{name}/step" not in tensors:
+                continue
+            memory = {key: torch.zeros_like(parameter).copy_(tensors[f"{name}/{key}"]) for key in MOMENTS}
+            optimizer.state[parameter] = {"step": tensors[f"{name}/step"].clone(), **memory}
+
+
+def ema_weight(batch: int, seen: int, half_life_kimg: float, rampup: float) -> float:
+    """How much of the moving average survives a step of `batch` pictures.
+
+    0.5^(batch / half-life), the half-life being at most `rampup` times the pictures seen so far ([2]).
+    """
+    half_life = min(half_life_kimg * 1000, seen * rampup) if rampup else half_life_kimg * 1000
+    return float(0.5 ** (batch / max(half_life, 1e-8)))
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, network: nn.Module, survives: float) -> None:
+    """Move the average's parameters toward the network's; buffers (the mean style, noise) are copied."""
+    own: list[Tensor] = list(average.parameters())
+    torch._foreach_lerp_(own, list[Tensor](network.parameters()), 1 - survives)
+    for mine, other in zip(average.buffers(), network.buffers(), strict=True):
+        mine.copy_(other)

@@ -1,0 +1,186 @@
+"""What a user asks for, with everything left to us decided: options and pictures to a run's configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from metagan.errors import OptionError
+from metagan.training.augment import GROUPS
+from metagan.training.feed import Pictures, fingerprint
+from metagan.training.folder import RunConfig
+from metagan.training.networks import Networks, networks_from, new_networks
+from metagan.training.recipe import (
+    PRESETS,
+    Augmentation,
+    Precision,
+    Preset,
+    Recipe,
+    choose_batch,
+    choose_gamma,
+    choose_preset,
+    discriminator_config,
+    generator_config,
+)
+from metagan.training.world import World
+
+MICRO_BATCH_PIXELS = {"cuda": 2**21, "mps": 2**19, "cpu": 2**19}  # pixels at once, when left to us
+GROUP = 4  # pictures a minibatch-std group
+
+
+@dataclass(frozen=True)
+class Options:
+    """A run as asked for; None leaves the choice to us. See Recipe for what each means.
+
+    Args:
+        data: The pictures' path, to record.
+        preset: Widths by name.
+        start: Official weights to start from.
+        licence: To record in the snapshots.
+        source: To record in the snapshots.
+    """
+
+    data: str
+    preset: Preset | Literal["auto"] = "auto"
+    start: Path | None = None
+    licence: str = "unknown"
+    source: str = ""
+    seed: int = 0
+    batch: int | None = None
+    micro_batch: int | None = None
+    learning_rate: float = 0.0025
+    discriminator_rate: float = 1.0
+    gamma: float | None = None
+    path_weight: float = 2.0
+    style_mixing: float = 0.9
+    ema_kimg: float | None = None
+    mirror: bool = False
+    augmentation: Augmentation = "adaptive"
+    augment_groups: tuple[str, ...] = ("blit", "geometry", "colour")
+    augment_p: float = 0.0
+    augment_target: float = 0.6
+    augment_kimg: float = 500.0
+    freeze_d: int = 0
+    precision: Precision | Literal["auto"] = "auto"
+
+
+def begin(options: Options, pictures: Pictures, world: World) -> tuple[RunConfig, Networks]:
+    """A new run's configuration and networks.
+
+    Raises:
+        OptionError: Options that don't fit each other, the pictures or the world.
+        CheckpointError: The weights to start from can't be used.
+    """
+    resolution, c_dim = pictures.resolution, pictures.label_count
+    preset = options.preset
+    if preset == "auto":
+        preset = choose_preset(resolution, world.device.type, len(pictures))
+    recipe = _recipe(options, pictures, world, "start" if options.start else preset)
+    if options.start is not None:
+        networks = networks_from(options.start, resolution, c_dim)
+    else:
+        widths = PRESETS[preset]
+        networks = new_networks(
+            generator_config(widths, resolution, c_dim),
+            discriminator_config(widths, resolution, c_dim),
+            recipe.seed,
+        )
+    config = RunConfig(
+        data=options.data,
+        pictures=len(pictures),
+        fingerprint=fingerprint(pictures),
+        recipe=recipe,
+        generator=networks.generator.config,
+        discriminator=networks.discriminator.config,
+        preset="start" if options.start else preset,
+        start=None if options.start is None else str(options.start),
+        licence=options.licence,
+        source=options.source,
+    )
+    return config, networks
+
+
+def again(config: RunConfig) -> Networks:
+    """Networks of a continued run's shape; its state file has the weights."""
+    return new_networks(config.generator, config.discriminator, config.recipe.seed)
+
+
+def refuse_changes(config: RunConfig, options: Options, given: Collection[str]) -> None:
+    """Refuse options that a continued run was not started with.
+
+    Args:
+        config: What it was started with.
+        options: What is asked for now.
+        given: The fields of `options` that were given explicitly.
+
+    Raises:
+        OptionError: All of them, with both values.
+    """
+    was = asdict(config) | asdict(config.recipe)
+    now = asdict(options) | {"start": None if options.start is None else str(options.start)}
+    wrong = [
+        f"{field.name}: this run has {was[field.name]}, asked for {now[field.name]}"
+        for field in fields(options)
+        if field.name in given and now[field.name] not in (None, "auto", was[field.name])
+    ]
+    if wrong:
+        text = "\n  ".join(wrong)
+        raise OptionError(f"{text}\n  fix: leave these out to go on, or choose another --out for a new run")
+
+
+def _recipe(options: Options, pictures: Pictures, world: World, preset: str) -> Recipe:
+    device = world.device.type
+    batch = options.batch or choose_batch(pictures.resolution, world.size, device)
+    local = world.share(batch)
+    most = max(GROUP, MICRO_BATCH_PIXELS.get(device, 2**19) // pictures.resolution**2)
+    _require_groups(options.augment_groups)
+    recipe = Recipe(
+        seed=options.seed,
+        batch=batch,
+        micro_batch=min(local, options.micro_batch or most),
+        learning_rate=options.learning_rate,
+        discriminator_rate=options.discriminator_rate,
+        gamma=options.gamma or choose_gamma(pictures.resolution, batch, preset),
+        path_weight=options.path_weight,
+        style_mixing=options.style_mixing,
+        ema_kimg=options.ema_kimg or batch * 10 / 32,
+        mirror=options.mirror,
+        augmentation=options.augmentation,
+        augment_groups=options.augment_groups,
+        augment_p=options.augment_p,
+        augment_target=options.augment_target,
+        augment_kimg=options.augment_kimg,
+        freeze_d=options.freeze_d,
+        precision=choose_precision(device) if options.precision == "auto" else options.precision,
+    )
+    _require_whole_groups(local, recipe.micro_batch)
+    return recipe
+
+
+def choose_precision(device: str) -> Precision:
+    """bfloat16 where the device multiplies in it, else float32."""
+    if device == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    if device == "cpu":
+        has_bfloat16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        return "bfloat16" if has_bfloat16 else "float32"
+    return "float32"
+
+
+def _require_groups(groups: tuple[str, ...]) -> None:
+    unknown = [name for name in groups if name not in GROUPS]
+    if unknown:
+        msg = f"--augment-groups: unknown {', '.join(unknown)}; want some of {', '.join(GROUPS)}"
+        raise OptionError(msg)
+
+
+def _require_whole_groups(local: int, micro_batch: int) -> None:
+    """Refuse batches that minibatch std can't divide into its groups."""
+    sizes = {micro_batch, local % micro_batch or micro_batch}
+    if any(size > GROUP and size % GROUP for size in sizes):
+        msg = f"a batch of {local} on each device in portions of {micro_batch}: want multiples of {GROUP} (or less)"
+        raise OptionError(f"{msg}; choose --batch and --micro-batch so")

@@ -1,0 +1,159 @@
+"""What decides a training run's numbers: widths and hyper-parameters, complete and frozen.
+
+References:
+    [1] Karras et al. 2020, Analyzing and Improving the Image Quality of StyleGAN, arXiv:1912.04958.
+    [2] Karras et al. 2020, Training GANs with Limited Data, arXiv:2006.06676.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from metagan.networks.stylegan2.discriminator import DiscriminatorConfig
+from metagan.networks.stylegan2.network import Config, MappingConfig
+
+Preset = Literal["tiny", "small", "official"]
+Augmentation = Literal["none", "fixed", "adaptive"]
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Widths:
+    """A preset's network sizes.
+
+    Args:
+        base: Feature channels times resolution, where `most` doesn't bound them.
+        most: The largest number of channels.
+        latent: Width of latents and of styles.
+        mapping_layers: Layers of the mapping network.
+    """
+
+    base: int
+    most: int
+    latent: int
+    mapping_layers: int
+
+    def channels(self, resolution: int) -> tuple[int, ...]:
+        """Feature channels at 4x4, 8x8, ... up to `resolution`."""
+        steps = range(2, resolution.bit_length())
+        return tuple(min(self.most, max(8, self.base // 2**step)) for step in steps)
+
+
+PRESETS: dict[Preset, Widths] = {
+    "tiny": Widths(base=1024, most=64, latent=64, mapping_layers=2),
+    "small": Widths(base=2048, most=128, latent=128, mapping_layers=4),
+    "official": Widths(base=16384, most=512, latent=512, mapping_layers=8),
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Every number that the trained weights depend on, besides the pictures and the networks' shapes.
+
+    Args:
+        seed: Of the weights' initialisation, the order of pictures and all that is drawn while training.
+        batch: Pictures a step, over all devices.
+        micro_batch: Pictures at once on one device; the gradients of several are added up.
+        learning_rate: Adam's, before the correction for lazy regularisation ([1] appendix B).
+        discriminator_rate: The discriminator's learning rate as a multiple of the generator's.
+        gamma: R1's weight; its penalty is gamma/2 times the squared gradient.
+        r1_interval: Steps between two R1 penalties; 0 switches R1 off.
+        path_weight: Path-length regularisation's weight; 0 switches it off.
+        path_interval: Steps between two path-length penalties.
+        path_shrink: Path lengths are measured on the batch divided by this.
+        style_mixing: Share of pictures made of two latents' styles.
+        ema_kimg: Half-life of the generator's moving average, in thousands of pictures.
+        ema_rampup: The half-life is at most this share of the pictures seen so far.
+        mirror: Whether pictures are also shown mirrored, half of the time.
+        augmentation: "adaptive" finds the strength by itself ([2] section 3), "fixed" keeps `augment_p`.
+        augment_groups: Which transforms take part, by name in augment.GROUPS.
+        augment_p: The strength at the beginning.
+        augment_target: What the mean sign of the logits of real pictures is steered to.
+        augment_kimg: Thousands of pictures in which the strength may go from 0 to 1.
+        augment_interval: Steps between two adjustments.
+        freeze_d: Layers of the discriminator, from the picture's end, that keep their weights (transfer).
+        precision: What synthesis and discrimination compute in; weights and losses are always float32.
+    """
+
+    seed: int = 0
+    batch: int = 32
+    micro_batch: int = 32
+    learning_rate: float = 0.0025
+    discriminator_rate: float = 1.0
+    gamma: float = 1.0
+    r1_interval: int = 16
+    path_weight: float = 2.0
+    path_interval: int = 4
+    path_shrink: int = 2
+    style_mixing: float = 0.9
+    ema_kimg: float = 10.0
+    ema_rampup: float = 0.05
+    mirror: bool = False
+    augmentation: Augmentation = "adaptive"
+    augment_groups: tuple[str, ...] = ("blit", "geometry", "colour")
+    augment_p: float = 0.0
+    augment_target: float = 0.6
+    augment_kimg: float = 500.0
+    augment_interval: int = 4
+    freeze_d: int = 0
+    precision: Precision = "float32"
+
+
+def choose_preset(resolution: int, device: str, pictures: int) -> Preset:
+    """The widths for `--preset auto`: what the device can train in reasonable time, and the data can fill.
+
+    Args:
+        resolution: The pictures' side in pixels.
+        device: "cpu", "cuda" or "mps".
+        pictures: How many there are.
+    """
+    if device == "cuda":
+        return "official" if resolution >= 32 else "small"
+    return "tiny" if resolution <= 16 or pictures < 200 else "small"
+
+
+def choose_batch(resolution: int, world_size: int, device: str) -> int:
+    """The batch for `--batch auto`: smaller on a processor, where more steps are worth more than smooth ones."""
+    if device != "cuda":
+        return 16 * world_size
+    return max(min(world_size * min(4096 // resolution, 32), 64), 4 * world_size)
+
+
+def choose_gamma(resolution: int, batch: int, preset: str) -> float:
+    """R1's weight for `--gamma auto`: in proportion to the pixels, and inversely to the batch.
+
+    0.0002 is what the authors' own automatic setting multiplies them with. The narrow networks that processors train
+    want far more: of apes at 64x64, the discriminator had won after 5,000 pictures with a weight of 2 (losses of
+    0.14), and was held in balance by 10 (0.5).
+    """
+    share = 0.04 if preset in ("tiny", "small") else 0.0002
+    return float(f"{share * resolution**2 / batch:.3g}")
+
+
+def generator_config(widths: Widths, resolution: int, c_dim: int, clamp: float | None = None) -> Config:
+    """A new generator's shape: output skips, as published."""
+    mapping = MappingConfig(
+        z_dim=widths.latent,
+        c_dim=c_dim,
+        embed_dim=widths.latent if c_dim else 0,
+        widths=(widths.latent,) * widths.mapping_layers,
+    )
+    return Config(mapping=mapping, channels=widths.channels(resolution), clamp=clamp)
+
+
+def discriminator_config(
+    widths: Widths, resolution: int, c_dim: int, clamp: float | None = None
+) -> DiscriminatorConfig:
+    """A new discriminator's shape: residual, as published, with the generator's channels."""
+    channels = widths.channels(resolution)
+    mapping = None
+    if c_dim:
+        mapping = MappingConfig(
+            z_dim=0,
+            c_dim=c_dim,
+            embed_dim=channels[0],
+            widths=(channels[0],) * widths.mapping_layers,
+            has_mean_style=False,
+        )
+    return DiscriminatorConfig(channels=channels[::-1], clamp=clamp, label_mapping=mapping)

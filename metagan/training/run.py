@@ -1,0 +1,325 @@
+"""A whole training run: from pictures and a folder to a generator, going on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from metagan.errors import DeviceError, DivergedError, TrainingError
+from metagan.training.feed import Feed, Pictures, fingerprint
+from metagan.training.folder import RunConfig, RunFolder, write_config
+from metagan.training.networks import Networks
+from metagan.training.report import write_report
+from metagan.training.snapshot import (
+    draw,
+    grid_size,
+    real_pictures,
+    spread_labels,
+    write_generator,
+    write_grid,
+)
+from metagan.training.state import read_state, write_state
+from metagan.training.trainer import Trainer
+from metagan.training.world import World
+
+Measure = Callable[[NDArray[np.uint8]], Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When a run does what besides training; none of it changes the weights.
+
+    Args:
+        total_kimg: Where the run ends.
+        state_kimg: Between two state files: what a crash loses at most.
+        metrics_kimg: Between two lines of measurements.
+        snapshot_kimg: Between two snapshots, with their grids and the report.
+        measured_pictures: How many pictures a snapshot's quality is measured on.
+        keep_best: Whether best.safetensors is kept.
+    """
+
+    total_kimg: float
+    state_kimg: float
+    metrics_kimg: float
+    snapshot_kimg: float
+    measured_pictures: int = 1000
+    keep_best: bool = True
+
+
+@runtime_checkable
+class Watcher(Protocol):
+    """Who is told how a run goes."""
+
+    def progress(self, seen: int, readings: Mapping[str, float]) -> None:
+        """After each step: pictures seen so far, and the newest readings."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Something worth a line."""
+        ...
+
+    def stop_asked(self) -> bool:
+        """Whether the run shall end after this step, with a state file."""
+        ...
+
+
+class Silent:
+    """Watches nothing."""
+
+    def progress(self, seen: int, readings: Mapping[str, float]) -> None:
+        """Nothing."""
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+    def stop_asked(self) -> bool:
+        """Never."""
+        return False
+
+
+@dataclass
+class Best:
+    """The best snapshot so far, by distance."""
+
+    kimg: float | None = None
+    distance: float = float("inf")
+
+
+@dataclass
+class Run:
+    """One training run.
+
+    Args:
+        folder: Where its files are.
+        config: What it was started with.
+        schedule: When it does what.
+        pictures: What it learns from.
+        networks: New ones, or those of the file it starts from; overwritten by a state file's.
+        world: Who takes part.
+        measure: Pictures [n, 3, h, w] to quality by name, "distance" (lower is better) among them; or None.
+        watcher: Who is told.
+        mirrors: Called with each line of measurements, for other loggers.
+    """
+
+    folder: RunFolder
+    config: RunConfig
+    schedule: Schedule
+    pictures: Pictures
+    networks: Networks
+    world: World
+    measure: Measure | None = None
+    watcher: Watcher = field(default_factory=Silent)
+    mirrors: Callable[[Mapping[str, Any]], None] | None = None
+
+    def __post_init__(self) -> None:
+        recipe = self.config.recipe
+        feed = Feed(self.pictures, recipe.seed, mirror=recipe.mirror)
+        self.networks.to(self.world.device)
+        self.trainer = Trainer(recipe, self.networks, feed, self.world)
+        self.best = Best()
+        self.readings: dict[str, float] = {}
+        self._elapsed_s = 0.0
+        self._since = time.monotonic()
+        self._rate_from = (0, 0.0)
+
+    # ---------------------------------------------------------------------------------------------
+
+    def train(self) -> None:
+        """Train up to the schedule's end, or until the watcher asks to stop.
+
+        Raises:
+            TrainingError: The folder can't be used, or is too small, or a state can't be written.
+            DivergedError: Losses are no numbers any more.
+            DeviceError: The device's memory is too small.
+        """
+        try:
+            with self._alone():
+                self._train()
+        except torch.OutOfMemoryError as error:
+            half = max(1, self.config.recipe.micro_batch // 2)
+            msg = f"{self.world.device}: too little memory for {self.config.recipe.micro_batch} pictures at once"
+            raise DeviceError(f"{msg}; start another run with --micro-batch {half}") from error
+        except OSError as error:
+            msg = (
+                f"{self.folder.path}: can't be written ({error.strerror or error}); free some space and go on"
+            )
+            raise TrainingError(msg) from error
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else trains in the folder; the system gives it back when this process ends, however it ends."""
+        if not self.world.is_first:
+            yield
+            return
+        self.folder.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            msg = f"{self.folder.path}: another process trains here; wait for it, or choose another --out"
+            raise TrainingError(msg) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _train(self) -> None:
+        self._begin()
+        trainer, total = self.trainer, round(self.schedule.total_kimg * 1000)
+        if trainer.seen == 0:
+            self._show()
+        while trainer.seen < total and not self._must_stop():
+            trainer.step()
+            self._require_finite()
+            self.watcher.progress(trainer.seen, self.readings)
+            last = trainer.seen >= total
+            if last or self._crossed(self.schedule.metrics_kimg):
+                self._measure_losses()
+            if last or self._crossed(self.schedule.snapshot_kimg):
+                self._show()
+            if last or self._crossed(self.schedule.state_kimg):
+                self._save()
+        self._save()
+
+    def _begin(self) -> None:
+        if self.folder.state.exists():
+            self._go_on()
+        elif self.world.is_first:
+            self._require_space()
+            write_config(self.folder, self.config)
+            self.folder.forget_after(-1)  # what a run left that ended before its first state
+            side = grid_size(self.pictures.resolution)
+            write_grid(self.folder.path / "grids" / "reals.png", real_pictures(self.pictures, side * side))
+        self.world.wait()
+        self._since = time.monotonic()
+        self._rate_from = (self.trainer.seen, self._elapsed_s)
+
+    def _go_on(self) -> None:
+        found = fingerprint(self.pictures)
+        if found != self.config.fingerprint:
+            msg = f"{self.folder.path}: this run was started with other pictures ({self.config.pictures} of them, "
+            raise TrainingError(
+                f"{msg}{self.config.fingerprint}; now {len(self.pictures)}, {found}); give those again"
+            )
+        tensors, facts = read_state(self.folder.state)
+        self.trainer.restore(tensors, facts)
+        self.best = Best(facts["best_kimg"], float("inf") if facts["best"] is None else facts["best"])
+        self._elapsed_s = float(facts["elapsed_s"])
+        if self.world.is_first:
+            self.folder.forget_after(self.trainer.steps)
+            self.watcher.say(f"{self.folder.path}: goes on at {self.trainer.seen / 1000:g} kimg")
+
+    def _require_space(self) -> None:
+        """Refuse a folder on a disk that can't hold two states and a few snapshots."""
+        self.folder.path.mkdir(parents=True, exist_ok=True)
+        weights = sum(tensor.numel() * 4 for tensor in self.networks.tensors().values())
+        needed = 4 * weights + (64 << 20)
+        free = shutil.disk_usage(self.folder.path).free
+        if free < needed:
+            msg = (
+                f"{self.folder.path}: {free / 1e6:,.0f} MB free, a run of this size wants {needed / 1e6:,.0f}"
+            )
+            raise TrainingError(f"{msg}; free some space or choose another --out")
+
+    def _must_stop(self) -> bool:
+        """Whether any process was asked to stop; all of them learn of it."""
+        asked = torch.tensor(float(self.watcher.stop_asked()), device=self.world.device)
+        return bool(self.world.mean(asked) > 0)
+
+    def _crossed(self, interval_kimg: float) -> bool:
+        """Whether the last step went past a multiple of the interval."""
+        interval, seen = max(1, round(interval_kimg * 1000)), self.trainer.seen
+        return seen // interval > (seen - self.config.recipe.batch) // interval
+
+    def _require_finite(self) -> None:
+        every = 1 if self.world.device.type == "cpu" else 16
+        if self.trainer.steps % every or self.trainer.meter.is_finite():
+            return
+        there = self.folder.state.exists()
+        good = f"the last good state is {self.folder.state}" if there else "no state was written before"
+        msg = f"{self.folder.path}: at {self.trainer.seen / 1000:g} kimg the losses are no numbers any more; {good}"
+        raise DivergedError(f"{msg}; start another run with a lower --lr or a higher --gamma")
+
+    # ---------------------------------------------------------------------------------------------
+
+    def _measure_losses(self) -> None:
+        means = self.trainer.meter.read()
+        elapsed_s = self._elapsed()
+        seen, since = self.trainer.seen - self._rate_from[0], elapsed_s - self._rate_from[1]
+        self._rate_from = (self.trainer.seen, elapsed_s)
+        means |= {"augment_p": self.trainer.controller.p, "images_per_s": seen / max(since, 1e-9)}
+        self.readings = {**self.readings, **means}
+        self._log(means)
+
+    def _log(self, values: Mapping[str, float]) -> None:
+        if not self.world.is_first:
+            return
+        kimg = self.trainer.seen / 1000
+        line = {"kimg": kimg, "steps": self.trainer.steps, "elapsed_s": round(self._elapsed(), 3)}
+        line |= {name: float(f"{value:.6g}") for name, value in values.items()}
+        self.folder.append_metrics(line)
+        if self.mirrors is not None:
+            self.mirrors(line)
+
+    def _show(self) -> None:
+        """A snapshot, its grid, its quality, and the report."""
+        if self.world.is_first:
+            kimg, side = self.trainer.seen / 1000, grid_size(self.pictures.resolution)
+            pictures = self._draw(side * side)
+            write_grid(self.folder.grid(kimg), pictures)
+            quality = dict(self.measure(self._draw(self.schedule.measured_pictures))) if self.measure else {}
+            if quality:
+                self._log(quality)
+                self.readings = {**self.readings, **quality}
+            self._write_generators(kimg, quality)
+            write_report(self.folder, self.config)
+        self.world.wait()
+
+    def _write_generators(self, kimg: float, quality: Mapping[str, float]) -> None:
+        average, folder, config = self.networks.average, self.folder, self.config
+        facts = {
+            "kimg": kimg,
+            "data": config.data,
+            "pictures": config.pictures,
+            "recipe": json.loads(json.dumps(config.recipe.__dict__)),
+            "preset": config.preset,
+            "start": config.start,
+            "quality": dict(quality),
+        }
+        terms = {"licence": config.licence, "source": config.source}
+        write_generator(folder.snapshot(kimg), average, facts, half=True, **terms)
+        write_generator(folder.path / "latest.safetensors", average, facts, half=False, **terms)
+        distance = quality.get("distance", float("inf"))
+        if self.schedule.keep_best and distance < self.best.distance:
+            self.best = Best(kimg, distance)
+            write_generator(folder.path / "best.safetensors", average, facts, half=False, **terms)
+
+    def _draw(self, count: int) -> NDArray[np.uint8]:
+        labels = spread_labels(self.pictures, count)
+        return draw(self.networks.average, range(count), labels, self.world.device)
+
+    def _save(self) -> None:
+        facts = self.trainer.facts()  # on every process: it gathers
+        if self.world.is_first:
+            self._require_finite()
+            best = None if self.best.kimg is None else self.best.distance
+            facts |= {"elapsed_s": self._elapsed(), "best": best, "best_kimg": self.best.kimg}
+            write_state(self.folder.state, self.trainer.tensors(), facts)
+        self.world.wait()
+
+    def _elapsed(self) -> float:
+        """Seconds of training, those of earlier processes included."""
+        now = time.monotonic()
+        self._elapsed_s += now - self._since
+        self._since = now
+        return self._elapsed_s

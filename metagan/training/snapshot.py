@@ -1,0 +1,86 @@
+"""What a run shows of itself: generators to sample from, and sheets of their pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from metagan.checkpoints.write import write_safetensors
+from metagan.files import write_bytes
+from metagan.images.encode import encode
+from metagan.images.sheet import contact_sheet
+from metagan.networks.detect import describe
+from metagan.networks.stylegan2.network import StyleGAN2
+from metagan.sampling.latents import latents
+from metagan.training.feed import Pictures, as_uint8
+
+GRID_SIDE_PX = 768
+GRID_MOST = 8  # pictures a row and a column
+DRAW_PIXELS = 2**17  # pixels drawn at once
+
+
+def write_generator(
+    path: Path, generator: StyleGAN2, facts: Mapping[str, Any], *, licence: str, source: str, half: bool
+) -> None:
+    """Write a generator in metagan's own format.
+
+    Args:
+        path: The file.
+        generator: The moving average.
+        facts: Of the training, for the header.
+        licence: For the header.
+        source: For the header.
+        half: Whether to store float16.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = dataclasses.replace(describe(generator), licence=licence, source=source, training=dict(facts))
+    tensors = {name: t.half() if half else t for name, t in generator.state_dict().items()}
+    write_safetensors(path, tensors, header)
+
+
+@torch.inference_mode()
+def draw(
+    generator: StyleGAN2, seeds: range, labels: Tensor | None, device: torch.device
+) -> NDArray[np.uint8]:
+    """Pictures of these seeds, untruncated, [n, 3, h, w]; the same whatever else the run does."""
+    batch = max(1, min(64, DRAW_PIXELS // generator.resolution**2))
+    z = latents(seeds, generator.z_dim)
+    rows = []
+    for start in range(0, len(z), batch):
+        chosen = None if labels is None else labels[start : start + batch].to(device)
+        styles = generator.map_latents(z[start : start + batch].to(device), chosen)
+        rows.append(as_uint8(generator.synthesize(styles)).cpu().numpy())
+    return np.concatenate(rows)
+
+
+def grid_size(resolution: int) -> int:
+    """Pictures a row (and a column) of a sheet."""
+    return max(2, min(GRID_MOST, GRID_SIDE_PX // resolution))
+
+
+def write_grid(path: Path, pictures: NDArray[np.uint8]) -> None:
+    """A square sheet of pictures [n, 3, h, w] as PNG."""
+    columns = round(len(pictures) ** 0.5)
+    sheet = contact_sheet(iter(pictures.transpose(0, 2, 3, 1)), len(pictures), columns)
+    write_bytes(path, encode(sheet, "png"))
+
+
+def spread_labels(pictures: Pictures, count: int) -> Tensor | None:
+    """Labels for `count` pictures, those of real pictures evenly spread; None without labels."""
+    if pictures.label_count == 0:
+        return None
+    picks = np.linspace(0, len(pictures) - 1, count).astype(int)
+    return torch.from_numpy(np.stack([pictures.label(int(index)) for index in picks]))
+
+
+def real_pictures(pictures: Pictures, count: int) -> NDArray[np.uint8]:
+    """`count` real pictures evenly spread over the collection, [n, 3, h, w]."""
+    picks = np.linspace(0, len(pictures) - 1, min(count, len(pictures))).astype(int)
+    return np.stack([pictures.pixels(int(index)) for index in picks])

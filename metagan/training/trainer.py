@@ -1,0 +1,289 @@
+"""One training step of StyleGAN2-ADA, and all that it changes.
+
+References:
+    [1] Karras et al. 2020, Analyzing and Improving the Image Quality of StyleGAN, arXiv:1912.04958.
+    [2] Karras et al. 2020, Training GANs with Limited Data, arXiv:2006.06676.
+
+A step is a function of what `Trainer.tensors` and `Trainer.facts` hold and of the data: chance is drawn anew in each
+step from (seed, step, process), so that no generator's state can get lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from metagan.networks.generator import Noise
+from metagan.training.augment import Augmenter, Controller
+from metagan.training.feed import Batch, Feed
+from metagan.training.losses import (
+    draw_cutoffs,
+    fake_loss,
+    generator_loss,
+    mix_styles,
+    path_lengths,
+    r1_penalty,
+    real_loss,
+)
+from metagan.training.meter import Meter
+from metagan.training.networks import Networks, trainable
+from metagan.training.optimize import adam_tensors, ema_weight, make_adam, restore_adam, update_average
+from metagan.training.recipe import Recipe
+from metagan.training.world import World
+
+MEAN_STYLE_SURVIVES = 0.998  # a step's share of the old mean style
+PATH_MEAN_SURVIVES = 0.99  # [1] section 3.2
+
+
+class DrawnNoise(Noise):
+    """Fresh noise for every layer and picture, from the step's own source."""
+
+    def __init__(self, source: torch.Generator) -> None:
+        super().__init__("random")
+        self._source = source
+
+    def image(self, stored: Tensor, batch: int, *, uniform: bool = False) -> Tensor:
+        """The next layer's noise, [batch, 1, h, w]."""
+        draw = torch.rand if uniform else torch.randn
+        return draw((batch, 1, *stored.shape), generator=self._source, device=stored.device)
+
+
+class Trainer:
+    """Trains a generator against a discriminator, a step at a time.
+
+    Args:
+        recipe: The hyper-parameters.
+        networks: What to train, on the world's device.
+        feed: The pictures.
+        world: Who else takes part.
+    """
+
+    def __init__(self, recipe: Recipe, networks: Networks, feed: Feed, world: World) -> None:
+        self.recipe, self.networks, self.feed, self.world = recipe, networks, feed, world
+        self.steps = 0
+        self.seen = 0
+        self.batch = world.share(recipe.batch)
+        self.critic_parameters = trainable(networks.discriminator, recipe.freeze_d)
+        self._let_critic_learn(learns=False)
+        self._let_critic_learn(learns=True)
+        path_interval = recipe.path_interval if recipe.path_weight else 0
+        self.adam_g = make_adam(networks.generator, recipe.learning_rate, path_interval)
+        rate = recipe.learning_rate * recipe.discriminator_rate
+        self.adam_d = make_adam(networks.discriminator, rate, recipe.r1_interval)
+        self.augment = Augmenter(recipe.augment_groups if recipe.augmentation != "none" else ())
+        self.controller = Controller(recipe.augment_p, recipe.augment_target, recipe.augment_kimg)
+        self.path_mean = torch.zeros([], device=world.device)
+        self.meter = Meter(world)
+        self._signs = torch.zeros(2, dtype=torch.float64, device=world.device)
+
+    # ---------------------------------------------------------------------------------------------
+    # A step
+
+    def step(self) -> None:
+        """Train both networks on one batch."""
+        recipe, source = self.recipe, self._chance()
+        position = self.seen + self.world.rank * self.batch
+        reals = self.feed.batch(position, self.batch, stride=recipe.batch)
+        reals = _to(reals, self.world.device)
+        fakes = self._train_generator(source)
+        if recipe.path_weight and self.steps % recipe.path_interval == 0:
+            self._regularise_paths(source)
+        self._train_discriminator(reals, fakes, source)
+        if recipe.r1_interval and self.steps % recipe.r1_interval == 0:
+            self._regularise_discriminator(reals, source)
+        self.steps += 1
+        self.seen += recipe.batch
+        survives = ema_weight(recipe.batch, self.seen, recipe.ema_kimg, recipe.ema_rampup)
+        update_average(self.networks.average, self.networks.generator, survives)
+        if recipe.augmentation == "adaptive" and self.steps % recipe.augment_interval == 0:
+            self._adapt()
+
+    def _train_generator(self, source: torch.Generator) -> list[Batch]:
+        """Step the generator; the pictures it made are the discriminator's next ones."""
+        self._let_critic_learn(learns=False)
+        made = []
+        for n in self._portions(self.batch):
+            labels = self.feed.random_labels(n, source)
+            styles = self._styles(n, labels, source)
+            images = self._synthesize(styles, source)
+            logits = self._judge(self._disturb(images, source), labels)
+            loss = generator_loss(logits)
+            torch.autograd.backward(loss.sum() / self.batch)
+            self.meter.add("loss_g", loss)
+            made.append(Batch(images.detach(), labels))
+        self._apply(self.adam_g)
+        self._let_critic_learn(learns=True)
+        return made
+
+    def _train_discriminator(self, reals: Batch, fakes: list[Batch], source: torch.Generator) -> None:
+        for fake in fakes:
+            logits = self._judge(self._disturb(fake.images, source), fake.labels)
+            loss = fake_loss(logits)
+            torch.autograd.backward(loss.sum() / self.batch)
+            self.meter.add("logit_fake", logits)
+            self.meter.add("loss_fake", loss)
+        for real in self._split(reals):
+            logits = self._judge(self._disturb(real.images, source), real.labels)
+            loss = real_loss(logits)
+            torch.autograd.backward(loss.sum() / self.batch)
+            self.meter.add("logit_real", logits)
+            self.meter.add("sign_real", logits.sign())
+            self.meter.add("loss_real", loss)
+            self._signs += torch.stack([logits.detach().sign().sum(), logits.new_tensor(float(len(logits)))])
+        self._apply(self.adam_d)
+
+    def _regularise_discriminator(self, reals: Batch, source: torch.Generator) -> None:
+        """R1 on what the discriminator sees: disturbed pictures, where augmentation is on."""
+        weight = self.recipe.gamma / 2 * self.recipe.r1_interval
+        for real in self._split(reals):
+            images = self._disturb(real.images, source).detach().requires_grad_()
+            penalty = r1_penalty(images, self._judge(images, real.labels))
+            torch.autograd.backward(penalty.sum() * (weight / self.batch))
+            self.meter.add("r1", penalty)
+        self._apply(self.adam_d)
+
+    def _regularise_paths(self, source: torch.Generator) -> None:
+        """Steer the paths' lengths to their moving mean ([1] section 3.2)."""
+        recipe = self.recipe
+        total = max(1, self.batch // recipe.path_shrink)
+        weight = recipe.path_weight * recipe.path_interval / total
+        measured = []
+        for n in self._portions(total):
+            styles = self._styles(n, self.feed.random_labels(n, source), source)
+            images = self._synthesize(styles, source)
+            noise = torch.randn(images.shape, generator=source, device=images.device)
+            lengths = path_lengths(images, styles, noise)
+            mean = torch.lerp(lengths.detach().mean(), self.path_mean, PATH_MEAN_SURVIVES)
+            penalty = (lengths - mean).square()
+            torch.autograd.backward(penalty.sum() * weight)
+            self.meter.add("path_length", lengths)
+            measured.append(lengths.detach())
+        mean = self.world.mean(torch.cat(measured).mean())
+        self.path_mean = torch.lerp(mean, self.path_mean, PATH_MEAN_SURVIVES)
+        self._apply(self.adam_g)
+
+    # ---------------------------------------------------------------------------------------------
+    # Its parts
+
+    def _chance(self) -> torch.Generator:
+        words = np.random.SeedSequence((self.recipe.seed, self.steps, self.world.rank)).generate_state(2)
+        seed = int(words[0]) << 31 ^ int(words[1])
+        return torch.Generator(device=self.world.device).manual_seed(seed)
+
+    def _portions(self, total: int) -> Iterator[int]:
+        for start in range(0, total, self.recipe.micro_batch):
+            yield min(self.recipe.micro_batch, total - start)
+
+    def _split(self, batch: Batch) -> Iterator[Batch]:
+        start = 0
+        for n in self._portions(len(batch.images)):
+            labels = None if batch.labels is None else batch.labels[start : start + n]
+            yield Batch(batch.images[start : start + n], labels)
+            start += n
+
+    def _styles(self, n: int, labels: Tensor | None, source: torch.Generator) -> Tensor:
+        """Styles of n pictures, mixed of two latents for some; their mean is followed on the way."""
+        generator, device = self.networks.generator, self.world.device
+        first, second = (
+            generator.map_latents(torch.randn(n, generator.z_dim, generator=source, device=device), labels)
+            for _ in range(2)
+        )
+        mean_style = generator.mapping.mean_style
+        if mean_style is not None:
+            mean = self.world.mean(first[:, 0].detach().mean(dim=0))
+            mean_style.copy_(torch.lerp(mean, mean_style, MEAN_STYLE_SURVIVES))
+        return mix_styles(first, second, draw_cutoffs(n, generator.num_ws, self.recipe.style_mixing, source))
+
+    def _half(self) -> AbstractContextManager[None]:
+        device, enabled = self.world.device.type, self.recipe.precision == "bfloat16"
+        return torch.autocast(device, torch.bfloat16, enabled=enabled)
+
+    def _synthesize(self, styles: Tensor, source: torch.Generator) -> Tensor:
+        with self._half():
+            images = self.networks.generator.synthesize(styles, DrawnNoise(source))
+        return images.float()
+
+    def _disturb(self, images: Tensor, source: torch.Generator) -> Tensor:
+        return self.augment(images, self.controller.p, source)
+
+    def _judge(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        """Logits; the last layers, which the losses are most sensitive to, are computed in float32."""
+        critic = self.networks.discriminator
+        with self._half():
+            x, image = critic.features(images)
+        return critic.judge(x.float(), None if image is None else image.float(), labels)
+
+    def _let_critic_learn(self, *, learns: bool) -> None:
+        parameters = self.critic_parameters if learns else self.networks.discriminator.parameters()
+        for parameter in parameters:
+            parameter.requires_grad_(learns)
+
+    def _apply(self, adam: torch.optim.Adam) -> None:
+        self.world.average_gradients(
+            parameter for group in adam.param_groups for parameter in group["params"]
+        )
+        adam.step()
+        adam.zero_grad(set_to_none=True)
+
+    def _adapt(self) -> None:
+        total, count = self.world.mean(self._signs).tolist()
+        self.controller.adjust(total / count, self.recipe.batch * self.recipe.augment_interval)
+        self._signs.zero_()
+
+    # ---------------------------------------------------------------------------------------------
+    # What makes a step go on where another process stopped
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that the next step depends on and that isn't a plain number."""
+        tensors = self.networks.tensors()
+        for role, adam, network in self._optimizers():
+            stored = adam_tensors(adam, _names(network))
+            tensors |= {f"{role}/{name}": tensor for name, tensor in stored.items()}
+        return tensors | {"path_mean": self.path_mean}
+
+    def facts(self) -> dict[str, Any]:
+        """Everything else that the next step depends on, as JSON-like values."""
+        return {
+            "steps": self.steps,
+            "seen": self.seen,
+            "augment_p": self.controller.p,
+            "signs": self.world.mean(self._signs.clone()).tolist(),
+        }
+
+    def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Go on from what `tensors` and `facts` gave."""
+        own = self.networks.tensors()
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(tensors[name])
+        for role, adam, network in self._optimizers():
+            mine = {
+                name.removeprefix(f"{role}/"): tensor
+                for name, tensor in tensors.items()
+                if name.startswith(role)
+            }
+            restore_adam(adam, _names(network), mine)
+        self.path_mean = tensors["path_mean"].to(self.world.device)
+        self.steps, self.seen = int(facts["steps"]), int(facts["seen"])
+        self.controller.p = float(facts["augment_p"])
+        self._signs.copy_(torch.tensor(facts["signs"], dtype=torch.float64))
+
+    def _optimizers(self) -> tuple[tuple[str, torch.optim.Adam, nn.Module], ...]:
+        return (
+            ("adam_g", self.adam_g, self.networks.generator),
+            ("adam_d", self.adam_d, self.networks.discriminator),
+        )
+
+
+def _names(network: nn.Module) -> dict[Tensor, str]:
+    return {parameter: name for name, parameter in network.named_parameters()}
+
+
+def _to(batch: Batch, device: torch.device) -> Batch:
+    labels = None if batch.labels is None else batch.labels.to(device, non_blocking=True)
+    return Batch(batch.images.to(device, non_blocking=True), labels)

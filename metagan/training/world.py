@@ -1,0 +1,98 @@
+"""One process or several: who takes part in the training, and how their gradients become one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from metagan.errors import OptionError
+from metagan.sampling.device import choose_device
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes that train together; torchrun starts one a device.
+
+    Args:
+        rank: This one's number; number 0 writes the files.
+        size: How many there are.
+        device: Where this one computes.
+    """
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that writes files and shows progress."""
+        return self.rank == 0
+
+    def share(self, batch: int) -> int:
+        """How many pictures of a batch are this process's.
+
+        Raises:
+            OptionError: The batch isn't a multiple of the number of processes.
+        """
+        if batch % self.size:
+            msg = f"--batch {batch}: want a multiple of the {self.size} processes that torchrun started"
+            raise OptionError(msg)
+        return batch // self.size
+
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean over all processes."""
+        if self.size > 1:
+            dist.all_reduce(value)
+            value /= self.size
+        return value
+
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Replace gradients by their mean over all processes.
+
+        Explicitly and after each backward pass: R1 and path length differentiate gradients, whose hooks DDP's own
+        synchronisation would run at the wrong time.
+        """
+        if self.size == 1:
+            return
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        flat = self.mean(torch.cat([gradient.flatten() for gradient in gradients]))
+        start = 0
+        for gradient in gradients:
+            gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
+            start += gradient.numel()
+
+    def wait(self) -> None:
+        """Until every process has come here."""
+        if self.size > 1:
+            dist.barrier()
+
+
+@contextmanager
+def joined(device: str) -> Iterator[World]:
+    """The world that torchrun's environment describes; one process without it.
+
+    Args:
+        device: As `--device` has it.
+
+    Raises:
+        DeviceError: There is no such device.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    chosen = choose_device(device)
+    if size == 1:
+        yield World(0, 1, chosen)
+        return
+    if chosen.type == "cuda":
+        chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(chosen)
+    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    try:
+        yield World(dist.get_rank(), size, chosen)
+    finally:
+        dist.destroy_process_group()

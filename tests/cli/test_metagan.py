@@ -1,0 +1,188 @@
+"""The command line as a whole: fast, documented, and without tracebacks."""
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from metagan.cli import COMMANDS, main, metagan
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = Path(__file__).parents[1] / "golden"
+CONDITIONAL = str(GOLDEN / "sg2ada_cuda16.pkl")
+
+
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(metagan, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def fail(capsys, *arguments: object) -> tuple[int, str]:
+    """Exit status and stderr, as the shell sees them."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stopped:
+        patch.setattr(sys, "argv", ["metagan", *map(str, arguments)])
+        main()
+    return stopped.value.code, capsys.readouterr().err
+
+
+def test_help_comes_at_once_and_without_torch():
+    script = (
+        "import sys, contextlib\nfrom metagan.cli import metagan\n"
+        "with contextlib.suppress(SystemExit):\n    metagan(['--help'])\n"
+        "print([m for m in ('torch', 'numpy', 'pydantic', 'jinja2', 'PIL') if m in sys.modules])"
+    )
+    seconds = []
+    for _ in range(3):
+        before = processor_seconds()
+        printed = subprocess.run(
+            [sys.executable, "-c", script], check=True, capture_output=True, text=True
+        ).stdout
+        seconds.append(processor_seconds() - before)
+    assert printed.endswith("[]\n")
+    assert min(seconds) < 0.3, seconds
+
+
+def processor_seconds() -> float:
+    """What finished child processes took of the processor: other people's load doesn't count."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_option_says_what_it_is_for(name):
+    command = metagan.get_command(click.Context(metagan), name)
+    assert command.help
+    assert command.short_help
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"{name} {parameter.name}"
+    assert f"metagan {name}" in (ROOT / "docs" / "commands.md").read_text()
+
+
+def test_an_unknown_command_or_option_is_a_usage_error(capsys):
+    assert fail(capsys, "bake")[0] == 2
+    assert fail(capsys, "build", "--sideways")[0] == 2
+    assert fail(capsys, "sample", "ape", "--seeds", "1-")[0] == 2
+
+
+def test_a_mistake_of_the_users_ends_in_a_message_and_not_in_a_traceback(capsys, tmp_path):
+    code, text = fail(capsys, "check", "--registry", tmp_path / "none.yaml")
+    assert code == 1
+    assert "none.yaml" in text
+    assert "Traceback" not in text
+    (tmp_path / "page.pkl").write_text("<!doctype html><title>Sign in</title>")
+    code, text = fail(capsys, "inspect", tmp_path / "page.pkl")
+    assert code == 1
+    assert text.startswith("metagan: ")
+    assert "page.pkl" in text
+
+
+def test_problems_of_a_registry_begin_with_the_place_that_editors_jump_to(capsys, tmp_path):
+    (tmp_path / "registry.yaml").write_text("site: {}\n")
+    code, text = fail(capsys, "check", "--registry", tmp_path / "registry.yaml")
+    assert code == 1
+    assert text.splitlines()[-2].startswith(f"{tmp_path}/registry.yaml:1:")
+
+
+# sample
+
+
+def test_samples_are_named_by_seed_and_the_same_every_time(tmp_path):
+    for folder in ("one", "two"):
+        run(
+            "sample",
+            CONDITIONAL,
+            "--seeds",
+            "0-2,42",
+            "--class",
+            1,
+            "--out",
+            tmp_path / folder,
+            "--device",
+            "cpu",
+        )
+    names = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert names == ["seed0000.png", "seed0001.png", "seed0002.png", "seed0042.png"]
+    assert all((tmp_path / "one" / n).read_bytes() == (tmp_path / "two" / n).read_bytes() for n in names)
+
+
+def test_a_grid_holds_every_picture_in_the_format_of_its_name(tmp_path):
+    options = ("--seeds", "0-5", "--class", 0, "--psi", 0.7, "--grid", tmp_path / "grid.webp")
+    assert "grid.webp" in run("sample", CONDITIONAL, *options)
+    with Image.open(tmp_path / "grid.webp") as grid:
+        assert (grid.format, grid.size) == ("WEBP", (48, 32))
+    assert [path.name for path in tmp_path.iterdir()] == ["grid.webp"]
+
+
+def test_a_subject_brings_its_own_psi_class_and_noise(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "registry.yaml").write_text(
+        "site: {title: Blobs, base_url: https://example.org/}\nsubjects: {blob: {title: Blob, weights: "
+        f"{CONDITIONAL}, licence: CC0-1.0, source: x, class: 1, psi: 0.5}}}}\n"
+    )
+    run("sample", "blob", "--seeds", "7")
+    run("sample", CONDITIONAL, "--seeds", "7", "--psi", 0.5, "--class", 1, "--out", "direct")
+    ours, direct = (np.asarray(Image.open(tmp_path / f / "seed0007.png")) for f in ("samples", "direct"))
+    assert np.array_equal(ours, direct)
+
+
+def test_a_class_is_asked_for_where_it_is_needed(capsys):
+    code, text = fail(capsys, "sample", CONDITIONAL)
+    assert code == 1
+    assert "has 2 classes, none was chosen; choose one with --class 0 to 1" in text
+
+
+def test_bundled_weights_can_be_sampled_by_name(tmp_path):
+    run("sample", "bundled:apes", "--seeds", "3", "--out", tmp_path, "--format", "jpeg")
+    with Image.open(tmp_path / "seed0003.jpg") as picture:
+        assert picture.size == (32, 32)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("sample", "nothing.pkl"), "nothing.pkl"),
+        (("sample", CONDITIONAL, "--grid", "grid.bmp"), "want a name that ends in .png"),
+        (("sample", CONDITIONAL, "--batch", "some"), "want auto or a number"),
+        (("convert", CONDITIONAL, "out.pkl"), "want a name that ends in .safetensors"),
+    ],
+)
+def test_options_that_cannot_be_honoured_are_usage_errors(capsys, arguments, message):
+    code, text = fail(capsys, *arguments)
+    assert code == 2
+    assert message in text
+
+
+# inspect and convert
+
+
+def test_inspect_prints_facts_for_people_and_json_for_scripts():
+    text = run("inspect", CONDITIONAL)
+    assert "StyleGAN2" in text
+    assert "network D" in text
+    facts = json.loads(run("inspect", CONDITIONAL, "--json"))
+    assert (facts["resolution"], facts["z_dim"], facts["c_dim"]) == (
+        16,
+        facts["configuration"]["mapping"]["z_dim"],
+        2,
+    )
+
+
+def test_a_converted_file_gives_the_same_pictures(tmp_path):
+    target = tmp_path / "own.safetensors"
+    assert "own.safetensors: stylegan2" in run("convert", CONDITIONAL, target, "--licence", "CC0-1.0")
+    for weights, folder in ((CONDITIONAL, "theirs"), (target, "ours")):
+        run("sample", weights, "--seeds", "0-3", "--class", 0, "--out", tmp_path / folder)
+    pixels = [
+        [np.asarray(Image.open(path)) for path in sorted((tmp_path / folder).iterdir())]
+        for folder in ("theirs", "ours")
+    ]
+    assert np.array_equal(*pixels)

@@ -1,0 +1,45 @@
+"""Bars on stderr."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from metagan.checkpoints.transfer import Transfer
+from metagan.cli import progress
+
+
+def shown(monkeypatch, act, *, terminal: bool = True) -> str:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=terminal, width=120)
+    monkeypatch.setattr(progress, "Console", lambda stderr: console)
+    with progress.stages() as stages:
+        act(stages)
+    return screen.getvalue()
+
+
+def download(stages: progress.Stages) -> None:
+    stages.transfer(Transfer("birds.pkl", 500_000, None))
+    stages.transfer(Transfer("birds.pkl", 1_500_000, 3_000_000))
+
+
+def draw(stages: progress.Stages) -> None:
+    stages.begin("pictures", 12)
+    stages.advance(7)
+
+
+def test_a_terminal_shows_what_is_downloaded_and_how_much_of_it(monkeypatch):
+    text = shown(monkeypatch, download)
+    assert "downloading birds.pkl" in text
+    assert "1500000" in text.replace(",", "")
+
+
+def test_a_terminal_shows_how_many_are_done(monkeypatch):
+    text = shown(monkeypatch, draw)
+    assert "pictures" in text
+    assert "7/12" in text.replace(" ", "")
+
+
+@pytest.mark.parametrize("act", [download, draw])
+def test_anything_but_a_terminal_stays_silent(monkeypatch, act):
+    assert shown(monkeypatch, act, terminal=False) == ""

@@ -1,0 +1,103 @@
+"""`metagan train` as a user meets it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from metagan.cli.train import command
+from metagan.errors import DatasetError, OptionError, TrainingError
+from metagan.training.report import spread
+from tests.training.toy import write_folder
+
+QUICK = ("--preset", "tiny", "--batch", "8", "--threads", "1", "--device", "cpu", "--kimg", "0.016")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_folder(tmp_path / "discs", count=48)
+
+
+def train(*words: object):
+    return CliRunner().invoke(command, [str(word) for word in words], catch_exceptions=True)
+
+
+def test_a_run_says_where_its_weights_are_and_measures_them(data, tmp_path):
+    out = tmp_path / "run"
+    result = train(data, "--out", out, *QUICK, "--measure", "16", "--licence", "CC0-1.0")
+    assert result.exit_code == 0, result.exception
+    assert result.output == f"{out}/latest.safetensors: 0.016 kimg; look at {out}/report.html\n"
+    measured = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    quality = [line for line in measured if "distance" in line]
+    assert [line["kimg"] for line in quality] == [0, 0.016]
+    assert all(line["floor_distance"] < line["distance"] for line in quality)
+
+
+def test_a_finished_run_goes_on_when_asked_for_more(data, tmp_path):
+    out = tmp_path / "run"
+    train(data, "--out", out, *QUICK, "--measure", "0")
+    result = train(data, "--out", out, "--kimg", "0.024", "--measure", "0", "--threads", "1")
+    assert result.exit_code == 0, result.exception
+    assert "0.024 kimg" in result.output
+
+
+def test_a_run_refuses_to_become_another(data, tmp_path):
+    out = tmp_path / "run"
+    train(data, "--out", out, *QUICK, "--measure", "0")
+    result = train(data, "--out", out, *QUICK, "--gamma", "3", "--lr", "0.1")
+    assert isinstance(result.exception, OptionError)
+    assert "learning_rate: this run has 0.0025, asked for 0.1" in str(result.exception)
+    assert "gamma: this run has 1.28, asked for 3.0" in str(result.exception)
+
+
+def test_a_wrong_resolution_is_refused_before_the_first_step(data, tmp_path):
+    result = train(data, "--out", tmp_path / "run", "--resolution", "32", *QUICK)
+    assert isinstance(result.exception, DatasetError)
+    assert not (tmp_path / "run").exists()
+
+
+def test_missing_pictures_are_refused_before_the_first_step(tmp_path):
+    result = train(tmp_path / "nowhere", "--out", tmp_path / "run", *QUICK)
+    assert isinstance(result.exception, DatasetError)
+
+
+def test_a_folder_that_can_not_be_written_is_refused_before_the_first_step(data, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    result = train(data, "--out", tmp_path / "file" / "run", *QUICK)
+    assert isinstance(result.exception, TrainingError)
+
+
+@pytest.mark.parametrize("words", [("--batch", "many"), ("--gamma", "-1"), ("--kimg", "0")])
+def test_a_value_that_is_no_amount_is_a_usage_error(data, tmp_path, words):
+    assert train(data, "--out", tmp_path / "run", *words).exit_code == 2
+
+
+def test_help_does_not_import_torch():
+    code = "import sys; from metagan.cli.train import command; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_long_runs_report_shows_its_grids_evenly():
+    assert spread(range(101), 5) == [0, 25, 50, 75, 100]
+    assert spread([1, 2], 5) == [1, 2]
+
+
+def test_tensorboard_events_are_written_when_asked_for(data, tmp_path):
+    pytest.importorskip("tensorboard")
+    out = tmp_path / "run"
+    result = train(data, "--out", out, *QUICK, "--measure", "0", "--metrics-every", "0.008", "--tensorboard")
+    assert result.exit_code == 0, result.exception
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(out / "events")).Reload()
+    assert [event.step for event in events.Scalars("loss_g")] == [8, 16]
+
+
+def test_tensorboard_that_is_not_installed_is_an_option_error(data, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard.writer", None)
+    result = train(data, "--out", tmp_path / "run", *QUICK, "--tensorboard")
+    assert isinstance(result.exception, OptionError)
+    assert "pip install 'metagan[tensorboard]'" in str(result.exception)

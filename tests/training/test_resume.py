@@ -1,0 +1,94 @@
+"""A run that is killed goes on as if nothing had been: real processes, real kills."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+
+from tests.training.toy import write_folder
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+KIMG = 0.28
+SETTINGS = (
+    *("--preset", "tiny", "--batch", "8", "--threads", "1", "--device", "cpu", "--mirror"),
+    *("--augment-p", "0.3", "--augment-kimg", "1", "--measure", "0"),
+    *("--state-every", "0.04", "--metrics-every", "0.04", "--snapshot-every", "0.12"),
+)
+
+
+def start(data: Path, out: Path, kimg: float) -> subprocess.Popen:
+    words = [sys.executable, "-m", "metagan", "train", data, "--out", out, "--kimg", kimg, *SETTINGS]
+    return subprocess.Popen(
+        [str(word) for word in words],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen) -> str:
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    return out
+
+
+def tensors(path: Path) -> dict[str, bytes]:
+    with safe_open(path, framework="np") as file:
+        return {name: file.get_tensor(name).tobytes() for name in file.keys()}  # noqa: SIM118
+
+
+def wait_for(path: Path, process: subprocess.Popen, since: float = 0.0) -> None:
+    """Until the file has been written after `since`."""
+    end = time.monotonic() + 200
+    while not path.exists() or path.stat().st_mtime <= since:
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+@pytest.mark.timeout(600)
+def test_a_killed_run_goes_on_to_the_weights_of_one_never_interrupted(tmp_path):
+    data = write_folder(tmp_path / "discs", count=24)
+    whole = start(data, tmp_path / "whole", KIMG)
+    killed = start(data, tmp_path / "killed", KIMG)
+    state = tmp_path / "killed" / "state.safetensors"
+    wait_for(state, killed)
+    wait_for(state, killed, since=state.stat().st_mtime)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
+    with safe_open(state, framework="np") as file:
+        seen = json.loads(file.metadata()["metagan_training_state"])["seen"]
+    assert 0 < seen < 1000 * KIMG, "it was killed on its way"
+    finish(start(data, tmp_path / "killed", KIMG))
+    finish(whole)
+    one, other = (tensors(tmp_path / run / "state.safetensors") for run in ("whole", "killed"))
+    assert one == other
+    assert tensors(tmp_path / "whole" / "latest.safetensors") == tensors(
+        tmp_path / "killed" / "latest.safetensors"
+    )
+    steps = [
+        json.loads(line)["steps"] for line in (tmp_path / "killed" / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert steps == sorted(set(steps)), "no step is measured twice"
+
+
+@pytest.mark.timeout(600)
+def test_a_run_that_is_asked_to_stop_saves_its_last_step(tmp_path):
+    data = write_folder(tmp_path / "discs", count=24)
+    run = start(data, tmp_path / "run", 1000)
+    wait_for(tmp_path / "run" / "state.safetensors", run)
+    run.send_signal(signal.SIGTERM)
+    said = finish(run)
+    assert "latest.safetensors" in said
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    with safe_open(tmp_path / "run" / "state.safetensors", framework="np") as file:
+        facts = json.loads(file.metadata()["metagan_training_state"])
+    assert facts["steps"] >= json.loads(lines[-1])["steps"]

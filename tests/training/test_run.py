@@ -1,0 +1,314 @@
+"""Runs in this process: that they learn, what they leave, and what they refuse."""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from metagan.checkpoints.read import read_checkpoint
+from metagan.errors import DeviceError, DivergedError, MalformedFileError, OptionError, TrainingError
+from metagan.evaluation.quality import Quality
+from metagan.networks.detect import load_generator
+from metagan.training.folder import RunFolder, read_config
+from metagan.training.plan import Options, again, begin, refuse_changes
+from metagan.training.run import Run, Schedule, Silent
+from metagan.training.snapshot import real_pictures
+from metagan.training.world import World
+from tests.training.toy import Discs
+
+WORLD = World(0, 1, torch.device("cpu"))
+OPTIONS = Options(data="discs", preset="tiny", batch=8, precision="float32")
+SHORT = Schedule(total_kimg=0.032, state_kimg=0.016, metrics_kimg=0.008, snapshot_kimg=0.016)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def make_run(
+    path: Path, pictures: Discs, options: Options = OPTIONS, schedule: Schedule = SHORT, **more
+) -> Run:
+    config, networks = begin(options, pictures, WORLD)
+    return Run(RunFolder(path), config, schedule, pictures, networks, WORLD, **more)
+
+
+def lines_of(run: Run) -> list[dict]:
+    return [json.loads(line) for line in run.folder.metrics.read_text().splitlines()]
+
+
+def test_a_generator_of_discs_measurably_improves(tmp_path):
+    pictures = Discs(256)
+    options = dataclasses.replace(OPTIONS, batch=16, gamma=0.5, ema_kimg=0.3)
+    schedule = Schedule(1.2, 100, 0.4, 1.2, measured_pictures=128)
+    quality = Quality(real_pictures(pictures, 128))
+    run = make_run(tmp_path / "run", pictures, options, schedule, measure=quality)
+    run.train()
+    measured = [line for line in lines_of(run) if "distance" in line]
+    assert measured[-1]["kimg"] == 1.2
+    assert measured[-1]["distance"] < measured[0]["distance"] / 2
+    assert measured[-1]["precision"] > measured[0]["precision"]
+
+
+def test_a_run_leaves_everything_it_promises(tmp_path):
+    run = make_run(tmp_path / "run", Discs(16), measure=lambda made: {"distance": float(made.mean())})
+    run.train()
+    names = {
+        path.relative_to(run.folder.path).as_posix() for path in run.folder.path.rglob("*") if path.is_file()
+    }
+    assert names == {
+        *("config.yaml", "state.safetensors", "latest.safetensors", "best.safetensors", "metrics.jsonl"),
+        *("report.html", "grids/reals.png", ".lock"),
+        *(f"grids/000000_{n}.png" for n in ("000", "016", "032")),
+        *(f"snapshots/000000_{n}.safetensors" for n in ("000", "016", "032")),
+    }
+    page = run.folder.report.read_text()
+    assert "http" not in page.replace("http://www.w3.org", "")
+    assert page.count("data:image/webp") == 4
+    assert "<polyline" in page
+
+
+def test_snapshots_are_generators_to_sample_from(tmp_path):
+    run = make_run(tmp_path / "run", Discs(16), dataclasses.replace(OPTIONS, licence="CC0-1.0"))
+    run.train()
+    checkpoint = read_checkpoint(tmp_path / "run" / "latest.safetensors")
+    generator = load_generator(checkpoint)
+    assert checkpoint.header.licence == "CC0-1.0"
+    assert checkpoint.header.training["kimg"] == 0.032
+    styles = generator.map_latents(torch.zeros(2, generator.z_dim), psi=0.5)
+    assert generator.synthesize(styles).shape == (2, 3, 16, 16)
+    average = run.networks.average.state_dict()
+    assert all(torch.equal(tensor, average[name]) for name, tensor in generator.state_dict().items())
+
+
+def test_a_run_with_labels_trains_a_conditional_generator(tmp_path):
+    run = make_run(tmp_path / "run", Discs(16, classes=3))
+    run.train()
+    generator = load_generator(read_checkpoint(tmp_path / "run" / "latest.safetensors"))
+    assert generator.c_dim == 3
+
+
+def test_portions_of_a_batch_add_up_to_the_same_step(tmp_path):
+    weights = []
+    for micro_batch in (8, 4):
+        options = dataclasses.replace(
+            OPTIONS, micro_batch=micro_batch, path_weight=0.0, style_mixing=0.0, augmentation="none"
+        )
+        pictures = Discs(16)
+        run = make_run(tmp_path / str(micro_batch), pictures, options)
+        critic = run.networks.discriminator
+        run.trainer._train_discriminator(
+            run.trainer.feed.batch(0, 8),
+            list(run.trainer._split(run.trainer.feed.batch(8, 8))),
+            torch.Generator(),
+        )
+        weights.append(critic.epilogue.fc.bias.detach())
+    # Minibatch std sees other groups, so that the gradients are alike, not the same.
+    assert torch.allclose(*weights, atol=0.005)
+
+
+@pytest.mark.parametrize("setting", ["none", "fixed"])
+def test_augmentation_that_is_not_adaptive_keeps_its_strength(tmp_path, setting):
+    run = make_run(
+        tmp_path / "run", Discs(16), dataclasses.replace(OPTIONS, augmentation=setting, augment_p=0.4)
+    )
+    run.train()
+    assert run.trainer.controller.p == 0.4
+
+
+def test_bfloat16_keeps_weights_and_losses_in_float32(tmp_path):
+    run = make_run(tmp_path / "run", Discs(16), dataclasses.replace(OPTIONS, precision="bfloat16"))
+    run.train()
+    assert {parameter.dtype for parameter in run.networks.generator.parameters()} == {torch.float32}
+    assert all(math.isfinite(value) for line in lines_of(run) for value in line.values())
+
+
+def test_a_discriminators_frozen_layers_keep_their_weights(tmp_path):
+    run = make_run(tmp_path / "run", Discs(16), dataclasses.replace(OPTIONS, freeze_d=2))
+    critic = run.networks.discriminator
+    before = {name: tensor.clone() for name, tensor in critic.state_dict().items()}
+    run.train()
+    kept = {name for name, tensor in critic.state_dict().items() if torch.equal(tensor, before[name])}
+    kept = {name for name in kept if "taps" not in name}
+    assert kept == {
+        f"blocks.0.{layer}.{part}" for layer in ("from_rgb", "conv0") for part in ("weight", "bias")
+    }
+
+
+def test_training_goes_on_from_official_weights(tmp_path):
+    golden = Path(__file__).parents[1] / "golden" / "sg2ada_cuda16.pkl"
+    options = dataclasses.replace(OPTIONS, start=golden, freeze_d=1)
+    generator = load_generator(read_checkpoint(golden))
+    run = make_run(
+        tmp_path / "run", Discs(16, resolution=generator.resolution, classes=generator.c_dim), options
+    )
+    average = run.networks.average.state_dict()
+    assert all(torch.equal(tensor, average[name]) for name, tensor in generator.state_dict().items())
+    run.train()
+    assert run.trainer.seen == 32
+
+
+def test_weights_for_other_pictures_are_no_start(tmp_path):
+    golden = Path(__file__).parents[1] / "golden" / "sg2ada_cuda16.pkl"
+    with pytest.raises(OptionError, match="the pictures have 32x32"):
+        begin(dataclasses.replace(OPTIONS, start=golden), Discs(8, resolution=32), WORLD)
+
+
+def test_losses_that_are_no_numbers_stop_the_run_and_name_the_last_good_state(tmp_path):
+    pictures = Discs(16)
+    make_run(tmp_path / "run", pictures).train()
+    folder = RunFolder(tmp_path / "run")
+    before = folder.state.read_bytes()
+    config = read_config(folder)
+    longer = dataclasses.replace(SHORT, total_kimg=1)
+    run = Run(folder, config, longer, pictures, again(config), WORLD)
+    run._begin()
+    with torch.no_grad():
+        run.networks.generator.constant.fill_(float("nan"))
+    run._begin = lambda: None
+    with pytest.raises(DivergedError, match=r"last good state is .*state\.safetensors"):
+        run.train()
+    assert folder.state.read_bytes() == before
+
+
+def test_a_run_does_not_go_on_with_other_pictures(tmp_path):
+    make_run(tmp_path / "run", Discs(16)).train()
+    config = read_config(RunFolder(tmp_path / "run"))
+    run = Run(RunFolder(tmp_path / "run"), config, SHORT, Discs(17), again(config), WORLD)
+    with pytest.raises(TrainingError, match="other pictures"):
+        run.train()
+
+
+def test_a_damaged_state_is_named(tmp_path):
+    pictures = Discs(16)
+    make_run(tmp_path / "run", pictures).train()
+    folder = RunFolder(tmp_path / "run")
+    folder.state.write_bytes(folder.state.read_bytes()[:1000])
+    config = read_config(folder)
+    with pytest.raises(MalformedFileError, match=r"state\.safetensors"):
+        Run(folder, config, SHORT, pictures, again(config), WORLD).train()
+
+
+def test_a_disk_without_room_is_noticed_before_the_first_step(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000})())
+    with pytest.raises(TrainingError, match="free some space"):
+        make_run(tmp_path / "run", Discs(8)).train()
+
+
+def test_a_disk_that_fills_up_is_named_and_the_state_kept(tmp_path, monkeypatch):
+    pictures = Discs(8)
+    make_run(tmp_path / "run", pictures).train()
+    folder = RunFolder(tmp_path / "run")
+    before, config = folder.state.read_bytes(), read_config(folder)
+
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("metagan.training.snapshot.write_bytes", full)
+    longer = dataclasses.replace(SHORT, total_kimg=1)
+    with pytest.raises(TrainingError, match="No space left on device"):
+        Run(folder, config, longer, pictures, again(config), WORLD).train()
+    assert folder.state.read_bytes() == before
+
+
+def test_two_runs_in_one_folder_are_refused(tmp_path):
+    pictures = Discs(8)
+    inner: list[Run] = []
+
+    class Second(Silent):
+        def stop_asked(self):
+            with pytest.raises(TrainingError, match="another process trains here"):
+                inner[0].train()
+            return True
+
+    inner.append(make_run(tmp_path / "run", pictures))
+    make_run(tmp_path / "run", pictures, watcher=Second()).train()
+
+
+def test_a_run_that_ended_before_its_first_state_begins_anew(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    folder.append_metrics({"kimg": 0.008, "steps": 1, "elapsed_s": 1})
+    run = make_run(folder.path, Discs(8))
+    run.train()
+    assert [line["steps"] for line in lines_of(run)] == [1, 2, 3, 4]
+
+
+def test_too_little_memory_names_a_smaller_portion(tmp_path, monkeypatch):
+    run = make_run(tmp_path / "run", Discs(8))
+
+    def exhausted() -> None:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(run.trainer, "step", exhausted)
+    with pytest.raises(DeviceError, match="--micro-batch 4"):
+        run.train()
+
+
+def test_a_configuration_reads_back_as_it_was_written(tmp_path):
+    run = make_run(tmp_path / "run", Discs(8, classes=2), dataclasses.replace(OPTIONS, mirror=True))
+    run.train()
+    assert read_config(run.folder) == run.config
+
+
+def test_a_configuration_that_says_nonsense_is_refused(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.config.write_text("recipe: 3\n")
+    with pytest.raises(TrainingError, match="restore the file"):
+        read_config(folder)
+
+
+def test_options_of_a_continued_run_can_not_change():
+    config, _ = begin(OPTIONS, Discs(8), WORLD)
+    refuse_changes(config, OPTIONS, {"batch", "gamma"})  # gamma is left to us
+    changed = dataclasses.replace(OPTIONS, batch=16, gamma=7.0, mirror=True)
+    with pytest.raises(
+        OptionError, match=r"batch: this run has 8, asked for 16\n  gamma: .* asked for 7.0\n  fix"
+    ):
+        refuse_changes(config, changed, {"batch", "gamma"})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"augment_groups": ("blit", "colors")}, "unknown colors"),
+        ({"batch": 12, "micro_batch": 5}, "multiples of 4"),
+        ({"freeze_d": 99}, "has 8 convolutions"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused_before_the_first_step(tmp_path, change, message):
+    with pytest.raises(OptionError, match=message):
+        make_run(tmp_path / "run", Discs(8), dataclasses.replace(OPTIONS, **change))
+
+
+def test_a_watcher_can_stop_a_run_after_any_step(tmp_path):
+    class Impatient(Silent):
+        def __init__(self):
+            self.steps = 0
+
+        def progress(self, seen, readings):
+            self.steps += 1
+
+        def stop_asked(self):
+            return self.steps == 2
+
+    run = make_run(tmp_path / "run", Discs(8), watcher=Impatient())
+    run.train()
+    assert run.trainer.steps == 2
+    assert run.folder.state.exists()
+
+
+def test_the_average_follows_the_generator(tmp_path):
+    options = dataclasses.replace(OPTIONS, ema_kimg=1e-9)
+    run = make_run(tmp_path / "run", Discs(8), options)
+    run.train()
+    average, generator = run.networks.average, run.networks.generator
+    assert torch.allclose(average.constant, generator.constant)
+    assert not np.allclose(generator.mapping.mean_style, 0)
