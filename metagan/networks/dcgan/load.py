@@ -20,13 +20,17 @@ MAX_LAYERS = 1000
 
 def recognises(record: NetworkRecord) -> bool:
     """Whether the record is a stack of Keras' layers that makes something else than a verdict."""
-    return "layers" in record.attributes and not recognises_discriminator(record)
+    return _is_stack(record) and not recognises_discriminator(record)
 
 
 def recognises_discriminator(record: NetworkRecord) -> bool:
     """Whether the record is a stack of Keras' layers that ends in a few numbers."""
+    return _is_stack(record) and record.attributes["layers"][-1]["class_name"] == "Dense"
+
+
+def _is_stack(record: NetworkRecord) -> bool:
     layers = record.attributes.get("layers")
-    return isinstance(layers, list) and bool(layers) and layers[-1]["class_name"] == "Dense"
+    return isinstance(layers, list) and bool(layers) and all(isinstance(layer, dict) for layer in layers)
 
 
 def generator_from_keras(record: NetworkRecord) -> DCGAN:

@@ -134,7 +134,7 @@ def _stage(shapes: Shapes, index: int, first: int, channels: int) -> StageConfig
     width = shapes.size(f"{block}.LinearLayer2.Layer.weight", 1)
     groups = hidden // width if width and hidden % width == 0 else 1
     stated = shapes.attributes.get(f"{block}.LinearLayer2.Layer.groups", groups)
-    if stated != groups:
+    if not isinstance(stated, int) or stated != groups:
         msg = f"{block}.LinearLayer2 states {stated!r:.40} groups, its tensors have {groups}"
         raise MalformedFileError(msg)
     return StageConfig(shapes.size(f"{block}.LinearLayer1.Layer.weight", 1, channels), hidden, groups, blocks)

@@ -73,7 +73,7 @@ def layer_names(record: NetworkRecord) -> tuple[str, ...]:
         msg = f"the synthesis network has layers {shortened(names) or 'none'}; want L0, L1, ... once each"
         raise MalformedFileError(msg)
     listed = record.attributes.get("synthesis.layer_names", list(names))
-    if listed != list(names):
+    if not isinstance(listed, list) or listed != list(names):
         shown = shortened(tuple(map(repr, listed))) if isinstance(listed, list) else repr(listed)
         msg = f"the file lists layers {shown:.200}, its tensors are of {shortened(names)}"
         raise MalformedFileError(msg)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import random
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,14 @@ import torch
 
 from metagan.checkpoints.model import Checkpoint, NetworkRecord
 from metagan.checkpoints.read import read_checkpoint
-from metagan.errors import MalformedFileError, OptionError, ShapeError, UnknownArchitectureError
+from metagan.errors import MalformedFileError, MetaganError, OptionError, ShapeError, UnknownArchitectureError
 from metagan.networks.convert import convert
 from metagan.networks.dcgan.load import restore_generator
 from metagan.networks.dcgan.network import DCGAN, Config, LayerConfig
 from metagan.networks.detect import load_discriminator, load_generator
 from metagan.networks.generator import Generator
 from tests.networks.test_detect import close
+from tests.networks.test_mutations import VALUES
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "keras_dcgan32.zip"
 LRELU = LayerConfig("leaky_relu", slope=0.2)
@@ -207,3 +209,20 @@ def test_unknown_layers_are_all_named():
 def test_a_header_that_does_not_hold_is_refused(change):
     with pytest.raises(MalformedFileError):
         restore_generator(dataclasses.asdict(ODD) | change, make(ODD).state_dict())
+
+
+def test_whatever_is_wrong_with_an_option_is_explained():
+    chance, refused = random.Random(0), 0
+    for _ in range(150):
+        record = keras_record(make(ODD))
+        options = chance.choice(record.attributes["layers"])["config"]
+        options[chance.choice(list(options))] = chance.choice(
+            (*VALUES[:-3], [None, 5], [None, 2**40], [2, 2], 1e-9)
+        )
+        try:
+            generator = load_generator(Checkpoint(Path("g.h5"), "test", {"G_ema": record}))
+            generator.synthesize(generator.map_latents(torch.zeros(1, generator.z_dim)))
+        except MetaganError as error:
+            refused += 1
+            assert len(str(error)) < 2000
+    assert refused > 20

@@ -17,6 +17,7 @@ from metagan.networks.r3gan.convert import discriminator_names, generator_names
 from metagan.networks.r3gan.load import discriminator_from_record, generator_from_record, restore_generator
 from metagan.networks.r3gan.network import R3GAN, Config, Discriminator, StageConfig
 from tests.networks.test_detect import close, label_of
+from tests.networks.test_mutations import outcomes
 
 PLAIN = Config((StageConfig(6, 8, 2), StageConfig(4, 8, 4, blocks=2)), z_dim=5)
 ODD = [
@@ -142,3 +143,10 @@ def test_a_header_that_does_not_hold_is_refused(change):
     configuration = dataclasses.asdict(PLAIN) | change
     with pytest.raises(MalformedFileError, match="out of bounds"):
         restore_generator(configuration, R3GAN(PLAIN).state_dict())
+
+
+def test_whatever_is_wrong_with_a_record_is_explained():
+    attributes = {"z_dim": 5, "c_dim": 0, "Model.MainLayers.1.Layers.1.LinearLayer2.Layer.groups": 4}
+    seen = [outcome for seed in range(60) for outcome in outcomes(record(attributes=attributes), seed)]
+    assert len([outcome for outcome in seen if outcome != "loaded"]) > 30
+    assert all(len(message) < 2000 for message in seen)
