@@ -82,6 +82,9 @@ def test_snapshots_are_generators_to_sample_from(tmp_path):
     generator = load_generator(checkpoint)
     assert checkpoint.header.licence == "CC0-1.0"
     assert checkpoint.header.training["kimg"] == 0.032
+    assert "/" not in checkpoint.header.training["data"], (
+        "a shared file tells nothing of the trainer's machine"
+    )
     styles = generator.map_latents(torch.zeros(2, generator.z_dim), psi=0.5)
     assert generator.synthesize(styles).shape == (2, 3, 16, 16)
     average = run.networks.average.state_dict()
