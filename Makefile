@@ -14,7 +14,7 @@ help:  ## this list
 
 setup: $(STAMP)  ## a virtual environment in .venv with metagan and its tools
 
-$(STAMP): pyproject.toml scripts/setup.sh
+$(STAMP): pyproject.toml scripts/setup.sh hatch_build.py $(wildcard metagan/live/kernel/*.[ch])
 	PYTHON="$(PYTHON)" TORCH="$(TORCH)" VENV="$(VENV)" sh scripts/setup.sh
 	@touch $@
 

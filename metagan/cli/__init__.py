@@ -21,6 +21,7 @@ COMMANDS = (
     "sample",
     "inspect",
     "convert",
+    "export",
     "dataset",
     "train",
 )

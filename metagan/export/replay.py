@@ -1,0 +1,98 @@
+"""What the browser will compute from its weights file, computed in PyTorch: the proof of what was written.
+
+Follows the kernel's formulas, not the network's: factors are folded, upsampling is a transposed convolution and a
+separable filter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from metagan.export.fold import GAIN, WebConfig
+from metagan.networks.ops import normalize_second_moment
+
+_LINE = (1 / 4, 3 / 4, 3 / 4, 1 / 4)
+
+
+def replay(
+    config: WebConfig, tensors: Mapping[str, Tensor], z: Tensor, label: Tensor | None, psi: float
+) -> Tensor:
+    """Latents [batch, z_dim] and one-hot labels to pictures [batch, image_channels, resolution, resolution]."""
+    return synthesize(config, tensors, map_latents(config, tensors, z, label, psi))
+
+
+def map_latents(
+    config: WebConfig, tensors: Mapping[str, Tensor], z: Tensor, label: Tensor | None, psi: float
+) -> Tensor:
+    """Latents to truncated styles [batch, w_dim]."""
+    x = normalize_second_moment(z)
+    if label is not None:
+        embedded = F.linear(label, tensors["embed.weight"], tensors["embed.bias"])
+        x = torch.cat([x, normalize_second_moment(embedded)], dim=1)
+    for index in range(len(config.widths)):
+        x = F.linear(x, tensors[f"mapping.{index}.weight"], tensors[f"mapping.{index}.bias"])
+        x = F.leaky_relu(x, 0.2) * GAIN
+    return torch.lerp(tensors["mean"], x, psi) if config.mean else x
+
+
+def synthesize(config: WebConfig, tensors: Mapping[str, Tensor], w: Tensor) -> Tensor:
+    """Styles [batch, w_dim] to pictures."""
+    x = tensors["constant"].permute(2, 0, 1).expand(len(w), -1, -1, -1)
+    image: Tensor | None = None
+    for index in range(len(config.channels)):
+        name = f"{4 * 2**index}"
+        if index:
+            x = _layer(config, tensors, f"{name}.conv0", x, w, up=True)
+        x = _layer(config, tensors, f"{name}.conv1", x, w, up=False)
+        colours = _colours(config, tensors, f"{name}.rgb", x, w)
+        image = colours if image is None else _double(image) + colours
+    if image is None:
+        raise AssertionError("a generator has a block")
+    return image
+
+
+def _layer(
+    config: WebConfig, tensors: Mapping[str, Tensor], name: str, x: Tensor, w: Tensor, *, up: bool
+) -> Tensor:
+    weight = tensors[f"{name}.weight"]
+    s = F.linear(w, tensors[f"{name}.style.weight"], tensors[f"{name}.style.bias"])
+    d = GAIN * (s.square() @ weight.square().sum(dim=(2, 3)).t() + 1e-8).rsqrt()
+    x = x * s[:, :, None, None]
+    if up:
+        x = _filter(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), (1, 1))
+    else:
+        x = F.conv2d(x, weight, padding=1)
+    x = x * d[:, :, None, None] + tensors[f"{name}.bias"][:, None, None]
+    if config.noise:
+        x = x + tensors[f"{name}.noise"]
+    return _bounded(F.leaky_relu(x, 0.2), config.clamp)
+
+
+def _colours(config: WebConfig, tensors: Mapping[str, Tensor], name: str, x: Tensor, w: Tensor) -> Tensor:
+    s = F.linear(w, tensors[f"{name}.style.weight"], tensors[f"{name}.style.bias"])
+    mixed = torch.einsum("nihw,ni,oi->nohw", x, s, tensors[f"{name}.weight"])
+    return _bounded(mixed + tensors[f"{name}.bias"][:, None, None], config.clamp)
+
+
+def _bounded(x: Tensor, clamp: float | None) -> Tensor:
+    return x if clamp is None else x.clamp(-clamp, clamp)
+
+
+def _filter(x: Tensor, pads: tuple[int, int]) -> Tensor:
+    """[1, 3, 3, 1] / 4 along both axes, each padded."""
+    line, channels = torch.tensor(_LINE), x.shape[1]
+    x = F.pad(x, (*pads, *pads))
+    x = F.conv2d(x, line.view(1, 1, 4, 1).expand(channels, 1, 4, 1), groups=channels)
+    return F.conv2d(x, line.view(1, 1, 1, 4).expand(channels, 1, 1, 4), groups=channels)
+
+
+def _double(image: Tensor) -> Tensor:
+    """Zeros between the pixels, then the filter."""
+    n, c, h, w = image.shape
+    sparse = torch.zeros(n, c, 2 * h, 2 * w)
+    sparse[:, :, ::2, ::2] = image
+    return _filter(sparse, (2, 1))

@@ -1,0 +1,20 @@
+// The filter that follows a transposed convolution, and the finish that follows the filter.
+#ifndef METAGAN_FIR_H
+#define METAGAN_FIR_H
+
+#include "finish.h"
+
+// Rows of a transposed convolution's result, each (2 * half + 1) pixels of `out` channels; `first` is the number of
+// the one at `rows`.
+typedef struct {
+  const float *rows;
+  int first, half, out;
+} Band;
+
+#define FIR_LINE(half, out) ((2 * (half) + 3) * (out))
+
+// Finish rows `from` up to but without `to` of y [2 half][2 half][out] into the inside of a plane.
+// line: FIR_LINE floats.
+void finish_rows(Band band, int from, int to, float *line, float *y, Finish f);
+
+#endif

@@ -1,0 +1,68 @@
+#include "multiply.h"
+#include "simd.h"
+
+// Inlined where it is called, the innermost loop would be compiled anew in the neighbourhood of other variables, with
+// fewer registers left for its sums.
+#define ALONE __attribute__((noinline))
+
+// c[HEIGHT][LANES] = a[HEIGHT][inner] * panel[inner][LANES]. Twelve sums, two vectors of the panel and one element of
+// a fill the fifteen registers that engines have to give away on x86.
+#define TILE(HEIGHT)                                                                                            \
+  ALONE static void tile##HEIGHT(const float *a, int a_row, const float *panel, int inner, float *c, int c_row) {    \
+    Four left[HEIGHT], right[HEIGHT];                                                                           \
+    for (int i = 0; i < HEIGHT; i++) left[i] = right[i] = splat(0);                                             \
+    for (int k = 0; k < inner; k += 4, a += 4) {                                                                \
+      _Pragma("clang loop unroll(full)") for (int step = 0; step < 4; step++, panel += LANES) {                 \
+        Four low = load(panel), high = load(panel + 4);                                                         \
+        _Pragma("clang loop unroll(full)") for (int i = 0; i < HEIGHT; i++) {                                   \
+          Four value = splat_at(a + i * a_row + step);                                                          \
+          left[i] = fma(value, low, left[i]);                                                                   \
+          right[i] = fma(value, high, right[i]);                                                                \
+        }                                                                                                       \
+      }                                                                                                         \
+    }                                                                                                           \
+    for (int i = 0; i < HEIGHT; i++) {                                                                          \
+      store(c + i * c_row, left[i]);                                                                            \
+      store(c + i * c_row + 4, right[i]);                                                                       \
+    }                                                                                                           \
+  }
+
+TILE(1)
+TILE(2)
+TILE(3)
+TILE(4)
+TILE(5)
+TILE(6)
+
+static void tile(int height, const float *a, int a_row, const float *panel, int inner, float *c, int c_row) {
+  switch (height) {
+    case 6: tile6(a, a_row, panel, inner, c, c_row); return;
+    case 5: tile5(a, a_row, panel, inner, c, c_row); return;
+    case 4: tile4(a, a_row, panel, inner, c, c_row); return;
+    case 3: tile3(a, a_row, panel, inner, c, c_row); return;
+    case 2: tile2(a, a_row, panel, inner, c, c_row); return;
+    default: tile1(a, a_row, panel, inner, c, c_row);
+  }
+}
+
+// One panel's columns of one plane: rows are split into tiles of 6 or nearly, so that none is thin (16 = 6 + 5 + 5).
+static void multiply_panel(const float *a, const float *panel, float *c, Product shape) {
+  int tiles = (shape.rows + 5) / 6, height = shape.rows / tiles, taller = shape.rows % tiles;
+  for (int i = 0; i < tiles; i++) {
+    int rows = height + (i < taller);
+    tile(rows, a, shape.a_row, panel, shape.inner, c, shape.c_row);
+    a += rows * shape.a_row;
+    c += rows * shape.c_row;
+  }
+}
+
+// The panel is the outer loop: it stays in the nearest cache for all rows of all planes.
+ALONE void multiply(const float *a, const float *b, float *c, Product shape) {
+  for (int n = 0; n < shape.columns; n += LANES, b += shape.inner * LANES)
+    for (int p = 0; p < shape.planes; p++) multiply_panel(a + p * shape.a_plane, b, c + p * shape.c_plane + n, shape);
+}
+
+// The product by itself, for tests and measurements.
+void EXPORT(multiply_once)(const float *a, const float *b, float *c, int rows, int inner, int columns) {
+  multiply(a, b, c, (Product){1, rows, inner, columns, inner, 0, columns, 0});
+}

@@ -1,0 +1,77 @@
+// The page's side of the worker: a promise an answer.
+
+const { search } = new URL(import.meta.url);
+
+export class Live {
+  #worker = new Worker(new URL(`./worker.js${search}`, import.meta.url), { type: "module" });
+  #waiting = new Map();
+  #next = 0;
+
+  constructor() {
+    this.#worker.addEventListener("message", ({ data }) => this.#answer(data));
+    this.#worker.addEventListener("error", (event) => this.#fail(new Error(event.message || "the worker can't start")));
+  }
+
+  /** Loads weights; the answer is their configuration. `progress` is told bytes loaded and bytes in all. */
+  load({ url, sha256, size }, progress) {
+    // The worker lies elsewhere, so that the page's address is the one to count from.
+    return this.#ask({ ask: "load", url: new URL(url, document.baseURI).href, sha256, size }, progress);
+  }
+
+  /** A seed's picture: {pixels: RGBA bytes, resolution}. */
+  draw({ seed, psi = 1, label, cutoff }) {
+    return this.#ask({ ask: "draw", seed, psi, label, cutoff });
+  }
+
+  /** A seed's style, untruncated. */
+  style({ seed, label }) {
+    return this.#ask({ ask: "style", seed, label });
+  }
+
+  /** One style for every layer, truncated. */
+  spread({ w, psi = 1, cutoff }) {
+    return this.#ask({ ask: "spread", w, psi, cutoff });
+  }
+
+  /** The picture of one style for every layer. */
+  synthesize(ws) {
+    return this.#ask({ ask: "synthesize", ws });
+  }
+
+  /** Ends the worker; whoever waits is told. */
+  close() {
+    this.#worker.terminate();
+    this.#fail(new Error("closed"));
+  }
+
+  #ask(message, progress) {
+    const id = this.#next++;
+    const { promise, resolve, reject } = deferred();
+    this.#waiting.set(id, { resolve, reject, progress });
+    this.#worker.postMessage({ id, ...message });
+    return promise;
+  }
+
+  #answer({ id, result, error, progress }) {
+    const asked = this.#waiting.get(id);
+    if (!asked) return;
+    if (progress) {
+      asked.progress?.(...progress);
+      return;
+    }
+    this.#waiting.delete(id);
+    if (error) asked.reject(Object.assign(new Error(error.message), { name: error.name }));
+    else asked.resolve(result);
+  }
+
+  #fail(error) {
+    for (const { reject } of this.#waiting.values()) reject(error);
+    this.#waiting.clear();
+  }
+}
+
+function deferred() {
+  const parts = {};
+  parts.promise = new Promise((resolve, reject) => Object.assign(parts, { resolve, reject }));
+  return parts;
+}

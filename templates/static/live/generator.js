@@ -1,0 +1,173 @@
+// A StyleGAN2 on the kernel: latents to styles, styles to pictures.
+
+import { Colours, Convolution, layersOf, plane, wide } from "./layers.js";
+import { latents } from "./seeds.js";
+
+const START = 4; // the learned constant's size
+
+export class Generator {
+  #kernel;
+  #layers;
+  #mapping = [];
+  #places = {};
+
+  /**
+   * @param {import("./kernel.js").Kernel} kernel
+   * @param {import("./weights.js").Weights} weights May be let go of afterwards.
+   */
+  constructor(kernel, weights) {
+    this.config = weights.config;
+    this.styleWidth = this.config.widths.at(-1);
+    this.styles = 2 * this.config.channels.length;
+    this.#kernel = kernel;
+    this.#layers = layersOf(this.config);
+    this.#layOut();
+    this.#load(weights);
+  }
+
+  get resolution() {
+    return this.config.resolution;
+  }
+
+  /** Scratch that all layers share: features, pictures, work. Two neighbours lie at a region's two ends. */
+  #layOut() {
+    const { run } = this.#kernel;
+    const convolutions = this.#layers.filter((layer) => layer instanceof Convolution);
+    const channels = Math.max(...this.config.channels.map(wide));
+    const most = (of) => Math.max(...convolutions.map(of));
+    const features = most(({ planes: [before, after], from, size }) => (from === START && size === START ? after : before + after));
+    const work = Math.max(...this.#layers.map((layer) => layer.work(run)), this.#widest * 4);
+    const pictures = 5 * this.resolution ** 2; // one, and the former at half its size
+    const loading = Math.max(most((layer) => layer.loading), 2 * this.#widestMatrix);
+    const start = this.#kernel.keep(Math.max(features + pictures + work, loading));
+    this.#places = { features, pictures, scratch: start, image: start + 4 * features, work: start + 4 * (features + pictures) };
+    for (const name of ["s", "gain"]) this.#places[name] = this.#kernel.keep(channels);
+    this.#places.bytes = this.#kernel.keep(this.resolution ** 2);
+    this.#places.ws = this.#kernel.keep(this.styles * this.styleWidth);
+  }
+
+  /** The widest vector of the mapping network. */
+  get #widest() {
+    const { z_dim, c_dim, embed_dim, widths } = this.config;
+    return Math.max(z_dim + embed_dim, c_dim, ...widths);
+  }
+
+  /** Elements of the largest matrix outside the convolutions' own kernels. */
+  get #widestMatrix() {
+    const channels = Math.max(...this.config.channels, 16);
+    return Math.max(this.#widest ** 2, channels * this.styleWidth, this.resolution ** 2, 16 * channels);
+  }
+
+  #load(weights) {
+    const { config } = this;
+    const keep = (name, count) => {
+      const place = this.#kernel.keep(count);
+      this.#kernel.put(weights.read(name), place, this.#places.scratch);
+      return place;
+    };
+    const dense = (name, from, to) => ({ weight: keep(`${name}.weight`, from * to), bias: keep(`${name}.bias`, to), from, to });
+    if (config.c_dim) this.#places.embed = dense("embed", config.c_dim, config.embed_dim);
+    let from = config.z_dim + config.embed_dim;
+    config.widths.forEach((to, index) => {
+      this.#mapping.push(dense(`mapping.${index}`, from, to));
+      from = to;
+    });
+    if (config.mean) this.#places.mean = keep("mean", this.styleWidth);
+    for (const layer of this.#layers) layer.load(this.#kernel, weights, this.#places.scratch, this.styleWidth);
+    this.#loadConstant(weights);
+  }
+
+  #loadConstant(weights) {
+    const [channels] = this.config.channels;
+    const { scratch } = this.#places;
+    this.#kernel.put(weights.read("constant"), scratch, scratch + 4 * START ** 2 * channels);
+    this.#places.constant = this.#kernel.keep(plane(START, wide(channels)));
+    this.#kernel.run.place(scratch, this.#places.constant, START, channels, wide(channels));
+  }
+
+  /** A seed's own style. `label` is the class of a conditional generator. */
+  styleOfSeed(seed, label) {
+    return this.map(latents(seed, this.config.z_dim), label);
+  }
+
+  /** Latents to a style [styleWidth], untruncated. */
+  map(z, label) {
+    const { run } = this.#kernel;
+    const { z_dim, embed_dim } = this.config;
+    const most = this.#widest;
+    let [x, y, spare] = [0, 1, 2].map((i) => this.#places.work + 4 * most * i);
+    this.#kernel.floats(spare, z_dim).set(z);
+    run.normalise(spare, x, z_dim);
+    if (embed_dim) this.#embed(label, x + 4 * z_dim, spare);
+    for (const { weight, bias, from, to } of this.#mapping) {
+      run.dense(weight, bias, x, y, to, from);
+      run.activate(y, to);
+      [x, y] = [y, x];
+    }
+    return this.#kernel.floats(x, this.styleWidth).slice();
+  }
+
+  /** A class's embedding, normalised. */
+  #embed(label, to, spare) {
+    const { weight, bias, from: classes, to: width } = this.#places.embed;
+    if (!(Number.isInteger(label) && label >= 0 && label < classes)) {
+      throw new RangeError(`class ${label}: want 0 to ${classes - 1}`);
+    }
+    const oneHot = spare + 4 * this.#widest;
+    this.#kernel.floats(oneHot, classes).fill(0)[label] = 1;
+    this.#kernel.run.dense(weight, bias, oneHot, spare, width, classes);
+    this.#kernel.run.normalise(spare, to, width);
+  }
+
+  /** A style pulled toward the mean by psi: 1 leaves it, 0 gives the mean. */
+  truncate(w, psi) {
+    if (psi === 1) return w.slice();
+    if (!this.config.mean) throw new RangeError(`psi ${psi}: these weights have no mean style, want 1`);
+    const { run } = this.#kernel;
+    const { mean, work } = this.#places;
+    this.#kernel.floats(work, w.length).set(w);
+    run.truncate(mean, work, psi, w.length);
+    return this.#kernel.floats(work, w.length).slice();
+  }
+
+  /** A style for every layer [styles * styleWidth], the first `cutoff` of them truncated. */
+  spread(w, psi = 1, cutoff = this.styles) {
+    const near = this.truncate(w, psi);
+    const ws = new Float32Array(this.styles * this.styleWidth);
+    for (let i = 0; i < this.styles; i++) ws.set(i < cutoff ? near : w, i * this.styleWidth);
+    return ws;
+  }
+
+  /** Styles of all layers [styles * styleWidth] to a picture's RGBA bytes, row by row. */
+  synthesize(ws) {
+    const { run } = this.#kernel;
+    const { bytes } = this.#places;
+    if (ws.length !== this.styles * this.styleWidth) {
+      throw new RangeError(`want ${this.styles} styles of ${this.styleWidth}, got ${ws.length} numbers`);
+    }
+    this.#kernel.floats(this.#places.ws, ws.length).set(ws);
+    run.to_bytes(this.#run(), bytes, this.resolution ** 2, this.config.image_channels);
+    return new Uint8ClampedArray(run.memory.buffer, bytes, 4 * this.resolution ** 2).slice();
+  }
+
+  /** All layers; the answer is the place of the picture. Features and pictures go from one end to the other. */
+  #run() {
+    const { run } = this.#kernel;
+    const { features, pictures, scratch, image, work, s, gain, ws } = this.#places;
+    const shared = { work, s, gain, styleWidth: this.styleWidth };
+    let [x, atEnd, former, formerAtEnd] = [this.#places.constant, false, 0, false];
+    for (const layer of this.#layers) {
+      const w = ws + 4 * layer.style * this.styleWidth;
+      if (layer instanceof Colours) {
+        const to = image + (formerAtEnd ? 4 * (pictures - 4 * layer.size ** 2) : 0);
+        layer.apply(run, { ...shared, x, image: to, former, w });
+        [former, formerAtEnd] = [to, !formerAtEnd];
+      } else {
+        const y = scratch + (atEnd ? 4 * (features - layer.planes[1]) : 0);
+        layer.apply(run, { ...shared, x, y, w });
+        [x, atEnd] = [y, !atEnd];
+      }
+    }
+    return former;
+  }
+}

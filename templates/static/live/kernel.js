@@ -1,0 +1,59 @@
+// The compiled kernel: its functions and its memory.
+
+const PAGE = 65536;
+const ALIGNMENT = 64;
+const BUILDS = ["kernel.relaxed.wasm", "kernel.wasm"]; // the faster first; engines refuse what they don't know
+
+/** Compiles the first build that this engine takes. `folder` holds them; `query` keeps caches apart. */
+export async function loadKernel(folder, query = "") {
+  let refused;
+  for (const name of BUILDS) {
+    const answer = await fetch(new URL(name + query, folder));
+    if (!answer.ok) throw new Error(`${answer.url}: the server answered ${answer.status}`);
+    try {
+      return await WebAssembly.compile(await answer.arrayBuffer());
+    } catch (error) {
+      refused = error;
+    }
+  }
+  throw refused;
+}
+
+/** One running kernel. Places in its memory are byte offsets, sizes are counted in floats. */
+export class Kernel {
+  #top;
+
+  /** @param {WebAssembly.Module} module */
+  static async start(module) {
+    return new Kernel((await WebAssembly.instantiate(module, {})).exports);
+  }
+
+  constructor(functions) {
+    this.run = functions;
+    this.#top = functions.__heap_base.value;
+  }
+
+  /** A place for so many floats, for good; zeros. */
+  keep(count) {
+    const place = Math.ceil(this.#top / ALIGNMENT) * ALIGNMENT;
+    this.#top = place + 4 * count;
+    const missing = this.#top - this.run.memory.buffer.byteLength;
+    if (missing > 0) this.run.memory.grow(Math.ceil(missing / PAGE));
+    return place;
+  }
+
+  /** The floats at a place, until the memory grows. */
+  floats(place, count) {
+    return new Float32Array(this.run.memory.buffer, place, count);
+  }
+
+  bytes(place, count) {
+    return new Uint8Array(this.run.memory.buffer, place, count);
+  }
+
+  /** Puts a tensor of the weights at a place, as floats. `spare` is a place that may hold its halves meanwhile. */
+  put({ bytes, half, count }, place, spare) {
+    this.bytes(half ? spare : place, bytes.length).set(bytes);
+    if (half) this.run.widen(spare, place, count);
+  }
+}

@@ -1,0 +1,94 @@
+// A generator's weights, as `metagan export` writes them: safetensors, gzipped.
+
+import { sha256 } from "../names.js";
+
+const METADATA = "metagan-live";
+const VERSION = 1;
+const GZIP = [0x1f, 0x8b];
+
+/** Weights that can't be used: the network failed, or the file is not the one that was meant. */
+export class WeightsError extends Error {
+  name = "WeightsError";
+}
+
+/**
+ * Loads weights, tells how far it has come, and verifies them.
+ *
+ * @param {string} url
+ * @param {{sha256?: string, size?: number, progress?: (loaded: number, total: number) => void, signal?: AbortSignal}}
+ *   options sha256 of the content before gzip, in hex; size in bytes as served, when the server doesn't say
+ * @returns {Promise<Weights>}
+ */
+export async function loadWeights(url, { sha256: want, size = 0, progress, signal } = {}) {
+  const answer = await fetch(url, { signal });
+  if (!answer.ok) throw new WeightsError(`${url}: the server answered ${answer.status}`);
+  const total = size || Number(answer.headers.get("Content-Length")) || 0;
+  const content = await inflate(await collect(answer.body, total, progress));
+  if (want) await verify(url, content, want);
+  return new Weights(url, content);
+}
+
+/** All bytes of a stream. */
+async function collect(stream, total, progress) {
+  const chunks = [];
+  let loaded = 0;
+  for (const reader = stream.getReader(); ; ) {
+    const { done, value } = await reader.read();
+    if (done) return new Blob(chunks);
+    chunks.push(value);
+    loaded += value.length;
+    progress?.(loaded, Math.max(loaded, total));
+  }
+}
+
+/** Unpacks what is gzipped; some servers say so in a header, and then the browser has done it already. */
+async function inflate(blob) {
+  const start = new Uint8Array(await blob.slice(0, GZIP.length).arrayBuffer());
+  if (!GZIP.every((byte, i) => start[i] === byte)) return new Uint8Array(await blob.arrayBuffer());
+  const stream = blob.stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+async function verify(url, content, want) {
+  // Pages without https have no crypto.subtle.
+  const digest = crypto.subtle ? new Uint8Array(await crypto.subtle.digest("SHA-256", content)) : sha256(content);
+  const got = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  if (got !== want) throw new WeightsError(`${url}: its SHA-256 is ${got}, want ${want}`);
+}
+
+/** Tensors by name, and what they belong to. */
+export class Weights {
+  #data;
+  #tensors;
+
+  /** @param {Uint8Array} content A safetensors file: header's length (8 bytes), header (JSON), data. */
+  constructor(url, content) {
+    try {
+      const length = Number(new DataView(content.buffer, content.byteOffset, 8).getBigUint64(0, true));
+      const { __metadata__: metadata, ...tensors } = JSON.parse(new TextDecoder().decode(content.subarray(8, 8 + length)));
+      this.config = JSON.parse(metadata[METADATA]);
+      this.#tensors = tensors;
+      this.#data = content.subarray(8 + length);
+    } catch (error) {
+      throw new WeightsError(`${url}: no weights for the browser (${error.message})`);
+    }
+    const { version, architecture } = this.config;
+    if (version !== VERSION || architecture !== "stylegan2") {
+      throw new WeightsError(`${url}: version ${version} of ${architecture}, want version ${VERSION} of stylegan2`);
+    }
+  }
+
+  has(name) {
+    return name in this.#tensors;
+  }
+
+  /** A tensor's bytes, whether they are halves, and how many numbers they hold. */
+  read(name) {
+    if (!this.has(name)) throw new WeightsError(`no tensor ${name}`);
+    const { dtype, shape, data_offsets: [from, to] } = this.#tensors[name];
+    const count = shape.reduce((product, length) => product * length, 1);
+    const half = dtype === "F16";
+    if (to - from !== count * (half ? 2 : 4)) throw new WeightsError(`${name}: ${to - from} bytes for ${count} numbers`);
+    return { bytes: this.#data.subarray(from, to), half, count };
+  }
+}

@@ -1,0 +1,200 @@
+"""Whole pictures: the browser's against the sampler's, and what can't be had."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import gzip
+
+import numpy as np
+import pytest
+import torch
+from playwright.sync_api import Error
+
+from metagan.checkpoints.read import read_checkpoint
+from metagan.export.blob import compress
+from metagan.networks.detect import load_generator
+from metagan.networks.generator import Generator
+from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
+from metagan.registry.bundled import bundled_weights
+from metagan.sampling.sampler import Sampler, Settings
+from tests.live.page import LivePage
+
+pytestmark = pytest.mark.browser
+
+PLAIN = Config(MappingConfig(z_dim=12, c_dim=0, embed_dim=0, widths=(24, 20)), channels=(16, 24, 8))
+ODD = {
+    "plain": PLAIN,
+    "conditional": dataclasses.replace(
+        PLAIN, mapping=MappingConfig(z_dim=6, c_dim=3, embed_dim=5, widths=(9,))
+    ),
+    "odd channels": dataclasses.replace(PLAIN, channels=(3, 17, 5, 9, 2)),
+    "clamped": dataclasses.replace(PLAIN, clamp=0.75),
+    "no noise": dataclasses.replace(PLAIN, use_noise=False, channels=(9, 1, 4, 6)),
+    "one block": dataclasses.replace(PLAIN, channels=(7,)),
+    "grey": dataclasses.replace(PLAIN, image_channels=1),
+    "alpha": dataclasses.replace(PLAIN, image_channels=4, channels=(32, 32, 16, 16, 8, 8)),
+    "no mean": dataclasses.replace(PLAIN, mapping=dataclasses.replace(PLAIN.mapping, has_mean_style=False)),
+    "many labels": dataclasses.replace(
+        PLAIN, mapping=MappingConfig(z_dim=4, c_dim=50, embed_dim=7, widths=(11, 8))
+    ),
+}
+
+
+def make(config: Config) -> StyleGAN2:
+    """Random weights, so scaled that few values are clipped."""
+    torch.manual_seed(0)
+    network = StyleGAN2(config).eval().requires_grad_(requires_grad=False)
+    for name, tensor in network.state_dict().items():
+        if name.endswith(("noise_strength", "mean_style", "bias")) and "affine" not in name:
+            tensor.copy_(torch.rand_like(tensor) * 0.3)
+        if "to_rgb.weight" in name:
+            tensor.mul_(0.3)
+    return network
+
+
+def drawn(generator: Generator, seeds, **settings) -> dict[int, np.ndarray]:
+    """The sampler's pictures by seed."""
+    sampler = Sampler(generator, torch.device("cpu"), batch=len(seeds))  # a full batch takes long
+    return dict(sampler.pictures(seeds, Settings(**settings)))
+
+
+def likeness(live: LivePage, wanted: dict[int, np.ndarray], **wish) -> tuple[int, float]:
+    """The largest difference in levels, and the share of values that differ."""
+    differences = []
+    for seed, want in wanted.items():
+        got = live.draw(len(want), seed=seed, **wish)
+        channels = want.shape[2]
+        differences.append(np.abs(got[:, :, :channels].astype(int) - want).ravel())
+        if channels < 4:
+            assert np.all(got[:, :, 3] == 255)
+    every = np.concatenate(differences)
+    return int(every.max()), float(np.mean(every > 0))
+
+
+@pytest.mark.parametrize(("precision", "share"), [("fp32", 0.001), ("fp16", 0.05)])
+def test_the_bundled_apes_are_the_sampler_s_within_one_level(live, precision, share):
+    generator = load_generator(read_checkpoint(bundled_weights("apes")))
+    live.load(generator, precision)
+    worst, off = likeness(live, drawn(generator, range(24), psi=0.7), psi=0.7)
+    assert worst <= 1
+    assert off <= share
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_generators_give_the_sampler_s_pictures(live, name):
+    config = ODD[name]
+    generator = make(config)
+    live.load(generator, "fp32")
+    psi = 0.6 if config.mapping.has_mean_style else 1
+    label = 2 if config.mapping.c_dim else None
+    wanted = drawn(generator, range(5), psi=psi, class_index=label)
+    assert np.mean([picture.std() for picture in wanted.values()]) > 5
+    worst, off = likeness(live, wanted, psi=psi, label=label)
+    assert worst <= 1
+    assert off <= 0.001
+
+
+@pytest.mark.parametrize(
+    ("resolution", "channels"), [(128, (64, 64, 64, 64, 32, 16)), (64, (32, 32, 48, 40, 24))]
+)
+def test_large_pictures_that_take_many_bands_and_chunks_are_right_too(live, resolution, channels):
+    generator = make(dataclasses.replace(PLAIN, channels=channels))
+    live.load(generator, "fp32")
+    worst, off = likeness(live, drawn(generator, [0, 4294967295], psi=0.8), psi=0.8)
+    assert worst <= 1
+    assert off <= 0.001
+
+
+def test_truncation_may_stop_at_a_layer_and_noise_may_be_left_out(live):
+    generator = make(PLAIN)
+    live.load(generator, "fp32", noise="none")
+    wanted = drawn(generator, range(3), psi=0.3, cutoff=3, noise="none")
+    assert likeness(live, wanted, psi=0.3, cutoff=3) <= (1, 0.001)
+    assert likeness(live, drawn(generator, range(3), psi=0.3), psi=0.3, cutoff=3)[0] > 1
+
+
+def test_styles_mix_as_they_do_in_torch(live):
+    generator = make(PLAIN)
+    live.load(generator, "fp32")
+    script = """async () => {
+      const styles = await Promise.all([3, 4].map((seed) => live.style({ seed })));
+      const [a, b] = await Promise.all(styles.map((w) => live.spread({ w, psi: 0.5 })));
+      const ws = a.slice();
+      ws.set(b.subarray(3 * 20), 3 * 20);
+      return asText((await live.synthesize(ws)).pixels);
+    }"""
+    got = np.frombuffer(base64.b64decode(live.page.evaluate(script)), np.uint8).reshape(16, 16, 4)
+    z = torch.from_numpy(np.concatenate([np.random.RandomState(s).randn(1, 12) for s in (3, 4)])).float()
+    ws = generator.map_latents(z, psi=0.5)
+    mixed = torch.cat([ws[:1, :3], ws[1:, 3:]], dim=1)
+    want = (
+        (generator.synthesize(mixed) * 127.5 + 128).clamp(0, 255).to(torch.uint8)[0].permute(1, 2, 0).numpy()
+    )
+    assert np.abs(got[:, :, :3].astype(int) - want).max() <= 1
+
+
+def test_pictures_don_t_depend_on_those_before_them(live):
+    live.load(make(ODD["odd channels"]))
+    first = live.draw(64, seed=5, psi=0.7)
+    live.draw(64, seed=6, psi=1)
+    assert np.array_equal(live.draw(64, seed=5, psi=0.7), first)
+
+
+def test_progress_is_told_and_ends_at_the_whole(live):
+    weights = live.load(make(PLAIN))
+    seen = live.page.evaluate("seen")
+    assert seen[-1] == [len(weights.compressed)] * 2
+    assert all(loaded <= total for loaded, total in seen)
+
+
+def test_weights_that_the_server_has_unpacked_already_are_taken(live):
+    weights = live.load(make(PLAIN))
+    assert live.load_file(weights.content, weights.sha256)["resolution"] == 16
+
+
+def test_weights_that_are_not_those_meant_are_refused(live):
+    weights = live.load(make(PLAIN))
+    changed = bytearray(weights.content)
+    changed[-1] ^= 1
+    with pytest.raises(Error, match=f"its SHA-256 is [0-9a-f]{{64}}, want {weights.sha256}"):
+        live.load_file(compress(bytes(changed)), weights.sha256)
+    with pytest.raises(Error, match="no weights for the browser"):
+        live.load_file(gzip.compress(b"something else altogether"))
+    with pytest.raises(Error, match="version 2 of stylegan2, want version 1"):
+        live.load_file(weights.content.replace(rb"\"version\": 1", rb"\"version\": 2"))
+
+
+def test_what_can_t_be_drawn_is_said(live):
+    with pytest.raises(Error, match="no weights are loaded"):
+        live.page.evaluate(
+            """async () => {
+              const { Live } = await import("/static/live/client.js");
+              await new Live().draw({ seed: 1 });
+            }"""
+        )
+    live.load(make(ODD["conditional"]))
+    with pytest.raises(Error, match="class 3: want 0 to 2"):
+        live.draw(16, seed=1, label=3)
+    live.load(make(ODD["no mean"]))
+    with pytest.raises(Error, match=r"psi 0\.5: these weights have no mean style"):
+        live.draw(16, seed=1, psi=0.5)
+    with pytest.raises(Error, match="want 6 styles of 20, got 7 numbers"):
+        live.page.evaluate("live.synthesize(new Float32Array(7))")
+
+
+def test_memory_does_not_grow_from_picture_to_picture(live):
+    live.load(make(PLAIN))
+    script = """async () => {
+      const { Generator } = await import("/static/live/generator.js");
+      const { Kernel, loadKernel } = await import("/static/live/kernel.js");
+      const { loadWeights } = await import("/static/live/weights.js");
+      const module = await loadKernel(new URL("/static/live/", location));
+      const kernel = await Kernel.start(module);
+      const generator = new Generator(kernel, await loadWeights(address));
+      const before = kernel.run.memory.buffer.byteLength;
+      for (let seed = 0; seed < 500; seed++) generator.synthesize(generator.spread(generator.styleOfSeed(seed), 0.7));
+      return [before, kernel.run.memory.buffer.byteLength];
+    }"""
+    before, after = live.page.evaluate(script)
+    assert before == after
