@@ -6,6 +6,7 @@ because engines without relaxed SIMD refuse a module that uses it.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -43,7 +44,7 @@ def compile_kernel(root: Path) -> list[Path]:
             cpu = f"-mcpu=generic+simd128+bulk_memory{features}"
             command = [sys.executable, "-m", "ziglang", "cc", *FLAGS, cpu, "-o", str(fresh), *sources]
             subprocess.run(command, check=True)  # noqa: S603
-            beside = folder / f".{file}.tmp"
+            beside = folder / f".{file}.{os.getpid()}.tmp"
             shutil.copyfile(fresh, beside)
             beside.replace(folder / file)
     return [folder / file for file in BUILDS]

@@ -21,7 +21,7 @@ from metagan.errors import BuildError, Problem, TemplateError
 RENDER_FAILURES = (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 STATIC = "static"
-_IMPORT = re.compile(rb"""(?P<head>\b(?:from|import)\s*["'])(?P<module>\./[\w.-]+\.js)(?P<tail>["'])""")
+_IMPORT = re.compile(rb"""(?P<head>\b(?:from|import)\s*["'])(?P<module>\.{1,2}/[\w./-]+\.js)(?P<tail>["'])""")
 
 
 def default_templates_dir() -> Path:

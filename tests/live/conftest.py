@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +13,12 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page
 
-from metagan.live import NAMES, kernel_files
+from metagan.live import KERNEL, NAMES, kernel_files
 from tests.live.page import READER, LivePage, write_page
 from tests.site.conftest import base_url, browser_type_launch_args, serve  # noqa: F401
 
 Array = np.ndarray
+ROOT = Path(__file__).resolve().parents[2]
 
 # Arrays go into the kernel's memory one after the other; those marked come back.
 CALLER = """
@@ -89,8 +92,24 @@ def _as_message(arg: Array | Out | float) -> object:
     return {"bytes": text, "size": array.nbytes, "back": isinstance(arg, Out)}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def compiled() -> None:
+    """The kernel as its sources are now; in a checkout that was installed, nothing is left to do."""
+    if not _is_stale():
+        return
+    command = [sys.executable, str(ROOT / "hatch_build.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.fail(f"the kernel is older than its sources; run `pip install -e .`\n{done.stderr}")
+
+
+def _is_stale() -> bool:
+    newest = max(source.stat().st_mtime for source in KERNEL.glob("*.[ch]"))
+    return any(not (KERNEL / name).is_file() or (KERNEL / name).stat().st_mtime < newest for name in NAMES)
+
+
 @pytest.fixture(scope="session", params=NAMES)
-def kernel(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Kernel]:
+def kernel(request: pytest.FixtureRequest, browser: Browser, compiled: None) -> Iterator[Kernel]:
     """Each of the two builds."""
     page = browser.new_page()
     page.evaluate(CALLER, base64.b64encode(kernel_files()[request.param].read_bytes()).decode())

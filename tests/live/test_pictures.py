@@ -18,7 +18,8 @@ from metagan.networks.generator import Generator
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
 from metagan.registry.bundled import bundled_weights
 from metagan.sampling.sampler import Sampler, Settings
-from tests.live.page import LivePage
+from tests.live.page import READER, LivePage
+from tests.site.conftest import INSECURE_HOST
 
 pytestmark = pytest.mark.browser
 
@@ -163,6 +164,17 @@ def test_weights_that_are_not_those_meant_are_refused(live):
         live.load_file(gzip.compress(b"something else altogether"))
     with pytest.raises(Error, match="version 2 of stylegan2, want version 1"):
         live.load_file(weights.content.replace(rb"\"version\": 1", rb"\"version\": 2"))
+
+
+def test_pages_without_https_verify_weights_too(live):
+    live.page.goto(live.page.url.replace("127.0.0.1", INSECURE_HOST))
+    live.page.evaluate(READER)
+    assert live.page.evaluate("!crypto.subtle")
+    generator = make(PLAIN)
+    weights = live.load(generator, "fp32")
+    assert likeness(live, drawn(generator, [1], psi=0.7), psi=0.7) <= (1, 0.001)
+    with pytest.raises(Error, match="its SHA-256 is"):
+        live.load_file(weights.compressed, "0" * 64)
 
 
 def test_what_can_t_be_drawn_is_said(live):

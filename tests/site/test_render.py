@@ -186,7 +186,9 @@ def test_a_large_sitemap_is_split_behind_an_index(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_module_s_imports_carry_the_revision():
-    assert 'from "./album.js?v=rev1"' in text_of(render(Sort()), "static/app.js")
+    files = render(Sort())
+    assert 'from "./album.js?v=rev1"' in text_of(files, "static/app.js")
+    assert 'from "../names.js?v=rev1"' in text_of(files, "static/live/weights.js")
 
 
 def test_a_file_in_the_user_s_templates_wins_and_may_build_on_the_one_it_replaces(tmp_path: Path):
@@ -236,11 +238,12 @@ def test_rendering_never_imports_torch():
 
 
 def test_every_page_allows_only_the_site_s_own_files():
+    scripts = (
+        b"script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'"  # the second compiles the kernel, no text
+    )
     for path, data in render(Sort()).items():
         if path.endswith(".html"):
-            assert b"\"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " in data, (
-                path
-            )
+            assert b"\"default-src 'none'; " + scripts + b"; style-src 'self'; img-src 'self'; " in data, path
             assert not re.search(rb"<[^>]+\s(?:style|on\w+)=", data), path
             assert not re.search(rb"<(?:style|script)>", data), path
 

@@ -29,78 +29,77 @@ RANK_TOLERANCE = 1e-7  # of the largest singular value: below what float32 holds
 
 
 class Block(NamedTuple):
-    """Some rows of a banded matrix: outputs from `start` on, out of inputs from `first` on."""
+    """Some rows of banded matrices: outputs from `start` on, out of inputs from `first` on."""
 
     start: int
     first: int
-    matrix: Float[Tensor, "rows columns"]
+    matrix: Float[Tensor, "rows rank columns"]
 
 
 class Band(NamedTuple):
-    """A filter along one axis as a matrix, [length, size], of which only the blocks are not zero."""
+    """One or several filters along an axis as matrices, [length, size], of which only the blocks are not zero."""
 
     length: int
     blocks: tuple[Block, ...]
 
 
 def make_band(
-    taps: Float[Tensor, " t"], size: int, *, up: int = 1, down: int = 1, pads: tuple[int, int] = (0, 0)
+    taps: Float[Tensor, "rank t"], size: int, *, up: int = 1, down: int = 1, pads: tuple[int, int] = (0, 0)
 ) -> Band:
-    """The matrix that inserts zeros, pads, convolves and keeps every `down`-th sample.
+    """The matrices that insert zeros, pad, convolve and keep every `down`-th sample.
 
     Args:
-        taps: The filter; a true convolution, so it is flipped.
+        taps: The filters; true convolutions, so they are flipped.
         size: How many samples there are.
         up: One in `up` samples is the input's, the others zeros.
         down: Every how many samples of the result to keep.
         pads: Zeros before and after; cropped, where negative.
     """
-    taps = taps.flip(0)
-    length = (size * up + sum(pads) - len(taps)) // down + 1
+    taps, count = taps.flip(1), taps.shape[1]
+    length = (size * up + sum(pads) - count) // down + 1
     rows = length if length * down <= DENSE_LENGTH else max(BLOCK_LENGTH // down, 1)
     blocks = []
     for start in range(0, length, rows):
         stop = min(start + rows, length)
         first = min(max(-(-(start * down - pads[0]) // up), 0), size - 1)
-        last = max(min(((stop - 1) * down + len(taps) - 1 - pads[0]) // up, size - 1), first)
+        last = max(min(((stop - 1) * down + count - 1 - pads[0]) // up, size - 1), first)
         output = torch.arange(start, stop, device=taps.device)[:, None]
         index = torch.arange(first, last + 1, device=taps.device) * up + pads[0] - output * down
-        inside = (index >= 0) & (index < len(taps))
-        matrix = torch.where(inside, taps[index.clamp(0, len(taps) - 1)], 0.0)
-        blocks.append(Block(start, first, matrix))
+        inside = (index >= 0) & (index < count)
+        matrix = torch.where(inside, taps[:, index.clamp(0, count - 1)], 0.0)
+        blocks.append(Block(start, first, matrix.transpose(0, 1).contiguous()))
     return Band(length, tuple(blocks))
 
 
-def filter_columns(x: Float[Tensor, "n h w"], band: Band) -> Float[Tensor, "n oh w"]:
-    """The band along the height."""
-    parts = [
-        torch.bmm(
-            block.matrix.expand(len(x), -1, -1), x[:, block.first : block.first + block.matrix.shape[1]]
-        )
-        for block in band.blocks
-    ]
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+def filter_columns(x: Float[Tensor, "n h w"], band: Band) -> Float[Tensor, "n oh rank w"]:
+    """Every filter of the band along the height."""
+    parts = []
+    for _, first, matrix in band.blocks:
+        stacked = matrix.flatten(0, 1).expand(len(x), -1, -1)
+        parts.append(torch.bmm(stacked, x[:, first : first + matrix.shape[2]]))
+    y = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+    return y.view(len(x), band.length, -1, x.shape[2])
 
 
-def filter_rows(x: Float[Tensor, "n h w"], band: Band) -> Float[Tensor, "n h ow"]:
-    """The band along the width."""
-    flat = x.reshape(-1, x.shape[2])
-    parts = [
-        flat[:, block.first : block.first + block.matrix.shape[1]] @ block.matrix.t() for block in band.blocks
-    ]
+def filter_rows(x: Float[Tensor, "n h rank w"], band: Band) -> Float[Tensor, "n h ow"]:
+    """Each filter of the band along the width of its own features; the sum of all."""
+    flat = x.flatten(0, 1)
+    parts = []
+    for _, first, matrix in band.blocks:
+        taken = flat[:, :, first : first + matrix.shape[2]].reshape(len(flat), -1)
+        parts.append(taken @ matrix.flatten(1).t())
     y = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
     return y.view(*x.shape[:2], band.length)
 
 
-def separate(taps: Tensor) -> list[tuple[Float[Tensor, " t"], Float[Tensor, " t"]]]:
-    """A filter as a sum of vertical times horizontal ones: one pair if it is [t], some if it is [t, t]."""
+def separate(taps: Tensor) -> tuple[Float[Tensor, "rank t"], Float[Tensor, "rank t"]]:
+    """A filter as a sum of vertical times horizontal ones: of one pair if it is [t], of some if it is [t, t]."""
     if taps.ndim == 1:
-        return [(taps, taps)]
+        return taps[None], taps[None]
     u, s, v = torch.linalg.svd(taps.double().cpu())
-    kept = int((s > s[0] * RANK_TOLERANCE).sum())
-    scale = s[:kept].sqrt()
-    pairs = zip((u[:, :kept] * scale).t(), v[:kept] * scale[:, None], strict=True)
-    return [(vertical.to(taps), horizontal.to(taps)) for vertical, horizontal in pairs]
+    kept = max(int((s > s[0] * RANK_TOLERANCE).sum()), 1)
+    scale = s[:kept, None].sqrt()
+    return (u[:, :kept].t() * scale).to(taps), (v[:kept] * scale).to(taps)
 
 
 class Resampling(NamedTuple):
@@ -129,7 +128,7 @@ def filtered_leaky_relu(
     gain: float = math.sqrt(2),
     clamp: float | None = None,
 ) -> Float[Tensor, "n c oh ow"]:
-    """Scale, add a bias, raise the rate, leaky ReLU, clamp, lower the rate ([appendix B], figure 2b of the paper).
+    """Scale, add a bias, raise the rate, leaky ReLU, clamp, lower the rate (figure 4b of the paper).
 
     Args:
         x: Features.
@@ -143,38 +142,43 @@ def filtered_leaky_relu(
         clamp: Bound of what the second filter sees.
     """
     n, c, h, w = x.shape
-    up, down, (left, right, above, below) = resampling
-    # The leaky ReLU is homogeneous, so that its gain fits into the first filter, a share for each axis.
-    share = up * math.sqrt(gain)
-    one = x.new_ones(1)
-    before = [
-        (
-            make_band(vertical * share, h, up=up, pads=(above, below)),
-            make_band(horizontal * share, w, up=up, pads=(left, right)),
-        )
-        for vertical, horizontal in separate(one if up_taps is None else up_taps.to(x.dtype))
-    ]
-    high, wide = before[0][0].length, before[0][1].length
-    after = [
-        (make_band(vertical, high, down=down), make_band(horizontal, wide, down=down))
-        for vertical, horizontal in separate(one if down_taps is None else down_taps.to(x.dtype))
-    ]
+    # The leaky ReLU is homogeneous, so that its gain fits into the first filter.
+    before, after = _bands(h, w, up_taps, down_taps, resampling, gain, x)
     flat, scale, shift = x.reshape(n * c, h, w), scale.reshape(-1, 1, 1), bias.repeat(n)[:, None, None]
-    at_once = max(CACHED_NUMBERS // (high * wide), 1) if x.device.type == "cpu" else n * c
+    at_once = n * c
+    if x.device.type == "cpu":
+        at_once = max(CACHED_NUMBERS // (before[0].length * before[1].length), 1)
     parts = []
     for start in range(0, n * c, at_once):
         piece = slice(start, start + at_once)
-        y = _apply(torch.addcmul(shift[piece], flat[piece], scale[piece]), before)
-        if slope != 1:
-            y = F.leaky_relu(y, slope)
-        if clamp is not None:
-            y = y.clamp(-clamp, clamp)
-        parts.append(_apply(y, after))
+        y = torch.addcmul(shift[piece], flat[piece], scale[piece])
+        y = filter_rows(filter_columns(y, before[0]), before[1])
+        y = y if slope == 1 else F.leaky_relu(y, slope)
+        y = y if clamp is None else y.clamp(-clamp, clamp)
+        parts.append(filter_rows(filter_columns(y, after[0]), after[1]))
     return torch.cat(parts).view(n, c, *parts[0].shape[1:])
 
 
-def _apply(x: Float[Tensor, "n h w"], pairs: list[tuple[Band, Band]]) -> Float[Tensor, "n oh ow"]:
-    y = filter_rows(filter_columns(x, pairs[0][0]), pairs[0][1])
-    for vertical, horizontal in pairs[1:]:
-        y = y + filter_rows(filter_columns(x, vertical), horizontal)
-    return y
+def _bands(
+    h: int,
+    w: int,
+    up_taps: Tensor | None,
+    down_taps: Tensor | None,
+    how: Resampling,
+    gain: float,
+    like: Tensor,
+) -> tuple[tuple[Band, Band], tuple[Band, Band]]:
+    """Both filters, each along the height and along the width; the first with the gain, a share for each axis."""
+    left, right, above, below = how.pads
+    one, share = like.new_ones(1), how.up * math.sqrt(gain)
+    tall, wide = separate(one if up_taps is None else up_taps.to(like.dtype))
+    before = (
+        make_band(tall * share, h, up=how.up, pads=(above, below)),
+        make_band(wide * share, w, up=how.up, pads=(left, right)),
+    )
+    tall, wide = separate(one if down_taps is None else down_taps.to(like.dtype))
+    after = (
+        make_band(tall, before[0].length, down=how.down),
+        make_band(wide, before[1].length, down=how.down),
+    )
+    return before, after
