@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from metagan.checkpoints.cache import verify
+from metagan.checkpoints.source import SAVED_MODEL_MARKER
 from metagan.checkpoints.transfer import Patience, Progress, fetch_error
 from metagan.errors import FetchError
 from metagan.registry.bundled import bundled_weights
@@ -48,7 +49,7 @@ def locate_weights(
 
 def _local(path: Path, ref: WeightsRef) -> Path:
     try:
-        if not path.is_file():
+        if not path.is_file() and not (path / SAVED_MODEL_MARKER).is_file():
             raise FetchError(f"{path}: there is no such file\n  fix: correct the path, or put the file there")
         return verify(path, ref.sha256, ref.text) if ref.sha256 else path
     except OSError as error:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
+from metagan.checkpoints.hdf5 import MAGIC as HDF5_MAGIC
 from metagan.checkpoints.source import Source
 from metagan.checkpoints.torch_legacy import MAGIC_PICKLE
 from metagan.errors import CheckpointError, MalformedFileError
 
-Container = Literal["pickle", "torch legacy", "zip", "safetensors"]
+Container = Literal["pickle", "torch legacy", "zip", "safetensors", "hdf5"]
 
 _AGAIN: Final = "download the file itself"
-_OTHER_FORMAT: Final = "metagan reads network pickles (.pkl), torch files (.pt, .pth) and .safetensors"
+_OTHER_FORMAT: Final = (
+    "metagan reads network pickles (.pkl), torch files (.pt, .pth), Keras models (.h5, SavedModel folders)"
+    " and .safetensors"
+)
 
 # First bytes, what they mean, what to do.
 _STRANGERS: Final = (
@@ -20,7 +24,6 @@ _STRANGERS: Final = (
         "a Git LFS pointer, not the file it stands for",
         "run `git lfs pull`, or download it",
     ),
-    (b"\x89HDF\r\n\x1a\n", "an HDF5 file (Keras .h5), which metagan doesn't read yet", _OTHER_FORMAT),
     (b"\x89PNG\r\n\x1a\n", "a PNG picture", _AGAIN),
     (b"\xff\xd8\xff", "a JPEG picture", _AGAIN),
     (b"GIF8", "a GIF picture", _AGAIN),
@@ -52,6 +55,8 @@ def recognise(source: Source) -> Container:
         return "pickle"
     if head.startswith(b"PK\x03\x04"):
         return "zip"
+    if head.startswith(HDF5_MAGIC):
+        return "hdf5"
     if _is_safetensors(source, head):
         return "safetensors"
     raise _stranger(source, head)
@@ -92,8 +97,6 @@ def stranger_zip(source: Source, names: frozenset[str]) -> CheckpointError:
         names: The members' names.
     """
     ends = {name.rpartition("/")[2] for name in names}
-    if "saved_model.pb" in ends:
-        return _error(source, "a zipped Keras SavedModel, which metagan doesn't read yet", _OTHER_FORMAT)
     if names and all(name.endswith(".npy") for name in names):
         return _error(source, "a NumPy archive (.npz), such as projected latents, not weights", _OTHER_FORMAT)
     if any(name.endswith((".pkl", ".pt", ".pth", ".safetensors")) for name in ends):

@@ -13,6 +13,15 @@ from metagan.errors import CheckpointError, MalformedFileError, UnsafeFileError
 
 QUOTED_CHARS = 100
 
+# A Keras SavedModel is a folder; of all that may lie in it, metagan looks at these, in this order.
+SAVED_MODEL_MARKER = "saved_model.pb"
+SAVED_MODEL_FILES = (
+    "keras_metadata.pb",
+    SAVED_MODEL_MARKER,
+    "variables/variables.data-00000-of-00001",
+    "variables/variables.index",
+)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Source:
@@ -83,7 +92,7 @@ def _unreadable(path: Path, error: OSError | ValueError) -> CheckpointError:
 def _map(path: Path) -> mmap.mmap:
     mode = path.stat().st_mode  # before opening: to open a pipe would wait for its writer
     if not stat.S_ISREG(mode):
-        kind = _kind_of_folder(path) if stat.S_ISDIR(mode) else "no regular file"
+        kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
         raise MalformedFileError(f"{path}: want a weights file, got {kind}\n  fix: name the file itself")
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_size == 0:
@@ -91,23 +100,39 @@ def _map(path: Path) -> mmap.mmap:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
 
 
+def files_of(path: Path) -> tuple[Path, ...]:
+    """The files that weights consist of: the one file, or those of a Keras SavedModel's folder."""
+    if not path.is_dir():
+        return (path,)
+    return tuple(path / part for part in SAVED_MODEL_FILES if (path / part).is_file())
+
+
+def size_of(path: Path) -> int:
+    """The bytes of a weights file, or of a SavedModel's files."""
+    return sum(file.stat().st_size for file in files_of(path))
+
+
 def sha256_of(path: Path) -> str:
-    """The file's SHA-256 as 64 lower-case hex digits.
+    """The SHA-256 of a weights file as 64 lower-case hex digits.
+
+    Of a SavedModel's folder it is that of the list that `sha256sum keras_metadata.pb saved_model.pb variables/*`
+    prints there.
 
     Raises:
         CheckpointError: It isn't there, or can't be read.
     """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        if not path.is_dir():
+            return _digest(path)
+        lines = [f"{_digest(file)}  {file.relative_to(path).as_posix()}\n" for file in files_of(path)]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
 
 
-def _kind_of_folder(path: Path) -> str:
-    if (path / "saved_model.pb").exists():
-        return "a Keras SavedModel's folder, which metagan doesn't read yet"
-    return "a folder"
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def quote(text: str) -> str:

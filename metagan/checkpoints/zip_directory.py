@@ -18,6 +18,8 @@ from metagan.errors import MalformedFileError
 
 MAGIC: Final = b"PK\x03\x04"
 MAX_MEMBERS: Final = 20_000
+MAX_RATIO: Final = 200
+DEFLATED: Final = 8
 
 _END = struct.Struct("<4s4H2IH")
 _END_64 = struct.Struct("<4sQ2H2I4Q")
@@ -95,6 +97,42 @@ def read_member(source: Source, members: Mapping[str, Member], name: str) -> Sou
     if zlib.crc32(content.data) != member.crc:
         raise source.malformed(start, f"the member {quote(name)} is damaged: its CRC-32 is wrong")
     return content
+
+
+def inflate_member(source: Source, members: Mapping[str, Member], name: str, most: int) -> Source:
+    """A member's bytes, unpacked; where they lie, if they aren't packed.
+
+    Args:
+        source: The whole file.
+        members: Its directory.
+        name: The member.
+        most: How many bytes it may unpack to.
+
+    Raises:
+        MalformedFileError: No such member; it is encrypted, out of bounds or damaged.
+        UnsafeFileError: It unpacks to more.
+    """
+    member = members.get(name)
+    if member is None or member.method == 0:
+        return read_member(source, members, name)
+    start = _content_start(source, member)
+    if member.method != DEFLATED or start + member.packed_size > len(source.data):
+        raise source.malformed(
+            member.header_at, f"the member {quote(name)} is packed in an unknown way, or cut off"
+        )
+    if member.size > most or member.size > MAX_RATIO * member.packed_size:
+        found = f"the member {quote(name)} unpacks from {member.packed_size:,} to {member.size:,} bytes"
+        raise source.unsafe(
+            member.header_at, found, "a trained network doesn't pack like that: get another file"
+        )
+    unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        content = unpacker.decompress(source.data[start : start + member.packed_size], member.size + 1)
+    except zlib.error as error:
+        raise source.malformed(start, f"the member {quote(name)} is damaged: {error}") from error
+    if len(content) != member.size or zlib.crc32(content) != member.crc:
+        raise source.malformed(start, f"the member {quote(name)} is damaged: its size or CRC-32 is wrong")
+    return Source(source.path, memoryview(bytearray(content)), None)
 
 
 def _find_directory(source: Source) -> _Directory:

@@ -8,7 +8,7 @@ import click
 
 
 @click.command("convert", short_help="Turn any weights file into metagan's own .safetensors, or back.")
-@click.argument("source", metavar="IN", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("source", metavar="IN", type=click.Path(path_type=Path, exists=True))
 @click.argument("target", metavar="OUT", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
     "--network", type=click.Choice(["G_ema", "G"]), default="G_ema", help="Which generator to take."

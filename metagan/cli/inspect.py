@@ -11,7 +11,7 @@ import click
 
 
 @click.command("inspect", short_help="Say what is in a weights file, without running it.")
-@click.argument("weights", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("weights", type=click.Path(path_type=Path, exists=True))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 def command(weights: Path, as_json: bool) -> None:
     """Say what is in a weights file, without running any code from it.

@@ -107,7 +107,7 @@ def find_target(what: str, registry: Path, sha256: str | None, *, offline: bool)
     from metagan.registry.read import find_subject, read_registry
     from metagan.registry.weights_ref import parse_weights
 
-    if ":" in what or "/" in what or Path(what).suffix or Path(what).is_file():
+    if ":" in what or "/" in what or Path(what).suffix or _is_weights(Path(what)):
         try:
             ref = parse_weights(what, Path.cwd(), sha256)
         except ValueError as error:
@@ -120,6 +120,11 @@ def find_target(what: str, registry: Path, sha256: str | None, *, offline: bool)
     with stages() as progress:
         weights = locate_weights(ref, offline=offline, progress=progress.transfer)
     return dataclasses.replace(target, weights=weights)
+
+
+def _is_weights(path: Path) -> bool:
+    """Whether weights lie here: a file, or the folder of a Keras SavedModel."""
+    return path.is_file() or (path / "saved_model.pb").is_file()
 
 
 def make_sampler(target: Target, device: str, batch: int | None) -> Sampler:

@@ -11,12 +11,18 @@ from torch import nn
 from metagan.checkpoints.model import Checkpoint, Header, NetworkRecord
 from metagan.checkpoints.tensors import require_finite
 from metagan.errors import CheckpointError, MalformedFileError, OptionError, UnknownArchitectureError
-from metagan.networks import lucidrains, stylegan2
+from metagan.networks import dcgan, lucidrains, r3gan, stylegan2, stylegan3
 from metagan.networks.architecture import Architecture, Official, Part, Reading
 from metagan.networks.generator import Generator
 from metagan.networks.nearest import Kind, explain, parts
 
-ARCHITECTURES: tuple[Architecture, ...] = (stylegan2.ARCHITECTURE, lucidrains.ARCHITECTURE)
+ARCHITECTURES: tuple[Architecture, ...] = (
+    stylegan2.ARCHITECTURE,
+    stylegan3.ARCHITECTURE,
+    lucidrains.ARCHITECTURE,
+    r3gan.ARCHITECTURE,
+    dcgan.ARCHITECTURE,
+)
 
 
 def load_generator(checkpoint: Checkpoint, role: str = "G_ema") -> Generator:

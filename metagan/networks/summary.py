@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from metagan.checkpoints.model import Checkpoint, NetworkRecord
-from metagan.checkpoints.read import read_checkpoint, sha256_of
+from metagan.checkpoints.read import read_checkpoint, sha256_of, size_of
 from metagan.errors import CheckpointError
 from metagan.networks.detect import describe, describe_training, load_generator, notes_on, title_of
 
@@ -23,7 +23,7 @@ def summarize(path: Path) -> dict[str, Any]:
     summary: dict[str, Any] = {
         "file": str(path),
         "format": checkpoint.format,
-        "size_bytes": path.stat().st_size,
+        "size_bytes": size_of(path),
         "sha256": sha256_of(path),
     }
     summary |= _generator_facts(checkpoint)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -42,7 +43,7 @@ def parse_weights(text: str, folder: Path, sha256: str | None = None) -> Weights
         return WeightsRef("bundled", _bundled_name(text.removeprefix("bundled:")), digest, text)
     scheme = _SCHEME.match(text)
     if scheme is None:
-        return WeightsRef("path", str(existing_file(text, folder)), digest, text)
+        return WeightsRef("path", str(_existing_weights(text, folder)), digest, text)
     if scheme[1].lower() == "hf":
         return WeightsRef("hf", _hf_location(text[len(scheme[0]) :]), digest, text)
     return WeightsRef("https", _checked_url(text, scheme[1].lower()), digest, text)
@@ -68,6 +69,15 @@ def existing_file(text: str, folder: Path) -> Path:
         raise unfit("a file", got, _nearest_file(path))
     except (OSError, RuntimeError) as error:
         raise unfit("a file's path", f"{show(text)} ({error})", "write the path of a file") from error
+
+
+def _existing_weights(text: str, folder: Path) -> Path:
+    """The same for weights, which may also be the folder of a Keras SavedModel."""
+    with suppress(OSError, RuntimeError, ValueError):
+        path = Path(os.path.normpath(folder.absolute() / Path(text).expanduser()))
+        if (path / "saved_model.pb").is_file():
+            return path
+    return existing_file(text, folder)
 
 
 def _nearest_file(path: Path) -> str:

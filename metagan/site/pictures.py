@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from metagan.checkpoints.read import read_checkpoint
+from metagan.checkpoints.read import read_checkpoint, size_of
 from metagan.errors import BuildError
 from metagan.files import write_bytes
 from metagan.images.encode import encode
@@ -39,7 +39,7 @@ def read_facts(weights: Path, sha256: str) -> GeneratorFacts:
         height_px=generator.resolution,
         parameters=sum(parameter.numel() for parameter in generator.parameters()),
         sha256=sha256,
-        size_bytes=weights.stat().st_size,
+        size_bytes=size_of(weights),
         training=describe_training(checkpoint),
         classes=generator.c_dim,
     )

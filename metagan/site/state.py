@@ -27,6 +27,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from metagan.checkpoints.source import files_of, sha256_of
 from metagan.errors import BuildError, BuildLockedError
 from metagan.files import write_bytes
 from metagan.site.swap import recover
@@ -117,13 +118,15 @@ class Workplace:
     def sha256(self, path: Path) -> str:
         """A weights file's SHA-256; read again only when its size or time has changed."""
         known = read_json(self.folder / "hashes.json")
-        status = path.stat()
-        stamp = [status.st_size, status.st_mtime_ns]
+        states = [file.stat() for file in files_of(path)]
+        stamp = [
+            sum(state.st_size for state in states),
+            max((state.st_mtime_ns for state in states), default=0),
+        ]
         entry = known.get(str(path))
         if isinstance(entry, list) and entry[:2] == stamp:
             return str(entry[2])
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = sha256_of(path)
         write_json(self.folder / "hashes.json", known | {str(path): [*stamp, digest]})
         return digest
 

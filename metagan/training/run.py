@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -289,11 +290,11 @@ class Run:
         average, folder, config = self.networks.average, self.folder, self.config
         facts = {
             "kimg": kimg,
-            "data": config.data,
+            "data": Path(config.data).name,  # snapshots are shared; where it lay is nobody's business
             "pictures": config.pictures,
             "recipe": json.loads(json.dumps(config.recipe.__dict__)),
             "preset": config.preset,
-            "start": config.start,
+            "start": Path(config.start).name if config.start else None,
             "quality": dict(quality),
         }
         terms = {"licence": config.licence, "source": config.source}

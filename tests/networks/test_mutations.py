@@ -16,7 +16,7 @@ from metagan.networks.detect import load_discriminator, load_generator, notes_on
 GOLDEN = Path(__file__).parents[1] / "golden"
 FILES = (
     "sg2ada_cuda16.pkl", "sg2ada_gemaonly16.pkl", "tf_ada_cond16.pkl", "ros_train16.pt",
-    "luc_16_attn_noconst/model_0.pt",
+    "luc_16_attn_noconst/model_0.pt", "sg3t_cond16.pkl", "keras_dcgan32.zip",
 )  # fmt: skip
 ROUNDS = 40
 VALUES = (None, True, 0, -1, 2**70, 1e308, float("nan"), "lrelu", "", b"x", [], [1, 3, 3, 1], {}, {"a": 1})

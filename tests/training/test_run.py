@@ -76,12 +76,14 @@ def test_a_run_leaves_everything_it_promises(tmp_path):
 
 
 def test_snapshots_are_generators_to_sample_from(tmp_path):
-    run = make_run(tmp_path / "run", Discs(16), dataclasses.replace(OPTIONS, licence="CC0-1.0"))
+    options = dataclasses.replace(OPTIONS, data="/home/ada/discs.zip", licence="CC0-1.0")
+    run = make_run(tmp_path / "run", Discs(16), options)
     run.train()
     checkpoint = read_checkpoint(tmp_path / "run" / "latest.safetensors")
     generator = load_generator(checkpoint)
     assert checkpoint.header.licence == "CC0-1.0"
     assert checkpoint.header.training["kimg"] == 0.032
+    assert checkpoint.header.training["data"] == "discs.zip", "where it lay is nobody's business"
     styles = generator.map_latents(torch.zeros(2, generator.z_dim), psi=0.5)
     assert generator.synthesize(styles).shape == (2, 3, 16, 16)
     average = run.networks.average.state_dict()

@@ -1,0 +1,293 @@
+"""DCGAN as hobby projects build it with Keras: a plain stack of layers.
+
+References:
+    [1] Radford et al. 2016, Unsupervised Representation Learning with Deep Convolutional GANs, arXiv:1511.06434.
+
+There is no fixed design: the layers and their sizes are what the model's description says. Keras keeps pictures
+[height, width, channels]; here they are [channels, height, width], and turned where a flat row becomes features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from metagan.errors import MalformedFileError, OptionError, ShapeError
+from metagan.networks.generator import Noise
+
+LayerKind = Literal[
+    "dense", "conv", "conv_transpose", "norm", "reshape", "flatten", "leaky_relu", "activation"
+]
+Shape = tuple[int, ...]
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "linear": lambda x: x,
+    "relu": torch.relu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+}
+MAX_SIZE = 4096
+MAX_FEATURES = 1 << 28
+
+
+@dataclass(frozen=True)
+class LayerConfig:
+    """A layer's shape; what its kind has no use for keeps its default.
+
+    Args:
+        kind: What it does.
+        outputs: Features or channels that it gives.
+        kernel_size: Side of a convolution's kernel.
+        stride: A convolution's.
+        bias: Whether something is added to its result.
+        activation: What follows, by its name in ACTIVATIONS.
+        slope: The leaky ReLU's below zero.
+        epsilon: Added to a normalisation's variance.
+        scale: Whether a normalisation's result is multiplied.
+        shape: What a row becomes: height, width, channels.
+    """
+
+    kind: LayerKind
+    outputs: int = 0
+    kernel_size: int = 0
+    stride: int = 1
+    bias: bool = False
+    activation: str = "linear"
+    slope: float = 0.0
+    epsilon: float = 1e-3
+    scale: bool = True
+    shape: Shape = ()
+
+
+@dataclass(frozen=True)
+class Config:
+    """A stack's shape.
+
+    Args:
+        inputs: What it takes: the latents' width, or a picture's height, width and channels.
+        layers: In order.
+    """
+
+    inputs: Shape
+    layers: tuple[LayerConfig, ...]
+
+    def shapes(self) -> Iterator[Shape]:
+        """What each layer takes, and last what comes out: (features,) or (height, width, channels).
+
+        Raises:
+            MalformedFileError: A layer can't take what the one before gives, or sizes are absurd.
+        """
+        shape = self.inputs
+        yield shape
+        for index, layer in enumerate(self.layers):
+            try:
+                shape = _after(layer, shape)
+            except ValueError as error:
+                raise MalformedFileError(
+                    f"layer {index} ({layer.kind}) can't take {shape}: {error}"
+                ) from error
+            yield shape
+
+
+def _after(layer: LayerConfig, shape: Shape) -> Shape:
+    """What a layer makes of a shape."""
+    after = shape
+    if layer.kind == "dense":
+        after = (*shape[:-1], layer.outputs)
+    elif layer.kind == "flatten":
+        after = (_product(shape),)
+    elif layer.kind == "reshape":
+        after = layer.shape
+        if len(after) != 3 or _product(after) != _product(shape):
+            raise ValueError(f"want as many numbers as {layer.shape} has")
+    elif layer.kind in ("conv", "conv_transpose"):
+        if len(shape) != 3 or not (0 < layer.kernel_size <= 64 and 0 < layer.stride <= 64):
+            raise ValueError("want a picture, and a kernel and stride of 1 to 64")
+        sides = [
+            side * layer.stride if layer.kind == "conv_transpose" else -(-side // layer.stride)
+            for side in shape[:2]
+        ]
+        after = (*sides, layer.outputs)
+    if not after or any(not 0 < size <= MAX_FEATURES for size in after) or _product(after) > MAX_FEATURES:
+        raise ValueError(f"it would give {after}")
+    if len(after) == 3 and max(after[:2]) > MAX_SIZE:
+        raise ValueError(f"it would give {after}, larger than {MAX_SIZE} pixels")
+    return after
+
+
+def _product(shape: Shape) -> int:
+    product = 1
+    for size in shape:
+        product *= size
+    return product
+
+
+class Layer(nn.Module):
+    """One layer of the stack, with Keras' conventions ("same" padding) and torch's layouts."""
+
+    weight: Tensor | None
+    mean: Tensor | None
+    variance: Tensor | None
+
+    def __init__(self, config: LayerConfig, takes: Shape) -> None:
+        super().__init__()
+        self.config = config
+        inputs, outputs, k = takes[-1], config.outputs or takes[-1], config.kernel_size
+        shape = {
+            "dense": (outputs, inputs),
+            "conv": (outputs, inputs, k, k),
+            "conv_transpose": (inputs, outputs, k, k),
+            "norm": (inputs,) if config.scale else None,
+        }.get(config.kind)
+        self.weight = nn.Parameter(torch.randn(shape)) if shape else None
+        self.bias = nn.Parameter(torch.zeros(outputs)) if config.bias else None
+        norm = config.kind == "norm"
+        self.register_buffer("mean", torch.zeros(inputs) if norm else None)
+        self.register_buffer("variance", torch.ones(inputs) if norm else None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features to features; rows [n, features], pictures [n, channels, height, width]."""
+        return ACTIVATIONS[self.config.activation](self._apply_layer(x))
+
+    def _apply_layer(self, x: Tensor) -> Tensor:
+        kind = self.config.kind
+        if kind == "dense" and self.weight is not None:
+            return F.linear(x, self.weight, self.bias)
+        if kind == "conv":
+            return self._conv(x)
+        if kind == "conv_transpose":
+            return self._conv_transpose(x)
+        if kind == "norm":
+            return F.batch_norm(x, self.mean, self.variance, self.weight, self.bias, eps=self.config.epsilon)
+        return F.leaky_relu(x, self.config.slope) if kind == "leaky_relu" else self._rearrange(x)
+
+    def _rearrange(self, x: Tensor) -> Tensor:
+        """Rows to pictures or back, in Keras' order of the numbers; others as they are."""
+        if self.config.kind == "reshape":
+            return x.view(len(x), *self.config.shape).permute(0, 3, 1, 2)
+        return x.permute(0, 2, 3, 1).flatten(1) if self.config.kind == "flatten" and x.ndim == 4 else x
+
+    def _conv(self, x: Tensor) -> Tensor:
+        """Padded so that stride 1 keeps the size; of an odd number of pads, the larger half below and right."""
+        k, s = self.config.kernel_size, self.config.stride
+        pads: list[int] = []
+        for side in (x.shape[3], x.shape[2]):
+            total = max((-(-side // s) - 1) * s + k - side, 0)
+            pads += [total // 2, total - total // 2]
+        assert self.weight is not None  # noqa: S101 - a convolution has one
+        return F.conv2d(F.pad(x, pads), self.weight, self.bias, stride=s)
+
+    def _conv_transpose(self, x: Tensor) -> Tensor:
+        """The whole transposed convolution, cropped to stride times the size, the smaller half above and left."""
+        k, s = self.config.kernel_size, self.config.stride
+        before = max(k - s, 0) // 2
+        assert self.weight is not None  # noqa: S101 - a convolution has one
+        y = F.conv_transpose2d(x, self.weight, stride=s)
+        pads = [
+            (-before, side * s - whole + before) for side, whole in zip(x.shape[2:], y.shape[2:], strict=True)
+        ]
+        y = F.pad(y, (*pads[1], *pads[0]))
+        return y if self.bias is None else y + self.bias[:, None, None]
+
+
+def _stack(config: Config) -> nn.Sequential:
+    return nn.Sequential(
+        *(Layer(layer, takes) for layer, takes in zip(config.layers, config.shapes(), strict=False))
+    )
+
+
+class DCGAN(nn.Module):
+    """A DCGAN generator: `synthesize(map_latents(z))`."""
+
+    architecture = "dcgan"
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        *_, (height, _, channels) = config.shapes()
+        self.config = config
+        self.resolution, self.image_channels = height, channels
+        self.z_dim, self.c_dim = config.inputs[0], 0
+        self.w_dim, self.num_ws = self.z_dim, 1
+        self.layers = _stack(config)
+
+    def map_latents(
+        self,
+        z: Float[Tensor, "batch z_dim"],
+        label: Float[Tensor, "batch c_dim"] | None = None,
+        *,
+        psi: float = 1.0,
+        cutoff: int | None = None,
+    ) -> Float[Tensor, "batch num_ws w_dim"]:
+        """The latents as they are: a DCGAN has no mapping network.
+
+        Args:
+            z: Unit-normal latents, [batch, z_dim].
+            label: Ignored; there are no classes.
+            psi: Must be 1: there is no mean style to truncate toward.
+            cutoff: Ignored, since nothing is truncated.
+
+        Returns:
+            Styles, [batch, 1, z_dim].
+
+        Raises:
+            ShapeError: z's width is not the model's.
+            OptionError: psi is not 1.
+        """
+        del label, cutoff
+        if psi != 1:
+            msg = f"psi {psi:g}: a DCGAN has no mapping network, so that there is nothing to truncate; use psi 1"
+            raise OptionError(msg)
+        if z.shape[1] != self.z_dim:
+            msg = f"latents: want width {self.z_dim}, got {z.shape[1]}"
+            raise ShapeError(msg)
+        return z.float()[:, None]
+
+    def synthesize(
+        self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise | None = None
+    ) -> Float[Tensor, "batch ch res res"]:
+        """Styles to pictures, within [-1, 1].
+
+        Args:
+            ws: Styles, [batch, 1, z_dim].
+            noise: A DCGAN has none; taken for the sake of other architectures, and ignored.
+
+        Returns:
+            Pictures, [batch, image_channels, resolution, resolution].
+
+        Raises:
+            ShapeError: There is more than one style, or it is of another width.
+        """
+        del noise
+        if ws.shape[1:] != (1, self.w_dim):
+            msg = f"styles: want [batch, 1, {self.w_dim}], got {list(ws.shape)}"
+            raise ShapeError(msg)
+        images: Tensor = self.layers(ws[:, 0])
+        return images
+
+
+class Discriminator(nn.Module):
+    """A DCGAN discriminator: the probability that a picture is real, as its last activation gives it."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.layers = _stack(config)
+
+    def forward(self, images: Float[Tensor, "n ch res res"]) -> Float[Tensor, "n 1"]:
+        """Probabilities of pictures, [n, image_channels, resolution, resolution].
+
+        Raises:
+            ShapeError: Pictures of another size than the network's.
+        """
+        height, width, channels = self.config.inputs
+        if images.shape[1:] != (channels, height, width):
+            msg = f"pictures: want [n, {channels}, {height}, {width}], got {list(images.shape)}"
+            raise ShapeError(msg)
+        verdict: Tensor = self.layers(images)
+        return verdict

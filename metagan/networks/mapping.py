@@ -1,0 +1,107 @@
+"""The mapping network that all official StyleGANs share: latents and labels to styles.
+
+References:
+    [1] Karras et al. 2019, A Style-Based Generator Architecture, arXiv:1812.04948, section 2 (mapping, truncation).
+    [2] Karras et al. 2020, Training GANs with Limited Data, arXiv:2006.06676, section A (conditioning).
+
+Symbols: z latents, c labels (one-hot), w styles, psi truncation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from metagan.errors import OptionError, ShapeError
+from metagan.networks.ops import Dense, normalize_second_moment
+
+
+@dataclass(frozen=True)
+class MappingConfig:
+    """The mapping network's shape.
+
+    Args:
+        z_dim: Width of the latents; 0 in a discriminator's label mapping.
+        c_dim: Number of classes, 0 when unconditional.
+        embed_dim: Width of the label embedding, 0 when unconditional.
+        widths: Output width of each layer; the last is w_dim. A discriminator's may have none.
+        activation: Every layer's, by its name in ops.ACTIVATIONS.
+        lr_multiplier: Learning-rate multiplier, folded into the stored weights.
+        has_mean_style: Whether the mean style is known; without it psi must be 1.
+    """
+
+    z_dim: int
+    c_dim: int
+    embed_dim: int
+    widths: tuple[int, ...]
+    activation: str = "lrelu"
+    lr_multiplier: float = 0.01
+    has_mean_style: bool = True
+
+    @property
+    def w_dim(self) -> int:
+        """Width of the styles; without a layer (in discriminators of TensorFlow's files) the inputs themselves."""
+        return self.widths[-1] if self.widths else self.z_dim + self.embed_dim
+
+
+class Mapping(nn.Module):
+    """Latents and labels to styles."""
+
+    mean_style: Tensor | None
+
+    def __init__(self, config: MappingConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embed = Dense(config.c_dim, config.embed_dim) if config.c_dim else None
+        widths = (config.z_dim + config.embed_dim, *config.widths)
+        self.layers = nn.ModuleList(
+            Dense(before, after, activation=config.activation, lr_multiplier=config.lr_multiplier)
+            for before, after in pairwise(widths)
+        )
+        self.register_buffer("mean_style", torch.zeros(config.w_dim) if config.has_mean_style else None)
+
+    def forward(
+        self, z: Float[Tensor, "batch z_dim"], label: Float[Tensor, "batch c_dim"] | None = None
+    ) -> Float[Tensor, "batch w_dim"]:
+        """Untruncated styles; latents and the label's embedding are normalised apart.
+
+        Raises:
+            ShapeError: z or the label has another width than the checkpoint's, or a label is missing.
+        """
+        self._require_shapes(z, label)
+        parts = [normalize_second_moment(z.float())] if self.config.z_dim else []
+        if self.embed is not None and label is not None:
+            parts.append(normalize_second_moment(self.embed(label.float())))
+        x: Tensor = torch.cat(parts, dim=1)
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    def _require_shapes(self, z: Tensor, label: Tensor | None) -> None:
+        if z.shape[1] != self.config.z_dim:
+            msg = f"latents: want width {self.config.z_dim}, got {z.shape[1]}"
+            raise ShapeError(msg)
+        if self.config.c_dim and (label is None or label.shape[1] != self.config.c_dim):
+            got = "none" if label is None else f"width {label.shape[1]}"
+            msg = f"labels: this generator has {self.config.c_dim} classes and wants a label of that width, got {got}"
+            raise ShapeError(msg)
+
+    def truncate(
+        self, ws: Float[Tensor, "batch num_ws w_dim"], psi: float, cutoff: int | None
+    ) -> Float[Tensor, "batch num_ws w_dim"]:
+        """Pull the first `cutoff` styles (all, when None) toward the mean style: 1 leaves them, 0 gives the mean.
+
+        Raises:
+            OptionError: The checkpoint has no mean style to pull toward.
+        """
+        if psi == 1:
+            return ws
+        if self.mean_style is None:
+            msg = f"psi {psi:g}: this checkpoint has no mean style to truncate toward; use psi 1"
+            raise OptionError(msg)
+        near = torch.lerp(self.mean_style, ws[:, :cutoff], psi)
+        return near if cutoff is None else torch.cat([near, ws[:, cutoff:]], dim=1)

@@ -1,0 +1,262 @@
+"""R3GAN's generator and discriminator.
+
+References:
+    [1] Huang et al. 2024, The GAN is dead; long live the GAN! A Modern Baseline GAN, arXiv:2501.05441, section 4.
+
+Symbols: z latents, c labels (one-hot). There is no mapping network, no truncation and no noise: what other generators
+call a style is here the latent itself, followed by the label's embedding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from metagan.errors import OptionError, ShapeError
+from metagan.networks.generator import Noise
+from metagan.networks.ops import downsample, upsample, usual_taps
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """The shape of one resolution.
+
+    Args:
+        channels: Of its features.
+        hidden: Channels inside its residual blocks.
+        groups: Of the blocks' 3x3 convolutions.
+        blocks: How many residual blocks.
+    """
+
+    channels: int
+    hidden: int
+    groups: int
+    blocks: int = 1
+
+
+@dataclass(frozen=True)
+class Config:
+    """A generator's or discriminator's shape.
+
+    Args:
+        stages: From 4x4 on, each of twice the resolution.
+        z_dim: Width of the latents; 0 in a discriminator.
+        c_dim: Number of classes, 0 when unconditional.
+        embed_dim: Width of the label embedding, 0 when unconditional.
+        image_channels: 3 for RGB.
+        filter_size: Side of the resampling filters.
+    """
+
+    stages: tuple[StageConfig, ...]
+    z_dim: int
+    c_dim: int = 0
+    embed_dim: int = 0
+    image_channels: int = 3
+    filter_size: int = 4
+
+    @property
+    def resolution(self) -> int:
+        """Height and width of the pictures in pixels."""
+        return int(2 ** (len(self.stages) + 1))
+
+
+# --------------------------------------------------------------------------------------------
+# [1] section 4, "ResNeXt-ify": inverted bottlenecks of grouped convolutions, without normalisation
+
+
+class Residual(nn.Module):
+    """A residual block: 1x1 to more channels, grouped 3x3, 1x1 back."""
+
+    def __init__(self, config: StageConfig) -> None:
+        super().__init__()
+        channels, hidden, self.groups = config.channels, config.hidden, config.groups
+        self.expand = nn.Parameter(torch.randn(hidden, channels, 1, 1))
+        self.bias0 = nn.Parameter(torch.zeros(hidden))
+        self.mix = nn.Parameter(torch.randn(hidden, hidden // config.groups, 3, 3))
+        self.bias1 = nn.Parameter(torch.zeros(hidden))
+        self.shrink = nn.Parameter(torch.randn(channels, hidden, 1, 1))
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """Features to features of the same size."""
+        y = F.leaky_relu(F.conv2d(x, self.expand, self.bias0), 0.2)
+        y = F.leaky_relu(F.conv2d(y, self.mix, self.bias1, padding=1, groups=self.groups), 0.2)
+        return x + F.conv2d(y, self.shrink)
+
+
+class Start(nn.Module):
+    """The 4x4 features: learned pictures, weighted by the style."""
+
+    def __init__(self, w_dim: int, channels: int) -> None:
+        super().__init__()
+        self.basis = nn.Parameter(torch.randn(channels, 4, 4))
+        self.weight = nn.Parameter(torch.randn(channels, w_dim))
+
+    def forward(self, w: Float[Tensor, "n w_dim"]) -> Float[Tensor, "n c 4 4"]:
+        """Styles to features."""
+        return self.basis * F.linear(w, self.weight)[:, :, None, None]
+
+
+class Resample(nn.Module):
+    """To twice or half the resolution, and to another number of channels where it changes.
+
+    The channels are changed where the features are smaller: before growing, after shrinking.
+    """
+
+    taps: Tensor
+
+    def __init__(self, before: int, after: int, filter_size: int, *, up: bool) -> None:
+        super().__init__()
+        self.up = up
+        self.weight = nn.Parameter(torch.randn(after, before, 1, 1)) if before != after else None
+        self.register_buffer("taps", usual_taps((filter_size, filter_size)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features [n, before, h, w] to [n, after, 2h or h/2, 2w or w/2]."""
+        x = x if self.up else downsample(x, self.taps)
+        x = x if self.weight is None else F.conv2d(x, self.weight)
+        return upsample(x, self.taps) if self.up else x
+
+
+def _blocks(stage: StageConfig) -> list[Residual]:
+    return [Residual(stage) for _ in range(stage.blocks)]
+
+
+class R3GAN(nn.Module):
+    """An R3GAN generator: `synthesize(map_latents(z))`."""
+
+    architecture = "r3gan"
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.resolution, self.image_channels = config.resolution, config.image_channels
+        self.z_dim, self.c_dim = config.z_dim, config.c_dim
+        self.w_dim, self.num_ws = config.z_dim + config.embed_dim, 1
+        self.embed = nn.Parameter(torch.randn(config.embed_dim, config.c_dim)) if config.c_dim else None
+        stages: list[nn.Module] = []
+        for index, stage in enumerate(config.stages):
+            if index:
+                before = config.stages[index - 1].channels
+                first: nn.Module = Resample(before, stage.channels, config.filter_size, up=True)
+            else:
+                first = Start(self.w_dim, stage.channels)
+            stages.append(nn.Sequential(first, *_blocks(stage)))
+        self.stages = nn.ModuleList(stages)
+        self.to_rgb = nn.Parameter(torch.randn(config.image_channels, config.stages[-1].channels, 1, 1))
+
+    def map_latents(
+        self,
+        z: Float[Tensor, "batch z_dim"],
+        label: Float[Tensor, "batch c_dim"] | None = None,
+        *,
+        psi: float = 1.0,
+        cutoff: int | None = None,
+    ) -> Float[Tensor, "batch num_ws w_dim"]:
+        """The latents as they are, with the label's embedding: R3GAN has no mapping network.
+
+        Args:
+            z: Unit-normal latents, [batch, z_dim].
+            label: One-hot labels, [batch, c_dim]; needed by conditional generators, ignored by others.
+            psi: Must be 1: there is no mean style to truncate toward.
+            cutoff: Ignored, since nothing is truncated.
+
+        Returns:
+            Styles, [batch, 1, w_dim].
+
+        Raises:
+            ShapeError: z's width is not the checkpoint's z_dim, or the label's not its c_dim.
+            OptionError: psi is not 1.
+        """
+        del cutoff
+        if psi != 1:
+            msg = (
+                f"psi {psi:g}: R3GAN has no mapping network, so that there is nothing to truncate; use psi 1"
+            )
+            raise OptionError(msg)
+        if z.shape[1] != self.z_dim:
+            msg = f"latents: want width {self.z_dim}, got {z.shape[1]}"
+            raise ShapeError(msg)
+        z = z.float()
+        if self.embed is None:
+            return z[:, None]
+        return torch.cat([z, F.linear(_checked(label, self.c_dim), self.embed)], dim=1)[:, None]
+
+    def synthesize(
+        self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise | None = None
+    ) -> Float[Tensor, "batch ch res res"]:
+        """Styles to pictures, nominally within [-1, 1].
+
+        Args:
+            ws: Styles, [batch, 1, w_dim].
+            noise: R3GAN has none; taken for the sake of other architectures, and ignored.
+
+        Returns:
+            Pictures, [batch, image_channels, resolution, resolution].
+
+        Raises:
+            ShapeError: There is more than one style, or it is of another width.
+        """
+        del noise
+        if ws.shape[1:] != (1, self.w_dim):
+            msg = f"styles: want [batch, 1, {self.w_dim}], got {list(ws.shape)}"
+            raise ShapeError(msg)
+        x = ws[:, 0]
+        for stage in self.stages:
+            x = stage(x)
+        return F.conv2d(x, self.to_rgb)
+
+
+def _checked(label: Tensor | None, c_dim: int) -> Tensor:
+    if label is None or label.shape[1] != c_dim:
+        got = "none" if label is None else f"width {label.shape[1]}"
+        msg = f"labels: this network has {c_dim} classes and wants a label of that width, got {got}"
+        raise ShapeError(msg)
+    return label.float()
+
+
+class Discriminator(nn.Module):
+    """An R3GAN discriminator: high logits for pictures it takes for real ([1] section 4)."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        channels = [stage.channels for stage in config.stages]
+        self.from_rgb = nn.Parameter(torch.randn(channels[-1], config.image_channels, 1, 1))
+        stages: list[nn.Module] = []
+        for index, stage in reversed(list(enumerate(config.stages))):
+            last = Resample(channels[index], channels[index - 1], config.filter_size, up=False)
+            stages.append(nn.Sequential(*_blocks(stage), *([last] if index else [])))
+        self.stages = nn.ModuleList(stages)
+        self.basis = nn.Parameter(torch.randn(channels[0], 1, 4, 4))
+        self.out = nn.Parameter(torch.randn(config.embed_dim or 1, channels[0]))
+        self.embed = nn.Parameter(torch.randn(config.embed_dim, config.c_dim)) if config.c_dim else None
+
+    def forward(
+        self, images: Float[Tensor, "n ch res res"], label: Float[Tensor, "n c_dim"] | None = None
+    ) -> Float[Tensor, "n 1"]:
+        """Logits of pictures.
+
+        Args:
+            images: [n, image_channels, resolution, resolution], nominally within [-1, 1].
+            label: One-hot labels, [n, c_dim], for conditional discriminators.
+
+        Raises:
+            ShapeError: Pictures or labels of another size than the network's, or a label is missing.
+        """
+        want = (self.config.image_channels, self.config.resolution, self.config.resolution)
+        if images.shape[1:] != want:
+            msg = f"pictures: want [n, {', '.join(map(str, want))}], got {list(images.shape)}"
+            raise ShapeError(msg)
+        x = F.conv2d(images, self.from_rgb)
+        for stage in self.stages:
+            x = stage(x)
+        x = F.conv2d(x, self.basis, groups=len(self.basis)).flatten(1)
+        logits = F.linear(x, self.out)
+        if self.embed is None:
+            return logits
+        target = F.linear(_checked(label, self.config.c_dim), self.embed)
+        return (logits * target).sum(dim=1, keepdim=True)

@@ -1,0 +1,13 @@
+"""StyleGAN3, configurations T and R."""
+
+from metagan.networks.architecture import Architecture
+from metagan.networks.stylegan3.load import OFFICIAL, restore_generator
+
+ARCHITECTURE = Architecture(
+    name="stylegan3",
+    title="StyleGAN3",
+    readings=(OFFICIAL,),
+    restore=restore_generator,
+)
+
+__all__ = ["ARCHITECTURE"]

@@ -1,0 +1,184 @@
+"""Filtered non-linearities at the speed that plain PyTorch can have.
+
+Karras et al. 2021, Alias-Free Generative Adversarial Networks, arXiv:2106.12423, section 3.1 and appendix B: a
+non-linearity between two low-pass filters, at a higher sampling rate, so that it makes no frequency that the pixels
+can't carry. Their code has a CUDA kernel for it; a plain transcription convolves zero-filled pictures channel by
+channel, most of the time with zeros, and takes several times as long as the layers' convolutions.
+
+A one-dimensional filter that also changes the rate is a banded matrix. Multiplying by the band, cut into blocks of some
+64 rows, skips the zeros and runs at the speed of matrix products; a few channels at a time, so that what lies between
+the two filters stays in the processor's cache.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+Pads = tuple[int, int, int, int]
+
+DENSE_LENGTH = 128  # up to here one block is faster than several
+BLOCK_LENGTH = 64
+CACHED_NUMBERS = 1 << 19  # of the widened features, per pass on a CPU; 2 MiB
+RANK_TOLERANCE = 1e-7  # of the largest singular value: below what float32 holds
+
+
+class Block(NamedTuple):
+    """Some rows of banded matrices: outputs from `start` on, out of inputs from `first` on."""
+
+    start: int
+    first: int
+    matrix: Float[Tensor, "rows rank columns"]
+
+
+class Band(NamedTuple):
+    """One or several filters along an axis as matrices, [length, size], of which only the blocks are not zero."""
+
+    length: int
+    blocks: tuple[Block, ...]
+
+
+def make_band(
+    taps: Float[Tensor, "rank t"], size: int, *, up: int = 1, down: int = 1, pads: tuple[int, int] = (0, 0)
+) -> Band:
+    """The matrices that insert zeros, pad, convolve and keep every `down`-th sample.
+
+    Args:
+        taps: The filters; true convolutions, so they are flipped.
+        size: How many samples there are.
+        up: One in `up` samples is the input's, the others zeros.
+        down: Every how many samples of the result to keep.
+        pads: Zeros before and after; cropped, where negative.
+    """
+    taps, count = taps.flip(1), taps.shape[1]
+    length = (size * up + sum(pads) - count) // down + 1
+    rows = length if length * down <= DENSE_LENGTH else max(BLOCK_LENGTH // down, 1)
+    blocks = []
+    for start in range(0, length, rows):
+        stop = min(start + rows, length)
+        first = min(max(-(-(start * down - pads[0]) // up), 0), size - 1)
+        last = max(min(((stop - 1) * down + count - 1 - pads[0]) // up, size - 1), first)
+        output = torch.arange(start, stop, device=taps.device)[:, None]
+        index = torch.arange(first, last + 1, device=taps.device) * up + pads[0] - output * down
+        inside = (index >= 0) & (index < count)
+        matrix = torch.where(inside, taps[:, index.clamp(0, count - 1)], 0.0)
+        blocks.append(Block(start, first, matrix.transpose(0, 1).contiguous()))
+    return Band(length, tuple(blocks))
+
+
+def filter_columns(x: Float[Tensor, "n h w"], band: Band) -> Float[Tensor, "n oh rank w"]:
+    """Every filter of the band along the height."""
+    parts = []
+    for _, first, matrix in band.blocks:
+        stacked = matrix.flatten(0, 1).expand(len(x), -1, -1)
+        parts.append(torch.bmm(stacked, x[:, first : first + matrix.shape[2]]))
+    y = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+    return y.view(len(x), band.length, -1, x.shape[2])
+
+
+def filter_rows(x: Float[Tensor, "n h rank w"], band: Band) -> Float[Tensor, "n h ow"]:
+    """Each filter of the band along the width of its own features; the sum of all."""
+    flat = x.flatten(0, 1)
+    parts = []
+    for _, first, matrix in band.blocks:
+        taken = flat[:, :, first : first + matrix.shape[2]].reshape(len(flat), -1)
+        parts.append(taken @ matrix.flatten(1).t())
+    y = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+    return y.view(*x.shape[:2], band.length)
+
+
+def separate(taps: Tensor) -> tuple[Float[Tensor, "rank t"], Float[Tensor, "rank t"]]:
+    """A filter as a sum of vertical times horizontal ones: of one pair if it is [t], of some if it is [t, t]."""
+    if taps.ndim == 1:
+        return taps[None], taps[None]
+    u, s, v = torch.linalg.svd(taps.double().cpu())
+    kept = max(int((s > s[0] * RANK_TOLERANCE).sum()), 1)
+    scale = s[:kept, None].sqrt()
+    return (u[:, :kept].t() * scale).to(taps), (v[:kept] * scale).to(taps)
+
+
+class Resampling(NamedTuple):
+    """How a layer's filters change the rate.
+
+    Args:
+        up: Factor of the first filter.
+        down: Factor of the second.
+        pads: Zeros left, right, above, below, at the higher rate; cropped, where negative.
+    """
+
+    up: int
+    down: int
+    pads: Pads
+
+
+def filtered_leaky_relu(
+    x: Float[Tensor, "n c h w"],
+    scale: Float[Tensor, "n c"],
+    bias: Float[Tensor, " c"],
+    up_taps: Tensor | None,
+    down_taps: Tensor | None,
+    resampling: Resampling,
+    *,
+    slope: float = 0.2,
+    gain: float = math.sqrt(2),
+    clamp: float | None = None,
+) -> Float[Tensor, "n c oh ow"]:
+    """Scale, add a bias, raise the rate, leaky ReLU, clamp, lower the rate (figure 4b of the paper).
+
+    Args:
+        x: Features.
+        scale: A factor for each channel of each picture.
+        bias: Added to each channel after that.
+        up_taps: The first filter, [t]; [t, t] if it isn't separable; None for none.
+        down_taps: The second.
+        resampling: The rates and pads.
+        slope: The leaky ReLU's below zero; 1 for none.
+        gain: Factor after the leaky ReLU.
+        clamp: Bound of what the second filter sees.
+    """
+    n, c, h, w = x.shape
+    # The leaky ReLU is homogeneous, so that its gain fits into the first filter.
+    before, after = _bands(h, w, up_taps, down_taps, resampling, gain, x)
+    flat, scale, shift = x.reshape(n * c, h, w), scale.reshape(-1, 1, 1), bias.repeat(n)[:, None, None]
+    at_once = n * c
+    if x.device.type == "cpu":
+        at_once = max(CACHED_NUMBERS // (before[0].length * before[1].length), 1)
+    parts = []
+    for start in range(0, n * c, at_once):
+        piece = slice(start, start + at_once)
+        y = torch.addcmul(shift[piece], flat[piece], scale[piece])
+        y = filter_rows(filter_columns(y, before[0]), before[1])
+        y = y if slope == 1 else F.leaky_relu(y, slope)
+        y = y if clamp is None else y.clamp(-clamp, clamp)
+        parts.append(filter_rows(filter_columns(y, after[0]), after[1]))
+    return torch.cat(parts).view(n, c, *parts[0].shape[1:])
+
+
+def _bands(
+    h: int,
+    w: int,
+    up_taps: Tensor | None,
+    down_taps: Tensor | None,
+    how: Resampling,
+    gain: float,
+    like: Tensor,
+) -> tuple[tuple[Band, Band], tuple[Band, Band]]:
+    """Both filters, each along the height and along the width; the first with the gain, a share for each axis."""
+    left, right, above, below = how.pads
+    one, share = like.new_ones(1), how.up * math.sqrt(gain)
+    tall, wide = separate(one if up_taps is None else up_taps.to(like.dtype))
+    before = (
+        make_band(tall * share, h, up=how.up, pads=(above, below)),
+        make_band(wide * share, w, up=how.up, pads=(left, right)),
+    )
+    tall, wide = separate(one if down_taps is None else down_taps.to(like.dtype))
+    after = (
+        make_band(tall, before[0].length, down=how.down),
+        make_band(wide, before[1].length, down=how.down),
+    )
+    return before, after
