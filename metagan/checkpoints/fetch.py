@@ -36,7 +36,9 @@ def locate_weights(
         return _local(path, ref)
     if ref.sha256 is None:
         raise fetch_error(
-            ref.text, "has no SHA-256 to prove it by", "state the file's sha256 in the registry"
+            ref.text,
+            "has no SHA-256 to prove it by",
+            "state the file's sha256 in the registry, or with --sha256",
         )
     if ref.kind == "hf":
         from metagan.checkpoints.hub import fetch_from_hub

@@ -43,7 +43,7 @@ def command(
     offline: bool,
     strict: bool,
 ) -> None:
-    """Make the site of a registry, or of some of its subjects, or bring it up to date.
+    """Make the site of a registry, or bring it up to date; with SUBJECTs, a site that shows only these.
 
     Only what changed is made again. The former site stays whole until the new one is ready: an interrupted build
     goes on where it stopped.
@@ -80,7 +80,8 @@ def make_order(
             raise click.BadParameter(str(error), param_hint="--base-url") from error
         read = dataclasses.replace(read, site=site)
     beside = registry.absolute().parent / "templates"
-    return Order(read, out, templates=templates or (beside if beside.is_dir() else None), offline=offline)
+    chosen = templates or (beside if beside.is_dir() else None)
+    return Order(read, out, templates=chosen, offline=offline, tidy=images is None)
 
 
 def report(outcome: Outcome) -> None:

@@ -114,6 +114,11 @@ def find_target(what: str, registry: Path, sha256: str | None, *, offline: bool)
             raise click.BadParameter(str(error), param_hint="SUBJECT|WEIGHTS") from error
         target = Target(Path(ref.location).name, Path(), 1.0, None, "const")
     else:
+        if not registry.is_file():
+            message = (
+                f"{what!r} is no weights file, and there is no {registry} in which it could be a subject"
+            )
+            raise click.BadParameter(f"{message}; try bundled:apes", param_hint="SUBJECT|WEIGHTS")
         subject = find_subject(read_registry(registry), what)
         ref = subject.weights
         target = Target(subject.slug, Path(), subject.psi, subject.class_index, subject.noise)

@@ -66,7 +66,7 @@ def make_missing(shelf: Shelf, device: str, advance: Callable[[int], None]) -> i
         return 0
     subject = shelf.subject
     sampler = Sampler(load_generator(read_checkpoint(shelf.weights)), choose_device(device))
-    name = f"{subject.title} ({title_of(sampler.generator)}, metagan)"
+    name = f"{title_of(sampler.generator)}, weights sha256 {shelf.sha256[:16]}, by metagan"
     settings = Settings(psi=subject.psi, class_index=subject.class_index, noise=subject.noise)
     with _EncoderPool(advance) as pool:
         for chunk in chunks_with_gaps(subject.seeds, missing, sampler.batch):

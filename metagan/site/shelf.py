@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,18 +21,20 @@ CARD_PX = 512
 class Shelf:
     """Where one subject's pictures stand until they are linked into the site.
 
-    A picture is kept as long as everything it depends on is the same: weights, psi, class, noise, format, the name
-    inside its label, and the versions of the code that draws and encodes it. All of that is in the folder's name.
+    A picture is kept as long as everything it depends on is the same: weights, psi, class, noise, format, and the
+    versions of the code that draws and encodes it. All of that is in the folder's name.
 
     Args:
         subject: The subject.
         weights: Its weights file.
+        sha256: That file's SHA-256.
         folder: Of the finished pictures.
         with_cards: Whether each picture gets an enlarged copy for link previews.
     """
 
     subject: Subject
     weights: Path
+    sha256: str
     folder: Path
     with_cards: bool
 
@@ -49,7 +52,9 @@ class Shelf:
 
     def missing(self) -> list[int]:
         """The seeds still to be drawn, in the site's order."""
-        there = {path.name for path in self.folder.iterdir()} if self.folder.is_dir() else set()
+        # An empty file is what a power failure leaves of one that was renamed before its content was on the disk.
+        entries = os.scandir(self.folder) if self.folder.is_dir() else ()
+        there = {entry.name for entry in entries if entry.stat().st_size}
         return [
             seed for seed in self.subject.seeds if any(path.name not in there for path in self.files(seed))
         ]
@@ -59,19 +64,10 @@ def shelf_for(
     place: Workplace, subject: Subject, weights: Path, facts: GeneratorFacts, *, pages: bool
 ) -> Shelf:
     """The shelf of a subject as the registry has it now."""
-    key = digest_of(
-        *(
-            facts.sha256,
-            subject.psi,
-            subject.class_index,
-            subject.noise,
-            subject.format,
-            subject.title,
-            subject.slug,
-        ),
-        *(PICTURE_VERSION, ENCODER_VERSION),
-    )
-    return Shelf(subject, weights, place.pictures(key), with_cards=pages and facts.width_px < CARD_BELOW_PX)
+    settings = (subject.psi, subject.class_index, subject.noise, subject.format)
+    folder = place.pictures(digest_of(facts.sha256, *settings, PICTURE_VERSION, ENCODER_VERSION))
+    with_cards = pages and facts.width_px < CARD_BELOW_PX
+    return Shelf(subject, weights, facts.sha256, folder, with_cards)
 
 
 def chunks_with_gaps(wanted: Sequence[int], missing: set[int], size: int) -> list[tuple[int, ...]]:

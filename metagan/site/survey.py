@@ -56,7 +56,7 @@ def survey(
     problems += check_templates(folder) if folder else []
     if read:
         problems += _in_texts(read)
-        problems += _in_weights(read, offline, progress)
+        problems += problems_with_weights(read, offline=offline, progress=progress)
     return Survey(read, tuple(problems))
 
 
@@ -65,7 +65,9 @@ def _in_texts(registry: Registry) -> Iterator[Problem]:
         yield from check_corpus(corpus)
 
 
-def _in_weights(registry: Registry, offline: bool, progress: Progress | None) -> Iterator[Problem]:
+def problems_with_weights(
+    registry: Registry, *, offline: bool = False, progress: Progress | None = None
+) -> Iterator[Problem]:
     """What is wrong with weights, and with what subjects ask of them; one generator in memory at a time."""
     users: dict[WeightsRef, list[Subject]] = {}
     for subject in registry.subjects:
@@ -77,7 +79,7 @@ def _in_weights(registry: Registry, offline: bool, progress: Progress | None) ->
             )
         except MetaganError as error:
             for subject in subjects:
-                yield _problem(registry, subject, "weights", error)
+                yield problem_with(registry, subject, "weights", error)
         else:
             for subject in subjects:
                 yield from _in_settings(registry, subject, generator)
@@ -92,20 +94,21 @@ def _in_settings(registry: Registry, subject: Subject, generator: Generator) -> 
             f"want a class from 0 to {classes - 1}, {got}: the generator has {classes} classes\n"
             f"  fix: write for example `class: {classes - 1}`"
         )
-        yield _problem(registry, subject, "class", error)
+        yield problem_with(registry, subject, "class", error)
         chosen = 0
     if not classes and chosen is not None:
         what = f"want none, got {chosen}: the generator has no classes\n  fix: remove the key"
-        yield _problem(registry, subject, "class", OptionError(what))
+        yield problem_with(registry, subject, "class", OptionError(what))
     try:
         with torch.inference_mode():
             z, label = latents([0], generator.z_dim), labels(chosen, classes, 1)
             generator.map_latents(z, label, psi=subject.psi)
     except OptionError as error:
-        yield _problem(registry, subject, "psi", error)
+        yield problem_with(registry, subject, "psi", error)
 
 
-def _problem(registry: Registry, subject: Subject, key: str, error: MetaganError) -> Problem:
+def problem_with(registry: Registry, subject: Subject, key: str, error: MetaganError) -> Problem:
+    """An error about one key of a subject, with the place of that key in the registry."""
     what, _, fix = str(error).partition("\n  fix: ")
     where = find_place(registry.path, ("subjects", subject.slug, key))
     by_default = (

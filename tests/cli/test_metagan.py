@@ -69,6 +69,7 @@ def test_every_command_and_option_says_what_it_is_for(name):
 
 def test_an_unknown_command_or_option_is_a_usage_error(capsys):
     assert fail(capsys, "bake")[0] == 2
+    assert "Did you mean build?" in fail(capsys, "bild")[1]
     assert fail(capsys, "build", "--sideways")[0] == 2
     assert fail(capsys, "sample", "ape", "--seeds", "1-")[0] == 2
 
@@ -150,6 +151,7 @@ def test_bundled_weights_can_be_sampled_by_name(tmp_path):
     ("arguments", "message"),
     [
         (("sample", "nothing.pkl"), "nothing.pkl"),
+        (("sample", "aep", "-r", "none.yaml"), "'aep' is no weights file, and there is no none.yaml"),
         (("sample", CONDITIONAL, "--grid", "grid.bmp"), "want a name that ends in .png"),
         (("sample", CONDITIONAL, "--batch", "some"), "want auto or a number"),
         (("convert", CONDITIONAL, "out.pkl"), "want a name that ends in .safetensors"),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from metagan.errors import BuildError, BuildLockedError
+from metagan.errors import BuildError, BuildLockedError, RegistryError
 from metagan.registry.read import read_registry
 from metagan.site import pictures, swap
 from metagan.site.build import Order, Outcome, build_site
@@ -138,6 +138,60 @@ def test_a_new_word_in_a_template_draws_no_picture(tmp_path):
     (templates / "robots.txt").write_text("User-agent: somebody\n")
     assert not build(tmp_path, templates=templates).unchanged
     assert (tmp_path / "build/robots.txt").read_text() == "User-agent: somebody\n"
+
+
+def test_an_emptied_picture_is_drawn_again_and_one_changed_on_the_site_is_not_kept(tmp_path):
+    write_registry(tmp_path)
+    build(tmp_path)
+    whole = digest(tmp_path / "build")
+    (shelf,) = (tmp_path / ".metagan/build/pictures").iterdir()
+    (shelf / "5.webp").write_bytes(b"")
+    (tmp_path / "build/pictures/blob/3.webp").write_bytes(b"optimised to death")
+    assert build(tmp_path).drawn == 1
+    assert digest(tmp_path / "build") == whole
+
+
+def test_another_title_draws_nothing(tmp_path):
+    path = write_registry(tmp_path)
+    build(tmp_path)
+    path.write_text(path.read_text().replace("title: Blob\n", "title: Drop\n").replace("  blob:", "  drop:"))
+    assert build(tmp_path).drawn == 0
+    assert "Drop" in (tmp_path / "build/drop/index.html").read_text()
+
+
+def test_a_site_that_shows_less_than_its_registry_keeps_the_other_pictures(tmp_path):
+    path = write_registry(tmp_path)
+    second = (
+        path.read_text().split("subjects:\n")[1].replace("blob:", "drop:").replace("psi: 0.7", "psi: 0.1")
+    )
+    path.write_text(path.read_text() + second)
+    assert build(tmp_path).drawn == 24
+    assert build(tmp_path, subjects=("drop",)).drawn == 0
+    assert build(tmp_path).drawn == 0
+
+
+def test_what_would_stop_a_build_is_said_for_every_subject_before_the_first_picture(tmp_path):
+    path = write_registry(tmp_path)
+    second = path.read_text().split("subjects:\n")[1].replace("blob:", "drop:").replace("    class: 1\n", "")
+    third = (
+        second.replace("drop:", "fish:")
+        .replace("blob.pkl", "fish.pkl")
+        .replace("psi: 0.7", "psi: 0.7\n    class: 7")
+    )
+    shutil.copyfile(GOLDEN, tmp_path / "fish.pkl")
+    path.write_text(path.read_text() + second + third)
+    with pytest.raises(RegistryError) as caught:
+        build(tmp_path)
+    assert [problem.what.split(":")[0] for problem in caught.value.problems] == [
+        "subjects.drop.class",
+        "subjects.fish.class",
+    ]
+    (tmp_path / "fish.pkl").write_bytes(b"")
+    (tmp_path / "blob.pkl").write_bytes(b"no weights")
+    with pytest.raises(RegistryError) as caught:
+        build(tmp_path)
+    assert len(caught.value.problems) == 3
+    assert not list((tmp_path / ".metagan/build").glob("pictures/*/*.webp"))
 
 
 def test_batches_are_cut_from_all_wanted_seeds():
