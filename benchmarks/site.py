@@ -25,7 +25,7 @@ from metagan.site.content import Collection, GeneratorFacts, Picture, SiteConten
 from metagan.site.links import check_links
 from metagan.site.render import render_site
 
-ROUNDS, PICTURES = 5, 16
+ROUNDS, PICTURES = 5, 24
 
 
 class Silent:
