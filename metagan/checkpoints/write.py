@@ -35,6 +35,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], header: Header)
     try:
         with replacing(path) as beside:
             _save(whole, beside, text)
+            beside.chmod(0o644)  # the library lets nobody else read it, and weights are made to be shared
     except (OSError, SafetensorError) as error:
         fix = "fix: look at its folder, and at the space there"
         raise CheckpointError(f"{path}: can't be written: {error}\n  {fix}") from error

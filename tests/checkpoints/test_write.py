@@ -188,3 +188,9 @@ def test_a_name_that_could_not_be_read_again_is_not_written(tmp_path: Path):
 def test_a_file_to_hash_that_is_not_there_is_named(tmp_path: Path):
     with pytest.raises(CheckpointError, match="No such file"):
         sha256_of(tmp_path / "none")
+
+
+def test_a_written_file_can_be_read_by_others(tmp_path):
+    path = tmp_path / "shared.safetensors"
+    write_safetensors(path, {"x": torch.zeros(1)}, Header("stylegan2", {}))
+    assert path.stat().st_mode & 0o777 == 0o644
