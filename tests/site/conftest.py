@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,7 +14,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import BrowserContext, Error, Page
 
 from tests.site.demo import EVIL, Sort, make_content, write_site
 
@@ -128,9 +130,20 @@ class Witness:
         return [url for url in self.requests if url.split("/")[2] != home and not url.startswith("data:")]
 
 
+def wait_until(page: Page, script: str, arg: object = None, timeout_s: float = 60) -> None:
+    """Waits until a script says yes. Playwright's own way evaluates strings in the page, which its policy refuses."""
+    end = time.monotonic() + timeout_s
+    while True:
+        with contextlib.suppress(Error):  # the page is on its way to the next one
+            if page.evaluate(script, arg):
+                return
+        assert time.monotonic() < end, f"not true after {timeout_s} s: {script}"
+        page.wait_for_timeout(20)
+
+
 def wait_for_picture(page: Page) -> None:
     """Waits until the page's frame shows a whole picture."""
-    page.wait_for_function("document.querySelector('.frame img')?.naturalWidth > 0")
+    wait_until(page, "document.querySelector('.frame img')?.naturalWidth > 0")
 
 
 @pytest.fixture

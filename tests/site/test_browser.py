@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.site.conftest import Witness, wait_for_picture
+from tests.site.conftest import Witness, wait_for_picture, wait_until
 from tests.site.demo import EVIL
 
 pytestmark = pytest.mark.browser
@@ -26,9 +26,7 @@ def press(page: Page, key: str) -> str:
     """Presses a key; the answer is the picture that comes."""
     before = page.get_attribute(PICTURE, "src")
     page.keyboard.press(key)
-    page.wait_for_function(
-        f"src => document.querySelector('{PICTURE}')?.getAttribute('src') !== src", arg=before
-    )
+    wait_until(page, f"src => document.querySelector('{PICTURE}')?.getAttribute('src') !== src", arg=before)
     return shown(page)
 
 
@@ -73,14 +71,12 @@ def test_the_button_brings_another_one(witness: Witness, site: str):
     witness.page.goto(f"{site}ape/")
     before = shown(witness.page)
     witness.page.get_by_role("button", name="Another one").click()
-    witness.page.wait_for_function(
-        f"src => !document.querySelector('{PICTURE}').src.includes(src)", arg=before
-    )
+    wait_until(witness.page, f"src => !document.querySelector('{PICTURE}').src.includes(src)", arg=before)
     back = witness.page.get_by_role("button", name="Back")
     expect(back).to_have_attribute("aria-disabled", "false")
     back.click()
-    witness.page.wait_for_function(
-        f"src => document.querySelector('{PICTURE}').src.includes(src)", arg=f"{before}."
+    wait_until(
+        witness.page, f"src => document.querySelector('{PICTURE}').src.includes(src)", arg=f"{before}."
     )
 
 
@@ -117,9 +113,9 @@ def test_a_swipe_goes_on_and_back(phone: Page, site: str):
     phone.goto(f"{site}ape/")
     first = shown(phone)
     swipe(phone, 300, 80)
-    phone.wait_for_function(f"src => !document.querySelector('{PICTURE}').src.includes(src)", arg=f"{first}.")
+    wait_until(phone, f"src => !document.querySelector('{PICTURE}').src.includes(src)", arg=f"{first}.")
     swipe(phone, 80, 300)
-    phone.wait_for_function(f"src => document.querySelector('{PICTURE}').src.includes(src)", arg=f"{first}.")
+    wait_until(phone, f"src => document.querySelector('{PICTURE}').src.includes(src)", arg=f"{first}.")
 
 
 def test_a_finger_that_scrolls_is_no_swipe(phone: Page, site: str):
@@ -246,7 +242,7 @@ def test_presses_faster_than_pictures_end_with_the_last_one(witness: Witness, si
     shown(witness.page)
     for _ in range(7):
         witness.page.keyboard.press("ArrowRight")
-    witness.page.wait_for_function("!document.querySelector('[data-stage]').hasAttribute('aria-busy')")
+    wait_until(witness.page, "!document.querySelector('[data-stage]').hasAttribute('aria-busy')")
     assert shown(witness.page).split("/")[1] == witness.page.url.rpartition("=")[2]
 
 

@@ -9,7 +9,7 @@ import unicodedata
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.site.conftest import INSECURE_HOST, Witness, wait_for_picture
+from tests.site.conftest import INSECURE_HOST, Witness, wait_for_picture, wait_until
 from tests.site.test_browser import press, shown
 
 pytestmark = pytest.mark.browser
@@ -199,6 +199,6 @@ def test_a_click_in_the_contact_sheet_opens_that_picture_and_back_returns(witnes
     assert shown(page) == "ape/2"
     page.locator("[data-tiles] a").nth(7).click()
     page.wait_for_url("**/ape/?seed=7")
-    page.wait_for_function("document.querySelector('[data-frame] img').src.includes('ape/7.')")
+    wait_until(page, "document.querySelector('[data-frame] img').src.includes('ape/7.')")
     page.go_back()
-    page.wait_for_function("document.querySelector('[data-frame] img').src.includes('ape/2.')")
+    wait_until(page, "document.querySelector('[data-frame] img').src.includes('ape/2.')")

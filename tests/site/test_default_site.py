@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from metagan.registry.read import read_registry
-from tests.site.conftest import Witness
+from tests.site.conftest import Witness, wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,7 +39,7 @@ def test_the_default_site_shows_pictures_of_every_subjects_generator(address: st
         heading = page.get_by_role("heading", level=1)
         assert heading.inner_text().split() == f"This {subject.title} Does Not Exist".split()
         picture = page.locator("img").first
-        page.wait_for_function("document.images[0].naturalWidth > 1")
+        wait_until(page, "document.images[0].naturalWidth > 1")
         facts = json.loads(page.request.get(f"{address}api/{subject.slug}.json").text())
         natural = picture.evaluate("image => [image.naturalWidth, image.naturalHeight]")
         assert natural[0] == natural[1] >= 32
@@ -52,11 +52,11 @@ def test_every_load_of_the_front_page_draws_anew_and_never_the_same_twice_in_a_r
     page, seen = witness.page, []
     for _ in range(8):
         page.goto(address)
-        page.wait_for_function("document.images[0].naturalWidth > 1")
+        wait_until(page, "document.images[0].naturalWidth > 1")
         seen.append(page.locator("img").first.evaluate("image => image.currentSrc"))
     for _ in range(8):
         page.keyboard.press("Space")
-        page.wait_for_function("before => document.images[0].currentSrc !== before", arg=seen[-1])
+        wait_until(page, "before => document.images[0].currentSrc !== before", arg=seen[-1])
         seen.append(page.locator("img").first.evaluate("image => image.currentSrc"))
     assert len(set(seen)) >= 5
     assert all(one != next_one for one, next_one in itertools.pairwise(seen[8:]))
@@ -75,4 +75,4 @@ def test_a_wrong_path_at_any_depth_shows_a_picture_of_the_real_generator(
         "Not",
         "Exist",
     ]
-    page.wait_for_function("document.images[0].naturalWidth >= 32")
+    wait_until(page, "document.images[0].naturalWidth >= 32")

@@ -449,7 +449,7 @@ def watching(board, build):
         assert not watcher.is_alive()
 
 
-def until(true, timeout_s=10):
+def until(true, timeout_s=60):
     end = time.monotonic() + timeout_s
     while not true():
         assert time.monotonic() < end
