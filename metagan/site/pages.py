@@ -15,9 +15,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from metagan.errors import BuildError
+from metagan.images.label import xmp_pattern
 from metagan.registry.fields import RESERVED_SLUGS
 from metagan.registry.models import Site
-from metagan.site.content import Collection, Picture, SiteContent
+from metagan.site.content import Collection, LiveModel, Picture, SiteContent
 from metagan.site.theme import ratio_class
 
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
@@ -88,6 +89,10 @@ class SubjectView:
         crisp: Whether pixels are shown with hard edges.
         ratio: The CSS class of its proportions.
         first: The picture to show where there is no JavaScript.
+        classes: How many classes the generator knows; 0 when unconditional.
+        live: The generator for visitors' browsers, or None.
+        why_not_live: Why there is none, in words; empty where the registry wants none.
+        wall: The page of pictures without end, where there is a generator for browsers.
     """
 
     slug: str
@@ -115,6 +120,10 @@ class SubjectView:
     crisp: bool
     ratio: str
     first: Shot
+    classes: int
+    live: LiveModel | None
+    why_not_live: str
+    wall: str | None
 
 
 class Album:
@@ -195,6 +204,10 @@ def view_subject(collection: Collection, album: Album) -> SubjectView:
         crisp=facts.width_px < CRISP_BELOW_PX,
         ratio=ratio_class(facts.width_px, facts.height_px),
         first=album.shot(0),
+        classes=facts.classes,
+        live=collection.live,
+        why_not_live=printable(collection.why_not_live),
+        wall=f"{subject.slug}/wall/" if collection.live else None,
     )
 
 
@@ -224,6 +237,7 @@ def album_data(content: SiteContent, albums: Sequence[tuple[SubjectView, Album]]
         "pages": content.site.picture_pages,
         "alt": ALT,
         "chunk": LINES_CHUNK,
+        "base": content.site.base_url,
         "subjects": [
             {
                 "slug": view.slug,
@@ -237,9 +251,26 @@ def album_data(content: SiteContent, albums: Sequence[tuple[SubjectView, Album]]
                 "psi": view.psi,
                 "architecture": view.architecture,
                 "lines": album.has_lines,
+                "xmp": xmp_pattern(f"{view.architecture}, weights sha256 {view.sha256[:16]}, by metagan"),
+                "live": _live_data(view),
+                "unfit": bool(view.why_not_live),
             }
             for view, album in albums
         ],
+    }
+
+
+def _live_data(view: SubjectView) -> dict[str, object] | None:
+    """What the browser needs in order to make pictures itself."""
+    if view.live is None:
+        return None
+    return {
+        "url": view.live.path,
+        "sha256": view.live.sha256,
+        "size": view.live.size_bytes,
+        "psi": float(view.psi),
+        "class": view.class_index,
+        "classes": view.classes,
     }
 
 

@@ -1,5 +1,8 @@
 // Which pictures there are, and the choice among them.
-// A pick is {subject, seed, number}: number is the picture's place among its subject's.
+// A pick is {subject, seed, number}: number is the picture's place among its subject's. Live picks, which studio.js
+// describes, have none: they are made when they are wanted.
+
+import { writePick } from "./address.js";
 
 const TRIES = 24;
 
@@ -12,7 +15,7 @@ export function parseSeeds(ranges) {
 }
 
 /** Names a pick for comparison and storage. */
-export const nameOf = (pick) => `${pick.subject.slug}/${pick.seed}`;
+export const nameOf = ({ subject, seed, live, psi }) => `${subject.slug}/${seed}${live ? `/${psi}` : ""}`;
 
 export class Album {
   #seeds = new Map();
@@ -74,6 +77,7 @@ export class Album {
 
   permalink(pick) {
     const { subject, seed } = pick;
+    if (pick.live) return `${subject.slug}/${writePick(pick)}`;
     return this.pages ? `${subject.slug}/${seed}/` : `${subject.slug}/?seed=${seed}`;
   }
 
