@@ -150,3 +150,15 @@ def test_generators_that_are_no_longer_published_are_let_go_of(context: BrowserC
         )
         page.reload()
         wait_for_mark(page, "live-ready")
+
+
+def test_a_server_that_reloads_pages_gets_rid_of_what_was_kept(context: BrowserContext, tmp_path: Path):
+    build(tmp_path, BLOB)
+    page = context.new_page()
+    with serving(tmp_path / "build") as server:
+        server.max_age_s = 0
+        visit(page, f"{server.url}blob/")
+        server.reload = True
+        page.evaluate("navigator.serviceWorker.getRegistration().then(one => one.update())")
+        wait_until(page, "navigator.serviceWorker.getRegistrations().then(all => all.length === 0)")
+        assert not [name for name in page.evaluate("caches.keys()") if name.startswith("metagan:")]
