@@ -41,12 +41,12 @@ class Pair {
     this.section.hidden = false;
     this.stagePick = { ...pick, live: true, psi: pick.psi ?? studio.subject.live.psi };
     if (!pick.live) this.stagePick.label = studio.subject.live.class ?? undefined;
-    for (const link of document.querySelectorAll("[data-pair-link]")) link.hidden = false;
     if (this.#studio === studio) return;
     this.#studio = studio;
     this.share.max = studio.layers - 1;
-    this.share.value = Math.round(studio.layers / 2);
+    this.share.value = Math.floor(studio.layers / 2);
     this.#choose({ one: this.stagePick, two: this.#another() });
+    if (location.hash === "#pair") this.section.scrollIntoView(); // it wasn't there yet when the page opened
   }
 
   #another() {
@@ -135,9 +135,14 @@ class Pair {
     this.#show();
   }
 
+  /** How many layers are the first one's; the slider counts the second's. */
+  get #coarse() {
+    return this.#studio.layers - Number(this.share.value);
+  }
+
   /** The coarse layers of the one, the fine of the other. */
   #mix() {
-    return { ...this.#picks.one, number: undefined, mix: { seed: this.#picks.two.seed, from: Number(this.share.value) } };
+    return { ...this.#picks.one, number: undefined, mix: { seed: this.#picks.two.seed, from: this.#coarse } };
   }
 
   async #showMix() {
@@ -145,8 +150,7 @@ class Pair {
     const turn = ++this.#turn;
     const { from, to } = this.#way;
     const ws = to.slice();
-    const split = (from.length / this.#studio.layers) * Number(this.share.value);
-    ws.set(from.subarray(0, split));
+    ws.set(from.subarray(0, (from.length / this.#studio.layers) * this.#coarse));
     const picture = await this.#studio.paint(ws);
     if (turn === this.#turn) paint(this.find("result"), picture);
   }

@@ -16,6 +16,7 @@ export class Panel {
     this.dial = element.querySelector("[data-dial]");
     this.psi = element.querySelector("[data-psi]");
     this.classes = element.querySelector("[data-classes]");
+    this.more = element.querySelector("[data-live-more]");
     this.again?.addEventListener("click", load);
   }
 
@@ -25,9 +26,17 @@ export class Panel {
     const { state, subject } = studio;
     if (state === "loading") this.#timer = setTimeout(() => this.#say("loading", subject), PATIENCE_MS);
     else this.#say(state === "never" && subject.unfit ? "unfit" : state, subject);
-    if (this.dial) this.dial.hidden = !studio.ready || studio.config.mean === false;
+    this.#reserve(this.dial, studio, studio.config?.mean !== false);
+    this.#reserve(this.more, studio, true);
     if (this.again) this.again.hidden = !["saver", "failed"].includes(state);
     if (studio.ready) this.#offer(studio.config.c_dim);
+  }
+
+  /** While something may still come its place is kept, so that nothing jumps. */
+  #reserve(part, studio, wanted) {
+    if (!part) return;
+    part.hidden = !studio.hopeful || !wanted;
+    part.classList.toggle("waiting", !studio.ready);
   }
 
   #say(state, subject) {

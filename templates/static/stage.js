@@ -1,6 +1,6 @@
 // Shows a pick on the page. Whatever a template leaves out is passed over.
 
-import { short } from "./address.js";
+import { short, writePick } from "./address.js";
 import { canvasOf } from "./canvas.js";
 import { mark } from "./studio.js";
 
@@ -110,6 +110,8 @@ export class Stage {
     point("permalink", this.url(this.album.permalink(pick)));
     point("subject", this.url(`${slug}/`));
     point("about", this.url(`${slug}/about/`));
+    point("wall", this.url(`${slug}/wall/`));
+    point("pair", this.url(`${slug}/${pick.live ? writePick(pick) : `?seed=${pick.seed}`}#pair`));
     const place = pick.live ? "" : `#/pictures/${pick.number}`;
     for (const button of all("[data-copy-api]")) button.dataset.api = this.url(`api/${slug}.json${place}`);
     if (pick.live) return; // saving.js makes the file when it is asked for

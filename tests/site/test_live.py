@@ -63,7 +63,7 @@ def test_a_first_visit_shows_a_prepared_picture_before_the_generator_is_there(wi
     )
     assert first < ready
     assert re.search(r"pictures/ape/\d\.webp$", page.get_attribute("[data-frame] img", "src"))
-    expect(page.locator(NOTE)).to_have_text("New ones are made here, in your browser, when you ask.")
+    expect(page.locator(NOTE)).to_have_text("New ones are made right in your browser.")
 
 
 def test_fifty_reloads_and_fifty_keys_give_a_hundred_pictures_without_a_request(witness: Witness, server):

@@ -92,7 +92,7 @@ def test_a_mix_is_shown_large_under_an_address_of_its_own(witness: Witness, serv
     open_pair(page, f"{server.url}ape/?seed=3&psi=0.7")
     page.get_by_role("button", name="Mix", exact=True).click()
     expect(page.get_by_role("button", name="Save loop")).to_be_hidden()
-    page.locator("[data-share-of]").fill("4")
+    page.locator("[data-share-of]").fill("6")
     page.wait_for_timeout(300)
     mixed = pixels(page, RESULT)
     for one in ("[data-one]", "[data-two]"):
