@@ -113,9 +113,12 @@ def _export(shelf: Shelf, file: Path) -> dict[str, Any]:
     from metagan.export.web import make_web_weights
     from metagan.networks.detect import load_generator
 
-    generator = load_generator(read_checkpoint(shelf.weights))
+    generator, noise = load_generator(read_checkpoint(shelf.weights)), shelf.subject.noise
     try:
-        weights = make_web_weights(generator, "fp16", shelf.subject.noise)
+        try:
+            weights = make_web_weights(generator, "fp16", noise)
+        except ExportError:  # too coarse for this one; what no precision helps is refused again
+            weights = make_web_weights(generator, "fp32", noise)
     except ExportError as error:
         return {"reason": str(error).partition("\n")[0]}
     write_bytes(file, weights.compressed)

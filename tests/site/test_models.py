@@ -123,3 +123,9 @@ def test_a_damaged_kept_model_is_exported_again(tmp_path):
     assert kept.read_bytes() == whole
     (file,) = (tmp_path / "build/models").iterdir()
     assert file.read_bytes() == whole
+
+
+def test_a_generator_that_float16_changes_too_much_goes_as_float32(tmp_path, monkeypatch):
+    monkeypatch.setitem(web.TOLERANCE, "fp16", -1)
+    build(tmp_path, BLOB)
+    assert api(tmp_path)["live"]["precision"] == "fp32"
