@@ -41,6 +41,7 @@ SUBJECT = """\
     source: a measurement
     images: {images}
     psi: 0.8
+    live: always
 """
 MARKS = """Object.fromEntries(performance.getEntriesByType("mark")
   .map(({ name, startTime }) => [name.replace("metagan:", ""), startTime]))"""

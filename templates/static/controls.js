@@ -5,6 +5,7 @@ const SWIPE_PX = 40;
 /** Whether a key belongs to what has the focus rather than to the page. */
 function isTaken(event) {
   const { target, key } = event;
+  if (key === " " && target.matches("input[type=range]")) return false;
   if (target.closest("input, textarea, select, [contenteditable]")) return true;
   return key === " " && target.closest("button, summary") !== null;
 }

@@ -15,7 +15,7 @@ from metagan.networks.detect import load_generator
 from metagan.registry.bundled import bundled_weights
 from metagan.sampling.latents import labels, latents
 from metagan.sampling.sampler import Sampler, Settings, to_uint8
-from tests.site.conftest import Witness, wait_for_picture, wait_until
+from tests.site.conftest import INSECURE_HOST, Witness, wait_for_picture, wait_until
 from tests.site.live_site import (
     GOLDEN,
     live_picture,
@@ -211,3 +211,24 @@ def test_mixing_takes_the_coarse_from_one_and_the_fine_from_the_other(witness: W
     witness.page.goto(f"{server.url}ape/?seed=3&psi=0.8&mix=4&from=4")
     live_picture(witness.page)
     assert_near(pixels(witness.page), want)
+
+
+def test_without_https_pictures_are_live_too_though_nothing_is_kept(witness: Witness, server):
+    page = witness.page
+    page.goto(server.url.replace("127.0.0.1", INSECURE_HOST) + "ape/?name=Ada")
+    live_picture(page)
+    seed = int.from_bytes(hashlib.sha256(b"ada").digest()[:4], "big")
+    assert_near(pixels(page), sampled("ape", seed, psi=0.8))
+    assert page.evaluate("'caches' in globalThis || 'serviceWorker' in navigator") is False
+    assert press(page) != press(page)
+    expect(page.get_by_role("button", name="Copy picture")).to_be_hidden()
+
+
+def test_space_brings_another_one_while_the_slider_has_the_focus(witness: Witness, server):
+    page = witness.page
+    open_live(page, f"{server.url}ape/")
+    first = press(page)
+    page.locator("#psi").focus()
+    assert press(page) != first
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("[data-text='psi']")).to_have_text("0.85")

@@ -135,6 +135,12 @@ def test_a_build_that_is_half_published_stays_out(context: BrowserContext, tmp_p
         expect(page.locator("h1")).to_have_text("This Blob Does Not Exist")
         names = page.evaluate("caches.keys()")
         assert len([name for name in names if name.startswith("metagan:")]) == 1
+        # After a day of that the old build goes too: nobody is left with it for ever.
+        page.evaluate("localStorage['metagan:stuck'] = Date.now() - 25 * 3600 * 1000")
+        page.evaluate("navigator.serviceWorker.getRegistration().then(one => one.update()).catch(() => {})")
+        wait_until(page, "navigator.serviceWorker.getRegistrations().then(all => all.length === 0)")
+        page.reload()
+        expect(page.locator("h1")).to_have_text("This Glob Does Not Exist")
 
 
 def test_generators_that_are_no_longer_published_are_let_go_of(context: BrowserContext, tmp_path: Path):
