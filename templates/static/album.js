@@ -49,10 +49,10 @@ export class Album {
     return this.subjects.length === 1 && this.seeds(this.subjects[0]).length === 1;
   }
 
-  /** A random subject's random picture. The last of the names in `recent` is never taken again at once. */
-  random(recent) {
+  /** A random picture of one of the subjects. The last of the names in `recent` is never taken again at once. */
+  random(recent, subjects = this.subjects) {
     for (let i = 0; i < TRIES; i++) {
-      const pick = this.#draw(this.subjects);
+      const pick = this.#draw(subjects);
       if (!recent.includes(nameOf(pick))) return pick;
     }
     return this.#other(recent.at(-1));

@@ -1,7 +1,7 @@
 // The pages with a stage: home, a subject's own, and "not found".
 import { isOrdinary, readPick, writePick } from "./address.js";
 import { Album, nameOf } from "./album.js";
-import { bindKeys, bindSwipe } from "./controls.js";
+import { bindKeys, bindNames, bindSwipe, upgradeNext } from "./controls.js";
 import { fillGallery } from "./gallery.js";
 import { placeOf, possessive, seedOf } from "./names.js";
 import { keepOffline } from "./offline.js";
@@ -11,36 +11,31 @@ import { bindSaving } from "./saving.js";
 import { Seen } from "./seen.js";
 import { bindSharing } from "./share.js";
 import { Stage } from "./stage.js";
-import { anySeed, Studio } from "./studio.js";
+import { Studios } from "./studios.js";
 import { Trail } from "./trail.js";
 
 const MEMORY = 12;
 
 const album = new Album(JSON.parse(document.getElementById("album").textContent));
 const element = document.querySelector("[data-stage]");
-const stage = new Stage(element, album, (pick) => studioOf(pick.subject).picture(pick));
+const root = new URL(element.dataset.root || "./", document.baseURI);
+const studios = new Studios(root);
+const stage = new Stage(element, album, root, (pick) => studios.of(pick.subject).picture(pick));
 const trail = new Trail();
-const studios = new Map();
 const panel = new Panel(element, loadAnyway);
 const isSubject = element.dataset.kind === "subject";
 const isLost = element.dataset.kind === "lost";
 const backButton = element.querySelector("[data-back]");
-const lastSeen = new Seen(stage.root.pathname);
-const settings = new Map(); // of live pictures, by subject: {psi, label}
+const lastSeen = new Seen(root.pathname);
 let upcoming = null;
 let owner = "";
 
 // ---------------------------------------------------------------------------------------------
 // Generators
 
-function studioOf(subject) {
-  if (!studios.has(subject)) studios.set(subject, new Studio(subject, stage.root));
-  return studios.get(subject);
-}
-
 /** The generator of what is shown; loads it unless something stands in the way. */
 async function wake(subject) {
-  const studio = studioOf(subject);
+  const studio = studios.of(subject);
   if (isLost) return false;
   await studio.consider();
   if (!studio.hopeful || studio.ready) {
@@ -53,7 +48,7 @@ async function wake(subject) {
   const ready = await loading;
   if (first && (!trail.current || trail.current.subject === subject)) {
     panel.tell(studio);
-    panel.set(settingsOf(subject));
+    panel.set(studios.settings(subject));
     if (trail.current) prepare();
     if (ready && trail.current) pair?.open(studio, trail.current);
   }
@@ -62,27 +57,21 @@ async function wake(subject) {
 
 function loadAnyway() {
   const { subject } = trail.current;
-  studioOf(subject).retry();
+  studios.of(subject).retry();
   wake(subject);
 }
-
-function settingsOf(subject) {
-  const { live, psi } = subject;
-  if (!settings.has(subject)) settings.set(subject, { psi: live?.psi ?? Number(psi), label: live?.class ?? undefined });
-  return settings.get(subject);
-}
-
-const newPick = (subject) => ({ subject, live: true, seed: anySeed(), ...settingsOf(subject) });
 
 // ---------------------------------------------------------------------------------------------
 // Pictures, one after the other
 
 function draw() {
   const { subject } = trail.current ?? {};
-  const studio = subject && studioOf(subject);
-  if (studio?.ready && !isLost) return newPick(subject);
+  const studio = subject && studios.of(subject);
+  const bound = studio?.hopeful && !isLost; // a generator on its way is not left for another's
+  if (bound && studio.ready) return studios.newPick(subject);
   const seen = trail.latest(MEMORY).map(nameOf);
-  return album.random(seen.length ? seen : [lastSeen.get()]);
+  const subjects = bound ? [subject] : album.subjects;
+  return album.random(seen.length ? seen : [lastSeen.get()], subjects);
 }
 
 /** Shows a pick, then gets the next one ready. `address` is what the location bar is to say, if anything new. */
@@ -91,10 +80,10 @@ async function show(pick, { address = null, push = false, name = "", quietly = f
   note(pick, address ?? location.href, push);
   lastSeen.set(nameOf(pick));
   backButton?.setAttribute("aria-disabled", String(!trail.canGoBack));
-  if (pick.live) panel.set(Object.assign(settingsOf(pick.subject), { psi: pick.psi, label: pick.label }));
+  if (pick.live) panel.set(Object.assign(studios.settings(pick.subject), { psi: pick.psi, label: pick.label }));
   if (!(await stage.show(pick, name && possessive(name), { quietly }))) return;
   prepare();
-  if (studioOf(pick.subject).ready) pair?.open(studioOf(pick.subject), pick);
+  if (studios.of(pick.subject).ready) pair?.open(studios.of(pick.subject), pick);
   wake(pick.subject);
 }
 
@@ -146,7 +135,7 @@ function back() {
   show(pick, { address: addressOf(pick) });
 }
 
-const lonely = () => album.lonely && !studioOf(album.subjects[0]).ready;
+const lonely = () => album.lonely && !studios.of(album.subjects[0]).ready;
 
 function add(pick) {
   trail.push(pick);
@@ -167,10 +156,10 @@ const addressFor = (pick) => (pick.live ? writePick(pick) : `?seed=${pick.seed}`
 let changing = null;
 async function change(more) {
   const { current } = trail;
-  if (!current || !studioOf(current.subject).ready) return;
-  Object.assign(settingsOf(current.subject), more);
+  if (!current || !studios.of(current.subject).ready) return;
+  Object.assign(studios.settings(current.subject), more);
   const busy = changing !== null;
-  changing = { ...current, number: undefined, live: true, ...settingsOf(current.subject) };
+  changing = { ...current, number: undefined, live: true, ...studios.settings(current.subject) };
   if (busy) return;
   while (changing) {
     const pick = changing;
@@ -186,11 +175,9 @@ async function change(more) {
 
 async function pickByName(name) {
   const [subject] = album.subjects;
-  if (await wake(subject)) return { subject, live: true, seed: await seedOf(name), ...ordinary(subject) };
+  if (await wake(subject)) return { ...studios.ordinaryPick(subject), seed: await seedOf(name) };
   return album.at(subject, await placeOf(name, album.seeds(subject).length));
 }
-
-const ordinary = ({ live }) => ({ psi: live.psi, label: live.class ?? undefined });
 
 async function openName(name) {
   const pick = add(await pickByName(name));
@@ -234,9 +221,9 @@ async function drawWarm() {
   const { subject: any } = album.random([]);
   const subjects = isLost ? [] : [any, ...(navigator.onLine ? [] : album.subjects)];
   for (const subject of subjects) {
-    const studio = studioOf(subject);
+    const studio = studios.of(subject);
     await studio.consider();
-    if (studio.hopeful && (await studio.isKept()) && (await wake(subject))) return newPick(subject);
+    if (studio.hopeful && (await studio.isKept()) && (await wake(subject))) return studios.newPick(subject);
   }
   return null;
 }
@@ -256,53 +243,30 @@ window.addEventListener("popstate", async ({ state }) => {
 // ---------------------------------------------------------------------------------------------
 // The page
 
-/** With JavaScript the link to the next picture is a button. */
-function upgradeNext() {
-  const link = element.querySelector("a[data-next]");
-  if (!link) return;
-  const button = document.createElement("button");
-  button.type = "button";
-  button.className = link.className;
-  button.dataset.next = "";
-  button.append(...link.childNodes);
-  button.addEventListener("click", next);
-  button.hidden = album.lonely && !album.subjects[0].live;
-  link.replaceWith(button);
-}
-
-function bindNames() {
-  const section = document.querySelector("[data-names]");
-  if (!section) return;
-  section.hidden = false;
-  section.querySelector("form").addEventListener("submit", (event) => {
-    event.preventDefault();
-    const name = new FormData(event.target).get("name").trim();
-    if (name) openName(name);
-  });
-}
-
 function link() {
   if (owner) return stage.url(`${trail.current.subject.slug}/?${new URLSearchParams({ name: owner })}`);
   return stage.url(album.permalink(trail.current));
 }
 
 const say = (name, more) => stage.say(name, more);
+const still = album.lonely && !album.subjects[0].live; // there is nothing to go on to
 const section = document.querySelector("[data-pair]");
 const pair = section && bindPair(section, { open, say });
 
-upgradeNext();
+const button = upgradeNext(element, next);
+if (button) button.hidden = still;
 bindKeys({ next, back });
 bindSwipe(element.querySelector("[data-frame]"), { next, back });
 bindSharing({ link, say });
 bindSaving({ current: () => ({ pick: trail.current, source: stage.source }), say });
-bindNames();
+bindNames(openName);
 panel.bind(change);
 for (const hint of element.querySelectorAll("[data-hint]")) hint.hidden = false;
 if (backButton) {
-  backButton.hidden = album.lonely && !album.subjects[0].live;
+  backButton.hidden = still;
   backButton.addEventListener("click", back);
 }
 const gallery = document.querySelector("[data-gallery]");
 if (gallery) fillGallery(gallery, { album, stage, open });
-keepOffline(stage.root);
+keepOffline(root);
 start();

@@ -4,6 +4,8 @@ import { short, writePick } from "./address.js";
 import { canvasOf } from "./canvas.js";
 import { mark } from "./studio.js";
 
+const MOST = 8; // pictures at hand
+
 const all = (selector) => document.querySelectorAll(selector);
 
 function fill(selector, text) {
@@ -18,12 +20,9 @@ export class Stage {
   #images = new Map();
   #turn = 0;
 
-  /** `draw(pick)` makes a live pick's picture: {pixels, resolution}. */
-  constructor(element, album, draw) {
-    this.element = element;
-    this.album = album;
-    this.draw = draw;
-    this.root = new URL(element.dataset.root || "./", document.baseURI);
+  /** `root` is the site's address; `draw(pick)` makes a live pick's picture: {pixels, resolution}. */
+  constructor(element, album, root, draw) {
+    Object.assign(this, { element, album, root, draw });
     this.mat = element.querySelector("[data-mat]");
     this.frame = element.querySelector("[data-frame]");
   }
@@ -48,9 +47,17 @@ export class Stage {
     const name = this.album.permalink(pick);
     if (!this.#images.has(name)) {
       this.#images.set(name, pick.live ? this.#made(pick) : this.#loaded(pick));
-      if (this.#images.size > 8) this.#images.delete(this.#images.keys().next().value);
+      if (this.#images.size > MOST) this.#letGo(this.#images.keys().next().value);
     }
     return this.#images.get(name);
+  }
+
+  /** Forgets a picture; a canvas gives its memory back at once, before anybody looks for garbage. */
+  async #letGo(name) {
+    const ready = this.#images.get(name);
+    this.#images.delete(name);
+    const { element } = await ready;
+    if (element instanceof HTMLCanvasElement && element !== this.source) element.width = element.height = 0;
   }
 
   async #loaded(pick) {

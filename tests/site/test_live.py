@@ -88,6 +88,17 @@ def test_only_the_shown_subject_s_generator_is_loaded(witness: Witness, server):
     assert len({path for path in server.seen if "/models/" in path}) == 1
 
 
+def test_home_keeps_to_one_generator_however_fast_one_goes_on(witness: Witness, server):
+    page = witness.page
+    page.goto(server.url)
+    for _ in range(12):
+        page.keyboard.press(" ")
+        page.wait_for_timeout(60)
+    wait_for_mark(page, "live-ready")
+    assert press(page) != press(page)
+    assert len({path for path in server.seen if "/models/" in path}) == 1
+
+
 @pytest.mark.parametrize(
     ("subject", "query", "seed", "settings"),
     [
