@@ -30,10 +30,11 @@ export class Way {
 
   /** All steps in their order, so many at a time. `go()` says whether it still makes sense. */
   async fill(atOnce, go) {
-    for (let step = 0; step <= STEPS && go(); step += atOnce) {
-      const some = Array.from({ length: Math.min(atOnce, STEPS + 1 - step) }, (_, i) => this.step(step + i));
-      await Promise.all(some);
-    }
+    let next = 0;
+    const lane = async () => {
+      while (next <= STEPS && go()) await this.step(next++);
+    };
+    await Promise.all(Array.from({ length: atOnce }, lane));
   }
 }
 
@@ -42,6 +43,7 @@ export class Player {
   #way = null;
   #frame = 0;
   #playing = false;
+  #turn = 0;
 
   /** `moved(frame)` hears which frame is shown, `LOOP` of them a round. */
   constructor(canvas, moved) {
@@ -57,6 +59,16 @@ export class Player {
   set way(way) {
     this.#way = way;
     this.#frame = 0;
+    if (this.#playing) this.#fill();
+  }
+
+  /** Has all steps made ahead of the play, by all workers at once. */
+  async #fill() {
+    const way = this.#way;
+    const go = () => this.#playing && way === this.#way;
+    const begin = performance.now();
+    await way.fill(2 * way.studio.workers, go); // a worker that is done has the next one waiting
+    if (go()) performance.measure("metagan:morph", { start: begin, detail: STEPS + 1 });
   }
 
   /** Shows one step. */
@@ -74,22 +86,18 @@ export class Player {
   async play() {
     if (this.#playing) return;
     this.#playing = true;
-    const way = this.#way;
-    const go = () => this.#playing && way === this.#way;
-    await way.studio.grow();
-    const begin = performance.now();
-    way.fill(way.studio.workers, go).then(() => go() && performance.measure("metagan:morph", { start: begin, detail: STEPS + 1 }));
-    let due = 0;
-    while (this.#playing && this.#way) {
+    const turn = ++this.#turn;
+    const on = () => this.#playing && turn === this.#turn;
+    await this.#way.studio.grow();
+    if (on()) this.#fill();
+    for (let due = 0; on(); this.#frame = (this.#frame + 1) % LOOP) {
       const picture = await this.#way.step(stepOf(this.#frame));
       due = Math.max(due + 1000 / FPS, (await tick()) - 2000 / FPS);
       while (performance.now() < due) await tick();
-      if (!this.#playing) break;
+      if (!on()) break;
       paint(this.canvas, picture);
       this.moved(this.#frame);
-      this.#frame = (this.#frame + 1) % LOOP;
     }
-    this.#playing = false;
   }
 }
 

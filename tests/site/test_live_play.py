@@ -122,6 +122,14 @@ def test_another_partner_and_the_other_way_round(witness: Witness, server):
     assert np.array_equal(pixels(page, "[data-one]"), one)
 
 
+def test_another_partner_is_made_by_all_workers_while_it_plays(witness: Witness, server):
+    page = witness.page
+    open_pair(page, f"{server.url}ape/?seed=3&psi=0.7")
+    wait_for_mark(page, "morph")
+    page.locator("[data-another]").click()
+    wait_until(page, "performance.getEntriesByName('metagan:morph').length === 2")
+
+
 FULL = "[...document.querySelectorAll('[data-tiles] canvas')].length"
 HIDE = """hidden => {
   Object.defineProperty(document, 'hidden', { configurable: true, get: () => hidden });
