@@ -142,8 +142,12 @@ def _sent(site: Path, path: str) -> int:
     return len(gzip.compress(data)) if packed else len(data)
 
 
-def _memory_mb(browser: Browser) -> float:
-    """Of the pages' and workers' processes, resident."""
+def _memory_mb(browser: Browser, page: Page) -> float:
+    """Of the pages' and workers' processes, resident, once the page's garbage is gone."""
+    session = page.context.new_cdp_session(page)
+    session.send("HeapProfiler.collectGarbage")
+    session.detach()
+    page.wait_for_timeout(500)
     pages = (Path(f"/proc/{process['id']}/statm").read_text().split()[1] for process in _renderers(browser))
     return sum(map(int, pages)) * 4096 / 1e6
 
@@ -168,11 +172,11 @@ def _endurance(browser: Browser, address: str) -> dict[str, float]:
     _wait(page, _marked("live-ready"))
     page.wait_for_timeout(1000)
     page.evaluate(PRESS, WARM_UP)
-    early = _memory_mb(browser)
+    early = _memory_mb(browser, page)
     begin = time.perf_counter()
     page.evaluate(PRESS, PICTURES)
     seconds = time.perf_counter() - begin
-    late = _memory_mb(browser)
+    late = _memory_mb(browser, page)
     browser.start_tracing(page=page, categories=["toplevel"])
     page.evaluate(PRESS, WARM_UP)
     wall_ms, cpu_ms = longest_task(browser.stop_tracing())
