@@ -233,6 +233,9 @@ def convolve(
         down_taps: The filter to halve the size with; at most one of the two is given.
     """
     k = weight.shape[-1]
+    taps = down_taps if up_taps is None else up_taps
+    if x.is_cuda and k == 3 and taps is not None and taps.shape == (4, 4):
+        return convolve_composed(x, weight, bias, taps, up=up_taps is not None)
     if up_taps is not None:
         if k == 1:
             return upsample(F.conv2d(x, weight), up_taps)
@@ -246,6 +249,22 @@ def convolve(
         pads = (k // 2 + (size - 1) // 2, k // 2 + (size - 2) // 2)
         return F.conv2d(filter_fir(x, down_taps, pads), weight, bias, stride=2)
     return F.conv2d(x, weight, bias, padding=k // 2)
+
+
+def convolve_composed(x: Tensor, weight: Tensor, bias: Tensor | None, taps: Tensor, *, up: bool) -> Tensor:
+    """`convolve` to twice (`up`) or half the size, with 3x3 kernel and 4x4 filter composed into one 6x6 kernel.
+
+    Four times the multiplications, which a GPU's matrix units hardly notice, and no pass over the features for the
+    filter, which they do.
+    """
+    out, into, k, _ = weight.shape
+    kernel = taps.to(weight.dtype).flip((0, 1)) * 4 if up else taps.to(weight.dtype)
+    rows = weight.reshape(out * into, 1, k, k)
+    kernels = F.conv2d(rows, kernel[None, None], padding=3).view(out, into, k + 3, k + 3)
+    if up:
+        x = F.conv_transpose2d(x, kernels.transpose(0, 1), stride=2, padding=2)
+        return x if bias is None else x + bias[:, None, None]
+    return F.conv2d(x, kernels, bias, stride=2, padding=2)
 
 
 def demodulation(
