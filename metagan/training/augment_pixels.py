@@ -122,8 +122,10 @@ def resample(
     # The filter isn't symmetric: what it puts out lies this far beside, and turns around that.
     beside = float((line * torch.arange(len(line))).sum() - (len(line) - 1) / 2) / 2
     taps = line.to(images.device, non_blocking=True)
-    places = mirror_index(torch.arange(-MARGIN, side + MARGIN, device=images.device), side)
-    wide = images[:, :, places][:, :, :, places]
+    wide = images
+    for axis in (2, 3):
+        edges = (wide.narrow(axis, start, MARGIN).flip(axis) for start in (0, side - MARGIN))
+        wide = torch.cat([next(edges), wide, next(edges)], dim=axis)
     fine = upsample(wide, taps)[:, :, 2 * MARGIN : -2 * MARGIN, 2 * MARGIN : -2 * MARGIN]
     canvas = side + 2 * MARGIN
     turn, shift = matrices[:, :2, :2], matrices[:, :2, 2:]
