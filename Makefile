@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 
 DOCS := README.md docs/commands.md docs/registry.md
 
-.PHONY: help setup site test check docs bench screenshot clean
+.PHONY: help setup site test check docs bench weights screenshot clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ docs: setup  ## write --help, tables and figures into the docs
 bench: setup  ## measure, and write README's figures
 	$(BIN)/python -m benchmarks
 	$(BIN)/cog -r $(DOCS)
+
+weights: setup  ## draw the collections and train the bundled generators (hours on a graphics card, days without)
+	$(BIN)/python scripts/weights.py --runs $(or $(RUNS),runs) --kimg $(or $(KIMG),1000)
 
 screenshot: setup  ## take README's picture of the site
 	sh scripts/setup.sh browser

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 @click.option(
     "--noise",
     type=click.Choice(["const", "random", "none"]),
-    default="random",
-    help="Noise; random as in published measurements.",
+    default="const",
+    help="Noise: const as on a site and in `train`, random as in published measurements.",
 )
 @click.option(
     "--inception",
