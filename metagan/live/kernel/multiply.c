@@ -5,26 +5,35 @@
 // fewer registers left for its sums.
 #define ALONE __attribute__((noinline))
 
+// Sums stay in their order: left to itself the compiler adds one sum's products in a row, each waiting for the former,
+// and keeps all their factors meanwhile, for which no engine has registers enough.
+#define IN_ORDER(value) __asm__ volatile("" : "+r"(value))
+#define UNROLL _Pragma("clang loop unroll(full)")
+
 // c[HEIGHT][LANES] = a[HEIGHT][inner] * panel[inner][LANES]. Twelve sums, two vectors of the panel and one element of
 // a fill the fifteen registers that engines have to give away on x86.
-#define TILE(HEIGHT)                                                                                            \
-  ALONE static void tile##HEIGHT(const float *a, int a_row, const float *panel, int inner, float *c, int c_row) {    \
-    Four left[HEIGHT], right[HEIGHT];                                                                           \
-    for (int i = 0; i < HEIGHT; i++) left[i] = right[i] = splat(0);                                             \
-    for (int k = 0; k < inner; k += 4, a += 4) {                                                                \
-      _Pragma("clang loop unroll(full)") for (int step = 0; step < 4; step++, panel += LANES) {                 \
-        Four low = load(panel), high = load(panel + 4);                                                         \
-        _Pragma("clang loop unroll(full)") for (int i = 0; i < HEIGHT; i++) {                                   \
-          Four value = splat_at(a + i * a_row + step);                                                          \
-          left[i] = fma(value, low, left[i]);                                                                   \
-          right[i] = fma(value, high, right[i]);                                                                \
-        }                                                                                                       \
-      }                                                                                                         \
-    }                                                                                                           \
-    for (int i = 0; i < HEIGHT; i++) {                                                                          \
-      store(c + i * c_row, left[i]);                                                                            \
-      store(c + i * c_row + 4, right[i]);                                                                       \
-    }                                                                                                           \
+#define TILE(HEIGHT)                                                                                               \
+  ALONE static void tile##HEIGHT(const float *a, int a_row, const float *panel, int inner, float *c, int c_row) {  \
+    Four left[HEIGHT], right[HEIGHT];                                                                              \
+    const float *row[HEIGHT];                                                                                      \
+    for (int i = 0; i < HEIGHT; i++) left[i] = right[i] = splat(0), row[i] = a + i * a_row;                        \
+    for (int k = 0; k < inner; k += 4) {                                                                           \
+      UNROLL for (int step = 0; step < 4; step++, panel += LANES) {                                                \
+        Four low = load(panel), high = load(panel + 4);                                                            \
+        UNROLL for (int i = 0; i < HEIGHT; i++) {                                                                  \
+          Four value = splat_at(row[i] + step);                                                                    \
+          left[i] = fma(value, low, left[i]);                                                                      \
+          IN_ORDER(left[i]);                                                                                       \
+          right[i] = fma(value, high, right[i]);                                                                   \
+          IN_ORDER(right[i]);                                                                                      \
+        }                                                                                                          \
+      }                                                                                                            \
+      for (int i = 0; i < HEIGHT; i++) row[i] += 4;                                                                \
+    }                                                                                                              \
+    for (int i = 0; i < HEIGHT; i++) {                                                                             \
+      store(c + i * c_row, left[i]);                                                                               \
+      store(c + i * c_row + 4, right[i]);                                                                          \
+    }                                                                                                              \
   }
 
 TILE(1)
