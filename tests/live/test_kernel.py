@@ -203,6 +203,12 @@ def test_every_finite_half_becomes_its_float(kernel):
     assert np.array_equal(got.view(np.uint32), want.view(np.uint32))
 
 
+def test_bytes_become_floats_each_row_by_its_factor(kernel, floats):
+    values, scale = np.arange(-126, 126, dtype=np.int8).reshape(7, 36), floats(7)
+    got = kernel("scale_bytes", values, scale, Out.of(7, 36), 7, 36)
+    assert np.array_equal(got, values.astype(np.float32) * scale[:, None])
+
+
 def test_a_constant_is_placed_inside_and_a_border_is_cleared(kernel, floats):
     x = floats(4, 4, 5)
     plane = kernel("place", x, Out(np.zeros((6, 6, 8), np.float32)), 4, 5, 8)
