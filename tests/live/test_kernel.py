@@ -123,15 +123,16 @@ def test_a_winograd_upsampling_is_a_transposed_convolution_and_its_filter(
 
 
 @pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize("half", [4, 8])
 @pytest.mark.parametrize(("noise", "clamp"), [(True, np.inf), (False, 0.5)])
 def test_a_small_upsampling_is_a_transposed_convolution_and_its_filter(
-    kernel, floats, channels, noise, clamp
+    kernel, floats, channels, half, noise, clamp
 ):
-    data = layer(floats, (4, 8), *channels, noise)
+    data = layer(floats, (half, 2 * half), *channels, noise)
     into, out = (padded_channels(count) for count in channels)
-    sizes = 9 * into * out, kernel.number("convolve_up_small_floats", 4, into, out)
+    sizes = 9 * into * out, kernel.number("convolve_up_small_floats", half, into, out)
     names = ("small_upsampling_kernels", "convolve_up_small", *sizes)
-    assert_close(run_layer(kernel, names, sixteenth(data), 8, clamp), upsampled(data, clamp))
+    assert_close(run_layer(kernel, names, sixteenth(data), 2 * half, clamp), upsampled(data, clamp))
 
 
 @pytest.mark.parametrize(("out", "into"), [(5, 7), (16, 32), (3, 1), (9, 129)])
