@@ -61,9 +61,20 @@ def run_layer(kernel, names, data, size, clamp, *more):
 
 
 @pytest.mark.parametrize(
-    "shape", [(1, 4, 8), (2, 12, 16), (3, 8, 8), (4, 8, 24), (5, 8, 8), (16, 32, 8), (25, 8, 8)]
+    "shape",
+    [
+        (1, 4, 8),
+        (2, 12, 16),
+        (3, 8, 8),
+        (4, 8, 24),
+        (5, 8, 8),
+        (16, 32, 8),
+        (25, 8, 8),
+        (7, 260, 16),
+        (13, 772, 8),
+    ],
 )
-def test_a_product_is_the_matrix_product_at_every_height_of_tile(kernel, floats, shape):
+def test_a_product_is_the_matrix_product_at_every_height_of_tile_and_depth(kernel, floats, shape):
     rows, inner, columns = shape
     a, b = floats(rows, inner), floats(inner, columns)
     packed = b.reshape(inner, columns // 8, 8).transpose(1, 0, 2)

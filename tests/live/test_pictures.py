@@ -34,6 +34,7 @@ ODD = {
     "odd channels": dataclasses.replace(PLAIN, channels=(3, 17, 5, 9, 2)),
     "clamped": dataclasses.replace(PLAIN, clamp=0.75),
     "no noise": dataclasses.replace(PLAIN, use_noise=False, channels=(9, 1, 4, 6)),
+    "wide": dataclasses.replace(PLAIN, channels=(300, 264, 264, 16)),
     "one block": dataclasses.replace(PLAIN, channels=(7,)),
     "grey": dataclasses.replace(PLAIN, image_channels=1),
     "alpha": dataclasses.replace(PLAIN, image_channels=4, channels=(32, 32, 16, 16, 8, 8)),
