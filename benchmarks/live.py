@@ -29,7 +29,7 @@ from metagan.networks.detect import load_generator
 from metagan.networks.generator import Generator
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
 from metagan.registry.bundled import bundled_names, bundled_weights
-from metagan.sampling.latents import latents
+from metagan.sampling.sampler import Sampler, Settings
 from tests.live.page import write_page
 
 # Resolution, channel base and most channels: of the size that a site would ship, and 256x256 beyond it.
@@ -114,13 +114,12 @@ def make_network(resolution: int, base: int, most: int) -> StyleGAN2:
     return StyleGAN2(Config(MappingConfig(512, 0, 0, (512,) * 8), channels)).eval()
 
 
-def _draw_in_torch(network: StyleGAN2, first: int, count: int) -> list[float]:
-    """Milliseconds of each picture."""
+def _draw_in_torch(sampler: Sampler, first: int, count: int) -> list[float]:
+    """Milliseconds of each picture, as `metagan sample --batch 1` draws it."""
     times = []
     for seed in range(first, first + count):
         begin = time.perf_counter()
-        with torch.inference_mode():
-            network.synthesize(network.map_latents(latents([seed], network.z_dim), psi=PSI))
+        list(sampler.pictures([seed], Settings(psi=PSI)))
         times.append(1e3 * (time.perf_counter() - begin))
     return times
 
@@ -145,7 +144,8 @@ def _measure_network(page: Page, folder: Path, network: StyleGAN2, *, beside_onn
         facts["memory_mb"] = round(other.evaluate(MEMORY, f"{name}.bin.gz") / 1e6, 1)
     ready_ms, first_ms = page.evaluate(LOAD, f"{name}.bin.gz")
     facts |= {"ready_ms": round(ready_ms), "first_picture_ms": round(first_ms)}
-    draw: Draws = {"live": partial(_draw_live, page), "torch": partial(_draw_in_torch, network)}
+    sampler = Sampler(network, torch.device("cpu"), batch=1)
+    draw: Draws = {"live": partial(_draw_live, page), "torch": partial(_draw_in_torch, sampler)}
     if not beside_onnx:
         return facts | _take_turns(page, draw)
     onnxruntime_web.write_models(folder, name, network)
