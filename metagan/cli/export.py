@@ -88,16 +88,20 @@ def _write_web(checkpoint: Checkpoint, precision: Precision, noise: str, path: P
 
 
 def _write_onnx(found: Target, checkpoint: Checkpoint, noise: str, out: Path) -> dict[str, object]:
-    from metagan.export.onnx import make_onnx_models, write_onnx_models
+    from metagan.cli.progress import stages
+    from metagan.export.onnx import STEPS, make_onnx_models, write_onnx_models
     from metagan.networks.detect import load_generator
 
-    header = checkpoint.header
-    models = make_onnx_models(
-        load_generator(checkpoint),
-        noise,
-        licence=header.licence if header and found.licence == "unknown" else found.licence,
-        source=found.source or (header.source if header else "") or found.weights.name,
-    )
+    header, generator = checkpoint.header, load_generator(checkpoint)
+    with stages() as progress:
+        progress.begin("mapping, synthesis, proof", STEPS)
+        models = make_onnx_models(
+            generator,
+            noise,
+            licence=header.licence if header and found.licence == "unknown" else found.licence,
+            source=found.source or (header.source if header else "") or found.weights.name,
+            step=lambda: progress.advance(1),
+        )
     mapping, synthesis = write_onnx_models(models, out)
     return {
         "file": str(mapping),

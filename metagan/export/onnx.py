@@ -14,7 +14,7 @@ import copy
 import importlib.util
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,7 @@ from metagan.networks.stylegan3.network import StyleGAN3
 from metagan.sampling.latents import labels, latents
 
 OPSET = 18
+STEPS = 3  # mapping, synthesis, proof
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 0.001  # the share of values that may be off, by one level of 255 and no more
 SEEDS = "z = numpy.random.RandomState(seed).randn(1, {z_dim}) as float32, a row a seed"
@@ -101,7 +102,12 @@ class SynthesisModel(nn.Module):
 
 
 def make_onnx_models(
-    generator: Generator, noise: str = "const", *, licence: str = "unknown", source: str = ""
+    generator: Generator,
+    noise: str = "const",
+    *,
+    licence: str = "unknown",
+    source: str = "",
+    step: Callable[[], None] = lambda: None,
 ) -> OnnxModels:
     """The generator as ONNX, opset 18, of any batch.
 
@@ -110,6 +116,7 @@ def make_onnx_models(
         noise: "const" or "none".
         licence: The weights', written into both models.
         source: Where the weights come from.
+        step: Called after each of STEPS steps; the whole takes some seconds to some minutes.
 
     Raises:
         ExportError: What ONNX needs isn't installed, the network can't be exported, or the models give other pictures.
@@ -120,25 +127,17 @@ def make_onnx_models(
         raise ExportError(msg)
     ready = _ready(generator)
     mapping, synthesis = MappingModel(ready).eval(), SynthesisModel(ready, noise).eval()
-    facts = {
-        "model_license": licence,
-        "source": source,
-        "architecture": generator.architecture,
-        "noise": noise,
-    }
     with torch.no_grad():
         given = mapping.inputs(ready, PROOF_SEEDS[:2], PROOF_PSI)
-        facts |= {"seeds": SEEDS.format(z_dim=generator.z_dim), "pixels": PIXELS}
-        facts |= {"psi": PSI} if "psi" in given else {}
+        facts = _facts(generator, noise, truncates="psi" in given)
+        facts |= {"model_license": licence, "source": source}
         first = _export(mapping, given, "ws", facts | {"part": "mapping"})
+        step()
         second = _export(synthesis, {"ws": mapping(**given)}, "images", facts | {"part": "synthesis"})
+        step()
         likeness = measure(_drawn(generator, mapping, first, second, noise))
-    if likeness.worst > 1 or likeness.off_by_one > TOLERANCE:
-        msg = (
-            f"the ONNX models don't give this generator's pictures: {likeness.off_by_one:.2%} of the values differ, "
-            f"by up to {likeness.worst} levels; want at most {TOLERANCE:.1%}, by one\n  fix: use it with metagan"
-        )
-        raise ExportError(msg)
+        step()
+    _require_likeness(likeness)
     return OnnxModels(first, second, likeness)
 
 
@@ -156,6 +155,23 @@ def _require_installed() -> None:
     if missing:
         msg = f"ONNX models need {', '.join(missing)}, not installed here\n  fix: pip install 'metagan[onnx]'"
         raise ExportError(msg)
+
+
+def _facts(generator: Generator, noise: str, *, truncates: bool) -> dict[str, str]:
+    """What others must know to get the pictures that metagan gets."""
+    facts = {"architecture": generator.architecture, "noise": noise, "pixels": PIXELS}
+    facts["seeds"] = SEEDS.format(z_dim=generator.z_dim)
+    return facts | {"psi": PSI} if truncates else facts
+
+
+def _require_likeness(likeness: Likeness) -> None:
+    if likeness.worst <= 1 and likeness.off_by_one <= TOLERANCE:
+        return
+    msg = (
+        f"the ONNX models don't give this generator's pictures: {likeness.off_by_one:.2%} of the values differ, "
+        f"by up to {likeness.worst} levels; want at most {TOLERANCE:.1%}, by one\n  fix: use it with metagan"
+    )
+    raise ExportError(msg)
 
 
 def _mean_styles(generator: Generator) -> Tensor | None:
