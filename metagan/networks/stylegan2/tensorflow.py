@@ -35,7 +35,7 @@ from metagan.networks.stylegan2.dialect import (
 )
 from metagan.networks.stylegan2.discriminator import Discriminator, DiscriminatorConfig
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
-from metagan.networks.stylegan2.sanity import require_sane, require_sane_discriminator
+from metagan.networks.stylegan2.sanity import make_discriminator, make_generator
 
 TITLE = "TensorFlow's StyleGAN2"
 DROPPED = ("lod",)  # how far progressive growing had come; StyleGAN2 doesn't grow
@@ -270,8 +270,7 @@ def generator_from_tensorflow(record: NetworkRecord) -> StyleGAN2:
         taps=_Options(record).taps(),
         dropped=DROPPED,
     )
-    require_sane(config)
-    return assemble(lambda: StyleGAN2(config), tensors)
+    return assemble(lambda: make_generator(config), tensors)
 
 
 def _expected(record: NetworkRecord) -> dict[str, str]:
@@ -321,8 +320,7 @@ def discriminator_from_tensorflow(record: NetworkRecord) -> Discriminator:
     title = f"{TITLE}'s discriminator"
     taps = _Options(record).taps()
     tensors = to_ours(record, view, names, discriminator_spelling, title=title, taps=taps, dropped=DROPPED)
-    require_sane_discriminator(config)
-    return assemble(lambda: Discriminator(config), tensors)
+    return assemble(lambda: make_discriminator(config), tensors)
 
 
 def _expected_of_discriminator(record: NetworkRecord) -> dict[str, str]:

@@ -13,8 +13,9 @@ from metagan.checkpoints.read import read_checkpoint
 from metagan.errors import MalformedFileError, OptionError, ShapeError, UnknownArchitectureError
 from metagan.networks.detect import load_discriminator, load_generator
 from metagan.networks.generator import Generator
+from metagan.networks.r3gan import ARCHITECTURE
 from metagan.networks.r3gan.convert import discriminator_names, generator_names
-from metagan.networks.r3gan.load import discriminator_from_record, generator_from_record, restore_generator
+from metagan.networks.r3gan.load import discriminator_from_record, generator_from_record
 from metagan.networks.r3gan.network import R3GAN, Config, Discriminator, StageConfig
 from tests.networks.test_detect import close, label_of
 from tests.networks.test_mutations import outcomes
@@ -67,7 +68,7 @@ def test_a_generator_of_odd_shape_survives_its_own_and_its_programs_format(confi
     state = network.state_dict()
     theirs = {foreign: state[ours] for foreign, ours in generator_names(config).items()}
     for again in (
-        restore_generator(header, state),
+        ARCHITECTURE.restore(header, state),
         generator_from_record(NetworkRecord("Generator", theirs)),
     ):
         assert again.config == config
@@ -142,7 +143,7 @@ def test_what_does_not_fit_is_named():
 def test_a_header_that_does_not_hold_is_refused(change):
     configuration = dataclasses.asdict(PLAIN) | change
     with pytest.raises(MalformedFileError, match="out of bounds"):
-        restore_generator(configuration, R3GAN(PLAIN).state_dict())
+        ARCHITECTURE.restore(configuration, R3GAN(PLAIN).state_dict())
 
 
 def test_whatever_is_wrong_with_a_record_is_explained():
