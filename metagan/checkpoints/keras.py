@@ -13,6 +13,7 @@ from torch import Tensor
 from metagan.checkpoints.hdf5 import Group, read_hdf5
 from metagan.checkpoints.keras_bundle import message_fields, read_bundle
 from metagan.checkpoints.model import Checkpoint, NetworkRecord
+from metagan.checkpoints.safetensors_file import check_name
 from metagan.checkpoints.source import SAVED_MODEL_FILES, Source, open_source, quote
 from metagan.checkpoints.zip_directory import Member, inflate_member
 from metagan.errors import CheckpointError, MalformedFileError, UnsafeFileError
@@ -130,6 +131,8 @@ def _checkpoint(path: Path, form: str, model: Any, tensors: Mapping[str, Tensor]
         raise UnsafeFileError(f"{path}: a layer of the model is code ({', '.join(code[:4])})\n  fix: {fix}")
     if not tensors:
         raise MalformedFileError(f"{path}: a Keras model without a single weight\n  fix: {_AGAIN}")
+    for name in tensors:
+        check_name(path, name)
     record = NetworkRecord(str(model["class_name"])[:64], dict(tensors), {"layers": layers})
     role = "D" if layers[-1]["class_name"] == "Dense" else "G_ema"
     return Checkpoint(path, form, {role: record})

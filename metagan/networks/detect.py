@@ -67,6 +67,8 @@ def _load(checkpoint: Checkpoint, role: str, build: Callable[[NetworkRecord], nn
         record = _record(checkpoint, role)
         network = build(record)
     except CheckpointError as error:
+        if str(error).startswith(str(checkpoint.path)):  # the reader's own, of a tensor made only now
+            raise
         msg = f"{checkpoint.path}: {error}"
         raise type(error)(msg) from error
     require_finite(record, checkpoint.path)
