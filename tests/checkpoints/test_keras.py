@@ -42,6 +42,15 @@ def test_every_weight_of_every_format_is_tensorflows(shared_vectors):
             assert sorted(tensor.numpy().tobytes() for tensor in record.tensors.values()) == wanted, part
 
 
+def test_a_tensor_whose_name_is_no_name_is_refused_in_plain_characters(folder):
+    index = (folder / INDEX).read_bytes()
+    at = index.index(b"kernel/.ATTRIBUTES") + 2
+    (folder / INDEX).write_bytes(index[:at] + b"\x08\x1b" + index[at + 2 :])  # the fuzzer's
+    with pytest.raises(MalformedFileError, match="want a tensor's name, got ") as caught:
+        read_checkpoint(folder)
+    assert str(caught.value).replace("\n", "").isprintable()
+
+
 def test_discriminators_are_told_from_generators(shared_vectors):
     assert list(read_checkpoint(shared_vectors / "keras" / "keras_dcgan32" / "discriminator").networks) == [
         "D"
