@@ -109,7 +109,11 @@ def _record(checkpoint: Checkpoint, role: str) -> NetworkRecord:
     if role in checkpoint.networks:
         return checkpoint.networks[role]
     there = ", ".join(checkpoint.networks) or "no network at all"
-    msg = f"{checkpoint.format} holds {there}, but no {role}"
+    fix = "get the file with the generator in it"
+    if role != "D" and checkpoint.networks.keys() & {"G", "G_ema"}:
+        other = "G" if role == "G_ema" else "G_ema"
+        fix = f"`metagan convert IN OUT.safetensors --network {other}` takes that generator"
+    msg = f"{checkpoint.format}: it holds {there}, but no {role}\n  fix: {fix}"
     raise UnknownArchitectureError(msg)
 
 

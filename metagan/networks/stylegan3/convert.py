@@ -70,7 +70,7 @@ def layer_names(record: NetworkRecord) -> tuple[str, ...]:
     found = {match[1]: int(match[2]) for name in record.tensors if (match := _LAYER.match(name))}
     names = tuple(sorted(found, key=lambda name: found[name]))
     if sorted(found.values()) != list(range(len(found))) or not 0 < len(found) <= MAX_LAYERS:
-        msg = f"the synthesis network has layers {shortened(names) or 'none'}; want L0, L1, ... once each"
+        msg = f"StyleGAN3's synthesis network has layers {shortened(names) or 'none'}; want L0, L1, ... once each"
         raise MalformedFileError(msg)
     listed = record.attributes.get("synthesis.layer_names", list(names))
     if not isinstance(listed, list) or listed != list(names):
@@ -129,7 +129,7 @@ class _Stated:
             fix = (
                 "StyleGAN3 can't be told from its tensors alone: take the network pickle, not its state dict"
             )
-            return MalformedFileError(f"{name} isn't stated\n  fix: {fix}")
+            return MalformedFileError(f"this is a StyleGAN3, and {name} isn't stated\n  fix: {fix}")
         return MalformedFileError(f"{name}: want {want}, got {value!r:.60}")
 
 

@@ -20,6 +20,7 @@ from metagan.networks.r3gan.network import R3GAN, Config, Discriminator, StageCo
 from tests.networks.test_detect import close, label_of
 from tests.networks.test_mutations import outcomes
 
+GOLDEN = Path(__file__).parents[2] / "golden"
 PLAIN = Config((StageConfig(6, 8, 2), StageConfig(4, 8, 4, blocks=2)), z_dim=5)
 ODD = [
     PLAIN,
@@ -36,9 +37,16 @@ def make(network: torch.nn.Module) -> torch.nn.Module:
     return network.eval().requires_grad_(False)
 
 
+def test_the_golden_pickle_gives_its_programs_pictures_and_logits():
+    assert_parity(GOLDEN / "r3_cond32.pkl")
+
+
 @pytest.mark.parametrize("stem", ["r3_16", "r3_cond32"])
 def test_every_vector_gives_its_programs_pictures_and_logits(stem, shared_vectors):
-    weights = shared_vectors / "r3gan" / f"{stem}.pkl"
+    assert_parity(shared_vectors / "r3gan" / f"{stem}.pkl")
+
+
+def assert_parity(weights: Path) -> None:
     checkpoint = read_checkpoint(weights)
     with np.load(weights.with_suffix(".npz")) as vectors, torch.inference_mode():
         arrays = dict(vectors)
