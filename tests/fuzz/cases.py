@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -96,8 +97,6 @@ def _as_state_dict(path: Path) -> Case:
 
 
 def _as_own(path: Path) -> Case:
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "own.safetensors"
         convert(path, target)

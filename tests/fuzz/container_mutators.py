@@ -6,6 +6,7 @@ import io
 import json
 import re
 import struct
+import warnings
 import zipfile
 from collections.abc import Iterator
 from functools import lru_cache
@@ -80,8 +81,6 @@ def mutate_member(name: str, content: bytes, chance: Random) -> bytes:
 
 
 def _packed(members: list[tuple[str, bytes]], chance: Random) -> bytes:
-    import warnings
-
     stream = io.BytesIO()
     deflated = chance.random() < 0.1
     with (

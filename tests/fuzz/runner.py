@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import re
 import selectors
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +21,9 @@ from types import TracebackType
 from tests.fuzz.cases import Case
 
 ROOT = Path(__file__).resolve().parents[2]
-HANG_SECONDS = 120.0  # of the clock, for a child that does not answer: its own limit is processor time
+HANG_PROCESSOR_SECONDS = 60.0  # for a child that doesn't answer: long beyond its own limit
+HANG_SECONDS = 900.0  # of the clock: on a busy machine to wait long doesn't mean to hang
+LOOK_SECONDS = 5.0
 KEPT = 5  # cases of one signature
 RENEWED = 2000  # cases that one child reads
 
@@ -83,16 +87,24 @@ class Runner:
             child.stdin.flush()
         except BrokenPipeError:
             return self._crashed(child)
-        with selectors.DefaultSelector() as selector:
-            selector.register(child.stdout, selectors.EVENT_READ)
-            if not selector.select(HANG_SECONDS):
-                self._end()
-                return Outcome(f"Hang: no answer in {HANG_SECONDS:g} seconds")
+        if not self._answers(child):
+            self._end()
+            return Outcome(f"Hang: no answer in {HANG_PROCESSOR_SECONDS:g} seconds of processor time")
         line = child.stdout.readline()
         if not line:
             return self._crashed(child)
         told = json.loads(line)
         return Outcome(told["fault"], told["where"], tuple(told["told"]), told["seconds"])
+
+    def _answers(self, child: subprocess.Popen[str]) -> bool:
+        began, used = time.monotonic(), processor_seconds(child.pid)
+        with selectors.DefaultSelector() as selector:
+            selector.register(child.stdout, selectors.EVENT_READ)
+            while not selector.select(LOOK_SECONDS):
+                too_busy = processor_seconds(child.pid) - used > HANG_PROCESSOR_SECONDS
+                if too_busy or time.monotonic() - began > HANG_SECONDS:
+                    return False
+        return True
 
     def _crashed(self, child: subprocess.Popen[str]) -> Outcome:
         code = child.wait()
@@ -113,6 +125,12 @@ class Runner:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
         self.child = None
+
+
+def processor_seconds(pid: int) -> float:
+    """What a process has used of the processor."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Findings:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from metagan.errors import MalformedFileError
+from tests.fuzz import runner as fuzz_runner
 from tests.fuzz import worker
 from tests.fuzz.__main__ import case_of
 from tests.fuzz.cases import Case, golden_cases
@@ -137,6 +138,13 @@ def test_a_child_that_dies_is_a_fault_and_the_next_case_gets_another(runner):
     runner.child.wait()
     assert "Crash: the child ended with -9" in (runner.try_case(case).fault or "")
     assert runner.try_case(case).fault is None
+
+
+def test_a_child_that_hangs_is_a_fault(monkeypatch):
+    monkeypatch.setattr(fuzz_runner, "HANG_SECONDS", 0.1)
+    monkeypatch.setattr(fuzz_runner, "LOOK_SECONDS", 0.05)
+    with Runner() as starting:  # to import torch takes longer
+        assert "Hang: no answer" in (starting.try_case(golden_cases()[0]).fault or "")
 
 
 def test_a_finding_is_kept_with_the_way_to_replay_it(tmp_path):
