@@ -65,6 +65,7 @@ def _load(checkpoint: Checkpoint, role: str, build: Callable[[NetworkRecord], nn
     """Build one network of a checkpoint; what is wrong with it is said with the file's name."""
     try:
         record = _record(checkpoint, role)
+        record = dataclasses.replace(record, tensors=dict(record.tensors))  # made now, or found to be damaged
         network = build(record)
     except CheckpointError as error:
         if str(error).startswith(str(checkpoint.path)):  # the reader's own, of a tensor made only now
