@@ -21,6 +21,7 @@ NameTable = dict[str, str | None]
 M = TypeVar("M", bound=nn.Module)
 MAX_MAPPING_LAYERS = 64
 MAX_SIZE = 2**20
+MAX_NUMBER = 1e6
 
 
 class Shapes:
@@ -89,7 +90,7 @@ def positive(name: str, value: object) -> float:
     Raises:
         MalformedFileError: It is none.
     """
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e6:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < MAX_NUMBER:
         return float(value)
     msg = f"{name}: want a number above 0, got {value!r:.60}"
     raise MalformedFileError(msg)
@@ -163,7 +164,13 @@ def is_sane(mapping: MappingConfig) -> bool:
         and min(mapping.c_dim, mapping.embed_dim, mapping.z_dim) >= 0
         and (mapping.c_dim > 0) == (mapping.embed_dim > 0)
         and mapping.activation in ACTIVATIONS
+        and are_positive(mapping.lr_multiplier)
     )
+
+
+def are_positive(*numbers: float | None) -> bool:
+    """Whether all of these numbers, as far as they are there, are above 0 and not absurd."""
+    return all(0 < number < MAX_NUMBER for number in numbers if number is not None)
 
 
 def are_sizes(*sizes: int) -> bool:

@@ -78,7 +78,7 @@ def _golden() -> Iterator[Case]:
     yield Case("lucidrains", "model_0.pt", files)
     yield _as_legacy(GOLDEN / "ros_train16.pt")
     yield _as_state_dict(GOLDEN / "sg2ada_gemaonly16.pkl")
-    for name in ("sg2ada_cuda16.pkl", "sg3t_cond16.pkl", "keras_dcgan32.zip"):
+    for name in ("sg2ada_cuda16.pkl", "sg3t_cond16.pkl", "keras_dcgan32.zip", "r3_cond32.pkl"):
         yield _as_own(GOLDEN / name)
 
 

@@ -199,3 +199,11 @@ def test_a_file_with_the_other_generator_says_how_to_take_that():
     words = "it holds G, but no G_ema\n  fix: `metagan convert IN OUT.safetensors --network G`"
     with pytest.raises(UnknownArchitectureError, match=words):
         load_generator(Checkpoint(Path("cat.pkl"), "test", {"G": record()}))
+
+
+def test_a_discriminator_that_compares_true_pictures_is_refused():
+    network = read_checkpoint(GOLDEN / "sg2ada_cuda16.pkl").networks["D"]
+    attributes = {**network.attributes, "b4.mbstd.group_size": True}  # the fuzzer's
+    broken = NetworkRecord("Discriminator", network.tensors, attributes)
+    with pytest.raises(MalformedFileError, match="group_size: want a number of pictures or None, got True"):
+        load_discriminator(Checkpoint(Path("cat.pkl"), "test", {"D": broken}))

@@ -14,6 +14,7 @@ from metagan.networks.dcgan.convert import read_config, rename
 from metagan.networks.dcgan.network import ACTIVATIONS, DCGAN, Config, Discriminator
 
 MAX_LAYERS = 1000
+MAX_NUMBER = 1e6
 
 
 def recognises(record: NetworkRecord) -> bool:
@@ -66,6 +67,8 @@ def make_generator(config: Config) -> DCGAN:
         MalformedFileError: They don't.
     """
     wrong = {layer.activation for layer in config.layers} - ACTIVATIONS.keys()
+    numbers = [number for layer in config.layers for number in (layer.slope, layer.epsilon)]
+    wrong |= {str(number) for number in numbers if not 0 <= number < MAX_NUMBER}
     if wrong or not 0 < len(config.layers) <= MAX_LAYERS or not config.inputs:
         raise MalformedFileError(f"its configuration is out of bounds: {config!r:.300}")
     *_, last = config.shapes()

@@ -200,7 +200,7 @@ def discriminator_config(record: NetworkRecord) -> DiscriminatorConfig:
 
 def _group_size(shapes: Shapes) -> int | None:
     size = shapes.attributes.get("b4.mbstd.group_size", 4)
-    if size is None or (isinstance(size, int) and 0 < size <= 2**16):
+    if size is None or (type(size) is int and 0 < size <= 2**16):
         return size
     msg = f"b4.mbstd.group_size: want a number of pictures or None, got {size!r:.40}"
     raise MalformedFileError(msg)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from metagan.errors import MalformedFileError
 from metagan.networks.ops import ACTIVATIONS
-from metagan.networks.reading import are_sizes, is_sane
+from metagan.networks.reading import are_positive, are_sizes, is_sane
 from metagan.networks.stylegan2.discriminator import Discriminator, DiscriminatorConfig
 from metagan.networks.stylegan2.network import MAX_RESOLUTION, Config, StyleGAN2
 
@@ -25,6 +25,7 @@ def make_generator(config: Config) -> StyleGAN2:
         and are_sizes(*config.channels, config.image_channels)
         and _are_kernels(config.kernel_size, config.filter_shape)
         and config.activation in ACTIVATIONS
+        and are_positive(config.clamp)
     )
     if not sane:
         msg = f"its configuration is out of bounds: {config!r:.300}"

@@ -204,6 +204,8 @@ def test_unknown_layers_are_all_named():
         {"inputs": []},
         {"inputs": [4, 4, 4]},
         {"layers": [{"kind": "dense", "outputs": 10**9}]},
+        {"layers": [*map(dataclasses.asdict, ODD.layers), {"kind": "leaky_relu", "slope": 1e308}]},
+        {"layers": [*map(dataclasses.asdict, ODD.layers), {"kind": "leaky_relu", "slope": -1.0}]},
     ],
 )
 def test_a_header_that_does_not_hold_is_refused(change):

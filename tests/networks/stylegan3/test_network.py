@@ -92,6 +92,10 @@ def test_styles_of_the_wrong_size_are_refused():
         ({"layers": [dataclasses.asdict(PLAIN.layers[0]) | {"out_size": 5}]}, "samples, but states 5"),
         ({"input": dataclasses.asdict(PLAIN.input) | {"size": 10**6}}, "the input is"),
         ({"mapping": dataclasses.asdict(MAPPING) | {"widths": [10**9]}}, "out of bounds"),
+        ({"mapping": dataclasses.asdict(MAPPING) | {"lr_multiplier": 0.0}}, "out of bounds"),
+        ({"output_scale": 0.0}, "scaled by 0.0"),
+        ({"input": dataclasses.asdict(PLAIN.input) | {"bandwidth": -1.0}}, "the input is"),
+        ({"layers": [dataclasses.asdict(PLAIN.layers[0]) | {"clamp": 1e308}]}, "layer 0 is"),
         ({"surprise": 1}, "surprise"),
     ],
 )
