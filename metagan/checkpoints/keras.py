@@ -151,7 +151,7 @@ def _layers(path: Path, model: Any) -> list[dict[str, Any]]:
         and 0 < len(layers) <= MAX_LAYERS
         and all(isinstance(layer, dict) for layer in layers)
         and all(isinstance(layer.get("class_name"), str) for layer in layers)
-        and all(isinstance(layer.get("config"), dict) for layer in layers)
+        and all(isinstance(_untupled(layer.get("config")), dict) for layer in layers)
     )
     if not well or not isinstance(layers, list):
         raise MalformedFileError(f"{path}: the model's list of layers is none\n  fix: {_AGAIN}")

@@ -42,6 +42,18 @@ def test_every_weight_of_every_format_is_tensorflows(shared_vectors):
             assert sorted(tensor.numpy().tobytes() for tensor in record.tensors.values()) == wanted, part
 
 
+def test_a_layer_whose_options_are_a_tuple_is_refused(folder):
+    metadata = (folder / "keras_metadata.pb").read_bytes()
+    start = metadata.index(b'"config": {', metadata.index(b'"layers": [')) + len(b'"config": ')
+    options, length = json.JSONDecoder().raw_decode(metadata[start:].decode("utf-8", "replace"))
+    tupled = b'{"class_name": "__tuple__", "items": [1]}'  # the fuzzer's
+    assert len(tupled) <= length and isinstance(options, dict)
+    changed = metadata[:start] + tupled.ljust(length) + metadata[start + length :]
+    (folder / "keras_metadata.pb").write_bytes(changed)
+    with pytest.raises(MalformedFileError, match="the model's list of layers is none"):
+        read_checkpoint(folder)
+
+
 def test_a_tensor_whose_name_is_no_name_is_refused_in_plain_characters(folder):
     index = (folder / INDEX).read_bytes()
     at = index.index(b"kernel/.ATTRIBUTES") + 2
