@@ -13,7 +13,7 @@ from torch import Tensor
 from metagan.checkpoints.hdf5 import Group, read_hdf5
 from metagan.checkpoints.keras_bundle import message_fields, read_bundle
 from metagan.checkpoints.model import Checkpoint, NetworkRecord
-from metagan.checkpoints.safetensors_file import check_name
+from metagan.checkpoints.safetensors_file import check_name, depth_of
 from metagan.checkpoints.source import SAVED_MODEL_FILES, Source, open_source, quote
 from metagan.checkpoints.zip_directory import Member, inflate_member
 from metagan.errors import CheckpointError, MalformedFileError, UnsafeFileError
@@ -25,6 +25,7 @@ METADATA, MARKER, DATA, INDEX = SAVED_MODEL_FILES
 MAX_CONFIG_BYTES: Final = 4 << 20
 MAX_UNPACKED_BYTES: Final = 256 << 20
 MAX_LAYERS: Final = 1000
+MAX_DEPTH: Final = 64
 
 _VALUE: Final = "/.ATTRIBUTES/VARIABLE_VALUE"
 _BOOKKEEPING: Final = re.compile(r"keras_api/|optimizer|save_counter|_CHECKPOINTABLE|.*/\.OPTIMIZER_SLOT/")
@@ -118,9 +119,14 @@ def _json(source: Source, text: bytes) -> Any:
     if len(text) > MAX_CONFIG_BYTES:
         raise source.unsafe(0, f"a model's description of {len(text):,} bytes", "get another weights file")
     try:
-        return json.loads(text)
+        model = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise source.malformed(0, f"the model's description is no JSON: {error}") from error
+    if depth_of(model) > MAX_DEPTH:
+        raise source.unsafe(
+            0, f"a model's description nested deeper than {MAX_DEPTH}", "get another weights file"
+        )
+    return model
 
 
 def _checkpoint(path: Path, form: str, model: Any, tensors: Mapping[str, Tensor]) -> Checkpoint:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from metagan.checkpoints.read import read_checkpoint
-from metagan.errors import CheckpointError, MalformedFileError, UnsafeFileError
+from metagan.errors import CheckpointError, MalformedFileError, MetaganError, UnsafeFileError
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "keras_dcgan32.zip"
 INDEX = "variables/variables.index"
@@ -51,6 +51,20 @@ def test_a_layer_whose_options_are_a_tuple_is_refused(folder):
     changed = metadata[:start] + tupled.ljust(length) + metadata[start + length :]
     (folder / "keras_metadata.pb").write_bytes(changed)
     with pytest.raises(MalformedFileError, match="the model's list of layers is none"):
+        read_checkpoint(folder)
+
+
+@pytest.mark.parametrize("depth", [100, 700, 5_000])
+def test_a_description_nested_without_end_is_refused(folder, depth):
+    metadata = (folder / "keras_metadata.pb").read_bytes()
+    at = metadata.index(b'"config": {', metadata.index(b'"layers": [')) + len(b'"config": {')
+    inner = b'"deep": ' + b"[" * depth + b"]" * depth + b", "
+    start = metadata.index(b'{"name"')
+    _, length = json.JSONDecoder().raw_decode(metadata[start:].decode("utf-8", "replace"))
+    text = metadata[start:at] + inner + metadata[at : start + length]
+    node = b"\x1a\x04root\x2a" + varint(len(text)) + text
+    (folder / "keras_metadata.pb").write_bytes(b"\x0a" + varint(len(node)) + node)
+    with pytest.raises(MetaganError, match=r"nested deeper than 64|maximum recursion depth"):
         read_checkpoint(folder)
 
 

@@ -28,7 +28,11 @@ def mutate_json(text: bytes, chance: Random) -> bytes:
         return mutate_bytes(Case("", "x", {"x": text}), "x", b"", chance).content
     for _ in range(chance.choice((1, 1, 2, 3))):
         value = change(value, chance)
-    return json.dumps(value).encode()
+    made = json.dumps(value).encode()
+    if chance.random() < 0.04:
+        depth = chance.choice((40, 400, 700, 5000))
+        made = made.replace(b": null", b": " + b"[" * depth + b"]" * depth, 1)
+    return made
 
 
 def change(value: Any, chance: Random) -> Any:
