@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import live, site, start, stylegan3, train
+from benchmarks import live, load, site, start, stylegan3, train
 from metagan.files import write_bytes
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -18,6 +18,7 @@ ALL = {
     "memory": site.measure_memory,
     "train": train.measure,
     "live": live.measure,
+    "load": load.measure,
     "stylegan3": stylegan3.measure,
 }
 
