@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import live, live_site, site, start, stylegan3, train
+from benchmarks import live, live_site, load, site, start, stylegan3, train
 from metagan.files import write_bytes
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -19,6 +19,7 @@ ALL = {
     "train": train.measure,
     "live": live.measure,
     "live_site": live_site.measure,
+    "load": load.measure,
     "stylegan3": stylegan3.measure,
 }
 

@@ -26,6 +26,8 @@ class Target:
     psi: float
     class_index: int | None
     noise: str
+    licence: str = "unknown"
+    source: str = ""
 
 
 def parse_batch(_ctx: click.Context, _param: click.Parameter, value: str) -> int | None:
@@ -121,7 +123,8 @@ def find_target(what: str, registry: Path, sha256: str | None, *, offline: bool)
             raise click.BadParameter(f"{message}; try bundled:apes", param_hint="SUBJECT|WEIGHTS")
         subject = find_subject(read_registry(registry), what)
         ref = subject.weights
-        target = Target(subject.slug, Path(), subject.psi, subject.class_index, subject.noise)
+        target = Target(subject.slug, Path(), subject.psi, subject.class_index, subject.noise,
+                        subject.licence, subject.source)  # fmt: skip
     with stages() as progress:
         weights = locate_weights(ref, offline=offline, progress=progress.transfer)
     return dataclasses.replace(target, weights=weights)

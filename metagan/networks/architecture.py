@@ -9,6 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from metagan.checkpoints.model import NetworkRecord
+from metagan.networks.assemble import assemble
+from metagan.networks.configuration import restore_config
 
 
 def _nothing(_: NetworkRecord) -> tuple[str, ...]:
@@ -73,12 +75,25 @@ class Architecture:
         name: In metagan's own files, "stylegan2".
         title: For people, "StyleGAN2".
         readings: The families of foreign files, asked in this order.
-        restore: Our own configuration (from JSON) and tensors to a generator.
+        config: The dataclass of its generators' configuration, which metagan's own files hold as JSON.
+        make: A configuration to a generator not yet trained; MalformedFileError for one that makes none, or that
+            takes long to build.
         to_official: A generator back to its authors' layout; None where metagan doesn't write it.
     """
 
     name: str
     title: str
     readings: tuple[Reading, ...]
-    restore: Callable[[Mapping[str, Any], Mapping[str, Tensor]], nn.Module]
+    config: type[Any]
+    make: Callable[[Any], nn.Module]
     to_official: Callable[[nn.Module], Official] | None = None
+
+    def restore(self, configuration: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> nn.Module:
+        """A generator from the configuration (from JSON) and tensors of metagan's own format.
+
+        Raises:
+            MalformedFileError: The configuration isn't one, or its shapes are not the tensors'.
+            UnknownArchitectureError: Keys are missing or unknown.
+        """
+        config = restore_config(self.config, configuration, self.title)
+        return assemble(lambda: self.make(config), tensors)

@@ -1,13 +1,15 @@
 """StyleGAN3, configurations T and R."""
 
 from metagan.networks.architecture import Architecture
-from metagan.networks.stylegan3.load import OFFICIAL, restore_generator
+from metagan.networks.stylegan3.load import OFFICIAL, make_generator
+from metagan.networks.stylegan3.network import Config
 
 ARCHITECTURE = Architecture(
     name="stylegan3",
     title="StyleGAN3",
     readings=(OFFICIAL,),
-    restore=restore_generator,
+    config=Config,
+    make=make_generator,
 )
 
 __all__ = ["ARCHITECTURE"]
