@@ -26,6 +26,8 @@ ALT = "{title} no. {seed}: a machine-made picture of something that does not exi
 
 # Below this width a picture is shown with hard-edged pixels instead of a blur.
 CRISP_BELOW_PX = 128
+# Beside the picture the headline's full size has room for words of so many letters.
+LONG_WORD = 9
 # Made-up lines travel to the browser in files of this many.
 LINES_CHUNK = 200
 # Without JavaScript the contact sheet ends here.
@@ -67,6 +69,7 @@ class SubjectView:
         slug: Its folder's name.
         title: What it is, in the singular.
         headline: "This Ape Does Not Exist".
+        long: Whether its title has a word too long for the headline's full size.
         url: Its page.
         about: The page about its generator.
         api: Its JSON.
@@ -98,6 +101,7 @@ class SubjectView:
     slug: str
     title: str
     headline: str
+    long: bool
     url: str
     about: str
     api: str
@@ -182,6 +186,7 @@ def view_subject(collection: Collection, album: Album) -> SubjectView:
         slug=subject.slug,
         title=album.title,
         headline=f"This {album.title} Does Not Exist",
+        long=max(map(len, album.title.split()), default=0) > LONG_WORD,
         url=f"{subject.slug}/",
         about=f"{subject.slug}/about/",
         api=f"api/{subject.slug}.json",
@@ -242,6 +247,7 @@ def album_data(content: SiteContent, albums: Sequence[tuple[SubjectView, Album]]
             {
                 "slug": view.slug,
                 "title": view.title,
+                "long": view.long,
                 "seeds": seed_ranges([picture.seed for picture in album.pictures]),
                 "extension": album.extension,
                 "width": view.width_px,

@@ -109,6 +109,7 @@ export class Stage {
     fill('[data-text="architecture"]', architecture);
     for (const slot of all('[data-slot="owner"]')) slot.textContent = owner || slot.dataset.default;
     const heading = this.element.querySelector("h1");
+    if (heading?.querySelector('[data-slot="title"]')) heading.classList.toggle("long", pick.subject.long);
     if (heading) document.title = heading.textContent.trim().replace(/\s+/g, " ");
   }
 

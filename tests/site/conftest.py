@@ -108,6 +108,14 @@ def lone_site(tmp_path_factory: pytest.TempPathFactory, serve: Callable[[Path], 
     return f"{serve(root)}/"
 
 
+@pytest.fixture(scope="session")
+def long_site(tmp_path_factory: pytest.TempPathFactory, serve: Callable[[Path], str]) -> str:
+    """A site whose subject has a long name."""
+    root = tmp_path_factory.mktemp("long")
+    write_site(make_content(Sort("hummingbird", "Hummingbird"), base_url="https://someone.example/"), root)
+    return f"{serve(root)}/"
+
+
 @dataclass
 class Witness:
     """What a page did that it shouldn't have."""
