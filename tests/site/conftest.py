@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.server
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -62,13 +63,21 @@ class _Pages(http.server.SimpleHTTPRequestHandler):
         self.wfile.write(body)
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    """Says nothing of browsers that hang up: a closed page's service worker does."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @pytest.fixture(scope="session")
 def serve() -> Iterator[Callable[[Path], str]]:
     """Serves a folder; the answer is its address, without a closing slash."""
     servers = []
 
     def start(folder: Path) -> str:
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(_Pages, directory=str(folder)))
+        server = _Server(("127.0.0.1", 0), partial(_Pages, directory=str(folder)))
         threading.Thread(target=server.serve_forever, daemon=True).start()
         servers.append(server)
         return f"http://127.0.0.1:{server.server_port}"

@@ -254,5 +254,6 @@ def test_memory_stays_within_a_file_s_size():
     largest = max(len(data) for _, data in render_site(content, None))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    # The compiled templates take about a megabyte; the list of all pictures is a file of its own.
-    assert peak < 2_000_000 + 5 * largest
+    # The compiled templates take about a megabyte, up to three more were seen after other tests in the same process;
+    # all pages together would take 24. The list of all pictures is a file of its own.
+    assert peak < 5_000_000 + 5 * largest
