@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from metagan.checkpoints.model import NetworkRecord
+from metagan.networks.generator import Synthesis
 
 
 def _nothing(_: NetworkRecord) -> tuple[str, ...]:
@@ -75,6 +77,8 @@ class Architecture:
         readings: The families of foreign files, asked in this order.
         restore: Our own configuration (from JSON) and tensors to a generator.
         to_official: A generator back to its authors' layout; None where metagan doesn't write it.
+        prepare: A generator on its device, and the type of number wanted, to a faster form of its synthesis; None
+            where the generator's own is the fastest there is.
     """
 
     name: str
@@ -82,3 +86,4 @@ class Architecture:
     readings: tuple[Reading, ...]
     restore: Callable[[Mapping[str, Any], Mapping[str, Tensor]], nn.Module]
     to_official: Callable[[nn.Module], Official] | None = None
+    prepare: Callable[[nn.Module, torch.dtype], Synthesis] | None = None

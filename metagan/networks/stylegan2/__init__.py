@@ -1,6 +1,7 @@
 """StyleGAN2 and StyleGAN2-ADA."""
 
 from metagan.networks.architecture import Architecture
+from metagan.networks.stylegan2.fast import prepare
 from metagan.networks.stylegan2.load import OFFICIAL, restore_generator
 from metagan.networks.stylegan2.official import to_official
 from metagan.networks.stylegan2.rosinality import ROSINALITY
@@ -12,6 +13,7 @@ ARCHITECTURE = Architecture(
     readings=(OFFICIAL, TENSORFLOW, ROSINALITY),
     restore=restore_generator,
     to_official=to_official,
+    prepare=prepare,
 )
 
 __all__ = ["ARCHITECTURE"]

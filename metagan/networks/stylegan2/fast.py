@@ -17,11 +17,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from metagan.errors import ShapeError
 from metagan.networks.generator import Noise
@@ -237,3 +238,9 @@ class FastSynthesis:
             ]
             images.append(self._run(index, x[one], None if image is None else image[one], ws[one], own))
         return torch.cat(images)
+
+
+def prepare(generator: nn.Module, dtype: torch.dtype) -> FastSynthesis:
+    """A StyleGAN2's fast synthesis on the generator's device."""
+    network = cast("StyleGAN2", generator)
+    return FastSynthesis(network, choose_ways(network, dtype))

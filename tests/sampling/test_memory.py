@@ -1,0 +1,34 @@
+"""Batches by free memory."""
+
+import pytest
+import torch
+
+from metagan.sampling import memory
+from metagan.sampling.memory import automatic_batch, fit_batch, free_memory
+
+CPU = torch.device("cpu")
+
+
+def test_where_memory_is_plenty_nothing_is_measured(monkeypatch):
+    monkeypatch.setattr(memory, "free_memory", lambda: memory.PLENTY_BYTES)
+    assert fit_batch(256, CPU, lambda batch: pytest.fail(f"drew {batch}")) == automatic_batch(256) == 8
+
+
+@pytest.mark.parametrize(("free_mb", "fits"), [(1000, 8), (550, 4), (130, 1), (10, 1)])
+def test_where_it_is_not_a_batch_takes_at_most_its_share(monkeypatch, free_mb, fits):
+    monkeypatch.setattr(memory, "free_memory", lambda: free_mb << 20)
+    sizes = iter([200 << 20, 300 << 20])  # what the process had, and its peak: 100 MB a picture
+    monkeypatch.setattr(memory, "_status", lambda name: next(sizes))
+    assert fit_batch(256, CPU, lambda batch: None) == fits
+
+
+def test_free_memory_is_told_in_bytes():
+    assert 2**20 < free_memory() < 2**50
+
+
+def test_a_container_s_limit_counts_where_it_is_less(monkeypatch):
+    limits = {"/sys/fs/cgroup/memory.max": 1 << 20, "/sys/fs/cgroup/memory.current": 1 << 19}
+    monkeypatch.setattr(memory, "_number", limits.get)
+    assert free_memory() == 1 << 19
+    limits["/sys/fs/cgroup/memory.max"] = None  # "max": no limit
+    assert free_memory() > 1 << 20
