@@ -72,9 +72,9 @@ class Sampler:
     ) -> None:
         self.generator = generator.to(device)
         self.device = device
-        wanted = choose_dtype(precision, device)
-        self.dtype = wanted if has_narrow_form(generator) else torch.float32
-        prepared = prepare_synthesis(self.generator, self.dtype)
+        dtype = choose_dtype(precision, device) if has_narrow_form(generator) else torch.float32
+        self.precision = "fp32" if dtype == torch.float32 else "bf16"
+        prepared = prepare_synthesis(self.generator, dtype)
         self._recorded = RecordedSynthesis(prepared) if device.type == "cuda" else None
         self._synthesis = self._recorded or prepared
         self.batch = batch or self._fit_batch(prepared)
