@@ -44,9 +44,9 @@ def _auto_or(kind: Callable[[str], Any]) -> Callable[[click.Context, click.Param
 @click.option("--resolution", type=click.IntRange(min=8), help="Refuse pictures of another size than this.")
 @click.option(
     "--preset",
-    type=click.Choice(["auto", "tiny", "small", "official"]),
+    type=click.Choice(["auto", "tiny", "small", "web", "official"]),
     default="auto",
-    help="The networks' width; auto goes by resolution, device and number of pictures.",
+    help="The networks' width; auto goes by resolution, device and number of pictures; web is made for live pages.",
 )
 @click.option("--batch", default="auto", callback=_auto_or(int), help="Pictures a step, over all devices.")
 @click.option(

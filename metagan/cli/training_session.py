@@ -109,7 +109,7 @@ def _measure(options: Mapping[str, Any], pictures: PictureSource, world: World) 
         if not ready:  # real pictures are looked at when first needed
             real = real_pictures(pictures, 2 * count)
             halves = len(real) == 2 * count
-            quality = Quality(real[::2] if halves else real)
+            quality = Quality(real[::2] if halves else real, world.device)
             floor = quality(real[1::2]) if halves else {}
             ready.append((quality, {f"floor_{name}": floor[name] for name in FLOOR if floor}))
         quality, floor = ready[0]

@@ -24,10 +24,10 @@ COMPONENTS = 64
 CHUNK = 256
 
 
-def raw_features(pictures: NDArray[np.uint8]) -> Float[Tensor, "n 704"]:
-    """Cell colours and edge directions of pictures [n, 3, side, side], side at least 8."""
+def raw_features(pictures: NDArray[np.uint8], device: torch.device | str = "cpu") -> Float[Tensor, "n 704"]:
+    """Cell colours and edge directions of pictures [n, 3, side, side], side at least 8, on a device."""
     chunks = [pictures[start : start + CHUNK] for start in range(0, len(pictures), CHUNK)]
-    return torch.cat([_features(torch.from_numpy(chunk).float() / 127.5 - 1) for chunk in chunks])
+    return torch.cat([_features(torch.from_numpy(chunk).to(device).float() / 127.5 - 1) for chunk in chunks])
 
 
 def _features(images: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ def _features(images: Tensor) -> Tensor:
     down = grey[:, :, 2:, 1:-1] - grey[:, :, :-2, 1:-1]
     strength = (right.square() + down.square()).sqrt()
     angle = torch.atan2(down, right) * (DIRECTIONS / (2 * math.pi)) % DIRECTIONS
-    bins = torch.arange(DIRECTIONS).view(1, -1, 1, 1)
+    bins = torch.arange(DIRECTIONS, device=images.device).view(1, -1, 1, 1)
     apart = (angle - bins).abs()
     shares = (1 - torch.minimum(apart, DIRECTIONS - apart)).clamp(
         min=0
@@ -61,12 +61,12 @@ class FeatureSpace:
     components: Float[Tensor, "features kept"]
 
     @classmethod
-    def of(cls, real: NDArray[np.uint8]) -> FeatureSpace:
-        """The space of these real pictures, [n, 3, side, side]."""
-        raw = raw_features(real)
+    def of(cls, real: NDArray[np.uint8], device: torch.device | str = "cpu") -> FeatureSpace:
+        """The space of these real pictures, [n, 3, side, side], on a device."""
+        raw = raw_features(real, device)
         colours = 3 * CELLS**2
         spread = [raw[:, :colours].var(dim=0).sum().sqrt(), raw[:, colours:].var(dim=0).sum().sqrt()]
-        scale = torch.ones(raw.shape[1])
+        scale = torch.ones(raw.shape[1], device=raw.device)
         scale[:colours] /= spread[0] + 1e-8
         scale[colours:] /= spread[1] + 1e-8
         scaled = raw * scale
@@ -76,4 +76,4 @@ class FeatureSpace:
 
     def place(self, pictures: NDArray[np.uint8]) -> Float[Tensor, "n kept"]:
         """Where pictures lie in it."""
-        return (raw_features(pictures) * self.scale - self.mean) @ self.components
+        return (raw_features(pictures, self.mean.device) * self.scale - self.mean) @ self.components

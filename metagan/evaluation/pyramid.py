@@ -57,7 +57,7 @@ def _kernel(channels: int) -> Tensor:
 
 def _blur(images: Tensor) -> Tensor:
     padded = F.pad(images, (2, 2, 2, 2), mode="reflect")
-    return F.conv2d(padded, _kernel(images.shape[1]), groups=images.shape[1])
+    return F.conv2d(padded, _kernel(images.shape[1]).to(images.device), groups=images.shape[1])
 
 
 def _expand(images: Tensor) -> Tensor:
@@ -67,16 +67,17 @@ def _expand(images: Tensor) -> Tensor:
     return _blur(spread) * 4
 
 
-def describe(pictures: NDArray[np.uint8]) -> list[Descriptors]:
+def describe(pictures: NDArray[np.uint8], device: torch.device | str = "cpu") -> list[Descriptors]:
     """Patches of every level of every picture, at places that depend on the pictures' number and size alone.
 
     Args:
         pictures: [n, 3, side, side].
+        device: Where to compute.
     """
     source = np.random.default_rng(0)
     collected: dict[int, list[Tensor]] = {}
     for start in range(0, len(pictures), CHUNK):
-        images = torch.from_numpy(pictures[start : start + CHUNK]).float() / 127.5 - 1
+        images = torch.from_numpy(pictures[start : start + CHUNK]).to(device).float() / 127.5 - 1
         for level in laplacian_pyramid(images):
             collected.setdefault(level.shape[-1], []).append(_patches(level, source))
     return [Descriptors(size, torch.cat(patches)) for size, patches in collected.items()]
@@ -86,8 +87,10 @@ def _patches(level: Tensor, source: np.random.Generator) -> Float[Tensor, "n fea
     n, c, side, _ = level.shape
     patch = min(PATCH_PX, side)
     windows = level.unfold(2, patch, 1).unfold(3, patch, 1)
-    picture = torch.arange(n).repeat_interleave(PATCHES)
-    y, x = (torch.from_numpy(source.integers(0, side - patch + 1, n * PATCHES)) for _ in range(2))
+    picture = torch.arange(n, device=level.device).repeat_interleave(PATCHES)
+    y, x = (
+        torch.from_numpy(source.integers(0, side - patch + 1, n * PATCHES)).to(level.device) for _ in range(2)
+    )
     return windows[picture, :, y, x].reshape(n * PATCHES, c * patch * patch)
 
 
@@ -102,7 +105,7 @@ def sliced_wasserstein(real: Descriptors, made: Descriptors) -> float:
     directions = torch.from_numpy(
         np.random.default_rng(1).standard_normal((first.shape[1], DIRECTIONS))
     ).float()
-    directions = directions / directions.norm(dim=0, keepdim=True)
+    directions = (directions / directions.norm(dim=0, keepdim=True)).to(first.device)
     projected = [
         (_thinned(patches, size) @ directions).t().contiguous().sort(dim=1).values
         for patches in (first, second)
@@ -117,4 +120,4 @@ def _normalised(patches: Tensor, by: Tensor) -> Tensor:
 
 
 def _thinned(patches: Tensor, size: int) -> Tensor:
-    return patches[torch.linspace(0, len(patches) - 1, size).long()]
+    return patches[torch.linspace(0, len(patches) - 1, size).long().to(patches.device)]

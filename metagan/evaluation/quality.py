@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from metagan.evaluation.features import FeatureSpace
@@ -15,13 +16,15 @@ class Quality:
 
     Args:
         real: Real pictures, [n, 3, side, side]; as many as will be made, for comparable numbers.
+        device: Where to compute.
 
     The floor is the same measure of other real pictures: nothing made can be expected to come nearer.
     """
 
-    def __init__(self, real: NDArray[np.uint8]) -> None:
-        self._levels = describe(real)
-        self._space = FeatureSpace.of(real)
+    def __init__(self, real: NDArray[np.uint8], device: torch.device | str = "cpu") -> None:
+        self._device = device
+        self._levels = describe(real, device)
+        self._space = FeatureSpace.of(real, device)
         self._places = self._space.place(real)
 
     def __call__(self, made: NDArray[np.uint8]) -> dict[str, float]:
@@ -31,7 +34,7 @@ class Quality:
             "swd_64" and so on, the sliced Wasserstein distance of each scale; "distance", their mean; and
             "precision", "recall", "density" and "coverage".
         """
-        levels = {level.size_px: level for level in describe(made)}
+        levels = {level.size_px: level for level in describe(made, self._device)}
         by_size = {
             f"swd_{real.size_px}": sliced_wasserstein(real, levels[real.size_px]) for real in self._levels
         }

@@ -199,6 +199,9 @@ def _differentiable(x: Tensor, kernel: Tensor, pads: Pads, up: int, down: int) -
 def upsample(x: Float[Tensor, "n c h w"], taps: Tensor) -> Float[Tensor, "n c h2 w2"]:
     """Double both axes: zero insertion, then the filter with gain 4 ([2] section 4)."""
     size = len(taps)
+    if x.is_cuda and taps.shape == (4, 4) and x.shape[1] <= 4:
+        channels = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)[:, :, None, None]
+        return convolve_composed(x, channels, None, taps, up=True)
     return filter_fir(x, taps, ((size + 1) // 2, (size - 2) // 2), gain=4, up=2)
 
 
@@ -233,6 +236,9 @@ def convolve(
         down_taps: The filter to halve the size with; at most one of the two is given.
     """
     k = weight.shape[-1]
+    taps = down_taps if up_taps is None else up_taps
+    if x.is_cuda and taps is not None and taps.shape == (4, 4) and (k == 3 or up_taps is None):
+        return convolve_composed(x, weight, bias, taps, up=up_taps is not None)
     if up_taps is not None:
         if k == 1:
             return upsample(F.conv2d(x, weight), up_taps)
@@ -246,6 +252,22 @@ def convolve(
         pads = (k // 2 + (size - 1) // 2, k // 2 + (size - 2) // 2)
         return F.conv2d(filter_fir(x, down_taps, pads), weight, bias, stride=2)
     return F.conv2d(x, weight, bias, padding=k // 2)
+
+
+def convolve_composed(x: Tensor, weight: Tensor, bias: Tensor | None, taps: Tensor, *, up: bool) -> Tensor:
+    """`convolve` to twice (`up`) or half the size, with kernel and 4x4 filter composed into one larger kernel.
+
+    Up to sixteen times the multiplications, which a GPU's matrix units hardly notice, and no pass over the features
+    for the filter, which they do.
+    """
+    out, into, k, _ = weight.shape
+    kernel = taps.to(weight.dtype).flip((0, 1)) * 4 if up else taps.to(weight.dtype)
+    rows = weight.reshape(out * into, 1, k, k)
+    kernels = F.conv2d(rows, kernel[None, None], padding=3).view(out, into, k + 3, k + 3)
+    if up:
+        x = F.conv_transpose2d(x, kernels.transpose(0, 1), stride=2, padding=k // 2 + 1)
+        return x if bias is None else x + bias[:, None, None]
+    return F.conv2d(x, kernels, bias, stride=2, padding=k // 2 + 1)
 
 
 def demodulation(

@@ -50,7 +50,8 @@ class Augmenter:
         Args:
             images: Nominally within [-1, 1].
             p: Each transform's probability, 0 to 1.
-            source: Where chance comes from, on the pictures' device.
+            source: Where chance comes from, on the CPU: what is drawn are a few numbers a picture, and which pictures
+                move must be known without waiting for a GPU.
         """
         if p <= 0:
             return images

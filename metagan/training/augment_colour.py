@@ -24,7 +24,8 @@ def recolour(images: Float[Tensor, "n c h w"], p: float, source: torch.Generator
 
     Of pictures in grey the mean over the channels is taken; an alpha channel stays as it is.
     """
-    matrix, offset = draw_recolouring(len(images), p, source)
+    drawn = draw_recolouring(len(images), p, source)
+    matrix, offset = (part.to(images.device, non_blocking=True) for part in drawn)
     if images.shape[1] == 1:
         grey = matrix.sum(dim=2).mean(dim=1)
         return images * grey[:, None, None, None] + offset.mean(dim=1)[:, None, None, None]

@@ -28,13 +28,13 @@ def filter_bands(
 ) -> Float[Tensor, "n c h w"]:
     """Amplify or damp each of four frequency bands with probability p, the expected power being kept."""
     n = len(images)
-    power = torch.tensor(EXPECTED_POWER, device=images.device)
-    gains = torch.ones(n, BANDS, device=images.device)
+    power = torch.tensor(EXPECTED_POWER)
+    gains = torch.ones(n, BANDS)
     for band in range(BANDS):
         gain = torch.ones_like(gains)
         gain[:, band] = with_chance(normal(n, LOG2_AMPLITUDE_DEVIATION, source), p, 0, source).exp2()
         gains = gains * gain / (power * gain.square()).sum(dim=1, keepdim=True).sqrt()
-    return filter_each(images, gains @ band_filters().to(images.device))
+    return filter_each(images, (gains @ band_filters()).to(images.device, non_blocking=True))
 
 
 def band_filters() -> Float[Tensor, "4 taps"]:
@@ -80,15 +80,17 @@ def add_noise(
 ) -> Float[Tensor, "n c h w"]:
     """Unit-normal noise times a half-normal strength, with probability p."""
     strength = with_chance(normal(len(images), NOISE_DEVIATION, source).abs(), p, 0, source)
-    noise = torch.randn(images.shape, generator=source, device=images.device)
-    return images + noise * strength[:, None, None, None]
+    fine = torch.Generator(images.device).manual_seed(int(torch.randint(2**62, (), generator=source)))
+    noise = torch.randn(images.shape, generator=fine, device=images.device)
+    return images + noise * strength.to(images.device, non_blocking=True)[:, None, None, None]
 
 
 def cut_out(images: Float[Tensor, "n c h w"], p: float, source: torch.Generator) -> Float[Tensor, "n c h w"]:
     """A grey square of half the picture's side anywhere, with probability p."""
     n, _, h, w = images.shape
-    size = with_chance(torch.full((n,), CUTOUT_SHARE, device=images.device), p, 0, source)
-    x, y = uniform(n, 0, 1, source), uniform(n, 0, 1, source)
+    size = with_chance(torch.full((n,), CUTOUT_SHARE), p, 0, source)
+    drawn = torch.stack([size, uniform(n, 0, 1, source), uniform(n, 0, 1, source)])
+    size, x, y = drawn.to(images.device, non_blocking=True).unbind()
     columns = (torch.arange(w, device=images.device) + 0.5) / w
     rows = (torch.arange(h, device=images.device) + 0.5) / h
     beside = (columns[None] - x[:, None]).abs() >= size[:, None] / 2

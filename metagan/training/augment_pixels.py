@@ -42,7 +42,8 @@ def blit(images: Float[Tensor, "n c h w"], p: float, source: torch.Generator) ->
     reach = SHIFT_SHARE * side
     right = with_chance(uniform(n, -reach, reach, source).round(), p, 0, source).long()
     down = with_chance(uniform(n, -reach, reach, source).round(), p, 0, source).long()
-    return move_pixels(images, mirrored, turns, right, down)
+    moves = torch.stack([mirrored, turns, right, down]).to(images.device, non_blocking=True)
+    return move_pixels(images, *moves)
 
 
 def move_pixels(
@@ -90,7 +91,9 @@ def warp(images: Float[Tensor, "n c h w"], p: float, source: torch.Generator) ->
     moved = (matrices != torch.eye(3, device=matrices.device)).flatten(1).any(dim=1).nonzero()[:, 0]
     if len(moved) == 0:
         return images
-    return images.index_copy(0, moved, resample(images[moved], matrices[moved]))
+    matrices = matrices[moved].to(images.device, non_blocking=True)
+    moved = moved.to(images.device, non_blocking=True)
+    return images.index_copy(0, moved, resample(images[moved], matrices))
 
 
 def draw_warps(n: int, side: int, p: float, source: torch.Generator) -> Float[Tensor, "n 3 3"]:
@@ -114,15 +117,18 @@ def resample(
     An identity matrix gives the same picture, up to rounding.
     """
     side = images.shape[-1]
-    taps = torch.tensor(SYM6, device=images.device, dtype=images.dtype)
-    taps = taps / taps.sum()
-    places = mirror_index(torch.arange(-MARGIN, side + MARGIN, device=images.device), side)
-    wide = images[:, :, places][:, :, :, places]
+    line = torch.tensor(SYM6, dtype=images.dtype)
+    line = line / line.sum()
+    # The filter isn't symmetric: what it puts out lies this far beside, and turns around that.
+    beside = float((line * torch.arange(len(line))).sum() - (len(line) - 1) / 2) / 2
+    taps = line.to(images.device, non_blocking=True)
+    wide = images
+    for axis in (2, 3):
+        edges = (wide.narrow(axis, start, MARGIN).flip(axis) for start in (0, side - MARGIN))
+        wide = torch.cat([next(edges), wide, next(edges)], dim=axis)
     fine = upsample(wide, taps)[:, :, 2 * MARGIN : -2 * MARGIN, 2 * MARGIN : -2 * MARGIN]
     canvas = side + 2 * MARGIN
     turn, shift = matrices[:, :2, :2], matrices[:, :2, 2:]
-    # The filter isn't symmetric: what it puts out lies this far beside, and turns around that.
-    beside = ((taps * torch.arange(len(taps), device=taps.device)).sum() - (len(taps) - 1) / 2) / 2
     shift = shift + beside - turn.sum(dim=2, keepdim=True) * beside
     theta = torch.cat([turn * (canvas / side), shift * (2 / side)], dim=2)
     shape = [len(images), images.shape[1], 2 * canvas, 2 * canvas]

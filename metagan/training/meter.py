@@ -18,7 +18,7 @@ class Meter:
     def add(self, name: str, values: Tensor) -> None:
         """So many more values of this name."""
         values = values.detach().double()
-        entry = torch.stack([values.sum(), values.new_tensor(float(values.numel()))])
+        entry = torch.stack([values.sum(), values.new_full((), values.numel())])
         self._sums[name] = self._sums[name] + entry if name in self._sums else entry
 
     def is_finite(self) -> bool:

@@ -34,6 +34,7 @@ def make_adam(network: nn.Module, learning_rate: float, interval: int) -> torch.
         lr=learning_rate * correction,
         betas=(0.0, 0.99**correction),
         eps=ADAM_EPSILON,
+        fused=parameters[0].is_cuda,
     )
 
 
@@ -56,7 +57,10 @@ def restore_adam(
             if f"{name}/step" not in tensors:
                 continue
             memory = {key: torch.zeros_like(parameter).copy_(tensors[f"{name}/{key}"]) for key in MOMENTS}
-            optimizer.state[parameter] = {"step": tensors[f"{name}/step"].clone(), **memory}
+            device = (
+                parameter.device if group.get("fused") else torch.device("cpu")
+            )  # where Adam counts its steps
+            optimizer.state[parameter] = {"step": tensors[f"{name}/step"].clone().to(device), **memory}
 
 
 def ema_weight(batch: int, seen: int, half_life_kimg: float, rampup: float) -> float:
@@ -73,5 +77,4 @@ def update_average(average: nn.Module, network: nn.Module, survives: float) -> N
     """Move the average's parameters toward the network's; buffers (the mean style, noise) are copied."""
     own: list[Tensor] = list(average.parameters())
     torch._foreach_lerp_(own, list[Tensor](network.parameters()), 1 - survives)
-    for mine, other in zip(average.buffers(), network.buffers(), strict=True):
-        mine.copy_(other)
+    torch._foreach_copy_(list[Tensor](average.buffers()), list[Tensor](network.buffers()))

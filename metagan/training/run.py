@@ -234,6 +234,8 @@ class Run:
 
     def _must_stop(self) -> bool:
         """Whether any process was asked to stop; all of them learn of it."""
+        if self.world.size == 1:
+            return self.watcher.stop_asked()
         asked = torch.tensor(float(self.watcher.stop_asked()), device=self.world.device)
         return bool(self.world.mean(asked) > 0)
 

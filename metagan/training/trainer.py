@@ -80,22 +80,23 @@ class Trainer:
         self.path_mean = torch.zeros([], device=world.device)
         self.meter = Meter(world)
         self._signs = torch.zeros(2, dtype=torch.float64, device=world.device)
+        self._strengths = self._chance(torch.device("cpu"), augmentation=1)
 
     # ---------------------------------------------------------------------------------------------
     # A step
 
     def step(self) -> None:
         """Train both networks on one batch."""
-        recipe, source = self.recipe, self._chance()
+        recipe, source = self.recipe, self._chance(self.world.device)
+        self._strengths = self._chance(torch.device("cpu"), augmentation=1)
         position = self.seen + self.world.rank * self.batch
-        reals = self.feed.batch(position, self.batch, stride=recipe.batch)
-        reals = _to(reals, self.world.device)
+        reals = self.feed.batch(position, self.batch, self.world.device, stride=recipe.batch)
         fakes = self._train_generator(source)
         if recipe.path_weight and self.steps % recipe.path_interval == 0:
             self._regularise_paths(source)
-        self._train_discriminator(reals, fakes, source)
+        self._train_discriminator(reals, fakes)
         if recipe.r1_interval and self.steps % recipe.r1_interval == 0:
-            self._regularise_discriminator(reals, source)
+            self._regularise_discriminator(reals)
         self.steps += 1
         self.seen += recipe.batch
         survives = ema_weight(recipe.batch, self.seen, recipe.ema_kimg, recipe.ema_rampup)
@@ -111,7 +112,7 @@ class Trainer:
             labels = self.feed.random_labels(n, source)
             styles = self._styles(n, labels, source)
             images = self._synthesize(styles, source)
-            logits = self._judge(self._disturb(images, source), labels)
+            logits = self._judge(self._disturb(images), labels)
             loss = generator_loss(logits)
             torch.autograd.backward(loss.sum() / self.batch)
             self.meter.add("loss_g", loss)
@@ -120,28 +121,29 @@ class Trainer:
         self._let_critic_learn(learns=True)
         return made
 
-    def _train_discriminator(self, reals: Batch, fakes: list[Batch], source: torch.Generator) -> None:
+    def _train_discriminator(self, reals: Batch, fakes: list[Batch]) -> None:
         for fake in fakes:
-            logits = self._judge(self._disturb(fake.images, source), fake.labels)
+            logits = self._judge(self._disturb(fake.images), fake.labels)
             loss = fake_loss(logits)
             torch.autograd.backward(loss.sum() / self.batch)
             self.meter.add("logit_fake", logits)
             self.meter.add("loss_fake", loss)
         for real in self._split(reals):
-            logits = self._judge(self._disturb(real.images, source), real.labels)
+            logits = self._judge(self._disturb(real.images), real.labels)
             loss = real_loss(logits)
             torch.autograd.backward(loss.sum() / self.batch)
             self.meter.add("logit_real", logits)
             self.meter.add("sign_real", logits.sign())
             self.meter.add("loss_real", loss)
-            self._signs += torch.stack([logits.detach().sign().sum(), logits.new_tensor(float(len(logits)))])
+            signs = logits.detach().sign()
+            self._signs += torch.stack([signs.sum(), signs.new_full((), len(signs))])
         self._apply(self.adam_d)
 
-    def _regularise_discriminator(self, reals: Batch, source: torch.Generator) -> None:
+    def _regularise_discriminator(self, reals: Batch) -> None:
         """R1 on what the discriminator sees: disturbed pictures, where augmentation is on."""
         weight = self.recipe.gamma / 2 * self.recipe.r1_interval
         for real in self._split(reals):
-            images = self._disturb(real.images, source).detach().requires_grad_()
+            images = self._disturb(real.images).detach().requires_grad_()
             penalty = r1_penalty(images, self._judge(images, real.labels))
             torch.autograd.backward(penalty.sum() * (weight / self.batch))
             self.meter.add("r1", penalty)
@@ -170,10 +172,12 @@ class Trainer:
     # ---------------------------------------------------------------------------------------------
     # Its parts
 
-    def _chance(self) -> torch.Generator:
-        words = np.random.SeedSequence((self.recipe.seed, self.steps, self.world.rank)).generate_state(2)
+    def _chance(self, device: torch.device, augmentation: int = 0) -> torch.Generator:
+        """Where the step's chance comes from; augmentation has a source of its own, on the CPU."""
+        place = (self.recipe.seed, self.steps, self.world.rank, augmentation)
+        words = np.random.SeedSequence(place).generate_state(2)
         seed = int(words[0]) << 31 ^ int(words[1])
-        return torch.Generator(device=self.world.device).manual_seed(seed)
+        return torch.Generator(device=device).manual_seed(seed)
 
     def _portions(self, total: int) -> Iterator[int]:
         for start in range(0, total, self.recipe.micro_batch):
@@ -208,8 +212,8 @@ class Trainer:
             images = self.networks.generator.synthesize(styles, DrawnNoise(source))
         return images.float()
 
-    def _disturb(self, images: Tensor, source: torch.Generator) -> Tensor:
-        return self.augment(images, self.controller.p, source)
+    def _disturb(self, images: Tensor) -> Tensor:
+        return self.augment(images, self.controller.p, self._strengths)
 
     def _judge(self, images: Tensor, labels: Tensor | None) -> Tensor:
         """Logits; the last layers, which the losses are most sensitive to, are computed in float32."""
@@ -282,8 +286,3 @@ class Trainer:
 
 def _names(network: nn.Module) -> dict[Tensor, str]:
     return {parameter: name for name, parameter in network.named_parameters()}
-
-
-def _to(batch: Batch, device: torch.device) -> Batch:
-    labels = None if batch.labels is None else batch.labels.to(device, non_blocking=True)
-    return Batch(batch.images.to(device, non_blocking=True), labels)

@@ -125,3 +125,17 @@ def test_upsampling_is_zero_insertion_and_filtering():
     padded = torch.nn.functional.pad(spread, (2, 1, 2, 1))
     want = torch.nn.functional.conv2d(padded, 4 * taps.flip((0, 1))[None, None])
     assert torch.allclose(ops.upsample(x, taps), want, atol=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_kernel_and_filter_composed_give_what_one_after_the_other_gives(direction, k):
+    source = torch.Generator().manual_seed(0)
+    x, weight, bias, taps = (
+        torch.rand(shape, generator=source, dtype=torch.float64)
+        for shape in ((2, 5, 8, 8), (7, 5, k, k), (7,), (4, 4))
+    )
+    given = None if direction == "up" else bias
+    want = ops.convolve(x, weight, given, **{f"{direction}_taps": taps})
+    got = ops.convolve_composed(x, weight, given, taps, up=direction == "up")
+    assert torch.allclose(got, want, atol=1e-12)

@@ -109,7 +109,6 @@ def test_portions_of_a_batch_add_up_to_the_same_step(tmp_path):
         run.trainer._train_discriminator(
             run.trainer.feed.batch(0, 8),
             list(run.trainer._split(run.trainer.feed.batch(8, 8))),
-            torch.Generator(),
         )
         weights.append(critic.epilogue.fc.bias.detach())
     # Minibatch std sees other groups, so that the gradients are alike, not the same.
