@@ -1,9 +1,12 @@
-"""How many pictures at once a device has room for."""
+"""How many pictures at once a device has room for, and keeping what memory there is."""
 
 from __future__ import annotations
 
+import ctypes
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -14,6 +17,7 @@ BATCH_LIMIT = 32
 CUDA_BATCH_LIMIT = 128
 SHARE = 0.8  # of the free memory that a batch may take
 PLENTY_BYTES = 4 << 30  # where so much is free, no CPU batch of ours needs measuring
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's mallopt(3)
 
 
 def automatic_batch(resolution: int, device_type: str = "cpu") -> int:
@@ -93,3 +97,22 @@ def _number(path: str) -> int | None:
     except OSError:
         return None
     return int(text) if text.isdecimal() else None
+
+
+@contextmanager
+def keep_freed_memory() -> Iterator[None]:
+    """Let Linux' C library keep what is freed, instead of giving large blocks back and asking for them again.
+
+    Fresh memory is filled with zeros page by page, which takes a fifth of a 1024x1024 picture's time.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is None:
+        yield
+        return
+    mallopt(M_MMAP_MAX, 0)
+    mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+    try:
+        yield
+    finally:  # what the library starts with, or adapts itself to
+        mallopt(M_MMAP_MAX, 65536)
+        mallopt(M_TRIM_THRESHOLD, 64 << 20)

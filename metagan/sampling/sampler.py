@@ -17,7 +17,7 @@ from metagan.networks.generator import Generator, Noise, Synthesis
 from metagan.networks.prepare import has_narrow_form, prepare_synthesis
 from metagan.sampling.graphs import RecordedSynthesis
 from metagan.sampling.latents import labels, latents
-from metagan.sampling.memory import fit_batch
+from metagan.sampling.memory import fit_batch, keep_freed_memory
 from metagan.sampling.precision import choose_dtype
 
 Picture = NDArray[np.uint8]
@@ -86,6 +86,10 @@ class Sampler:
             OptionError: The class is missing or out of range.
             DeviceError: Not even a single picture fits into the device's memory.
         """
+        with keep_freed_memory():
+            yield from self._batches(seeds, settings)
+
+    def _batches(self, seeds: Sequence[int], settings: Settings) -> Iterator[tuple[int, Picture]]:
         start = 0
         while start < len(seeds):
             chunk = list(seeds[start : start + self.batch])

@@ -113,9 +113,9 @@ def test_a_batch_is_chosen_by_measuring_memory(cuda):
 
 def test_a_batch_that_does_not_fit_is_halved_until_it_does(cuda):
     free, total = torch.cuda.mem_get_info(cuda)
-    used = torch.cuda.memory_reserved(cuda)
     torch.cuda.empty_cache()
-    torch.cuda.set_per_process_memory_fraction((used + (2 << 30)) / total, cuda)
+    used = torch.cuda.memory_reserved(cuda)
+    torch.cuda.set_per_process_memory_fraction((used + (2 << 30)) / total, torch.cuda.current_device())
     try:
         sampler = Sampler(wide(), cuda, batch=2048)
         pictures = [picture for _, picture in sampler.pictures(range(3), Settings(psi=0.7))]
@@ -123,7 +123,7 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(cuda):
         automatic = Sampler(wide(), cuda, precision="bf16")
         assert len(list(automatic.pictures(range(3), Settings()))) == 3
     finally:
-        torch.cuda.set_per_process_memory_fraction(1.0, cuda)
+        torch.cuda.set_per_process_memory_fraction(1.0, torch.cuda.current_device())
     wanted = draw(wide(), cuda, batch=4)[:3].astype(int)
     assert np.abs(np.stack(pictures) - wanted).max() <= 1
     assert free > 2 << 30

@@ -19,6 +19,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from metagan.networks.ops import memory_layout
+
 LAST = torch.channels_last
 
 
@@ -88,7 +90,8 @@ class Transposed:
         hi = size - 1 + self.taps - x.shape[2] - self.lo
         padding = self.lo if self.lo == hi and self.lo >= 0 else 0
         if padding != self.lo or padding != hi:
-            x = F.pad(x, (self.lo, hi, self.lo, hi)).contiguous(memory_format=LAST)
+            layout = memory_layout(x)
+            x = F.pad(x, (self.lo, hi, self.lo, hi)).contiguous(memory_format=layout)
         *first, last = self.filters
         for line in first:
             x = F.conv2d(x, line.to(x.dtype), padding=(padding, 0), groups=x.shape[1])
@@ -127,8 +130,11 @@ class Phases:
         n, _, h, w = x.shape
         bias = None if bias is None else bias.repeat(4)
         x = F.conv2d(x, kernel, bias, padding=kernel.shape[-1] // 2)
-        x = x.permute(0, 2, 3, 1).reshape(n, h, w, 2, 2, self.out).transpose(2, 3)
-        return x.reshape(n, 2 * h, 2 * w, self.out).permute(0, 3, 1, 2)
+        if memory_layout(x) == LAST:
+            x = x.permute(0, 2, 3, 1).reshape(n, h, w, 2, 2, self.out).transpose(2, 3)
+            return x.reshape(n, 2 * h, 2 * w, self.out).permute(0, 3, 1, 2)
+        x = x.reshape(n, 2, 2, self.out, h, w).permute(0, 3, 4, 1, 5, 2)
+        return x.reshape(n, self.out, 2 * h, 2 * w)
 
 
 def enlarge(image: Float[Tensor, "n c h w"], taps: Tensor) -> Float[Tensor, "n c h2 w2"]:

@@ -9,7 +9,7 @@ depends on its resolution:
   over the features. Pictures go through them one at a time: what a layer writes is still in the cache when the next
   reads it, and memory is used again instead of asked for, whose page faults cost as much as some convolutions.
 
-Features are channels last throughout. Pictures, and conversions to RGB, are float32 whatever features are.
+Features are channels last, except in float32 on a GPU. Pictures, and conversions to RGB, are float32 throughout.
 """
 
 from __future__ import annotations
@@ -30,11 +30,9 @@ from metagan.networks.ops import ACTIVATIONS, Dense, activate, convolve
 from metagan.networks.stylegan2.convolutions import LAST, enlarge, make_convolution
 from metagan.networks.stylegan2.network import Block, StyledConv, StyleGAN2, ToRGB
 
-WIDE_UP_TO_PX = (
-    16  # blocks that stay float32: they decide what a picture shows, and take a twentieth of its time
-)
+WIDE_UP_TO_PX = 8  # blocks that stay float32: they decide what a picture shows, and are done in no time
 FINE_NUMBERS = 2**15  # of a feature map: below it, calls cost more than passes over memory
-RGB_PIXELS = 2048  # at a time, when features are widened for RGB
+RGB_NUMBERS = 2**20  # at a time, when features are widened for RGB: they stay in the cache
 
 
 @dataclass(frozen=True)
@@ -45,11 +43,13 @@ class Way:
         dtype: Of its features and kernels.
         own_kernels: Each picture by itself, with kernels of its own.
         phases: Upsampling as one convolution for each of four phases, instead of a transposed one and a filter.
+        layout: How features and kernels lie in memory.
     """
 
     dtype: torch.dtype
     own_kernels: bool
     phases: bool
+    layout: torch.memory_format = LAST
 
 
 class _Affine:
@@ -75,7 +75,8 @@ class _Layer:
         self.energies = layer.weight.square().sum(dim=(2, 3)).t() / self.scale**2
         self.epsilon = torch.full_like(layer.bias, 1e-8 / self.scale**2)
         self.convolution = make_convolution(layer.weight, layer.taps, phases=way.phases)
-        self.kernel = self.convolution.kernel.to(torch.float32 if way.own_kernels else way.dtype)
+        kernel = self.convolution.kernel.to(torch.float32 if way.own_kernels else way.dtype)
+        self.kernel = kernel.contiguous(memory_format=way.layout)
         self.bias = (layer.bias * self.scale).to(way.dtype)
         self.stored_noise = layer.noise
         strength = layer.noise_strength
@@ -118,13 +119,14 @@ class _ToRGB:
     def __call__(self, x: Tensor, w: Float[Tensor, "batch w_dim"]) -> Float[Tensor, "batch ch h w"]:
         kernels = self.weight * self.affine(w)[:, None, :]
         n, c, *size = x.shape
-        rows = x.permute(0, 2, 3, 1).reshape(n, -1, c)
+        rows = x.flatten(2).transpose(1, 2)  # a view of either layout
         if x.dtype == torch.float32 or x.device.type != "cpu":
             rgb = torch.bmm(kernels, rows.float().transpose(1, 2))
         else:
             rgb = kernels.new_empty(n, kernels.shape[1], rows.shape[1])
-            for start in range(0, rows.shape[1], RGB_PIXELS):
-                piece = slice(start, start + RGB_PIXELS)
+            at_once = max(RGB_NUMBERS // (n * c), 1)
+            for start in range(0, rows.shape[1], at_once):
+                piece = slice(start, start + at_once)
                 rgb[:, :, piece] = torch.bmm(kernels, rows[:, piece].float().transpose(1, 2))
         rgb = rgb.add_(self.bias).view(n, -1, *size)
         return rgb if self.clamp is None else rgb.clamp_(-self.clamp, self.clamp)
@@ -147,7 +149,7 @@ class _Block:
     def __call__(
         self, x: Tensor, image: Tensor | None, ws: Tensor, noises: list[Tensor | None]
     ) -> tuple[Tensor, Tensor | None]:
-        x = x.to(self.way.dtype)
+        x = x.to(self.way.dtype, memory_format=self.way.layout)
         y = None if self.skip is None else convolve(x, self.skip, up_taps=self.skip_taps)
         for index, layer in enumerate(self.layers):
             x = layer(x, ws[:, index], noises[index])
@@ -164,17 +166,21 @@ class _Block:
 def choose_ways(network: StyleGAN2, dtype: torch.dtype = torch.float32) -> list[Way]:
     """How each block is best computed on the device that the network is on.
 
+    On a GPU bfloat16 wants channels last and float32 doesn't, and filters channel by channel are slow.
+
     Args:
         network: The generator.
         dtype: float32, or a narrower one for all blocks above WIDE_UP_TO_PX.
     """
-    on_cpu, k = network.constant.device.type == "cpu", network.config.kernel_size
+    device, k = network.constant.device.type, network.config.kernel_size
     ways = []
     for index, channels in enumerate(network.config.channels):
         size_px = 4 * 2**index
         fine = size_px**2 >= k**2 * channels and size_px**2 * channels >= FINE_NUMBERS
         chosen = dtype if size_px > WIDE_UP_TO_PX else torch.float32
-        ways.append(Way(chosen, own_kernels=fine and on_cpu, phases=not on_cpu and chosen != torch.float32))
+        last = device == "cpu" or chosen != torch.float32
+        layout = LAST if last else torch.contiguous_format
+        ways.append(Way(chosen, fine and device == "cpu", phases=device == "cuda", layout=layout))
     return ways
 
 
@@ -189,7 +195,7 @@ class FastSynthesis:
     def __init__(self, network: StyleGAN2, ways: Sequence[Way]) -> None:
         self.shape = (network.num_ws, network.w_dim)
         with torch.no_grad():
-            self.constant = network.constant.detach().clone()[None].contiguous(memory_format=LAST)
+            self.constant = network.constant.detach().clone()[None]
             blocks = (block for block in network.blocks if isinstance(block, Block))
             self.blocks = [_Block(block, way) for block, way in zip(blocks, ways, strict=True)]
 
