@@ -79,6 +79,7 @@ class Architecture:
         to_official: A generator back to its authors' layout; None where metagan doesn't write it.
         prepare: A generator on its device, and the type of number wanted, to a faster form of its synthesis; None
             where the generator's own is the fastest there is.
+        recordable: Whether that form may be recorded as a CUDA graph: it neither waits for the GPU nor asks the CPU.
     """
 
     name: str
@@ -87,3 +88,4 @@ class Architecture:
     restore: Callable[[Mapping[str, Any], Mapping[str, Tensor]], nn.Module]
     to_official: Callable[[nn.Module], Official] | None = None
     prepare: Callable[[nn.Module, torch.dtype], Synthesis] | None = None
+    recordable: bool = False

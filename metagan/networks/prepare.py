@@ -7,6 +7,7 @@ from typing import cast
 import torch
 from torch import nn
 
+from metagan.networks.architecture import Architecture
 from metagan.networks.detect import ARCHITECTURES
 from metagan.networks.generator import Generator, Synthesis
 
@@ -16,14 +17,21 @@ def prepare_synthesis(generator: Generator, dtype: torch.dtype) -> Synthesis:
 
     Args:
         generator: Any generator, in evaluation mode.
-        dtype: float32, or a narrower type for those blocks that bear it.
+        dtype: float32, or a narrower type for what bears it.
     """
-    for architecture in ARCHITECTURES:
-        if architecture.name == generator.architecture and architecture.prepare:
-            return architecture.prepare(cast("nn.Module", generator), dtype)
-    return generator
+    prepare = _architecture(generator).prepare
+    return prepare(cast("nn.Module", generator), dtype) if prepare else generator
 
 
 def has_narrow_form(generator: Generator) -> bool:
     """Whether a generator can be sampled in narrower numbers than float32."""
-    return any(arch.name == generator.architecture and arch.prepare for arch in ARCHITECTURES)
+    return _architecture(generator).prepare is not None
+
+
+def is_recordable(generator: Generator) -> bool:
+    """Whether what `prepare_synthesis` gives may be recorded as a CUDA graph."""
+    return _architecture(generator).recordable
+
+
+def _architecture(generator: Generator) -> Architecture:
+    return next(arch for arch in ARCHITECTURES if arch.name == generator.architecture)

@@ -17,7 +17,7 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
 
     Args:
         name: "fp32": pictures are the generator's own to within a level on at most 0.1% of their values. "bf16":
-            faster, and within 40 dB of them. "auto": bf16 where the device multiplies such numbers itself, else fp32.
+            faster, at a PSNR of at least 40 dB. "auto": bf16 where the device multiplies such numbers itself.
         device: Where the generator runs.
 
     Raises:

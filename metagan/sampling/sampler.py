@@ -14,7 +14,7 @@ from torch import Tensor
 
 from metagan.errors import DeviceError
 from metagan.networks.generator import Generator, Noise, Synthesis
-from metagan.networks.prepare import has_narrow_form, prepare_synthesis
+from metagan.networks.prepare import has_narrow_form, is_recordable, prepare_synthesis
 from metagan.sampling.graphs import RecordedSynthesis
 from metagan.sampling.latents import labels, latents
 from metagan.sampling.memory import fit_batch, keep_freed_memory
@@ -75,7 +75,8 @@ class Sampler:
         dtype = choose_dtype(precision, device) if has_narrow_form(generator) else torch.float32
         self.precision = "fp32" if dtype == torch.float32 else "bf16"
         prepared = prepare_synthesis(self.generator, dtype)
-        self._recorded = RecordedSynthesis(prepared) if device.type == "cuda" else None
+        recorded = device.type == "cuda" and is_recordable(generator)
+        self._recorded = RecordedSynthesis(prepared) if recorded else None
         self._synthesis = self._recorded or prepared
         self.batch = batch or self._fit_batch(prepared)
 
@@ -142,7 +143,7 @@ class Sampler:
 
 def is_out_of_memory(error: Exception) -> bool:
     """Whether memory ran out: a GPU's has an error of its own, a CPU's is told by its words."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+    if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
         return True
     return "not enough memory" in str(error) or "can't allocate memory" in str(error)
 

@@ -14,6 +14,7 @@ ARCHITECTURE = Architecture(
     restore=restore_generator,
     to_official=to_official,
     prepare=prepare,
+    recordable=True,
 )
 
 __all__ = ["ARCHITECTURE"]

@@ -1,6 +1,7 @@
 """StyleGAN3, configurations T and R."""
 
 from metagan.networks.architecture import Architecture
+from metagan.networks.stylegan3.fast import prepare
 from metagan.networks.stylegan3.load import OFFICIAL, restore_generator
 
 ARCHITECTURE = Architecture(
@@ -8,6 +9,7 @@ ARCHITECTURE = Architecture(
     title="StyleGAN3",
     readings=(OFFICIAL,),
     restore=restore_generator,
+    prepare=prepare,
 )
 
 __all__ = ["ARCHITECTURE"]
