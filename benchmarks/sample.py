@@ -25,7 +25,7 @@ from metagan.sampling.graphs import RecordedSynthesis
 from metagan.sampling.latents import latents
 from metagan.sampling.sampler import exact_convolutions
 
-TURNS = 5
+TURNS = 4
 # Resolution, channel base, and pictures at once: the official configurations' for these sizes.
 CASES = ((256, 16384, 4), (256, 16384, 8), (1024, 32768, 1))
 CUDA_CASES = ((256, 16384, 8), (256, 16384, 64), (1024, 32768, 4))

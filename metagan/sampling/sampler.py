@@ -110,8 +110,22 @@ class Sampler:
         label = labels(settings.class_index, self.generator.c_dim, len(seeds))
         label = None if label is None else label.to(self.device)
         with exact_convolutions():
-            ws = self.generator.map_latents(z, label, psi=settings.psi, cutoff=settings.cutoff)
+            ws = self._map_latents(z, label, settings)
             return to_uint8(self._synthesis.synthesize(ws, Noise(settings.noise, seeds)))
+
+    def _map_latents(self, z: Tensor, label: Tensor | None, settings: Settings) -> Tensor:
+        """Styles; one by one for bfloat16 on a CPU, which would round up what a batch's size does to last digits."""
+        size = 1 if self.precision == "bf16" and self.device.type == "cpu" else len(z)
+        parts = [
+            self.generator.map_latents(
+                z[start : start + size],
+                None if label is None else label[start : start + size],
+                psi=settings.psi,
+                cutoff=settings.cutoff,
+            )
+            for start in range(0, len(z), size)
+        ]
+        return torch.cat(parts)
 
     def _fit_batch(self, synthesis: Synthesis) -> int:
         """The batch that fits, by what pictures of class 0 take; 1 where not even one fits, to be said when drawn."""

@@ -86,7 +86,7 @@ def test_the_same_batch_gives_the_same_bytes_and_another_batch_nearly(cuda):
 def test_every_way_gives_the_readable_network_s_pictures(cuda, config, own, phases):
     network = make(config).to(cuda)
     ws = torch.randn(3, network.num_ws, network.w_dim, device=cuda)
-    fast = FastSynthesis(network, [Way(torch.float32, own, phases)] * len(config.channels))
+    fast = FastSynthesis(network, [Way(torch.float32, own, own, phases)] * len(config.channels))
     with torch.inference_mode(), exact_convolutions():
         for mode in ("const", "none", "random"):
             wanted = network.synthesize(ws, Noise(mode, range(3)))

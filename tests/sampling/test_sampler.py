@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from metagan.checkpoints.read import read_checkpoint
 from metagan.errors import DeviceError, OptionError
+from metagan.networks.detect import load_generator
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
+from metagan.registry.bundled import bundled_weights
 from metagan.sampling.device import choose_device
 from metagan.sampling.latents import labels, latents
 from metagan.sampling.memory import automatic_batch
@@ -48,6 +51,22 @@ def test_a_picture_does_not_depend_on_how_many_are_asked_for():
         assert np.abs(alone.astype(int) - together[seed]).max() <= 1
     again = dict(sampler.pictures(range(7), Settings()))
     assert all(np.array_equal(again[seed], together[seed]) for seed in together)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_picture_depends_on_its_batch_within_a_level_on_a_thousandth(precision):
+    generator = load_generator(read_checkpoint(bundled_weights("apes")))
+
+    def draw(batch: int) -> np.ndarray:
+        sampler = Sampler(generator, CPU, batch, precision=precision)
+        return np.stack([picture for _, picture in sampler.pictures(range(4), Settings(psi=0.7))]).astype(int)
+
+    first = draw(4)
+    assert np.array_equal(draw(4), first)
+    for batch in (1, 3):
+        other = draw(batch)
+        assert np.abs(other - first).max() <= 1
+        assert (other != first).mean() <= 1e-3
 
 
 def test_psi_class_and_noise_reach_the_generator():

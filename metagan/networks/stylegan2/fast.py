@@ -41,12 +41,14 @@ class Way:
 
     Args:
         dtype: Of its features and kernels.
-        own_kernels: Each picture by itself, with kernels of its own.
+        alone: Each picture by itself.
+        own_kernels: With kernels of its own, too.
         phases: Upsampling as one convolution for each of four phases, instead of a transposed one and a filter.
         layout: How features and kernels lie in memory.
     """
 
     dtype: torch.dtype
+    alone: bool
     own_kernels: bool
     phases: bool
     layout: torch.memory_format = LAST
@@ -166,7 +168,9 @@ class _Block:
 def choose_ways(network: StyleGAN2, dtype: torch.dtype = torch.float32) -> list[Way]:
     """How each block is best computed on the device that the network is on.
 
-    On a GPU bfloat16 wants channels last and float32 doesn't, and filters channel by channel are slow.
+    On a CPU, a picture in bfloat16 is made alone from the start: sums over a batch of another size are rounded
+    otherwise, and each layer rounds the difference up. On a GPU bfloat16 wants channels last and float32 doesn't, and
+    filters channel by channel are slow.
 
     Args:
         network: The generator.
@@ -180,7 +184,9 @@ def choose_ways(network: StyleGAN2, dtype: torch.dtype = torch.float32) -> list[
         chosen = dtype if size_px > WIDE_UP_TO_PX else torch.float32
         last = device == "cpu" or chosen != torch.float32
         layout = LAST if last else torch.contiguous_format
-        ways.append(Way(chosen, fine and device == "cpu", phases=device == "cuda", layout=layout))
+        own = fine and device == "cpu"
+        alone = own or (device == "cpu" and dtype != torch.float32)
+        ways.append(Way(chosen, alone, own, phases=device == "cuda", layout=layout))
     return ways
 
 
@@ -189,7 +195,7 @@ class FastSynthesis:
 
     Args:
         network: Where weights come from; later changes to them are not seen.
-        ways: How to compute each block; once one has kernels of its own, so have all that follow.
+        ways: How to compute each block; once pictures are alone, they stay so.
     """
 
     def __init__(self, network: StyleGAN2, ways: Sequence[Way]) -> None:
@@ -219,10 +225,10 @@ class FastSynthesis:
     def _run(
         self, index: int, x: Tensor, image: Tensor | None, ws: Tensor, noises: list[list[Tensor | None]]
     ) -> Tensor:
-        """Blocks from that number on; pictures part where blocks have kernels of their own."""
+        """Blocks from that number on; pictures part where blocks want them alone."""
         while index < len(self.blocks):
             block = self.blocks[index]
-            if block.way.own_kernels and len(ws) > 1:
+            if block.way.alone and len(ws) > 1:
                 return self._run_apart(index, x, image, ws, noises)
             start = max(2 * index - 1, 0)
             x, image = block(x, image, ws[:, start : start + len(block.layers) + 1], noises[index])

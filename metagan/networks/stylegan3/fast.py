@@ -77,6 +77,8 @@ class FastSynthesis:
 
     def __init__(self, network: StyleGAN3, dtype: torch.dtype = torch.float32) -> None:
         self.shape = (network.num_ws, network.w_dim)
+        # Sums over a batch of another size are rounded otherwise, and each layer rounds the difference up.
+        self.alone = dtype != torch.float32 and network.input.freqs.device.type == "cpu"
         self.input, self.output_scale = network.input, network.config.output_scale
         with torch.no_grad():
             self.layers = [_Layer(layer, dtype) for layer in network.layers if isinstance(layer, Layer)]
@@ -94,10 +96,14 @@ class FastSynthesis:
             msg = f"styles: want [batch, {self.shape[0]}, {self.shape[1]}], got {list(ws.shape)}"
             raise ShapeError(msg)
         with torch.no_grad():
-            x: Tensor = self.input(ws[:, 0])
-            for index, layer in enumerate(self.layers):
-                x = layer(x, ws[:, index + 1])
-            return x * self.output_scale
+            parts = torch.split(ws, 1 if self.alone else len(ws))
+            return torch.cat([self._draw(part) for part in parts])
+
+    def _draw(self, ws: Tensor) -> Tensor:
+        x: Tensor = self.input(ws[:, 0])
+        for index, layer in enumerate(self.layers):
+            x = layer(x, ws[:, index + 1])
+        return x * self.output_scale
 
 
 def prepare(generator: nn.Module, dtype: torch.dtype) -> FastSynthesis:

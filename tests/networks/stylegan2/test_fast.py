@@ -20,7 +20,10 @@ from tests.networks.stylegan2.test_network import ODD, make
 
 VECTORS = ["sg2ada/*.pkl", "sg2in3/*.pkl", "tf/tf_ada*.pkl", "tf/tf_sg2_skip32.pkl", "rosinality/*.pt"]
 LAYOUTS = (torch.channels_last, torch.contiguous_format)
-WAYS = [Way(torch.float32, *rest) for rest in itertools.product((False, True), (False, True), LAYOUTS)]
+WAYS = [
+    Way(torch.float32, own, own, phases, layout)
+    for own, phases, layout in itertools.product((False, True), (False, True), LAYOUTS)
+]
 
 
 def noises(batch: int) -> list[Noise | None]:
@@ -64,6 +67,8 @@ def test_styles_of_another_shape_are_refused():
 def test_coarse_blocks_share_kernels_and_fine_ones_do_not():
     ways = choose_ways(make_wide(), torch.bfloat16)
     assert [way.own_kernels for way in ways] == [False, False, False, True, True]
+    assert all(way.alone for way in ways)
+    assert [way.alone for way in choose_ways(make_wide())] == [False, False, False, True, True]
     assert [way.dtype for way in ways] == [torch.float32] * 2 + [torch.bfloat16] * 3
     assert not any(way.phases for way in ways)
 
@@ -92,7 +97,7 @@ def test_every_reference_vector_s_pictures_are_its_own(shared_vectors):
 
 
 def narrow_ways(network: StyleGAN2) -> list[Way]:
-    return [Way(torch.bfloat16, own_kernels=True, phases=False)] * len(network.blocks)
+    return [Way(torch.bfloat16, alone=True, own_kernels=True, phases=False)] * len(network.blocks)
 
 
 def psnr(images: torch.Tensor, wanted: torch.Tensor) -> float:

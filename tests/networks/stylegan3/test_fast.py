@@ -53,6 +53,13 @@ def test_odd_shapes_give_the_readable_network_s_pictures(config):
         torch.testing.assert_close(FastSynthesis(network).synthesize(ws), wanted, rtol=0, atol=limit)
 
 
+def test_in_bfloat16_a_picture_is_the_same_alone():
+    network = make(ODD[0])
+    ws = torch.randn(3, network.num_ws, network.w_dim)
+    fast = FastSynthesis(network, torch.bfloat16)
+    assert torch.equal(fast.synthesize(ws)[1:2], fast.synthesize(ws[1:2]))
+
+
 def test_styles_of_the_wrong_size_are_refused():
     network = make(ODD[0])
     with pytest.raises(ShapeError, match=r"styles: want \["):
