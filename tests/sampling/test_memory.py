@@ -32,3 +32,22 @@ def test_a_container_s_limit_counts_where_it_is_less(monkeypatch):
     assert free_memory() == 1 << 19
     limits["/sys/fs/cgroup/memory.max"] = None  # "max": no limit
     assert free_memory() > 1 << 20
+
+
+def test_freed_memory_is_kept_where_the_c_library_can_and_nothing_happens_elsewhere(monkeypatch):
+    calls = []
+
+    class Library:
+        def mallopt(self, parameter: int, value: int) -> int:
+            calls.append((parameter, value))
+            return 1
+
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: Library())
+    monkeypatch.setattr(memory.sys, "platform", "linux")
+    with pytest.raises(KeyError), memory.keep_freed_memory():
+        assert calls == [(memory.M_MMAP_MAX, 0), (memory.M_TRIM_THRESHOLD, 2**31 - 1)]
+        raise KeyError
+    assert calls[2:] == [(memory.M_MMAP_MAX, 65536), (memory.M_TRIM_THRESHOLD, 64 << 20)]
+    monkeypatch.setattr(memory.sys, "platform", "darwin")
+    with memory.keep_freed_memory():
+        assert len(calls) == 4
