@@ -3,11 +3,13 @@ PYTHON ?= python3
 TORCH  ?= torch==2.13.0
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+MINUTES  ?= 60
+FUZZ_OUT ?= runs/fuzz
 STAMP  := $(VENV)/.installed
 
 DOCS := README.md docs/commands.md docs/registry.md
 
-.PHONY: help setup site test check docs bench screenshot clean
+.PHONY: help setup site test check docs bench fuzz weights screenshot clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +41,12 @@ docs: setup  ## write --help, tables and figures into the docs
 bench: setup  ## measure, and write README's figures
 	$(BIN)/python -m benchmarks
 	$(BIN)/cog -r $(DOCS)
+
+fuzz: setup  ## feed the readers mutated weights files for MINUTES (60), by SEED; findings go to runs/fuzz
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --out $(FUZZ_OUT)
+
+weights: setup  ## draw the collections and train the bundled generators (hours on a graphics card, days without)
+	$(BIN)/python scripts/weights.py --runs $(or $(RUNS),runs) --kimg $(or $(KIMG),1000)
 
 screenshot: setup  ## take README's picture of the site
 	sh scripts/setup.sh browser

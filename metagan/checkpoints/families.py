@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -96,7 +97,7 @@ def _tensorflow(flattener: Flattener, top: tuple[Record, ...]) -> Checkpoint:
         walk = _TensorFlowWalk(flattener)
         walk.visit(record, "", 0)
         name = walk.attributes["build_func_name"]
-        networks[role] = NetworkRecord(str(name or record.class_name), walk.tensors, walk.attributes)
+        networks[role] = flattener.network(str(name or record.class_name), walk.tensors, walk.attributes)
     return _checkpoint(flattener, TENSORFLOW, networks, {})
 
 
@@ -105,7 +106,7 @@ class _TensorFlowWalk:
 
     def __init__(self, flattener: Flattener) -> None:
         self.flattener = flattener
-        self.tensors: dict[str, Tensor] = {}
+        self.tensors: dict[str, Callable[[], Tensor]] = {}
         self.attributes: dict[str, Any] = {}
 
     def visit(self, record: Record, prefix: str, depth: int) -> None:
@@ -150,11 +151,11 @@ def _variables(flattener: Flattener, state: dict[Any, Any]) -> list[tuple[str, o
     return pairs
 
 
-def _variable(flattener: Flattener, name: str, value: object) -> Tensor:
+def _variable(flattener: Flattener, name: str, value: object) -> Callable[[], Tensor]:
     if isinstance(value, float):
-        return torch.tensor(value, dtype=torch.float32)
+        return partial(torch.tensor, value, dtype=torch.float32)
     if isinstance(value, int) and abs(value) < 1 << 63:
-        return torch.tensor(value, dtype=torch.int64)
+        return partial(torch.tensor, value, dtype=torch.int64)
     if not isinstance(value, Array):
         raise flattener.malformed(name, f"want an array, got {describe(value)}")
     return flattener.tensors.array(name, value)
@@ -227,7 +228,7 @@ def _checkpoint(
 
 def _fact(flattener: Flattener, name: str, value: object) -> Any:
     if isinstance(value, TensorView) and value.storage.numel <= MAX_JSON_NUMBERS:
-        return jsonable(flattener.tensors.view(name, value).tolist())
+        return jsonable(flattener.tensors.view(name, value)().tolist())
     return jsonable(flattener.plain.value(value, name))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from torch import Tensor
@@ -12,7 +12,7 @@ from metagan.checkpoints.inert import Array, Record, TensorView, describe
 from metagan.checkpoints.model import NetworkRecord
 from metagan.checkpoints.plain import Plain
 from metagan.checkpoints.source import Source, quote
-from metagan.checkpoints.tensors import TensorMaker
+from metagan.checkpoints.tensors import LazyTensors, TensorMaker
 from metagan.errors import MalformedFileError
 
 # What torch's modules keep for themselves.
@@ -47,7 +47,7 @@ class Flattener:
             MalformedFileError: A module without its parts, or with a name that is no name.
             UnsafeFileError: Modules that contain themselves, or tensors outside their storage.
         """
-        tensors: dict[str, Tensor] = {}
+        tensors: dict[str, Callable[[], Tensor]] = {}
         attributes: dict[str, Any] = {}
         for prefix, state in self._states(record, "", 0):
             own = self._named(state, "_parameters", prefix) + self._named(state, "_buffers", prefix)
@@ -58,7 +58,7 @@ class Flattener:
             for key, value in state.items():
                 if key not in BOOKKEEPING:
                     attributes[self._join(prefix, key)] = self.plain.value(value, f"{prefix}{key}")
-        return self._network(record.class_name, tensors, attributes)
+        return self.network(record.class_name, tensors, attributes)
 
     def state_dict(self, class_name: str, state: dict[Any, Any]) -> NetworkRecord:
         """A flat table of tensors; NumPy arrays count as tensors.
@@ -68,7 +68,7 @@ class Flattener:
             UnsafeFileError: Tensors outside their storage.
         """
         tensors = {self.flat(key): self._tensor(str(key), value) for key, value in state.items()}
-        return self._network(class_name, tensors, {})
+        return self.network(class_name, tensors, {})
 
     def malformed(self, where: str, found: str) -> MalformedFileError:
         """The error for a network that can't be one."""
@@ -110,16 +110,21 @@ class Flattener:
             raise self.malformed("state", f"want a tensor's name, got {describe(key)}")
         return key
 
-    def _tensor(self, name: str, value: object) -> Tensor:
+    def _tensor(self, name: str, value: object) -> Callable[[], Tensor]:
         if isinstance(value, TensorView):
             return self.tensors.view(name, value)
         if isinstance(value, Array):
             return self.tensors.array(name, value)
         raise self.malformed(name, f"want a tensor, got {describe(value)}")
 
-    def _network(
-        self, class_name: str, tensors: dict[str, Tensor], attributes: dict[str, Any]
+    def network(
+        self, class_name: str, makers: Mapping[str, Callable[[], Tensor]], attributes: dict[str, Any]
     ) -> NetworkRecord:
-        if not tensors:
+        """A network of these tensors, not made yet.
+
+        Raises:
+            MalformedFileError: There are none.
+        """
+        if not makers:
             raise self.malformed(class_name, "a network without a single tensor")
-        return NetworkRecord(class_name, tensors, attributes)
+        return NetworkRecord(class_name, LazyTensors(makers), attributes)

@@ -5,6 +5,7 @@ None of them compares or prints its contents: a hostile file nests and shares th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,6 +86,10 @@ class Array:
     fortran: bool = False
 
 
+def _nothing_to_verify() -> None:
+    pass
+
+
 @dataclass(eq=False, repr=False)
 class Storage:
     """A row of numbers that tensors look into.
@@ -93,11 +98,13 @@ class Storage:
         dtype: torch's name of the numbers, "float32".
         numel: How many there are.
         source: Their bytes; None until they were found, because old files hold them after the tensors.
+        verify: Raises MalformedFileError if the bytes aren't those that were written, where the file can tell.
     """
 
     dtype: str
     numel: int
     source: Source | None = None
+    verify: Callable[[], None] = _nothing_to_verify
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -13,6 +13,7 @@ from torch import Tensor
 from metagan.checkpoints.hdf5 import Group, read_hdf5
 from metagan.checkpoints.keras_bundle import message_fields, read_bundle
 from metagan.checkpoints.model import Checkpoint, NetworkRecord
+from metagan.checkpoints.safetensors_file import check_name, depth_of
 from metagan.checkpoints.source import SAVED_MODEL_FILES, Source, open_source, quote
 from metagan.checkpoints.zip_directory import Member, inflate_member
 from metagan.errors import CheckpointError, MalformedFileError, UnsafeFileError
@@ -24,6 +25,7 @@ METADATA, MARKER, DATA, INDEX = SAVED_MODEL_FILES
 MAX_CONFIG_BYTES: Final = 4 << 20
 MAX_UNPACKED_BYTES: Final = 256 << 20
 MAX_LAYERS: Final = 1000
+MAX_DEPTH: Final = 64
 
 _VALUE: Final = "/.ATTRIBUTES/VARIABLE_VALUE"
 _BOOKKEEPING: Final = re.compile(r"keras_api/|optimizer|save_counter|_CHECKPOINTABLE|.*/\.OPTIMIZER_SLOT/")
@@ -117,9 +119,14 @@ def _json(source: Source, text: bytes) -> Any:
     if len(text) > MAX_CONFIG_BYTES:
         raise source.unsafe(0, f"a model's description of {len(text):,} bytes", "get another weights file")
     try:
-        return json.loads(text)
+        model = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise source.malformed(0, f"the model's description is no JSON: {error}") from error
+    if depth_of(model) > MAX_DEPTH:
+        raise source.unsafe(
+            0, f"a model's description nested deeper than {MAX_DEPTH}", "get another weights file"
+        )
+    return model
 
 
 def _checkpoint(path: Path, form: str, model: Any, tensors: Mapping[str, Tensor]) -> Checkpoint:
@@ -130,6 +137,8 @@ def _checkpoint(path: Path, form: str, model: Any, tensors: Mapping[str, Tensor]
         raise UnsafeFileError(f"{path}: a layer of the model is code ({', '.join(code[:4])})\n  fix: {fix}")
     if not tensors:
         raise MalformedFileError(f"{path}: a Keras model without a single weight\n  fix: {_AGAIN}")
+    for name in tensors:
+        check_name(path, name)
     record = NetworkRecord(str(model["class_name"])[:64], dict(tensors), {"layers": layers})
     role = "D" if layers[-1]["class_name"] == "Dense" else "G_ema"
     return Checkpoint(path, form, {role: record})
@@ -148,7 +157,7 @@ def _layers(path: Path, model: Any) -> list[dict[str, Any]]:
         and 0 < len(layers) <= MAX_LAYERS
         and all(isinstance(layer, dict) for layer in layers)
         and all(isinstance(layer.get("class_name"), str) for layer in layers)
-        and all(isinstance(layer.get("config"), dict) for layer in layers)
+        and all(isinstance(_untupled(layer.get("config")), dict) for layer in layers)
     )
     if not well or not isinstance(layers, list):
         raise MalformedFileError(f"{path}: the model's list of layers is none\n  fix: {_AGAIN}")

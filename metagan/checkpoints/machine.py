@@ -33,12 +33,31 @@ ATTACKS: Final = frozenset({
     "webbrowser",
 })  # fmt: skip
 
+# Modules of programs whose pickles name their own classes: what such a file is, and what can be done about it.
+_ITS_GENERATOR: Final = (
+    "open it once with its own program and pickle {'G_ema': G_ema} alone, without the discriminator; metagan reads that"
+    " where its generator is a StyleGAN2 or 3"
+)
+PROGRAMS: Final = {
+    "pg_modules": (
+        "a pickle of Projected GAN or StyleGAN-XL together with its discriminator",
+        _ITS_GENERATOR,
+    ),
+    "timm": (
+        "a pickle with an image classifier in it, such as StyleGAN-XL's discriminator has",
+        _ITS_GENERATOR,
+    ),
+}
+
 Keys = (str, int, float, bool, type(None), bytes)
 
 
 def explain_name(module: str, name: str) -> tuple[str, str]:
     """Why a global is refused, and the way out."""
     full = quote(f"{module}.{name}")
+    if module.partition(".")[0] in PROGRAMS:
+        what, remedy = PROGRAMS[module.partition(".")[0]]
+        return f"this is {what} ({full}), and metagan doesn't make other programs' classes", remedy
     if (module, name) == ("tfutil", "Network"):
         return "this is a Progressive GAN of 2017", "metagan knows StyleGAN2 and later; get such a generator"
     if module.partition(".")[0] in ATTACKS:

@@ -29,8 +29,10 @@ SAFETENSORS: Final = "safetensors without metagan's header"
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read a weights file, or the folder of a Keras SavedModel; what it is, its content says, not its name.
 
-    Tensors are the file's own bytes in memory where their place allows it: don't write to the file while they
-    are in use (to replace it is fine).
+    Tensors are made when they are first asked for, so a network that nobody asks for costs nothing; all of them are
+    checked at once, but for the sums in a torch zip file: MalformedFileError may then come with the tensor. They are
+    the file's own bytes in memory where their place allows it: don't write to the file while they are in use (to
+    replace it is fine).
 
     Raises:
         MalformedFileError: It is truncated, damaged, or something else altogether.

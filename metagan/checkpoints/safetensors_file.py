@@ -86,7 +86,7 @@ def parse_header(path: Path, text: str) -> Header:
     unknown = sorted(header.keys() - _TYPES.keys() - {"version"})
     if wrong or unknown:
         raise _malformed(path, "; ".join(wrong + [f"unknown key {key!a}" for key in unknown[:5]]))
-    if _depth(header) > MAX_HEADER_DEPTH:
+    if depth_of(header) > MAX_HEADER_DEPTH:
         raise _malformed(path, f"nested deeper than {MAX_HEADER_DEPTH}")
     return Header(**{key: jsonable(header[key]) for key in _TYPES})
 
@@ -108,7 +108,7 @@ def _as_dict(value: object) -> dict[Any, Any]:
     raise TypeError(f"a {type(value).__name__} is no JSON")
 
 
-def _depth(value: object) -> int:
+def depth_of(value: object) -> int:
     """How deep lists and dicts nest; level by level, so that depth costs no stack."""
     depth, level = 0, [value]
     while level := [entry for outer in level for entry in _entries(outer)]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -25,8 +27,36 @@ NUMPY_DTYPES: Final = {
 }  # fmt: skip
 
 
+class LazyTensors(Mapping[str, Tensor]):
+    """Tensors by name, each made when it is first asked for: of most files only one network is wanted.
+
+    Args:
+        makers: What makes each of them. All that can be checked without touching their numbers has been checked.
+    """
+
+    def __init__(self, makers: Mapping[str, Callable[[], Tensor]]) -> None:
+        self._makers = dict(makers)
+        self._made: dict[str, Tensor] = {}
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._made:
+            self._made[name] = self._makers[name]()
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._makers
+
+
 class TensorMaker:
     """Makes the tensors of one file; a storage that several tensors share is loaded once.
+
+    Everything is checked at once, but for the sum over a zip archive's member; numbers are touched later.
 
     Args:
         source: The file, for messages.
@@ -35,13 +65,13 @@ class TensorMaker:
     def __init__(self, source: Source) -> None:
         self.source = source
         self._rows: dict[int, Tensor] = {}
-        self._kept: list[Storage] = []  # so that no two storages ever have one id
+        self._claimed: dict[int, Storage] = {}  # kept, so that no two storages ever have one id
         self._tensors_left = MAX_TENSORS
         self._bytes_left = MAX_REUSE * len(source.data)
         self._copies_left = len(source.data)
 
-    def view(self, name: str, view: TensorView) -> Tensor:
-        """A tensor of the file.
+    def view(self, name: str, view: TensorView) -> Callable[[], Tensor]:
+        """What makes a tensor of the file.
 
         Args:
             name: Its name, for messages.
@@ -52,11 +82,12 @@ class TensorMaker:
         """
         self._check(name, view)
         if math.prod(view.size) == 0:
-            return torch.empty(view.size, dtype=getattr(torch, view.storage.dtype))
-        return self._row(name, view.storage).as_strided(view.size, view.stride, view.offset)
+            return partial(torch.empty, view.size, dtype=getattr(torch, view.storage.dtype))
+        self._claim(name, view.storage)
+        return lambda: self._row(view.storage).as_strided(view.size, view.stride, view.offset)
 
-    def array(self, name: str, array: Array) -> Tensor:
-        """A NumPy array of the file as a tensor.
+    def array(self, name: str, array: Array) -> Callable[[], Tensor]:
+        """What makes a NumPy array of the file a tensor.
 
         Raises:
             UnsafeFileError: Its numbers are none that torch has.
@@ -66,11 +97,9 @@ class TensorMaker:
         self._count(name)
         dtype = getattr(torch, NUMPY_DTYPES[array.dtype.code])
         if not len(array.data.data):
-            return torch.empty(array.shape, dtype=dtype)
-        row = self._numbers(name, array.data, dtype)
-        if array.fortran:
-            return row.reshape(array.shape[::-1]).permute(*reversed(range(len(array.shape))))
-        return row.reshape(array.shape)
+            return partial(torch.empty, array.shape, dtype=dtype)
+        self._spend_copy(name, len(array.data.data))
+        return partial(_shaped, array.data, dtype, array.shape, fortran=array.fortran)
 
     def _check(self, name: str, view: TensorView) -> None:
         """Bounds before any allocation; a view of more elements than it spans repeats some of them."""
@@ -88,26 +117,26 @@ class TensorMaker:
         if self._bytes_left < 0:
             raise self._unsafe(name, "is one of too many views of the same numbers")
 
-    def _row(self, name: str, storage: Storage) -> Tensor:
-        if id(storage) not in self._rows:
-            if storage.source is None:
-                raise self._unsafe(name, "has no stored numbers")
-            self._rows[id(storage)] = self._numbers(name, storage.source, getattr(torch, storage.dtype))
-            self._kept.append(storage)
+    def _claim(self, name: str, storage: Storage) -> None:
+        """Pay for a storage, once: if it isn't aligned it will be copied."""
+        if id(storage) in self._claimed:
+            return
+        if storage.source is None:
+            raise self._unsafe(name, "has no stored numbers")
+        self._spend_copy(name, len(storage.source.data))
+        self._claimed[id(storage)] = storage
+
+    def _row(self, storage: Storage) -> Tensor:
+        if id(storage) not in self._rows and storage.source is not None:
+            storage.verify()
+            self._rows[id(storage)] = _numbers(storage.source, getattr(torch, storage.dtype))
             storage.source = None  # decoded bytes are freed as soon as they were copied
         return self._rows[id(storage)]
 
-    def _numbers(self, name: str, source: Source, dtype: torch.dtype) -> Tensor:
-        """The bytes as numbers: in place, or copied where they are not aligned (pickles don't care)."""
-        row = torch.frombuffer(source.data, dtype=torch.uint8)
-        if row.data_ptr() % dtype.itemsize == 0 and dtype is not torch.bool:
-            return row.view(dtype)
-        self._copies_left -= len(source.data)
+    def _spend_copy(self, name: str, count: int) -> None:
+        self._copies_left -= count
         if self._copies_left < 0:
             raise self._unsafe(name, "is one of too many copies of the same bytes")
-        copied = row.ne(0) if dtype is torch.bool else row.clone()  # a bool is 0 or 1, or undefined
-        source.forget()
-        return copied.view(dtype)
 
     def _count(self, name: str) -> None:
         self._tensors_left -= 1
@@ -118,16 +147,38 @@ class TensorMaker:
         return UnsafeFileError(f"{self.source.path}: the tensor {quote(name)} {found}\n  fix: {TOO_MUCH}")
 
 
+def _numbers(source: Source, dtype: torch.dtype) -> Tensor:
+    """The bytes as numbers: in place, or copied where they are not aligned (pickles don't care)."""
+    row = torch.frombuffer(source.data, dtype=torch.uint8)
+    if row.data_ptr() % dtype.itemsize == 0 and dtype is not torch.bool:
+        return row.view(dtype)
+    copied = row.ne(0) if dtype is torch.bool else row.clone()  # a bool is 0 or 1, or undefined
+    source.forget()
+    return copied.view(dtype)
+
+
+def _shaped(source: Source, dtype: torch.dtype, shape: tuple[int, ...], *, fortran: bool) -> Tensor:
+    row = _numbers(source, dtype)
+    if fortran:
+        return row.reshape(shape[::-1]).permute(*reversed(range(len(shape))))
+    return row.reshape(shape)
+
+
 def require_finite(record: NetworkRecord, path: Path) -> None:
     """Refuse a network with weights that are no numbers; its pictures would be garbage.
 
     Raises:
         MalformedFileError: NaN or infinity in a tensor; names every such tensor.
     """
-    wrong = [name for name, tensor in record.tensors.items() if not torch.isfinite(tensor).all()]
+    wrong = [name for name, tensor in record.tensors.items() if not _is_finite(tensor)]
     if wrong:
         more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
         raise MalformedFileError(
             f"{path}: NaN or infinity in {', '.join(map(quote, wrong[:5]))}{more}; want finite numbers\n"
             f"  fix: the training went wrong; take an earlier snapshot"
         )
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    """Whether every number is one. A finite sum has finite terms, and takes a tenth of looking at each of them."""
+    return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())

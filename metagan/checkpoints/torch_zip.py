@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from metagan.checkpoints.inert import Storage
@@ -10,7 +11,7 @@ from metagan.checkpoints.machine import TOO_MUCH, Allowed, Budget, Machine
 from metagan.checkpoints.source import Source
 from metagan.checkpoints.torch_storage import storage_id
 from metagan.checkpoints.unpickle import run
-from metagan.checkpoints.zip_directory import Member, read_member
+from metagan.checkpoints.zip_directory import Member, find_member, read_member, verify_member
 
 OBJECT: Final = "/data.pkl"
 
@@ -29,7 +30,8 @@ class _Reader:
             raise machine.malformed("a stretch of a storage, which zip files don't have")
         storage = self.storages.get(wanted.key)
         if storage is None:
-            content = read_member(self.source, self.members, f"{self.root}/data/{wanted.key}")
+            name = f"{self.root}/data/{wanted.key}"
+            content = find_member(self.source, self.members, name)
             self.bytes_left -= len(content.data)
             if self.bytes_left < 0:
                 raise machine.unsafe("members of the zip archive that share their bytes", TOO_MUCH)
@@ -37,7 +39,9 @@ class _Reader:
             if length != len(content.data):
                 found = f"storage {wanted.key} wants {length:,} bytes, its member has {len(content.data):,}"
                 raise machine.unsafe(found, TOO_MUCH)
-            storage = self.storages[wanted.key] = Storage(wanted.dtype, wanted.numel, content)
+            storage = self.storages[wanted.key] = Storage(
+                wanted.dtype, wanted.numel, content, partial(verify_member, content, self.members[name])
+            )
         if (storage.dtype, storage.numel) != (wanted.dtype, wanted.numel):
             raise machine.malformed(f"storage {wanted.key} is described in two ways")
         return storage

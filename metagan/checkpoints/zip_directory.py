@@ -84,6 +84,27 @@ def read_member(source: Source, members: Mapping[str, Member], name: str) -> Sou
     Raises:
         MalformedFileError: No such member; it is packed, encrypted, out of bounds or damaged.
     """
+    content = find_member(source, members, name)
+    verify_member(content, members[name])
+    return content
+
+
+def verify_member(content: Source, member: Member) -> None:
+    """Refuse bytes that have another CRC-32 than their archive says.
+
+    Raises:
+        MalformedFileError: They have.
+    """
+    if zlib.crc32(content.data) != member.crc:
+        raise content.malformed(0, f"the member {quote(member.name)} is damaged: its CRC-32 is wrong")
+
+
+def find_member(source: Source, members: Mapping[str, Member], name: str) -> Source:
+    """A member's bytes where they lie, not looked at yet: `verify_member` does.
+
+    Raises:
+        MalformedFileError: No such member; it is packed, encrypted or out of bounds.
+    """
     member = members.get(name)
     if member is None:
         raise source.malformed(0, f"the archive has no member {quote(name)}")
@@ -93,10 +114,7 @@ def read_member(source: Source, members: Mapping[str, Member], name: str) -> Sou
     start = _content_start(source, member)
     if start + member.size > len(source.data):
         raise source.malformed(member.header_at, f"the member {quote(name)} goes beyond the end of the file")
-    content = source.part(start, member.size)
-    if zlib.crc32(content.data) != member.crc:
-        raise source.malformed(start, f"the member {quote(name)} is damaged: its CRC-32 is wrong")
-    return content
+    return source.part(start, member.size)
 
 
 def inflate_member(source: Source, members: Mapping[str, Member], name: str, most: int) -> Source:

@@ -40,6 +40,7 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
             yield f"{name.replace('_', ' '):<16}{shown}"
     yield from (f"{'note':<16}{note}" for note in notes)
     for role, facts in networks.items():
-        yield f"{'network ' + role:<16}{facts['class']}, {facts['tensors']} tensors, {facts['numbers']:,} numbers"
+        named = f"{facts['class']}, " if facts["class"] else ""
+        yield f"{'network ' + role:<16}{named}{facts['tensors']} tensors, {facts['numbers']:,} numbers"
     for name, value in training.items():
         yield f"{'training':<16}{name}: {value}"

@@ -32,6 +32,8 @@ class Target:
     psi: float
     class_index: int | None
     noise: str
+    licence: str = "unknown"
+    source: str = ""
 
 
 def parse_batch(_ctx: click.Context, _param: click.Parameter, value: str) -> int | None:
@@ -129,7 +131,8 @@ def find_target(what: str, registry: Path, sha256: str | None, *, offline: bool)
             raise click.BadParameter(f"{message}; try bundled:apes", param_hint="SUBJECT|WEIGHTS")
         subject = find_subject(read_registry(registry), what)
         ref = subject.weights
-        target = Target(subject.slug, Path(), subject.psi, subject.class_index, subject.noise)
+        target = Target(subject.slug, Path(), subject.psi, subject.class_index, subject.noise,
+                        subject.licence, subject.source)  # fmt: skip
     with stages() as progress:
         weights = locate_weights(ref, offline=offline, progress=progress.transfer)
     return dataclasses.replace(target, weights=weights)
@@ -140,7 +143,7 @@ def _is_weights(path: Path) -> bool:
     return path.is_file() or (path / "saved_model.pb").is_file()
 
 
-def make_sampler(target: Target, device: str, batch: int | None, precision: str) -> Sampler:
+def make_sampler(target: Target, device: str, batch: int | None, precision: str = "fp32") -> Sampler:
     """The target's generator on the device asked for."""
     from metagan.checkpoints.read import read_checkpoint
     from metagan.networks.detect import load_generator, notes_on, title_of

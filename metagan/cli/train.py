@@ -148,6 +148,11 @@ def _auto_or(kind: Callable[[str], Any]) -> Callable[[click.Context, click.Param
     default=1000,
     help="Pictures to measure each snapshot's quality on; 0 is off.",
 )
+@click.option(
+    "--inception",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="torch-fidelity's Inception weights: measure FID and KID as well (needs metagan[evaluate]).",
+)
 @click.option("--best/--no-best", default=True, help="Keep the best snapshot as best.safetensors.")
 @click.option(
     "--tensorboard/--no-tensorboard",

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from metagan.datasets.source import PictureSource
 from metagan.errors import OptionError
-from metagan.evaluation.quality import Quality
+from metagan.evaluation.inception import inception_distances, require_inception
+from metagan.evaluation.quality import Quality, halves, quality_and_floor
 from metagan.training.folder import RunConfig, RunFolder, read_config
 from metagan.training.networks import Networks
 from metagan.training.plan import Options, again, begin, refuse_changes
 from metagan.training.run import Measure, Run, Schedule
-from metagan.training.snapshot import real_pictures
 from metagan.training.world import World, joined
 
-FLOOR = ("distance", "precision", "recall", "coverage")
+SHOWN_FLOOR = ("floor_distance", "floor_precision", "floor_recall", "floor_coverage")
 SHOWN = (
     ("loss_g", "G"),
     ("loss_fake", "D made"),
@@ -103,17 +104,21 @@ def _measure(options: Mapping[str, Any], pictures: PictureSource, world: World) 
     count = options["measure"]
     if not count or not world.is_first:
         return None
+    inception: Path | None = options["inception"]
+    if inception is not None:
+        require_inception(inception)
     ready: list[tuple[Quality, dict[str, float]]] = []
 
     def measure(made: NDArray[np.uint8]) -> dict[str, float]:
         if not ready:  # real pictures are looked at when first needed
-            real = real_pictures(pictures, 2 * count)
-            halves = len(real) == 2 * count
-            quality = Quality(real[::2] if halves else real, world.device)
-            floor = quality(real[1::2]) if halves else {}
-            ready.append((quality, {f"floor_{name}": floor[name] for name in FLOOR if floor}))
+            quality, floor = quality_and_floor(pictures.pixels, len(pictures), count, world.device)
+            ready.append((quality, {name: floor[name] for name in SHOWN_FLOOR if name in floor}))
         quality, floor = ready[0]
-        return quality(made) | floor
+        measures = quality(made) | floor
+        if inception is None:
+            return measures
+        real, _ = halves(pictures.pixels, len(pictures), count)
+        return measures | inception_distances(made, real, inception, world.device)
 
     return measure
 

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from metagan.checkpoints.model import NetworkRecord
+from metagan.networks.assemble import assemble
+from metagan.networks.configuration import restore_config
 from metagan.networks.generator import Synthesis
 
 
@@ -75,7 +77,9 @@ class Architecture:
         name: In metagan's own files, "stylegan2".
         title: For people, "StyleGAN2".
         readings: The families of foreign files, asked in this order.
-        restore: Our own configuration (from JSON) and tensors to a generator.
+        config: The dataclass of its generators' configuration, which metagan's own files hold as JSON.
+        make: A configuration to a generator not yet trained; MalformedFileError for one that makes none, or that
+            takes long to build.
         to_official: A generator back to its authors' layout; None where metagan doesn't write it.
         prepare: A generator on its device, and the type of number wanted, to a faster form of its synthesis; None
             where the generator's own is the fastest there is.
@@ -85,7 +89,18 @@ class Architecture:
     name: str
     title: str
     readings: tuple[Reading, ...]
-    restore: Callable[[Mapping[str, Any], Mapping[str, Tensor]], nn.Module]
+    config: type[Any]
+    make: Callable[[Any], nn.Module]
     to_official: Callable[[nn.Module], Official] | None = None
     prepare: Callable[[nn.Module, torch.dtype], Synthesis] | None = None
     recordable: bool = False
+
+    def restore(self, configuration: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> nn.Module:
+        """A generator from the configuration (from JSON) and tensors of metagan's own format.
+
+        Raises:
+            MalformedFileError: The configuration isn't one, or its shapes are not the tensors'.
+            UnknownArchitectureError: Keys are missing or unknown.
+        """
+        config = restore_config(self.config, configuration, self.title)
+        return assemble(lambda: self.make(config), tensors)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
+from metagan.checkpoints.plain import printable
 from metagan.errors import MalformedFileError, UnknownArchitectureError
 
 M = TypeVar("M", bound=nn.Module)
 SHOWN_KEYS = 4
+SHOWN_CHARACTERS = 100  # of one key
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Fit:
 def shortened(keys: tuple[str, ...]) -> str:
     """The first few of these keys, and how many more there are."""
     more = f" and {len(keys) - SHOWN_KEYS} more" if len(keys) > SHOWN_KEYS else ""
-    return ", ".join(keys[:SHOWN_KEYS]) + more
+    return ", ".join(printable(key[:SHOWN_CHARACTERS]) for key in keys[:SHOWN_KEYS]) + more
 
 
 def fit(there: Mapping[str, object], wanted: Mapping[str, object]) -> Fit:
@@ -84,7 +88,7 @@ def assemble(make: Callable[[], M], tensors: Mapping[str, Tensor]) -> M:
         MalformedFileError: Tensors have other shapes than their neighbours imply, or hold no floats.
     """
     _require_numbers(tensors)
-    with torch.device("meta"):
+    with shapes_only():
         network = make()
     wanted = network.state_dict()
     require_fit(tensors, wanted, type(network).__name__)
@@ -100,6 +104,55 @@ def assemble(make: Callable[[], M], tensors: Mapping[str, Tensor]) -> M:
         raise MalformedFileError(msg)
     network.load_state_dict({name: _as_float(name, tensor) for name, tensor in tensors.items()}, assign=True)
     return network.eval().requires_grad_(requires_grad=False)
+
+
+@contextmanager
+def shapes_only() -> Iterator[None]:
+    """While it lasts, new tensors are on the meta device: shapes without memory, and without chance's numbers."""
+    with torch.device("meta"), _ShapeRules():
+        yield
+
+
+def _shape_of(value: object) -> torch.Size:
+    return value.shape if isinstance(value, Tensor) else torch.Size()
+
+
+def _drawn(*size: Any, **_: object) -> Tensor:
+    return torch.empty(*size)
+
+
+def _elementwise(left: object, right: object) -> Tensor | None:
+    shapes = {_shape_of(left), _shape_of(right)} - {torch.Size()}
+    return torch.empty(next(iter(shapes), torch.Size())) if len(shapes) < 2 else None
+
+
+def _outer(left: Tensor, right: Tensor) -> Tensor:
+    return torch.empty(len(left), len(right))
+
+
+def _square(side: int) -> Tensor:
+    return torch.empty(side, side)
+
+
+def _filled(tensor: Tensor, *_: object, **__: object) -> Tensor:
+    return tensor
+
+
+# What constructors do with tensors. torch knows the shapes, too, but takes a second of processor time to load sympy
+# and its own rules when the first of these is asked for.
+_SHAPES: dict[object, Callable[..., Tensor | None]] = {
+    torch.randn: _drawn, torch.rand: _drawn, torch.outer: _outer, torch.eye: _square, torch.Tensor.uniform_: _filled,
+    **dict.fromkeys((torch.Tensor.div, torch.Tensor.sub, torch.Tensor.mul, torch.Tensor.add), _elementwise),
+}  # fmt: skip
+
+
+class _ShapeRules(TorchFunctionMode):
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        rule, kwargs = _SHAPES.get(func), kwargs or {}
+        made = rule(*args, **kwargs) if rule else None
+        return func(*args, **kwargs) if made is None else made
 
 
 def _require_numbers(tensors: Mapping[str, Tensor]) -> None:

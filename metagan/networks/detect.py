@@ -65,8 +65,11 @@ def _load(checkpoint: Checkpoint, role: str, build: Callable[[NetworkRecord], nn
     """Build one network of a checkpoint; what is wrong with it is said with the file's name."""
     try:
         record = _record(checkpoint, role)
+        record = dataclasses.replace(record, tensors=dict(record.tensors))  # made now, or found to be damaged
         network = build(record)
     except CheckpointError as error:
+        if str(error).startswith(str(checkpoint.path)):  # the reader's own, of a tensor made only now
+            raise
         msg = f"{checkpoint.path}: {error}"
         raise type(error)(msg) from error
     require_finite(record, checkpoint.path)
@@ -107,7 +110,11 @@ def _record(checkpoint: Checkpoint, role: str) -> NetworkRecord:
     if role in checkpoint.networks:
         return checkpoint.networks[role]
     there = ", ".join(checkpoint.networks) or "no network at all"
-    msg = f"{checkpoint.format} holds {there}, but no {role}"
+    fix = "get the file with the generator in it"
+    if role != "D" and checkpoint.networks.keys() & {"G", "G_ema"}:
+        other = "G" if role == "G_ema" else "G_ema"
+        fix = f"`metagan convert IN OUT.safetensors --network {other}` takes that generator"
+    msg = f"{checkpoint.format}: it holds {there}, but no {role}\n  fix: {fix}"
     raise UnknownArchitectureError(msg)
 
 

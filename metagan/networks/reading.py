@@ -6,17 +6,22 @@ Nothing is taken from a file's metadata that its tensors' shapes don't confirm.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from metagan.checkpoints.model import NetworkRecord
 from metagan.errors import MalformedFileError
+from metagan.networks.assemble import assemble, require_fit
 from metagan.networks.mapping import MappingConfig
 from metagan.networks.ops import ACTIVATIONS
 
 NameTable = dict[str, str | None]
+M = TypeVar("M", bound=nn.Module)
+MAX_MAPPING_LAYERS = 64
+MAX_SIZE = 2**20
+MAX_NUMBER = 1e6
 
 
 class Shapes:
@@ -85,7 +90,7 @@ def positive(name: str, value: object) -> float:
     Raises:
         MalformedFileError: It is none.
     """
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e6:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < MAX_NUMBER:
         return float(value)
     msg = f"{name}: want a number above 0, got {value!r:.60}"
     raise MalformedFileError(msg)
@@ -149,6 +154,45 @@ def mapping_config(shapes: Shapes, z_dim: int | None = None) -> MappingConfig:
         lr_multiplier=positive("bias_gain", shapes.stated("bias_gain", names, 0.01)),
         has_mean_style="mapping.w_avg" in shapes.tensors,
     )
+
+
+def is_sane(mapping: MappingConfig) -> bool:
+    """Whether a mapping network of this shape can be built, and in no time."""
+    return (
+        len(mapping.widths) <= MAX_MAPPING_LAYERS
+        and are_sizes(mapping.z_dim + mapping.embed_dim, *mapping.widths)
+        and min(mapping.c_dim, mapping.embed_dim, mapping.z_dim) >= 0
+        and (mapping.c_dim > 0) == (mapping.embed_dim > 0)
+        and mapping.activation in ACTIVATIONS
+        and are_positive(mapping.lr_multiplier)
+    )
+
+
+def are_positive(*numbers: float | None) -> bool:
+    """Whether all of these numbers, as far as they are there, are above 0 and not absurd."""
+    return all(0 < number < MAX_NUMBER for number in numbers if number is not None)
+
+
+def are_sizes(*sizes: int) -> bool:
+    """Whether all of these are sizes that a tensor's axes may have."""
+    return all(0 < size < MAX_SIZE for size in sizes)
+
+
+def fill(record: NetworkRecord, names: NameTable, title: str, make: Callable[[], M]) -> M:
+    """A network around a record's tensors, each of its keys accounted for.
+
+    Args:
+        record: The network as its file has it.
+        names: Every key that such a network has, with our name for it.
+        title: The family's, for messages.
+        make: Builds the network, as `assemble` wants it.
+
+    Raises:
+        UnknownArchitectureError: Keys are missing or unknown.
+        MalformedFileError: Shapes don't fit together.
+    """
+    require_fit(record.tensors, names, title)
+    return assemble(make, rename(record.tensors, names))
 
 
 def rename(tensors: Mapping[str, Tensor], names: NameTable) -> dict[str, Tensor]:

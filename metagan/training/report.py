@@ -37,7 +37,7 @@ CHARTS: Final[tuple[tuple[str, Mapping[str, str]], ...]] = (
         {"precision": "precision", "recall": "recall", "coverage": "coverage", "density": "density"},
     ),
     ("FID", {"fid": "FID"}),
-    ("KID", {"kid": "KID x 1000"}),
+    ("KID", {"kid": "KID"}),
 )
 
 

@@ -1,8 +1,10 @@
 """Hostile files: the shared corpus and bombs made here, read in a child process under limits."""
 
+import io
 import json
 import os
 import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,6 +56,39 @@ def test_every_hostile_file_ends_in_a_clear_error_and_nothing_runs(shared_vector
     markers = [Path(entry["marker"]) for entry in manifest.values() if entry["marker"]]
     assert len(markers) > 50
     assert not [marker for marker in markers if marker.exists()]
+
+
+def wrapped(payload: bytes) -> dict[str, bytes]:
+    """A pickle as the object of every container that holds one."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("archive/data.pkl", payload)
+        file.writestr("archive/version", b"3\n")
+    legacy = b"".join((
+        pickle_of(number(0x1950A86A20F9469CFC6C), protocol=2),
+        pickle_of(number(1001), protocol=2),
+        pickle_of(dict_of((text("little_endian"), pickle.NEWTRUE)), protocol=2),
+        payload,
+        pickle_of(list_of(), protocol=2),
+    ))  # fmt: skip
+    nested = pickle_of(dict_of((text("G_ema"), call(LOAD_FROM_BYTES, raw(legacy)))))
+    bare = pickle_of(dict_of((text("G_ema"), call(LOAD_FROM_BYTES, raw(payload)))))
+    return {"zip": archive.getvalue(), "legacy": legacy, "nested": nested, "bare": bare}
+
+
+def test_what_hostile_pickles_ask_for_is_refused_in_every_container(shared_vectors: Path, tmp_path: Path):
+    folder = shared_vectors / "hostile"
+    entries = json.loads((folder / "MANIFEST.json").read_text())["files"]
+    payloads = [entry for entry in entries if entry["cls"] == "exec" and entry["file"].endswith(".pkl")]
+    for entry in payloads:
+        content = (folder / entry["file"]).read_bytes()
+        for name, container in wrapped(content).items() if len(content) < 10_000 else ():
+            (tmp_path / f"{entry['file']}.{name}").write_bytes(container)
+    report = read_in_child(tmp_path)
+    assert len(report) > 150
+    assert_bounded(report)
+    assert {told["error"] for told in report.values()} <= {"UnsafeFileError", "MalformedFileError"}
+    assert not [entry["marker"] for entry in payloads if entry["marker"] and Path(entry["marker"]).exists()]
 
 
 ONE = legacy_storage(floats(1.0), 1)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from metagan.checkpoints.read import read_checkpoint
-from metagan.errors import CheckpointError, MalformedFileError, UnsafeFileError
+from metagan.errors import CheckpointError, MalformedFileError, MetaganError, UnsafeFileError
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "keras_dcgan32.zip"
 INDEX = "variables/variables.index"
@@ -40,6 +40,41 @@ def test_every_weight_of_every_format_is_tensorflows(shared_vectors):
             (record,) = read_checkpoint(place / part).networks.values()
             wanted = sorted(arrays[key].tobytes() for key in arrays if key.startswith(prefix))
             assert sorted(tensor.numpy().tobytes() for tensor in record.tensors.values()) == wanted, part
+
+
+def test_a_layer_whose_options_are_a_tuple_is_refused(folder):
+    metadata = (folder / "keras_metadata.pb").read_bytes()
+    start = metadata.index(b'"config": {', metadata.index(b'"layers": [')) + len(b'"config": ')
+    options, length = json.JSONDecoder().raw_decode(metadata[start:].decode("utf-8", "replace"))
+    tupled = b'{"class_name": "__tuple__", "items": [1]}'  # the fuzzer's
+    assert len(tupled) <= length and isinstance(options, dict)
+    changed = metadata[:start] + tupled.ljust(length) + metadata[start + length :]
+    (folder / "keras_metadata.pb").write_bytes(changed)
+    with pytest.raises(MalformedFileError, match="the model's list of layers is none"):
+        read_checkpoint(folder)
+
+
+@pytest.mark.parametrize("depth", [100, 700, 5_000])
+def test_a_description_nested_without_end_is_refused(folder, depth):
+    metadata = (folder / "keras_metadata.pb").read_bytes()
+    at = metadata.index(b'"config": {', metadata.index(b'"layers": [')) + len(b'"config": {')
+    inner = b'"deep": ' + b"[" * depth + b"]" * depth + b", "
+    start = metadata.index(b'{"name"')
+    _, length = json.JSONDecoder().raw_decode(metadata[start:].decode("utf-8", "replace"))
+    text = metadata[start:at] + inner + metadata[at : start + length]
+    node = b"\x1a\x04root\x2a" + varint(len(text)) + text
+    (folder / "keras_metadata.pb").write_bytes(b"\x0a" + varint(len(node)) + node)
+    with pytest.raises(MetaganError, match=r"nested deeper than 64|maximum recursion depth"):
+        read_checkpoint(folder)
+
+
+def test_a_tensor_whose_name_is_no_name_is_refused_in_plain_characters(folder):
+    index = (folder / INDEX).read_bytes()
+    at = index.index(b"kernel/.ATTRIBUTES") + 2
+    (folder / INDEX).write_bytes(index[:at] + b"\x08\x1b" + index[at + 2 :])  # the fuzzer's
+    with pytest.raises(MalformedFileError, match="want a tensor's name, got ") as caught:
+        read_checkpoint(folder)
+    assert str(caught.value).replace("\n", "").isprintable()
 
 
 def test_discriminators_are_told_from_generators(shared_vectors):

@@ -129,3 +129,48 @@ def test_the_command_writes_the_file_and_tells_its_hash(tmp_path):
 
 def test_compressed_bytes_carry_no_date():
     assert compress(b"abc")[4:8] == bytes(4)
+
+
+WIDE = dataclasses.replace(PLAIN, channels=(60, 60, 60))
+
+
+def header_of(content: bytes) -> dict:
+    length = int.from_bytes(content[:8], "little")
+    return json.loads(json.loads(content[8 : 8 + length])["__metadata__"][METADATA_KEY])
+
+
+def test_bytes_for_convolutions_halve_them_once_more_and_say_how_near_they_come():
+    generator = make(WIDE)
+    int8, fp16 = (make_web_weights(generator, precision) for precision in ("int8", "fp16"))
+    assert len(int8.content) < 0.65 * len(fp16.content)
+    assert 40 <= int8.likeness.psnr_db < fp16.likeness.psnr_db
+    header = header_of(int8.content)
+    assert header["precision"] == "int8"
+    assert header["psnr_db"] == round(int8.likeness.psnr_db, 1)
+    assert compare(generator, int8.content, "const") == int8.likeness
+
+
+def test_bytes_are_each_channel_s_nearest():
+    tensors, exact = unpack(make_web_weights(make(WIDE), "int8").content)[1], fold(make(WIDE))[1]
+    assert tensors.keys() == exact.keys()
+    name = "8.conv0.weight"
+    step = exact[name].abs().amax(dim=(1, 2, 3), keepdim=True) / 127
+    off = (tensors[name] - exact[name]).abs() / step
+    assert off.max() <= 0.5001
+    assert off.max() > 0.4
+    assert torch.equal(tensors["8.conv0.bias"], exact["8.conv0.bias"])
+
+
+def test_bytes_that_come_not_near_enough_are_refused():
+    generator = make(WIDE)
+    weight = generator.state_dict()["blocks.2.conv1.weight"]
+    weight[:, 0, 0, 0] = 400  # one large weight a channel leaves the others no steps
+    with pytest.raises(ExportError, match=r"int8 .* dB from them; want at least 40 dB\n  fix: .*fp16"):
+        make_web_weights(generator, "int8")
+
+
+def test_a_channel_of_zeros_stays_zeros():
+    generator = make(WIDE)
+    generator.state_dict()["blocks.1.conv0.weight"][3] = 0
+    tensors = unpack(make_web_weights(generator, "int8").content)[1]
+    assert not tensors["8.conv0.weight"][3].any()

@@ -61,9 +61,20 @@ def run_layer(kernel, names, data, size, clamp, *more):
 
 
 @pytest.mark.parametrize(
-    "shape", [(1, 4, 8), (2, 12, 16), (3, 8, 8), (4, 8, 24), (5, 8, 8), (16, 32, 8), (25, 8, 8)]
+    "shape",
+    [
+        (1, 4, 8),
+        (2, 12, 16),
+        (3, 8, 8),
+        (4, 8, 24),
+        (5, 8, 8),
+        (16, 32, 8),
+        (25, 8, 8),
+        (7, 260, 16),
+        (13, 772, 8),
+    ],
 )
-def test_a_product_is_the_matrix_product_at_every_height_of_tile(kernel, floats, shape):
+def test_a_product_is_the_matrix_product_at_every_height_of_tile_and_depth(kernel, floats, shape):
     rows, inner, columns = shape
     a, b = floats(rows, inner), floats(inner, columns)
     packed = b.reshape(inner, columns // 8, 8).transpose(1, 0, 2)
@@ -123,15 +134,16 @@ def test_a_winograd_upsampling_is_a_transposed_convolution_and_its_filter(
 
 
 @pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize("half", [4, 8])
 @pytest.mark.parametrize(("noise", "clamp"), [(True, np.inf), (False, 0.5)])
 def test_a_small_upsampling_is_a_transposed_convolution_and_its_filter(
-    kernel, floats, channels, noise, clamp
+    kernel, floats, channels, half, noise, clamp
 ):
-    data = layer(floats, (4, 8), *channels, noise)
+    data = layer(floats, (half, 2 * half), *channels, noise)
     into, out = (padded_channels(count) for count in channels)
-    sizes = 9 * into * out, kernel.number("convolve_up_small_floats", 4, into, out)
+    sizes = 9 * into * out, kernel.number("convolve_up_small_floats", half, into, out)
     names = ("small_upsampling_kernels", "convolve_up_small", *sizes)
-    assert_close(run_layer(kernel, names, sixteenth(data), 8, clamp), upsampled(data, clamp))
+    assert_close(run_layer(kernel, names, sixteenth(data), 2 * half, clamp), upsampled(data, clamp))
 
 
 @pytest.mark.parametrize(("out", "into"), [(5, 7), (16, 32), (3, 1), (9, 129)])
@@ -201,6 +213,12 @@ def test_every_finite_half_becomes_its_float(kernel):
     got = kernel("widen", finite, Out.of(len(finite)), len(finite))
     want = finite.view(np.float16).astype(np.float32)
     assert np.array_equal(got.view(np.uint32), want.view(np.uint32))
+
+
+def test_bytes_become_floats_each_row_by_its_factor(kernel, floats):
+    values, scale = np.arange(-126, 126, dtype=np.int8).reshape(7, 36), floats(7)
+    got = kernel("scale_bytes", values, scale, Out.of(7, 36), 7, 36)
+    assert np.array_equal(got, values.astype(np.float32) * scale[:, None])
 
 
 def test_a_constant_is_placed_inside_and_a_border_is_cleared(kernel, floats):

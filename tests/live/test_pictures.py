@@ -12,12 +12,14 @@ import torch
 from playwright.sync_api import Error
 
 from metagan.checkpoints.read import read_checkpoint
-from metagan.export.blob import compress
+from metagan.export.blob import compress, unpack
+from metagan.export.replay import replay
 from metagan.networks.detect import load_generator
 from metagan.networks.generator import Generator
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
 from metagan.registry.bundled import bundled_weights
-from metagan.sampling.sampler import Sampler, Settings
+from metagan.sampling.latents import latents
+from metagan.sampling.sampler import Sampler, Settings, to_uint8
 from tests.live.page import READER, LivePage
 from tests.site.conftest import INSECURE_HOST
 
@@ -32,6 +34,7 @@ ODD = {
     "odd channels": dataclasses.replace(PLAIN, channels=(3, 17, 5, 9, 2)),
     "clamped": dataclasses.replace(PLAIN, clamp=0.75),
     "no noise": dataclasses.replace(PLAIN, use_noise=False, channels=(9, 1, 4, 6)),
+    "wide": dataclasses.replace(PLAIN, channels=(300, 264, 264, 16)),
     "one block": dataclasses.replace(PLAIN, channels=(7,)),
     "grey": dataclasses.replace(PLAIN, image_channels=1),
     "alpha": dataclasses.replace(PLAIN, image_channels=4, channels=(32, 32, 16, 16, 8, 8)),
@@ -80,6 +83,25 @@ def test_the_bundled_apes_are_the_sampler_s_within_one_level(live, precision, sh
     worst, off = likeness(live, drawn(generator, range(24), psi=0.7), psi=0.7)
     assert worst <= 1
     assert off <= share
+
+
+def test_int8_convolutions_give_the_pictures_that_were_measured_when_they_were_written(live):
+    generator = load_generator(read_checkpoint(bundled_weights("apes")))
+    weights = live.load(generator, "int8")
+    config, tensors = unpack(weights.content)
+    errors = []
+    for seed in (0, 1, 2, 3, 2**32 - 1):
+        z = latents([seed], config.z_dim)
+        with torch.inference_mode():
+            want = to_uint8(replay(config, tensors, z, None, 0.7))[0].astype(int)
+            exact = to_uint8(generator.synthesize(generator.map_latents(z, psi=0.7)))[0].astype(int)
+        got = live.draw(len(want), seed=seed, psi=0.7)[:, :, :3].astype(int)
+        assert np.abs(got - want).max() <= 1
+        assert np.mean(got != want) <= 0.001
+        errors.append(np.mean((got - exact) ** 2))
+    psnr_db = 10 * np.log10(255**2 / np.mean(errors))
+    assert psnr_db >= 40
+    assert psnr_db == pytest.approx(weights.likeness.psnr_db, abs=2)
 
 
 @pytest.mark.parametrize("name", ODD)

@@ -191,5 +191,19 @@ def test_a_header_of_an_unknown_architecture_lists_the_known_ones():
 
 
 def test_a_file_without_the_network_asked_for_says_what_it_holds():
-    with pytest.raises(UnknownArchitectureError, match="test holds G_ema, but no D"):
+    with pytest.raises(UnknownArchitectureError, match="test: it holds G_ema, but no D\n  fix: get the file"):
         load_discriminator(Checkpoint(Path("cat.pkl"), "test", {"G_ema": record()}))
+
+
+def test_a_file_with_the_other_generator_says_how_to_take_that():
+    words = "it holds G, but no G_ema\n  fix: `metagan convert IN OUT.safetensors --network G`"
+    with pytest.raises(UnknownArchitectureError, match=words):
+        load_generator(Checkpoint(Path("cat.pkl"), "test", {"G": record()}))
+
+
+def test_a_discriminator_that_compares_true_pictures_is_refused():
+    network = read_checkpoint(GOLDEN / "sg2ada_cuda16.pkl").networks["D"]
+    attributes = {**network.attributes, "b4.mbstd.group_size": True}  # the fuzzer's
+    broken = NetworkRecord("Discriminator", network.tensors, attributes)
+    with pytest.raises(MalformedFileError, match="group_size: want a number of pictures or None, got True"):
+        load_discriminator(Checkpoint(Path("cat.pkl"), "test", {"D": broken}))

@@ -61,6 +61,7 @@ def test_augmentation_gives_what_the_processor_gives(name):
     assert torch.allclose(got.cpu(), want, atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
 def test_a_step_never_waits_for_the_device(tmp_path, world):
     trainer = run(tmp_path / "run", world, 0.032, dataclasses.replace(OPTIONS, augmentation="fixed")).trainer
     torch.cuda.set_sync_debug_mode("error")

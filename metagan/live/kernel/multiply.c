@@ -1,30 +1,46 @@
 #include "multiply.h"
 #include "simd.h"
 
+#define DEPTH 256  // rows of a panel that stay in the nearest cache beside six rows of the left matrix
+
 // Inlined where it is called, the innermost loop would be compiled anew in the neighbourhood of other variables, with
 // fewer registers left for its sums.
 #define ALONE __attribute__((noinline))
 
-// c[HEIGHT][LANES] = a[HEIGHT][inner] * panel[inner][LANES]. Twelve sums, two vectors of the panel and one element of
+// Sums stay in their order: left to itself the compiler adds one sum's products in a row, each waiting for the former,
+// and keeps all their factors meanwhile, for which no engine has registers enough.
+#define IN_ORDER(value) __asm__ volatile("" : "+r"(value))
+#define UNROLL _Pragma("clang loop unroll(full)")
+
+// c[HEIGHT][LANES] = a[HEIGHT][inner] * panel[inner][LANES], added to c unless it is `first`. Twelve sums, two vectors of the panel and one element of
 // a fill the fifteen registers that engines have to give away on x86.
-#define TILE(HEIGHT)                                                                                            \
-  ALONE static void tile##HEIGHT(const float *a, int a_row, const float *panel, int inner, float *c, int c_row) {    \
-    Four left[HEIGHT], right[HEIGHT];                                                                           \
-    for (int i = 0; i < HEIGHT; i++) left[i] = right[i] = splat(0);                                             \
-    for (int k = 0; k < inner; k += 4, a += 4) {                                                                \
-      _Pragma("clang loop unroll(full)") for (int step = 0; step < 4; step++, panel += LANES) {                 \
-        Four low = load(panel), high = load(panel + 4);                                                         \
-        _Pragma("clang loop unroll(full)") for (int i = 0; i < HEIGHT; i++) {                                   \
-          Four value = splat_at(a + i * a_row + step);                                                          \
-          left[i] = fma(value, low, left[i]);                                                                   \
-          right[i] = fma(value, high, right[i]);                                                                \
-        }                                                                                                       \
-      }                                                                                                         \
-    }                                                                                                           \
-    for (int i = 0; i < HEIGHT; i++) {                                                                          \
-      store(c + i * c_row, left[i]);                                                                            \
-      store(c + i * c_row + 4, right[i]);                                                                       \
-    }                                                                                                           \
+#define TILE(HEIGHT)                                                                                               \
+  ALONE static void tile##HEIGHT(const float *a, int a_row, const float *panel, int inner, float *c, int c_row, \
+                                  int first) {                                                                     \
+    Four left[HEIGHT], right[HEIGHT];                                                                              \
+    const float *row[HEIGHT];                                                                                      \
+    for (int i = 0; i < HEIGHT; i++) {                                                                             \
+      row[i] = a + i * a_row;                                                                                      \
+      left[i] = first ? splat(0) : load(c + i * c_row);                                                            \
+      right[i] = first ? splat(0) : load(c + i * c_row + 4);                                                       \
+    }                                                                                                              \
+    for (int k = 0; k < inner; k += 4) {                                                                           \
+      UNROLL for (int step = 0; step < 4; step++, panel += LANES) {                                                \
+        Four low = load(panel), high = load(panel + 4);                                                            \
+        UNROLL for (int i = 0; i < HEIGHT; i++) {                                                                  \
+          Four value = splat_at(row[i] + step);                                                                    \
+          left[i] = fma(value, low, left[i]);                                                                      \
+          IN_ORDER(left[i]);                                                                                       \
+          right[i] = fma(value, high, right[i]);                                                                   \
+          IN_ORDER(right[i]);                                                                                      \
+        }                                                                                                          \
+      }                                                                                                            \
+      for (int i = 0; i < HEIGHT; i++) row[i] += 4;                                                                \
+    }                                                                                                              \
+    for (int i = 0; i < HEIGHT; i++) {                                                                             \
+      store(c + i * c_row, left[i]);                                                                               \
+      store(c + i * c_row + 4, right[i]);                                                                          \
+    }                                                                                                              \
   }
 
 TILE(1)
@@ -34,32 +50,38 @@ TILE(4)
 TILE(5)
 TILE(6)
 
-static void tile(int height, const float *a, int a_row, const float *panel, int inner, float *c, int c_row) {
+static void tile(int height, const float *a, int a_row, const float *panel, int inner, float *c, int c_row, int first) {
   switch (height) {
-    case 6: tile6(a, a_row, panel, inner, c, c_row); return;
-    case 5: tile5(a, a_row, panel, inner, c, c_row); return;
-    case 4: tile4(a, a_row, panel, inner, c, c_row); return;
-    case 3: tile3(a, a_row, panel, inner, c, c_row); return;
-    case 2: tile2(a, a_row, panel, inner, c, c_row); return;
-    default: tile1(a, a_row, panel, inner, c, c_row);
+    case 6: tile6(a, a_row, panel, inner, c, c_row, first); return;
+    case 5: tile5(a, a_row, panel, inner, c, c_row, first); return;
+    case 4: tile4(a, a_row, panel, inner, c, c_row, first); return;
+    case 3: tile3(a, a_row, panel, inner, c, c_row, first); return;
+    case 2: tile2(a, a_row, panel, inner, c, c_row, first); return;
+    default: tile1(a, a_row, panel, inner, c, c_row, first);
   }
 }
 
-// One panel's columns of one plane: rows are split into tiles of 6 or nearly, so that none is thin (16 = 6 + 5 + 5).
-static void multiply_panel(const float *a, const float *panel, float *c, Product shape) {
+// `inner` rows of one panel and one plane's columns: the plane's rows are split into tiles of 6 or nearly, so that none
+// is thin (16 = 6 + 5 + 5).
+static void multiply_panel(const float *a, const float *panel, float *c, Product shape, int inner, int first) {
   int tiles = (shape.rows + 5) / 6, height = shape.rows / tiles, taller = shape.rows % tiles;
   for (int i = 0; i < tiles; i++) {
     int rows = height + (i < taller);
-    tile(rows, a, shape.a_row, panel, shape.inner, c, shape.c_row);
+    tile(rows, a, shape.a_row, panel, inner, c, shape.c_row, first);
     a += rows * shape.a_row;
     c += rows * shape.c_row;
   }
 }
 
-// The panel is the outer loop: it stays in the nearest cache for all rows of all planes.
+// The panel is the outer loop: it stays in the nearest cache for all rows of all planes, if need be a part at a time.
 ALONE void multiply(const float *a, const float *b, float *c, Product shape) {
-  for (int n = 0; n < shape.columns; n += LANES, b += shape.inner * LANES)
-    for (int p = 0; p < shape.planes; p++) multiply_panel(a + p * shape.a_plane, b, c + p * shape.c_plane + n, shape);
+  for (int n = 0; n < shape.columns; n += LANES)
+    for (int k = 0; k < shape.inner; k += DEPTH) {
+      int inner = shape.inner - k < DEPTH ? shape.inner - k : DEPTH;
+      for (int p = 0; p < shape.planes; p++)
+        multiply_panel(a + p * shape.a_plane + k, b, c + p * shape.c_plane + n, shape, inner, k == 0);
+      b += inner * LANES;
+    }
 }
 
 // The product by itself, for tests and measurements.

@@ -16,6 +16,12 @@ void EXPORT(widen)(const unsigned short *halves, float *to, int count) {
   for (int i = 0; i < count; i++) to[i] = widen_one(halves[i]);
 }
 
+// to[rows][count] = bytes[rows][count] * scale[rows]
+void EXPORT(scale_bytes)(const signed char *bytes, const float *scale, float *to, int rows, int count) {
+  for (int r = 0; r < rows; r++)
+    for (int i = 0; i < count; i++) *to++ = *bytes++ * scale[r];
+}
+
 // The border of a plane [size + 2][size + 2][channels] becomes zero.
 void EXPORT(clear_border)(float *plane, int size, int channels) {
   int row = (size + 2) * channels;

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from torch import Tensor
 
@@ -11,11 +10,11 @@ from metagan.checkpoints.model import NetworkRecord
 from metagan.errors import CheckpointError, MalformedFileError
 from metagan.networks.architecture import Part, Reading
 from metagan.networks.assemble import assemble, require_fit
-from metagan.networks.configuration import restore_config
 from metagan.networks.dcgan.convert import read_config, rename
 from metagan.networks.dcgan.network import ACTIVATIONS, DCGAN, Config, Discriminator
 
 MAX_LAYERS = 1000
+MAX_NUMBER = 1e6
 
 
 def recognises(record: NetworkRecord) -> bool:
@@ -41,8 +40,7 @@ def generator_from_keras(record: NetworkRecord) -> DCGAN:
         MalformedFileError: Layers don't follow from each other, or tensors don't fit them.
     """
     config, tensors = _converted(record, "the Keras DCGAN")
-    _require_generator(config)
-    return assemble(lambda: DCGAN(config), tensors)
+    return assemble(lambda: make_generator(config), tensors)
 
 
 def discriminator_from_keras(record: NetworkRecord) -> Discriminator:
@@ -62,26 +60,22 @@ def _converted(record: NetworkRecord, title: str) -> tuple[Config, dict[str, Ten
     return config, rename(record.tensors, names, config)
 
 
-def _require_generator(config: Config) -> None:
+def make_generator(config: Config) -> DCGAN:
+    """A generator, unless its layers make no square pictures out of rows of latents.
+
+    Raises:
+        MalformedFileError: They don't.
+    """
+    wrong = {layer.activation for layer in config.layers} - ACTIVATIONS.keys()
+    numbers = [number for layer in config.layers for number in (layer.slope, layer.epsilon)]
+    wrong |= {str(number) for number in numbers if not 0 <= number < MAX_NUMBER}
+    if wrong or not 0 < len(config.layers) <= MAX_LAYERS or not config.inputs:
+        raise MalformedFileError(f"its configuration is out of bounds: {config!r:.300}")
     *_, last = config.shapes()
     square = len(last) == 3 and last[0] == last[1] and 1 <= last[2] <= 4
     if len(config.inputs) != 1 or not square:
         raise MalformedFileError(f"a generator takes a row of latents and gives a square picture, got {last}")
-
-
-def restore_generator(configuration: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> DCGAN:
-    """A generator from the configuration and tensors of metagan's own format.
-
-    Raises:
-        MalformedFileError: The configuration isn't one, or its shapes are not the tensors'.
-        UnknownArchitectureError: Keys are missing or unknown.
-    """
-    config = restore_config(Config, configuration, "DCGAN")
-    wrong = {layer.activation for layer in config.layers} - ACTIVATIONS.keys()
-    if wrong or not 0 < len(config.layers) <= MAX_LAYERS or not config.inputs:
-        raise MalformedFileError(f"the header's configuration is out of bounds: {config!r:.300}")
-    _require_generator(config)
-    return assemble(lambda: DCGAN(config), tensors)
+    return DCGAN(config)
 
 
 def expected_names(record: NetworkRecord) -> Mapping[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,12 +13,10 @@ from metagan.errors import CheckpointError, MalformedFileError
 from metagan.networks import mean_style
 from metagan.networks.architecture import Part, Reading
 from metagan.networks.assemble import assemble, require_fit
-from metagan.networks.configuration import restore_config
 from metagan.networks.lucidrains.convert import (
     MAX_BLOCKS,
     MAX_LAYERS,
     USUAL_LR,
-    NameTable,
     discriminator_config,
     discriminator_names,
     generator_config,
@@ -29,6 +26,7 @@ from metagan.networks.lucidrains.convert import (
 from metagan.networks.lucidrains.discriminator import LucidrainsDiscriminator
 from metagan.networks.lucidrains.network import Config, LucidrainsStyleGAN2
 from metagan.networks.lucidrains.network import Mapping as MappingNetwork
+from metagan.networks.reading import NameTable, are_sizes, fill, rename
 
 TITLE = "lucidrains' StyleGAN2"
 NOISE_NOTE = (
@@ -54,8 +52,8 @@ def generator_from_lucidrains(record: NetworkRecord) -> LucidrainsStyleGAN2:
     config = generator_config(record)
     names = generator_names(config, *prefixes(record))
     require_fit(record.tensors, names, TITLE)
-    tensors = _renamed(record.tensors, names)
-    return assemble(lambda: LucidrainsStyleGAN2(config), tensors | _made_up(config, tensors))
+    tensors = rename(record.tensors, names)
+    return assemble(lambda: make_generator(config), tensors | _made_up(config, tensors))
 
 
 def _made_up(config: Config, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -76,27 +74,20 @@ def _made_up(config: Config, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]
 def discriminator_from_lucidrains(record: NetworkRecord) -> LucidrainsDiscriminator:
     """A discriminator's record to ours; raises as generator_from_lucidrains does."""
     config = discriminator_config(record)
-    names = discriminator_names(config)
-    require_fit(record.tensors, names, f"{TITLE}'s discriminator")
-    return assemble(lambda: LucidrainsDiscriminator(config), _renamed(record.tensors, names))
+    title = f"{TITLE}'s discriminator"
+    return fill(record, discriminator_names(config), title, lambda: LucidrainsDiscriminator(config))
 
 
-def _renamed(tensors: Mapping[str, Tensor], names: NameTable) -> dict[str, Tensor]:
-    return {ours: tensors[foreign] for foreign, ours in names.items() if ours is not None}
-
-
-def restore_generator(configuration: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> LucidrainsStyleGAN2:
-    """A generator from the configuration and tensors of metagan's own format.
+def make_generator(config: Config) -> LucidrainsStyleGAN2:
+    """A generator, unless its configuration is out of bounds.
 
     Raises:
-        MalformedFileError: The configuration isn't one, or its shapes are not the tensors'.
-        UnknownArchitectureError: Keys are missing or unknown.
+        MalformedFileError: It is.
     """
-    config = restore_config(Config, configuration, TITLE)
     sane = (
         0 < config.depth <= MAX_LAYERS
         and 0 < config.blocks <= MAX_BLOCKS
-        and all(0 < size < 2**20 for size in (config.z_dim, config.image_channels, *config.channels))
+        and are_sizes(config.z_dim, config.image_channels, *config.channels)
         and 0 < config.heads < 2**10
         and set(config.attention) <= set(range(config.blocks))
         and 0 < config.lr_multiplier < 1e6
@@ -104,7 +95,7 @@ def restore_generator(configuration: Mapping[str, Any], tensors: Mapping[str, Te
     if not sane:
         msg = f"its configuration is out of bounds: {config!r:.300}"
         raise MalformedFileError(msg)
-    return assemble(lambda: LucidrainsStyleGAN2(config), tensors)
+    return LucidrainsStyleGAN2(config)
 
 
 def _expected(record: NetworkRecord) -> NameTable:

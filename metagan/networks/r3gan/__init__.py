@@ -1,13 +1,15 @@
 """R3GAN."""
 
 from metagan.networks.architecture import Architecture
-from metagan.networks.r3gan.load import READING, restore_generator
+from metagan.networks.r3gan.load import READING, make_generator
+from metagan.networks.r3gan.network import Config
 
 ARCHITECTURE = Architecture(
     name="r3gan",
     title="R3GAN",
     readings=(READING,),
-    restore=restore_generator,
+    config=Config,
+    make=make_generator,
 )
 
 __all__ = ["ARCHITECTURE"]

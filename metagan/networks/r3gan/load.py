@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from torch import Tensor
-
 from metagan.checkpoints.model import NetworkRecord
 from metagan.errors import CheckpointError, MalformedFileError
 from metagan.networks.architecture import Part, Reading
-from metagan.networks.assemble import assemble, require_fit
-from metagan.networks.configuration import restore_config
 from metagan.networks.r3gan.convert import (
     MAX_BLOCKS,
     MAX_STAGES,
@@ -21,7 +14,7 @@ from metagan.networks.r3gan.convert import (
     generator_names,
 )
 from metagan.networks.r3gan.network import R3GAN, Config, Discriminator, StageConfig
-from metagan.networks.reading import NameTable, rename
+from metagan.networks.reading import NameTable, fill
 
 
 def recognises(record: NetworkRecord) -> bool:
@@ -42,31 +35,28 @@ def generator_from_record(record: NetworkRecord) -> R3GAN:
         MalformedFileError: Shapes don't fit together, or the file contradicts itself.
     """
     config = generator_config(record)
-    names = generator_names(config)
-    require_fit(record.tensors, names, "R3GAN")
-    _require_sane(config)
-    return assemble(lambda: R3GAN(config), rename(record.tensors, names))
+    return fill(record, generator_names(config), "R3GAN", lambda: make_generator(config))
 
 
 def discriminator_from_record(record: NetworkRecord) -> Discriminator:
     """A discriminator's record to ours; raises as generator_from_record does."""
     config = discriminator_config(record)
-    names = discriminator_names(config)
-    require_fit(record.tensors, names, "R3GAN's discriminator")
-    _require_sane(config)
-    return assemble(lambda: Discriminator(config), rename(record.tensors, names))
+
+    def make() -> Discriminator:
+        _require_sane(config)
+        return Discriminator(config)
+
+    return fill(record, discriminator_names(config), "R3GAN's discriminator", make)
 
 
-def restore_generator(configuration: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> R3GAN:
-    """A generator from the configuration and tensors of metagan's own format.
+def make_generator(config: Config) -> R3GAN:
+    """A generator, unless its configuration is out of bounds.
 
     Raises:
-        MalformedFileError: The configuration isn't one, or its shapes are not the tensors'.
-        UnknownArchitectureError: Keys are missing or unknown.
+        MalformedFileError: It is.
     """
-    config = restore_config(Config, configuration, "R3GAN")
     _require_sane(config)
-    return assemble(lambda: R3GAN(config), tensors)
+    return R3GAN(config)
 
 
 def _require_sane(config: Config) -> None:

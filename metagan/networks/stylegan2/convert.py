@@ -134,7 +134,7 @@ def generator_config(record: NetworkRecord) -> Config:
     """
     shapes = Shapes(record)
     resolutions = shapes.block_resolutions("synthesis.")
-    _require_resolutions(resolutions, "the synthesis network")
+    _require_resolutions(resolutions, "StyleGAN2's synthesis network")
     last = f"synthesis.b{resolutions[-1]}"
     convs = [f"synthesis.b{res}.conv0" for res in resolutions[1:]]
     filters = [f"{conv}.resample_filter" for conv in convs]
@@ -172,7 +172,7 @@ def discriminator_config(record: NetworkRecord) -> DiscriminatorConfig:
     """
     shapes = Shapes(record)
     resolutions = shapes.block_resolutions("")
-    _require_resolutions(resolutions, "the discriminator")
+    _require_resolutions(resolutions, "StyleGAN2's discriminator")
     conditional = "mapping.embed.weight" in record.tensors
     top = f"b{resolutions[-1]}"
     channels = [shapes.size(f"b{res}.conv1.weight", 1) for res in reversed(resolutions[1:])]
@@ -200,7 +200,7 @@ def discriminator_config(record: NetworkRecord) -> DiscriminatorConfig:
 
 def _group_size(shapes: Shapes) -> int | None:
     size = shapes.attributes.get("b4.mbstd.group_size", 4)
-    if size is None or (isinstance(size, int) and 0 < size <= 2**16):
+    if size is None or (type(size) is int and 0 < size <= 2**16):
         return size
     msg = f"b4.mbstd.group_size: want a number of pictures or None, got {size!r:.40}"
     raise MalformedFileError(msg)

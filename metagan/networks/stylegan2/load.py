@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from torch import Tensor
-
 from metagan.checkpoints.model import NetworkRecord
 from metagan.errors import CheckpointError
 from metagan.networks.architecture import Part, Reading
-from metagan.networks.assemble import assemble, require_fit
-from metagan.networks.configuration import restore_config
+from metagan.networks.reading import NameTable, fill
 from metagan.networks.stylegan2.convert import (
-    NameTable,
     discriminator_config,
     discriminator_names,
     generator_config,
     generator_names,
-    rename,
 )
 from metagan.networks.stylegan2.discriminator import Discriminator, DiscriminatorConfig
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
-from metagan.networks.stylegan2.sanity import require_sane, require_sane_discriminator
+from metagan.networks.stylegan2.sanity import make_discriminator, make_generator
 
 
 def recognises(record: NetworkRecord) -> bool:
@@ -38,31 +30,14 @@ def generator_from_official(record: NetworkRecord) -> StyleGAN2:
         MalformedFileError: Shapes don't fit together, or the file contradicts itself.
     """
     config = generator_config(record)
-    names = generator_names(config)
-    require_fit(record.tensors, names, "StyleGAN2")
-    require_sane(config)
-    return assemble(lambda: StyleGAN2(config), rename(record.tensors, names))
+    return fill(record, generator_names(config), "StyleGAN2", lambda: make_generator(config))
 
 
 def discriminator_from_official(record: NetworkRecord) -> Discriminator:
     """An official discriminator's record to ours; raises as generator_from_official does."""
     config = discriminator_config(record)
-    names = discriminator_names(config)
-    require_fit(record.tensors, names, "StyleGAN2's discriminator")
-    require_sane_discriminator(config)
-    return assemble(lambda: Discriminator(config), rename(record.tensors, names))
-
-
-def restore_generator(configuration: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> StyleGAN2:
-    """A generator from the configuration and tensors of metagan's own format.
-
-    Raises:
-        MalformedFileError: The configuration isn't one, or its shapes are not the tensors'.
-        UnknownArchitectureError: Keys are missing or unknown.
-    """
-    config = restore_config(Config, configuration, "StyleGAN2")
-    require_sane(config)
-    return assemble(lambda: StyleGAN2(config), tensors)
+    title = "StyleGAN2's discriminator"
+    return fill(record, discriminator_names(config), title, lambda: make_discriminator(config))
 
 
 def expected_names(record: NetworkRecord) -> NameTable:

@@ -35,7 +35,7 @@ from metagan.networks.stylegan2.dialect import (
 )
 from metagan.networks.stylegan2.discriminator import Discriminator, DiscriminatorConfig
 from metagan.networks.stylegan2.network import MAX_RESOLUTION, Config, MappingConfig, StyleGAN2
-from metagan.networks.stylegan2.sanity import require_sane, require_sane_discriminator
+from metagan.networks.stylegan2.sanity import make_discriminator, make_generator
 
 TITLE = "rosinality's StyleGAN2"
 MEAN_STYLE = "mapping.w_avg"
@@ -158,26 +158,24 @@ def generator_from_rosinality(record: NetworkRecord) -> StyleGAN2:
     stored = config.mapping.has_mean_style
     names = generator_names(config)
     tensors = to_ours(record, view, names, generator_spelling, title=TITLE, taps=usual_taps((4, 4)))
-    require_sane(config)
-    if stored:
-        return assemble(lambda: StyleGAN2(config), tensors)
-    return _with_mean_style(config, tensors)
+    network = assemble(lambda: make_generator(config), tensors)
+    return network if stored else _with_mean_style(network, tensors)
 
 
-def _with_mean_style(config: Config, tensors: dict[str, Tensor]) -> StyleGAN2:
-    bare = assemble(lambda: StyleGAN2(config), tensors)
-    tensors["mapping.mean_style"] = mean_style.mean_style(bare.mapping, config.mapping.z_dim)
-    mapping = dataclasses.replace(config.mapping, has_mean_style=True)
-    whole = dataclasses.replace(config, mapping=mapping)
-    return assemble(lambda: StyleGAN2(whole), tensors)
+def _with_mean_style(bare: StyleGAN2, tensors: dict[str, Tensor]) -> StyleGAN2:
+    mapping = dataclasses.replace(bare.config.mapping, has_mean_style=True)
+    whole = dataclasses.replace(bare.config, mapping=mapping)
+    style = mean_style.mean_style(bare.mapping, mapping.z_dim)
+    return assemble(lambda: make_generator(whole), tensors | {"mapping.mean_style": style})
 
 
 def _refuse_wavelets(record: NetworkRecord) -> None:
     if any(
         ".iwt." in name or ".dwt." in name or name.startswith(("iwt.", "dwt.")) for name in record.tensors
     ):
-        msg = "a SWAGAN (keys with iwt, dwt), the other network of rosinality's program; metagan reads its stylegan2"
-        raise UnknownArchitectureError(msg)
+        msg = "this is a SWAGAN (keys with iwt, dwt), the other network of rosinality's program"
+        fix = "metagan reads its stylegan2; get a checkpoint that was trained with --arch stylegan2"
+        raise UnknownArchitectureError(f"{msg}\n  fix: {fix}")
 
 
 def _expected(record: NetworkRecord) -> dict[str, str]:
@@ -217,8 +215,7 @@ def discriminator_from_rosinality(record: NetworkRecord) -> Discriminator:
     names = discriminator_names(config)
     title = f"{TITLE}'s discriminator"
     tensors = to_ours(record, view, names, dialect, title=title, taps=usual_taps((4, 4)))
-    require_sane_discriminator(config)
-    return assemble(lambda: Discriminator(config), tensors)
+    return assemble(lambda: make_discriminator(config), tensors)
 
 
 def _expected_of_discriminator(record: NetworkRecord) -> dict[str, str]:

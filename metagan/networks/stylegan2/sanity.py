@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from metagan.errors import MalformedFileError
 from metagan.networks.ops import ACTIVATIONS
-from metagan.networks.stylegan2.discriminator import DiscriminatorConfig
-from metagan.networks.stylegan2.network import MAX_RESOLUTION, Config, MappingConfig
-
-MAX_MAPPING_LAYERS = 64
-MAX_SIZE = 2**20
+from metagan.networks.reading import are_positive, are_sizes, is_sane
+from metagan.networks.stylegan2.discriminator import Discriminator, DiscriminatorConfig
+from metagan.networks.stylegan2.network import MAX_RESOLUTION, Config, StyleGAN2
 
 
-def require_sane(config: Config) -> None:
-    """Refuse a generator that would take long to build, or couldn't draw.
+def make_generator(config: Config) -> StyleGAN2:
+    """A generator, unless it would take long to build, or couldn't draw.
 
     Raises:
         MalformedFileError: Sizes, kernels or activations that no generator has.
@@ -23,23 +21,25 @@ def require_sane(config: Config) -> None:
         and config.resolution <= MAX_RESOLUTION
         and mapping.widths
         and mapping.z_dim > 0
-        and _is_sane(mapping)
-        and _are_sizes(*config.channels, config.image_channels)
+        and is_sane(mapping)
+        and are_sizes(*config.channels, config.image_channels)
         and _are_kernels(config.kernel_size, config.filter_shape)
         and config.activation in ACTIVATIONS
+        and are_positive(config.clamp)
     )
     if not sane:
         msg = f"its configuration is out of bounds: {config!r:.300}"
         raise MalformedFileError(msg)
+    return StyleGAN2(config)
 
 
-def require_sane_discriminator(config: DiscriminatorConfig) -> None:
-    """The same for a discriminator; raises the same."""
+def make_discriminator(config: DiscriminatorConfig) -> Discriminator:
+    """The same of a discriminator; raises the same."""
     sane = (
         config.channels
         and config.resolution <= MAX_RESOLUTION
-        and (config.label_mapping is None or _is_sane(config.label_mapping))
-        and _are_sizes(*config.channels, config.image_channels)
+        and (config.label_mapping is None or is_sane(config.label_mapping))
+        and are_sizes(*config.channels, config.image_channels)
         and _are_kernels(config.kernel_size, config.filter_shape)
         and {config.activation, config.last_activation} <= ACTIVATIONS.keys()
         and 0 <= config.std_channels <= config.channels[-1]
@@ -48,23 +48,10 @@ def require_sane_discriminator(config: DiscriminatorConfig) -> None:
     if not sane:
         msg = f"its configuration is out of bounds: {config!r:.300}"
         raise MalformedFileError(msg)
-
-
-def _is_sane(mapping: MappingConfig) -> bool:
-    return (
-        len(mapping.widths) <= MAX_MAPPING_LAYERS
-        and _are_sizes(mapping.z_dim + mapping.embed_dim, *mapping.widths)
-        and min(mapping.c_dim, mapping.embed_dim, mapping.z_dim) >= 0
-        and (mapping.c_dim > 0) == (mapping.embed_dim > 0)
-        and mapping.activation in ACTIVATIONS
-    )
-
-
-def _are_sizes(*sizes: int) -> bool:
-    return all(0 < size < MAX_SIZE for size in sizes)
+    return Discriminator(config)
 
 
 def _are_kernels(kernel_size: int, filter_shape: tuple[int, ...]) -> bool:
     """An odd kernel, and a filter along one axis or a square one."""
     square = len(filter_shape) in (1, 2) and len(set(filter_shape)) == 1
-    return kernel_size % 2 == 1 and square and _are_sizes(kernel_size, *filter_shape)
+    return kernel_size % 2 == 1 and square and are_sizes(kernel_size, *filter_shape)

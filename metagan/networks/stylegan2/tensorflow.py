@@ -10,21 +10,18 @@ import dataclasses
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from torch import Tensor
 
 from metagan.checkpoints.model import NetworkRecord
-from metagan.errors import CheckpointError, MalformedFileError, UnknownArchitectureError
+from metagan.errors import CheckpointError, UnknownArchitectureError
 from metagan.networks.architecture import Part, Reading
-from metagan.networks.assemble import assemble, shortened
-from metagan.networks.ops import ACTIVATIONS, make_taps
+from metagan.networks.assemble import assemble
 from metagan.networks.stylegan2.convert import (
     discriminator_config,
     discriminator_names,
     generator_config,
     generator_names,
-    positive,
 )
 from metagan.networks.stylegan2.dialect import (
     Spelling,
@@ -35,32 +32,10 @@ from metagan.networks.stylegan2.dialect import (
 )
 from metagan.networks.stylegan2.discriminator import Discriminator, DiscriminatorConfig
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
-from metagan.networks.stylegan2.sanity import require_sane, require_sane_discriminator
+from metagan.networks.stylegan2.sanity import make_discriminator, make_generator
+from metagan.networks.stylegan2.tensorflow_options import TITLE, Options
 
-TITLE = "TensorFlow's StyleGAN2"
 DROPPED = ("lod",)  # how far progressive growing had come; StyleGAN2 doesn't grow
-
-# Options that tensors' shapes say again.
-SIZES = {
-    "latent_size": "z_dim", "label_size": "c_dim", "dlatent_size": "w_dim", "resolution": "resolution",
-    "num_channels": "image_channels", "mapping_layers": "mapping_layers", "use_noise": "use_noise",
-    "architecture": "kind",
-}  # fmt: skip
-# Options that are read below.
-READ = {"mapping_nonlinearity", "nonlinearity", "mapping_lrmul", "conv_clamp", "resample_kernel"}
-READ |= {"mbstd_group_size", "mbstd_num_features"}
-# Options of training, of precision, of sizes per layer, and of how the programs are put together.
-WITHOUT_EFFECT = {
-    "fmap_base", "fmap_decay", "fmap_min", "fmap_max", "mapping_fmaps", "label_fmaps", "num_fp16_res",
-    "truncation_psi", "truncation_cutoff", "truncation_psi_val", "truncation_cutoff_val", "dlatent_avg_beta",
-    "style_mixing_prob", "randomize_noise", "fused_modconv", "freeze_layers", "dlatent_broadcast", "is_training",
-    "is_validation", "return_dlatents", "func_name", "dtype", "structure", "conditioning",
-}  # fmt: skip
-# Options that are only understood with their usual value.
-USUAL = {
-    "normalize_latents": (True,), "synthesis_func": ("G_synthesis_stylegan2", "G_synthesis"),
-    "mapping_func": ("G_mapping",),
-}  # fmt: skip
 
 # --------------------------------------------------------------------------------------------
 # Names
@@ -151,73 +126,6 @@ def _dense_spelling(official: str, stems: Mapping[str, str]) -> Spelling:
 
 
 # --------------------------------------------------------------------------------------------
-# Options
-
-
-class _Options:
-    """A network's `static_kwargs`, each read with what it means when it isn't there."""
-
-    def __init__(self, record: NetworkRecord) -> None:
-        options = record.attributes.get("static_kwargs")
-        if not isinstance(options, Mapping):
-            raise MalformedFileError(f"static_kwargs: want a dict of options, got {options!r:.60}")
-        self.options: Mapping[str, Any] = options
-        known = {*SIZES, *READ, *WITHOUT_EFFECT, *USUAL}
-        strange = [str(name) for name in options if name not in known]
-        strange += [f"{name}={options[name]!r:.40}" for name in USUAL if self._is_unusual(name)]
-        if strange:
-            msg = f"{TITLE} with options that metagan doesn't know, and that may change its pictures"
-            raise UnknownArchitectureError(f"{msg}: {shortened(tuple(strange))}")
-
-    def _is_unusual(self, name: str) -> bool:
-        return name in self.options and not any(_same(self.options[name], usual) for usual in USUAL[name])
-
-    def activation(self, name: str) -> str:
-        value = self.options.get(name, "lrelu")
-        if isinstance(value, str) and value in ACTIVATIONS:
-            return value
-        raise MalformedFileError(
-            f"{name}: unknown activation {value!r:.60}; want one of {', '.join(ACTIVATIONS)}"
-        )
-
-    def clamp(self) -> float | None:
-        value = self.options.get("conv_clamp")
-        return None if value is None else positive("conv_clamp", value)
-
-    def learning_rate(self, default: float) -> float:
-        return positive("mapping_lrmul", self.options.get("mapping_lrmul", default))
-
-    def taps(self) -> Tensor:
-        """The filter that all layers share, as official files store it."""
-        taps = self.options.get("resample_kernel", [1, 3, 3, 1])
-        numbers = isinstance(taps, list | tuple) and all(type(tap) in (int, float) for tap in taps)
-        if not numbers or not 0 < len(taps) <= 64 or not 1e-6 < abs(sum(taps)) < 1e6:
-            raise MalformedFileError(f"resample_kernel: want a list of numbers, got {taps!r:.60}")
-        return make_taps(tuple(map(float, taps)))
-
-    def group_size(self, default: int | None) -> int | None:
-        size = self.options.get("mbstd_group_size", default)
-        if size is None or (type(size) is int and 0 < size <= 2**16):
-            return size
-        raise MalformedFileError(f"mbstd_group_size: want a number of pictures or None, got {size!r:.40}")
-
-    def require(self, facts: Mapping[str, object]) -> None:
-        """Refuse sizes that the tensors contradict."""
-        wrong = [
-            f"{option} is {self.options[option]!r:.40}, its tensors say {facts[fact]}"
-            for option, fact in SIZES.items()
-            if option in self.options and fact in facts and not _same(self.options[option], facts[fact])
-        ]
-        if wrong:
-            raise MalformedFileError(f"the file contradicts itself: {'; '.join(wrong)}")
-
-
-def _same(stated: object, value: object) -> bool:
-    """Whether a value of the file's, of any type, is this one; arrays are never."""
-    return isinstance(stated, bool | int | float | str) and stated == value
-
-
-# --------------------------------------------------------------------------------------------
 # Generator
 
 
@@ -226,7 +134,7 @@ def _recognises(record: NetworkRecord) -> bool:
 
 
 def _generator_config(record: NetworkRecord, view: NetworkRecord) -> Config:
-    options = _Options(record)
+    options = Options(record)
     plain = generator_config(view)
     mapping = dataclasses.replace(
         plain.mapping,
@@ -255,10 +163,9 @@ def generator_from_tensorflow(record: NetworkRecord) -> StyleGAN2:
         MalformedFileError: Shapes don't fit together, or the file contradicts itself.
     """
     if "mapping/LabelConcat/weight" in record.tensors:
-        msg = "a conditional StyleGAN2 from before StyleGAN2-ADA (mapping/LabelConcat/weight), whose labels work"
-        raise UnknownArchitectureError(
-            f"{msg} differently; metagan reads unconditional ones, and StyleGAN2-ADA's"
-        )
+        msg = "this is a conditional StyleGAN2 from before StyleGAN2-ADA (mapping/LabelConcat/weight)"
+        fix = "labels enter it as they do no later network; metagan reads unconditional ones, and StyleGAN2-ADA's"
+        raise UnknownArchitectureError(f"{msg}\n  fix: {fix}")
     view = generator_view(record, generator_spelling)
     config = _generator_config(record, view)
     tensors = to_ours(
@@ -267,11 +174,10 @@ def generator_from_tensorflow(record: NetworkRecord) -> StyleGAN2:
         generator_names(config),
         generator_spelling,
         title=TITLE,
-        taps=_Options(record).taps(),
+        taps=Options(record).taps(),
         dropped=DROPPED,
     )
-    require_sane(config)
-    return assemble(lambda: StyleGAN2(config), tensors)
+    return assemble(lambda: make_generator(config), tensors)
 
 
 def _expected(record: NetworkRecord) -> dict[str, str]:
@@ -291,7 +197,7 @@ def _recognises_discriminator(record: NetworkRecord) -> bool:
 
 
 def _discriminator_config(record: NetworkRecord, view: NetworkRecord) -> DiscriminatorConfig:
-    options = _Options(record)
+    options = Options(record)
     plain = discriminator_config(view)
     mapping = plain.label_mapping and dataclasses.replace(
         plain.label_mapping,
@@ -319,10 +225,9 @@ def discriminator_from_tensorflow(record: NetworkRecord) -> Discriminator:
     config = _discriminator_config(record, view)
     names = discriminator_names(config)
     title = f"{TITLE}'s discriminator"
-    taps = _Options(record).taps()
+    taps = Options(record).taps()
     tensors = to_ours(record, view, names, discriminator_spelling, title=title, taps=taps, dropped=DROPPED)
-    require_sane_discriminator(config)
-    return assemble(lambda: Discriminator(config), tensors)
+    return assemble(lambda: make_discriminator(config), tensors)
 
 
 def _expected_of_discriminator(record: NetworkRecord) -> dict[str, str]:

@@ -2,13 +2,15 @@
 
 from metagan.networks.architecture import Architecture
 from metagan.networks.stylegan3.fast import prepare
-from metagan.networks.stylegan3.load import OFFICIAL, restore_generator
+from metagan.networks.stylegan3.load import OFFICIAL, make_generator
+from metagan.networks.stylegan3.network import Config
 
 ARCHITECTURE = Architecture(
     name="stylegan3",
     title="StyleGAN3",
     readings=(OFFICIAL,),
-    restore=restore_generator,
+    config=Config,
+    make=make_generator,
     prepare=prepare,
 )
 

@@ -18,6 +18,7 @@ from metagan.networks.assemble import shortened
 from metagan.networks.reading import (
     NameTable,
     Shapes,
+    are_positive,
     dense_names,
     mapping_config,
     mapping_names,
@@ -70,7 +71,7 @@ def layer_names(record: NetworkRecord) -> tuple[str, ...]:
     found = {match[1]: int(match[2]) for name in record.tensors if (match := _LAYER.match(name))}
     names = tuple(sorted(found, key=lambda name: found[name]))
     if sorted(found.values()) != list(range(len(found))) or not 0 < len(found) <= MAX_LAYERS:
-        msg = f"the synthesis network has layers {shortened(names) or 'none'}; want L0, L1, ... once each"
+        msg = f"StyleGAN3's synthesis network has layers {shortened(names) or 'none'}; want L0, L1, ... once each"
         raise MalformedFileError(msg)
     listed = record.attributes.get("synthesis.layer_names", list(names))
     if not isinstance(listed, list) or listed != list(names):
@@ -102,19 +103,14 @@ class _Stated:
     def size(self, name: str) -> int:
         """Width and height, which must be the same."""
         sides = self._list(name)
-        if (
-            len(sides) == 2
-            and sides[0] == sides[1]
-            and isinstance(sides[0], int)
-            and 0 < sides[0] <= MAX_SIZE
-        ):
+        if len(sides) == 2 and sides[0] == sides[1] and type(sides[0]) is int and 0 < sides[0] <= MAX_SIZE:
             return sides[0]
         raise self._wrong(name, f"one width and height up to {MAX_SIZE}", self.attributes.get(name))
 
     def pads(self, name: str) -> Pads:
         """Four pads."""
         pads = self._list(name)
-        if len(pads) == 4 and all(isinstance(pad, int) and abs(pad) <= MAX_TAPS for pad in pads):
+        if len(pads) == 4 and all(type(pad) is int and abs(pad) <= MAX_TAPS for pad in pads):
             left, right, above, below = pads
             return left, right, above, below
         raise self._wrong(name, f"four pads of at most {MAX_TAPS}", self.attributes.get(name))
@@ -129,7 +125,7 @@ class _Stated:
             fix = (
                 "StyleGAN3 can't be told from its tensors alone: take the network pickle, not its state dict"
             )
-            return MalformedFileError(f"{name} isn't stated\n  fix: {fix}")
+            return MalformedFileError(f"this is a StyleGAN3, and {name} isn't stated\n  fix: {fix}")
         return MalformedFileError(f"{name}: want {want}, got {value!r:.60}")
 
 
@@ -214,9 +210,12 @@ def _misfits(config: Config) -> Iterator[str]:
     if not (
         0 < size <= MAX_SIZE
         and 0 < channels < 2**16
+        and are_positive(config.input.bandwidth, config.input.sampling_rate)
         and config.input.bandwidth < config.input.sampling_rate / 2
     ):
         yield f"the input is {config.input!r}"
+    if not are_positive(config.output_scale):
+        yield f"the pictures are scaled by {config.output_scale}"
     for index, layer in enumerate(config.layers):
         if not _sane(layer):
             yield f"layer {index} is {layer!r:.300}"
@@ -240,6 +239,7 @@ def _sane(layer: LayerConfig) -> bool:
         and 0 < layer.kernel_size <= 16
         and all(0 < factor <= MAX_FACTOR for factor in (layer.up, layer.down))
         and all(abs(pad) <= MAX_TAPS for pad in layer.pads)
+        and are_positive(layer.clamp)
         and max(len(layer.up_taps), len(layer.down_taps)) <= 2
         and all(0 < taps <= MAX_TAPS for taps in filters)
         and all(len(set(shape)) <= 1 for shape in (layer.up_taps, layer.down_taps))

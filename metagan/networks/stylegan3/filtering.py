@@ -93,9 +93,14 @@ def filter_rows(x: Float[Tensor, "n h rank w"], band: Band) -> Float[Tensor, "n 
 
 
 def separate(taps: Tensor) -> tuple[Float[Tensor, "rank t"], Float[Tensor, "rank t"]]:
-    """A filter as a sum of vertical times horizontal ones: of one pair if it is [t], of some if it is [t, t]."""
+    """A filter as a sum of vertical times horizontal ones: of one pair if it is [t], of some if it is [t, t].
+
+    What was separated before may be given as [2, rank, t].
+    """
     if taps.ndim == 1:
         return taps[None], taps[None]
+    if taps.ndim == 3:
+        return taps[0], taps[1]
     u, s, v = torch.linalg.svd(taps.double().cpu())
     kept = max(int((s > s[0] * RANK_TOLERANCE).sum()), 1)
     scale = s[:kept, None].sqrt()
@@ -170,14 +175,20 @@ def filter_leaky_relu(
     if x.device.type == "cpu":
         at_once = max(CACHED_NUMBERS // (before[0].length * before[1].length), 1)
     parts = []
-    for start in range(0, n * c, at_once):
-        piece = slice(start, start + at_once)
+    for piece in _passes(n * c, at_once):
         y = torch.addcmul(shift[piece], flat[piece].to(shift.dtype), scale[piece])
         y = filter_rows(filter_columns(y, before[0]), before[1])
         y = y if slope == 1 else F.leaky_relu(y, slope)
         y = y if clamp is None else y.clamp(-clamp, clamp)
         parts.append(filter_rows(filter_columns(y, after[0]), after[1]))
     return torch.cat(parts).view(n, c, *parts[0].shape[1:])
+
+
+def _passes(channels: int, at_once: int) -> list[slice]:
+    """Some channels at a time; all, while a network is exported: its batch isn't known then, nor how many passes."""
+    if torch.compiler.is_compiling():
+        return [slice(None)]
+    return [slice(start, start + at_once) for start in range(0, channels, at_once)]
 
 
 def make_filters(

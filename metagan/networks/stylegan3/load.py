@@ -5,19 +5,11 @@ A pickle's discriminator is StyleGAN2's, and read as such.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from torch import Tensor
-
 from metagan.checkpoints.model import NetworkRecord
 from metagan.errors import CheckpointError, MalformedFileError, UnknownArchitectureError
 from metagan.networks.architecture import Part, Reading
-from metagan.networks.assemble import assemble, require_fit
-from metagan.networks.configuration import restore_config
 from metagan.networks.mapping import MappingConfig
-from metagan.networks.ops import ACTIVATIONS
-from metagan.networks.reading import NameTable, rename
+from metagan.networks.reading import NameTable, fill, is_sane
 from metagan.networks.stylegan3.convert import (
     generator_config,
     generator_names,
@@ -25,8 +17,6 @@ from metagan.networks.stylegan3.convert import (
     require_geometry,
 )
 from metagan.networks.stylegan3.network import Config, InputConfig, LayerConfig, StyleGAN3
-
-MAX_MAPPING_LAYERS = 64
 
 # Programs that build on StyleGAN3's code: keys that only they have, and what metagan doesn't have for them.
 RELATIVES = (
@@ -64,36 +54,21 @@ def generator_from_official(record: NetworkRecord) -> StyleGAN3:
         fix = "metagan reads StyleGAN-XL's and Projected GAN's generators where they have StyleGAN2's or 3's own keys"
         raise UnknownArchitectureError(f"this is {relative}: metagan doesn't have that\n  fix: {fix}")
     config = generator_config(record)
-    names = generator_names(config, layer_names(record))
-    require_fit(record.tensors, names, "StyleGAN3")
-    _require_sane(config.mapping)
-    return assemble(lambda: StyleGAN3(config), rename(record.tensors, names))
+    return fill(
+        record, generator_names(config, layer_names(record)), "StyleGAN3", lambda: make_generator(config)
+    )
 
 
-def restore_generator(configuration: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> StyleGAN3:
-    """A generator from the configuration and tensors of metagan's own format.
+def make_generator(config: Config) -> StyleGAN3:
+    """A generator, unless its geometry doesn't hold, or it would take long to build.
 
     Raises:
-        MalformedFileError: The configuration isn't one, or its shapes are not the tensors'.
-        UnknownArchitectureError: Keys are missing or unknown.
+        MalformedFileError: Says what is wrong.
     """
-    config = restore_config(Config, configuration, "StyleGAN3")
-    _require_sane(config.mapping)
+    if not config.mapping.widths or config.mapping.z_dim == 0 or not is_sane(config.mapping):
+        raise MalformedFileError(f"the mapping network is out of bounds: {config.mapping!r:.300}")
     require_geometry(config)
-    return assemble(lambda: StyleGAN3(config), tensors)
-
-
-def _require_sane(mapping: MappingConfig) -> None:
-    """Refuse mapping networks that would take long to build, before building."""
-    sane = (
-        0 < len(mapping.widths) <= MAX_MAPPING_LAYERS
-        and all(0 < size < 2**20 for size in (*mapping.widths, mapping.z_dim + mapping.embed_dim))
-        and min(mapping.c_dim, mapping.embed_dim, mapping.z_dim) >= 0
-        and (mapping.c_dim > 0) == (mapping.embed_dim > 0)
-        and mapping.activation in ACTIVATIONS
-    )
-    if not sane:
-        raise MalformedFileError(f"the mapping network is out of bounds: {mapping!r:.300}")
+    return StyleGAN3(config)
 
 
 def expected_names(record: NetworkRecord) -> NameTable:

@@ -51,9 +51,14 @@ export class Kernel {
     return new Uint8Array(this.run.memory.buffer, place, count);
   }
 
-  /** Puts a tensor of the weights at a place, as floats. `spare` is a place that may hold its halves meanwhile. */
-  put({ bytes, half, count }, place, spare) {
-    this.bytes(half ? spare : place, bytes.length).set(bytes);
-    if (half) this.run.widen(spare, place, count);
+  /** Puts a tensor of the weights at a place, as floats. `spare` is a place that may hold it meanwhile as it came. */
+  put({ bytes, dtype, count, scale }, place, spare) {
+    this.bytes(dtype === "F32" ? place : spare, bytes.length).set(bytes);
+    if (dtype === "F16") this.run.widen(spare, place, count);
+    if (dtype === "I8") {
+      const factors = spare + Math.ceil(bytes.length / ALIGNMENT) * ALIGNMENT;
+      this.bytes(factors, scale.bytes.length).set(scale.bytes);
+      this.run.scale_bytes(spare, factors, place, scale.count, count / scale.count);
+    }
   }
 }

@@ -1,6 +1,6 @@
 // The layers of a synthesis network: what each keeps in the kernel's memory, what it needs while it runs, and its call.
 
-const SMALL = 4; // features of this size are convolved by one product, larger ones by Winograd's transforms
+const SMALL = { same: 4, up: 8 }; // features up to this size are convolved by one product, larger ones by Winograd's
 const CACHE = 300_000; // floats of transformed tiles that are worked on at a time: a processor's second cache
 const [FEWEST, MOST] = [16, 64]; // of these tiles: fewer would have the weights read too often
 const POINTS = { same: 36, up: 81 }; // a tile's points
@@ -22,7 +22,7 @@ export class Convolution {
     this.in = wide(input);
     this.out = wide(output);
     this.from = up ? size / 2 : size;
-    this.small = this.from <= SMALL;
+    this.small = this.from <= (up ? SMALL.up : SMALL.same);
   }
 
   /** Floats that the features before and after it take. */

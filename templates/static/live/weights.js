@@ -4,6 +4,7 @@ import { sha256 } from "../names.js";
 
 const METADATA = "metagan-live";
 const VERSION = 1;
+const SIZES = { F32: 4, F16: 2, I8: 1 };
 const GZIP = [0x1f, 0x8b];
 
 /** Weights that can't be used: the network failed, or the file is not the one that was meant. */
@@ -82,13 +83,13 @@ export class Weights {
     return name in this.#tensors;
   }
 
-  /** A tensor's bytes, whether they are halves, and how many numbers they hold. */
+  /** A tensor's bytes, their type, how many numbers they hold; for I8 each row's factor too. */
   read(name) {
     if (!this.has(name)) throw new WeightsError(`no tensor ${name}`);
     const { dtype, shape, data_offsets: [from, to] } = this.#tensors[name];
     const count = shape.reduce((product, length) => product * length, 1);
-    const half = dtype === "F16";
-    if (to - from !== count * (half ? 2 : 4)) throw new WeightsError(`${name}: ${to - from} bytes for ${count} numbers`);
-    return { bytes: this.#data.subarray(from, to), half, count };
+    if (to - from !== count * SIZES[dtype]) throw new WeightsError(`${name}: ${to - from} bytes for ${count} numbers`);
+    const scale = dtype === "I8" ? this.read(`${name}.scale`) : null;
+    return { bytes: this.#data.subarray(from, to), dtype, count, scale };
   }
 }

@@ -13,7 +13,7 @@ from metagan.checkpoints.model import Checkpoint, NetworkRecord
 from metagan.checkpoints.read import read_checkpoint
 from metagan.errors import MalformedFileError, MetaganError, OptionError, ShapeError, UnknownArchitectureError
 from metagan.networks.convert import convert
-from metagan.networks.dcgan.load import restore_generator
+from metagan.networks.dcgan import ARCHITECTURE
 from metagan.networks.dcgan.network import DCGAN, Config, LayerConfig
 from metagan.networks.detect import load_discriminator, load_generator
 from metagan.networks.generator import Generator
@@ -101,7 +101,7 @@ def test_a_stack_survives_its_own_and_keras_format(config, resolution):
     ws = network.map_latents(torch.randn(2, network.z_dim))
     images = network.synthesize(ws)
     header = json.loads(json.dumps(dataclasses.asdict(config)))
-    restored = restore_generator(header, network.state_dict())
+    restored = ARCHITECTURE.restore(header, network.state_dict())
     assert restored.config == config
     assert torch.equal(restored.synthesize(ws), images)
     again = load_generator(Checkpoint(Path("g.h5"), "test", {"G_ema": keras_record(network)}))
@@ -204,11 +204,13 @@ def test_unknown_layers_are_all_named():
         {"inputs": []},
         {"inputs": [4, 4, 4]},
         {"layers": [{"kind": "dense", "outputs": 10**9}]},
+        {"layers": [*map(dataclasses.asdict, ODD.layers), {"kind": "leaky_relu", "slope": 1e308}]},
+        {"layers": [*map(dataclasses.asdict, ODD.layers), {"kind": "leaky_relu", "slope": -1.0}]},
     ],
 )
 def test_a_header_that_does_not_hold_is_refused(change):
     with pytest.raises(MalformedFileError):
-        restore_generator(dataclasses.asdict(ODD) | change, make(ODD).state_dict())
+        ARCHITECTURE.restore(dataclasses.asdict(ODD) | change, make(ODD).state_dict())
 
 
 def test_whatever_is_wrong_with_an_option_is_explained():

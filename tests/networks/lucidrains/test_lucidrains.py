@@ -15,9 +15,9 @@ from metagan.errors import MalformedFileError, OptionError, ShapeError, UnknownA
 from metagan.networks.convert import convert, convert_to_official
 from metagan.networks.detect import load_discriminator, load_generator, notes_on
 from metagan.networks.generator import Generator, Noise
+from metagan.networks.lucidrains import ARCHITECTURE
 from metagan.networks.lucidrains.convert import discriminator_names, generator_names
 from metagan.networks.lucidrains.discriminator import DiscriminatorConfig, LucidrainsDiscriminator
-from metagan.networks.lucidrains.load import restore_generator
 from metagan.networks.lucidrains.network import Config, LucidrainsStyleGAN2
 from metagan.sampling.sampler import Sampler, Settings
 from tests.networks.stylegan2.foreign import checkpoint, randomised
@@ -125,7 +125,7 @@ def test_a_generator_of_odd_shape_comes_back_bit_by_bit_from_both_formats(config
         torch.equal(there[own], table[foreign])
         for foreign, own in generator_names(config, "SE.", "GE.").items()
     )
-    restored = restore_generator(dataclasses.asdict(config), network.state_dict())
+    restored = ARCHITECTURE.restore(dataclasses.asdict(config), network.state_dict())
     ws = restored.map_latents(torch.randn(2, 5), psi=0.7, cutoff=1)
     assert torch.equal(restored.synthesize(ws), network.synthesize(ws))
     assert restored.synthesize(ws).shape == (2, config.image_channels, config.resolution, config.resolution)
@@ -269,4 +269,4 @@ def test_half_a_network_of_it_is_explained_by_its_family():
 )
 def test_a_header_out_of_bounds_is_refused_before_anything_is_built(change):
     with pytest.raises(MalformedFileError, match="out of bounds"):
-        restore_generator(dataclasses.asdict(dataclasses.replace(PLAIN, **change)), {})
+        ARCHITECTURE.restore(dataclasses.asdict(dataclasses.replace(PLAIN, **change)), {})

@@ -13,12 +13,14 @@ from metagan.checkpoints.read import read_checkpoint
 from metagan.errors import MalformedFileError, OptionError, ShapeError, UnknownArchitectureError
 from metagan.networks.detect import load_discriminator, load_generator
 from metagan.networks.generator import Generator
+from metagan.networks.r3gan import ARCHITECTURE
 from metagan.networks.r3gan.convert import discriminator_names, generator_names
-from metagan.networks.r3gan.load import discriminator_from_record, generator_from_record, restore_generator
+from metagan.networks.r3gan.load import discriminator_from_record, generator_from_record
 from metagan.networks.r3gan.network import R3GAN, Config, Discriminator, StageConfig
 from tests.networks.test_detect import close, label_of
 from tests.networks.test_mutations import outcomes
 
+GOLDEN = Path(__file__).parents[2] / "golden"
 PLAIN = Config((StageConfig(6, 8, 2), StageConfig(4, 8, 4, blocks=2)), z_dim=5)
 ODD = [
     PLAIN,
@@ -35,9 +37,16 @@ def make(network: torch.nn.Module) -> torch.nn.Module:
     return network.eval().requires_grad_(False)
 
 
+def test_the_golden_pickle_gives_its_programs_pictures_and_logits():
+    assert_parity(GOLDEN / "r3_cond32.pkl")
+
+
 @pytest.mark.parametrize("stem", ["r3_16", "r3_cond32"])
 def test_every_vector_gives_its_programs_pictures_and_logits(stem, shared_vectors):
-    weights = shared_vectors / "r3gan" / f"{stem}.pkl"
+    assert_parity(shared_vectors / "r3gan" / f"{stem}.pkl")
+
+
+def assert_parity(weights: Path) -> None:
     checkpoint = read_checkpoint(weights)
     with np.load(weights.with_suffix(".npz")) as vectors, torch.inference_mode():
         arrays = dict(vectors)
@@ -67,7 +76,7 @@ def test_a_generator_of_odd_shape_survives_its_own_and_its_programs_format(confi
     state = network.state_dict()
     theirs = {foreign: state[ours] for foreign, ours in generator_names(config).items()}
     for again in (
-        restore_generator(header, state),
+        ARCHITECTURE.restore(header, state),
         generator_from_record(NetworkRecord("Generator", theirs)),
     ):
         assert again.config == config
@@ -142,7 +151,7 @@ def test_what_does_not_fit_is_named():
 def test_a_header_that_does_not_hold_is_refused(change):
     configuration = dataclasses.asdict(PLAIN) | change
     with pytest.raises(MalformedFileError, match="out of bounds"):
-        restore_generator(configuration, R3GAN(PLAIN).state_dict())
+        ARCHITECTURE.restore(configuration, R3GAN(PLAIN).state_dict())
 
 
 def test_whatever_is_wrong_with_a_record_is_explained():

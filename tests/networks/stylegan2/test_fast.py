@@ -13,7 +13,7 @@ from metagan.networks.detect import load_generator
 from metagan.networks.generator import Noise
 from metagan.networks.stylegan2.fast import FastSynthesis, Way, choose_ways
 from metagan.networks.stylegan2.network import StyleGAN2
-from metagan.registry.bundled import bundled_weights
+from metagan.registry.bundled import bundled_names, bundled_weights
 from metagan.sampling.latents import latents
 from metagan.sampling.sampler import to_uint8
 from tests.networks.stylegan2.test_network import ODD, make
@@ -105,8 +105,9 @@ def psnr(images: torch.Tensor, wanted: torch.Tensor) -> float:
     return float(10 * np.log10(255**2 / max(((mine - theirs) ** 2).mean(), 1e-9)))
 
 
-def test_the_bundled_generator_s_pictures_in_bfloat16_are_its_own_to_40_db():
-    network = load_generator(read_checkpoint(bundled_weights("apes")))
+@pytest.mark.parametrize("name", bundled_names())
+def test_every_bundled_generator_s_pictures_in_bfloat16_are_its_own_to_40_db(name):
+    network = load_generator(read_checkpoint(bundled_weights(name)))
     assert isinstance(network, StyleGAN2)
     with torch.inference_mode():
         ws = network.map_latents(latents(range(8), network.z_dim), psi=0.7)

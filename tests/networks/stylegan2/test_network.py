@@ -7,8 +7,8 @@ import torch
 
 from metagan.errors import MalformedFileError, OptionError, ShapeError, UnknownArchitectureError
 from metagan.networks.generator import Generator, Noise
+from metagan.networks.stylegan2 import ARCHITECTURE
 from metagan.networks.stylegan2.discriminator import Discriminator, DiscriminatorConfig
-from metagan.networks.stylegan2.load import restore_generator
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
 
 PLAIN = Config(MappingConfig(z_dim=6, c_dim=0, embed_dim=0, widths=(7, 8)), channels=(6, 5, 4))
@@ -45,7 +45,7 @@ def test_a_generator_of_odd_shape_survives_its_own_file_format(config):
     assert isinstance(network, Generator)
     images = draw(network)
     assert images.shape == (2, config.image_channels, config.resolution, config.resolution)
-    restored = restore_generator(dataclasses.asdict(config), network.state_dict())
+    restored = ARCHITECTURE.restore(dataclasses.asdict(config), network.state_dict())
     assert restored.config == config
     assert torch.equal(draw(restored), images)
 
@@ -97,6 +97,9 @@ def test_latents_labels_and_styles_of_the_wrong_size_are_refused():
         ({"channels": (6, 5, 10**9)}, "out of bounds"),
         ({"channels": (4,) * 40}, "out of bounds"),
         ({"activation": "__import__"}, "out of bounds"),
+        ({"clamp": 0.0}, "out of bounds"),
+        ({"clamp": 1e308}, "out of bounds"),
+        ({"mapping": dataclasses.asdict(PLAIN.mapping) | {"lr_multiplier": 0.0}}, "out of bounds"),
         ({"kind": "sideways"}, "kind: Input should be 'skip', 'resnet' or 'orig'"),
         ({"image_channels": "many"}, "image_channels"),
         ({"surprise": 1}, "surprise"),
@@ -106,14 +109,14 @@ def test_latents_labels_and_styles_of_the_wrong_size_are_refused():
 def test_a_header_that_the_tensors_do_not_bear_out_is_refused(change, message):
     configuration = dataclasses.asdict(PLAIN) | change
     with pytest.raises(MalformedFileError, match=message):
-        restore_generator(configuration, make(PLAIN).state_dict())
+        ARCHITECTURE.restore(configuration, make(PLAIN).state_dict())
 
 
 def test_missing_and_unknown_tensors_are_named():
     tensors = make(PLAIN).state_dict()
     tensors["extra"] = tensors.pop("constant")
     with pytest.raises(UnknownArchitectureError, match=r"of \d+ keys; missing constant; not known extra"):
-        restore_generator(dataclasses.asdict(PLAIN), tensors)
+        ARCHITECTURE.restore(dataclasses.asdict(PLAIN), tensors)
 
 
 @pytest.mark.parametrize("kind", ["resnet", "skip", "orig"])

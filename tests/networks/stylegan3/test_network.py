@@ -9,7 +9,7 @@ import torch
 from metagan.errors import MalformedFileError, ShapeError
 from metagan.networks.generator import Generator
 from metagan.networks.mapping import MappingConfig
-from metagan.networks.stylegan3.load import restore_generator
+from metagan.networks.stylegan3 import ARCHITECTURE
 from metagan.networks.stylegan3.network import Config, StyleGAN3
 from tests.networks.stylegan3.geometry import design
 
@@ -51,7 +51,7 @@ def test_a_generator_of_odd_shape_survives_its_own_file_format(config):
     size = config.layers[-1].out_size
     assert images.shape == (2, config.layers[-1].out_channels, size, size)
     header = json.loads(json.dumps(dataclasses.asdict(config)))
-    restored = restore_generator(header, network.state_dict())
+    restored = ARCHITECTURE.restore(header, network.state_dict())
     assert restored.config == config
     assert torch.equal(draw(restored), images)
 
@@ -92,11 +92,15 @@ def test_styles_of_the_wrong_size_are_refused():
         ({"layers": [dataclasses.asdict(PLAIN.layers[0]) | {"out_size": 5}]}, "samples, but states 5"),
         ({"input": dataclasses.asdict(PLAIN.input) | {"size": 10**6}}, "the input is"),
         ({"mapping": dataclasses.asdict(MAPPING) | {"widths": [10**9]}}, "out of bounds"),
+        ({"mapping": dataclasses.asdict(MAPPING) | {"lr_multiplier": 0.0}}, "out of bounds"),
+        ({"output_scale": 0.0}, "scaled by 0.0"),
+        ({"input": dataclasses.asdict(PLAIN.input) | {"bandwidth": -1.0}}, "the input is"),
+        ({"layers": [dataclasses.asdict(PLAIN.layers[0]) | {"clamp": 1e308}]}, "layer 0 is"),
         ({"surprise": 1}, "surprise"),
     ],
 )
 def test_a_header_that_does_not_hold_is_refused(change, message):
     configuration = dataclasses.asdict(PLAIN) | change
     with pytest.raises(Exception, match=message) as caught:
-        restore_generator(configuration, make(PLAIN).state_dict())
+        ARCHITECTURE.restore(configuration, make(PLAIN).state_dict())
     assert caught.type.__module__ == MalformedFileError.__module__

@@ -1,0 +1,89 @@
+"""`metagan evaluate`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from metagan.cli.options import device_option, offline_option, registry_option
+
+if TYPE_CHECKING:
+    from metagan.evaluation.evaluate import Evaluation
+
+
+@click.command("evaluate", short_help="Measure how near a generator's pictures come to real ones.")
+@click.argument("what", metavar="SUBJECT|WEIGHTS")
+@click.argument("data", metavar="DATASET", type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "--count",
+    type=click.IntRange(16),
+    default=2000,
+    help="How many pictures to make and to compare with as many real ones.",
+)
+@click.option("--psi", type=float, default=1.0, help="Truncation; measures are comparable at 1 only.")
+@click.option("--class", "class_index", type=click.IntRange(0), help="The class of a conditional generator.")
+@click.option(
+    "--noise",
+    type=click.Choice(["const", "random", "none"]),
+    default="const",
+    help="Noise: const as on a site and in `train`, random as in published measurements.",
+)
+@click.option(
+    "--inception",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="torch-fidelity's Inception weights, for FID and KID (needs metagan[evaluate]).",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+@registry_option
+@device_option
+@offline_option
+def command(
+    what: str,
+    data: Path,
+    count: int,
+    psi: float,
+    class_index: int | None,
+    noise: str,
+    inception: Path | None,
+    as_json: bool,
+    registry: Path,
+    device: str,
+    offline: bool,
+) -> None:
+    """Measure how near a generator's pictures come to those of a dataset.
+
+    Every measure stands beside its floor: the same of other real pictures, the best that can be expected. See
+    docs/training.md for what they mean.
+    """
+    from metagan.cli.progress import stages
+    from metagan.cli.sample import find_target, make_sampler
+    from metagan.datasets.source import PictureSource
+    from metagan.evaluation.evaluate import evaluate
+    from metagan.evaluation.inception import require_inception
+    from metagan.sampling.sampler import Settings
+
+    if inception is not None:
+        require_inception(inception)
+    pictures = PictureSource(data)
+    sampler = make_sampler(find_target(what, registry, None, offline=offline), device, None)
+    settings = Settings(psi=psi, class_index=class_index, noise=noise)
+    with stages() as progress:
+        progress.begin("pictures", count)
+        result = evaluate(sampler, pictures, settings, count, inception=inception, advance=progress.advance)
+    for line in _json(result) if as_json else _table(result):
+        click.echo(line)
+
+
+def _json(result: Evaluation) -> Iterator[str]:
+    yield json.dumps({"count": result.count, "made": result.made, "floor": result.floor}, indent=2)
+
+
+def _table(result: Evaluation) -> Iterator[str]:
+    yield f"{'':<14}{'made':>10}{'floor':>10}"
+    for name, value in result.made.items():
+        floor = f"{result.floor[name]:>10.4g}" if name in result.floor else ""
+        yield f"{name:<14}{value:>10.4g}{floor}"

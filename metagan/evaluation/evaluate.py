@@ -1,0 +1,87 @@
+"""How good a generator is: measures of its pictures beside the same measures of other real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metagan.datasets.source import PictureSource
+from metagan.errors import OptionError
+from metagan.evaluation.inception import inception_distances
+from metagan.evaluation.quality import FLOOR, halves, quality_and_floor
+from metagan.sampling.sampler import Sampler, Settings
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A generator's measures.
+
+    Args:
+        count: How many pictures were made, of seeds 0 to count - 1, and compared with as many real ones.
+        made: By name, see Quality; "fid" and "kid" where asked for.
+        floor: The same of other real pictures; empty where the collection is too small for two such halves.
+    """
+
+    count: int
+    made: dict[str, float]
+    floor: dict[str, float]
+
+
+def evaluate(
+    sampler: Sampler,
+    pictures: PictureSource,
+    settings: Settings,
+    count: int,
+    *,
+    inception: Path | None = None,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Evaluation:
+    """Compare a generator's pictures with a collection's.
+
+    Args:
+        sampler: The generator on its device, where the measures are computed too.
+        pictures: What it shall look like.
+        settings: How to draw. Measures are comparable at psi 1 only.
+        count: How many pictures; at most the collection's number.
+        inception: torch-fidelity's Inception weights, which `require_inception` has let pass.
+        advance: Told how many more pictures are drawn.
+
+    Raises:
+        OptionError: The collection has other pictures than the generator draws, or too few.
+    """
+    _require_match(sampler, pictures, count)
+    made = _drawn(sampler, settings, count, advance)
+    quality, floor = quality_and_floor(pictures.pixels, len(pictures), count, sampler.device)
+    measures = quality(made)
+    floor = {name.removeprefix(FLOOR): value for name, value in floor.items()}
+    if inception is not None:
+        real, others = halves(pictures.pixels, len(pictures), count)
+        measures |= inception_distances(made, real, inception, sampler.device)
+        floor |= {} if others is None else inception_distances(others, real, inception, sampler.device)
+    return Evaluation(count, measures, floor)
+
+
+def _drawn(
+    sampler: Sampler, settings: Settings, count: int, advance: Callable[[int], None]
+) -> NDArray[np.uint8]:
+    rows = []
+    for _, picture in sampler.pictures(range(count), settings):
+        rows.append(picture.transpose(2, 0, 1))
+        advance(1)
+    return np.stack(rows)
+
+
+def _require_match(sampler: Sampler, pictures: PictureSource, count: int) -> None:
+    generator = sampler.generator
+    if (generator.resolution, generator.image_channels) != (pictures.resolution, 3):
+        side = generator.resolution
+        made = f"{side}x{side} pixels, {generator.image_channels} channels"
+        msg = f"{pictures.path}: its pictures are {pictures.resolution}x{pictures.resolution}, the generator's {made}"
+        raise OptionError(f"{msg}; pack the pictures with `metagan dataset pack --resolution {side}`")
+    if count > len(pictures):
+        msg = f"--count {count}: {pictures.path} has {len(pictures)} pictures; ask for at most that many"
+        raise OptionError(msg)

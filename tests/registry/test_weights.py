@@ -1,0 +1,45 @@
+"""The generators that come with metagan: small, licensed, measured, and of many pictures."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from metagan.checkpoints.read import read_checkpoint
+from metagan.networks.detect import load_generator
+from metagan.registry.bundled import bundled_names, bundled_weights
+from metagan.sampling.sampler import Sampler, Settings
+
+RECORDED = json.loads((Path(__file__).parents[2] / "benchmarks" / "weights.json").read_text())
+
+
+def test_the_three_collections_have_their_generator():
+    assert bundled_names() == ["apes", "bagels", "hummingbirds"] == sorted(RECORDED)
+
+
+@pytest.mark.parametrize("name", sorted(RECORDED))
+def test_a_header_says_how_the_weights_came_about_and_what_they_are_worth(name):
+    header = read_checkpoint(bundled_weights(name)).header
+    training = header.training
+    measured = training["evaluation"]
+    assert header.licence == "CC0-1.0"
+    assert f"metagan dataset render {name}" in header.source
+    assert measured["kimg"] == training["kimg"]
+    assert training["recipe"]["batch"] > 0
+    assert {**measured, "size_bytes": bundled_weights(name).stat().st_size} == RECORDED[name]
+    assert measured["floor"]["distance"] < measured["made"]["distance"] < measured["at_20_kimg"]["distance"]
+
+
+@pytest.mark.parametrize("name", sorted(RECORDED))
+def test_weights_are_small_and_no_two_pictures_look_the_same(name):
+    path = bundled_weights(name)
+    assert path.stat().st_size <= 6_000_000
+    generator = load_generator(read_checkpoint(path))
+    assert generator.resolution >= 64
+    drawn = Sampler(generator, torch.device("cpu")).pictures(range(64), Settings(psi=0.8, noise="none"))
+    pictures = torch.from_numpy(np.stack([picture for _, picture in drawn])).float().flatten(1)
+    apart = torch.cdist(pictures, pictures, p=1) / pictures.shape[1]
+    apart.fill_diagonal_(255)
+    assert apart.min() > 4, "levels, the mean over all values"
