@@ -19,6 +19,7 @@ ALL = {
     "memory": "site.measure_memory",
     "train": "train.measure",
     "live": "live.measure",
+    "live_site": "live_site.measure",
     "load": "load.measure",
     "stylegan3": "stylegan3.measure",
     "sample": "sample.measure",

@@ -37,10 +37,15 @@ class Label:
 
     def xmp(self) -> bytes:
         """The label as an XMP packet."""
-        packet = _PACKET.format(
-            seed=quoteattr(str(self.seed)),
-            psi=quoteattr(f"{self.psi:g}"),
-            source_type=SOURCE_TYPE,
-            generator=escape(self.generator),
-        )
-        return packet.encode()
+        return _fill(self.generator, str(self.seed), f"{self.psi:g}").encode()
+
+
+def xmp_pattern(generator: str) -> str:
+    """A label's packet with `{seed}` and `{psi}` left open: for programs that draw pictures themselves."""
+    return _fill(generator, "{seed}", "{psi}")
+
+
+def _fill(generator: str, seed: str, psi: str) -> str:
+    return _PACKET.format(
+        seed=quoteattr(seed), psi=quoteattr(psi), source_type=SOURCE_TYPE, generator=escape(generator)
+    )

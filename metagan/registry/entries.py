@@ -21,6 +21,7 @@ from metagan.registry.fields import (
     Images,
     Licence,
     Line,
+    Live,
     LocalFile,
     Noise,
     Paragraph,
@@ -116,6 +117,11 @@ class DefaultsEntry(Entry):
         description="The published pictures' file format.",
         examples=["jpeg"],
     )
+    live: Live = Field(
+        default="auto",
+        description="Whether the generator itself runs in visitors' browsers; auto where it can and is small enough.",
+        examples=["never"],
+    )
 
 
 class TextEntry(Entry):
@@ -177,6 +183,11 @@ class SubjectEntry(Entry):
     )
     format: Format | None = Field(
         default=None, description="File format; instead of the one in defaults.", examples=["jpeg"]
+    )
+    live: Live | None = Field(
+        default=None,
+        description="Pictures made in the visitor's browser; instead of the one in defaults.",
+        examples=["always"],
     )
     text: Annotated[TextEntry, Want("a mapping with corpus")] | None = Field(
         default=None, description="Gives each picture a made-up line, drawn by its seed."

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 from metagan.registry import seeds
-from metagan.registry.models import ImageFormat, NoiseMode
+from metagan.registry.models import ImageFormat, LiveMode, NoiseMode
 from metagan.registry.wants import Want, has_controls, show, unfit
 from metagan.registry.weights_ref import WANT as WANT_WEIGHTS
 from metagan.registry.weights_ref import existing_file, parse_weights
@@ -182,6 +182,7 @@ Exclude = Annotated[
 Psi = Annotated[float, Want("a number from -2 to 2"), Field(ge=-2, le=2)]
 ClassIndex = Annotated[int, Want("a whole number from 0 on"), Field(ge=0)]
 Noise = Annotated[NoiseMode, Want("const, random or none")]
+Live = Annotated[LiveMode, Want("auto, always or never")]
 Format = Annotated[ImageFormat, Want("webp, png, jpeg or avif")]
 LocalFile = Annotated[
     str, Want("a file's path"), StringConstraints(min_length=1), AfterValidator(_check_file)

@@ -8,6 +8,7 @@ from typing import Literal
 
 ImageFormat = Literal["webp", "png", "jpeg", "avif"]
 NoiseMode = Literal["const", "random", "none"]
+LiveMode = Literal["auto", "always", "never"]
 WeightsKind = Literal["path", "https", "hf", "bundled"]
 
 
@@ -89,6 +90,7 @@ class Subject:
         noise: Per-pixel noise mode.
         format: The published pictures' file format.
         text: Made-up lines, or None.
+        live: Whether visitors' browsers get the generator.
     """
 
     slug: str
@@ -102,6 +104,7 @@ class Subject:
     noise: NoiseMode
     format: ImageFormat
     text: Text | None
+    live: LiveMode = "auto"
 
 
 @dataclass(frozen=True)

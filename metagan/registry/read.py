@@ -150,6 +150,7 @@ def _subject(
         noise=chosen("noise"),
         format=chosen("format"),
         text=Text(existing_file(entry.text.corpus, folder)) if entry.text else None,
+        live=chosen("live"),
     )
 
 

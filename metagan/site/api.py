@@ -6,13 +6,17 @@ import json
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from metagan.site.content import SiteContent
+from metagan.site.content import LiveModel, SiteContent
 from metagan.site.pages import DIGITAL_SOURCE_TYPE, LINES_CHUNK, Album, Shot, SubjectView
 
 NAME_RULE = (
     "Normalise to NFC, lower case, NFC again; make every run of white space one space, none at the ends; "
     "take SHA-256 of the UTF-8 bytes; read its first six bytes as a big-endian number; "
     "the remainder by the count of pictures is the place in 'pictures'."
+)
+LIVE_NAME_RULE = (
+    "Normalise and hash likewise; the first four bytes as a big-endian number are the seed, "
+    "drawn with the subject's psi."
 )
 
 
@@ -26,7 +30,8 @@ def subjects_json(content: SiteContent, subjects: Sequence[SubjectView]) -> byte
 def subject_json(content: SiteContent, view: SubjectView, album: Album) -> bytes:
     """A subject with all its pictures, seeds and addresses: api/SLUG.json."""
     base = content.site.base_url
-    head = _text(_site(content) | _summary(base, view) | {"names": NAME_RULE}).removesuffix("}")
+    rules = {"names": NAME_RULE} | ({"live_names": LIVE_NAME_RULE} if view.live else {})
+    head = _text(_site(content) | _summary(base, view) | rules).removesuffix("}")
     rows = ",\n".join(_text(_picture(base, shot)) for shot in album.shots())
     return f'{head},"pictures":[\n{rows}\n]}}\n'.encode()
 
@@ -64,6 +69,21 @@ def _summary(base: str, view: SubjectView) -> dict[str, object]:
         "weights_sha256": view.sha256,
         "licence": view.licence,
         "source": view.source,
+        "live": _live(base, view.live) if view.live else None,
+    }
+
+
+def _live(base: str, model: LiveModel) -> dict[str, object]:
+    """The generator for browsers: where it is, how large, and how near to the original."""
+    return {
+        "weights": base + model.path,
+        "sha256": model.sha256,
+        "size": model.content_bytes,
+        "file_sha256": model.file_sha256,
+        "file_size": model.size_bytes,
+        "precision": model.precision,
+        "off_by_one": model.off_by_one,
+        "psnr_db": model.psnr_db,
     }
 
 

@@ -15,6 +15,7 @@ from metagan.errors import BuildError, Problem, RegistryError
 from metagan.site.check import check_templates
 from metagan.site.content import Collection, Picture, SiteContent
 from metagan.site.links import check_links
+from metagan.site.models import Made, make_models
 from metagan.site.plan import Order, Plan, Progress, gather
 from metagan.site.render import render_site
 from metagan.site.shelf import Shelf
@@ -34,6 +35,7 @@ class Outcome:
         subjects: How many subjects the site has.
         pictures: How many pictures it has.
         drawn: How many of them were made in this build.
+        live: How many subjects' generators visitors' browsers get.
         files: How many files it has.
         unchanged: Whether there was nothing to do.
         warnings: What its author should know.
@@ -43,6 +45,7 @@ class Outcome:
     subjects: int = 0
     pictures: int = 0
     drawn: int = 0
+    live: int = 0
     files: int = 0
     unchanged: bool = False
     warnings: list[str] = field(default_factory=list)
@@ -65,13 +68,15 @@ def build_site(order: Order, progress: Progress) -> Outcome:
             outcome.unchanged, outcome.files, outcome.warnings = True, len(former.files), former.warnings
             _fail_if_strict(order, outcome)
             return outcome
+        models = make_models(plan.registry, plan.shelves, plan.facts, place)
+        outcome.live = sum(made.model is not None for made in models)
         outcome.drawn = _draw(plan, order, progress)
-        files = _stage(plan, place, order, former, outcome, progress)
+        files = _stage(plan, models, place, order, former, outcome, progress)
         _fail_if_strict(order, outcome)
         Manifest(plan.fingerprint, files, outcome.warnings).write(place.staging)
         swap_in(place.staging, place.site)
         if order.tidy and not order.subjects:
-            _tidy(place, plan)
+            _tidy(place, plan, models)
         outcome.files = len(files)
         return outcome
 
@@ -100,16 +105,23 @@ def _draw(plan: Plan, order: Order, progress: Progress) -> int:
 
 
 def _stage(
-    plan: Plan, place: Workplace, order: Order, former: Manifest | None, outcome: Outcome, progress: Progress
+    plan: Plan,
+    models: list[Made],
+    place: Workplace,
+    order: Order,
+    former: Manifest | None,
+    outcome: Outcome,
+    progress: Progress,
 ) -> dict[str, int]:
     """Put the next site together; returns its files with their sizes."""
     shutil.rmtree(place.staging, ignore_errors=True)
     place.staging.mkdir(parents=True)
-    content = _content(plan, place)
+    content = _content(plan, models, place)
     try:
         progress.begin("pages", None)
         files = dict(_write_pages(render_site(content, order.templates), place.staging, progress.advance))
         files |= _copy_pictures(plan, place.staging)
+        files |= _copy_models(models, place.staging)
     except OSError as error:
         msg = f"{error.filename or place.staging}: {error.strerror}; the former site is untouched"
         raise BuildError(msg) from error
@@ -119,10 +131,10 @@ def _stage(
     return files
 
 
-def _content(plan: Plan, place: Workplace) -> SiteContent:
+def _content(plan: Plan, models: list[Made], place: Workplace) -> SiteContent:
     collections = tuple(
-        Collection(shelf.subject, facts, tuple(_pictures(shelf)))
-        for shelf, facts in zip(plan.shelves, plan.facts, strict=True)
+        Collection(shelf.subject, facts, tuple(_pictures(shelf)), made.model, made.reason)
+        for shelf, facts, made in zip(plan.shelves, plan.facts, models, strict=True)
     )
     return SiteContent(
         site=plan.registry.site,
@@ -170,6 +182,15 @@ def _copy_pictures(plan: Plan, folder: Path) -> Iterator[tuple[str, int]]:
                 yield f"pictures/{shelf.subject.slug}/{path.name}", path.stat().st_size
 
 
+def _copy_models(models: list[Made], folder: Path) -> Iterator[tuple[str, int]]:
+    for made in models:
+        if made.model and made.file:
+            target = folder / made.model.path
+            target.parent.mkdir(exist_ok=True)
+            shutil.copyfile(made.file, target)
+            yield made.model.path, made.model.size_bytes
+
+
 def _keep_extras(place: Workplace, former: Manifest | None, files: dict[str, int]) -> list[str]:
     """Carry over what somebody else put into the site folder."""
     if former is None:
@@ -195,8 +216,12 @@ def _fail_if_strict(order: Order, outcome: Outcome) -> None:
         raise BuildError(msg)
 
 
-def _tidy(place: Workplace, plan: Plan) -> None:
-    """Remove finished pictures that no longer are on the site."""
+def _tidy(place: Workplace, plan: Plan, models: list[Made]) -> None:
+    """Remove finished pictures and generators that no longer are on the site."""
+    kept = {made.file.name.partition(".")[0] for made in models if made.file}
+    for path in (place.folder / "models").glob("*.*"):
+        if path.name.partition(".")[0] not in kept:
+            path.unlink()
     wanted: dict[Path, set[str]] = {}
     for shelf in plan.shelves:
         on_site = (path.name for seed in shelf.subject.seeds for path in shelf.files(seed))

@@ -13,7 +13,7 @@ from jinja2 import meta, nodes
 
 from metagan.errors import Problem
 from metagan.registry.models import Site, Subject, Theme, WeightsRef
-from metagan.site.content import Collection, GeneratorFacts, Picture, SiteContent
+from metagan.site.content import Collection, GeneratorFacts, LiveModel, Picture, SiteContent
 from metagan.site.render import PAGES, Page, Writer
 from metagan.site.templates import (
     RENDER_FAILURES,
@@ -155,11 +155,13 @@ class _Trial(Writer):
 def _sample_content(*, picture_pages: bool) -> SiteContent:
     full = _sample_collection("one", licence="CC0-1.0")
     bare = _sample_collection("two", licence="unknown")
+    full = replace(full, live=LiveModel("models/x.bin.gz", "0" * 64, 2, "0" * 64, 1, "fp16", 0.0, 70.0))
     bare = replace(
         bare,
         subject=replace(bare.subject, class_index=None),
         facts=replace(bare.facts, training={}),
         pictures=(Picture(7, "pictures/two/7.webp"),),
+        why_not_live="It can't.",
     )
     author = "Somebody" if picture_pages else ""
     site = Site("Title", "https://example.org/", "Description", author, Theme(), picture_pages)

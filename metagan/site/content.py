@@ -53,12 +53,47 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class LiveModel:
+    """A generator's weights file for visitors' browsers.
+
+    Args:
+        path: The file, relative to the site's root: "models/SHA256.bin.gz".
+        sha256: Of its content before gzip; some hosts unpack on their way.
+        content_bytes: Size of its content before gzip.
+        file_sha256: Of the file.
+        size_bytes: Of the file: what a visitor downloads.
+        precision: The matrices' format, "fp16" or "fp32".
+        off_by_one: Share of the pictures' values that are one level off the original generator's, 0 to 1.
+        psnr_db: How near its pictures are before rounding, in dB; None when they are the same.
+    """
+
+    path: str
+    sha256: str
+    content_bytes: int
+    file_sha256: str
+    size_bytes: int
+    precision: str
+    off_by_one: float
+    psnr_db: float | None
+
+
+@dataclass(frozen=True)
 class Collection:
-    """One subject with its pictures, in the order to show them; at least one."""
+    """One subject with its pictures, in the order to show them; at least one.
+
+    Args:
+        subject: What the registry says.
+        facts: What its weights file says.
+        pictures: The prepared pictures.
+        live: The generator for visitors' browsers, or None.
+        why_not_live: Why there is none, in words; empty where the registry wants none.
+    """
 
     subject: Subject
     facts: GeneratorFacts
     pictures: tuple[Picture, ...]
+    live: LiveModel | None = None
+    why_not_live: str = ""
 
 
 @dataclass(frozen=True)

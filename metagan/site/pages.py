@@ -15,9 +15,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from metagan.errors import BuildError
+from metagan.images.label import xmp_pattern
 from metagan.registry.fields import RESERVED_SLUGS
 from metagan.registry.models import Site
-from metagan.site.content import Collection, Picture, SiteContent
+from metagan.site.content import Collection, LiveModel, Picture, SiteContent
 from metagan.site.theme import ratio_class
 
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
@@ -25,6 +26,8 @@ ALT = "{title} no. {seed}: a machine-made picture of something that does not exi
 
 # Below this width a picture is shown with hard-edged pixels instead of a blur.
 CRISP_BELOW_PX = 128
+# Beside the picture the headline's full size has room for words of so many letters.
+LONG_WORD = 9
 # Made-up lines travel to the browser in files of this many.
 LINES_CHUNK = 200
 # Without JavaScript the contact sheet ends here.
@@ -66,6 +69,7 @@ class SubjectView:
         slug: Its folder's name.
         title: What it is, in the singular.
         headline: "This Ape Does Not Exist".
+        long: Whether its title has a word too long for the headline's full size.
         url: Its page.
         about: The page about its generator.
         api: Its JSON.
@@ -88,11 +92,16 @@ class SubjectView:
         crisp: Whether pixels are shown with hard edges.
         ratio: The CSS class of its proportions.
         first: The picture to show where there is no JavaScript.
+        classes: How many classes the generator knows; 0 when unconditional.
+        live: The generator for visitors' browsers, or None.
+        why_not_live: Why there is none, in words; empty where the registry wants none.
+        wall: The page of pictures without end, where there is a generator for browsers.
     """
 
     slug: str
     title: str
     headline: str
+    long: bool
     url: str
     about: str
     api: str
@@ -115,6 +124,10 @@ class SubjectView:
     crisp: bool
     ratio: str
     first: Shot
+    classes: int
+    live: LiveModel | None
+    why_not_live: str
+    wall: str | None
 
 
 class Album:
@@ -173,6 +186,7 @@ def view_subject(collection: Collection, album: Album) -> SubjectView:
         slug=subject.slug,
         title=album.title,
         headline=f"This {album.title} Does Not Exist",
+        long=max(map(len, album.title.split()), default=0) > LONG_WORD,
         url=f"{subject.slug}/",
         about=f"{subject.slug}/about/",
         api=f"api/{subject.slug}.json",
@@ -195,6 +209,10 @@ def view_subject(collection: Collection, album: Album) -> SubjectView:
         crisp=facts.width_px < CRISP_BELOW_PX,
         ratio=ratio_class(facts.width_px, facts.height_px),
         first=album.shot(0),
+        classes=facts.classes,
+        live=collection.live,
+        why_not_live=printable(collection.why_not_live),
+        wall=f"{subject.slug}/wall/" if collection.live else None,
     )
 
 
@@ -224,10 +242,12 @@ def album_data(content: SiteContent, albums: Sequence[tuple[SubjectView, Album]]
         "pages": content.site.picture_pages,
         "alt": ALT,
         "chunk": LINES_CHUNK,
+        "base": content.site.base_url,
         "subjects": [
             {
                 "slug": view.slug,
                 "title": view.title,
+                "long": view.long,
                 "seeds": seed_ranges([picture.seed for picture in album.pictures]),
                 "extension": album.extension,
                 "width": view.width_px,
@@ -237,9 +257,26 @@ def album_data(content: SiteContent, albums: Sequence[tuple[SubjectView, Album]]
                 "psi": view.psi,
                 "architecture": view.architecture,
                 "lines": album.has_lines,
+                "xmp": xmp_pattern(f"{view.architecture}, weights sha256 {view.sha256[:16]}, by metagan"),
+                "live": _live_data(view),
+                "unfit": bool(view.why_not_live),
             }
             for view, album in albums
         ],
+    }
+
+
+def _live_data(view: SubjectView) -> dict[str, object] | None:
+    """What the browser needs in order to make pictures itself."""
+    if view.live is None:
+        return None
+    return {
+        "url": view.live.path,
+        "sha256": view.live.sha256,
+        "size": view.live.size_bytes,
+        "psi": float(view.psi),
+        "class": view.class_index,
+        "classes": view.classes,
     }
 
 

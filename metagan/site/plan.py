@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import metagan
+import metagan.live
 from metagan.checkpoints.fetch import locate_weights
 from metagan.checkpoints.transfer import Transfer
 from metagan.errors import MetaganError, Problem, RegistryError
@@ -155,4 +156,5 @@ def _digest_of_templates(order: Order) -> str:
 
 def _digest_of_code() -> str:
     """Changes with any line of the package, so that a new version never serves an old version's pages."""
-    return digest_of_folder(Path(metagan.__file__).parent, "**/*.py")
+    kernels = digest_of_folder(metagan.live.KERNEL, "*.wasm")
+    return digest_of(digest_of_folder(Path(metagan.__file__).parent, "**/*.py"), kernels)

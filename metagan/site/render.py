@@ -11,8 +11,10 @@ from datetime import UTC, datetime, time
 from itertools import islice, zip_longest
 from pathlib import Path
 
+from metagan.live import kernel_files
 from metagan.site.api import line_files, subject_json, subjects_json
 from metagan.site.content import SiteContent
+from metagan.site.offline import Offline
 from metagan.site.pages import (
     PLAIN_SHEET,
     Album,
@@ -35,12 +37,14 @@ PAGES = (
     "subject.html",
     "picture.html",
     "about.html",
+    "wall.html",
     "subjects.html",
     "404.html",
     "feed.xml",
     "sitemap.xml",
     "sitemap-index.xml",
     "robots.txt",
+    "sw.js",
 )
 
 
@@ -59,6 +63,14 @@ def render_site(content: SiteContent, templates: Path | None) -> Iterator[tuple[
         BuildError: A subject's slug is one that the site uses itself, or a picture's path is unexpected.
     """
     writer = Writer(content, templates)
+    offline = Offline(content, writer.albums)
+    for path, data in _files(content, templates, writer):
+        offline.note(path, data)
+        yield path, data
+    yield "sw.js", writer.render("sw.js", None, offline=offline.data())
+
+
+def _files(content: SiteContent, templates: Path | None, writer: Writer) -> Iterator[tuple[str, bytes]]:
     yield from _static(content, templates)
     yield from writer.pages()
     for view, album in writer.albums:
@@ -135,6 +147,13 @@ class Writer:
         title, says = f"About the {view.title} generator", f"What made the pictures of “{view.headline}”."
         about = _page("about", view.about, view, view.first, title=title, says=says)
         yield f"{view.about}index.html", self.render("about.html", about, **known)
+        if view.wall:
+            title, says = (
+                f"{view.title} without end – {self.content.site.title}",
+                f"Pictures of “{view.headline}”, made as you scroll.",
+            )
+            wall = _page("wall", view.wall, view, view.first, title=title, says=says)
+            yield f"{view.wall}index.html", self.render("wall.html", wall, **known, album=data)
         if self.content.site.picture_pages:
             yield from self._picture_pages(view, album)
 
@@ -183,7 +202,7 @@ class Writer:
     def _addresses(self) -> Iterator[str]:
         yield from ("", "subjects/")
         for view, album in self.albums:
-            yield from (view.url, view.about)
+            yield from (view.url, view.about, *([view.wall] if view.wall else []))
             if self.content.site.picture_pages:
                 yield from (album.permalink(picture.seed) for picture in album.pictures)
 
@@ -207,5 +226,7 @@ def _static(content: SiteContent, templates: Path | None) -> Iterator[tuple[str,
     for path, file in static_files(templates).items():
         if path != THEME:
             yield path, read_static(file, content.revision)
+    if any(collection.live for collection in content.collections):
+        yield from ((f"static/live/{name}", file.read_bytes()) for name, file in kernel_files().items())
     sizes = [(c.facts.width_px, c.facts.height_px) for c in content.collections]
     yield THEME, theme_css(content.site.theme, sizes).encode()

@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import IO, Any
 
 from metagan.errors import OptionError
@@ -22,6 +23,8 @@ from metagan.site.lookup import Moved, Opened, content_type, open_page
 from metagan.site.reload import SCRIPT, Board, Build, Report, first_board, rebuild_on_change, with_script
 
 RESERVED = "__metagan__/"
+# While pages reload none of them may come from what a browser has kept.
+OFFLINE = Path(__file__).with_name("sw.js")
 IDLE_TIMEOUT_S = 60
 PORTS_TO_TRY = 100
 STOP_PATIENCE_S = 5.0
@@ -125,6 +128,9 @@ class PagesHandler(BaseHTTPRequestHandler):
             self._outside(path, built.subpath)
             return
         below = path.removeprefix(built.subpath)
+        if self.server.reload and below == OFFLINE.name:
+            self._send(HTTPStatus.OK, {"Content-Type": content_type(below)}, OFFLINE.read_bytes())
+            return
         if self.server.reload and below.startswith(RESERVED):
             self._reserved(below.removeprefix(RESERVED))
             return

@@ -5,6 +5,7 @@ Everything else lives in a work folder beside it, `.metagan/NAME/`, and can be d
 making pictures again:
 
     pictures/KEY/SEED.EXT   finished pictures, by what they depend on
+    models/KEY.*            generators for browsers, likewise
     facts/SHA256.json       what a weights file holds, so that a rebuild needn't open it
     hashes.json             SHA-256 of local weights by size and time
     begun.json              fingerprint and day of the build at work, so that a resumed one prints the same day

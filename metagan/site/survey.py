@@ -11,7 +11,8 @@ import torch
 from metagan.checkpoints.fetch import locate_weights
 from metagan.checkpoints.read import read_checkpoint
 from metagan.checkpoints.transfer import Progress
-from metagan.errors import MetaganError, OptionError, Problem, RegistryError
+from metagan.errors import ExportError, MetaganError, OptionError, Problem, RegistryError
+from metagan.export.fold import fold
 from metagan.networks.detect import load_generator
 from metagan.networks.generator import Generator
 from metagan.registry.models import Registry, Subject, WeightsRef
@@ -19,6 +20,11 @@ from metagan.registry.read import find_place, read_registry
 from metagan.sampling.latents import labels, latents
 from metagan.site.check import check_templates
 from metagan.site.text import check_corpus
+
+_FIXES = {
+    "weights": "get other weights; `metagan inspect` says what these are",
+    "live": "write `live: auto`, or remove the key: it stays with prepared pictures",
+}
 
 
 @dataclass(frozen=True)
@@ -105,13 +111,15 @@ def _in_settings(registry: Registry, subject: Subject, generator: Generator) -> 
             generator.map_latents(z, label, psi=subject.psi)
     except OptionError as error:
         yield problem_with(registry, subject, "psi", error)
+    if subject.live == "always":
+        try:
+            fold(generator, subject.noise)
+        except ExportError as error:
+            yield problem_with(registry, subject, "live", ExportError(str(error).partition("\n")[0]))
 
 
 def problem_with(registry: Registry, subject: Subject, key: str, error: MetaganError) -> Problem:
     """An error about one key of a subject, with the place of that key in the registry."""
     what, _, fix = str(error).partition("\n  fix: ")
     where = find_place(registry.path, ("subjects", subject.slug, key))
-    by_default = (
-        "get other weights; `metagan inspect` says what these are" if key == "weights" else "change it"
-    )
-    return Problem(where, f"subjects.{subject.slug}.{key}: {what}", fix or by_default)
+    return Problem(where, f"subjects.{subject.slug}.{key}: {what}", fix or _FIXES.get(key, "change it"))

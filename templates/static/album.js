@@ -1,5 +1,8 @@
 // Which pictures there are, and the choice among them.
-// A pick is {subject, seed, number}: number is the picture's place among its subject's.
+// A pick is {subject, seed, number}: number is the picture's place among its subject's. Live picks, which studio.js
+// describes, have none: they are made when they are wanted.
+
+import { writePick } from "./address.js";
 
 const TRIES = 24;
 
@@ -12,7 +15,7 @@ export function parseSeeds(ranges) {
 }
 
 /** Names a pick for comparison and storage. */
-export const nameOf = (pick) => `${pick.subject.slug}/${pick.seed}`;
+export const nameOf = ({ subject, seed, live, psi }) => `${subject.slug}/${seed}${live ? `/${psi}` : ""}`;
 
 export class Album {
   #seeds = new Map();
@@ -46,10 +49,10 @@ export class Album {
     return this.subjects.length === 1 && this.seeds(this.subjects[0]).length === 1;
   }
 
-  /** A random subject's random picture. The last of the names in `recent` is never taken again at once. */
-  random(recent) {
+  /** A random picture of one of the subjects. The last of the names in `recent` is never taken again at once. */
+  random(recent, subjects = this.subjects) {
     for (let i = 0; i < TRIES; i++) {
-      const pick = this.#draw(this.subjects);
+      const pick = this.#draw(subjects);
       if (!recent.includes(nameOf(pick))) return pick;
     }
     return this.#other(recent.at(-1));
@@ -74,6 +77,7 @@ export class Album {
 
   permalink(pick) {
     const { subject, seed } = pick;
+    if (pick.live) return `${subject.slug}/${writePick(pick)}`;
     return this.pages ? `${subject.slug}/${seed}/` : `${subject.slug}/?seed=${seed}`;
   }
 

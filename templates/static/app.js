@@ -1,74 +1,130 @@
 // The pages with a stage: home, a subject's own, and "not found".
+import { isOrdinary, readPick, writePick } from "./address.js";
 import { Album, nameOf } from "./album.js";
-import { bindKeys, bindSwipe } from "./controls.js";
+import { bindKeys, bindNames, bindSwipe, upgradeNext } from "./controls.js";
 import { fillGallery } from "./gallery.js";
-import { placeOf, possessive } from "./names.js";
+import { placeOf, possessive, seedOf } from "./names.js";
+import { keepOffline } from "./offline.js";
+import { bindPair } from "./pair.js";
+import { Panel } from "./panel.js";
+import { bindSaving } from "./saving.js";
+import { Seen } from "./seen.js";
 import { bindSharing } from "./share.js";
 import { Stage } from "./stage.js";
+import { Studios } from "./studios.js";
 import { Trail } from "./trail.js";
 
 const MEMORY = 12;
 
 const album = new Album(JSON.parse(document.getElementById("album").textContent));
 const element = document.querySelector("[data-stage]");
-const stage = new Stage(element, album);
+const root = new URL(element.dataset.root || "./", document.baseURI);
+const studios = new Studios(root);
+const stage = new Stage(element, album, root, (pick) => studios.of(pick.subject).picture(pick));
 const trail = new Trail();
+const panel = new Panel(element, loadAnyway);
 const isSubject = element.dataset.kind === "subject";
+const isLost = element.dataset.kind === "lost";
 const backButton = element.querySelector("[data-back]");
-const lastKey = `metagan:last:${stage.root.pathname}`;
+const lastSeen = new Seen(root.pathname);
 let upcoming = null;
 let owner = "";
 
-/** What was shown last, even before a reload, so that it isn't drawn again at once. */
-const lastSeen = {
-  get() {
-    try {
-      return sessionStorage.getItem(lastKey);
-    } catch {
-      return null;
-    }
-  },
-  set(name) {
-    try {
-      sessionStorage.setItem(lastKey, name);
-    } catch {
-      // Storage may be switched off; then only the trail remembers.
-    }
-  },
-};
+// ---------------------------------------------------------------------------------------------
+// Generators
+
+/** The generator of what is shown; loads it unless something stands in the way. */
+async function wake(subject) {
+  const studio = studios.of(subject);
+  if (isLost) return false;
+  await studio.consider();
+  if (!studio.hopeful || studio.ready) {
+    panel.tell(studio);
+    return studio.ready;
+  }
+  const first = studio.state === "idle";
+  const loading = studio.load((...progress) => panel.progress(...progress));
+  panel.tell(studio);
+  const ready = await loading;
+  if (first && (!trail.current || trail.current.subject === subject)) {
+    panel.tell(studio);
+    panel.set(studios.settings(subject));
+    if (trail.current) prepare();
+    if (ready && trail.current) pair?.open(studio, trail.current);
+  }
+  return ready;
+}
+
+function loadAnyway() {
+  const { subject } = trail.current;
+  studios.of(subject).retry();
+  wake(subject);
+}
+
+// ---------------------------------------------------------------------------------------------
+// Pictures, one after the other
 
 function draw() {
+  const { subject } = trail.current ?? {};
+  const studio = subject && studios.of(subject);
+  const bound = studio?.hopeful && !isLost; // a generator on its way is not left for another's
+  if (bound && studio.ready) return studios.newPick(subject);
   const seen = trail.latest(MEMORY).map(nameOf);
-  return album.random(seen.length ? seen : [lastSeen.get()]);
+  const subjects = bound ? [subject] : album.subjects;
+  return album.random(seen.length ? seen : [lastSeen.get()], subjects);
 }
 
 /** Shows a pick, then gets the next one ready. `address` is what the location bar is to say, if anything new. */
-async function show(pick, { address = null, push = false, name = "" } = {}) {
+async function show(pick, { address = null, push = false, name = "", quietly = false } = {}) {
   owner = name;
   note(pick, address ?? location.href, push);
   lastSeen.set(nameOf(pick));
   backButton?.setAttribute("aria-disabled", String(!trail.canGoBack));
-  if (await stage.show(pick, name && possessive(name))) prepare();
+  if (pick.live) panel.set(Object.assign(studios.settings(pick.subject), { psi: pick.psi, label: pick.label }));
+  if (!(await stage.show(pick, name && possessive(name), { quietly }))) return;
+  prepare();
+  if (studios.of(pick.subject).ready) pair?.open(studios.of(pick.subject), pick);
+  wake(pick.subject);
 }
 
-function note({ subject, seed }, address, push) {
+function note({ subject, seed, live, psi, label, mix }, address, push) {
   try {
-    history[push ? "pushState" : "replaceState"]({ slug: subject.slug, seed }, "", address);
+    history[push ? "pushState" : "replaceState"]({ slug: subject.slug, seed, live, psi, label, mix }, "", address);
   } catch {
     // Some browsers refuse a hundred changes within seconds; the picture matters more.
   }
 }
 
-function prepare() {
-  upcoming = trail.ahead ?? draw();
+async function prepare() {
+  const { current } = trail;
+  const pick = trail.ahead ?? (await drawAtHand());
+  if (current !== trail.current) return;
+  upcoming = pick;
   stage.preload(upcoming);
 }
 
-/** A subject's page says in the location bar what it shows; other pages stay random at every load. */
-const addressOf = (pick) => (isSubject ? `?seed=${pick.seed}` : null);
+/** Without a network one that was kept, if there is any. */
+async function drawAtHand() {
+  for (let i = 0; i < 2 * MEMORY; i++) {
+    const pick = draw();
+    if (navigator.onLine || pick.live || (await isKept(pick))) return pick;
+  }
+  return album.at(trail.current?.subject ?? album.subjects[0], 0);
+}
+
+const isKept = (pick) => globalThis.caches?.match(stage.url(album.src(pick)));
+
+/**
+ * A subject's page says in the location bar which prepared picture it shows; other pages stay random at every load,
+ * and so does one that makes pictures itself: its reload is to make a new one.
+ */
+function addressOf(pick) {
+  if (!isSubject) return null;
+  return pick.live ? location.pathname : `?seed=${pick.seed}`;
+}
 
 function next() {
-  if (album.lonely) return;
+  if (lonely()) return;
   const pick = trail.ahead ? trail.forward() : add(upcoming ?? draw());
   show(pick, { address: addressOf(pick) });
 }
@@ -79,20 +135,47 @@ function back() {
   show(pick, { address: addressOf(pick) });
 }
 
+const lonely = () => album.lonely && !studios.of(album.subjects[0]).ready;
+
 function add(pick) {
   trail.push(pick);
   upcoming = null;
   return pick;
 }
 
+/** Shows a pick that was pointed at; its address names it. */
 function open(pick) {
-  show(add(pick), { address: addressOf(pick), push: true });
+  show(add(pick), { address: isSubject ? addressFor(pick) : null, push: true });
   element.scrollIntoView({ block: "start" });
   element.querySelector("[data-next]")?.focus({ preventScroll: true });
 }
 
+const addressFor = (pick) => (pick.live ? writePick(pick) : `?seed=${pick.seed}`);
+
+/** The same picture with other settings, without a word in the history. */
+let changing = null;
+async function change(more) {
+  const { current } = trail;
+  if (!current || !studios.of(current.subject).ready) return;
+  Object.assign(studios.settings(current.subject), more);
+  const busy = changing !== null;
+  changing = { ...current, number: undefined, live: true, ...studios.settings(current.subject) };
+  if (busy) return;
+  while (changing) {
+    const pick = changing;
+    trail.replace(pick);
+    upcoming = null;
+    await show(pick, { address: isSubject && location.search ? writePick(pick) : null, quietly: true });
+    changing = changing === pick ? null : changing;
+  }
+}
+
+// ---------------------------------------------------------------------------------------------
+// What the address asks for
+
 async function pickByName(name) {
   const [subject] = album.subjects;
+  if (await wake(subject)) return { ...studios.ordinaryPick(subject), seed: await seedOf(name) };
   return album.at(subject, await placeOf(name, album.seeds(subject).length));
 }
 
@@ -102,6 +185,12 @@ async function openName(name) {
   element.scrollIntoView({ block: "start" });
 }
 
+/** A prepared picture if it is one, a live one if that can be drawn, else null. */
+async function found(wish) {
+  const prepared = isOrdinary(wish) && album.find(wish.subject.slug, String(wish.seed));
+  return prepared || ((await wake(wish.subject)) ? wish : null);
+}
+
 /** The picture that the address asks for: {pick, name}, {missing: true}, or nothing. */
 async function asked() {
   if (!isSubject) return {};
@@ -109,69 +198,75 @@ async function asked() {
   const name = query.get("name")?.trim().slice(0, 80);
   if (name) return { pick: await pickByName(name), name };
   if (!query.has("seed")) return {};
-  const pick = album.find(album.subjects[0].slug, query.get("seed"));
+  const wish = readPick(query, album.subjects[0]);
+  const pick = wish && (await found(wish));
   return pick ? { pick } : { missing: true };
 }
 
 /** The picture that this entry of the browser's history showed, when one comes back to it. */
 function remembered() {
   const [entry] = performance.getEntriesByType("navigation");
-  const { state } = history;
-  return entry?.type === "back_forward" && state?.slug ? album.find(state.slug, String(state.seed)) : null;
+  return entry?.type === "back_forward" ? pickOf(history.state) : null;
+}
+
+/** A pick from what `note` left; null if there is none. */
+async function pickOf(state) {
+  const subject = state?.slug && album.subjects.find(({ slug }) => slug === state.slug);
+  if (!subject) return null;
+  return state.live ? found({ ...state, subject }) : album.find(state.slug, String(state.seed));
+}
+
+/** A new picture at once, from a generator that an earlier visit has kept; null if there is none. */
+async function drawWarm() {
+  const { subject: any } = album.random([]);
+  const subjects = isLost ? [] : [any, ...(navigator.onLine ? [] : album.subjects)];
+  for (const subject of subjects) {
+    const studio = studios.of(subject);
+    await studio.consider();
+    if (studio.hopeful && (await studio.isKept()) && (await wake(subject))) return studios.newPick(subject);
+  }
+  return null;
 }
 
 async function start() {
   const { pick, name, missing } = await asked();
-  await show(add(pick ?? remembered() ?? draw()), { name });
+  await show(add(pick ?? (await remembered()) ?? (await drawWarm()) ?? (await drawAtHand())), { name });
   if (missing) stage.say("unknown");
-}
-
-/** With JavaScript the link to the next picture is a button. */
-function upgradeNext() {
-  const link = element.querySelector("a[data-next]");
-  if (!link) return;
-  const button = document.createElement("button");
-  button.type = "button";
-  button.className = link.className;
-  button.dataset.next = "";
-  button.append(...link.childNodes);
-  button.addEventListener("click", next);
-  button.hidden = album.lonely;
-  link.replaceWith(button);
-}
-
-function bindNames() {
-  const section = document.querySelector("[data-names]");
-  if (!section) return;
-  section.hidden = false;
-  section.querySelector("form").addEventListener("submit", (event) => {
-    event.preventDefault();
-    const name = new FormData(event.target).get("name").trim();
-    if (name) openName(name);
-  });
 }
 
 window.addEventListener("popstate", async ({ state }) => {
   const { pick, name } = await asked();
-  const shown = pick ?? (state?.slug ? album.find(state.slug, String(state.seed)) : null);
+  const shown = pick ?? (await pickOf(state));
   if (shown) show(add(shown), { name });
 });
+
+// ---------------------------------------------------------------------------------------------
+// The page
 
 function link() {
   if (owner) return stage.url(`${trail.current.subject.slug}/?${new URLSearchParams({ name: owner })}`);
   return stage.url(album.permalink(trail.current));
 }
 
-upgradeNext();
+const say = (name, more) => stage.say(name, more);
+const still = album.lonely && !album.subjects[0].live; // there is nothing to go on to
+const section = document.querySelector("[data-pair]");
+const pair = section && bindPair(section, { open, say });
+
+const button = upgradeNext(element, next);
+if (button) button.hidden = still;
 bindKeys({ next, back });
 bindSwipe(element.querySelector("[data-frame]"), { next, back });
-bindSharing({ link, say: (name, more) => stage.say(name, more) });
-bindNames();
+bindSharing({ link, say });
+bindSaving({ current: () => ({ pick: trail.current, source: stage.source }), say });
+bindNames(openName);
+panel.bind(change);
 for (const hint of element.querySelectorAll("[data-hint]")) hint.hidden = false;
 if (backButton) {
-  backButton.hidden = album.lonely;
+  backButton.hidden = still;
   backButton.addEventListener("click", back);
 }
 const gallery = document.querySelector("[data-gallery]");
 if (gallery) fillGallery(gallery, { album, stage, open });
+keepOffline(root);
 start();

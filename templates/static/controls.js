@@ -1,10 +1,11 @@
-// Keys and fingers.
+// Keys, fingers, buttons.
 
 const SWIPE_PX = 40;
 
 /** Whether a key belongs to what has the focus rather than to the page. */
 function isTaken(event) {
   const { target, key } = event;
+  if (key === " " && target.matches("input[type=range]")) return false;
   if (target.closest("input, textarea, select, [contenteditable]")) return true;
   return key === " " && target.closest("button, summary") !== null;
 }
@@ -35,5 +36,31 @@ export function bindSwipe(element, { next, back }) {
     start = null;
     if (Math.abs(x) < SWIPE_PX || Math.abs(x) < 1.5 * Math.abs(y)) return;
     (x < 0 ? next : back)();
+  });
+}
+
+/** With JavaScript the link to the next picture is a button; null where a template has none. */
+export function upgradeNext(element, next) {
+  const link = element.querySelector("a[data-next]");
+  if (!link) return null;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = link.className;
+  button.dataset.next = "";
+  button.append(...link.childNodes);
+  button.addEventListener("click", next);
+  link.replaceWith(button);
+  return button;
+}
+
+/** The form that asks for a name. */
+export function bindNames(open) {
+  const section = document.querySelector("[data-names]");
+  if (!section) return;
+  section.hidden = false;
+  section.querySelector("form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const name = new FormData(event.target).get("name").trim();
+    if (name) open(name);
   });
 }

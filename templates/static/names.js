@@ -20,6 +20,12 @@ export async function placeOf(name, count) {
   return bytes.slice(0, 6).reduce((number, byte) => number * 256 + byte, 0) % count;
 }
 
+/** The seed of a name, for a generator that draws any. */
+export async function seedOf(name) {
+  const bytes = await digest(normalise(name));
+  return bytes.slice(0, 4).reduce((number, byte) => number * 256 + byte, 0);
+}
+
 /** "Ada’s", for the headline. */
 export function possessive(name) {
   return `${name.normalize("NFC").replace(SPACES, " ").trim()}’s`;

@@ -1,5 +1,11 @@
 // Shows a pick on the page. Whatever a template leaves out is passed over.
 
+import { short, writePick } from "./address.js";
+import { canvasOf } from "./canvas.js";
+import { mark } from "./studio.js";
+
+const MOST = 8; // pictures at hand
+
 const all = (selector) => document.querySelectorAll(selector);
 
 function fill(selector, text) {
@@ -14,10 +20,9 @@ export class Stage {
   #images = new Map();
   #turn = 0;
 
-  constructor(element, album) {
-    this.element = element;
-    this.album = album;
-    this.root = new URL(element.dataset.root || "./", document.baseURI);
+  /** `root` is the site's address; `draw(pick)` makes a live pick's picture: {pixels, resolution}. */
+  constructor(element, album, root, draw) {
+    Object.assign(this, { element, album, root, draw });
     this.mat = element.querySelector("[data-mat]");
     this.frame = element.querySelector("[data-frame]");
   }
@@ -27,55 +32,84 @@ export class Stage {
     return new URL(path, this.root).href;
   }
 
-  /** Starts to load a picture, so that it is there when it is wanted. */
-  preload(pick) {
-    this.#image(pick).decode().catch(() => {});
+  /** What shows the picture now: an image, or the canvas of a live one. */
+  get source() {
+    return this.mat.querySelector("img, canvas");
   }
 
-  #image(pick) {
-    const src = this.url(this.album.src(pick));
-    if (!this.#images.has(src)) {
-      const image = new Image(pick.subject.width, pick.subject.height);
-      image.alt = this.album.alt(pick);
-      image.src = src;
-      this.#images.set(src, image);
-      if (this.#images.size > 8) this.#images.delete(this.#images.keys().next().value);
+  /** Starts to load or make a picture, so that it is there when it is wanted. */
+  preload(pick) {
+    this.#ready(pick);
+  }
+
+  /** A pick's element and whether its picture is whole, once it is there. */
+  #ready(pick) {
+    const name = this.album.permalink(pick);
+    if (!this.#images.has(name)) {
+      this.#images.set(name, pick.live ? this.#made(pick) : this.#loaded(pick));
+      if (this.#images.size > MOST) this.#letGo(this.#images.keys().next().value);
     }
-    return this.#images.get(src);
+    return this.#images.get(name);
+  }
+
+  /** Forgets a picture; a canvas gives its memory back at once, before anybody looks for garbage. */
+  async #letGo(name) {
+    const ready = this.#images.get(name);
+    this.#images.delete(name);
+    const { element } = await ready;
+    if (element instanceof HTMLCanvasElement && element !== this.source) element.width = element.height = 0;
+  }
+
+  async #loaded(pick) {
+    const image = new Image(pick.subject.width, pick.subject.height);
+    image.alt = this.album.alt(pick);
+    image.src = this.url(this.album.src(pick));
+    const whole = await image.decode().then(() => true, () => false);
+    return { element: image, whole };
+  }
+
+  async #made(pick) {
+    const picture = await this.draw(pick).catch(() => null);
+    const canvas = picture ? canvasOf(picture) : document.createElement("canvas");
+    canvas.setAttribute("role", "img");
+    canvas.setAttribute("aria-label", this.album.alt(pick));
+    return { element: canvas, whole: picture !== null };
   }
 
   /** Shows a pick when its picture is ready; the answer is false if another one was asked for meanwhile. */
-  async show(pick, owner = "") {
+  async show(pick, owner = "", { quietly = false } = {}) {
     const turn = ++this.#turn;
-    const image = this.#image(pick);
     this.element.setAttribute("aria-busy", "true");
-    const whole = await image.decode().then(() => true, () => false);
+    const { element, whole } = await this.#ready(pick);
     if (turn !== this.#turn) return false;
     this.element.removeAttribute("aria-busy");
-    this.#frame(pick, image);
+    this.#frame(pick, element, quietly);
     this.#words(pick, owner);
     this.#links(pick);
     this.#line(pick, turn);
-    if (!whole) this.#images.delete(image.src);
+    if (!whole) this.#images.delete(this.album.permalink(pick));
     this.say(whole ? "" : "broken");
-    fill("[data-announce]", whole ? image.alt : "");
+    fill("[data-announce]", whole ? this.album.alt(pick) : "");
+    mark("first-picture");
+    if (pick.live && whole) mark("first-live-picture");
     return true;
   }
 
-  #frame(pick, image) {
+  #frame(pick, element, quietly) {
     const { ratio, crisp } = pick.subject;
-    this.frame.className = `frame ${ratio}${crisp ? " crisp" : ""}`;
-    this.mat.replaceChildren(image);
+    this.frame.className = `frame ${ratio}${crisp ? " crisp" : ""}${quietly ? " quietly" : ""}`;
+    this.mat.replaceChildren(element);
   }
 
   #words(pick, owner) {
-    const { title, psi, architecture } = pick.subject;
+    const { title, architecture } = pick.subject;
     fill('[data-slot="title"]', title);
-    fill('[data-text="seed"]', pick.seed);
-    fill('[data-text="psi"]', psi);
+    fill('[data-text="seed"]', pick.mix ? `${pick.seed} + ${pick.mix.seed}` : pick.seed);
+    fill('[data-text="psi"]', pick.live ? short(pick.psi) : pick.subject.psi);
     fill('[data-text="architecture"]', architecture);
     for (const slot of all('[data-slot="owner"]')) slot.textContent = owner || slot.dataset.default;
     const heading = this.element.querySelector("h1");
+    if (heading?.querySelector('[data-slot="title"]')) heading.classList.toggle("long", pick.subject.long);
     if (heading) document.title = heading.textContent.trim().replace(/\s+/g, " ");
   }
 
@@ -84,16 +118,18 @@ export class Stage {
     point("permalink", this.url(this.album.permalink(pick)));
     point("subject", this.url(`${slug}/`));
     point("about", this.url(`${slug}/about/`));
+    point("wall", this.url(`${slug}/wall/`));
+    point("pair", this.url(`${slug}/${pick.live ? writePick(pick) : `?seed=${pick.seed}`}#pair`));
+    const place = pick.live ? "" : `#/pictures/${pick.number}`;
+    for (const button of all("[data-copy-api]")) button.dataset.api = this.url(`api/${slug}.json${place}`);
+    if (pick.live) return; // saving.js makes the file when it is asked for
     point("download", this.url(this.album.src(pick)));
     for (const link of all('a[data-slot="download"]')) link.download = this.album.fileName(pick);
-    for (const button of all("[data-copy-api]")) {
-      button.dataset.api = this.url(`api/${slug}.json#/pictures/${pick.number}`);
-    }
   }
 
   /** The made-up line, which comes in a small file with its neighbours'. */
   async #line(pick, turn) {
-    const text = pick.subject.lines ? await this.#fetchLine(pick) : "";
+    const text = pick.subject.lines && !pick.live ? await this.#fetchLine(pick) : "";
     if (turn === this.#turn) fill('[data-slot="line"]', text ?? "");
   }
 

@@ -25,6 +25,11 @@ export class Trail {
     this.#place = this.#picks.length - 1;
   }
 
+  /** Puts a pick in the current one's place. */
+  replace(pick) {
+    this.#picks[this.#place] = pick;
+  }
+
   back() {
     this.#place = Math.max(0, this.#place - 1);
     return this.current;

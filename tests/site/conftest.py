@@ -108,6 +108,14 @@ def lone_site(tmp_path_factory: pytest.TempPathFactory, serve: Callable[[Path], 
     return f"{serve(root)}/"
 
 
+@pytest.fixture(scope="session")
+def long_site(tmp_path_factory: pytest.TempPathFactory, serve: Callable[[Path], str]) -> str:
+    """A site whose subject has a long name."""
+    root = tmp_path_factory.mktemp("long")
+    write_site(make_content(Sort("hummingbird", "Hummingbird"), base_url="https://someone.example/"), root)
+    return f"{serve(root)}/"
+
+
 @dataclass
 class Witness:
     """What a page did that it shouldn't have."""
@@ -161,3 +169,22 @@ def plain(browser: object) -> Iterator[Page]:
     context: BrowserContext = browser.new_context(java_script_enabled=False)
     yield context.new_page()
     context.close()
+
+
+@pytest.fixture(scope="session")
+def live_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A built site whose generators run in the browser."""
+    from tests.site.live_site import build
+
+    folder = tmp_path_factory.mktemp("live-site")
+    build(folder)
+    return folder / "build"
+
+
+@pytest.fixture
+def server(live_build: Path) -> Iterator[object]:
+    """That site on a `CountingServer`, under /my/apes/."""
+    from tests.site.live_site import serving
+
+    with serving(live_build) as found:
+        yield found

@@ -246,7 +246,8 @@ def test_presses_faster_than_pictures_end_with_the_last_one(witness: Witness, si
     assert shown(witness.page).split("/")[1] == witness.page.url.rpartition("=")[2]
 
 
-def test_a_picture_that_does_not_load_is_said_and_the_next_one_comes(page: Page, site: str):
+def test_a_picture_that_does_not_load_is_said_and_the_next_one_comes(browser: Browser, site: str):
+    page = browser.new_page(service_workers="block")  # it has pictures of its own
     page.goto(f"{site}ape/?seed=3")
     shown(page)
     page.route("**/pictures/bagel/100.png", lambda route: route.abort())
@@ -255,6 +256,7 @@ def test_a_picture_that_does_not_load_is_said_and_the_next_one_comes(page: Page,
     page.keyboard.press("ArrowRight")
     expect(page.locator("[data-status]")).to_have_text("")
     assert shown(page) != "bagel/100"
+    page.close()
 
 
 def test_a_site_of_one_picture_offers_no_other(witness: Witness, lone_site: str):

@@ -83,7 +83,7 @@ def test_the_keyboard_reaches_everything_with_a_visible_focus(witness: Witness, 
     page.goto(f"{site}ape/?seed=3")
     wait_for_picture(page)
     names = []
-    for _ in range(14):
+    for _ in range(18):
         page.keyboard.press("Tab")
         names.append(page.evaluate("document.activeElement.textContent.trim() || document.activeElement.id"))
         assert focus_is_visible(page), names
@@ -113,3 +113,18 @@ def test_what_a_screen_reader_hears_follows_the_picture(witness: Witness, site: 
     alt = "Ape no. 3: a machine-made picture of something that does not exist"
     expect(witness.page.locator("[data-announce]")).to_have_text(alt)
     expect(witness.page.locator("[data-frame] img")).to_have_attribute("alt", alt)
+
+
+def test_a_long_word_in_the_headline_is_not_broken(browser: Browser, long_site: str):
+    page = browser.new_page()
+    lines = (
+        "(() => { const range = document.createRange(); range.selectNodeContents(document.querySelector('h1 em'));"
+        " return range.getClientRects().length })()"
+    )
+    for width in (320, 390, 960, 1100, 1280, 1440, 1920):
+        page.set_viewport_size({"width": width, "height": 844})
+        for path in ("", "hummingbird/3/"):
+            page.goto(long_site + path)
+            wait_for_picture(page)
+            assert page.evaluate(lines) == 1, (width, path)
+    page.close()

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Page
 
 from metagan.registry.read import read_registry
 from tests.site.conftest import Witness, wait_until
@@ -16,6 +17,11 @@ from tests.site.conftest import Witness, wait_until
 ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.browser
+
+SHOWN = (
+    "(() => { const one = document.querySelector('[data-frame] .mat > *');"
+    " return one?.naturalWidth > 1 ? one.currentSrc : one?.toDataURL?.() })()"
+)
 
 
 @pytest.fixture(scope="module")
@@ -46,20 +52,32 @@ def test_the_default_site_shows_pictures_of_every_subjects_generator(address: st
         assert len(facts["pictures"]) == 24
 
 
+def shown(page: Page) -> str:
+    """What tells a picture on the stage from another: its file, or its pixels."""
+    wait_until(page, SHOWN)
+    return page.evaluate(SHOWN)
+
+
 def test_every_load_of_the_front_page_draws_anew_and_never_the_same_twice_in_a_row(
     address: str, witness: Witness
 ) -> None:
     page, seen = witness.page, []
     for _ in range(8):
         page.goto(address)
-        wait_until(page, "document.images[0].naturalWidth > 1")
-        seen.append(page.locator("img").first.evaluate("image => image.currentSrc"))
+        seen.append(shown(page))
     for _ in range(8):
         page.keyboard.press("Space")
-        wait_until(page, "before => document.images[0].currentSrc !== before", arg=seen[-1])
-        seen.append(page.locator("img").first.evaluate("image => image.currentSrc"))
-    assert len(set(seen)) >= 5
-    assert all(one != next_one for one, next_one in itertools.pairwise(seen[8:]))
+        wait_until(page, f"before => {{ const now = {SHOWN}; return now && now !== before }}", arg=seen[-1])
+        seen.append(shown(page))
+    assert len(set(seen)) >= 12
+    assert all(one != next_one for one, next_one in itertools.pairwise(seen))
+
+
+def test_every_subject_s_generator_runs_in_the_browser(address: str, witness: Witness) -> None:
+    page = witness.page
+    for subject in read_registry(ROOT / "registry.yaml").subjects:
+        page.goto(f"{address}{subject.slug}/?seed=123456&psi={subject.psi}")
+        wait_until(page, "document.querySelector('[data-frame] canvas')?.width >= 64")
 
 
 def test_a_wrong_path_at_any_depth_shows_a_picture_of_the_real_generator(

@@ -573,3 +573,13 @@ def test_ctrl_c_ends_the_server_cleanly(site):
     out, err = program.communicate(timeout=15)
     stream.close()
     assert (program.returncode, out, err) == (0, "stopped\n", "")
+
+
+def test_while_pages_reload_no_service_worker_keeps_them(site):
+    (site / "sw.js").write_text("// the site's own")
+    with serving(Built(site, "/apes/"), reload=True) as server:
+        answer = ask(server, "/apes/sw.js")
+        assert b"unregister" in answer.body
+        assert answer.headers["Content-Type"] == "application/javascript; charset=utf-8"
+    with serving(Built(site, "/apes/")) as server:
+        assert ask(server, "/apes/sw.js").body == b"// the site's own"

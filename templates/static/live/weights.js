@@ -1,11 +1,13 @@
 // A generator's weights, as `metagan export` writes them: safetensors, gzipped.
 
 import { sha256 } from "../names.js";
+import { forget, keep, recall } from "./cache.js";
 
 const METADATA = "metagan-live";
 const VERSION = 1;
 const SIZES = { F32: 4, F16: 2, I8: 1 };
 const GZIP = [0x1f, 0x8b];
+const WRONG = "WrongWeightsError"; // not the bytes that were meant
 
 /** Weights that can't be used: the network failed, or the file is not the one that was meant. */
 export class WeightsError extends Error {
@@ -13,18 +15,49 @@ export class WeightsError extends Error {
 }
 
 /**
- * Loads weights, tells how far it has come, and verifies them.
+ * Loads weights, from what was kept or from the network; tells how far it has come, and verifies them.
  *
  * @param {string} url
  * @param {{sha256?: string, size?: number, progress?: (loaded: number, total: number) => void, signal?: AbortSignal}}
- *   options sha256 of the content before gzip, in hex; size in bytes as served, when the server doesn't say
+ *   options sha256 of the content before gzip, in hex; size in bytes as served, when the server doesn't say.
+ *   Weights without a hash are not kept.
  * @returns {Promise<Weights>}
  */
 export async function loadWeights(url, { sha256: want, size = 0, progress, signal } = {}) {
-  const answer = await fetch(url, { signal });
+  const known = want && (await recall(url));
+  if (known) {
+    try {
+      return await opened(url, await known.blob(), want);
+    } catch {
+      await forget(url);
+    }
+  }
+  try {
+    return await fetched(url, want, size, progress, { signal });
+  } catch (error) {
+    if (error.name !== WRONG) throw error;
+    // Damaged on its way or in the browser's cache: once more, past that cache.
+    return fetched(url, want, size, progress, { signal, cache: "reload" });
+  }
+}
+
+async function fetched(url, want, size, progress, options) {
+  const answer = await fetch(url, options);
   if (!answer.ok) throw new WeightsError(`${url}: the server answered ${answer.status}`);
   const total = size || Number(answer.headers.get("Content-Length")) || 0;
-  const content = await inflate(await collect(answer.body, total, progress));
+  const blob = await collect(answer.body, total, progress);
+  const weights = await opened(url, blob, want);
+  if (want) await keep(url, blob);
+  return weights;
+}
+
+async function opened(url, blob, want) {
+  let content;
+  try {
+    content = await inflate(blob);
+  } catch (error) {
+    throw Object.assign(new WeightsError(`${url}: damaged (${error.message})`), { name: WRONG });
+  }
   if (want) await verify(url, content, want);
   return new Weights(url, content);
 }
@@ -54,7 +87,7 @@ async function verify(url, content, want) {
   // Pages without https have no crypto.subtle.
   const digest = crypto.subtle ? new Uint8Array(await crypto.subtle.digest("SHA-256", content)) : sha256(content);
   const got = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  if (got !== want) throw new WeightsError(`${url}: its SHA-256 is ${got}, want ${want}`);
+  if (got !== want) throw Object.assign(new WeightsError(`${url}: its SHA-256 is ${got}, want ${want}`), { name: WRONG });
 }
 
 /** Tensors by name, and what they belong to. */

@@ -1,0 +1,77 @@
+// One generator in several workers, a kernel each. The first does whatever is asked; the others come when `grow` is called.
+
+import { workers } from "./able.js";
+import { Live } from "./client.js";
+
+export class Pool {
+  #ready = []; // {live, waiting}
+  #model;
+  #grown = false;
+
+  /** @param {{url: string, sha256: string, size: number}} model */
+  constructor(model) {
+    this.#model = model;
+  }
+
+  get size() {
+    return this.#ready.length;
+  }
+
+  /** Starts the first worker; the answer is the generator's configuration. */
+  load(progress) {
+    return this.#start(progress);
+  }
+
+  /** Starts as many more workers as the device is good for; the answer comes when all that can are there. */
+  async grow() {
+    if (this.#grown) return;
+    this.#grown = true;
+    const more = Array.from({ length: workers() - 1 }, () => this.#start().catch(() => null));
+    await Promise.all(more);
+  }
+
+  async #start(progress) {
+    const live = new Live();
+    try {
+      const config = await live.load(this.#model, progress);
+      this.#ready.push({ live, waiting: 0 });
+      return config;
+    } catch (error) {
+      live.close();
+      throw error;
+    }
+  }
+
+  draw(wish) {
+    return this.#ask((live) => live.draw(wish));
+  }
+
+  style(wish) {
+    return this.#ask((live) => live.style(wish));
+  }
+
+  spread(wish) {
+    return this.#ask((live) => live.spread(wish));
+  }
+
+  synthesize(ws) {
+    return this.#ask((live) => live.synthesize(ws));
+  }
+
+  /** Asks the worker with the least to do. */
+  async #ask(question) {
+    if (!this.#ready.length) throw new Error("no generator is loaded");
+    const worker = this.#ready.reduce((best, one) => (one.waiting < best.waiting ? one : best));
+    worker.waiting++;
+    try {
+      return await question(worker.live);
+    } finally {
+      worker.waiting--;
+    }
+  }
+
+  close() {
+    for (const { live } of this.#ready) live.close();
+    this.#ready = [];
+  }
+}

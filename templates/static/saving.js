@@ -1,0 +1,63 @@
+// Download, enlarged download, and the picture on the clipboard: as files that say what made them.
+
+import { short } from "./address.js";
+import { enlarged, fileOf } from "./canvas.js";
+import { labelled } from "./png.js";
+
+/** The packet that a pick's file carries. */
+export function packetOf({ subject, seed, psi = Number(subject.psi) }) {
+  return subject.xmp.replaceAll("{seed}", String(seed)).replaceAll("{psi}", short(psi));
+}
+
+/** "ape-123456-psi-0.8" */
+export function nameOfFile({ subject, seed, psi, live, mix }) {
+  const mixed = mix ? `-mix-${mix.seed}-${mix.from}` : "";
+  return `${subject.slug}-${seed}${mixed}${live ? `-psi-${short(psi)}` : ""}`;
+}
+
+/** Hands the visitor a file. */
+export function save(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+async function pngOf(source, pick, factor) {
+  return labelled(await fileOf(enlarged(source, factor), "image/png"), packetOf(pick));
+}
+
+/** Wires the buttons. `current()` gives {pick, source}: what is shown, and its canvas or image. */
+export function bindSaving({ current, say }) {
+  for (const link of document.querySelectorAll('a[data-slot="download"]')) {
+    link.addEventListener("click", async (event) => {
+      const { pick, source } = current();
+      if (!pick.live) return; // the prepared file
+      event.preventDefault();
+      save(await pngOf(source, pick, 1), `${nameOfFile(pick)}.png`);
+    });
+  }
+  bind("[data-enlarged]", async () => {
+    const { pick, source } = current();
+    save(await pngOf(source, pick, 4), `${nameOfFile(pick)}-4x.png`);
+  });
+  if (!navigator.clipboard?.write || typeof ClipboardItem !== "function") return;
+  bind("[data-copy-picture]", async () => {
+    const { pick, source } = current();
+    try {
+      // A promise, not a file: Safari forgets the click while it waits.
+      await navigator.clipboard.write([new ClipboardItem({ "image/png": pngOf(source, pick, 1) })]);
+      say("pictured");
+    } catch {
+      say("unpictured");
+    }
+  });
+}
+
+function bind(selector, action) {
+  for (const button of document.querySelectorAll(selector)) {
+    button.hidden = false;
+    button.addEventListener("click", action);
+  }
+}

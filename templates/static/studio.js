@@ -1,0 +1,123 @@
+// A subject's generator on this page: loaded once, then asked for pictures.
+// A live pick is {subject, live: true, seed, psi, label} and, for a mix of two, mix: {seed, from}.
+
+import { obstacle } from "./live/able.js";
+import { recall } from "./live/cache.js";
+import { Pool } from "./live/pool.js";
+
+export const MOST_SEED = 2 ** 32 - 1;
+
+/** A seed that nobody has seen. */
+export const anySeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
+
+/** Notes a moment once, for whoever measures: seconds from the page's start. */
+export function mark(name) {
+  const full = `metagan:${name}`;
+  if (!performance.getEntriesByName(full).length) performance.mark(full);
+}
+
+export class Studio {
+  #pool;
+  #loading = null;
+
+  /** @param subject of the album; `root` is the site's address */
+  constructor(subject, root) {
+    this.subject = subject;
+    this.url = subject.live && new URL(subject.live.url, root).href;
+    this.config = null;
+    /** "ready", or why it isn't: "never", "idle", "loading", "failed", or an obstacle's name. */
+    this.state = subject.live ? obstacle() || "idle" : "never";
+  }
+
+  get ready() {
+    return this.state === "ready";
+  }
+
+  /** Whether it may still become ready without being asked to. */
+  get hopeful() {
+    return ["idle", "loading", "ready"].includes(this.state);
+  }
+
+  /** Whether loading takes no network. */
+  async isKept() {
+    return this.url !== null && (await recall(this.url)) !== undefined;
+  }
+
+  /** Loads the generator; the answer is whether that worked. `progress` is told bytes loaded and bytes in all. */
+  load(progress) {
+    this.#loading ??= this.#load(progress);
+    return this.#loading;
+  }
+
+  async #load(progress) {
+    if (this.state === "never") return false;
+    this.state = "loading";
+    const { sha256, size } = this.subject.live;
+    this.#pool = new Pool({ url: this.url, sha256, size });
+    try {
+      this.config = await this.#pool.load(progress);
+      this.state = "ready";
+      mark("live-ready");
+    } catch (error) {
+      this.state = "failed";
+      this.error = error;
+    }
+    return this.ready;
+  }
+
+  /** Sparing data is no reason against what is there already. */
+  async consider() {
+    if (this.state === "saver" && (await this.isKept())) this.state = "idle";
+  }
+
+  /** Lets a failed or forbidden generator be tried anew. */
+  retry() {
+    if (!this.ready) [this.#loading, this.state] = [null, "idle"];
+  }
+
+  /** More workers, for many pictures at a time. */
+  grow() {
+    return this.#pool.grow();
+  }
+
+  get workers() {
+    return this.#pool.size;
+  }
+
+  /** Layers that take a style each. */
+  get layers() {
+    return 2 * this.config.channels.length;
+  }
+
+  /** psi as far as this generator can be truncated at all. */
+  allowed(psi) {
+    return this.config?.mean === false ? 1 : psi;
+  }
+
+  /** A pick's picture: {pixels: RGBA bytes, resolution}. */
+  async picture(pick) {
+    const { seed, label, mix } = pick;
+    const psi = this.allowed(pick.psi);
+    if (!mix) return this.#pool.draw({ seed, psi, label });
+    const [coarse, fine] = await Promise.all([this.styles(pick), this.styles({ ...pick, seed: mix.seed })]);
+    return this.paint(crossed(coarse, fine, mix.from / this.layers));
+  }
+
+  /** A pick's style for every layer, truncated. */
+  async styles({ seed, label, psi }) {
+    const w = await this.#pool.style({ seed, label });
+    return this.#pool.spread({ w, psi: this.allowed(psi) });
+  }
+
+  /** The picture of a style for every layer. */
+  paint(ws) {
+    return this.#pool.synthesize(ws);
+  }
+}
+
+/** Styles of which the first `share` of the layers is one picture's, the rest another's. */
+function crossed(coarse, fine, share) {
+  const ws = fine.slice();
+  ws.set(coarse.subarray(0, Math.round(coarse.length * share)));
+  return ws;
+}

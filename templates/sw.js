@@ -1,0 +1,102 @@
+// Keeps the site for the next visit and for times without a network. One build, one cache: what is put into it has the
+// hash that this build gave it, so that a visitor never gets one build's page with another build's script.
+
+const BUILD = {{ offline | tojson }};
+const SCOPE = new URL(self.registration.scope);
+const FAMILY = `metagan:${SCOPE.pathname}:`;
+const CACHE = FAMILY + BUILD.revision;
+const MODELS = "metagan-models"; // filled by static/live/cache.js
+const MOST_PICTURES = 60;
+
+const address = (path) => new URL(path, SCOPE).href;
+const kept = new Set(BUILD.files.map(([path]) => address(path)));
+
+self.addEventListener("install", (event) => event.waitUntil(fill()));
+self.addEventListener("activate", (event) => event.waitUntil(takeOver()));
+
+/** All or nothing: a build that is half published stays out, and the former one in. */
+async function fill() {
+  const cache = await caches.open(CACHE);
+  try {
+    await Promise.all(BUILD.files.map(async ([path, hash]) => cache.put(address(path), await verified(address(path), hash))));
+  } catch (error) {
+    await caches.delete(CACHE);
+    throw error;
+  }
+  await Promise.allSettled(BUILD.pictures.map((path) => cache.add(address(path))));
+  await self.skipWaiting();
+}
+
+/** The file of this very build; from the browser's own cache if that has it, else from the server. */
+async function verified(url, integrity) {
+  for (const cache of ["default", "reload"]) {
+    const answer = await fetch(url, { integrity, cache }).catch(() => null);
+    if (answer?.ok) return answer;
+  }
+  throw new TypeError(`${url} is not this build's`);
+}
+
+/** Pages that are open still find the former build's files; older builds and their generators go. */
+async function takeOver() {
+  const mine = (await caches.keys()).filter((name) => name.startsWith(FAMILY) && name !== CACHE);
+  await Promise.all(mine.slice(0, -1).map((name) => caches.delete(name)));
+  const models = await caches.open(MODELS);
+  const wanted = new Set(BUILD.models.map(address));
+  for (const { url } of await models.keys()) {
+    if (url.startsWith(address("models/")) && !wanted.has(url)) await models.delete(url);
+  }
+  await self.clients.claim();
+}
+
+self.addEventListener("fetch", (event) => {
+  const { request } = event;
+  const url = new URL(request.url);
+  if (request.method !== "GET" || !url.href.startsWith(SCOPE.href)) return;
+  const path = url.pathname.slice(SCOPE.pathname.length);
+  if (request.mode === "navigate") event.respondWith(page(request, url));
+  else if (url.searchParams.has("v")) event.respondWith(asset(request));
+  else if (path.startsWith("pictures/")) event.respondWith(picture(request));
+  else if (path.startsWith("api/")) event.respondWith(fresh(request));
+});
+
+async function page(request, { origin, pathname }) {
+  const plain = origin + pathname;
+  const cache = await caches.open(CACHE);
+  if (kept.has(plain)) {
+    const known = await cache.match(plain, { ignoreVary: true });
+    if (known) return known;
+  }
+  return fresh(request, plain).catch(() => Response.redirect(SCOPE.href));
+}
+
+/** Addresses with a revision never change what they mean. */
+async function asset(request) {
+  return (await caches.match(request, { ignoreVary: true })) ?? fetch(request);
+}
+
+/** The server's answer, or without a network the last one. */
+async function fresh(request, name = request.url) {
+  const cache = await caches.open(CACHE);
+  try {
+    const answer = await fetch(request);
+    if (answer.ok) await cache.put(name, answer.clone());
+    return answer;
+  } catch (error) {
+    const known = await cache.match(name, { ignoreVary: true });
+    if (known) return known;
+    throw error;
+  }
+}
+
+async function picture(request) {
+  const cache = await caches.open(CACHE);
+  const known = await cache.match(request, { ignoreVary: true });
+  if (known) return known;
+  const answer = await fetch(request);
+  if (answer.ok) {
+    await cache.put(request, answer.clone());
+    const pictures = (await cache.keys()).filter(({ url }) => url.startsWith(address("pictures/")));
+    if (pictures.length > MOST_PICTURES) await cache.delete(pictures[BUILD.pictures.length] ?? pictures[0]);
+  }
+  return answer;
+}

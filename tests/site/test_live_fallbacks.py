@@ -1,0 +1,124 @@
+"""Where the generator can't run: prepared pictures, everything else as ever, and one line that says why."""
+
+from __future__ import annotations
+
+import gzip
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.site.conftest import Witness, wait_for_picture, wait_until
+from tests.site.live_site import CountingServer, live_picture, press, wait_for_mark
+
+pytestmark = pytest.mark.browser
+
+NOTE = "[data-live-note]"
+SAVER = "Object.defineProperty(navigator, 'connection', { value: { saveData: true } })"
+MEMORY = "Object.defineProperty(navigator, 'deviceMemory', { value: 0.5 })"
+WASM = "delete globalThis.WebAssembly"
+OLD = "delete globalThis.DecompressionStream"
+SCALAR = "WebAssembly.validate = () => false"
+
+
+def assert_prepared(page: Page, words: str, server: CountingServer) -> None:
+    """Whether the page works with prepared pictures and says why in one line."""
+    wait_for_picture(page)
+    expect(page.locator(NOTE)).to_contain_text(words)
+    assert page.locator(NOTE).evaluate("note => note.textContent.length") < 90
+    for _ in range(3):
+        before = page.get_attribute("[data-frame] img", "src")
+        page.keyboard.press(" ")
+        wait_until(
+            page, "src => document.querySelector('[data-frame] img')?.getAttribute('src') !== src", before
+        )
+    for hidden in ("#psi", "#pair"):
+        expect(page.locator(hidden)).to_be_hidden()
+    page.get_by_label("A name").fill("Ada")
+    page.get_by_role("button", name="Show it").click()
+    expect(page.locator("h1")).to_have_text("Ada’s Ape Does Not Exist")
+    with page.expect_download() as download:
+        page.get_by_text("Download", exact=True).click()
+    assert download.value.suggested_filename.endswith(".webp")
+
+
+@pytest.mark.parametrize(
+    ("lack", "words"),
+    [
+        (SAVER, "Data saver is on"),
+        (MEMORY, "short of memory"),
+        (WASM, "no WebAssembly"),
+        (OLD, "can’t run the generator"),
+        (SCALAR, "can’t run the generator"),
+    ],
+)
+def test_what_a_device_lacks_is_said_and_nothing_is_downloaded(
+    witness: Witness, server, lack: str, words: str
+):
+    witness.page.add_init_script(lack)
+    witness.page.goto(f"{server.url}ape/")
+    assert_prepared(witness.page, words, server)
+    assert not [path for path in server.seen if "/models/" in path]
+
+
+def test_with_data_saver_the_generator_comes_when_it_is_asked_for(witness: Witness, server):
+    page = witness.page
+    page.add_init_script(SAVER)
+    page.goto(f"{server.url}ape/")
+    wait_for_picture(page)
+    page.get_by_role("button", name="Fetch the generator").click()
+    wait_for_mark(page, "live-ready")
+    assert press(page) != press(page)
+    page.reload()  # it is kept now, and costs nothing
+    live_picture(page)
+
+
+@pytest.mark.parametrize("what", ["cut", "other", "no gzip", "another's"])
+def test_a_damaged_download_is_told_and_can_be_tried_again(browser: Browser, server, what: str):
+    page = browser.new_page()
+    site = server.board.built.folder
+    whole = {file.name: file.read_bytes() for file in (site / "models").iterdir()}
+    for name, data in whole.items():
+        server.broken[name] = {
+            "cut": data[:1000],
+            "other": gzip.compress(b"nothing"),
+            "no gzip": b"<html>not here</html>",
+            "another's": next(other for other in whole.values() if other != data),
+        }[what]
+    page.goto(f"{server.url}ape/")
+    wait_for_picture(page)
+    expect(page.locator(NOTE)).to_contain_text("did not load", timeout=30_000)
+    assert_prepared(page, "did not load", server)
+    server.broken.clear()
+    page.get_by_role("button", name="Fetch the generator").click()
+    wait_for_mark(page, "live-ready")
+    assert press(page) != press(page)
+    page.close()
+
+
+def test_a_kept_generator_that_is_damaged_is_fetched_again(witness: Witness, server):
+    page = witness.page
+    page.goto(f"{server.url}ape/")
+    wait_for_mark(page, "live-ready")
+    page.evaluate(
+        "async () => { const cache = await caches.open('metagan-models');"
+        " for (const request of await cache.keys()) await cache.put(request, new Response('damaged')) }"
+    )
+    page.goto(f"{server.url}ape/?seed=5&psi=0.3")
+    live_picture(page)
+
+
+def test_a_permalink_that_can_t_be_drawn_shows_another_picture_and_says_so(witness: Witness, server):
+    page = witness.page
+    page.add_init_script(WASM)
+    page.goto(f"{server.url}ape/?seed=123456&psi=0.3")
+    wait_for_picture(page)
+    expect(page.locator("[data-status]")).to_have_text("There is no such picture here; this is another.")
+
+
+def test_the_wall_leads_to_the_prepared_pictures(witness: Witness, server):
+    page = witness.page
+    page.add_init_script(WASM)
+    page.goto(f"{server.url}ape/wall/")
+    expect(page.locator(NOTE)).to_contain_text("no WebAssembly")
+    page.get_by_role("link", name="All 6 that were made beforehand").click()
+    page.wait_for_url("**/ape/#sheet")

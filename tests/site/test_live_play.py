@@ -1,0 +1,195 @@
+"""Morph, mix and wall on the built site in a real Chromium."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.site.conftest import Witness, wait_until
+from tests.site.live_site import live_picture, pixels, wait_for_mark
+
+pytestmark = pytest.mark.browser
+
+RESULT = "[data-result]"
+
+
+def open_pair(page: Page, address: str) -> None:
+    page.goto(address)
+    wait_for_mark(page, "live-ready")
+    live_picture(page)
+    page.locator("#pair").scroll_into_view_if_needed()
+    wait_until(page, "document.querySelector('[data-two]').width === 64")
+
+
+def position(page: Page) -> int:
+    return int(page.locator("[data-position]").input_value())
+
+
+def test_a_morph_moves_from_the_one_to_the_other_and_back(witness: Witness, server):
+    page = witness.page
+    open_pair(page, f"{server.url}ape/?seed=3&psi=0.7")
+    wait_for_mark(page, "morph")
+    wait_until(page, "document.querySelector('[data-position]').value >= 40")
+    wait_until(page, "document.querySelector('[data-position]').value <= 8")
+    page.get_by_role("button", name="Pause").click()
+    stopped = position(page)
+    page.wait_for_timeout(300)
+    assert position(page) == stopped
+    page.locator("[data-position]").fill("0")
+    page.wait_for_timeout(200)
+    assert np.array_equal(pixels(page, RESULT), pixels(page, "[data-one]"))
+    page.locator("[data-position]").fill("48")
+    page.wait_for_timeout(200)
+    assert np.array_equal(pixels(page, RESULT), pixels(page, "[data-two]"))
+    page.get_by_role("button", name="Play").click()
+    wait_until(page, "document.querySelector('[data-position]').value < 40")
+
+
+def test_neighbouring_steps_of_a_morph_differ_little(witness: Witness, server):
+    page = witness.page
+    open_pair(page, f"{server.url}ape/?seed=3&psi=0.7")
+    page.get_by_role("button", name="Pause").click()
+    shown = []
+    for step in range(0, 49, 4):
+        page.locator("[data-position]").fill(str(step))
+        page.wait_for_timeout(150)
+        shown.append(pixels(page, RESULT).astype(int))
+    whole = np.abs(shown[0] - shown[-1]).mean()
+    steps = [np.abs(a - b).mean() for a, b in pairwise(shown)]
+    assert min(steps) > 0
+    assert max(steps) < whole
+
+
+def test_nothing_moves_by_itself_for_those_who_ask_for_that(browser: Browser, server):
+    page = browser.new_page(reduced_motion="reduce")
+    open_pair(page, f"{server.url}ape/?seed=3&psi=0.7")
+    page.wait_for_timeout(500)
+    assert position(page) == 0
+    assert np.array_equal(pixels(page, RESULT), pixels(page, "[data-one]"))
+    page.get_by_role("button", name="Play").click()
+    wait_until(page, "document.querySelector('[data-position]').value > 3")
+    page.close()
+
+
+def test_a_morph_stops_out_of_sight(witness: Witness, server):
+    page = witness.page
+    open_pair(page, f"{server.url}ape/?seed=3&psi=0.7")
+    wait_until(page, "document.querySelector('[data-position]').value > 3")
+    page.evaluate("scrollTo({ top: 0, behavior: 'instant' })")
+    page.set_viewport_size({"width": 1280, "height": 500})
+    page.wait_for_timeout(300)
+    stopped = position(page)
+    page.wait_for_timeout(300)
+    assert position(page) == stopped
+
+
+def test_a_mix_is_shown_large_under_an_address_of_its_own(witness: Witness, server):
+    page = witness.page
+    open_pair(page, f"{server.url}ape/?seed=3&psi=0.7")
+    page.get_by_role("button", name="Mix", exact=True).click()
+    expect(page.get_by_role("button", name="Save loop")).to_be_hidden()
+    page.locator("[data-share-of]").fill("6")
+    page.wait_for_timeout(300)
+    mixed = pixels(page, RESULT)
+    for one in ("[data-one]", "[data-two]"):
+        assert not np.array_equal(mixed, pixels(page, one))
+    page.get_by_role("button", name="Show it large").click()
+    page.wait_for_url(re.compile(r"\?seed=3&psi=0\.7&mix=\d+&from=4$"))
+    wait_until(page, "document.querySelector('[data-text=\"seed\"]').textContent.includes('+')")
+    assert np.array_equal(pixels(page), mixed)
+    page.reload()
+    live_picture(page)
+    assert np.array_equal(pixels(page), mixed)
+
+
+def test_another_partner_and_the_other_way_round(witness: Witness, server):
+    page = witness.page
+    open_pair(page, f"{server.url}ape/?seed=3&psi=0.7")
+    page.get_by_role("button", name="Pause").click()
+    one, two = pixels(page, "[data-one]"), pixels(page, "[data-two]")
+    page.get_by_role("button", name="Swap").click()
+    page.wait_for_timeout(500)
+    assert np.array_equal(pixels(page, "[data-one]"), two)
+    page.locator("[data-another]").click()
+    page.wait_for_timeout(500)
+    assert not np.array_equal(pixels(page, "[data-two]"), one)
+    page.get_by_role("button", name="Take the one above").click()
+    page.wait_for_timeout(500)
+    assert np.array_equal(pixels(page, "[data-one]"), one)
+
+
+def test_another_partner_is_made_by_all_workers_while_it_plays(witness: Witness, server):
+    page = witness.page
+    open_pair(page, f"{server.url}ape/?seed=3&psi=0.7")
+    wait_for_mark(page, "morph")
+    page.locator("[data-another]").click()
+    wait_until(page, "performance.getEntriesByName('metagan:morph').length === 2")
+
+
+FULL = "[...document.querySelectorAll('[data-tiles] canvas')].length"
+HIDE = """hidden => {
+  Object.defineProperty(document, 'hidden', { configurable: true, get: () => hidden });
+  document.dispatchEvent(new Event('visibilitychange'));
+}"""
+
+
+def test_the_wall_goes_on_as_one_scrolls_and_lets_go_of_what_is_far(witness: Witness, server):
+    page = witness.page
+    page.goto(f"{server.url}ape/wall/")
+    wait_until(page, f"{FULL} >= 24")
+    most = 0
+    for _ in range(25):
+        page.mouse.wheel(0, 1500)
+        page.wait_for_timeout(80)
+        most = max(most, page.evaluate(FULL))
+    tiles = page.locator("[data-tiles] li").count()
+    assert tiles > 200
+    assert most < 160
+    wait_until(
+        page, "[...document.querySelectorAll('[data-near]')].every(item => item.querySelector('canvas'))"
+    )
+    page.evaluate("scrollTo({ top: 0, behavior: 'instant' })")
+    wait_until(page, "document.querySelector('[data-tiles] li canvas')")
+
+
+def test_the_wall_stops_while_it_is_hidden(witness: Witness, server):
+    page = witness.page
+    page.goto(f"{server.url}ape/wall/")
+    wait_until(page, f"{FULL} >= 24")
+    page.evaluate(HIDE, True)
+    page.mouse.wheel(0, 4000)
+    wait_until(page, "document.querySelectorAll('[data-near]').length > 0")
+    page.wait_for_timeout(400)
+    before = page.evaluate(FULL)
+    page.wait_for_timeout(400)
+    assert page.evaluate(FULL) == before
+    page.evaluate(HIDE, False)
+    wait_until(
+        page, "[...document.querySelectorAll('[data-near]')].every(item => item.querySelector('canvas'))"
+    )
+
+
+def test_a_tile_of_the_wall_leads_to_that_very_picture(witness: Witness, server):
+    page = witness.page
+    page.goto(f"{server.url}ape/wall/")
+    wait_until(page, f"{FULL} >= 8")
+    tile = pixels(page, "[data-tiles] li:nth-child(3) canvas")
+    page.locator("[data-tiles] a").nth(2).click()
+    page.wait_for_url(re.compile(r"/ape/\?seed=\d+&psi=0\.8$"))
+    live_picture(page)
+    assert np.array_equal(pixels(page), tile)
+
+
+def test_the_wall_gets_stranger_with_the_slider(witness: Witness, server):
+    page = witness.page
+    page.goto(f"{server.url}ape/wall/")
+    wait_until(page, f"{FULL} >= 8")
+    before = pixels(page, "[data-tiles] li canvas")
+    page.locator("#psi").fill("0.2")
+    page.wait_for_timeout(1000)
+    assert not np.array_equal(pixels(page, "[data-tiles] li canvas"), before)
+    expect(page.locator("[data-tiles] a").first).to_have_attribute("href", re.compile("psi=0.2$"))
