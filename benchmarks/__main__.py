@@ -1,5 +1,7 @@
 """`python -m benchmarks`: run all measurements, or those named, and write their results."""
 
+import argparse
+import importlib
 import json
 import platform
 import sys
@@ -7,33 +9,44 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import live, live_site, load, site, start, stylegan3, train
 from metagan.files import write_bytes
 
 RESULTS = Path(__file__).with_name("results.json")
 ALL = {
-    "start": start.measure,
-    "build": site.measure_build,
-    "pages": site.measure_pages,
-    "memory": site.measure_memory,
-    "train": train.measure,
-    "live": live.measure,
-    "live_site": live_site.measure,
-    "load": load.measure,
-    "stylegan3": stylegan3.measure,
+    "start": "start.measure",
+    "build": "site.measure_build",
+    "pages": "site.measure_pages",
+    "memory": "site.measure_memory",
+    "train": "train.measure",
+    "live": "live.measure",
+    "live_site": "live_site.measure",
+    "load": "load.measure",
+    "stylegan3": "stylegan3.measure",
+    "sample": "sample.measure",
 }
+ON_GPU = {"sample": "sample.measure_cuda"}
 
 
 def main() -> None:
     """Run and write; measurements that aren't run keep their last result."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(ALL)}; by default all")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    chosen = parser.parse_args()
+    there, ending = (ALL, "") if chosen.device == "cpu" else (ON_GPU, "_cuda")
+    if unknown := set(chosen.names) - set(there):
+        parser.error(f"on {chosen.device} there is no {', '.join(unknown)}")
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    results["machine"] = (
-        f"{torch.get_num_threads()} threads, Python {platform.python_version()}, torch {torch.__version__}"
-    )
-    for name in sys.argv[1:] or ALL:
+    if chosen.device == "cpu":
+        results["machine"] = (
+            f"{torch.get_num_threads()} threads, Python {platform.python_version()}, torch {torch.__version__}"
+        )
+    for name in chosen.names or there:
         print(f"{name} ...", file=sys.stderr)
-        results[name] = ALL[name]()
-        print(json.dumps(results[name], indent=2), file=sys.stderr)
+        module, function = there[name].split(".")
+        measure = getattr(importlib.import_module(f"benchmarks.{module}"), function)
+        results[name + ending] = measure()
+        print(json.dumps(results[name + ending], indent=2), file=sys.stderr)
         write_bytes(RESULTS, json.dumps(results, indent=2).encode() + b"\n")
 
 

@@ -19,13 +19,14 @@ from metagan.checkpoints.write import write_safetensors
 from metagan.networks.detect import describe, load_generator
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
 from metagan.registry.models import Registry, Site, Subject, Theme, WeightsRef
-from metagan.sampling.sampler import Sampler, Settings
+from metagan.sampling.latents import latents
+from metagan.sampling.sampler import Sampler, Settings, to_uint8
 from metagan.site.build import Order, build_site
 from metagan.site.content import Collection, GeneratorFacts, Picture, SiteContent
 from metagan.site.links import check_links
 from metagan.site.render import render_site
 
-ROUNDS, PICTURES = 5, 24
+ROUNDS, PICTURES = 5, 16
 
 
 class Silent:
@@ -68,7 +69,7 @@ def measure_build() -> dict[str, object]:
         weights = write_generator(folder / "w.safetensors", 256)
         sampler = Sampler(load_generator(read_checkpoint(weights)), torch.device("cpu"))
         list(sampler.pictures(range(sampler.batch), Settings(psi=0.7)))  # warm up
-        bare, built = [], []
+        bare, built, narrow, readable = [], [], [], []
         for turn in range(ROUNDS):
             seeds = range(turn * PICTURES, (turn + 1) * PICTURES)
             begin = time.perf_counter()
@@ -78,15 +79,39 @@ def measure_build() -> dict[str, object]:
             begin = time.perf_counter()
             build_site(Order(registry_for(weights, seeds), folder / f"build{turn}", device="cpu"), Silent())
             built.append(PICTURES / (time.perf_counter() - begin))
+            begin = time.perf_counter()
+            order = Order(
+                registry_for(weights, seeds), folder / f"narrow{turn}", device="cpu", precision="bf16"
+            )
+            build_site(order, Silent())
+            narrow.append(PICTURES / (time.perf_counter() - begin))
+            readable.append(_readable_rate(sampler, seeds))
     ratios = [b / a for a, b in zip(bare, built, strict=True)]
     return {
         "resolution": 256,
         "batch": sampler.batch,
         "bare_per_s": round(statistics.median(bare), 2),
         "build_per_s": round(statistics.median(built), 2),
+        "bf16_build_per_s": round(statistics.median(narrow), 2),
+        "readable_per_s": round(statistics.median(readable), 2),
+        "times_readable": round(statistics.median(b / a for a, b in zip(readable, built, strict=True)), 2),
+        "bf16_times_readable": round(
+            statistics.median(b / a for a, b in zip(readable, narrow, strict=True)), 2
+        ),
         "ratio": round(statistics.median(ratios), 3),
         "ratios": [round(ratio, 3) for ratio in ratios],
     }
+
+
+def _readable_rate(sampler: Sampler, seeds: Sequence[int]) -> float:
+    """Pictures a second by network.py itself, unprepared."""
+    network = sampler.generator
+    begin = time.perf_counter()
+    with torch.inference_mode():
+        for start in range(0, len(seeds), sampler.batch):
+            z = latents(seeds[start : start + sampler.batch], network.z_dim)
+            to_uint8(network.synthesize(network.map_latents(z, psi=0.7)))
+    return len(seeds) / (time.perf_counter() - begin)
 
 
 def measure_pages() -> dict[str, object]:

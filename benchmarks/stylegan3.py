@@ -5,12 +5,14 @@ channel by channel, as the paper's reference operations do.
 """
 
 import math
-import time
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 
+from benchmarks.turns import PRECISIONS, as_the_sampler_does, compare, in_turns, measure_in_passive_process
 from metagan.networks.mapping import MappingConfig
+from metagan.networks.stylegan3.fast import prepare
 from metagan.networks.stylegan3.network import Config, Layer, StyleGAN3
 from tests.networks.stylegan3.geometry import design
 
@@ -23,26 +25,20 @@ CONFIGS = {
 
 def measure() -> dict[str, object]:
     """Seconds a picture of both, and how many times faster metagan is, for configurations T and R."""
+    return measure_in_passive_process("benchmarks.stylegan3", "measure_here")
+
+
+@torch.inference_mode()
+def measure_here() -> dict[str, object]:
+    """The same, in this process."""
     results: dict[str, object] = {}
     for name, (resolution, options) in CONFIGS.items():
         network = make(design(MappingConfig(512, 0, 0, (512, 512)), resolution, **options))
         ws = network.map_latents(torch.randn(BATCH, 512))
-        ours, theirs = [], []
-        with torch.inference_mode():
-            for _ in range(ROUNDS):
-                begin = time.perf_counter()
-                mine = network.synthesize(ws)
-                ours.append((time.perf_counter() - begin) / BATCH)
-                begin = time.perf_counter()
-                plain = transcription(network, ws)
-                theirs.append((time.perf_counter() - begin) / BATCH)
-        results[name] = {
-            "resolution": resolution,
-            "metagan_s": round(min(ours), 2),
-            "plain_s": round(min(theirs), 2),
-            "ratio": round(min(theirs) / min(ours), 1),
-            "largest_difference": float((mine - plain).abs().max() / plain.abs().max()),
-        }
+        ways = {"plain": partial(transcription, network, ws)}
+        for precision, dtype in PRECISIONS.items():
+            ways[precision] = as_the_sampler_does(partial(prepare(network, dtype).synthesize, ws))
+        results[name] = {"resolution": resolution, **compare(ways, in_turns(ways, ROUNDS), BATCH)}
     return results
 
 

@@ -14,6 +14,7 @@ from metagan.cli.options import (
     images_option,
     offline_option,
     out_option,
+    precision_option,
     registry_option,
     templates_option,
 )
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 @images_option
 @templates_option
 @device_option
+@precision_option
 @offline_option
 @click.option("--strict", is_flag=True, help="Fail on warnings.")
 def command(
@@ -40,6 +42,7 @@ def command(
     images: int | None,
     templates: Path | None,
     device: str,
+    precision: str,
     offline: bool,
     strict: bool,
 ) -> None:
@@ -52,7 +55,7 @@ def command(
     from metagan.site.build import build_site
 
     order = make_order(registry, out, base_url=base_url, images=images, templates=templates, offline=offline)
-    order = dataclasses.replace(order, subjects=subjects, device=device, strict=strict)
+    order = dataclasses.replace(order, subjects=subjects, device=device, precision=precision, strict=strict)
     with stages() as progress:
         outcome = build_site(order, progress)
     report(outcome)

@@ -69,7 +69,7 @@ def command(
     if inception is not None:
         require_inception(inception)
     pictures = PictureSource(data)
-    sampler = make_sampler(find_target(what, registry, None, offline=offline), device, None)
+    sampler = make_sampler(find_target(what, registry, None, offline=offline), device, None, "fp32")
     settings = Settings(psi=psi, class_index=class_index, noise=noise)
     with stages() as progress:
         progress.begin("pictures", count)

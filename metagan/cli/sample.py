@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from metagan.cli.options import device_option, offline_option, registry_option, seeds_option
+from metagan.cli.options import (
+    device_option,
+    offline_option,
+    precision_option,
+    registry_option,
+    seeds_option,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +61,7 @@ def parse_batch(_ctx: click.Context, _param: click.Parameter, value: str) -> int
               " seed. By default samples/, or none when there is a --grid.")  # fmt: skip
 @click.option("--batch", default="auto", callback=parse_batch, help="Pictures at once: auto or a number.")
 @device_option
+@precision_option
 @registry_option
 @click.option("--sha256", help="What the weights file's SHA-256 must be; needed for weights by URL.")
 @offline_option
@@ -69,6 +76,7 @@ def command(
     out: Path | None,
     batch: int | None,
     device: str,
+    precision: str,
     registry: Path,
     sha256: str | None,
     offline: bool,
@@ -93,7 +101,7 @@ def command(
         class_index=target.class_index if class_index is None else class_index,
         noise=target.noise if noise is None else noise,
     )
-    sampler = make_sampler(target, device, batch)
+    sampler = make_sampler(target, device, batch, precision)
     if settings.class_index is not None and not sampler.generator.c_dim:
         click.echo(
             f"warning: --class {settings.class_index} is ignored, {target.name} has no classes", err=True
@@ -135,10 +143,10 @@ def _is_weights(path: Path) -> bool:
     return path.is_file() or (path / "saved_model.pb").is_file()
 
 
-def make_sampler(target: Target, device: str, batch: int | None) -> Sampler:
+def make_sampler(target: Target, device: str, batch: int | None, precision: str = "fp32") -> Sampler:
     """The target's generator on the device asked for."""
     from metagan.checkpoints.read import read_checkpoint
-    from metagan.networks.detect import load_generator, notes_on
+    from metagan.networks.detect import load_generator, notes_on, title_of
     from metagan.sampling.device import choose_device
     from metagan.sampling.sampler import Sampler
 
@@ -146,7 +154,10 @@ def make_sampler(target: Target, device: str, batch: int | None) -> Sampler:
     generator = load_generator(checkpoint)
     for note in notes_on(checkpoint):
         click.echo(f"note: {target.name}: {note}", err=True)
-    return Sampler(generator, choose_device(device), batch)
+    sampler = Sampler(generator, choose_device(device), batch, precision=precision)
+    if precision == "bf16" and sampler.precision != "bf16":
+        click.echo(f"note: {title_of(generator)} generators are always drawn in fp32", err=True)
+    return sampler
 
 
 def write_pictures(

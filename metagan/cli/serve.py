@@ -14,6 +14,7 @@ from metagan.cli.options import (
     images_option,
     offline_option,
     out_option,
+    precision_option,
     registry_option,
     templates_option,
 )
@@ -35,10 +36,11 @@ if TYPE_CHECKING:
 @images_option
 @templates_option
 @device_option
+@precision_option
 @offline_option
 def command(
     registry: Path, out: Path, host: str, port: int, no_reload: bool, base_url: str | None, images: int | None,
-    templates: Path | None, device: str, offline: bool,
+    templates: Path | None, device: str, precision: str, offline: bool,
 ) -> None:  # fmt: skip
     """Build the site if needed and show it on this machine as GitHub Pages would.
 
@@ -51,7 +53,7 @@ def command(
         order = make_order(
             registry, out, base_url=base_url, images=images, templates=templates, offline=offline
         )
-        return _build(dataclasses.replace(order, device=device), registry)
+        return _build(dataclasses.replace(order, device=device, precision=precision), registry)
 
     serve(
         build,

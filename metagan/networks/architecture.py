@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from metagan.checkpoints.model import NetworkRecord
 from metagan.networks.assemble import assemble
 from metagan.networks.configuration import restore_config
+from metagan.networks.generator import Synthesis
 
 
 def _nothing(_: NetworkRecord) -> tuple[str, ...]:
@@ -79,6 +81,9 @@ class Architecture:
         make: A configuration to a generator not yet trained; MalformedFileError for one that makes none, or that
             takes long to build.
         to_official: A generator back to its authors' layout; None where metagan doesn't write it.
+        prepare: A generator on its device, and the type of number wanted, to a faster form of its synthesis; None
+            where the generator's own is the fastest there is.
+        recordable: Whether that form may be recorded as a CUDA graph: it neither waits for the GPU nor asks the CPU.
     """
 
     name: str
@@ -87,6 +92,8 @@ class Architecture:
     config: type[Any]
     make: Callable[[Any], nn.Module]
     to_official: Callable[[nn.Module], Official] | None = None
+    prepare: Callable[[nn.Module, torch.dtype], Synthesis] | None = None
+    recordable: bool = False
 
     def restore(self, configuration: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> nn.Module:
         """A generator from the configuration (from JSON) and tensors of metagan's own format.

@@ -50,6 +50,17 @@ class Noise:
 
 
 @runtime_checkable
+class Synthesis(Protocol):
+    """Styles to pictures: a generator's own, or a form of it that is prepared for speed."""
+
+    def synthesize(
+        self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise | None = None
+    ) -> Float[Tensor, "batch ch res res"]:
+        """Styles to pictures, nominally within [-1, 1]; noise defaults to the checkpoint's own."""
+        ...
+
+
+@runtime_checkable
 class Generator(Protocol):
     """A trained generator, ready to be sampled.
 

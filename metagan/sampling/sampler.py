@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,13 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metagan.errors import DeviceError
-from metagan.networks.generator import Generator, Noise
+from metagan.networks.generator import Generator, Noise, Synthesis
+from metagan.networks.prepare import has_narrow_form, is_recordable, prepare_synthesis
+from metagan.sampling.graphs import RecordedSynthesis
 from metagan.sampling.latents import labels, latents
+from metagan.sampling.memory import fit_batch, keep_freed_memory
+from metagan.sampling.precision import choose_dtype
 
 Picture = NDArray[np.uint8]
-
-BATCH_PIXELS = 2**19  # a batch's pixels when its size is left to us: 8 pictures of 256x256
-BATCH_LIMIT = 32
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,6 @@ class Settings:
     noise: str = "const"
 
 
-def automatic_batch(resolution: int) -> int:
-    """How many pictures to make at once: a function of their size alone, so that the same site gets the same bytes."""
-    return max(1, min(BATCH_LIMIT, BATCH_PIXELS // resolution**2))
-
-
 def to_uint8(images: Float[Tensor, "batch ch h w"]) -> list[Picture]:
     """Pictures nominally within [-1, 1] to [h, w, ch] bytes: trunc(clamp(127.5 x + 128, 0, 255)), as published
     generators round.
@@ -60,13 +57,28 @@ class Sampler:
     Args:
         generator: Any generator.
         device: Where to run it.
-        batch: Pictures at once, or None to choose by their size.
+        batch: Pictures at once, or None to choose by their size and the device's memory.
+        precision: "fp32", "bf16" or "auto", as `choose_dtype` has them. Generators that have no faster form are
+            always sampled in float32.
     """
 
-    def __init__(self, generator: Generator, device: torch.device, batch: int | None = None) -> None:
+    def __init__(
+        self,
+        generator: Generator,
+        device: torch.device,
+        batch: int | None = None,
+        *,
+        precision: str = "fp32",
+    ) -> None:
         self.generator = generator.to(device)
         self.device = device
-        self.batch = batch or automatic_batch(generator.resolution)
+        dtype = choose_dtype(precision, device) if has_narrow_form(generator) else torch.float32
+        self.precision = "fp32" if dtype == torch.float32 else "bf16"
+        prepared = prepare_synthesis(self.generator, dtype)
+        recorded = device.type == "cuda" and is_recordable(generator)
+        self._recorded = RecordedSynthesis(prepared) if recorded else None
+        self._synthesis = self._recorded or prepared
+        self.batch = batch or self._fit_batch(prepared)
 
     def pictures(self, seeds: Sequence[int], settings: Settings) -> Iterator[tuple[int, Picture]]:
         """Each seed with its picture [h, w, ch], in the order asked for.
@@ -75,12 +87,18 @@ class Sampler:
             OptionError: The class is missing or out of range.
             DeviceError: Not even a single picture fits into the device's memory.
         """
+        with keep_freed_memory():
+            yield from self._batches(seeds, settings)
+
+    def _batches(self, seeds: Sequence[int], settings: Settings) -> Iterator[tuple[int, Picture]]:
         start = 0
         while start < len(seeds):
             chunk = list(seeds[start : start + self.batch])
             try:
                 drawn = self._draw(chunk + chunk[-1:] * (self.batch - len(chunk)), settings)
-            except torch.cuda.OutOfMemoryError as error:
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
                 self._halve(error)
                 continue
             yield from zip(chunk, drawn, strict=False)
@@ -91,11 +109,59 @@ class Sampler:
         z = latents(seeds, self.generator.z_dim).to(self.device)
         label = labels(settings.class_index, self.generator.c_dim, len(seeds))
         label = None if label is None else label.to(self.device)
-        ws = self.generator.map_latents(z, label, psi=settings.psi, cutoff=settings.cutoff)
-        return to_uint8(self.generator.synthesize(ws, Noise(settings.noise, seeds)))
+        with exact_convolutions():
+            ws = self._map_latents(z, label, settings)
+            return to_uint8(self._synthesis.synthesize(ws, Noise(settings.noise, seeds)))
 
-    def _halve(self, error: torch.cuda.OutOfMemoryError) -> None:
+    def _map_latents(self, z: Tensor, label: Tensor | None, settings: Settings) -> Tensor:
+        """Styles; one by one for bfloat16 on a CPU, which would round up what a batch's size does to last digits."""
+        size = 1 if self.precision == "bf16" and self.device.type == "cpu" else len(z)
+        parts = [
+            self.generator.map_latents(
+                z[start : start + size],
+                None if label is None else label[start : start + size],
+                psi=settings.psi,
+                cutoff=settings.cutoff,
+            )
+            for start in range(0, len(z), size)
+        ]
+        return torch.cat(parts)
+
+    def _fit_batch(self, synthesis: Synthesis) -> int:
+        """The batch that fits, by what pictures of class 0 take; 1 where not even one fits, to be said when drawn."""
+
+        def draw(batch: int) -> None:
+            z = latents(range(batch), self.generator.z_dim).to(self.device)
+            label = labels(0, self.generator.c_dim, batch)
+            label = None if label is None else label.to(self.device)
+            with torch.inference_mode(), exact_convolutions():
+                to_uint8(synthesis.synthesize(self.generator.map_latents(z, label)))
+
+        try:
+            return fit_batch(self.generator.resolution, self.device, draw)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return 1
+
+    def _halve(self, error: Exception) -> None:
+        if self._recorded:
+            self._recorded.forget()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
         if self.batch == 1:
             msg = f"{self.device}: not even one picture fits into its memory; try --device cpu"
             raise DeviceError(msg) from error
         self.batch //= 2
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out: a GPU's has an error of its own, a CPU's is told by its words."""
+    if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
+        return True
+    return "not enough memory" in str(error) or "can't allocate memory" in str(error)
+
+
+def exact_convolutions() -> AbstractContextManager[None]:
+    """On NVIDIA's GPUs: no rounding of float32 to 10 bits (TensorFloat-32), and the same sums each time."""
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)

@@ -101,7 +101,7 @@ def _draw(plan: Plan, order: Order, progress: Progress) -> int:
         if shelf.subject.text:
             read_corpus(shelf.subject.text.corpus)
     progress.begin("pictures", missing)
-    return sum(make_missing(shelf, order.device, progress.advance) for shelf in plan.shelves)
+    return sum(make_missing(shelf, order.device, order.precision, progress.advance) for shelf in plan.shelves)
 
 
 def _stage(

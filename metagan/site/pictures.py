@@ -45,12 +45,13 @@ def read_facts(weights: Path, sha256: str) -> GeneratorFacts:
     )
 
 
-def make_missing(shelf: Shelf, device: str, advance: Callable[[int], None]) -> int:
+def make_missing(shelf: Shelf, device: str, precision: str, advance: Callable[[int], None]) -> int:
     """Draw and encode what a shelf lacks.
 
     Args:
         shelf: The subject's shelf.
         device: "auto", "cpu", "cuda", "mps".
+        precision: "fp32", "bf16", "auto".
         advance: Called with the number of pictures just finished.
 
     Returns:
@@ -65,7 +66,8 @@ def make_missing(shelf: Shelf, device: str, advance: Callable[[int], None]) -> i
     if not missing:
         return 0
     subject = shelf.subject
-    sampler = Sampler(load_generator(read_checkpoint(shelf.weights)), choose_device(device))
+    generator = load_generator(read_checkpoint(shelf.weights))
+    sampler = Sampler(generator, choose_device(device), precision=precision)
     name = f"{title_of(sampler.generator)}, weights sha256 {shelf.sha256[:16]}, by metagan"
     settings = Settings(psi=subject.psi, class_index=subject.class_index, noise=subject.noise)
     with _EncoderPool(advance) as pool:

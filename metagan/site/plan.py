@@ -50,6 +50,7 @@ class Order:
         subjects: Slugs to build; all of the registry's when empty.
         templates: A folder whose templates win over metagan's own, or None.
         device: "auto", "cpu", "cuda", "mps".
+        precision: "fp32", "bf16", "auto".
         offline: Take remote weights from the cache only.
         strict: Turn warnings into failure.
         tidy: Remove finished pictures that aren't on this site; not for one that shows less than its registry.
@@ -60,6 +61,7 @@ class Order:
     subjects: tuple[str, ...] = ()
     templates: Path | None = None
     device: str = "auto"
+    precision: str = "fp32"
     offline: bool = False
     strict: bool = False
     tidy: bool = True
@@ -97,7 +99,11 @@ def gather(order: Order, place: Workplace, progress: Progress) -> Plan:
         except MetaganError as error:
             problems.append(_problem(registry, subject, error))
             continue
-        shelves.append(shelf_for(place, subject, weights, known, pages=registry.site.picture_pages))
+        shelves.append(
+            shelf_for(
+                place, subject, weights, known, pages=registry.site.picture_pages, precision=order.precision
+            )
+        )
         facts.append(known)
         warnings += _warnings_about(subject)
     if problems:
@@ -105,7 +111,7 @@ def gather(order: Order, place: Workplace, progress: Progress) -> Plan:
     corpora = [s.text.corpus.read_bytes() for s in registry.subjects if s.text]
     fingerprint = digest_of(
         *(registry.site, registry.subjects, facts, corpora, _digest_of_templates(order), _digest_of_code()),
-        *(os.environ.get("SOURCE_DATE_EPOCH"),),
+        *(order.precision, os.environ.get("SOURCE_DATE_EPOCH")),
     )
     return Plan(registry, shelves, facts, fingerprint, warnings)
 

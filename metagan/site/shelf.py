@@ -12,7 +12,7 @@ from metagan.registry.models import Subject
 from metagan.site.content import GeneratorFacts
 from metagan.site.state import Workplace, digest_of
 
-PICTURE_VERSION = 1  # raise it when the same weights, seed and settings would give other pixels
+PICTURE_VERSION = 2  # raise it when the same weights, seed and settings would give other pixels
 CARD_BELOW_PX = 256  # link previews want about 200 pixels at least
 CARD_PX = 512
 
@@ -21,8 +21,8 @@ CARD_PX = 512
 class Shelf:
     """Where one subject's pictures stand until they are linked into the site.
 
-    A picture is kept as long as everything it depends on is the same: weights, psi, class, noise, format, and the
-    versions of the code that draws and encodes it. All of that is in the folder's name.
+    A picture is kept as long as everything it depends on is the same: weights, psi, class, noise, format,
+    precision, and the versions of the code that draws and encodes it. All of that is in the folder's name.
 
     Args:
         subject: The subject.
@@ -61,10 +61,10 @@ class Shelf:
 
 
 def shelf_for(
-    place: Workplace, subject: Subject, weights: Path, facts: GeneratorFacts, *, pages: bool
+    place: Workplace, subject: Subject, weights: Path, facts: GeneratorFacts, *, pages: bool, precision: str
 ) -> Shelf:
     """The shelf of a subject as the registry has it now."""
-    settings = (subject.psi, subject.class_index, subject.noise, subject.format)
+    settings = (subject.psi, subject.class_index, subject.noise, subject.format, precision)
     folder = place.pictures(digest_of(facts.sha256, *settings, PICTURE_VERSION, ENCODER_VERSION))
     with_cards = pages and facts.width_px < CARD_BELOW_PX
     return Shelf(subject, weights, facts.sha256, folder, with_cards)

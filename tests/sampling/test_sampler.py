@@ -4,11 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+from metagan.checkpoints.read import read_checkpoint
 from metagan.errors import DeviceError, OptionError
+from metagan.networks.detect import load_generator
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
+from metagan.registry.bundled import bundled_weights
 from metagan.sampling.device import choose_device
 from metagan.sampling.latents import labels, latents
-from metagan.sampling.sampler import Sampler, Settings, automatic_batch, to_uint8
+from metagan.sampling.memory import automatic_batch
+from metagan.sampling.sampler import Sampler, Settings, to_uint8
 
 CPU = torch.device("cpu")
 
@@ -49,6 +53,22 @@ def test_a_picture_does_not_depend_on_how_many_are_asked_for():
     assert all(np.array_equal(again[seed], together[seed]) for seed in together)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_picture_depends_on_its_batch_within_a_level_on_a_thousandth(precision):
+    generator = load_generator(read_checkpoint(bundled_weights("apes")))
+
+    def draw(batch: int) -> np.ndarray:
+        sampler = Sampler(generator, CPU, batch, precision=precision)
+        return np.stack([picture for _, picture in sampler.pictures(range(4), Settings(psi=0.7))]).astype(int)
+
+    first = draw(4)
+    assert np.array_equal(draw(4), first)
+    for batch in (1, 3):
+        other = draw(batch)
+        assert np.abs(other - first).max() <= 1
+        assert (other != first).mean() <= 1e-3
+
+
 def test_psi_class_and_noise_reach_the_generator():
     sampler = Sampler(small_generator(c_dim=2), CPU, batch=2)
 
@@ -61,32 +81,51 @@ def test_psi_class_and_noise_reach_the_generator():
     assert first(class_index=0, psi=0.3, cutoff=0) == plain
 
 
-def test_a_batch_too_large_for_the_device_is_halved_until_it_fits():
-    generator = small_generator()
-    whole, sizes = generator.synthesize, []
+@pytest.mark.parametrize(
+    "no_room",
+    [
+        torch.OutOfMemoryError("no room"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."),
+        MemoryError(),
+    ],
+)
+def test_a_batch_too_large_for_the_device_is_halved_until_it_fits(no_room):
+    class Roomless:
+        def __init__(self, synthesis) -> None:
+            self.whole, self.sizes = synthesis, []
 
-    def synthesize(ws, noise):
-        sizes.append(len(ws))
-        if len(ws) > 2:
-            raise torch.OutOfMemoryError("no room")
-        return whole(ws, noise)
+        def synthesize(self, ws, noise):
+            self.sizes.append(len(ws))
+            if len(ws) > 2:
+                raise no_room
+            return self.whole.synthesize(ws, noise)
 
-    generator.synthesize = synthesize
-    assert [seed for seed, _ in Sampler(generator, CPU, batch=8).pictures(range(5), Settings())] == list(
-        range(5)
-    )
-    assert sizes == [8, 4, 2, 2, 2]
+    sampler = Sampler(small_generator(), CPU, batch=8)
+    sampler._synthesis = Roomless(sampler._synthesis)
+    assert [seed for seed, _ in sampler.pictures(range(5), Settings())] == list(range(5))
+    assert sampler._synthesis.sizes == [8, 4, 2, 2, 2]
 
 
 def test_a_device_without_room_for_one_picture_is_named():
-    generator = small_generator()
+    class Roomless:
+        def synthesize(self, ws, noise):
+            raise torch.OutOfMemoryError("no room")
 
-    def synthesize(ws, noise):
-        raise torch.OutOfMemoryError("no room")
-
-    generator.synthesize = synthesize
+    sampler = Sampler(small_generator(), CPU, batch=2)
+    sampler._synthesis = Roomless()
     with pytest.raises(DeviceError, match="cpu: not even one picture fits"):
-        list(Sampler(generator, CPU, batch=2).pictures([1], Settings()))
+        list(sampler.pictures([1], Settings()))
+
+
+def test_errors_that_are_not_for_want_of_memory_are_not_swallowed():
+    class Broken:
+        def synthesize(self, ws, noise):
+            raise RuntimeError("sizes don't match")
+
+    sampler = Sampler(small_generator(), CPU, batch=2)
+    sampler._synthesis = Broken()
+    with pytest.raises(RuntimeError, match="sizes don't match"):
+        list(sampler.pictures([1], Settings()))
 
 
 def test_an_automatic_batch_shrinks_with_the_picture():

@@ -127,6 +127,13 @@ def test_only_what_changed_is_drawn_again_and_what_is_unwanted_goes(tmp_path):
     assert len(list(shelf.iterdir())) == 28, "pictures of the former psi are removed"
 
 
+def test_another_precision_draws_all_again_and_the_former_s_pictures_are_not_mixed_in(tmp_path):
+    write_registry(tmp_path)
+    assert build(tmp_path).drawn == 12
+    assert build(tmp_path, precision="bf16").drawn == 12
+    assert build(tmp_path, precision="bf16").unchanged
+
+
 def test_a_new_word_in_a_template_draws_no_picture(tmp_path):
     write_registry(tmp_path)
     build(tmp_path)

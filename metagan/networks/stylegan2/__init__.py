@@ -1,6 +1,7 @@
 """StyleGAN2 and StyleGAN2-ADA."""
 
 from metagan.networks.architecture import Architecture
+from metagan.networks.stylegan2.fast import prepare
 from metagan.networks.stylegan2.load import OFFICIAL
 from metagan.networks.stylegan2.network import Config
 from metagan.networks.stylegan2.official import to_official
@@ -15,6 +16,8 @@ ARCHITECTURE = Architecture(
     config=Config,
     make=make_generator,
     to_official=to_official,
+    prepare=prepare,
+    recordable=True,
 )
 
 __all__ = ["ARCHITECTURE"]

@@ -1,6 +1,7 @@
 """StyleGAN3, configurations T and R."""
 
 from metagan.networks.architecture import Architecture
+from metagan.networks.stylegan3.fast import prepare
 from metagan.networks.stylegan3.load import OFFICIAL, make_generator
 from metagan.networks.stylegan3.network import Config
 
@@ -10,6 +11,7 @@ ARCHITECTURE = Architecture(
     readings=(OFFICIAL,),
     config=Config,
     make=make_generator,
+    prepare=prepare,
 )
 
 __all__ = ["ARCHITECTURE"]

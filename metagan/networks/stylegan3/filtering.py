@@ -121,6 +121,13 @@ class Resampling(NamedTuple):
     pads: Pads
 
 
+class Filters(NamedTuple):
+    """The filters before and after the non-linearity, each along the height and along the width."""
+
+    before: tuple[Band, Band]
+    after: tuple[Band, Band]
+
+
 def filtered_leaky_relu(
     x: Float[Tensor, "n c h w"],
     scale: Float[Tensor, "n c"],
@@ -146,16 +153,30 @@ def filtered_leaky_relu(
         gain: Factor after the leaky ReLU.
         clamp: Bound of what the second filter sees.
     """
+    size = (x.shape[2], x.shape[3])
+    filters = make_filters(size, up_taps, down_taps, resampling, gain, like=x)
+    return filter_leaky_relu(x, scale, bias, filters, slope=slope, clamp=clamp)
+
+
+def filter_leaky_relu(
+    x: Float[Tensor, "n c h w"],
+    scale: Float[Tensor, "n c"],
+    bias: Float[Tensor, " c"],
+    filters: Filters,
+    *,
+    slope: float,
+    clamp: float | None,
+) -> Float[Tensor, "n c oh ow"]:
+    """`filtered_leaky_relu` with filters made beforehand; features may be narrower than they are."""
     n, c, h, w = x.shape
-    # The leaky ReLU is homogeneous, so that its gain fits into the first filter.
-    before, after = _bands(h, w, up_taps, down_taps, resampling, gain, x)
+    before, after = filters
     flat, scale, shift = x.reshape(n * c, h, w), scale.reshape(-1, 1, 1), bias.repeat(n)[:, None, None]
     at_once = n * c
     if x.device.type == "cpu":
         at_once = max(CACHED_NUMBERS // (before[0].length * before[1].length), 1)
     parts = []
     for piece in _passes(n * c, at_once):
-        y = torch.addcmul(shift[piece], flat[piece], scale[piece])
+        y = torch.addcmul(shift[piece], flat[piece].to(shift.dtype), scale[piece])
         y = filter_rows(filter_columns(y, before[0]), before[1])
         y = y if slope == 1 else F.leaky_relu(y, slope)
         y = y if clamp is None else y.clamp(-clamp, clamp)
@@ -170,16 +191,20 @@ def _passes(channels: int, at_once: int) -> list[slice]:
     return [slice(start, start + at_once) for start in range(0, channels, at_once)]
 
 
-def _bands(
-    h: int,
-    w: int,
+def make_filters(
+    size: tuple[int, int],
     up_taps: Tensor | None,
     down_taps: Tensor | None,
     how: Resampling,
     gain: float,
+    *,
     like: Tensor,
-) -> tuple[tuple[Band, Band], tuple[Band, Band]]:
-    """Both filters, each along the height and along the width; the first with the gain, a share for each axis."""
+) -> Filters:
+    """Both filters for features of that height and width.
+
+    The leaky ReLU between them is homogeneous, so that its gain fits into the first: a share for each axis.
+    """
+    h, w = size
     left, right, above, below = how.pads
     one, share = like.new_ones(1), how.up * math.sqrt(gain)
     tall, wide = separate(one if up_taps is None else up_taps.to(like.dtype))
@@ -192,4 +217,4 @@ def _bands(
         make_band(tall, before[0].length, down=how.down),
         make_band(wide, before[1].length, down=how.down),
     )
-    return before, after
+    return Filters(before, after)

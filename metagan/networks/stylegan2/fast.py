@@ -1,0 +1,258 @@
+"""StyleGAN2's synthesis as it is sampled: network.py's pictures, in the shape that processors like.
+
+Done once, when it is prepared: gains are folded into weights, and kernels are laid out. What is left for every picture
+depends on its resolution:
+
+* Coarse blocks are few numbers and large kernels. All pictures of a batch share the kernels, and their channels are
+  scaled before and after the convolution (Karras et al. 2020, arXiv:1912.04958, section 2.2).
+* Fine blocks, on a CPU, are many numbers and small kernels. Scaling kernels is next to free, and spares two passes
+  over the features. Pictures go through them one at a time: what a layer writes is still in the cache when the next
+  reads it, and memory is used again instead of asked for, whose page faults cost as much as some convolutions.
+
+Features are channels last, except in float32 on a GPU. Pictures, and conversions to RGB, are float32 throughout.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from metagan.errors import ShapeError
+from metagan.networks.generator import Noise
+from metagan.networks.ops import ACTIVATIONS, Dense, activate, convolve
+from metagan.networks.stylegan2.convolutions import LAST, enlarge, make_convolution
+from metagan.networks.stylegan2.network import Block, StyledConv, StyleGAN2, ToRGB
+
+WIDE_UP_TO_PX = 8  # blocks that stay float32: they decide what a picture shows, and are done in no time
+FINE_NUMBERS = 2**15  # of a feature map: below it, calls cost more than passes over memory
+RGB_NUMBERS = 2**20  # at a time, when features are widened for RGB: they stay in the cache
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a block is computed.
+
+    Args:
+        dtype: Of its features and kernels.
+        alone: Each picture by itself.
+        own_kernels: With kernels of its own, too.
+        phases: Upsampling as one convolution for each of four phases, instead of a transposed one and a filter.
+        layout: How features and kernels lie in memory.
+    """
+
+    dtype: torch.dtype
+    alone: bool
+    own_kernels: bool
+    phases: bool
+    layout: torch.memory_format = LAST
+
+
+class _Affine:
+    """A Dense layer without activation, its gain folded."""
+
+    def __init__(self, dense: Dense, gain: float = 1.0) -> None:
+        self.weight = (dense.weight.t() * (dense.weight_gain * gain)).contiguous()
+        self.bias = dense.bias * (dense.lr_multiplier * gain)
+
+    def __call__(self, w: Float[Tensor, "batch w_dim"]) -> Float[Tensor, "batch out"]:
+        return torch.addmm(self.bias, w, self.weight)
+
+
+class _Layer:
+    """A StyledConv."""
+
+    def __init__(self, layer: StyledConv, gain: float, way: Way) -> None:
+        activation = ACTIVATIONS[layer.activation]
+        self.way, self.gain, self.activation, self.clamp = way, gain, layer.activation, layer.clamp
+        self.early = activation.homogeneous
+        self.scale = activation.gain * gain if self.early else 1.0
+        self.affine = _Affine(layer.affine)
+        self.energies = layer.weight.square().sum(dim=(2, 3)).t() / self.scale**2
+        self.epsilon = torch.full_like(layer.bias, 1e-8 / self.scale**2)
+        self.convolution = make_convolution(layer.weight, layer.taps, phases=way.phases)
+        kernel = self.convolution.kernel.to(torch.float32 if way.own_kernels else way.dtype)
+        self.kernel = kernel.contiguous(memory_format=way.layout)
+        self.bias = (layer.bias * self.scale).to(way.dtype)
+        self.stored_noise = layer.noise
+        strength = layer.noise_strength
+        self.strength = None if strength is None else strength * self.scale
+
+    def noise(self, source: Noise, batch: int) -> Tensor | None:
+        """What to add to every channel, [h, w] or [batch, 1, h, w]."""
+        if self.stored_noise is None or self.strength is None:
+            return None
+        image = source.image(self.stored_noise, batch)
+        return None if image is None else (image * self.strength).to(self.way.dtype)
+
+    def __call__(self, x: Tensor, w: Float[Tensor, "batch w_dim"], noise: Tensor | None) -> Tensor:
+        s = self.affine(w)
+        d = torch.addmm(self.epsilon, s.square(), self.energies).rsqrt()
+        if self.way.own_kernels:
+            kernel = self.convolution.modulated(s[0], d[0]).to(self.way.dtype)
+            x = self.convolution.convolve(x, kernel, self.bias)
+        else:
+            x = x * s.to(x.dtype)[:, :, None, None]
+            x = self.convolution.convolve(x, self.kernel, None)
+            x = x.mul_(d.to(x.dtype)[:, :, None, None]).add_(self.bias[:, None, None])
+        return self._activate(x if noise is None else x.add_(noise))
+
+    def _activate(self, x: Tensor) -> Tensor:
+        """The non-linearity, in place where it can be; its gain is in the kernels and the bias, where it can be."""
+        if not self.early:
+            return activate(x, self.activation, self.gain, self.clamp)
+        x = F.leaky_relu_(x, 0.2) if self.activation == "lrelu" else ACTIVATIONS[self.activation].function(x)
+        return x if self.clamp is None else x.clamp_(-self.clamp * self.gain, self.clamp * self.gain)
+
+
+class _ToRGB:
+    """A ToRGB."""
+
+    def __init__(self, layer: ToRGB) -> None:
+        self.affine = _Affine(layer.affine, layer.weight_gain)
+        self.weight, self.bias, self.clamp = layer.weight[None, :, :, 0, 0], layer.bias[:, None], layer.clamp
+
+    def __call__(self, x: Tensor, w: Float[Tensor, "batch w_dim"]) -> Float[Tensor, "batch ch h w"]:
+        kernels = self.weight * self.affine(w)[:, None, :]
+        n, c, *size = x.shape
+        rows = x.flatten(2).transpose(1, 2)  # a view of either layout
+        if x.dtype == torch.float32 or x.device.type != "cpu":
+            rgb = torch.bmm(kernels, rows.float().transpose(1, 2))
+        else:
+            rgb = kernels.new_empty(n, kernels.shape[1], rows.shape[1])
+            at_once = max(RGB_NUMBERS // (n * c), 1)
+            for start in range(0, rows.shape[1], at_once):
+                piece = slice(start, start + at_once)
+                rgb[:, :, piece] = torch.bmm(kernels, rows[:, piece].float().transpose(1, 2))
+        rgb = rgb.add_(self.bias).view(n, -1, *size)
+        return rgb if self.clamp is None else rgb.clamp_(-self.clamp, self.clamp)
+
+
+class _Block:
+    """A Block."""
+
+    def __init__(self, block: Block, way: Way) -> None:
+        self.way = way
+        gain = math.sqrt(0.5) if block.residual else 1.0
+        self.layers = [_Layer(block.conv1, gain, way)]
+        if block.conv0 is not None:
+            self.layers.insert(0, _Layer(block.conv0, 1.0, way))
+        self.to_rgb = None if block.to_rgb is None else _ToRGB(block.to_rgb)
+        self.skip, self.skip_taps, self.image_taps = None, block.skip_taps, block.image_taps
+        if block.skip is not None:
+            self.skip = (block.skip * (gain / math.sqrt(block.skip.shape[1]))).to(way.dtype)
+
+    def __call__(
+        self, x: Tensor, image: Tensor | None, ws: Tensor, noises: list[Tensor | None]
+    ) -> tuple[Tensor, Tensor | None]:
+        x = x.to(self.way.dtype, memory_format=self.way.layout)
+        y = None if self.skip is None else convolve(x, self.skip, up_taps=self.skip_taps)
+        for index, layer in enumerate(self.layers):
+            x = layer(x, ws[:, index], noises[index])
+        if y is not None:
+            x = x.add_(y)
+        if image is not None and self.image_taps is not None:
+            image = enlarge(image, self.image_taps)
+        if self.to_rgb is not None:
+            rgb = self.to_rgb(x, ws[:, len(self.layers)])
+            image = rgb if image is None else image.add_(rgb)
+        return x, image
+
+
+def choose_ways(network: StyleGAN2, dtype: torch.dtype = torch.float32) -> list[Way]:
+    """How each block is best computed on the device that the network is on.
+
+    On a CPU, a picture in bfloat16 is made alone from the start: sums over a batch of another size are rounded
+    otherwise, and each layer rounds the difference up. On a GPU bfloat16 wants channels last and float32 doesn't, and
+    filters channel by channel are slow.
+
+    Args:
+        network: The generator.
+        dtype: float32, or a narrower one for all blocks above WIDE_UP_TO_PX.
+    """
+    device, k = network.constant.device.type, network.config.kernel_size
+    ways = []
+    for index, channels in enumerate(network.config.channels):
+        size_px = 4 * 2**index
+        fine = size_px**2 >= k**2 * channels and size_px**2 * channels >= FINE_NUMBERS
+        chosen = dtype if size_px > WIDE_UP_TO_PX else torch.float32
+        last = device == "cpu" or chosen != torch.float32
+        layout = LAST if last else torch.contiguous_format
+        own = fine and device == "cpu"
+        alone = own or (device == "cpu" and dtype != torch.float32)
+        ways.append(Way(chosen, alone, own, phases=device == "cuda", layout=layout))
+    return ways
+
+
+class FastSynthesis:
+    """A StyleGAN2's synthesis, prepared for the device that the network is on.
+
+    Args:
+        network: Where weights come from; later changes to them are not seen.
+        ways: How to compute each block; once pictures are alone, they stay so.
+    """
+
+    def __init__(self, network: StyleGAN2, ways: Sequence[Way]) -> None:
+        self.shape = (network.num_ws, network.w_dim)
+        with torch.no_grad():
+            self.constant = network.constant.detach().clone()[None]
+            blocks = (block for block in network.blocks if isinstance(block, Block))
+            self.blocks = [_Block(block, way) for block, way in zip(blocks, ways, strict=True)]
+
+    def synthesize(
+        self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise | None = None
+    ) -> Float[Tensor, "batch ch res res"]:
+        """Styles to pictures, nominally within [-1, 1]: `StyleGAN2.synthesize`, without gradients.
+
+        Raises:
+            ShapeError: There are more or fewer styles, or of another width.
+        """
+        if ws.shape[1:] != self.shape:
+            msg = f"styles: want [batch, {self.shape[0]}, {self.shape[1]}], got {list(ws.shape)}"
+            raise ShapeError(msg)
+        source = noise or Noise("const")
+        with torch.no_grad():
+            noises = [[layer.noise(source, len(ws)) for layer in block.layers] for block in self.blocks]
+            x: Tensor = self.constant.expand(len(ws), -1, -1, -1)
+            return self._run(0, x, None, ws, noises)
+
+    def _run(
+        self, index: int, x: Tensor, image: Tensor | None, ws: Tensor, noises: list[list[Tensor | None]]
+    ) -> Tensor:
+        """Blocks from that number on; pictures part where blocks want them alone."""
+        while index < len(self.blocks):
+            block = self.blocks[index]
+            if block.way.alone and len(ws) > 1:
+                return self._run_apart(index, x, image, ws, noises)
+            start = max(2 * index - 1, 0)
+            x, image = block(x, image, ws[:, start : start + len(block.layers) + 1], noises[index])
+            index += 1
+        if image is None:
+            raise AssertionError("the last block always converts to RGB")
+        return image
+
+    def _run_apart(
+        self, index: int, x: Tensor, image: Tensor | None, ws: Tensor, noises: list[list[Tensor | None]]
+    ) -> Tensor:
+        """Blocks from that number on, a picture at a time."""
+        images = []
+        for n in range(len(ws)):
+            one = slice(n, n + 1)
+            own = [
+                [noise[one] if noise is not None and noise.ndim == 4 else noise for noise in of_block]
+                for of_block in noises
+            ]
+            images.append(self._run(index, x[one], None if image is None else image[one], ws[one], own))
+        return torch.cat(images)
+
+
+def prepare(generator: nn.Module, dtype: torch.dtype) -> FastSynthesis:
+    """A StyleGAN2's fast synthesis on the generator's device."""
+    network = cast("StyleGAN2", generator)
+    return FastSynthesis(network, choose_ways(network, dtype))
