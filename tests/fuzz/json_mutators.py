@@ -93,7 +93,7 @@ def mutate_safetensors(content: bytes, chance: Random) -> bytes:
     except (ValueError, KeyError, TypeError):
         return _safetensors(mutate_json(text, chance), numbers, chance)
     if chance.random() < 0.85:
-        header["__metadata__"]["metagan"] = mutate_json(own.encode(), chance).decode("utf-8", "replace")
+        header["__metadata__"]["metagan"] = mutate_json(str(own).encode(), chance).decode("utf-8", "replace")
         return _safetensors(json.dumps(header).encode(), numbers, chance)
     return _safetensors(mutate_json(text, chance), numbers, chance)
 

@@ -84,6 +84,10 @@ class Config:
             MalformedFileError: A layer can't take what the one before gives, or sizes are absurd.
         """
         shape = self.inputs
+        try:
+            _require_sizes(shape)
+        except ValueError as error:
+            raise MalformedFileError(f"no network takes {shape}: {error}") from error
         yield shape
         for index, layer in enumerate(self.layers):
             try:
@@ -97,6 +101,8 @@ class Config:
 
 def _after(layer: LayerConfig, shape: Shape) -> Shape:
     """What a layer makes of a shape."""
+    if not 0 <= layer.outputs <= MAX_FEATURES:
+        raise ValueError(f"its outputs are {layer.outputs}")
     after = shape
     if layer.kind == "dense":
         after = (*shape[:-1], layer.outputs)
@@ -114,11 +120,16 @@ def _after(layer: LayerConfig, shape: Shape) -> Shape:
             for side in shape[:2]
         ]
         after = (*sides, layer.outputs)
-    if not after or any(not 0 < size <= MAX_FEATURES for size in after) or _product(after) > MAX_FEATURES:
-        raise ValueError(f"it would give {after}")
-    if len(after) == 3 and max(after[:2]) > MAX_SIZE:
-        raise ValueError(f"it would give {after}, larger than {MAX_SIZE} pixels")
+    _require_sizes(after)
     return after
+
+
+def _require_sizes(shape: Shape) -> None:
+    """Raise ValueError for features, or a picture, of a size that is none or absurd."""
+    if not shape or any(not 0 < size <= MAX_FEATURES for size in shape) or _product(shape) > MAX_FEATURES:
+        raise ValueError(f"sizes of {shape} are out of bounds")
+    if len(shape) == 3 and max(shape[:2]) > MAX_SIZE:
+        raise ValueError(f"{shape} is larger than {MAX_SIZE} pixels")
 
 
 def _product(shape: Shape) -> int:

@@ -206,6 +206,8 @@ def test_unknown_layers_are_all_named():
         {"layers": [{"kind": "dense", "outputs": 10**9}]},
         {"layers": [*map(dataclasses.asdict, ODD.layers), {"kind": "leaky_relu", "slope": 1e308}]},
         {"layers": [*map(dataclasses.asdict, ODD.layers), {"kind": "leaky_relu", "slope": -1.0}]},
+        {"inputs": [-7]},
+        {"layers": [*map(dataclasses.asdict, ODD.layers), {"kind": "norm", "outputs": -1, "bias": True}]},
     ],
 )
 def test_a_header_that_does_not_hold_is_refused(change):
