@@ -14,6 +14,7 @@ from torch import Tensor
 
 from metagan.checkpoints.model import NetworkRecord
 from metagan.errors import MalformedFileError
+from metagan.networks.assemble import shortened
 from metagan.networks.lucidrains.discriminator import DiscriminatorConfig
 from metagan.networks.lucidrains.layers import HEAD_WIDTH
 from metagan.networks.lucidrains.network import Config
@@ -194,9 +195,9 @@ def _options(record: NetworkRecord) -> Mapping[str, Any]:
     if not isinstance(options, Mapping):
         msg = f".config.json: want an object with lucidrains' options, got {options!r:.60}"
         raise MalformedFileError(msg)
-    strange = sorted(str(name) for name in options if name not in SILENT | SPOKEN)
+    strange = tuple(sorted(str(name) for name in options if name not in SILENT | SPOKEN))
     if strange:
-        msg = f".config.json: options that metagan doesn't know, and that may change pictures: {', '.join(strange[:4])}"
+        msg = f".config.json: options that metagan doesn't know, and that may change pictures: {shortened(strange)}"
         raise MalformedFileError(msg)
     return options
 

@@ -233,6 +233,7 @@ def test_an_official_state_dict_of_it_is_refused_with_the_way_out(shared_vectors
         ({"attn_layers": "1"}, "attn_layers is '1'"),
         ({"lr_mlp": "0.1"}, "lr_mlp: want a number above 0"),
         ({"lr_mlp": float("nan")}, "lr_mlp: want a number above 0"),
+        ({"\u202e": 1}, r"may change pictures: \\u202e"),
         ({"spectral": 1}, "options that metagan doesn't know, and that may change pictures: spectral"),
     ],
 )
