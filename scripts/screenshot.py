@@ -13,7 +13,7 @@ from metagan.site.reload import Board, Built
 from metagan.site.serve import PagesServer
 
 TARGET = Path(__file__).parents[1] / "docs" / "screenshot.png"
-PAGE = sys.argv[1] if len(sys.argv) > 1 else "ape/8/"
+PAGE = sys.argv[1] if len(sys.argv) > 1 else "bagel/?seed=24"
 
 
 def main() -> None:
@@ -34,9 +34,10 @@ def take(address: str) -> None:
         browser = play.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page = browser.new_page(viewport={"width": 1280, "height": 840})
         page.goto(address)
         page.wait_for_load_state("networkidle")
+        page.wait_for_timeout(2000)  # the picture of that seed is made meanwhile
         page.screenshot(path=TARGET)
         browser.close()
 
