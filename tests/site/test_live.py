@@ -119,7 +119,7 @@ def test_a_shared_picture_opens_in_another_browser(witness: Witness, server, bro
     page = witness.page
     open_live(page, f"{server.url}ape/")
     picture = press(page)
-    assert page.url == f"{server.url}ape/"  # a reload is to bring another one
+    expect(page).to_have_url(f"{server.url}ape/")  # a reload is to bring another one
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Share").click()
     expect(page.locator("[data-status]")).to_have_text("Copied to the clipboard.")
@@ -169,7 +169,7 @@ def test_the_slider_draws_the_same_seed_more_ordinary_or_stranger(witness: Witne
     for psi in (0.5, 1.2):
         page.locator("#psi").fill(str(psi))
         expect(page.locator("[data-text='psi']")).to_have_text(f"{psi:g}")
-        assert page.url == f"{server.url}ape/?seed=9&psi={psi:g}"
+        expect(page).to_have_url(f"{server.url}ape/?seed=9&psi={psi:g}")
         assert live_picture(page) != before
         assert_near(pixels(page), sampled("ape", 9, psi=psi))
     page.locator("h1").click()
