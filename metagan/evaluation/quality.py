@@ -21,15 +21,15 @@ class Quality:
 
     Args:
         real: Real pictures, [n, 3, side, side]; as many as will be made, for comparable numbers.
-        device: Where to compute.
+        device: Where to compute; whatever isn't CUDA leaves that to the CPU, which has every operation.
 
     The floor is the same measure of other real pictures: nothing made can be expected to come nearer.
     """
 
     def __init__(self, real: NDArray[np.uint8], device: torch.device | str = "cpu") -> None:
-        self._device = device
-        self._levels = describe(real, device)
-        self._space = FeatureSpace.of(real, device)
+        self._device = torch.device(device if torch.device(device).type == "cuda" else "cpu")
+        self._levels = describe(real, self._device)
+        self._space = FeatureSpace.of(real, self._device)
         self._places = self._space.place(real)
 
     def __call__(self, made: NDArray[np.uint8]) -> dict[str, float]:
