@@ -12,13 +12,17 @@ from pathlib import Path
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name beside `path`, renamed into it when the block ends well, and removed when it doesn't.
 
-    The folder is made when it isn't there. Errors of the file system (a full disk, no permission) pass through.
+    The folder is made when it isn't there. Errors of the file system (a full disk, no permission) pass through; those
+    that name no file, as writing's do, get the name of this one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield beside
         beside.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
     finally:
         beside.unlink(missing_ok=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
 import sys
 from typing import NoReturn
@@ -59,11 +60,19 @@ def metagan() -> None:
 
 
 def main() -> NoReturn:
-    """Run the command line; a MetaganError becomes a message on stderr and exit status 1."""
+    """Run the command line; what a user can mend becomes a message on stderr and exit status 1."""
     try:
         metagan(standalone_mode=True)
     except MetaganError as error:
         # Problems begin with file:line:column, where editors look for it.
         click.echo(str(error) if isinstance(error, RegistryError) else f"metagan: {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        fix = "make room there" if full else "look at that file or folder, and at who may use it"
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(
+            f"metagan: {where}{error.strerror or error}\n  fix: {fix}, then run the command again", err=True
+        )
         sys.exit(1)
     raise AssertionError("click always exits")

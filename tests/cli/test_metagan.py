@@ -188,3 +188,23 @@ def test_a_converted_file_gives_the_same_pictures(tmp_path):
         for folder in ("theirs", "ours")
     ]
     assert np.array_equal(*pixels)
+
+
+def test_a_file_that_cannot_be_written_is_named_with_the_way_out_and_leaves_the_former_one(tmp_path):
+    out = tmp_path / "ape.bin.gz"
+    out.write_bytes(b"former")
+    program = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20));"
+        "from metagan.cli import main; main()"
+    )
+    words = ["export", "bundled:apes", "--out", str(out)]
+    result = subprocess.run(
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 1
+    assert (
+        result.stderr
+        == f"metagan: {out}: File too large\n  fix: make room there, then run the command again\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["ape.bin.gz"]
+    assert out.read_bytes() == b"former"
