@@ -275,12 +275,8 @@ def main() -> None:
     wanted = parser.parse_args()
     torch.set_num_threads(wanted.threads)
     recipe = Recipe(batch=wanted.batch, micro_batch=wanted.batch, precision=choose_precision("cpu"))
-    widths = PRESETS[wanted.preset]
-    configs = (
-        generator_config(widths, wanted.resolution, 0),
-        discriminator_config(widths, wanted.resolution, 0),
-    )
-    networks = new_networks(*configs, 0).to(WORLD.device)
+    shape = generator_config(PRESETS[wanted.preset], wanted.resolution, 0)
+    networks = new_networks(shape, discriminator_config(shape), 0).to(WORLD.device)
     trainer = Trainer(recipe, networks, Feed(Noise(wanted.resolution), 0, mirror=False), WORLD)
     plain = Plain(wanted.resolution, wanted.preset, recipe)
     round_steps = recipe.r1_interval  # a whole round of the lazy regularisers

@@ -13,8 +13,11 @@ FROM_0 = click.FloatRange(min=0)
 SHARE = click.FloatRange(0, 1)
 
 
-def _auto_or(kind: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str], Any]:
-    """A callback for options that take "auto" (None) or a number above 0."""
+def _auto_or(
+    kind: Callable[[str], Any], least: float | None = None
+) -> Callable[[click.Context, click.Parameter, str], Any]:
+    """A callback for options that take "auto" (None) or a number: at least `least`, or above 0."""
+    wanted = "a number above 0" if least is None else f"a number, {least:g} or more"
 
     def convert(context: click.Context, parameter: click.Parameter, value: str) -> Any:
         if value == "auto":
@@ -23,8 +26,8 @@ def _auto_or(kind: Callable[[str], Any]) -> Callable[[click.Context, click.Param
             number = kind(value)
         except ValueError as error:
             raise click.BadParameter(f"want auto or a number, got {value!r}", context, parameter) from error
-        if number <= 0:
-            raise click.BadParameter(f"want a number above 0, got {value}", context, parameter)
+        if not (number > 0 if least is None else number >= least):
+            raise click.BadParameter(f"want {wanted}, got {value}", context, parameter)
         return number
 
     return convert
@@ -109,7 +112,14 @@ def _auto_or(kind: Callable[[str], Any]) -> Callable[[click.Context, click.Param
 @click.option(
     "--start",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Official weights to start from (transfer learning).",
+    help="StyleGAN2 weights to start from (transfer learning): any file that `sample` draws from.",
+)
+@click.option(
+    "--d-warmup",
+    "d_warmup_kimg",
+    default="auto",
+    callback=_auto_or(float, least=0),
+    help="Thousands of pictures in which only the discriminator learns; auto: 10 with --start where the file has none.",
 )
 @click.option(
     "--freeze-d",

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from metagan.checkpoints.read import read_checkpoint
-from metagan.errors import CheckpointError, OptionError
-from metagan.networks.detect import load_discriminator, load_generator
+from metagan.errors import OptionError
+from metagan.networks.detect import load_discriminator, load_generator, title_of
+from metagan.networks.generator import Generator
 from metagan.networks.stylegan2.discriminator import Conv, Discriminator, DiscriminatorConfig
 from metagan.networks.stylegan2.network import Config, StyleGAN2
+from metagan.training.recipe import discriminator_config
 
 
 @dataclass(frozen=True)
@@ -57,38 +59,53 @@ def new_networks(config: Config, discriminator: DiscriminatorConfig, seed: int) 
     return Networks(generator, critic, _frozen_copy(generator))
 
 
-def networks_from(path: Path, resolution: int, c_dim: int) -> Networks:
-    """The networks of an official network pickle, to be trained on with other pictures.
+def networks_from(path: Path, resolution: int, c_dim: int, seed: int) -> tuple[Networks, bool]:
+    """The networks of a StyleGAN2 file, to be trained on.
 
     Args:
-        path: A file with G, D and G_ema.
+        path: A file with a generator. G and G_ema stand in for each other where one is missing; without D the
+            discriminator is new, of the generator's widths.
         resolution: Of the new pictures.
         c_dim: Width of the new labels.
+        seed: Of a new discriminator's weights.
+
+    Returns:
+        The networks, and whether the discriminator is the file's.
 
     Raises:
-        CheckpointError: The file can't be read, or lacks one of the three.
-        OptionError: It makes pictures of another size, or has other classes.
+        CheckpointError: The file can't be read, or has no generator.
+        OptionError: It isn't a StyleGAN2, makes pictures of another size, or has other classes.
     """
     checkpoint = read_checkpoint(path)
-    missing = [role for role in ("G", "D", "G_ema") if role not in checkpoint.networks]
-    if missing:
-        msg = f"{path}: {checkpoint.format} without {', '.join(missing)}"
-        raise CheckpointError(f"{msg}; training goes on from files with G, D and G_ema")
-    generator = cast("StyleGAN2", load_generator(checkpoint, "G"))
-    average = cast("StyleGAN2", load_generator(checkpoint, "G_ema"))
-    critic = cast("Discriminator", load_discriminator(checkpoint))
-    _require_same_size(path, generator, resolution, c_dim)
+    there = checkpoint.networks
+    average = _stylegan2(path, load_generator(checkpoint, "G_ema" if "G_ema" in there else "G"))
+    _require_same_size(path, average, resolution, c_dim)
+    generator = _stylegan2(path, load_generator(checkpoint, "G")) if "G" in there else copy.deepcopy(average)
+    if "D" in there:
+        critic = cast("Discriminator", load_discriminator(checkpoint))
+    else:
+        critic = new_networks(average.config, discriminator_config(average.config), seed).discriminator
     for network in (generator, critic):
         network.requires_grad_(requires_grad=True)
-    return Networks(generator, critic, average)
+    return Networks(generator, critic, _frozen_copy(average)), "D" in there
+
+
+def _stylegan2(path: Path, generator: Generator) -> StyleGAN2:
+    if not isinstance(generator, StyleGAN2):
+        msg = f"--start {path}: it holds {title_of(generator)}; training goes on from StyleGAN2 files"
+        raise OptionError(msg)
+    return generator
 
 
 def _require_same_size(path: Path, generator: StyleGAN2, resolution: int, c_dim: int) -> None:
-    if (generator.resolution, generator.image_channels) != (resolution, 3):
-        made = f"{generator.resolution}x{generator.resolution} pixels, {generator.image_channels} channels"
+    if generator.image_channels != 3:
         msg = (
-            f"--start {path}: it makes {made}; the pictures have {resolution}x{resolution} pixels, 3 channels"
+            f"--start {path}: its pictures have {generator.image_channels} channels, those to train on have 3"
         )
+        raise OptionError(f"{msg}; choose another file")
+    if generator.resolution != resolution:
+        made = f"{generator.resolution}x{generator.resolution} pixels"
+        msg = f"--start {path}: it makes {made}; the pictures have {resolution}x{resolution}"
         raise OptionError(f"{msg}; pack them with `metagan dataset pack --resolution {generator.resolution}`")
     if generator.c_dim != c_dim:
         msg = f"--start {path}: it has {generator.c_dim} classes, the pictures have {c_dim}"

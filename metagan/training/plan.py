@@ -30,6 +30,7 @@ from metagan.training.world import World
 
 MICRO_BATCH_PIXELS = {"cuda": 2**21, "mps": 2**19, "cpu": 2**19}  # pixels at once, when left to us
 GROUP = 4  # pictures a minibatch-std group
+D_WARMUP_KIMG = 10.0  # what a new discriminator is given to catch up with a trained generator
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Options:
     Args:
         data: The pictures' path, to record.
         preset: Widths by name.
-        start: Official weights to start from.
+        start: Weights to start from.
         licence: To record in the snapshots.
         source: To record in the snapshots.
     """
@@ -65,6 +66,7 @@ class Options:
     augment_target: float = 0.6
     augment_kimg: float = 500.0
     freeze_d: int = 0
+    d_warmup_kimg: float | None = None
     precision: Precision | Literal["auto"] = "auto"
 
 
@@ -79,16 +81,12 @@ def begin(options: Options, pictures: Pictures, world: World) -> tuple[RunConfig
     preset = options.preset
     if preset == "auto":
         preset = choose_preset(resolution, world.device.type, len(pictures))
-    recipe = _recipe(options, pictures, world, "start" if options.start else preset)
     if options.start is not None:
-        networks = networks_from(options.start, resolution, c_dim)
+        networks, has_critic = networks_from(options.start, resolution, c_dim, options.seed)
     else:
-        widths = PRESETS[preset]
-        networks = new_networks(
-            generator_config(widths, resolution, c_dim),
-            discriminator_config(widths, resolution, c_dim),
-            recipe.seed,
-        )
+        shape, has_critic = generator_config(PRESETS[preset], resolution, c_dim), False
+        networks = new_networks(shape, discriminator_config(shape), options.seed)
+    recipe = _recipe(options, pictures, world, networks, has_critic=has_critic)
     config = RunConfig(
         data=options.data,
         pictures=len(pictures),
@@ -132,11 +130,15 @@ def refuse_changes(config: RunConfig, options: Options, given: Collection[str]) 
         raise OptionError(f"{text}\n  fix: leave these out to go on, or choose another --out for a new run")
 
 
-def _recipe(options: Options, pictures: Pictures, world: World, preset: str) -> Recipe:
+def _recipe(
+    options: Options, pictures: Pictures, world: World, networks: Networks, *, has_critic: bool
+) -> Recipe:
     device = world.device.type
     batch = options.batch or choose_batch(pictures.resolution, world.size, device)
     local = world.share(batch)
     most = max(GROUP, MICRO_BATCH_PIXELS.get(device, 2**19) // pictures.resolution**2)
+    most_channels = max(networks.discriminator.config.channels)
+    warmup_kimg = D_WARMUP_KIMG if options.start is not None and not has_critic else 0.0
     _require_groups(options.augment_groups)
     recipe = Recipe(
         seed=options.seed,
@@ -144,10 +146,12 @@ def _recipe(options: Options, pictures: Pictures, world: World, preset: str) -> 
         micro_batch=min(local, options.micro_batch or most),
         learning_rate=options.learning_rate,
         discriminator_rate=options.discriminator_rate,
-        gamma=options.gamma or choose_gamma(pictures.resolution, batch, preset),
+        gamma=options.gamma or choose_gamma(pictures.resolution, batch, most_channels),
         path_weight=options.path_weight,
         style_mixing=options.style_mixing,
         ema_kimg=options.ema_kimg or batch * 10 / 32,
+        # A trained generator's average is worth keeping from the first step on.
+        ema_rampup=0.05 if options.start is None else 0.0,
         mirror=options.mirror,
         augmentation=options.augmentation,
         augment_groups=options.augment_groups,
@@ -155,6 +159,7 @@ def _recipe(options: Options, pictures: Pictures, world: World, preset: str) -> 
         augment_target=options.augment_target,
         augment_kimg=options.augment_kimg,
         freeze_d=options.freeze_d,
+        d_warmup_kimg=warmup_kimg if options.d_warmup_kimg is None else options.d_warmup_kimg,
         precision=choose_precision(device) if options.precision == "auto" else options.precision,
     )
     _require_whole_groups(local, recipe.micro_batch)

@@ -40,6 +40,8 @@ class Widths:
         return tuple(min(self.most, max(8, self.base // 2**step)) for step in steps)
 
 
+NARROW = 128  # channels at most of networks that processors train
+
 PRESETS: dict[Preset, Widths] = {
     "tiny": Widths(base=1024, most=64, latent=64, mapping_layers=2),
     "small": Widths(base=2048, most=128, latent=128, mapping_layers=4),
@@ -75,6 +77,8 @@ class Recipe:
         augment_kimg: Thousands of pictures in which the strength may go from 0 to 1.
         augment_interval: Steps between two adjustments.
         freeze_d: Layers of the discriminator, from the picture's end, that keep their weights (transfer).
+        d_warmup_kimg: Thousands of pictures at the beginning in which only the discriminator learns, for one that
+            has to catch up with a trained generator.
         precision: What synthesis and discrimination compute in; weights and losses are always float32.
     """
 
@@ -99,6 +103,7 @@ class Recipe:
     augment_kimg: float = 500.0
     augment_interval: int = 4
     freeze_d: int = 0
+    d_warmup_kimg: float = 0.0
     precision: Precision = "float32"
 
 
@@ -122,14 +127,19 @@ def choose_batch(resolution: int, world_size: int, device: str) -> int:
     return max(min(world_size * min(4096 // resolution, 32), 64), 4 * world_size)
 
 
-def choose_gamma(resolution: int, batch: int, preset: str) -> float:
+def choose_gamma(resolution: int, batch: int, most: int) -> float:
     """R1's weight for `--gamma auto`: in proportion to the pixels, and inversely to the batch.
 
     0.0002 is what the authors' own automatic setting multiplies them with. The narrow networks that processors train
     want far more: of apes at 64x64, the discriminator had won after 5,000 pictures with a weight of 2 (losses of
     0.14), and was held in balance by 10 (0.5).
+
+    Args:
+        resolution: The pictures' side in pixels.
+        batch: Pictures a step.
+        most: The discriminator's largest number of channels.
     """
-    share = 0.04 if preset in ("tiny", "small", "web") else 0.0002
+    share = 0.04 if most <= NARROW else 0.0002
     return float(f"{share * resolution**2 / batch:.3g}")
 
 
@@ -144,18 +154,21 @@ def generator_config(widths: Widths, resolution: int, c_dim: int, clamp: float |
     return Config(mapping=mapping, channels=widths.channels(resolution), clamp=clamp)
 
 
-def discriminator_config(
-    widths: Widths, resolution: int, c_dim: int, clamp: float | None = None
-) -> DiscriminatorConfig:
-    """A new discriminator's shape: residual, as published, with the generator's channels."""
-    channels = widths.channels(resolution)
+def discriminator_config(generator: Config) -> DiscriminatorConfig:
+    """A new discriminator's shape, for a generator: residual, as published, with the same channels."""
+    channels, own = generator.channels, generator.mapping
     mapping = None
-    if c_dim:
+    if own.c_dim:
         mapping = MappingConfig(
             z_dim=0,
-            c_dim=c_dim,
+            c_dim=own.c_dim,
             embed_dim=channels[0],
-            widths=(channels[0],) * widths.mapping_layers,
+            widths=(channels[0],) * len(own.widths),
             has_mean_style=False,
         )
-    return DiscriminatorConfig(channels=channels[::-1], clamp=clamp, label_mapping=mapping)
+    return DiscriminatorConfig(
+        channels=channels[::-1],
+        image_channels=generator.image_channels,
+        clamp=generator.clamp,
+        label_mapping=mapping,
+    )

@@ -91,8 +91,9 @@ class Trainer:
         self._strengths = self._chance(torch.device("cpu"), augmentation=1)
         position = self.seen + self.world.rank * self.batch
         reals = self.feed.batch(position, self.batch, self.world.device, stride=recipe.batch)
-        fakes = self._train_generator(source)
-        if recipe.path_weight and self.steps % recipe.path_interval == 0:
+        warming_up = self.seen < recipe.d_warmup_kimg * 1000
+        fakes = self._make_fakes(source) if warming_up else self._train_generator(source)
+        if recipe.path_weight and not warming_up and self.steps % recipe.path_interval == 0:
             self._regularise_paths(source)
         self._train_discriminator(reals, fakes)
         if recipe.r1_interval and self.steps % recipe.r1_interval == 0:
@@ -103,6 +104,15 @@ class Trainer:
         update_average(self.networks.average, self.networks.generator, survives)
         if recipe.augmentation == "adaptive" and self.steps % recipe.augment_interval == 0:
             self._adapt()
+
+    @torch.no_grad()
+    def _make_fakes(self, source: torch.Generator) -> list[Batch]:
+        """Pictures for the discriminator, of a generator that stays as it is."""
+        made = []
+        for n in self._portions(self.batch):
+            labels = self.feed.random_labels(n, source)
+            made.append(Batch(self._synthesize(self._styles(n, labels, source), source), labels))
+        return made
 
     def _train_generator(self, source: torch.Generator) -> list[Batch]:
         """Step the generator; the pictures it made are the discriminator's next ones."""

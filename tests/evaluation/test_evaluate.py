@@ -29,7 +29,8 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
-    networks = new_networks(generator_config(TINY, 16, 0), discriminator_config(TINY, 16, 0), 0)
+    shape = generator_config(TINY, 16, 0)
+    networks = new_networks(shape, discriminator_config(shape), 0)
     path = tmp_path / "new.safetensors"
     write_generator(path, networks.average, {}, licence="CC0-1.0", source="", half=False)
     return path

@@ -33,5 +33,5 @@ def test_batches_divide_among_processes_and_groups():
 
 
 def test_gamma_grows_with_the_pixels_and_is_larger_for_narrow_networks():
-    assert choose_gamma(64, 16, "small") == pytest.approx(10.2)
-    assert choose_gamma(256, 16, "official") == pytest.approx(0.819)
+    assert choose_gamma(64, 16, 128) == pytest.approx(10.2)
+    assert choose_gamma(256, 16, 512) == pytest.approx(0.819)

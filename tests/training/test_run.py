@@ -16,11 +16,12 @@ from metagan.networks.detect import load_generator
 from metagan.training.folder import RunFolder, read_config
 from metagan.training.plan import Options, again, begin, refuse_changes
 from metagan.training.run import Run, Schedule, Silent
-from metagan.training.snapshot import real_pictures
+from metagan.training.snapshot import real_pictures, write_generator
 from metagan.training.world import World
 from tests.training.toy import Discs
 
 WORLD = World(0, 1, torch.device("cpu"))
+GOLDEN = Path(__file__).parents[1] / "golden"
 OPTIONS = Options(data="discs", preset="tiny", batch=8, precision="float32")
 SHORT = Schedule(total_kimg=0.032, state_kimg=0.016, metrics_kimg=0.008, snapshot_kimg=0.016)
 
@@ -38,6 +39,10 @@ def make_run(
 ) -> Run:
     config, networks = begin(options, pictures, WORLD)
     return Run(RunFolder(path), config, schedule, pictures, networks, WORLD, **more)
+
+
+def parameters_of(network: torch.nn.Module) -> list[tuple[str, torch.Tensor]]:
+    return [(name, parameter.detach()) for name, parameter in network.named_parameters()]
 
 
 def lines_of(run: Run) -> list[dict]:
@@ -144,7 +149,7 @@ def test_a_discriminators_frozen_layers_keep_their_weights(tmp_path):
 
 
 def test_training_goes_on_from_official_weights(tmp_path):
-    golden = Path(__file__).parents[1] / "golden" / "sg2ada_cuda16.pkl"
+    golden = GOLDEN / "sg2ada_cuda16.pkl"
     options = dataclasses.replace(OPTIONS, start=golden, freeze_d=1)
     generator = load_generator(read_checkpoint(golden))
     run = make_run(
@@ -156,8 +161,67 @@ def test_training_goes_on_from_official_weights(tmp_path):
     assert run.trainer.seen == 32
 
 
+def test_training_goes_on_from_a_generator_alone_when_a_new_discriminator_has_caught_up(tmp_path):
+    first = make_run(tmp_path / "first", Discs(16))
+    first.train()
+    snapshot = tmp_path / "first" / "latest.safetensors"
+    options = dataclasses.replace(OPTIONS, start=snapshot, d_warmup_kimg=0.016)  # half of the run
+    run = make_run(tmp_path / "run", Discs(16), options)
+    trained = first.networks.average.state_dict()
+    critic = run.networks.discriminator
+    assert critic.config == first.networks.discriminator.config
+    new = {name: tensor.clone() for name, tensor in critic.state_dict().items()}
+    learned = []
+    while run.trainer.seen < 32:
+        run.trainer.step()
+        same = all(torch.equal(t, trained[name]) for name, t in parameters_of(run.networks.generator))
+        learned.append((run.trainer.seen, same))
+    assert [same for seen, same in learned if seen <= 16] == [True] * 2
+    assert [same for seen, same in learned if seen > 16] == [False] * 2
+    assert not any(
+        torch.equal(tensor, new[name]) for name, tensor in parameters_of(critic) if "weight" in name
+    )
+
+
+@pytest.mark.parametrize("name", ["ros_train16.pt", "tf_ada_cond16.pkl"])
+def test_training_goes_on_from_every_stylegan2_format(tmp_path, name):
+    generator = load_generator(read_checkpoint(GOLDEN / name))
+    pictures = Discs(16, resolution=generator.resolution, classes=generator.c_dim)
+    run = make_run(tmp_path / "run", pictures, dataclasses.replace(OPTIONS, start=GOLDEN / name))
+    run.train()
+    assert all(math.isfinite(value) for line in lines_of(run) for value in line.values())
+
+
+@pytest.mark.parametrize(("has_critic", "warmup"), [(True, 0), (False, 10)])
+def test_a_new_discriminator_is_given_ten_thousand_pictures_unless_told_otherwise(
+    tmp_path, has_critic, warmup
+):
+    golden = GOLDEN / "sg2ada_cuda16.pkl"
+    generator = load_generator(read_checkpoint(golden))
+    if not has_critic:
+        golden = tmp_path / "generator.safetensors"
+        write_generator(golden, generator, {}, licence="CC0-1.0", source="", half=False)
+    pictures = Discs(16, resolution=generator.resolution, classes=generator.c_dim)
+    options = dataclasses.replace(OPTIONS, start=golden)
+    assert begin(options, pictures, WORLD)[0].recipe.d_warmup_kimg == warmup
+    asked = dataclasses.replace(options, d_warmup_kimg=3)
+    assert begin(asked, pictures, WORLD)[0].recipe.d_warmup_kimg == 3
+
+
+def test_pictures_of_four_channels_are_no_start():
+    options = dataclasses.replace(OPTIONS, start=GOLDEN / "sg2ada_gemaonly16.pkl")
+    with pytest.raises(OptionError, match="its pictures have 4 channels"):
+        begin(options, Discs(8), WORLD)
+
+
+def test_only_stylegan2_is_a_start():
+    golden = GOLDEN / "sg3t_cond16.pkl"
+    with pytest.raises(OptionError, match="it holds StyleGAN3; training goes on from StyleGAN2 files"):
+        begin(dataclasses.replace(OPTIONS, start=golden), Discs(8), WORLD)
+
+
 def test_weights_for_other_pictures_are_no_start(tmp_path):
-    golden = Path(__file__).parents[1] / "golden" / "sg2ada_cuda16.pkl"
+    golden = GOLDEN / "sg2ada_cuda16.pkl"
     with pytest.raises(OptionError, match="the pictures have 32x32"):
         begin(dataclasses.replace(OPTIONS, start=golden), Discs(8, resolution=32), WORLD)
 
