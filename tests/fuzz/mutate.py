@@ -38,7 +38,10 @@ def mutate(case: Case, other: bytes, chance: Random) -> Case:
         name = chance.choice(list(case.files))
     if chance.random() < BLIND:
         return mutate_bytes(case, name, other, chance)
-    return case.with_file(name, _informed(name, case.files[name], chance))
+    try:
+        return case.with_file(name, _informed(name, case.files[name], chance))
+    except RecursionError:  # nested too deep by an earlier change for a mutator that knows the format
+        return mutate_bytes(case, name, other, chance)
 
 
 def _informed(name: str, content: bytes, chance: Random) -> bytes:

@@ -73,6 +73,12 @@ def test_a_cases_number_says_what_is_in_it():
     )
 
 
+def test_a_file_too_deep_for_its_mutator_is_changed_blindly():
+    deep = Case("a header", "x.json", {"x.json": b"[" * 5000 + b"]" * 5000})
+    changed = [mutate(deep, b"", random.Random(number)).content != deep.content for number in range(20)]
+    assert any(changed)
+
+
 @pytest.mark.parametrize("case", golden_cases(), ids=lambda case: case.seed)
 def test_mutations_change_files(case):
     changed = [mutate(case, b"", random.Random(number)).files != case.files for number in range(12)]
