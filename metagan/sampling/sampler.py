@@ -15,6 +15,7 @@ from torch import Tensor
 from metagan.errors import DeviceError
 from metagan.networks.generator import Generator, Noise, Synthesis
 from metagan.networks.prepare import has_narrow_form, is_recordable, prepare_synthesis
+from metagan.sampling.compiled import CompiledSynthesis
 from metagan.sampling.graphs import RecordedSynthesis
 from metagan.sampling.latents import labels, latents
 from metagan.sampling.memory import fit_batch, keep_freed_memory
@@ -60,6 +61,7 @@ class Sampler:
         batch: Pictures at once, or None to choose by their size and the device's memory.
         precision: "fp32", "bf16" or "auto", as `choose_dtype` has them. Generators that have no faster form are
             always sampled in float32.
+        compiled: Whether to compile the synthesis, see CompiledSynthesis.
     """
 
     def __init__(
@@ -69,16 +71,19 @@ class Sampler:
         batch: int | None = None,
         *,
         precision: str = "fp32",
+        compiled: bool = False,
     ) -> None:
         self.generator = generator.to(device)
         self.device = device
         dtype = choose_dtype(precision, device) if has_narrow_form(generator) else torch.float32
         self.precision = "fp32" if dtype == torch.float32 else "bf16"
         prepared = prepare_synthesis(self.generator, dtype)
+        self.batch = batch or self._fit_batch(prepared)
+        if compiled:  # in float32 what the compiler knows best: plain operations
+            prepared = CompiledSynthesis(prepared if self.precision == "bf16" else self.generator)
         recorded = device.type == "cuda" and is_recordable(generator)
         self._recorded = RecordedSynthesis(prepared) if recorded else None
         self._synthesis = self._recorded or prepared
-        self.batch = batch or self._fit_batch(prepared)
 
     def pictures(self, seeds: Sequence[int], settings: Settings) -> Iterator[tuple[int, Picture]]:
         """Each seed with its picture [h, w, ch], in the order asked for.
