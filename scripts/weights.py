@@ -22,6 +22,8 @@ from metagan.checkpoints.write import write_safetensors
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "weights.json"
+SHIPPED = ROOT / "metagan" / "weights"
+PICTURES = 10_000
 RESOLUTION = 64
 RECIPE = ("--preset", "web", "--batch", "64", "--gamma", "4", "--path-weight", "0", "--licence", "CC0-1.0")
 SIDES_DIFFER = ("apes",)  # an earring, a hat's feather: these aren't mirrored
@@ -39,9 +41,9 @@ def train(name: str, runs: Path, kimg: float, device: str) -> None:
     """Draw the collection, where it isn't there yet, and train; the first snapshot comes at 20 kimg."""
     data = runs / f"{name}.zip"
     if not data.exists():
-        metagan("dataset", "render", name, "--count", 10_000, "--resolution", RESOLUTION, "--out", data)
+        metagan("dataset", "render", name, "--count", PICTURES, "--resolution", RESOLUTION, "--out", data)
     mirror = () if name in SIDES_DIFFER else ("--mirror",)
-    source = f"metagan dataset render {name} --count 10000 --resolution {RESOLUTION}"
+    source = f"metagan dataset render {name} --count {PICTURES} --resolution {RESOLUTION}"
     for end, every in ((EARLY_KIMG, EARLY_KIMG), (kimg, 40)):
         metagan(
             *("train", data, "--out", runs / name, *RECIPE, *mirror, "--source", source),
@@ -81,7 +83,7 @@ def ship(name: str, runs: Path, count: int, device: str) -> dict[str, Any]:
         raise AssertionError("snapshots are metagan's own files")
     source = f"Trained by metagan on pictures that it drew itself (metagan dataset render {name})"
     header = dataclasses.replace(header, source=source, training={**header.training, "evaluation": measures})
-    out = ROOT / "metagan" / "weights" / f"{name}.safetensors"
+    out = SHIPPED / f"{name}.safetensors"
     write_safetensors(out, network.tensors, header)
     return {**measures, "size_bytes": out.stat().st_size}
 

@@ -1,0 +1,47 @@
+"""`make weights`, from drawing a collection to the shipped file, at a size that takes seconds."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from metagan.checkpoints.read import read_checkpoint
+from metagan.datasets.source import PictureSource
+from metagan.networks.detect import load_generator
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "weights.py"
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("weights_script", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    recipe = ("--preset", "tiny", "--batch", "8", "--threads", "1", "--measure", "24", "--licence", "CC0-1.0")
+    small = {"RECIPE": recipe, "RESOLUTION": 16, "PICTURES": 48, "EARLY_KIMG": 0.032}
+    paths = {"RESULTS": tmp_path / "weights.json", "SHIPPED": tmp_path}
+    for name, value in (small | paths).items():
+        monkeypatch.setattr(module, name, value)
+    options = ("--runs", tmp_path / "runs", "--kimg", "0.064", "--count", "24", "--device", "cpu")
+    monkeypatch.setattr(sys, "argv", ["weights.py", *map(str, options), "apes"])
+    return module
+
+
+def test_one_command_draws_trains_measures_and_ships(script, tmp_path):
+    script.main()
+    assert len(PictureSource(tmp_path / "runs" / "apes.zip", 16)) == 48
+    checkpoint = read_checkpoint(tmp_path / "apes.safetensors")
+    assert load_generator(checkpoint).resolution == 16
+    recorded = json.loads((tmp_path / "weights.json").read_text())["apes"]
+    told = checkpoint.header.training["evaluation"]
+    assert recorded == told | {"size_bytes": (tmp_path / "apes.safetensors").stat().st_size}
+    assert told["kimg"] in (0.0, 0.032, 0.064)  # the snapshot of least distance
+    assert set(told["made"]) == set(told["floor"]) == set(told["at_0.032_kimg"])
+    assert checkpoint.header.source.endswith("(metagan dataset render apes)")
+    snapshots = {path.stem for path in (tmp_path / "runs" / "apes" / "snapshots").iterdir()}
+    assert snapshots == {"000000_000", "000000_032", "000000_064"}
+
+    script.main()  # again: nothing is left to train, and the same is shipped
+    assert json.loads((tmp_path / "weights.json").read_text())["apes"] == recorded
