@@ -22,7 +22,8 @@ from metagan.evaluation.quality import Quality, halves, quality_and_floor
 from metagan.training.folder import RunConfig, RunFolder, read_config
 from metagan.training.networks import Networks
 from metagan.training.plan import Options, again, begin, refuse_changes
-from metagan.training.run import Measure, Run, Schedule
+from metagan.training.run import Run
+from metagan.training.schedule import Measure, Schedule
 from metagan.training.world import World, joined
 
 SHOWN_FLOOR = ("floor_distance", "floor_precision", "floor_recall", "floor_coverage")

@@ -9,7 +9,8 @@ from metagan.networks import ops
 from metagan.training.augment import GROUPS
 from metagan.training.folder import RunFolder
 from metagan.training.plan import Options, again, begin
-from metagan.training.run import Run, Schedule
+from metagan.training.run import Run
+from metagan.training.schedule import Schedule
 from metagan.training.world import World
 from tests.training.toy import Discs
 

@@ -15,7 +15,8 @@ from metagan.evaluation.quality import Quality
 from metagan.networks.detect import load_generator
 from metagan.training.folder import RunFolder, read_config
 from metagan.training.plan import Options, again, begin, refuse_changes
-from metagan.training.run import Run, Schedule, Silent
+from metagan.training.run import Run
+from metagan.training.schedule import Schedule, Silent
 from metagan.training.snapshot import real_pictures, write_generator
 from metagan.training.world import World
 from tests.training.toy import Discs
@@ -206,6 +207,13 @@ def test_a_new_discriminator_is_given_ten_thousand_pictures_unless_told_otherwis
     assert begin(options, pictures, WORLD)[0].recipe.d_warmup_kimg == warmup
     asked = dataclasses.replace(options, d_warmup_kimg=3)
     assert begin(asked, pictures, WORLD)[0].recipe.d_warmup_kimg == 3
+
+
+def test_layers_of_a_new_discriminator_are_not_frozen(tmp_path):
+    make_run(tmp_path, Discs(16)).train()
+    options = dataclasses.replace(OPTIONS, start=tmp_path / "latest.safetensors", freeze_d=1)
+    with pytest.raises(OptionError, match="has no discriminator whose layers could be kept"):
+        begin(options, Discs(16), WORLD)
 
 
 def test_pictures_of_four_channels_are_no_start():

@@ -8,7 +8,8 @@ import torch.distributed as dist
 
 from metagan.training.folder import RunFolder
 from metagan.training.plan import Options, begin
-from metagan.training.run import Run, Schedule
+from metagan.training.run import Run
+from metagan.training.schedule import Schedule
 from metagan.training.world import joined
 from tests.training.toy import Discs
 
