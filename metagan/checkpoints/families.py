@@ -97,7 +97,8 @@ def _tensorflow(flattener: Flattener, top: tuple[Record, ...]) -> Checkpoint:
         walk = _TensorFlowWalk(flattener)
         walk.visit(record, "", 0)
         name = walk.attributes["build_func_name"]
-        networks[role] = flattener.network(str(name or record.class_name), walk.tensors, walk.attributes)
+        title = name if isinstance(name, str) and name else record.class_name
+        networks[role] = flattener.network(title, walk.tensors, walk.attributes)
     return _checkpoint(flattener, TENSORFLOW, networks, {})
 
 

@@ -105,14 +105,14 @@ def require_stated(shapes: Shapes, facts: Iterable[tuple[str, object]]) -> None:
     wrong = [
         f"{name} is {shapes.attributes[name]!r:.40}, its tensors say {value}"
         for name, value in facts
-        if name in shapes.attributes and not _is(shapes.attributes[name], value)
+        if name in shapes.attributes and not is_same(shapes.attributes[name], value)
     ]
     if wrong:
         msg = f"the file contradicts itself: {'; '.join(wrong)}"
         raise MalformedFileError(msg)
 
 
-def _is(stated: object, value: object) -> bool:
+def is_same(stated: object, value: object) -> bool:
     """Whether a value of the file's, of any type, is this one; arrays are never."""
     return isinstance(stated, bool | int | float | str) and stated == value
 

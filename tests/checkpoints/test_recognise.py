@@ -134,6 +134,14 @@ def test_a_tensorflow_pickle_gives_its_variables(tmp_path: Path):
     assert record.attributes["mapping.build_func_name"] == "G_main"
 
 
+def test_a_tensorflow_networks_name_that_is_no_text_is_left_out(tmp_path: Path):
+    network = tensorflow_network(4, ("dlatent_avg", np.zeros(3, np.float32)))
+    network.build_func_name = np.zeros(2)
+    path = tmp_path / "net.pkl"
+    path.write_bytes(pickled((network, network, network)))
+    assert read_checkpoint(path).networks["G_ema"].class_name.endswith("Network")
+
+
 @pytest.mark.parametrize(
     ("network", "words"),
     [

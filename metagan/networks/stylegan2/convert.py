@@ -16,7 +16,6 @@ from metagan.networks.reading import (
     dense_names,
     mapping_config,
     mapping_names,
-    positive,
     rename,
     require_stated,
     stated_activation,
@@ -32,7 +31,6 @@ __all__ = [
     "discriminator_names",
     "generator_config",
     "generator_names",
-    "positive",
     "rename",
 ]
 

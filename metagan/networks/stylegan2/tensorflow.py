@@ -17,6 +17,7 @@ from metagan.checkpoints.model import NetworkRecord
 from metagan.errors import CheckpointError, UnknownArchitectureError
 from metagan.networks.architecture import Part, Reading
 from metagan.networks.assemble import assemble
+from metagan.networks.reading import is_same
 from metagan.networks.stylegan2.convert import (
     discriminator_config,
     discriminator_names,
@@ -211,7 +212,7 @@ def _discriminator_config(record: NetworkRecord, view: NetworkRecord) -> Discrim
         clamp=options.clamp(),
         filter_shape=tuple(options.taps().shape),
         # StyleGAN2's own default is 4, StyleGAN2-ADA's the whole batch.
-        group_size=options.group_size(4 if record.attributes.get("version") == 4 else None),
+        group_size=options.group_size(4 if is_same(record.attributes.get("version"), 4) else None),
         label_mapping=mapping,
     )
     sizes = {"resolution": config.resolution, "image_channels": config.image_channels, "kind": config.kind}

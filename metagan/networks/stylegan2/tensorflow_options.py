@@ -14,7 +14,7 @@ from metagan.checkpoints.model import NetworkRecord
 from metagan.errors import MalformedFileError, UnknownArchitectureError
 from metagan.networks.assemble import shortened
 from metagan.networks.ops import ACTIVATIONS, make_taps
-from metagan.networks.stylegan2.convert import positive
+from metagan.networks.reading import is_same, positive
 
 TITLE = "TensorFlow's StyleGAN2"
 
@@ -66,7 +66,7 @@ class Options:
             raise UnknownArchitectureError(f"{msg}: {shortened(tuple(strange))}")
 
     def _is_unusual(self, name: str) -> bool:
-        return name in self.options and not any(_same(self.options[name], usual) for usual in USUAL[name])
+        return name in self.options and not any(is_same(self.options[name], usual) for usual in USUAL[name])
 
     def activation(self, name: str) -> str:
         """The activation that an option names."""
@@ -106,12 +106,7 @@ class Options:
         wrong = [
             f"{option} is {self.options[option]!r:.40}, its tensors say {facts[fact]}"
             for option, fact in SIZES.items()
-            if option in self.options and fact in facts and not _same(self.options[option], facts[fact])
+            if option in self.options and fact in facts and not is_same(self.options[option], facts[fact])
         ]
         if wrong:
             raise MalformedFileError(f"the file contradicts itself: {'; '.join(wrong)}")
-
-
-def _same(stated: object, value: object) -> bool:
-    """Whether a value of the file's, of any type, is this one; arrays are never."""
-    return isinstance(stated, bool | int | float | str) and stated == value

@@ -20,6 +20,7 @@ from metagan.networks.reading import (
     Shapes,
     are_positive,
     dense_names,
+    is_same,
     mapping_config,
     mapping_names,
     positive,
@@ -74,11 +75,16 @@ def layer_names(record: NetworkRecord) -> tuple[str, ...]:
         msg = f"StyleGAN3's synthesis network has layers {shortened(names) or 'none'}; want L0, L1, ... once each"
         raise MalformedFileError(msg)
     listed = record.attributes.get("synthesis.layer_names", list(names))
-    if not isinstance(listed, list) or listed != list(names):
+    if not isinstance(listed, list) or not _are_names(listed, names):
         shown = shortened(tuple(map(repr, listed))) if isinstance(listed, list) else repr(listed)
         msg = f"the file lists layers {shown:.200}, its tensors are of {shortened(names)}"
         raise MalformedFileError(msg)
     return names
+
+
+def _are_names(listed: list[Any], names: tuple[str, ...]) -> bool:
+    """Whether a file's list, of entries of any type, is of these names."""
+    return len(listed) == len(names) and all(map(is_same, listed, names))
 
 
 # --------------------------------------------------------------------------------------------
@@ -103,7 +109,12 @@ class _Stated:
     def size(self, name: str) -> int:
         """Width and height, which must be the same."""
         sides = self._list(name)
-        if len(sides) == 2 and sides[0] == sides[1] and type(sides[0]) is int and 0 < sides[0] <= MAX_SIZE:
+        if (
+            len(sides) == 2
+            and type(sides[0]) is int
+            and is_same(sides[1], sides[0])
+            and 0 < sides[0] <= MAX_SIZE
+        ):
             return sides[0]
         raise self._wrong(name, f"one width and height up to {MAX_SIZE}", self.attributes.get(name))
 

@@ -75,6 +75,7 @@ def test_a_generator_of_odd_shape_comes_back(config, options):
     [
         (DiscriminatorConfig(channels=(3, 5, 2)), {}, 4),
         (DiscriminatorConfig(channels=(3, 5), group_size=None, kind="skip"), {"architecture": "skip"}, 5),
+        (DiscriminatorConfig(channels=(3, 5), group_size=None), {}, np.array([4, 4])),
         (
             DiscriminatorConfig(
                 channels=(3, 4), kind="orig", group_size=2, std_channels=2, clamp=8.0,

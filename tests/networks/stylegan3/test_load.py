@@ -111,6 +111,9 @@ def load(attributes: dict | None = None, tensors: dict | None = None) -> None:
         ("synthesis.input.bandwidth", 16.0, "the input is"),
         ("synthesis.input.sampling_rate", "16", "sampling_rate: want a number above 0"),
         ("synthesis.layer_names", ["__class__", "forward"], "the file lists layers '__class__', 'forward'"),
+        ("synthesis.layer_names", [np.zeros(2)] * 5, "the file lists layers"),
+        ("synthesis.L2_28_12.in_size", [np.zeros(2)] * 2, "in_size: want one width and height"),
+        ("synthesis.L2_28_12.in_size", [28, np.full(2, 28)], "in_size: want one width and height"),
         ("synthesis.L2_28_12.down_factor", REMOVED, "take the network pickle, not its state dict"),
     ],
 )

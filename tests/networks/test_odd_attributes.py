@@ -1,0 +1,59 @@
+"""Whatever a file says of itself beside its tensors, of any type: a network comes of it, or a clean error."""
+
+import dataclasses
+import random
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from metagan.checkpoints.model import NetworkRecord
+from metagan.checkpoints.read import read_checkpoint
+from metagan.errors import CheckpointError
+from metagan.networks.detect import load_discriminator, load_generator
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+FILES = ("sg2ada_cuda16.pkl", "sg3t_cond16.pkl", "r3_cond32.pkl", "tf_ada_cond16.pkl")
+ODD: tuple[Any, ...] = (
+    None, True, -1, 10**30, float("nan"), float("inf"), "\x1b[31m", b"\x00", [], {}, {"a": [None]}, {1, 2},
+    np.zeros(2), np.zeros((2, 2)), np.array([]), np.array("text"), [np.zeros(2), np.zeros(2)], [[0, 1], [2, 3]],
+    np.array([np.nan]),
+)  # fmt: skip
+
+
+def changed(attributes: Mapping[str, Any], odd: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The attributes with one of them, or one entry of a dict or list among them, in other words."""
+    for name, value in attributes.items():
+        yield name, {**attributes, name: odd}
+        if isinstance(value, dict):
+            for key in value:
+                yield f"{name}[{key}]", {**attributes, name: {**value, key: odd}}
+        elif isinstance(value, list) and value:
+            yield f"{name}[0]", {**attributes, name: [odd, *value[1:]]}
+
+
+@pytest.mark.parametrize("most", [4, pytest.param(10**6, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("role", ["G_ema", "D"])
+@pytest.mark.parametrize("file", FILES)
+def test_odd_attributes_give_a_network_or_a_clean_error(file, role, most):
+    checkpoint = read_checkpoint(GOLDEN / file)
+    record = checkpoint.networks.get(role)
+    if record is None:
+        pytest.skip("has no such network")
+    load = load_generator if role == "G_ema" else load_discriminator
+    chance, refused = random.Random(0), 0
+    for odd in ODD:
+        places = list(changed(record.attributes, odd))
+        for name, attributes in chance.sample(places, min(most, len(places))):
+            other = NetworkRecord(record.class_name, record.tensors, attributes)
+            strange = dataclasses.replace(checkpoint, networks={**checkpoint.networks, role: other})
+            try:
+                load(strange)
+            except CheckpointError as error:
+                assert "\x1b" not in str(error), name
+                refused += 1
+            except Exception as error:  # noqa: BLE001  to be told with its place
+                pytest.fail(f"{name} = {odd!r}: {type(error).__name__}: {error}")
+    assert refused
