@@ -62,9 +62,9 @@ def parse_batch(_ctx: click.Context, _param: click.Parameter, value: str) -> int
 @click.option("--batch", default="auto", callback=parse_batch, help="Pictures at once: auto or a number.")
 @device_option
 @precision_option
-@click.option("--compile", "compiled", is_flag=True, help="Compile the generator first; it is kept for the next time."
-              " Worth it for thousands of pictures of at most 64x64 pixels; larger ones are slower with it on a"
-              " processor.")  # fmt: skip
+@click.option("--compile", "compiled", is_flag=True, help="Compile the generator first; it is kept for the next time"
+              " with the same --batch. On a processor worth it for tens of thousands of pictures of at most 64x64"
+              " pixels (some thousands the next time); larger ones are slower with it.")  # fmt: skip
 @registry_option
 @click.option("--sha256", help="What the weights file's SHA-256 must be; needed for weights by URL.")
 @offline_option
@@ -106,6 +106,9 @@ def command(
         noise=target.noise if noise is None else noise,
     )
     sampler = make_sampler(target, device, batch, precision, compiled=compiled)
+    if compiled and (settings.noise == "random" or not sampler.compiled):
+        why = "random noise" if settings.noise == "random" else "bf16 on a processor"
+        click.echo(f"note: {target.name}: --compile does nothing with {why}", err=True)
     if settings.class_index is not None and not sampler.generator.c_dim:
         click.echo(
             f"warning: --class {settings.class_index} is ignored, {target.name} has no classes", err=True

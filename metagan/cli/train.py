@@ -112,7 +112,7 @@ def _auto_or(
 @click.option(
     "--start",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="StyleGAN2 weights to start from (transfer learning): any file that `sample` draws from.",
+    help="StyleGAN2 weights to start from (transfer learning); a generator alone will do.",
 )
 @click.option(
     "--d-warmup",

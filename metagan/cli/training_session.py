@@ -51,6 +51,7 @@ def train(options: Mapping[str, Any], given: set[str]) -> None:
     schedule = _schedule(options)
     with joined(options["device"]) as world, _watching(schedule, world) as watcher:
         config, networks = _begin_or_go_on(folder, options, given, pictures, world)
+        _require_training(config.recipe.d_warmup_kimg, schedule.total_kimg)
         run = Run(
             folder=folder,
             config=config,
@@ -94,10 +95,24 @@ def _begin_or_go_on(
         **{name: value for name, value in options.items() if name in names} | {"data": str(options["data"])}
     )
     if not folder.config.exists() or not folder.state.exists():
+        _require_other_folder(asked.start, folder)
         return begin(asked, pictures, world)
     config = read_config(folder)
     refuse_changes(config, asked, given - {"data"})
     return config, again(config)
+
+
+def _require_training(warmup_kimg: float, total_kimg: float) -> None:
+    if 0 < total_kimg <= warmup_kimg:
+        msg = f"--kimg {total_kimg:g}: for the first {warmup_kimg:g} the discriminator learns alone (--d-warmup)"
+        raise OptionError(f"{msg}, and the generator would stay as it is; train for longer")
+
+
+def _require_other_folder(start: Path | None, folder: RunFolder) -> None:
+    """A new run writes over what an older one left in its folder."""
+    if start is not None and start.resolve().is_relative_to(folder.path.resolve()):
+        msg = f"--start {start}: it lies in the new run's own folder, which would write over it"
+        raise OptionError(f"{msg}; choose another --out")
 
 
 def _measure(options: Mapping[str, Any], pictures: PictureSource, world: World) -> Measure | None:

@@ -1,8 +1,7 @@
-"""A synthesis compiled by PyTorch, for who draws thousands of pictures of one generator."""
+"""A synthesis compiled by PyTorch, for who draws tens of thousands of pictures of one generator."""
 
 from __future__ import annotations
 
-import logging
 import os
 
 import torch
@@ -13,23 +12,31 @@ from metagan.checkpoints.cache import cache_folder
 from metagan.errors import DeviceError
 from metagan.networks.generator import Noise, Synthesis
 
+COMPILER_MISSING = "InvalidCxxCompiler"
+
 
 class CompiledSynthesis:
     """A synthesis by torch.compile: the first picture takes up to minutes, a later process's first one seconds.
 
-    Random noise is drawn on the CPU from each picture's seed; with it the synthesis stays as it is.
-
     What was compiled is kept for the next process in "compiled" in the user's cache, or where
-    TORCHINDUCTOR_CACHE_DIR says.
+    TORCHINDUCTOR_CACHE_DIR says. Random noise is drawn on the CPU from each picture's seed; with it the synthesis
+    stays as it is.
+
+    Args:
+        synthesis: What to compile; a form whose work doesn't go picture by picture, or every picture of the batch is
+            compiled by itself.
+
+    Raises:
+        DeviceError: This PyTorch can't compile with this Python.
     """
 
     def __init__(self, synthesis: Synthesis) -> None:
-        logging.getLogger("torch._dynamo").setLevel(
-            logging.ERROR
-        )  # of what it can't compile it uses the original
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))
         self._synthesis = synthesis
-        self._compiled = torch.compile(synthesis.synthesize, dynamic=False)
+        try:
+            self._compiled = torch.compile(synthesis.synthesize, dynamic=False, fullgraph=True)
+        except RuntimeError as error:
+            raise _refusal(error) from error
 
     def synthesize(
         self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise | None = None
@@ -37,19 +44,20 @@ class CompiledSynthesis:
         """Styles to pictures, nominally within [-1, 1].
 
         Raises:
-            DeviceError: PyTorch can't compile here, for want of a C++ compiler mostly.
+            DeviceError: PyTorch can't compile this generator, or not here.
         """
         from torch._dynamo.exc import TorchDynamoException
-        from torch._inductor.exc import InductorError
 
         if noise is not None and noise.mode == "random":
             return self._synthesis.synthesize(ws, noise)
         try:
             images: Tensor = self._compiled(ws, noise)
-        except (TorchDynamoException, InductorError) as error:
-            what = str(error).strip().splitlines()[0]
-            msg = f"--compile: PyTorch can't compile here ({what:.200})"
-            raise DeviceError(
-                f"{msg}; install a C++ compiler (g++, clang++), or leave --compile out"
-            ) from error
+        except TorchDynamoException as error:
+            raise _refusal(error) from error
         return images
+
+
+def _refusal(error: Exception) -> DeviceError:
+    what = str(error).strip().splitlines()[0]
+    fix = "install a C++ compiler (g++, clang++), or leave" if COMPILER_MISSING in what else "leave"
+    return DeviceError(f"--compile: PyTorch can't compile this ({what:.200}); {fix} --compile out")

@@ -61,7 +61,8 @@ class Sampler:
         batch: Pictures at once, or None to choose by their size and the device's memory.
         precision: "fp32", "bf16" or "auto", as `choose_dtype` has them. Generators that have no faster form are
             always sampled in float32.
-        compiled: Whether to compile the synthesis, see CompiledSynthesis.
+        compiled: Whether to compile the synthesis, see CompiledSynthesis; in bfloat16 a CPU draws picture by picture,
+            and stays as it is.
     """
 
     def __init__(
@@ -77,13 +78,15 @@ class Sampler:
         self.device = device
         dtype = choose_dtype(precision, device) if has_narrow_form(generator) else torch.float32
         self.precision = "fp32" if dtype == torch.float32 else "bf16"
-        prepared = prepare_synthesis(self.generator, dtype)
-        self.batch = batch or self._fit_batch(prepared)
-        if compiled:  # in float32 what the compiler knows best: plain operations
-            prepared = CompiledSynthesis(prepared if self.precision == "bf16" else self.generator)
+        self.compiled = compiled and not (self.precision == "bf16" and device.type == "cpu")
+        # In float32 the generator's own operations, plain ones, are what a compiler knows best.
+        plain = self.compiled and self.precision == "fp32"
+        form = self.generator if plain else prepare_synthesis(self.generator, dtype)
+        self.batch = batch or self._fit_batch(form)
+        form = CompiledSynthesis(form) if self.compiled else form
         recorded = device.type == "cuda" and is_recordable(generator)
-        self._recorded = RecordedSynthesis(prepared) if recorded else None
-        self._synthesis = self._recorded or prepared
+        self._recorded = RecordedSynthesis(form) if recorded else None
+        self._synthesis = self._recorded or form
 
     def pictures(self, seeds: Sequence[int], settings: Settings) -> Iterator[tuple[int, Picture]]:
         """Each seed with its picture [h, w, ch], in the order asked for.

@@ -6,18 +6,20 @@ import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from metagan.checkpoints.model import Checkpoint
 from metagan.checkpoints.read import read_checkpoint
-from metagan.errors import OptionError
+from metagan.errors import OptionError, UnknownArchitectureError
 from metagan.networks.detect import load_discriminator, load_generator, title_of
 from metagan.networks.generator import Generator
 from metagan.networks.stylegan2.discriminator import Conv, Discriminator, DiscriminatorConfig
 from metagan.networks.stylegan2.network import Config, StyleGAN2
 from metagan.training.recipe import discriminator_config
+
+ALONE = "take its generator alone: `metagan convert FILE OUT.safetensors`, then --start OUT.safetensors"
 
 
 @dataclass(frozen=True)
@@ -81,13 +83,31 @@ def networks_from(path: Path, resolution: int, c_dim: int, seed: int) -> tuple[N
     average = _stylegan2(path, load_generator(checkpoint, "G_ema" if "G_ema" in there else "G"))
     _require_same_size(path, average, resolution, c_dim)
     generator = _stylegan2(path, load_generator(checkpoint, "G")) if "G" in there else copy.deepcopy(average)
+    if generator.config != average.config:
+        msg = f"--start {path}: its G and G_ema differ in shape"
+        raise OptionError(f"{msg}; {ALONE}")
     if "D" in there:
-        critic = cast("Discriminator", load_discriminator(checkpoint))
+        critic = _discriminator(path, checkpoint, average)
     else:
         critic = new_networks(average.config, discriminator_config(average.config), seed).discriminator
     for network in (generator, critic):
         network.requires_grad_(requires_grad=True)
     return Networks(generator, critic, _frozen_copy(average)), "D" in there
+
+
+def _discriminator(path: Path, checkpoint: Checkpoint, generator: StyleGAN2) -> Discriminator:
+    try:
+        critic = load_discriminator(checkpoint)
+    except UnknownArchitectureError as error:
+        raise UnknownArchitectureError(f"{error}\n  fix: {ALONE}") from error
+    if isinstance(critic, Discriminator):
+        shape, labels = critic.config, critic.config.label_mapping
+        judged = (shape.resolution, shape.image_channels, labels.c_dim if labels else 0)
+        if judged == (generator.resolution, generator.image_channels, generator.c_dim):
+            return critic
+    raise OptionError(
+        f"--start {path}: its discriminator judges other pictures than its generator makes; {ALONE}"
+    )
 
 
 def _stylegan2(path: Path, generator: Generator) -> StyleGAN2:

@@ -83,12 +83,12 @@ def begin(options: Options, pictures: Pictures, world: World) -> tuple[RunConfig
         preset = choose_preset(resolution, world.device.type, len(pictures))
     if options.start is not None:
         networks, has_critic = networks_from(options.start, resolution, c_dim, options.seed)
-        if options.freeze_d and not has_critic:
-            msg = f"--freeze-d: {options.start} has no discriminator whose layers could be kept; leave it out"
-            raise OptionError(msg)
     else:
         shape, has_critic = generator_config(PRESETS[preset], resolution, c_dim), False
         networks = new_networks(shape, discriminator_config(shape), options.seed)
+    if options.freeze_d and not has_critic:
+        msg = "--freeze-d keeps a trained discriminator's layers; give --start a file that has one, or leave it out"
+        raise OptionError(msg)
     recipe = _recipe(options, pictures, world, networks, has_critic=has_critic)
     config = RunConfig(
         data=options.data,

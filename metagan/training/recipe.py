@@ -68,7 +68,7 @@ class Recipe:
         path_shrink: Path lengths are measured on the batch divided by this.
         style_mixing: Share of pictures made of two latents' styles.
         ema_kimg: Half-life of the generator's moving average, in thousands of pictures.
-        ema_rampup: The half-life is at most this share of the pictures seen so far.
+        ema_rampup: The half-life is at most this share of the pictures seen so far; 0 for no such bound.
         mirror: Whether pictures are also shown mirrored, half of the time.
         augmentation: "adaptive" finds the strength by itself ([2] section 3), "fixed" keeps `augment_p`.
         augment_groups: Which transforms take part, by name in augment.GROUPS.

@@ -100,8 +100,9 @@ class Trainer:
             self._regularise_discriminator(reals)
         self.steps += 1
         self.seen += recipe.batch
-        survives = ema_weight(recipe.batch, self.seen, recipe.ema_kimg, recipe.ema_rampup)
-        update_average(self.networks.average, self.networks.generator, survives)
+        if not warming_up:
+            survives = ema_weight(recipe.batch, self.seen, recipe.ema_kimg, recipe.ema_rampup)
+            update_average(self.networks.average, self.networks.generator, survives)
         if recipe.augmentation == "adaptive" and self.steps % recipe.augment_interval == 0:
             self._adapt()
 

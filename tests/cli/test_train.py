@@ -70,9 +70,31 @@ def test_a_folder_that_can_not_be_written_is_refused_before_the_first_step(data,
     assert isinstance(result.exception, TrainingError)
 
 
-@pytest.mark.parametrize("words", [("--batch", "many"), ("--gamma", "-1"), ("--kimg", "0")])
+@pytest.mark.parametrize(
+    "words", [("--batch", "many"), ("--gamma", "-1"), ("--kimg", "0"), ("--d-warmup", "-1")]
+)
 def test_a_value_that_is_no_amount_is_a_usage_error(data, tmp_path, words):
     assert train(data, "--out", tmp_path / "run", *words).exit_code == 2
+
+
+def test_a_run_that_would_end_with_the_discriminators_warm_up_is_refused(data, tmp_path):
+    assert train(data, "--out", tmp_path / "first", *QUICK).exit_code == 0
+    start = ("--start", tmp_path / "first" / "latest.safetensors")
+    result = train(data, "--out", tmp_path / "run", *QUICK, *start)
+    assert isinstance(result.exception, OptionError)
+    assert "for the first 10 the discriminator learns alone (--d-warmup)" in str(result.exception)
+    assert train(data, "--out", tmp_path / "run", *QUICK, *start, "--d-warmup", "0").exit_code == 0
+
+
+def test_a_new_run_does_not_write_over_the_weights_it_starts_from(data, tmp_path):
+    out = tmp_path / "run"
+    assert train(data, "--out", out, *QUICK).exit_code == 0
+    (out / "state.safetensors").unlink()
+    before = (out / "latest.safetensors").read_bytes()
+    result = train(data, "--out", out, *QUICK, "--start", out / "latest.safetensors")
+    assert isinstance(result.exception, OptionError)
+    assert "choose another --out" in str(result.exception)
+    assert (out / "latest.safetensors").read_bytes() == before
 
 
 def test_help_does_not_import_torch():

@@ -9,20 +9,33 @@ import numpy as np
 import pytest
 import torch
 
+from metagan.checkpoints.model import Checkpoint
 from metagan.checkpoints.read import read_checkpoint
-from metagan.errors import DeviceError, DivergedError, MalformedFileError, OptionError, TrainingError
+from metagan.errors import (
+    DeviceError,
+    DivergedError,
+    MalformedFileError,
+    OptionError,
+    TrainingError,
+    UnknownArchitectureError,
+)
 from metagan.evaluation.quality import Quality
 from metagan.networks.detect import load_generator
+from metagan.networks.stylegan2.discriminator import Discriminator, DiscriminatorConfig
+from metagan.training import networks
 from metagan.training.folder import RunFolder, read_config
 from metagan.training.plan import Options, again, begin, refuse_changes
+from metagan.training.recipe import choose_gamma
 from metagan.training.run import Run
 from metagan.training.schedule import Schedule, Silent
 from metagan.training.snapshot import real_pictures, write_generator
+from metagan.training.state import read_state
 from metagan.training.world import World
 from tests.training.toy import Discs
 
 WORLD = World(0, 1, torch.device("cpu"))
 GOLDEN = Path(__file__).parents[1] / "golden"
+OFFICIAL = GOLDEN / "sg2ada_cuda16.pkl"
 OPTIONS = Options(data="discs", preset="tiny", batch=8, precision="float32")
 SHORT = Schedule(total_kimg=0.032, state_kimg=0.016, metrics_kimg=0.008, snapshot_kimg=0.016)
 
@@ -42,8 +55,19 @@ def make_run(
     return Run(RunFolder(path), config, schedule, pictures, networks, WORLD, **more)
 
 
-def parameters_of(network: torch.nn.Module) -> list[tuple[str, torch.Tensor]]:
-    return [(name, parameter.detach()) for name, parameter in network.named_parameters()]
+def fitting(weights: Path) -> Discs:
+    """Pictures such as a generator makes."""
+    generator = load_generator(read_checkpoint(weights))
+    return Discs(16, resolution=generator.resolution, classes=generator.c_dim)
+
+
+def same_weights(network: torch.nn.Module, others: dict[str, torch.Tensor]) -> set[bool]:
+    """Whether the network's weights are these, for each of its convolutions and matrices."""
+    return {
+        torch.equal(parameter, others[name])
+        for name, parameter in network.named_parameters()
+        if name.endswith("weight")
+    }
 
 
 def lines_of(run: Run) -> list[dict]:
@@ -138,7 +162,8 @@ def test_bfloat16_keeps_weights_and_losses_in_float32(tmp_path):
 
 
 def test_a_discriminators_frozen_layers_keep_their_weights(tmp_path):
-    run = make_run(tmp_path / "run", Discs(16), dataclasses.replace(OPTIONS, freeze_d=2))
+    options = dataclasses.replace(OPTIONS, start=OFFICIAL, freeze_d=2)
+    run = make_run(tmp_path / "run", fitting(OFFICIAL), options)
     critic = run.networks.discriminator
     before = {name: tensor.clone() for name, tensor in critic.state_dict().items()}
     run.train()
@@ -147,6 +172,12 @@ def test_a_discriminators_frozen_layers_keep_their_weights(tmp_path):
     assert kept == {
         f"blocks.0.{layer}.{part}" for layer in ("from_rgb", "conv0") for part in ("weight", "bias")
     }
+
+
+def test_more_frozen_layers_than_there_are_are_refused(tmp_path):
+    options = dataclasses.replace(OPTIONS, start=OFFICIAL, freeze_d=99)
+    with pytest.raises(OptionError, match=r"has \d convolutions"):
+        make_run(tmp_path / "run", fitting(OFFICIAL), options)
 
 
 def test_training_goes_on_from_official_weights(tmp_path):
@@ -172,23 +203,52 @@ def test_training_goes_on_from_a_generator_alone_when_a_new_discriminator_has_ca
     critic = run.networks.discriminator
     assert critic.config == first.networks.discriminator.config
     new = {name: tensor.clone() for name, tensor in critic.state_dict().items()}
-    learned = []
-    while run.trainer.seen < 32:
+    while run.trainer.seen < 16:
         run.trainer.step()
-        same = all(torch.equal(t, trained[name]) for name, t in parameters_of(run.networks.generator))
-        learned.append((run.trainer.seen, same))
-    assert [same for seen, same in learned if seen <= 16] == [True] * 2
-    assert [same for seen, same in learned if seen > 16] == [False] * 2
-    assert not any(
-        torch.equal(tensor, new[name]) for name, tensor in parameters_of(critic) if "weight" in name
+    assert same_weights(run.networks.generator, trained) == {True}
+    assert same_weights(critic, new) == {False}
+    run.trainer.step()
+    assert False in same_weights(run.networks.generator, trained)
+    assert False in same_weights(run.networks.average, trained)
+
+
+def test_the_average_stays_as_it_is_while_the_generator_does(tmp_path):
+    options = dataclasses.replace(OPTIONS, start=OFFICIAL, d_warmup_kimg=0.008)
+    run = make_run(tmp_path / "run", fitting(OFFICIAL), options)
+    average = run.networks.average
+    before = {name: tensor.clone() for name, tensor in average.state_dict().items()}
+    assert same_weights(run.networks.generator, before) == {False}
+    run.trainer.step()
+    assert same_weights(average, before) == {True}
+    run.trainer.step()
+    assert same_weights(average, before) == {False}
+
+
+def test_a_run_goes_on_within_the_warm_up_as_if_it_had_not_stopped(tmp_path):
+    pictures = Discs(16, classes=2)
+    make_run(tmp_path / "first", pictures).train()
+    start = tmp_path / "first" / "latest.safetensors"
+    options = dataclasses.replace(OPTIONS, start=start, d_warmup_kimg=0.024)
+    whole = make_run(tmp_path / "whole", pictures, options)
+    whole.train()
+    half = dataclasses.replace(SHORT, total_kimg=0.016)
+    make_run(tmp_path / "halves", pictures, options, half).train()
+    folder = RunFolder(tmp_path / "halves")
+    config = read_config(folder)
+    assert config.recipe.d_warmup_kimg == 0.024
+    Run(folder, config, SHORT, pictures, again(config), WORLD).train()
+    assert all(
+        torch.equal(tensor, read_state(whole.folder.state)[0][name])
+        for name, tensor in read_state(folder.state)[0].items()
     )
+    assert "loss_g" not in lines_of(whole)[0]
+    assert "loss_g" in lines_of(whole)[-1]
 
 
 @pytest.mark.parametrize("name", ["ros_train16.pt", "tf_ada_cond16.pkl"])
-def test_training_goes_on_from_every_stylegan2_format(tmp_path, name):
-    generator = load_generator(read_checkpoint(GOLDEN / name))
-    pictures = Discs(16, resolution=generator.resolution, classes=generator.c_dim)
-    run = make_run(tmp_path / "run", pictures, dataclasses.replace(OPTIONS, start=GOLDEN / name))
+def test_training_goes_on_from_other_peoples_formats(tmp_path, name):
+    options = dataclasses.replace(OPTIONS, start=GOLDEN / name)
+    run = make_run(tmp_path / "run", fitting(GOLDEN / name), options)
     run.train()
     assert all(math.isfinite(value) for line in lines_of(run) for value in line.values())
 
@@ -197,23 +257,39 @@ def test_training_goes_on_from_every_stylegan2_format(tmp_path, name):
 def test_a_new_discriminator_is_given_ten_thousand_pictures_unless_told_otherwise(
     tmp_path, has_critic, warmup
 ):
-    golden = GOLDEN / "sg2ada_cuda16.pkl"
-    generator = load_generator(read_checkpoint(golden))
+    golden, generator = OFFICIAL, load_generator(read_checkpoint(OFFICIAL))
     if not has_critic:
         golden = tmp_path / "generator.safetensors"
         write_generator(golden, generator, {}, licence="CC0-1.0", source="", half=False)
-    pictures = Discs(16, resolution=generator.resolution, classes=generator.c_dim)
-    options = dataclasses.replace(OPTIONS, start=golden)
-    assert begin(options, pictures, WORLD)[0].recipe.d_warmup_kimg == warmup
+    pictures, options = fitting(golden), dataclasses.replace(OPTIONS, start=golden)
+    recipe = begin(options, pictures, WORLD)[0].recipe
+    assert (recipe.d_warmup_kimg, recipe.ema_rampup) == (warmup, 0)
+    assert recipe.gamma == choose_gamma(generator.resolution, 8, max(generator.config.channels))
     asked = dataclasses.replace(options, d_warmup_kimg=3)
     assert begin(asked, pictures, WORLD)[0].recipe.d_warmup_kimg == 3
 
 
-def test_layers_of_a_new_discriminator_are_not_frozen(tmp_path):
+@pytest.mark.parametrize("start", [False, True])
+def test_layers_of_a_new_discriminator_are_not_frozen(tmp_path, start):
     make_run(tmp_path, Discs(16)).train()
-    options = dataclasses.replace(OPTIONS, start=tmp_path / "latest.safetensors", freeze_d=1)
-    with pytest.raises(OptionError, match="has no discriminator whose layers could be kept"):
-        begin(options, Discs(16), WORLD)
+    weights = tmp_path / "latest.safetensors" if start else None
+    with pytest.raises(OptionError, match="--freeze-d keeps a trained discriminator's layers; give --start"):
+        begin(dataclasses.replace(OPTIONS, start=weights, freeze_d=1), Discs(16), WORLD)
+
+
+def test_a_file_whose_discriminator_is_no_use_names_the_way_out(monkeypatch):
+    options = dataclasses.replace(OPTIONS, start=OFFICIAL)
+    other = Discriminator(DiscriminatorConfig(channels=(8, 8, 8, 8)))
+    monkeypatch.setattr(networks, "load_discriminator", lambda _: other)
+    with pytest.raises(OptionError, match=r"judges other pictures .* `metagan convert FILE OUT.safetensors`"):
+        begin(options, fitting(OFFICIAL), WORLD)
+
+    def unknown(_: Checkpoint) -> None:
+        raise UnknownArchitectureError("no known architecture")
+
+    monkeypatch.setattr(networks, "load_discriminator", unknown)
+    with pytest.raises(UnknownArchitectureError, match=r"architecture\n  fix: take its generator alone"):
+        begin(options, fitting(OFFICIAL), WORLD)
 
 
 def test_pictures_of_four_channels_are_no_start():
@@ -353,7 +429,6 @@ def test_options_of_a_continued_run_can_not_change():
     [
         ({"augment_groups": ("blit", "colors")}, "unknown colors"),
         ({"batch": 12, "micro_batch": 5}, "multiples of 4"),
-        ({"freeze_d": 99}, "has 8 convolutions"),
     ],
 )
 def test_options_that_do_not_fit_are_refused_before_the_first_step(tmp_path, change, message):
