@@ -13,8 +13,9 @@ from torch import Tensor
 from metagan.checkpoints.model import Checkpoint, Header
 from metagan.checkpoints.read import read_checkpoint
 from metagan.checkpoints.write import write_safetensors
-from metagan.errors import CheckpointError
+from metagan.errors import CheckpointError, OptionError
 from metagan.files import replacing
+from metagan.networks.assemble import shortened
 from metagan.networks.detect import describe, describe_training, load_generator, notes_on, to_official
 
 
@@ -44,10 +45,13 @@ def convert(
 
     Raises:
         CheckpointError: The source can't be read, or the written file differs from it.
+        OptionError: Weights beyond what half precision holds.
     """
     checkpoint = read_checkpoint(source)
     generator = load_generator(checkpoint, role)
-    tensors = {name: tensor.half() if half else tensor for name, tensor in generator.state_dict().items()}
+    tensors = generator.state_dict()
+    if half:
+        tensors = _halved(tensors)
     before = checkpoint.header or Header("", {})
     header = dataclasses.replace(
         describe(generator),
@@ -60,6 +64,15 @@ def convert(
         written = load_generator(read_checkpoint(beside)).state_dict()
         _require_same(beside, written, {name: tensor.float() for name, tensor in tensors.items()})
     return header
+
+
+def _halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    halved = {name: tensor.half() for name, tensor in tensors.items()}
+    lost = [name for name, tensor in halved.items() if not torch.isfinite(tensor).all()]
+    if lost:
+        msg = f"half precision ends at 65,504, which is exceeded in {shortened(tuple(lost))}"
+        raise OptionError(f"{msg}; convert it without --half")
+    return halved
 
 
 def convert_to_official(source: Path, target: Path, *, role: str = "G_ema") -> Mapping[str, Any]:

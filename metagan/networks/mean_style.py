@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from metagan.errors import MalformedFileError
+
 SAMPLES = 4096
 NOTE = f"the file stores no mean style; truncation pulls toward the mean of {SAMPLES:,} fixed latents"
 
@@ -26,7 +28,14 @@ def mean_style(
     Args:
         mapping: Unit-normal latents to styles.
         z_dim: Width of the latents.
+
+    Raises:
+        MalformedFileError: Weights so large that it isn't finite.
     """
     z = torch.from_numpy(np.random.RandomState(0).randn(SAMPLES, z_dim)).float()
     with torch.no_grad():
-        return mapping(z).mean(dim=0)
+        mean = mapping(z).mean(dim=0)
+    if not torch.isfinite(mean).all():
+        msg = "its mapping network has weights so large that styles are no numbers"
+        raise MalformedFileError(f"{msg}\n  fix: the training went wrong; take an earlier snapshot")
+    return mean

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from metagan.checkpoints.read import read_checkpoint
-from metagan.errors import CheckpointError
+from metagan.checkpoints.write import write_safetensors
+from metagan.errors import CheckpointError, OptionError
 from metagan.networks import convert as convert_module
 from metagan.networks.convert import convert
 from metagan.networks.detect import load_generator
@@ -36,6 +37,17 @@ def test_half_precision_halves_the_file_and_stays_within_its_rounding(tmp_path):
     assert all(torch.allclose(before[name], after[name], rtol=1e-3, atol=1e-6) for name in before)
     tensors = sum(tensor.numel() for tensor in before.values())
     assert full.stat().st_size - half.stat().st_size == pytest.approx(2 * tensors, abs=64)
+
+
+def test_weights_beyond_half_precision_are_named_before_anything_is_written(tmp_path):
+    convert(CONDITIONAL, tmp_path / "full.safetensors")
+    checkpoint = read_checkpoint(tmp_path / "full.safetensors")
+    tensors = dict(checkpoint.networks["G_ema"].tensors)
+    tensors["constant"] = torch.full_like(tensors["constant"], 1e5)
+    write_safetensors(tmp_path / "full.safetensors", tensors, checkpoint.header)
+    with pytest.raises(OptionError, match=r"exceeded in constant; convert it without --half"):
+        convert(tmp_path / "full.safetensors", tmp_path / "half.safetensors", half=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["full.safetensors"]
 
 
 def test_a_file_that_reads_back_different_never_takes_its_place(tmp_path, monkeypatch):

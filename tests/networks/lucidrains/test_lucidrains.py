@@ -190,6 +190,15 @@ def test_it_is_sampled_like_any_other_generator():
     assert pictures[0][1].shape == (8, 8, 3)
 
 
+def test_a_mapping_network_that_overflows_is_refused():
+    tensors = written(PLAIN)[1]
+    huge = {
+        name: t * 1e30 if ".net." in name and name.endswith("weight") else t for name, t in tensors.items()
+    }
+    with pytest.raises(MalformedFileError, match="weights so large that styles are no numbers"):
+        load_generator(checkpoint(huge))
+
+
 def test_psi_zero_gives_the_mean_picture_and_wrong_widths_are_refused():
     generator = load_generator(checkpoint(written(PLAIN)[1]))
     mean = generator.map_latents(torch.randn(2, 5), psi=0.0)
