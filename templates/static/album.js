@@ -55,7 +55,7 @@ export class Album {
       const pick = this.#draw(subjects);
       if (!recent.includes(nameOf(pick))) return pick;
     }
-    return this.#other(recent.at(-1));
+    return this.#other(recent.at(-1), subjects);
   }
 
   #draw(subjects) {
@@ -63,10 +63,10 @@ export class Album {
     return this.at(subject, Math.floor(Math.random() * this.seeds(subject).length));
   }
 
-  /** Any picture but the named one, in case few are left. */
-  #other(name) {
-    const rich = this.subjects.filter((one) => this.seeds(one).length > 1 || `${one.slug}/${this.seeds(one)[0]}` !== name);
-    if (!rich.length) return this.#draw(this.subjects);
+  /** Any picture of the subjects but the named one, in case few are left. */
+  #other(name, subjects) {
+    const rich = subjects.filter((one) => this.seeds(one).length > 1 || `${one.slug}/${this.seeds(one)[0]}` !== name);
+    if (!rich.length) return this.#draw(subjects);
     const pick = this.#draw(rich);
     return nameOf(pick) === name ? this.at(pick.subject, (pick.number + 1) % this.seeds(pick.subject).length) : pick;
   }

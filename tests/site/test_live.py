@@ -99,6 +99,22 @@ def test_home_keeps_to_one_generator_however_fast_one_goes_on(witness: Witness, 
     assert len({path for path in server.seen if "/models/" in path}) == 1
 
 
+def test_a_subject_of_few_pictures_is_not_left_for_another_when_all_of_them_were_seen(
+    witness: Witness, server
+):
+    witness.page.goto(server.url)
+    names = witness.page.evaluate(
+        """async (script) => {
+          const { Album, nameOf } = await import(script);
+          const album = new Album({ subjects: [{ slug: "few", seeds: "0-2" }, { slug: "many", seeds: "0-99" }] });
+          const draw = () => nameOf(album.random(["few/0", "few/1", "few/2"], album.subjects.slice(0, 1)));
+          return Array.from({ length: 40 }, draw);
+        }""",
+        f"{server.url}static/album.js",
+    )
+    assert set(names) == {"few/0", "few/1"}
+
+
 @pytest.mark.parametrize(
     ("subject", "query", "seed", "settings"),
     [
