@@ -58,6 +58,9 @@ class CompiledSynthesis:
 
 
 def _refusal(error: Exception) -> DeviceError:
-    what = str(error).strip().splitlines()[0]
+    lines = str(error).strip().splitlines()
+    what = next(
+        (line for line in lines if not line.startswith("backend=")), lines[0]
+    )  # PyTorch before 2.7 begins so
     fix = "install a C++ compiler (g++, clang++), or leave" if COMPILER_MISSING in what else "leave"
     return DeviceError(f"--compile: PyTorch can't compile this ({what:.200}); {fix} --compile out")
