@@ -161,7 +161,7 @@ def is_sane(mapping: MappingConfig) -> bool:
     return (
         len(mapping.widths) <= MAX_MAPPING_LAYERS
         and are_sizes(mapping.z_dim + mapping.embed_dim, *mapping.widths)
-        and min(mapping.c_dim, mapping.embed_dim, mapping.z_dim) >= 0
+        and all(0 <= size < MAX_SIZE for size in (mapping.c_dim, mapping.embed_dim, mapping.z_dim))
         and (mapping.c_dim > 0) == (mapping.embed_dim > 0)
         and mapping.activation in ACTIVATIONS
         and are_positive(mapping.lr_multiplier)

@@ -1,6 +1,8 @@
 """Whatever a file says of itself beside its tensors, of any type: a network comes of it, or a clean error."""
 
+import copy
 import dataclasses
+import json
 import random
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metagan.checkpoints.model import NetworkRecord
+from metagan.checkpoints.model import Checkpoint, NetworkRecord
 from metagan.checkpoints.read import read_checkpoint
 from metagan.errors import CheckpointError
-from metagan.networks.detect import load_discriminator, load_generator
+from metagan.networks.detect import describe, load_discriminator, load_generator
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FILES = ("sg2ada_cuda16.pkl", "sg3t_cond16.pkl", "r3_cond32.pkl", "tf_ada_cond16.pkl")
@@ -56,4 +58,53 @@ def test_odd_attributes_give_a_network_or_a_clean_error(file, role, most):
                 refused += 1
             except Exception as error:  # noqa: BLE001  to be told with its place
                 pytest.fail(f"{name} = {odd!r}: {type(error).__name__}: {error}")
+    assert refused
+
+
+# --------------------------------------------------------------------------------------------
+# Headers of metagan's own files
+
+OWN = (*FILES, "ros_train16.pt", "luc_16_attn_noconst/model_0.pt", "keras_dcgan32.zip")
+ODD_ENTRIES: tuple[Any, ...] = (
+    None, True, -1, 0, 1, 2**31, 2**63, 2**70, 0.5, -1e308, float("nan"), float("inf"), "\x1b[31m", [], [0], [2**70],
+    [-1, -1], {}, {"a": 1},
+)  # fmt: skip
+
+
+def entries(value: Any) -> Iterator[tuple[str | int, ...]]:
+    """Where entries lie in nested dicts and lists."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, entry in inner:
+        yield (key,)
+        yield from ((key, *rest) for rest in entries(entry))
+
+
+def with_entry(value: Any, place: tuple[Any, ...], odd: Any) -> Any:
+    """The same with one entry in other words."""
+    changed = copy.deepcopy(value)
+    inner = changed
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = odd
+    return changed
+
+
+@pytest.mark.parametrize("file", OWN)
+def test_odd_configurations_give_a_network_or_a_clean_error(file):
+    path = GOLDEN / file
+    generator = load_generator(read_checkpoint(path))
+    header = describe(generator)
+    plain = json.loads(json.dumps(header.configuration))
+    record = NetworkRecord("own", generator.state_dict(), {})
+    refused = 0
+    for odd in ODD_ENTRIES:
+        for place in entries(plain):
+            strange = dataclasses.replace(header, configuration=with_entry(plain, place, odd))
+            try:
+                load_generator(Checkpoint(path, "own", {"G_ema": record}, header=strange))
+            except CheckpointError as error:
+                assert "\x1b" not in str(error), place
+                refused += 1
+            except Exception as error:  # noqa: BLE001  to be told with its place
+                pytest.fail(f"{place} = {odd!r}: {type(error).__name__}: {error}")
     assert refused
