@@ -20,7 +20,7 @@ def script(tmp_path, monkeypatch):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     recipe = ("--preset", "tiny", "--batch", "8", "--threads", "1", "--measure", "24", "--licence", "CC0-1.0")
-    small = {"RECIPE": recipe, "RESOLUTION": 16, "PICTURES": 48, "EARLY_KIMG": 0.032}
+    small = {"RECIPES": {"apes": recipe}, "RESOLUTION": 16, "PICTURES": 48, "EARLY_KIMG": 0.032}
     paths = {"RESULTS": tmp_path / "weights.json", "SHIPPED": tmp_path}
     for name, value in (small | paths).items():
         monkeypatch.setattr(module, name, value)
