@@ -194,7 +194,7 @@ def test_a_file_that_cannot_be_written_is_named_with_the_way_out_and_leaves_the_
     out = tmp_path / "ape.bin.gz"
     out.write_bytes(b"former")
     program = (
-        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20));"
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2**18, 2**18));"
         "from metagan.cli import main; main()"
     )
     words = ["export", "bundled:apes", "--out", str(out)]
