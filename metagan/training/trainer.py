@@ -14,12 +14,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metagan.networks.generator import Noise
 from metagan.training.augment import Augmenter, Controller
+from metagan.training.chance import DrawnNoise, source_of
 from metagan.training.feed import Batch, Feed
 from metagan.training.losses import (
     draw_cutoffs,
@@ -38,19 +37,6 @@ from metagan.training.world import World
 
 MEAN_STYLE_SURVIVES = 0.998  # a step's share of the old mean style
 PATH_MEAN_SURVIVES = 0.99  # [1] section 3.2
-
-
-class DrawnNoise(Noise):
-    """Fresh noise for every layer and picture, from the step's own source."""
-
-    def __init__(self, source: torch.Generator) -> None:
-        super().__init__("random")
-        self._source = source
-
-    def image(self, stored: Tensor, batch: int, *, uniform: bool = False) -> Tensor:
-        """The next layer's noise, [batch, 1, h, w]."""
-        draw = torch.rand if uniform else torch.randn
-        return draw((batch, 1, *stored.shape), generator=self._source, device=stored.device)
 
 
 class Trainer:
@@ -185,10 +171,7 @@ class Trainer:
 
     def _chance(self, device: torch.device, augmentation: int = 0) -> torch.Generator:
         """Where the step's chance comes from; augmentation has a source of its own, on the CPU."""
-        place = (self.recipe.seed, self.steps, self.world.rank, augmentation)
-        words = np.random.SeedSequence(place).generate_state(2)
-        seed = int(words[0]) << 31 ^ int(words[1])
-        return torch.Generator(device=device).manual_seed(seed)
+        return source_of(device, self.recipe.seed, self.steps, self.world.rank, augmentation)
 
     def _portions(self, total: int) -> Iterator[int]:
         for start in range(0, total, self.recipe.micro_batch):
