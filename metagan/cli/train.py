@@ -66,6 +66,13 @@ def _auto_or(
 )
 @click.option("--lr", "learning_rate", type=ABOVE_0, default=0.0025, help="Learning rate.")
 @click.option(
+    "--lr-decay",
+    "lr_decay_kimg",
+    type=FROM_0,
+    default=0.0,
+    help="Thousands of pictures from which on the rate falls with their square root; 0 holds it.",
+)
+@click.option(
     "--d-rate",
     "discriminator_rate",
     type=ABOVE_0,

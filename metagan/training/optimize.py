@@ -1,8 +1,10 @@
-"""Adam with lazy regularisation's correction, and the generator's moving average.
+"""Adam with lazy regularisation's correction and a falling rate, and the generator's moving average.
 
 References:
     [1] Karras et al. 2020, Analyzing and Improving the Image Quality of StyleGAN, arXiv:1912.04958, appendix B.
     [2] Karras et al. 2020, Training GANs with Limited Data, arXiv:2006.06676, appendix (the average's ramp-up).
+    [3] Karras et al. 2024, Analyzing and Improving the Training Dynamics of Diffusion Models, arXiv:2312.02696, section
+        3.3 (the rate's inverse square root).
 """
 
 from __future__ import annotations
@@ -29,13 +31,32 @@ def make_adam(network: nn.Module, learning_rate: float, interval: int) -> torch.
     """Adam (beta 0 and 0.99) over a network's trainable parameters, corrected for its lazy regulariser."""
     correction = lazy_correction(interval)
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    rate = learning_rate * correction
     return torch.optim.Adam(
-        parameters,
-        lr=learning_rate * correction,
+        [{"params": parameters, "initial_lr": rate}],
+        lr=rate,
         betas=(0.0, 0.99**correction),
         eps=ADAM_EPSILON,
         fused=parameters[0].is_cuda,
     )
+
+
+def decay(seen: int, from_kimg: float) -> float:
+    """What the learning rate is multiplied by: 1 at first, then the square root of from_kimg / kimg ([3]).
+
+    It depends on no run's end, so that a run can go on for longer than was meant.
+
+    Args:
+        seen: Pictures so far.
+        from_kimg: Thousands of pictures from which on it falls; 0 for never.
+    """
+    return min(1.0, (from_kimg * 1000 / max(seen, 1)) ** 0.5) if from_kimg else 1.0
+
+
+def scale_rate(optimizer: torch.optim.Adam, factor: float) -> None:
+    """Let Adam go on with this multiple of the rate that it was made with."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["initial_lr"] * factor
 
 
 def adam_tensors(optimizer: torch.optim.Adam, names: Mapping[Tensor, str]) -> dict[str, Tensor]:

@@ -54,6 +54,7 @@ class Options:
     batch: int | None = None
     micro_batch: int | None = None
     learning_rate: float = 0.0025
+    lr_decay_kimg: float = 0.0
     discriminator_rate: float = 1.0
     gamma: float | None = None
     path_weight: float = 2.0
@@ -148,6 +149,7 @@ def _recipe(
         batch=batch,
         micro_batch=min(local, options.micro_batch or most),
         learning_rate=options.learning_rate,
+        lr_decay_kimg=options.lr_decay_kimg,
         discriminator_rate=options.discriminator_rate,
         gamma=options.gamma or choose_gamma(pictures.resolution, batch, most_channels),
         path_weight=options.path_weight,

@@ -3,6 +3,7 @@
 References:
     [1] Karras et al. 2020, Analyzing and Improving the Image Quality of StyleGAN, arXiv:1912.04958.
     [2] Karras et al. 2020, Training GANs with Limited Data, arXiv:2006.06676.
+    [3] Karras et al. 2024, Analyzing and Improving the Training Dynamics of Diffusion Models, arXiv:2312.02696.
 """
 
 from __future__ import annotations
@@ -60,6 +61,8 @@ class Recipe:
         batch: Pictures a step, over all devices.
         micro_batch: Pictures at once on one device; the gradients of several are added up.
         learning_rate: Adam's, before the correction for lazy regularisation ([1] appendix B).
+        lr_decay_kimg: Thousands of pictures from which on the rate falls with the square root of the pictures seen ([3]
+            section 3.3); 0 holds it.
         discriminator_rate: The discriminator's learning rate as a multiple of the generator's.
         gamma: R1's weight; its penalty is gamma/2 times the squared gradient.
         r1_interval: Steps between two R1 penalties; 0 switches R1 off.
@@ -86,6 +89,7 @@ class Recipe:
     batch: int = 32
     micro_batch: int = 32
     learning_rate: float = 0.0025
+    lr_decay_kimg: float = 0.0
     discriminator_rate: float = 1.0
     gamma: float = 1.0
     r1_interval: int = 16

@@ -31,7 +31,15 @@ from metagan.training.losses import (
 )
 from metagan.training.meter import Meter
 from metagan.training.networks import Networks, trainable
-from metagan.training.optimize import adam_tensors, ema_weight, make_adam, restore_adam, update_average
+from metagan.training.optimize import (
+    adam_tensors,
+    decay,
+    ema_weight,
+    make_adam,
+    restore_adam,
+    scale_rate,
+    update_average,
+)
 from metagan.training.recipe import Recipe
 from metagan.training.world import World
 
@@ -75,6 +83,8 @@ class Trainer:
         """Train both networks on one batch."""
         recipe, source = self.recipe, self._chance(self.world.device)
         self._strengths = self._chance(torch.device("cpu"), augmentation=1)
+        for adam in (self.adam_g, self.adam_d):
+            scale_rate(adam, decay(self.seen, recipe.lr_decay_kimg))
         position = self.seen + self.world.rank * self.batch
         reals = self.feed.batch(position, self.batch, self.world.device, stride=recipe.batch)
         warming_up = self.seen < recipe.d_warmup_kimg * 1000

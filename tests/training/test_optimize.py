@@ -1,4 +1,4 @@
-"""Lazy regularisation's correction and the moving average, by arithmetic."""
+"""Lazy regularisation's correction, the rate's decay and the moving average, by arithmetic."""
 
 import pytest
 import torch
@@ -6,10 +6,12 @@ from torch import nn
 
 from metagan.training.optimize import (
     adam_tensors,
+    decay,
     ema_weight,
     lazy_correction,
     make_adam,
     restore_adam,
+    scale_rate,
     update_average,
 )
 
@@ -28,6 +30,20 @@ def test_corrected_adam_remembers_as_long_as_uncorrected_adam():
     assert beta**17 == pytest.approx(0.99**16)
     rate = make_adam(nn.Linear(1, 1), 0.002, 16).defaults["lr"]
     assert rate * 17 == pytest.approx(0.002 * 16)
+
+
+def test_the_rate_falls_with_the_square_root_of_the_pictures_seen():
+    assert [decay(seen, 20) for seen in (0, 10_000, 20_000)] == [1, 1, 1]
+    assert decay(80_000, 20) == pytest.approx(1 / 2)
+    assert decay(2_000_000, 20) == pytest.approx(1 / 10)
+    assert decay(2_000_000, 0) == 1
+
+
+def test_a_scaled_rate_keeps_its_correction():
+    adam = make_adam(nn.Linear(2, 1), 0.0025, 4)
+    for factor in (0.5, 0.25):  # each of the rate it was made with, not of the last
+        scale_rate(adam, factor)
+        assert [group["lr"] for group in adam.param_groups] == [pytest.approx(0.002 * factor)]
 
 
 def test_the_average_has_the_half_life_it_is_given():

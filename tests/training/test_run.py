@@ -87,6 +87,16 @@ def test_a_generator_of_discs_measurably_improves(tmp_path):
     assert measured[-1]["precision"] > measured[0]["precision"]
 
 
+def test_both_networks_learn_at_the_rate_that_fell(tmp_path):
+    options = dataclasses.replace(OPTIONS, lr_decay_kimg=0.006)
+    run = make_run(tmp_path / "run", Discs(16), options)
+    first = [adam.param_groups[0]["lr"] for adam in (run.trainer.adam_g, run.trainer.adam_d)]
+    run.train()
+    last = [adam.param_groups[0]["lr"] for adam in (run.trainer.adam_g, run.trainer.adam_d)]
+    before = run.trainer.seen - options.batch  # when the last step began
+    assert last == [pytest.approx(rate * (6 / before) ** 0.5) for rate in first]
+
+
 def test_a_run_leaves_everything_it_promises(tmp_path):
     run = make_run(tmp_path / "run", Discs(16), measure=lambda made: {"distance": float(made.mean())})
     run.train()
