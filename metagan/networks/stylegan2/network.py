@@ -123,11 +123,23 @@ class StyledConv(nn.Module):
             image = noise.image(self.noise, len(x))
         if image is not None and self.noise_strength is not None:
             image = image * (self.noise_strength * scale)
-            if image.ndim == 4:  # a noise image a picture: with the bias it would fill a whole feature map
-                return (x * d).add_(image.to(x.dtype)).add_(shift.to(x.dtype))
+            if image.ndim == 4:  # a noise image a picture
+                return (x * d).add_(_spread(image.to(x.dtype), shift.to(x.dtype), memory_layout(x)))
             shift = shift + image
         shift = shift[None].to(x.dtype).contiguous(memory_format=memory_layout(x))
         return torch.addcmul(shift, x, d)
+
+
+def _spread(image: Float[Tensor, "n 1 h w"], bias: Tensor, layout: torch.memory_format) -> Tensor:
+    """The noise plus bias [c, 1, 1] as features [n, c, h, w] in this layout, by a product.
+
+    A sum that broadcasts both of them takes ten times as long on a processor where c is 16: too few at a stretch.
+    """
+    if layout != torch.channels_last:
+        return image + bias
+    n, _, h, w = image.shape
+    rows = torch.addmm(bias.flatten(), image.reshape(-1, 1), image.new_ones(1, len(bias)))
+    return rows.view(n, h, w, -1).permute(0, 3, 1, 2)
 
 
 class ToRGB(nn.Module):
