@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ SHARE = click.FloatRange(0, 1)
 
 
 def _auto_or(
-    kind: Callable[[str], Any], least: float | None = None
+    kind: Callable[[str], Any], least: float | None = None, most: float = math.inf
 ) -> Callable[[click.Context, click.Parameter, str], Any]:
-    """A callback for options that take "auto" (None) or a number: at least `least`, or above 0."""
+    """A callback for options that take "auto" (None) or a number: from `least`, or above 0, to `most`."""
     wanted = "a number above 0" if least is None else f"a number, {least:g} or more"
+    if most < math.inf:
+        wanted = f"a number from {least or 0:g} to {most:g}"
 
     def convert(context: click.Context, parameter: click.Parameter, value: str) -> Any:
         if value == "auto":
@@ -26,7 +29,7 @@ def _auto_or(
             number = kind(value)
         except ValueError as error:
             raise click.BadParameter(f"want auto or a number, got {value!r}", context, parameter) from error
-        if not (number > 0 if least is None else number >= least):
+        if not (number > 0 if least is None else number >= least) or number > most:
             raise click.BadParameter(f"want {wanted}, got {value}", context, parameter)
         return number
 
@@ -64,13 +67,20 @@ def _auto_or(
     callback=_auto_or(float),
     help="R1's weight: higher is steadier, lower is sharper.",
 )
-@click.option("--lr", "learning_rate", type=ABOVE_0, default=0.0025, help="Learning rate.")
+@click.option(
+    "--lr",
+    "learning_rate",
+    default="auto",
+    callback=_auto_or(float),
+    help="Learning rate; auto: 0.01 for narrow networks (at most 128 channels) that are new, else 0.0025.",
+)
 @click.option(
     "--lr-decay",
     "lr_decay_kimg",
-    type=FROM_0,
-    default=0.0,
-    help="Thousands of pictures from which on the rate falls with their square root; 0 holds it.",
+    default="auto",
+    callback=_auto_or(float, least=0),
+    help="Thousands of pictures from which on the rate falls with their square root, 0 to hold it; "
+    "auto: 2,500 steps where --lr auto is 0.01.",
 )
 @click.option(
     "--d-rate",
@@ -79,8 +89,18 @@ def _auto_or(
     default=1.0,
     help="The discriminator's learning rate as a multiple of the generator's.",
 )
-@click.option("--path-weight", type=FROM_0, default=2.0, help="Path-length regularisation; 0 is off.")
-@click.option("--style-mixing", type=SHARE, default=0.9, help="Share of pictures made of two styles.")
+@click.option(
+    "--path-weight",
+    default="auto",
+    callback=_auto_or(float, least=0),
+    help="Path-length regularisation, 0 is off; auto: 2, or off for narrow networks.",
+)
+@click.option(
+    "--style-mixing",
+    default="auto",
+    callback=_auto_or(float, least=0, most=1),
+    help="Share of pictures made of two styles; auto: 0.9, or none for narrow networks.",
+)
 @click.option(
     "--ema-kimg",
     default="auto",

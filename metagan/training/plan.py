@@ -22,6 +22,7 @@ from metagan.training.recipe import (
     Recipe,
     choose_batch,
     choose_gamma,
+    choose_pace,
     choose_preset,
     discriminator_config,
     generator_config,
@@ -53,12 +54,12 @@ class Options:
     seed: int = 0
     batch: int | None = None
     micro_batch: int | None = None
-    learning_rate: float = 0.0025
-    lr_decay_kimg: float = 0.0
+    learning_rate: float | None = None
+    lr_decay_kimg: float | None = None
     discriminator_rate: float = 1.0
     gamma: float | None = None
-    path_weight: float = 2.0
-    style_mixing: float = 0.9
+    path_weight: float | None = None
+    style_mixing: float | None = None
     ema_kimg: float | None = None
     mirror: bool = False
     augmentation: Augmentation = "adaptive"
@@ -144,16 +145,19 @@ def _recipe(
     most_channels = max(networks.discriminator.config.channels)
     warmup_kimg = D_WARMUP_KIMG if options.start is not None and not has_critic else 0.0
     _require_groups(options.augment_groups)
+    pace = choose_pace(batch, max(networks.generator.config.channels), trained=options.start is not None)
+    # A rate that was asked for stays, unless a decay is asked for as well.
+    decay = pace.lr_decay_kimg if options.learning_rate is None else 0.0
     recipe = Recipe(
         seed=options.seed,
         batch=batch,
         micro_batch=min(local, options.micro_batch or most),
-        learning_rate=options.learning_rate,
-        lr_decay_kimg=options.lr_decay_kimg,
+        learning_rate=options.learning_rate or pace.learning_rate,
+        lr_decay_kimg=_or(options.lr_decay_kimg, decay),
         discriminator_rate=options.discriminator_rate,
         gamma=options.gamma or choose_gamma(pictures.resolution, batch, most_channels),
-        path_weight=options.path_weight,
-        style_mixing=options.style_mixing,
+        path_weight=_or(options.path_weight, pace.path_weight),
+        style_mixing=_or(options.style_mixing, pace.style_mixing),
         ema_kimg=options.ema_kimg or batch * 10 / 32,
         # A trained generator's average is worth keeping from the first step on.
         ema_rampup=0.05 if options.start is None else 0.0,
@@ -164,11 +168,16 @@ def _recipe(
         augment_target=options.augment_target,
         augment_kimg=options.augment_kimg,
         freeze_d=options.freeze_d,
-        d_warmup_kimg=warmup_kimg if options.d_warmup_kimg is None else options.d_warmup_kimg,
+        d_warmup_kimg=_or(options.d_warmup_kimg, warmup_kimg),
         precision=choose_precision(device) if options.precision == "auto" else options.precision,
     )
     _require_whole_groups(local, recipe.micro_batch)
     return recipe
+
+
+def _or(asked: float | None, ours: float) -> float:
+    """What was asked for, 0 included; else ours."""
+    return ours if asked is None else asked
 
 
 def choose_precision(device: str) -> Precision:

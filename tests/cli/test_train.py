@@ -49,8 +49,8 @@ def test_a_run_refuses_to_become_another(data, tmp_path):
     train(data, "--out", out, *QUICK, "--measure", "0")
     result = train(data, "--out", out, *QUICK, "--gamma", "3", "--lr", "0.1")
     assert isinstance(result.exception, OptionError)
-    assert "learning_rate: this run has 0.0025, asked for 0.1" in str(result.exception)
-    assert "gamma: this run has 1.28, asked for 3.0" in str(result.exception)
+    assert "learning_rate: this run has 0.01, asked for 0.1" in str(result.exception)
+    assert "gamma: this run has 0.64, asked for 3.0" in str(result.exception)
 
 
 def test_a_wrong_resolution_is_refused_before_the_first_step(data, tmp_path):
@@ -71,7 +71,14 @@ def test_a_folder_that_can_not_be_written_is_refused_before_the_first_step(data,
 
 
 @pytest.mark.parametrize(
-    "words", [("--batch", "many"), ("--gamma", "-1"), ("--kimg", "0"), ("--d-warmup", "-1")]
+    "words",
+    [
+        ("--batch", "many"),
+        ("--gamma", "-1"),
+        ("--kimg", "0"),
+        ("--d-warmup", "-1"),
+        ("--style-mixing", "1.1"),
+    ],
 )
 def test_a_value_that_is_no_amount_is_a_usage_error(data, tmp_path, words):
     assert train(data, "--out", tmp_path / "run", *words).exit_code == 2

@@ -16,7 +16,15 @@ from tests.training.toy import Discs
 
 pytestmark = pytest.mark.gpu
 
-OPTIONS = Options(data="discs", preset="tiny", batch=8, precision="float32", augment_p=0.3)
+OPTIONS = Options(
+    data="discs",
+    preset="tiny",
+    batch=8,
+    path_weight=2.0,
+    style_mixing=0.9,
+    precision="float32",
+    augment_p=0.3,
+)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from metagan.training.recipe import PRESETS, choose_batch, choose_gamma, choose_preset
+from metagan.training.recipe import PRESETS, Pace, choose_batch, choose_gamma, choose_pace, choose_preset
 
 
 def test_channels_halve_with_the_resolution_up_to_the_most():
@@ -14,9 +14,9 @@ def test_channels_halve_with_the_resolution_up_to_the_most():
 @pytest.mark.parametrize(
     ("resolution", "device", "pictures", "preset"),
     [
-        (64, "cpu", 10_000, "small"),
-        (16, "cpu", 10_000, "tiny"),
-        (64, "cpu", 100, "tiny"),
+        (128, "cpu", 10_000, "small"),
+        (64, "cpu", 10_000, "tiny"),
+        (128, "cpu", 100, "tiny"),
         (256, "cuda", 2000, "official"),
     ],
 )
@@ -33,5 +33,15 @@ def test_batches_divide_among_processes_and_groups():
 
 
 def test_gamma_grows_with_the_pixels_and_is_larger_for_narrow_networks():
-    assert choose_gamma(64, 16, 128) == pytest.approx(10.2)
+    assert choose_gamma(64, 16, 128) == pytest.approx(5.12)
     assert choose_gamma(256, 16, 512) == pytest.approx(0.819)
+
+
+def test_wide_and_trained_networks_learn_at_the_published_rate():
+    assert choose_pace(32, 512, trained=False) == Pace(0.0025, 0, style_mixing=0.9, path_weight=2)
+    assert choose_pace(16, 64, trained=True) == Pace(0.0025, 0, style_mixing=0, path_weight=0)
+
+
+def test_narrow_networks_learn_faster_for_2500_steps():
+    assert choose_pace(16, 128, trained=False) == Pace(0.01, 40, style_mixing=0, path_weight=0)
+    assert choose_pace(64, 64, trained=False).lr_decay_kimg == 160

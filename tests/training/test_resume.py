@@ -17,7 +17,8 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 KIMG = 0.28
 SETTINGS = (
     *("--preset", "tiny", "--batch", "8", "--threads", "1", "--device", "cpu", "--mirror"),
-    *("--augment-p", "0.3", "--augment-kimg", "1", "--measure", "0", "--lr-decay", "0.05"),
+    *("--augment-p", "0.3", "--augment-kimg", "1", "--measure", "0"),
+    *("--path-weight", "2", "--style-mixing", "0.9", "--lr-decay", "0.05"),
     *("--state-every", "0.04", "--metrics-every", "0.04", "--snapshot-every", "0.12"),
 )
 

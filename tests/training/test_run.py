@@ -36,7 +36,15 @@ from tests.training.toy import Discs
 WORLD = World(0, 1, torch.device("cpu"))
 GOLDEN = Path(__file__).parents[1] / "golden"
 OFFICIAL = GOLDEN / "sg2ada_cuda16.pkl"
-OPTIONS = Options(data="discs", preset="tiny", batch=8, precision="float32")
+OPTIONS = Options(
+    data="discs",
+    preset="tiny",
+    batch=8,
+    learning_rate=0.0025,
+    path_weight=2.0,
+    style_mixing=0.9,
+    precision="float32",
+)
 SHORT = Schedule(total_kimg=0.032, state_kimg=0.016, metrics_kimg=0.008, snapshot_kimg=0.016)
 
 
@@ -85,6 +93,25 @@ def test_a_generator_of_discs_measurably_improves(tmp_path):
     assert measured[-1]["kimg"] == 1.2
     assert measured[-1]["distance"] < measured[0]["distance"] / 2
     assert measured[-1]["precision"] > measured[0]["precision"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "rate", "decay", "mixing", "path"),
+    [
+        ({}, 0.01, 20, 0, 0),
+        ({"preset": "official"}, 0.0025, 0, 0.9, 2),
+        ({"learning_rate": 0.005}, 0.005, 0, 0, 0),  # a rate that was asked for stays as it is
+        ({"learning_rate": 0.005, "lr_decay_kimg": 7.0}, 0.005, 7, 0, 0),
+        ({"lr_decay_kimg": 0.0}, 0.01, 0, 0, 0),
+        ({"preset": "official", "style_mixing": 0.0, "path_weight": 0.0}, 0.0025, 0, 0, 0),
+        ({"style_mixing": 0.5, "path_weight": 1.0}, 0.01, 20, 0.5, 1),
+    ],
+)
+def test_the_pace_goes_by_the_widths_unless_asked_for(asked, rate, decay, mixing, path):
+    options = Options(data="discs", batch=8, **{"preset": "tiny", **asked})
+    recipe = begin(options, Discs(16), WORLD)[0].recipe
+    assert (recipe.learning_rate, recipe.lr_decay_kimg) == (rate, decay)
+    assert (recipe.style_mixing, recipe.path_weight) == (mixing, path)
 
 
 def test_both_networks_learn_at_the_rate_that_fell(tmp_path):

@@ -13,7 +13,15 @@ from metagan.training.schedule import Schedule
 from metagan.training.world import joined
 from tests.training.toy import Discs
 
-OPTIONS = Options(data="discs", preset="tiny", batch=8, precision="float32", augment_p=0.2)
+OPTIONS = Options(
+    data="discs",
+    preset="tiny",
+    batch=8,
+    path_weight=2.0,
+    style_mixing=0.9,
+    precision="float32",
+    augment_p=0.2,
+)
 SCHEDULE = Schedule(total_kimg=0.04, state_kimg=0.016, metrics_kimg=0.016, snapshot_kimg=0.04)
 
 
