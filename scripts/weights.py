@@ -25,13 +25,8 @@ RESULTS = ROOT / "benchmarks" / "weights.json"
 SHIPPED = ROOT / "metagan" / "weights"
 PICTURES = 10_000
 RESOLUTION = 64
-COMMON = ("--path-weight", "0", "--licence", "CC0-1.0")
-ON_A_CARD = ("--preset", "web", "--batch", "64", "--gamma", "4")
-RECIPES = {  # the apes' is one for a processor
-    "apes": ("--preset", "tiny", "--batch", "16", "--gamma", "5", "--ema-kimg", "10"),
-    "bagels": (*ON_A_CARD, "--mirror"),
-    "hummingbirds": (*ON_A_CARD, "--mirror"),
-}
+RECIPE = ("--preset", "tiny", "--batch", "16", "--gamma", "5", "--ema-kimg", "10", "--licence", "CC0-1.0")
+RECIPES = {"apes": RECIPE, "bagels": (*RECIPE, "--mirror"), "hummingbirds": (*RECIPE, "--mirror")}
 EARLY_KIMG = 20
 KEPT = ("distance", "precision", "recall", "density", "coverage")
 
@@ -50,7 +45,7 @@ def train(name: str, runs: Path, kimg: float, device: str) -> None:
     source = f"metagan dataset render {name} --count {PICTURES} --resolution {RESOLUTION}"
     for end, every in ((EARLY_KIMG, EARLY_KIMG), (kimg, 40)):
         metagan(
-            *("train", data, "--out", runs / name, *RECIPES[name], *COMMON, "--source", source),
+            *("train", data, "--out", runs / name, *RECIPES[name], "--source", source),
             *("--kimg", end, "--snapshot-every", every, "--device", device),
         )
 
