@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -16,13 +16,19 @@ from metagan.errors import CheckpointError
 from metagan.files import replacing
 
 
-def write_safetensors(path: Path, tensors: Mapping[str, Tensor], header: Header) -> None:
+def write_safetensors(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    header: Header,
+    check: Callable[[Path], None] | None = None,
+) -> None:
     """Write tensors and header, whole or not at all; the same content always gives the same bytes.
 
     Args:
         path: The file; what was there is replaced.
         tensors: By name. Each is written as it is, bit by bit; views and shared storages are written out.
         header: What `metagan inspect` will say.
+        check: Given the written file before it takes its place; where it raises, what was there stays.
 
     Raises:
         CheckpointError: The folder can't be made or written to, or the disk is full.
@@ -36,6 +42,8 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], header: Header)
         with replacing(path) as beside:
             _save(whole, beside, text)
             beside.chmod(0o644)  # the library lets nobody else read it, and weights are made to be shared
+            if check is not None:
+                check(beside)
     except (OSError, SafetensorError) as error:
         fix = "fix: look at its folder, and at the space there"
         raise CheckpointError(f"{path}: can't be written: {error}\n  {fix}") from error

@@ -59,10 +59,12 @@ def convert(
         source=before.source if origin is None else origin,
         training=_training(checkpoint, role),
     )
-    with replacing(target) as beside:
-        write_safetensors(beside, tensors, header)
-        written = load_generator(read_checkpoint(beside)).state_dict()
-        _require_same(beside, written, {name: tensor.float() for name, tensor in tensors.items()})
+    wanted = {name: tensor.float() for name, tensor in tensors.items()}
+
+    def check(written: Path) -> None:
+        _require_same(target, load_generator(read_checkpoint(written)).state_dict(), wanted)
+
+    write_safetensors(target, tensors, header, check)
     return header
 
 
@@ -98,7 +100,7 @@ def convert_to_official(source: Path, target: Path, *, role: str = "G_ema") -> M
     with replacing(target) as beside:
         with beside.open("wb") as file:  # given a name, torch would write it into the file
             torch.save(state, file)
-        _require_same(beside, read_checkpoint(beside).networks["G_ema"].tensors, state)
+        _require_same(target, read_checkpoint(beside).networks["G_ema"].tensors, state)
     return official.arguments
 
 
