@@ -31,6 +31,21 @@ VERSION = 1
 
 
 @dataclass(frozen=True)
+class FormerRate:
+    """The learning rate that a run had until it was given another one.
+
+    Args:
+        until_kimg: Where that was.
+        learning_rate: As in Recipe.
+        lr_decay_kimg: As in Recipe.
+    """
+
+    until_kimg: float
+    learning_rate: float
+    lr_decay_kimg: float
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """What a run is, from its first step to its last.
 
@@ -45,6 +60,7 @@ class RunConfig:
         start: The weights that the run started from, None for random ones.
         licence: To record in the snapshots.
         source: To record in the snapshots.
+        former_rates: Learning rates before the recipe's; empty while the run has its first.
         version: Of this file's layout.
     """
 
@@ -58,6 +74,7 @@ class RunConfig:
     start: str | None = None
     licence: str = "unknown"
     source: str = ""
+    former_rates: tuple[FormerRate, ...] = ()
     version: int = VERSION
 
 

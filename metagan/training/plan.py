@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +12,7 @@ import torch
 from metagan.errors import OptionError
 from metagan.training.augment import GROUPS
 from metagan.training.feed import Pictures, fingerprint
-from metagan.training.folder import RunConfig
+from metagan.training.folder import FormerRate, RunConfig
 from metagan.training.networks import Networks, networks_from, new_networks
 from metagan.training.recipe import (
     PRESETS,
@@ -133,6 +133,31 @@ def refuse_changes(config: RunConfig, options: Options, given: Collection[str]) 
     if wrong:
         text = "\n  ".join(wrong)
         raise OptionError(f"{text}\n  fix: leave these out to go on, or choose another --out for a new run")
+
+
+def change_rate(config: RunConfig, options: Options, seen: int) -> RunConfig:
+    """A continued run's configuration with the learning rate that is asked for now; what it was before is kept beside.
+
+    A rate that is asked for stays, unless a decay is asked for as well, as at a run's beginning.
+
+    Args:
+        config: What it has been until now.
+        options: What is asked for now; None keeps what is.
+        seen: Pictures until now.
+    """
+    recipe = config.recipe
+    rate = options.learning_rate or recipe.learning_rate
+    held = recipe.lr_decay_kimg if rate == recipe.learning_rate else 0.0
+    decay = _or(options.lr_decay_kimg, held)
+    if (rate, decay) == (recipe.learning_rate, recipe.lr_decay_kimg):
+        return config
+    former_rates, kimg = config.former_rates, seen / 1000
+    if (
+        not former_rates or former_rates[-1].until_kimg < kimg
+    ):  # else it was changed here before, and not used
+        former_rates = (*former_rates, FormerRate(kimg, recipe.learning_rate, recipe.lr_decay_kimg))
+    changed = replace(recipe, learning_rate=rate, lr_decay_kimg=decay)
+    return replace(config, recipe=changed, former_rates=former_rates)
 
 
 def _recipe(

@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +156,7 @@ class Run:
         self.best = Best(facts["best_kimg"], float("inf") if facts["best"] is None else facts["best"])
         self._elapsed_s = float(facts["elapsed_s"])
         if self.world.is_first:
+            write_config(self.folder, self.config)  # its rate may be another now
             self.folder.forget_after(self.trainer.steps)
             self.watcher.say(f"{self.folder.path}: goes on at {self.trainer.seen / 1000:g} kimg")
 
@@ -234,6 +235,7 @@ class Run:
             "data": Path(config.data).name,  # snapshots are shared; where it lay is nobody's business
             "pictures": config.pictures,
             "recipe": json.loads(json.dumps(config.recipe.__dict__)),
+            "former_rates": [asdict(rate) for rate in config.former_rates],
             "preset": config.preset,
             "start": Path(config.start).name if config.start else None,
             "quality": dict(quality),
