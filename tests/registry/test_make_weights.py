@@ -10,6 +10,7 @@ import pytest
 from metagan.checkpoints.read import read_checkpoint
 from metagan.datasets.source import PictureSource
 from metagan.networks.detect import load_generator
+from metagan.training.folder import RunFolder, read_config
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "weights.py"
 
@@ -20,7 +21,13 @@ def script(tmp_path, monkeypatch):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     recipe = ("--preset", "tiny", "--batch", "8", "--threads", "1", "--measure", "24", "--licence", "CC0-1.0")
-    small = {"RECIPES": {"apes": recipe}, "RESOLUTION": 16, "PICTURES": 48, "EARLY_KIMG": 0.032}
+    small = {
+        "RECIPES": {"apes": recipe},
+        "RESOLUTION": 16,
+        "PICTURES": 48,
+        "EARLY_KIMG": 0.032,
+        "SETTLES_KIMG": {"apes": 0.048},
+    }
     paths = {"RESULTS": tmp_path / "weights.json", "SHIPPED": tmp_path}
     for name, value in (small | paths).items():
         monkeypatch.setattr(module, name, value)
@@ -37,11 +44,13 @@ def test_one_command_draws_trains_measures_and_ships(script, tmp_path):
     recorded = json.loads((tmp_path / "weights.json").read_text())["apes"]
     told = checkpoint.header.training["evaluation"]
     assert recorded == told | {"size_bytes": (tmp_path / "apes.safetensors").stat().st_size}
-    assert told["kimg"] in (0.0, 0.032, 0.064)  # the snapshot of least distance
+    assert told["kimg"] in (0.0, 0.032, 0.048, 0.064)  # the snapshot of least distance
     assert set(told["made"]) == set(told["floor"]) == set(told["at_0.032_kimg"])
     assert checkpoint.header.source.endswith("(metagan dataset render apes)")
     snapshots = {path.stem for path in (tmp_path / "runs" / "apes" / "snapshots").iterdir()}
-    assert snapshots == {"000000_000", "000000_032", "000000_064"}
+    assert snapshots == {"000000_000", "000000_032", "000000_048", "000000_064"}
+    run = read_config(RunFolder(tmp_path / "runs" / "apes"))
+    assert (run.recipe.learning_rate, [rate.until_kimg for rate in run.former_rates]) == (0.0025, [0.048])
 
     script.main()  # again: nothing is left to train, and the same is shipped
     assert json.loads((tmp_path / "weights.json").read_text())["apes"] == recorded
