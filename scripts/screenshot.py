@@ -13,7 +13,7 @@ from metagan.site.reload import Board, Built
 from metagan.site.serve import PagesServer
 
 TARGET = Path(__file__).parents[1] / "docs" / "screenshot.png"
-PAGE = sys.argv[1] if len(sys.argv) > 1 else "bagel/?seed=24"
+PAGE = sys.argv[1] if len(sys.argv) > 1 else "bagel/?seed=34"
 
 
 def main() -> None:
