@@ -26,6 +26,7 @@ SHIPPED = ROOT / "metagan" / "weights"
 PICTURES = 10_000
 RESOLUTION = 64
 RECIPE = ("--preset", "tiny", "--batch", "16", "--gamma", "5", "--ema-kimg", "10", "--licence", "CC0-1.0")
+# The apes' sides differ (an earring, a hat's feather): they aren't mirrored.
 RECIPES = {"apes": RECIPE, "bagels": (*RECIPE, "--mirror"), "hummingbirds": (*RECIPE, "--mirror")}
 SETTLES_KIMG = {"apes": 125}  # where the rate falls to a half, 0.0025, and their colours come nearer
 EARLY_KIMG = 20

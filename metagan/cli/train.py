@@ -36,6 +36,17 @@ def _auto_or(
     return convert
 
 
+def _auto_option(
+    *names: str,
+    kind: Callable[[str], Any] = float,
+    least: float | None = None,
+    most: float = math.inf,
+    **settings: Any,
+) -> Callable[[Any], Any]:
+    """An option that is left to us unless a number is given; see _auto_or."""
+    return click.option(*names, default="auto", callback=_auto_or(kind, least, most), **settings)
+
+
 @click.command("train", short_help="Train a generator from a dataset of pictures.")
 @click.argument("data", metavar="DATASET", type=click.Path(path_type=Path))
 @click.option(
@@ -54,31 +65,25 @@ def _auto_or(
     default="auto",
     help="The networks' width; auto goes by resolution, device and number of pictures; web is made for live pages.",
 )
-@click.option("--batch", default="auto", callback=_auto_or(int), help="Pictures a step, over all devices.")
-@click.option(
+@_auto_option("--batch", kind=int, help="Pictures a step, over all devices.")
+@_auto_option(
     "--micro-batch",
-    default="auto",
-    callback=_auto_or(int),
+    kind=int,
     help="Pictures at once on a device; lower it when memory runs out.",
 )
-@click.option(
+@_auto_option(
     "--gamma",
-    default="auto",
-    callback=_auto_or(float),
     help="R1's weight: higher is steadier, lower is sharper.",
 )
-@click.option(
+@_auto_option(
     "--lr",
     "learning_rate",
-    default="auto",
-    callback=_auto_or(float),
     help="Learning rate; auto: 0.01 for narrow networks (at most 128 channels) that are new, else 0.0025.",
 )
-@click.option(
+@_auto_option(
     "--lr-decay",
     "lr_decay_kimg",
-    default="auto",
-    callback=_auto_or(float, least=0),
+    least=0,
     help="Thousands of pictures from which on the rate falls with their square root, 0 to hold it; "
     "auto: 2,500 steps where --lr auto is 0.01.",
 )
@@ -89,22 +94,19 @@ def _auto_or(
     default=1.0,
     help="The discriminator's learning rate as a multiple of the generator's.",
 )
-@click.option(
+@_auto_option(
     "--path-weight",
-    default="auto",
-    callback=_auto_or(float, least=0),
+    least=0,
     help="Path-length regularisation, 0 is off; auto: 2, or off for narrow networks.",
 )
-@click.option(
+@_auto_option(
     "--style-mixing",
-    default="auto",
-    callback=_auto_or(float, least=0, most=1),
+    least=0,
+    most=1,
     help="Share of pictures made of two styles; auto: 0.9, or none for narrow networks.",
 )
-@click.option(
+@_auto_option(
     "--ema-kimg",
-    default="auto",
-    callback=_auto_or(float),
     help="Half-life of the generator's average, in thousands of pictures.",
 )
 @click.option("--mirror/--no-mirror", default=False, help="Show pictures mirrored as well.")
@@ -141,11 +143,10 @@ def _auto_or(
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="StyleGAN2 weights to start from (transfer learning); a generator alone will do.",
 )
-@click.option(
+@_auto_option(
     "--d-warmup",
     "d_warmup_kimg",
-    default="auto",
-    callback=_auto_or(float, least=0),
+    least=0,
     help="Thousands of pictures in which only the discriminator learns; auto: 10 with --start where the file has none.",
 )
 @click.option(

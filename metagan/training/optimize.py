@@ -3,8 +3,8 @@
 References:
     [1] Karras et al. 2020, Analyzing and Improving the Image Quality of StyleGAN, arXiv:1912.04958, appendix B.
     [2] Karras et al. 2020, Training GANs with Limited Data, arXiv:2006.06676, appendix (the average's ramp-up).
-    [3] Karras et al. 2024, Analyzing and Improving the Training Dynamics of Diffusion Models, arXiv:2312.02696, section
-        3.3 (the rate's inverse square root).
+    [3] Karras et al. 2024, Analyzing and Improving the Training Dynamics of Diffusion Models, arXiv:2312.02696 (the
+        rate's inverse square root decay).
 """
 
 from __future__ import annotations

@@ -152,9 +152,8 @@ def change_rate(config: RunConfig, options: Options, seen: int) -> RunConfig:
     if (rate, decay) == (recipe.learning_rate, recipe.lr_decay_kimg):
         return config
     former_rates, kimg = config.former_rates, seen / 1000
-    if (
-        not former_rates or former_rates[-1].until_kimg < kimg
-    ):  # else it was changed here before, and not used
+    used = not former_rates or former_rates[-1].until_kimg < kimg  # else it was changed here before
+    if used:
         former_rates = (*former_rates, FormerRate(kimg, recipe.learning_rate, recipe.lr_decay_kimg))
     changed = replace(recipe, learning_rate=rate, lr_decay_kimg=decay)
     return replace(config, recipe=changed, former_rates=former_rates)

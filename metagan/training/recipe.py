@@ -61,8 +61,8 @@ class Recipe:
         batch: Pictures a step, over all devices.
         micro_batch: Pictures at once on one device; the gradients of several are added up.
         learning_rate: Adam's, before the correction for lazy regularisation ([1] appendix B).
-        lr_decay_kimg: Thousands of pictures from which on the rate falls with the square root of the pictures seen ([3]
-            section 3.3); 0 holds it.
+        lr_decay_kimg: Thousands of pictures from which on the rate falls with the square root of the pictures seen
+            ([3]); 0 holds it.
         discriminator_rate: The discriminator's learning rate as a multiple of the generator's.
         gamma: R1's weight; its penalty is gamma/2 times the squared gradient.
         r1_interval: Steps between two R1 penalties; 0 switches R1 off.
@@ -171,7 +171,7 @@ def choose_pace(batch: int, most: int, *, trained: bool) -> Pace:
 
     Networks as narrow as processors train learn at four times the published rate, and without mixed styles, in half the
     pictures (docs/training.md has the numbers). After 2,500 steps the rate falls, so that details settle. Path lengths
-    would cost them a quarter of their steps.
+    would cost them steps.
 
     Args:
         batch: Pictures a step.

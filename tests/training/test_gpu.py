@@ -8,23 +8,16 @@ import torch
 from metagan.networks import ops
 from metagan.training.augment import GROUPS
 from metagan.training.folder import RunFolder
-from metagan.training.plan import Options, again, begin
+from metagan.training.plan import again, begin
 from metagan.training.run import Run
 from metagan.training.schedule import Schedule
 from metagan.training.world import World
+from tests.training import toy
 from tests.training.toy import Discs
 
 pytestmark = pytest.mark.gpu
 
-OPTIONS = Options(
-    data="discs",
-    preset="tiny",
-    batch=8,
-    path_weight=2.0,
-    style_mixing=0.9,
-    precision="float32",
-    augment_p=0.3,
-)
+OPTIONS = dataclasses.replace(toy.OPTIONS, augment_p=0.3)
 
 
 @pytest.fixture

@@ -31,20 +31,11 @@ from metagan.training.schedule import Schedule, Silent
 from metagan.training.snapshot import real_pictures, write_generator
 from metagan.training.state import read_state
 from metagan.training.world import World
-from tests.training.toy import Discs
+from tests.training.toy import OPTIONS, Discs
 
 WORLD = World(0, 1, torch.device("cpu"))
 GOLDEN = Path(__file__).parents[1] / "golden"
 OFFICIAL = GOLDEN / "sg2ada_cuda16.pkl"
-OPTIONS = Options(
-    data="discs",
-    preset="tiny",
-    batch=8,
-    learning_rate=0.0025,
-    path_weight=2.0,
-    style_mixing=0.9,
-    precision="float32",
-)
 SHORT = Schedule(total_kimg=0.032, state_kimg=0.016, metrics_kimg=0.008, snapshot_kimg=0.016)
 
 

@@ -5,6 +5,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from metagan.training.plan import Options
+
+OPTIONS = Options(  # everything that a step can do takes part
+    data="discs",
+    preset="tiny",
+    batch=8,
+    learning_rate=0.0025,
+    path_weight=2.0,
+    style_mixing=0.9,
+    precision="float32",
+)
+
 
 class Discs:
     """`count` pictures of discs; satisfies metagan.training.feed.Pictures."""

@@ -1,5 +1,6 @@
 """What test_world.py has torchrun start twice: trains together, and compares the two results."""
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -7,21 +8,14 @@ import torch
 import torch.distributed as dist
 
 from metagan.training.folder import RunFolder
-from metagan.training.plan import Options, begin
+from metagan.training.plan import begin
 from metagan.training.run import Run
 from metagan.training.schedule import Schedule
 from metagan.training.world import joined
+from tests.training import toy
 from tests.training.toy import Discs
 
-OPTIONS = Options(
-    data="discs",
-    preset="tiny",
-    batch=8,
-    path_weight=2.0,
-    style_mixing=0.9,
-    precision="float32",
-    augment_p=0.2,
-)
+OPTIONS = dataclasses.replace(toy.OPTIONS, augment_p=0.2)
 SCHEDULE = Schedule(total_kimg=0.04, state_kimg=0.016, metrics_kimg=0.016, snapshot_kimg=0.04)
 
 
