@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 
 from metagan.errors import OptionError
 from metagan.sampling.device import choose_device
+
+SETTLING_S = 0.5  # torch's threads end after the group; a process that exits before them can abort (SIGABRT)
 
 
 @dataclass(frozen=True)
@@ -96,3 +99,4 @@ def joined(device: str) -> Iterator[World]:
         yield World(dist.get_rank(), size, chosen)
     finally:
         dist.destroy_process_group()
+        time.sleep(SETTLING_S)
