@@ -73,7 +73,7 @@ def _auto_option(
 )
 @_auto_option(
     "--gamma",
-    help="R1's weight: higher is steadier, lower is sharper.",
+    help="R1's weight: higher is steadier, lower is sharper; may be another when a run goes on.",
 )
 @_auto_option(
     "--lr",

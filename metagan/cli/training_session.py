@@ -21,13 +21,13 @@ from metagan.evaluation.inception import inception_distances, require_inception
 from metagan.evaluation.quality import Quality, halves, quality_and_floor
 from metagan.training.folder import RunConfig, RunFolder, read_config
 from metagan.training.networks import Networks
-from metagan.training.plan import Options, again, begin, change_rate, refuse_changes
+from metagan.training.plan import Options, again, begin, change_pace, refuse_changes
 from metagan.training.run import Run
 from metagan.training.schedule import Measure, Schedule
 from metagan.training.state import read_state
 from metagan.training.world import World, joined
 
-RATE = {"learning_rate", "lr_decay_kimg"}  # may change from one call to the next
+PACE = {"learning_rate", "lr_decay_kimg", "gamma"}  # may change from one call to the next
 SHOWN_FLOOR = ("floor_distance", "floor_precision", "floor_recall", "floor_coverage")
 SHOWN = (
     ("loss_g", "G"),
@@ -100,9 +100,9 @@ def _begin_or_go_on(
         _require_other_folder(asked.start, folder)
         return begin(asked, pictures, world)
     config = read_config(folder)
-    refuse_changes(config, asked, given - {"data"} - RATE)
-    if given & RATE:
-        config = change_rate(config, asked, read_state(folder.state)[1]["seen"])
+    refuse_changes(config, asked, given - {"data"} - PACE)
+    if given & PACE:
+        config = change_pace(config, asked, read_state(folder.state)[1]["seen"])
     return config, again(config)
 
 

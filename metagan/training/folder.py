@@ -31,18 +31,20 @@ VERSION = 1
 
 
 @dataclass(frozen=True)
-class FormerRate:
-    """The learning rate that a run had until it was given another one.
+class FormerPace:
+    """What a run learnt by until it was given other numbers.
 
     Args:
         until_kimg: Where that was.
         learning_rate: As in Recipe.
         lr_decay_kimg: As in Recipe.
+        gamma: As in Recipe; None where it has been the recipe's all along.
     """
 
     until_kimg: float
     learning_rate: float
     lr_decay_kimg: float
+    gamma: float | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class RunConfig:
         start: The weights that the run started from, None for random ones.
         licence: To record in the snapshots.
         source: To record in the snapshots.
-        former_rates: Learning rates before the recipe's; empty while the run has its first.
+        former_rates: Learning rates, and R1's weights, before the recipe's; empty while the run has its first.
         version: Of this file's layout.
     """
 
@@ -74,7 +76,7 @@ class RunConfig:
     start: str | None = None
     licence: str = "unknown"
     source: str = ""
-    former_rates: tuple[FormerRate, ...] = ()
+    former_rates: tuple[FormerPace, ...] = ()
     version: int = VERSION
 
 

@@ -12,7 +12,7 @@ import torch
 from metagan.errors import OptionError
 from metagan.training.augment import GROUPS
 from metagan.training.feed import Pictures, fingerprint
-from metagan.training.folder import FormerRate, RunConfig
+from metagan.training.folder import FormerPace, RunConfig
 from metagan.training.networks import Networks, networks_from, new_networks
 from metagan.training.recipe import (
     PRESETS,
@@ -135,10 +135,11 @@ def refuse_changes(config: RunConfig, options: Options, given: Collection[str]) 
         raise OptionError(f"{text}\n  fix: leave these out to go on, or choose another --out for a new run")
 
 
-def change_rate(config: RunConfig, options: Options, seen: int) -> RunConfig:
-    """A continued run's configuration with the learning rate that is asked for now; what it was before is kept beside.
+def change_pace(config: RunConfig, options: Options, seen: int) -> RunConfig:
+    """A continued run's configuration with the learning rate and R1's weight that are asked for now.
 
-    A rate that is asked for stays, unless a decay is asked for as well, as at a run's beginning.
+    What they were before is kept beside. A rate that is asked for stays, unless a decay is asked for as well, as at a
+    run's beginning.
 
     Args:
         config: What it has been until now.
@@ -149,13 +150,14 @@ def change_rate(config: RunConfig, options: Options, seen: int) -> RunConfig:
     rate = options.learning_rate or recipe.learning_rate
     held = recipe.lr_decay_kimg if rate == recipe.learning_rate else 0.0
     decay = _or(options.lr_decay_kimg, held)
-    if (rate, decay) == (recipe.learning_rate, recipe.lr_decay_kimg):
+    changed = replace(recipe, learning_rate=rate, lr_decay_kimg=decay, gamma=options.gamma or recipe.gamma)
+    if changed == recipe:
         return config
     former_rates, kimg = config.former_rates, seen / 1000
     used = not former_rates or former_rates[-1].until_kimg < kimg  # else it was changed here before
     if used:
-        former_rates = (*former_rates, FormerRate(kimg, recipe.learning_rate, recipe.lr_decay_kimg))
-    changed = replace(recipe, learning_rate=rate, lr_decay_kimg=decay)
+        former = FormerPace(kimg, recipe.learning_rate, recipe.lr_decay_kimg, recipe.gamma)
+        former_rates = (*former_rates, former)
     return replace(config, recipe=changed, former_rates=former_rates)
 
 

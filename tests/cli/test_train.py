@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from metagan.checkpoints.read import read_checkpoint
 from metagan.cli.train import command
 from metagan.errors import DatasetError, OptionError, TrainingError
-from metagan.training.folder import FormerRate, RunFolder, read_config
+from metagan.training.folder import FormerPace, RunFolder, read_config
 from metagan.training.report import spread
 from tests.training.toy import write_folder
 
@@ -49,23 +49,25 @@ def test_a_finished_run_goes_on_when_asked_for_more(data, tmp_path):
 def test_a_run_refuses_to_become_another(data, tmp_path):
     out = tmp_path / "run"
     train(data, "--out", out, *QUICK, "--measure", "0")
-    result = train(data, "--out", out, *QUICK, "--gamma", "3", "--batch", "4")
+    result = train(data, "--out", out, *QUICK, "--style-mixing", "0.5", "--batch", "4")
     assert isinstance(result.exception, OptionError)
     assert "batch: this run has 8, asked for 4" in str(result.exception)
-    assert "gamma: this run has 0.64, asked for 3.0" in str(result.exception)
+    assert "style_mixing: this run has 0.0, asked for 0.5" in str(result.exception)
 
 
-def test_a_runs_rate_may_change_when_it_goes_on(data, tmp_path):
-    out, rate = tmp_path / "run", ("--lr", "0.002", "--lr-decay", "0.016")
+def test_a_runs_pace_may_change_when_it_goes_on(data, tmp_path):
+    out, pace = tmp_path / "run", ("--lr", "0.002", "--lr-decay", "0.016", "--gamma", "0.1")
     train(data, "--out", out, *QUICK, "--measure", "0")
     for kimg in ("0.024", "0.032"):
-        result = train(data, "--out", out, "--measure", "0", "--threads", "1", "--kimg", kimg, *rate)
+        result = train(data, "--out", out, "--measure", "0", "--threads", "1", "--kimg", kimg, *pace)
         assert result.exit_code == 0, result.exception
     config = read_config(RunFolder(out))
-    assert (config.recipe.learning_rate, config.recipe.lr_decay_kimg) == (0.002, 0.016)
-    assert config.former_rates == (FormerRate(0.016, 0.01, 20),)
+    recipe = config.recipe
+    assert (recipe.learning_rate, recipe.lr_decay_kimg, recipe.gamma) == (0.002, 0.016, 0.1)
+    assert config.former_rates == (FormerPace(0.016, 0.01, 20, 0.64),)
     facts = read_checkpoint(out / "latest.safetensors").header.training
-    assert facts["former_rates"] == [{"until_kimg": 0.016, "learning_rate": 0.01, "lr_decay_kimg": 20}]
+    former = {"until_kimg": 0.016, "learning_rate": 0.01, "lr_decay_kimg": 20, "gamma": 0.64}
+    assert facts["former_rates"] == [former]
 
 
 def test_a_wrong_resolution_is_refused_before_the_first_step(data, tmp_path):

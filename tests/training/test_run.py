@@ -23,8 +23,8 @@ from metagan.evaluation.quality import Quality
 from metagan.networks.detect import load_generator
 from metagan.networks.stylegan2.discriminator import Discriminator, DiscriminatorConfig
 from metagan.training import networks
-from metagan.training.folder import FormerRate, RunFolder, read_config
-from metagan.training.plan import Options, again, begin, change_rate, refuse_changes
+from metagan.training.folder import FormerPace, RunFolder, read_config
+from metagan.training.plan import Options, again, begin, change_pace, refuse_changes
 from metagan.training.recipe import choose_gamma
 from metagan.training.run import Run
 from metagan.training.schedule import Schedule, Silent
@@ -444,27 +444,28 @@ def test_a_configuration_that_says_nonsense_is_refused(tmp_path):
 
 def test_options_of_a_continued_run_can_not_change():
     config, _ = begin(OPTIONS, Discs(8), WORLD)
-    refuse_changes(config, OPTIONS, {"batch", "gamma"})  # gamma is left to us
-    changed = dataclasses.replace(OPTIONS, batch=16, gamma=7.0, mirror=True)
+    refuse_changes(config, OPTIONS, {"batch", "style_mixing"})  # mixing is left to us
+    changed = dataclasses.replace(OPTIONS, batch=16, style_mixing=0.5, mirror=True)
     with pytest.raises(
-        OptionError, match=r"batch: this run has 8, asked for 16\n  gamma: .* asked for 7.0\n  fix"
+        OptionError, match=r"batch: this run has 8, asked for 16\n  style_mixing: .* asked for 0.5\n  fix"
     ):
-        refuse_changes(config, changed, {"batch", "gamma"})
+        refuse_changes(config, changed, {"batch", "style_mixing"})
 
 
-def test_a_continued_runs_rate_may_change_and_what_it_was_is_kept():
+def test_a_continued_runs_pace_may_change_and_what_it_was_is_kept():
     config, _ = begin(dataclasses.replace(OPTIONS, learning_rate=None), Discs(8), WORLD)
     same = dataclasses.replace(OPTIONS, learning_rate=0.01)
-    assert change_rate(config, same, 5000) is config
-    lower = change_rate(config, dataclasses.replace(OPTIONS, learning_rate=0.002), 5000)
+    assert change_pace(config, same, 5000) is config
+    lower = change_pace(config, dataclasses.replace(OPTIONS, learning_rate=0.002), 5000)
     assert (lower.recipe.learning_rate, lower.recipe.lr_decay_kimg) == (0.002, 0)
-    assert lower.former_rates == (FormerRate(5, 0.01, 20),)
-    again_lower = change_rate(
-        lower, dataclasses.replace(OPTIONS, learning_rate=0.001, lr_decay_kimg=8.0), 8000
+    assert lower.former_rates == (FormerPace(5, 0.01, 20, 0.64),)
+    again_lower = change_pace(
+        lower, dataclasses.replace(OPTIONS, learning_rate=0.001, lr_decay_kimg=8.0, gamma=0.2), 8000
     )
-    assert (again_lower.recipe.learning_rate, again_lower.recipe.lr_decay_kimg) == (0.001, 8)
-    assert again_lower.former_rates == (FormerRate(5, 0.01, 20), FormerRate(8, 0.002, 0))
-    unused = change_rate(lower, dataclasses.replace(OPTIONS, learning_rate=0.003), 5000)
+    recipe = again_lower.recipe
+    assert (recipe.learning_rate, recipe.lr_decay_kimg, recipe.gamma) == (0.001, 8, 0.2)
+    assert again_lower.former_rates == (*lower.former_rates, FormerPace(8, 0.002, 0, 0.64))
+    unused = change_pace(lower, dataclasses.replace(OPTIONS, learning_rate=0.003), 5000)
     assert unused.former_rates == lower.former_rates, "no picture was shown at the rate between"
 
 
