@@ -45,8 +45,8 @@ bench: setup  ## measure, and write README's figures
 fuzz: setup  ## feed the readers mutated weights files for MINUTES (60), by SEED; findings go to runs/fuzz
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --out $(FUZZ_OUT)
 
-weights: setup  ## draw the collections and train the bundled generators (hours on a graphics card; hours for the apes, days for the rest without)
-	$(BIN)/python scripts/weights.py --runs $(or $(RUNS),runs) --kimg $(or $(KIMG),1000)
+weights: setup  ## draw the collections and train the bundled generators (hours)
+	$(BIN)/python scripts/weights.py --runs $(or $(RUNS),runs)
 
 screenshot: setup  ## take README's picture of the site
 	sh scripts/setup.sh browser

@@ -1,36 +1,88 @@
 """The bundled generators, from nothing: draw a collection, train on it, measure the result, ship it.
 
-    python scripts/weights.py [--runs FOLDER] [--kimg N] [--device auto] [--ship-only] [apes bagels hummingbirds]
+    python scripts/weights.py [--runs FOLDER] [--device auto] [--ship-only] [apes bagels hummingbirds]
 
-`make weights` calls it. A run that was interrupted goes on. --ship-only takes runs as they are: the snapshot with the
-least distance becomes metagan/weights/NAME.safetensors, and its measures, those of the snapshot at 20 kimg and the
-floor stand in its header and in benchmarks/weights.json, which README shows.
+`make weights` calls it. A run that was interrupted goes on. --ship-only takes runs as they are: the last stage's
+snapshot with the least distance becomes metagan/weights/NAME.safetensors, and its measures, those of the snapshot at
+20 kimg and the floor stand in its header and in benchmarks/weights.json, which README shows.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from metagan.checkpoints.read import read_checkpoint
 from metagan.checkpoints.write import write_safetensors
+from metagan.training.folder import RunFolder, read_config
+from metagan.training.state import read_state
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "weights.json"
 SHIPPED = ROOT / "metagan" / "weights"
 PICTURES = 10_000
 RESOLUTION = 64
-RECIPE = ("--preset", "tiny", "--batch", "16", "--gamma", "5", "--ema-kimg", "10", "--licence", "CC0-1.0")
+RECIPE = ("--preset", "tiny", "--batch", 16, "--ema-kimg", 10, "--licence", "CC0-1.0")
 # The apes' sides differ (an earring, a hat's feather): they aren't mirrored.
 RECIPES = {"apes": RECIPE, "bagels": (*RECIPE, "--mirror"), "hummingbirds": (*RECIPE, "--mirror")}
-SETTLES_KIMG = {"apes": 125}  # where the rate falls to a half, 0.0025, and their colours come nearer
 EARLY_KIMG = 20
+CHANGED_AT = "latents_changed_at"  # in a state file: where scripts/latents.py changed it
+SNAPSHOT_KIMG = 10
 KEPT = ("distance", "precision", "recall", "density", "coverage")
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A part of a run.
+
+    Args:
+        until_kimg: Where it ends.
+        pace: Options that hold from here on, by name.
+        latents: What scripts/latents.py does to the run first, if anything.
+    """
+
+    until_kimg: float
+    pace: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    latents: tuple[object, ...] = ()
+
+
+BRISK: Final = {"--lr": 0.01, "--lr-decay": 40}
+SLOW: Final = {"--lr": 0.0025, "--lr-decay": 40}
+WIDER: Final = ("--width", 256)
+# As the shipped ones were trained. Lower rates late bring colours nearer to the collection's; wider latents, made to
+# count bit by bit, let pictures differ in more (recall).
+STAGES = {
+    "apes": (Stage(125, {"--gamma": 5}), Stage(250, {"--lr": 0.0025, "--lr-decay": 125})),
+    "bagels": (
+        Stage(264, {"--gamma": 5}),
+        Stage(269.376, {"--gamma": 1, **SLOW}),
+        Stage(310.528, BRISK, WIDER),
+        Stage(332.976, latents=("--strength", 4)),
+        Stage(371.696, latents=("--strength", 1.6)),
+        Stage(400.096, latents=("--strength", 1.8)),
+        Stage(423.76, SLOW, ("--strength", 1.4)),
+        Stage(500, latents=("--strength", 1.25)),
+    ),
+    "hummingbirds": (
+        Stage(264, {"--gamma": 5}),
+        Stage(302.416, {"--gamma": 1}),
+        Stage(370, SLOW),
+        Stage(410.384, BRISK, WIDER),
+        Stage(433.152, latents=("--strength", 4)),
+        Stage(445.888, latents=("--strength", 2)),
+        Stage(470.544, latents=("--strength", 1.5)),
+        Stage(498.816, latents=("--strength", 1.5)),
+        Stage(521.152, SLOW, ("--strength", 1.4)),
+        Stage(600, latents=("--strength", 1.5)),
+    ),
+}
 
 
 def metagan(*words: object) -> str:
@@ -39,21 +91,36 @@ def metagan(*words: object) -> str:
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT).stdout  # noqa: S603
 
 
-def train(name: str, runs: Path, kimg: float, device: str) -> None:
-    """Draw the collection, where it isn't there yet, and train; the first snapshot comes at 20 kimg."""
-    data = runs / f"{name}.zip"
+def train(name: str, runs: Path, device: str) -> None:
+    """Draw the collection, where it isn't there yet, and train; a run that was interrupted goes on."""
+    data, run = runs / f"{name}.zip", RunFolder(runs / name)
     if not data.exists():
         metagan("dataset", "render", name, "--count", PICTURES, "--resolution", RESOLUTION, "--out", data)
     source = f"metagan dataset render {name} --count {PICTURES} --resolution {RESOLUTION}"
-    settles = SETTLES_KIMG.get(name, kimg)
-    stages = [(EARLY_KIMG, ()), (min(settles, kimg), ())]
-    if settles < kimg:
-        stages.append((kimg, ("--lr", 0.0025, "--lr-decay", settles)))
-    for end, rate in stages:
+    pace: dict[str, float] = {}
+    begins = 0.0
+    for stage in STAGES[name]:
+        if stage.latents and _stands_at(run, begins):
+            script = [sys.executable, ROOT / "scripts" / "latents.py", run.path, *stage.latents]
+            subprocess.run([*map(str, script)], check=True, cwd=ROOT)  # noqa: S603
+        pace |= stage.pace
+        begins = stage.until_kimg
+        if run.state.exists() and _seen(run) >= begins * 1000:
+            continue
         metagan(
-            *("train", data, "--out", runs / name, *RECIPES[name], *rate, "--source", source),
-            *("--kimg", end, "--snapshot-every", EARLY_KIMG, "--device", device),
+            *("train", data, "--out", run.path, *RECIPES[name], *itertools.chain(*pace.items())),
+            *("--source", source, "--kimg", begins, "--snapshot-every", SNAPSHOT_KIMG, "--device", device),
         )
+
+
+def _stands_at(run: RunFolder, kimg: float) -> bool:
+    """Whether a run has come just there, and its latents weren't changed there before."""
+    seen, batch = _seen(run), read_config(run).recipe.batch
+    return kimg * 1000 <= seen < kimg * 1000 + batch and read_state(run.state)[1].get(CHANGED_AT) != seen
+
+
+def _seen(run: RunFolder) -> int:
+    return int(read_state(run.state)[1]["seen"])
 
 
 def ship(name: str, runs: Path, count: int, device: str) -> dict[str, Any]:
@@ -64,7 +131,8 @@ def ship(name: str, runs: Path, count: int, device: str) -> dict[str, Any]:
         for line in map(json.loads, (runs / name / "metrics.jsonl").read_text().splitlines())
         if "distance" in line
     }
-    best = min(snapshots, key=lambda kimg: distances[kimg])
+    settled = [kimg for kimg in snapshots if kimg > STAGES[name][-2].until_kimg]
+    best = min(settled, key=lambda kimg: distances[kimg])
     early = min(snapshots, key=lambda kimg: abs(kimg - EARLY_KIMG))
     measured = {
         kimg: json.loads(
@@ -87,7 +155,9 @@ def ship(name: str, runs: Path, count: int, device: str) -> dict[str, Any]:
     if header is None:
         raise AssertionError("snapshots are metagan's own files")
     source = f"Trained by metagan on pictures that it drew itself (metagan dataset render {name})"
-    header = dataclasses.replace(header, source=source, training={**header.training, "evaluation": measures})
+    stages = [dataclasses.asdict(stage) for stage in STAGES[name]]
+    training = {**header.training, "stages": stages, "evaluation": measures}
+    header = dataclasses.replace(header, source=source, training=training)
     out = SHIPPED / f"{name}.safetensors"
     write_safetensors(out, network.tensors, header)
     return {**measures, "size_bytes": out.stat().st_size}
@@ -111,7 +181,6 @@ def main() -> None:
     )
     parser.add_argument("names", nargs="*", default=["apes", "bagels", "hummingbirds"])
     parser.add_argument("--runs", type=Path, default=Path("runs"))
-    parser.add_argument("--kimg", type=float, default=1000)
     parser.add_argument("--count", type=int, default=2000, help="pictures to measure on")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--ship-only", action="store_true")
@@ -121,7 +190,7 @@ def main() -> None:
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name in options.names:
         if not options.ship_only:
-            train(name, runs, options.kimg, options.device)
+            train(name, runs, options.device)
         results[name] = ship(name, runs, options.count, options.device)
         RESULTS.write_text(json.dumps(results, indent=2, sort_keys=True) + "\n")
 

@@ -19,19 +19,26 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "weights.py"
 def script(tmp_path, monkeypatch):
     spec = importlib.util.spec_from_file_location("weights_script", SCRIPT)
     module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
     spec.loader.exec_module(module)
     recipe = ("--preset", "tiny", "--batch", "8", "--threads", "1", "--measure", "24", "--licence", "CC0-1.0")
+    stages = (
+        module.Stage(0.032, {"--gamma": 1}),
+        module.Stage(0.048, latents=("--width", 96)),
+        module.Stage(0.064, {"--lr": 0.0025}, ("--strength", 2)),
+    )
     small = {
         "RECIPES": {"apes": recipe},
         "RESOLUTION": 16,
         "PICTURES": 48,
         "EARLY_KIMG": 0.032,
-        "SETTLES_KIMG": {"apes": 0.048},
+        "SNAPSHOT_KIMG": 0.016,
+        "STAGES": {"apes": stages},
     }
     paths = {"RESULTS": tmp_path / "weights.json", "SHIPPED": tmp_path}
     for name, value in (small | paths).items():
         monkeypatch.setattr(module, name, value)
-    options = ("--runs", tmp_path / "runs", "--kimg", "0.064", "--count", "24", "--device", "cpu")
+    options = ("--runs", tmp_path / "runs", "--count", "24", "--device", "cpu")
     monkeypatch.setattr(sys, "argv", ["weights.py", *map(str, options), "apes"])
     return module
 
@@ -44,11 +51,16 @@ def test_one_command_draws_trains_measures_and_ships(script, tmp_path):
     recorded = json.loads((tmp_path / "weights.json").read_text())["apes"]
     told = checkpoint.header.training["evaluation"]
     assert recorded == told | {"size_bytes": (tmp_path / "apes.safetensors").stat().st_size}
-    assert told["kimg"] in (0.0, 0.032, 0.048, 0.064)  # the snapshot of least distance
+    assert told["kimg"] == 0.064  # the last stage's only snapshot
+    assert checkpoint.header.training["stages"][1] == {
+        "until_kimg": 0.048,
+        "pace": {},
+        "latents": ["--width", 96],
+    }
     assert set(told["made"]) == set(told["floor"]) == set(told["at_0.032_kimg"])
     assert checkpoint.header.source.endswith("(metagan dataset render apes)")
     snapshots = {path.stem for path in (tmp_path / "runs" / "apes" / "snapshots").iterdir()}
-    assert snapshots == {"000000_000", "000000_032", "000000_048", "000000_064"}
+    assert snapshots == {f"000000_{kimg:03}" for kimg in (0, 16, 32, 48, 64)}
     run = read_config(RunFolder(tmp_path / "runs" / "apes"))
     assert (run.recipe.learning_rate, [rate.until_kimg for rate in run.former_rates]) == (0.0025, [0.048])
 

@@ -1,0 +1,102 @@
+"""Latents that grow in the middle of a run: the same pictures at first, and more ways to differ after."""
+
+import dataclasses
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+
+from metagan.networks.stylegan2.network import StyleGAN2
+from metagan.training.networks import new_networks
+from metagan.training.optimize import adam_tensors, make_adam
+from metagan.training.recipe import Widths, discriminator_config, generator_config
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "latents.py"
+OLD, NEW = 16, 24
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("latents_script", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def state():
+    """A state's tensors after one step of the generator, and its shape."""
+    shape = generator_config(Widths(base=64, most=16, latent=OLD, mapping_layers=2), 16, 0)
+    networks = new_networks(shape, discriminator_config(shape), seed=0)
+    adam = make_adam(networks.generator, 0.01, 0)
+    networks.generator.synthesize(networks.generator.map_latents(torch.randn(2, OLD), None)).sum().backward()
+    adam.step()
+    names = {parameter: name for name, parameter in networks.generator.named_parameters()}
+    moments = {f"adam_g/{name}": tensor for name, tensor in adam_tensors(adam, names).items()}
+    return {name: tensor.detach() for name, tensor in (networks.tensors() | moments).items()}, shape
+
+
+def draw(tensors, config, z):
+    network = StyleGAN2(config)
+    network.load_state_dict(
+        {
+            name.removeprefix("generator/"): tensor
+            for name, tensor in tensors.items()
+            if name.startswith("generator/")
+        }
+    )
+    with torch.no_grad():
+        return network.synthesize(network.map_latents(z, None))
+
+
+def latents(width):
+    """Two latents whose first OLD numbers, and whose others, have a second moment of 1 each."""
+    z = torch.randn(2, NEW, generator=torch.Generator().manual_seed(1))
+    parts = [part / part.square().mean(dim=1, keepdim=True).sqrt() for part in (z[:, :OLD], z[:, OLD:])]
+    return torch.cat(parts, dim=1)[:, :width]
+
+
+def test_wider_latents_make_the_same_pictures_until_something_listens(script, state):
+    tensors, config = state
+    wide, wide_config = script.widened(tensors, config, NEW)
+    assert (wide_config.mapping.z_dim, wide_config.mapping.widths) == (NEW, (NEW, NEW))
+    before = draw(tensors, config, latents(OLD))
+    torch.testing.assert_close(draw(wide, wide_config, latents(NEW)), before, rtol=1e-4, atol=1e-5)
+    other = torch.cat([latents(OLD), latents(NEW)[:, OLD:].flip(0)], dim=1)
+    torch.testing.assert_close(draw(wide, wide_config, other), before, rtol=1e-4, atol=1e-5)
+
+    heard = {
+        name: tensor + (torch.arange(NEW) >= OLD) * 0.1 if name.endswith("affine.weight") else tensor
+        for name, tensor in wide.items()
+    }
+    quiet, loud = (draw(script.strengthened(heard, factor, OLD), wide_config, other) for factor in (0.0, 3.0))
+    torch.testing.assert_close(quiet, before, rtol=1e-4, atol=1e-5)
+    step = (draw(heard, wide_config, other) - before).abs().mean()
+    assert (loud - before).abs().mean() > 1.5 * step > 0
+
+
+def test_everything_that_a_state_remembers_has_the_new_shapes(script, state):
+    tensors, config = state
+    wide, wide_config = script.widened(tensors, config, NEW)
+    fresh = StyleGAN2(wide_config).state_dict()
+    for name, tensor in wide.items():
+        role, _, rest = name.partition("/")
+        key = rest.rpartition("/")[0] if role == "adam_g" else rest
+        if role != "discriminator" and tensor.ndim:
+            assert tensor.shape == fresh[key].shape, name
+    assert set(wide) == set(tensors)
+    first = "mapping.layers.0.weight"
+    assert torch.equal(wide[f"generator/{first}"][OLD:], wide[f"average/{first}"][OLD:])
+    squares = wide[f"adam_g/{first}/exp_avg_sq"]
+    torch.testing.assert_close(squares[:OLD, :OLD], tensors[f"adam_g/{first}/exp_avg_sq"] * OLD / NEW)
+    assert float(squares.min()) >= 0 < float(squares[OLD:].min())
+
+
+def test_only_plain_latents_can_grow(script, state):
+    tensors, config = state
+    with pytest.raises(SystemExit, match="want all of one width"):
+        script.widened(tensors, config, OLD - 1)
+    labelled = dataclasses.replace(config, mapping=dataclasses.replace(config.mapping, c_dim=2))
+    with pytest.raises(SystemExit, match="no labels"):
+        script.widened(tensors, labelled, NEW)
