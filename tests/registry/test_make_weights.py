@@ -51,7 +51,7 @@ def test_one_command_draws_trains_measures_and_ships(script, tmp_path):
     recorded = json.loads((tmp_path / "weights.json").read_text())["apes"]
     told = checkpoint.header.training["evaluation"]
     assert recorded == told | {"size_bytes": (tmp_path / "apes.safetensors").stat().st_size}
-    assert told["kimg"] == 0.064  # the last stage's only snapshot
+    assert told["kimg"] == 0.064
     assert checkpoint.header.training["stages"][1] == {
         "until_kimg": 0.048,
         "pace": {},
