@@ -102,25 +102,34 @@ def train(name: str, runs: Path, device: str) -> None:
         metagan("dataset", "render", name, "--count", PICTURES, "--resolution", RESOLUTION, "--out", data)
     source = f"metagan dataset render {name} --count {PICTURES} --resolution {RESOLUTION}"
     pace: dict[str, float] = {}
-    begins = 0.0
+    begins = 0
     for stage in STAGES[name]:
         if stage.latents and _stands_at(run, begins):
             script = [sys.executable, ROOT / "scripts" / "latents.py", run.path, *stage.latents]
             subprocess.run([*map(str, script)], check=True, cwd=ROOT)  # noqa: S603
         pace |= stage.pace
-        begins = stage.until_kimg
-        if run.state.exists() and _seen(run) >= begins * 1000:
+        begins = round(stage.until_kimg * 1000)
+        if run.state.exists() and _seen(run) >= begins:
             continue
         metagan(
             *("train", data, "--out", run.path, *RECIPES[name], *itertools.chain(*pace.items())),
-            *("--source", source, "--kimg", begins, "--snapshot-every", SNAPSHOT_KIMG, "--device", device),
+            *(
+                "--source",
+                source,
+                "--kimg",
+                stage.until_kimg,
+                "--snapshot-every",
+                SNAPSHOT_KIMG,
+                "--device",
+                device,
+            ),
         )
 
 
-def _stands_at(run: RunFolder, kimg: float) -> bool:
-    """Whether a run has come just there, and its latents weren't changed there before."""
+def _stands_at(run: RunFolder, begins: int) -> bool:
+    """Whether a run has just seen so many pictures, and its latents weren't changed there before."""
     seen, batch = _seen(run), read_config(run).recipe.batch
-    return kimg * 1000 <= seen < kimg * 1000 + batch and read_state(run.state)[1].get(CHANGED_AT) != seen
+    return begins <= seen < begins + batch and read_state(run.state)[1].get(CHANGED_AT) != seen
 
 
 def _seen(run: RunFolder) -> int:

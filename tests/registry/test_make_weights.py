@@ -4,6 +4,7 @@ import importlib.util
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,6 +12,7 @@ from metagan.checkpoints.read import read_checkpoint
 from metagan.datasets.source import PictureSource
 from metagan.networks.detect import load_generator
 from metagan.training.folder import RunFolder, read_config
+from metagan.training.recipe import Recipe
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "weights.py"
 
@@ -47,7 +49,8 @@ def test_one_command_draws_trains_measures_and_ships(script, tmp_path):
     script.main()
     assert len(PictureSource(tmp_path / "runs" / "apes.zip", 16)) == 48
     checkpoint = read_checkpoint(tmp_path / "apes.safetensors")
-    assert load_generator(checkpoint).resolution == 16
+    generator = load_generator(checkpoint)
+    assert (generator.resolution, generator.z_dim) == (16, 96)
     recorded = json.loads((tmp_path / "weights.json").read_text())["apes"]
     told = checkpoint.header.training["evaluation"]
     assert recorded == told | {"size_bytes": (tmp_path / "apes.safetensors").stat().st_size}
@@ -66,3 +69,16 @@ def test_one_command_draws_trains_measures_and_ships(script, tmp_path):
 
     script.main()  # again: nothing is left to train, and the same is shipped
     assert json.loads((tmp_path / "weights.json").read_text())["apes"] == recorded
+
+
+@pytest.mark.parametrize(
+    ("seen", "changed_at", "stands"), [(521_152, 0, True), (521_152, 521_152, False), (521_168, 0, False)]
+)
+def test_latents_are_changed_once_where_a_stage_begins(
+    script, tmp_path, monkeypatch, seen, changed_at, stands
+):
+    facts = {"seen": seen, script.CHANGED_AT: changed_at}
+    monkeypatch.setattr(script, "read_state", lambda path: ({}, facts))
+    monkeypatch.setattr(script, "read_config", lambda run: SimpleNamespace(recipe=Recipe(batch=16)))
+    begins = round(521.152 * 1000)  # the product is no whole number
+    assert script._stands_at(RunFolder(tmp_path), begins) is stands
