@@ -39,19 +39,20 @@ def widened(tensors: dict[str, Tensor], config: Config, width: int) -> tuple[dic
 
     Args:
         tensors: As in a state file.
-        config: Of an unconditional generator whose latents, mapping layers and styles have one width, w.
+        config: Of an unconditional generator whose latents, mapping layers and styles have one width, w; or of what
+            it becomes, where a crash came between the two files.
         width: Of the new ones, at least w.
     """
-    old = config.mapping.z_dim
-    if {old, *config.mapping.widths} != {old} or config.mapping.c_dim or width < old:
+    old = tensors["generator/mapping.layers.0.weight"].shape[1]
+    told = {config.mapping.z_dim, *config.mapping.widths}
+    if told not in ({old}, {width}) or config.mapping.c_dim or width < old:
         text = f"latents of {old}, mapping layers of {config.mapping.widths}"
         raise SystemExit(f"{text}: want all of one width, of at most {width}, and no labels")
     gain, result = math.sqrt(width / old), dict(tensors)
     for name, tensor in tensors.items():
         is_mapping = "mapping." in name
-        if (
-            not (is_mapping or ".affine.weight" in name) or not tensor.ndim
-        ):  # Adam counts its steps in scalars
+        counts_steps = not tensor.ndim
+        if counts_steps or not (is_mapping or ".affine.weight" in name):
             continue
         shape = (width if is_mapping else len(tensor), width)[: tensor.ndim]
         scale = gain if tensor.ndim == 2 else 1.0
@@ -101,8 +102,8 @@ def main() -> None:
         config = dataclasses.replace(config, generator=shape)
     if options.strength:
         tensors = strengthened(tensors, options.strength, options.added_to)
-    write_state(folder.state, tensors, facts | {CHANGED_AT: facts["seen"]})
     write_config(folder, config)
+    write_state(folder.state, tensors, facts | {CHANGED_AT: facts["seen"]})
 
 
 if __name__ == "__main__":

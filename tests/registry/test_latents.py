@@ -86,6 +86,11 @@ def test_everything_that_a_state_remembers_has_the_new_shapes(script, state):
         if role != "discriminator" and tensor.ndim:
             assert tensor.shape == fresh[key].shape, name
     assert set(wide) == set(tensors)
+    again, same_config = script.widened(
+        tensors, wide_config, NEW
+    )  # a crash came after the configuration was written
+    assert same_config == wide_config
+    assert all(torch.equal(again[name], tensor) for name, tensor in wide.items())
     first = "mapping.layers.0.weight"
     assert torch.equal(wide[f"generator/{first}"][OLD:], wide[f"average/{first}"][OLD:])
     squares = wide[f"adam_g/{first}/exp_avg_sq"]
