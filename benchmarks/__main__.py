@@ -25,7 +25,7 @@ ALL = {
     "sample": "sample.measure",
     "compiled": "compiled.measure",
 }
-ON_GPU = {"sample": "sample.measure_cuda"}
+ON_GPU = {"sample": "sample.measure_cuda", "train": "train_cuda.measure_cuda"}
 
 
 def main() -> None:

@@ -64,6 +64,7 @@ def train(options: Mapping[str, Any], given: set[str]) -> None:
             measure=_measure(options, pictures, world),
             watcher=watcher,
             mirrors=_event_writer(folder, options, world),
+            records=options["cuda_graphs"],
         )
         run.train()
         kimg = run.trainer.seen / 1000

@@ -4,31 +4,38 @@ References:
     [1] Karras et al. 2020, Training GANs with Limited Data, arXiv:2006.06676, section 2 and appendix B: the transforms,
         their order and their strengths.
 
-Everything is differentiable by the pictures. Transforms that move pixels leave a picture that drew none of them bit by
-bit as it was, and spare its cost.
+What chance decides is drawn apart from what it does to pictures: a few numbers a picture, drawn on the CPU, so that a
+GPU needn't be waited for, and can be given the same orders for any of them. Everything is differentiable by the
+pictures. Transforms that move pixels leave a picture that drew none of them bit by bit as it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from metagan.training.augment_colour import recolour
-from metagan.training.augment_corrupt import add_noise, cut_out, filter_bands
-from metagan.training.augment_pixels import blit, warp
-
-Transform = Callable[[Tensor, float, torch.Generator], Tensor]
+from metagan.training.augment_chance import Transform
+from metagan.training.augment_colour import draw_recolouring, recolour
+from metagan.training.augment_corrupt import (
+    add_noise,
+    cut_out,
+    draw_cutouts,
+    draw_filters,
+    draw_noise,
+    filter_each,
+)
+from metagan.training.augment_pixels import blit, draw_moves, draw_warps, warp
 
 GROUPS: dict[str, Transform] = {
-    "blit": blit,  # mirroring, quarter turns, whole-pixel shifts
-    "geometry": warp,  # scaling, rotation, stretching, fractional shifts
-    "colour": recolour,  # brightness, contrast, luma flip, hue, saturation
-    "filter": filter_bands,  # frequency bands up and down
-    "noise": add_noise,
-    "cutout": cut_out,
+    "blit": Transform(draw_moves, blit),  # mirroring, quarter turns, whole-pixel shifts
+    "geometry": Transform(draw_warps, warp),  # scaling, rotation, stretching, fractional shifts
+    "colour": Transform(draw_recolouring, recolour),  # brightness, contrast, luma flip, hue, saturation
+    "filter": Transform(draw_filters, filter_each),  # frequency bands up and down
+    "noise": Transform(draw_noise, add_noise),
+    "cutout": Transform(draw_cutouts, cut_out),
 }
 
 
@@ -40,23 +47,33 @@ class Augmenter:
     """
 
     def __init__(self, groups: Sequence[str]) -> None:
-        self.transforms = [transform for name, transform in GROUPS.items() if name in groups]
+        self.groups = [name for name in GROUPS if name in groups]
+
+    def draw(self, n: int, side: int, p: float, source: torch.Generator) -> dict[str, Tensor]:
+        """What happens to n pictures: a row a picture for each group; nothing at all when p is 0.
+
+        Args:
+            n: How many pictures.
+            side: Their height and width in pixels.
+            p: Each transform's probability, 0 to 1.
+            source: Where chance comes from, on the CPU.
+        """
+        if p <= 0:
+            return {}
+        return {name: GROUPS[name].draw(n, side, p, source) for name in self.groups}
 
     def __call__(
-        self, images: Float[Tensor, "n c h w"], p: float, source: torch.Generator
+        self, images: Float[Tensor, "n c h w"], drawn: Mapping[str, Tensor], source: torch.Generator
     ) -> Float[Tensor, "n c h w"]:
-        """Disturbed pictures; the very same tensor when p is 0.
+        """Disturbed pictures; the very same tensor where nothing was drawn.
 
         Args:
             images: Nominally within [-1, 1].
-            p: Each transform's probability, 0 to 1.
-            source: Where chance comes from, on the CPU: what is drawn are a few numbers a picture, and which pictures
-                move must be known without waiting for a GPU.
+            drawn: What `draw` gave, on the pictures' device.
+            source: Where the noise of every pixel comes from, on the pictures' device.
         """
-        if p <= 0:
-            return images
-        for transform in self.transforms:
-            images = transform(images, p, source)
+        for name, rows in drawn.items():
+            images = GROUPS[name].apply(images, rows, source)
         return images
 
 

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+
+class Transform(NamedTuple):
+    """A group of augmentations.
+
+    `draw` takes the number of pictures, their side, each transform's probability and a source on the CPU, and gives a
+    row a picture. `apply` takes pictures [n, c, h, w], those rows on their device, and a source there, for noise.
+    """
+
+    draw: Callable[[int, int, float, torch.Generator], Tensor]
+    apply: Callable[[Tensor, Tensor, torch.Generator], Tensor]
 
 
 def uniform(n: int, low: float, high: float, source: torch.Generator) -> Float[Tensor, " n"]:

@@ -19,13 +19,14 @@ LOG2_CONTRAST_DEVIATION = 0.5
 LOG2_SATURATION_DEVIATION = 1.0
 
 
-def recolour(images: Float[Tensor, "n c h w"], p: float, source: torch.Generator) -> Float[Tensor, "n c h w"]:
-    """Brightness, contrast, luma flip, hue and saturation, each with probability p.
+def recolour(
+    images: Float[Tensor, "n c h w"], maps: Float[Tensor, "n 3 4"], _source: torch.Generator
+) -> Float[Tensor, "n c h w"]:
+    """Map each picture's colours.
 
     Of pictures in grey the mean over the channels is taken; an alpha channel stays as it is.
     """
-    drawn = draw_recolouring(len(images), p, source)
-    matrix, offset = (part.to(images.device, non_blocking=True) for part in drawn)
+    matrix, offset = maps[:, :, :3], maps[:, :, 3]
     if images.shape[1] == 1:
         grey = matrix.sum(dim=2).mean(dim=1)
         return images * grey[:, None, None, None] + offset.mean(dim=1)[:, None, None, None]
@@ -35,10 +36,10 @@ def recolour(images: Float[Tensor, "n c h w"], p: float, source: torch.Generator
     return rgb if images.shape[1] == 3 else torch.cat([rgb, images[:, 3:]], dim=1)
 
 
-def draw_recolouring(
-    n: int, p: float, source: torch.Generator
-) -> tuple[Float[Tensor, "n 3 3"], Float[Tensor, "n 3"]]:
-    """A matrix and an offset a picture, composed in the paper's order."""
+def draw_recolouring(n: int, _side: int, p: float, source: torch.Generator) -> Float[Tensor, "n 3 4"]:
+    """Brightness, contrast, luma flip, hue and saturation, each with probability p: a matrix and an offset a picture,
+    composed in the paper's order.
+    """
     brightness = with_chance(normal(n, BRIGHTNESS_DEVIATION, source), p, 0, source)
     contrast = with_chance(normal(n, LOG2_CONTRAST_DEVIATION, source), p, 0, source).exp2()
     flipped = with_chance(uniform(n, 0, 2, source).floor(), p, 0, source)
@@ -47,7 +48,7 @@ def draw_recolouring(
     matrix = contrast[:, None, None] * torch.eye(3, device=source.device)
     for step in (flip_luma(flipped), rotate_hue(angle), saturate(saturation)):
         matrix = step @ matrix
-    return matrix, (matrix @ brightness[:, None, None].expand(-1, 3, 1))[:, :, 0]
+    return torch.cat([matrix, matrix @ brightness[:, None, None].expand(-1, 3, 1)], dim=2)
 
 
 def _grey_part(like: Tensor) -> Float[Tensor, "3 3"]:

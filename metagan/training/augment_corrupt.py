@@ -23,18 +23,17 @@ NOISE_DEVIATION = 0.1
 CUTOUT_SHARE = 0.5
 
 
-def filter_bands(
-    images: Float[Tensor, "n c h w"], p: float, source: torch.Generator
-) -> Float[Tensor, "n c h w"]:
-    """Amplify or damp each of four frequency bands with probability p, the expected power being kept."""
-    n = len(images)
+def draw_filters(n: int, _side: int, p: float, source: torch.Generator) -> Float[Tensor, "n taps"]:
+    """Amplify or damp each of four frequency bands with probability p, the expected power being kept: a zero-phase
+    filter a picture.
+    """
     power = torch.tensor(EXPECTED_POWER)
     gains = torch.ones(n, BANDS)
     for band in range(BANDS):
         gain = torch.ones_like(gains)
         gain[:, band] = with_chance(normal(n, LOG2_AMPLITUDE_DEVIATION, source), p, 0, source).exp2()
         gains = gains * gain / (power * gain.square()).sum(dim=1, keepdim=True).sqrt()
-    return filter_each(images, (gains @ band_filters()).to(images.device, non_blocking=True))
+    return gains @ band_filters()
 
 
 def band_filters() -> Float[Tensor, "4 taps"]:
@@ -62,7 +61,7 @@ def _centred(line: Tensor, length: int) -> Tensor:
 
 
 def filter_each(
-    images: Float[Tensor, "n c h w"], filters: Float[Tensor, "n taps"]
+    images: Float[Tensor, "n c h w"], filters: Float[Tensor, "n taps"], _source: torch.Generator
 ) -> Float[Tensor, "n c h w"]:
     """Filter both axes of each picture with its own zero-phase filter, edges mirrored."""
     n, c, h, w = images.shape
@@ -75,22 +74,31 @@ def filter_each(
     return F.conv2d(x, kernels[:, None, None, :], groups=n * c).view(n, c, h, w)
 
 
+def draw_noise(n: int, _side: int, p: float, source: torch.Generator) -> Float[Tensor, " n"]:
+    """Half-normal strengths, with probability p."""
+    return with_chance(normal(n, NOISE_DEVIATION, source).abs(), p, 0, source)
+
+
 def add_noise(
-    images: Float[Tensor, "n c h w"], p: float, source: torch.Generator
+    images: Float[Tensor, "n c h w"], strengths: Float[Tensor, " n"], source: torch.Generator
 ) -> Float[Tensor, "n c h w"]:
-    """Unit-normal noise times a half-normal strength, with probability p."""
-    strength = with_chance(normal(len(images), NOISE_DEVIATION, source).abs(), p, 0, source)
-    fine = torch.Generator(images.device).manual_seed(int(torch.randint(2**62, (), generator=source)))
-    noise = torch.randn(images.shape, generator=fine, device=images.device)
-    return images + noise * strength.to(images.device, non_blocking=True)[:, None, None, None]
+    """Unit-normal noise times each picture's strength."""
+    noise = torch.randn(images.shape, generator=source, device=images.device)
+    return images + noise * strengths[:, None, None, None]
 
 
-def cut_out(images: Float[Tensor, "n c h w"], p: float, source: torch.Generator) -> Float[Tensor, "n c h w"]:
-    """A grey square of half the picture's side anywhere, with probability p."""
-    n, _, h, w = images.shape
+def draw_cutouts(n: int, _side: int, p: float, source: torch.Generator) -> Float[Tensor, "n 3"]:
+    """A square of half the picture's side anywhere, with probability p: its size and centre, as shares of the side."""
     size = with_chance(torch.full((n,), CUTOUT_SHARE), p, 0, source)
-    drawn = torch.stack([size, uniform(n, 0, 1, source), uniform(n, 0, 1, source)])
-    size, x, y = drawn.to(images.device, non_blocking=True).unbind()
+    return torch.stack([size, uniform(n, 0, 1, source), uniform(n, 0, 1, source)], dim=1)
+
+
+def cut_out(
+    images: Float[Tensor, "n c h w"], squares: Float[Tensor, "n 3"], _source: torch.Generator
+) -> Float[Tensor, "n c h w"]:
+    """Grey squares."""
+    h, w = images.shape[2:]
+    size, x, y = squares.unbind(dim=1)
     columns = (torch.arange(w, device=images.device) + 0.5) / w
     rows = (torch.arange(h, device=images.device) + 0.5) / h
     beside = (columns[None] - x[:, None]).abs() >= size[:, None] / 2

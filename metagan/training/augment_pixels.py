@@ -11,6 +11,7 @@ mirrored at its edges. Matrices map an output's place to the place in the input 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -34,16 +35,21 @@ SYM6 = (
 )
 
 
-def blit(images: Float[Tensor, "n c h w"], p: float, source: torch.Generator) -> Float[Tensor, "n c h w"]:
-    """Mirror, turn by quarters and shift by whole pixels, each with probability p."""
-    n, side = len(images), images.shape[-1]
+def draw_moves(n: int, side: int, p: float, source: torch.Generator) -> Int[Tensor, "n 4"]:
+    """Mirror, turn by quarters and shift by whole pixels, each with probability p; as `move_pixels` takes them."""
     mirrored = with_chance(uniform(n, 0, 2, source).floor(), p, 0, source).long()
     turns = with_chance(uniform(n, 0, 4, source).floor(), p, 0, source).long()
     reach = SHIFT_SHARE * side
     right = with_chance(uniform(n, -reach, reach, source).round(), p, 0, source).long()
     down = with_chance(uniform(n, -reach, reach, source).round(), p, 0, source).long()
-    moves = torch.stack([mirrored, turns, right, down]).to(images.device, non_blocking=True)
-    return move_pixels(images, *moves)
+    return torch.stack([mirrored, turns, right, down], dim=1)
+
+
+def blit(
+    images: Float[Tensor, "n c h w"], moves: Int[Tensor, "n 4"], _source: torch.Generator
+) -> Float[Tensor, "n c h w"]:
+    """Move each picture's pixels."""
+    return move_pixels(images, *moves.unbind(dim=1))
 
 
 def move_pixels(
@@ -85,19 +91,21 @@ def mirror_index(index: Int[Tensor, "..."], side: int) -> Int[Tensor, "..."]:
     return torch.minimum(index, 2 * side - 1 - index)
 
 
-def warp(images: Float[Tensor, "n c h w"], p: float, source: torch.Generator) -> Float[Tensor, "n c h w"]:
-    """Scale, rotate, stretch, rotate again and shift, each with probability p (the two rotations together)."""
-    matrices = draw_warps(len(images), images.shape[-1], p, source)
-    moved = (matrices != torch.eye(3, device=matrices.device)).flatten(1).any(dim=1).nonzero()[:, 0]
-    if len(moved) == 0:
-        return images
-    matrices = matrices[moved].to(images.device, non_blocking=True)
-    moved = moved.to(images.device, non_blocking=True)
-    return images.index_copy(0, moved, resample(images[moved], matrices))
+def warp(
+    images: Float[Tensor, "n c h w"], matrices: Float[Tensor, "n 3 3"], _source: torch.Generator
+) -> Float[Tensor, "n c h w"]:
+    """See each picture through its matrix, but for those whose matrix is the identity: a processor spares them."""
+    moves = (matrices != torch.eye(3, device=matrices.device)).flatten(1).any(dim=1)
+    if images.device.type != "cpu":  # to wait for which ones move would cost more
+        return torch.where(moves[:, None, None, None], resample(images, matrices), images)
+    moved = moves.nonzero()[:, 0]
+    return images.index_copy(0, moved, resample(images[moved], matrices[moved])) if len(moved) else images
 
 
 def draw_warps(n: int, side: int, p: float, source: torch.Generator) -> Float[Tensor, "n 3 3"]:
-    """A matrix a picture: the inverse of its random transforms, composed in the paper's order."""
+    """Scale, rotate, stretch, rotate again and shift, each with probability p (the two rotations together): a matrix a
+    picture, the inverse of its random transforms, composed in the paper's order.
+    """
     turn_p = 1 - math.sqrt(1 - p)  # the chance of at least one of the two rotations is p
     scale = with_chance(normal(n, LOG2_SCALE_DEVIATION, source), p, 0, source).exp2()
     first = with_chance(uniform(n, -math.pi, math.pi, source), turn_p, 0, source)
@@ -117,11 +125,10 @@ def resample(
     An identity matrix gives the same picture, up to rounding.
     """
     side = images.shape[-1]
-    line = torch.tensor(SYM6, dtype=images.dtype)
-    line = line / line.sum()
+    taps = _sym6(images.dtype, images.device)
     # The filter isn't symmetric: what it puts out lies this far beside, and turns around that.
-    beside = float((line * torch.arange(len(line))).sum() - (len(line) - 1) / 2) / 2
-    taps = line.to(images.device, non_blocking=True)
+    centre = sum(place * tap for place, tap in enumerate(SYM6)) / sum(SYM6)
+    beside = (centre - (len(SYM6) - 1) / 2) / 2
     wide = images
     for axis in (2, 3):
         edges = (wide.narrow(axis, start, MARGIN).flip(axis) for start in (0, side - MARGIN))
@@ -135,6 +142,12 @@ def resample(
     grid = F.affine_grid(theta.to(images.dtype), shape, align_corners=False)
     seen = F.grid_sample(fine, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     return downsample(seen, taps.flip(0))[:, :, MARGIN:-MARGIN, MARGIN:-MARGIN]
+
+
+@lru_cache
+def _sym6(dtype: torch.dtype, device: torch.device) -> Tensor:
+    line = torch.tensor(SYM6, dtype=torch.float64)
+    return (line / line.sum()).to(device, dtype)
 
 
 def _matrix(*rows: tuple[Tensor | float, Tensor | float, Tensor | float]) -> Float[Tensor, "n 3 3"]:

@@ -9,11 +9,10 @@ from torch import Tensor
 from metagan.networks.generator import Noise
 
 
-def source_of(device: torch.device, *place: int) -> torch.Generator:
-    """A source of its own for each place, such as (seed, step, process); the same place gives the same numbers."""
+def seed_of(*place: int) -> int:
+    """A seed of its own for each place, such as (seed, step, process)."""
     words = np.random.SeedSequence(place).generate_state(2)
-    seed = int(words[0]) << 31 ^ int(words[1])
-    return torch.Generator(device=device).manual_seed(seed)
+    return int(words[0]) << 31 ^ int(words[1])
 
 
 class DrawnNoise(Noise):

@@ -89,6 +89,7 @@ class Feed:
         self.mirror = mirror
         self.length = len(pictures) * (2 if mirror else 1)
         self._labels = self._all_labels()
+        self._labels_on: dict[torch.device, Tensor] = {}
         shape = (len(pictures), 3, pictures.resolution, pictures.resolution)
         fits = int(np.prod(shape)) <= cache_bytes
         self._cache = np.empty(shape, np.uint8) if fits else None
@@ -141,8 +142,11 @@ class Feed:
         """Labels of random pictures, on the source's device, for pictures to be made; None without labels."""
         if self._labels is None:
             return None
-        picks = torch.randint(len(self._labels), (count,), generator=source, device=source.device)
-        return torch.from_numpy(self._labels[picks.cpu().numpy()]).to(source.device)
+        if source.device not in self._labels_on:
+            self._labels_on[source.device] = torch.from_numpy(self._labels).to(source.device)
+        labels = self._labels_on[source.device]
+        picks = torch.randint(len(labels), (count,), generator=source, device=source.device)
+        return labels[picks]
 
     def _read(self, position: int, count: int) -> NDArray[np.uint8]:
         total = len(self.pictures)

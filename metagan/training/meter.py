@@ -9,7 +9,7 @@ from metagan.training.world import World
 
 
 class Meter:
-    """Sums and counts on the device; nothing waits for the device until they are read."""
+    """Sums and counts on the device, each in one place; nothing waits for the device until they are read."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -19,17 +19,20 @@ class Meter:
         """So many more values of this name."""
         values = values.detach().double()
         entry = torch.stack([values.sum(), values.new_full((), values.numel())])
-        self._sums[name] = self._sums[name] + entry if name in self._sums else entry
+        if name in self._sums:
+            self._sums[name] += entry
+        else:
+            self._sums[name] = entry
 
     def is_finite(self) -> bool:
-        """Whether every value so far was a number; on this process only."""
-        return all(bool(entry.isfinite().all()) for entry in self._sums.values())
+        """Whether every value since the last reading was a number; on this process only."""
+        return not self._sums or bool(torch.cat(list(self._sums.values())).isfinite().all())
 
     def read(self) -> dict[str, float]:
         """The means over all processes since the last reading, by name."""
-        means = {}
-        for name in sorted(self._sums):
-            total, count = self._world.mean(self._sums[name]).tolist()
-            means[name] = total / count
-        self._sums.clear()
-        return means
+        if not self._sums:
+            return {}
+        names = sorted(self._sums)
+        totals = self._world.mean(torch.stack([self._sums[name] for name in names])).tolist()
+        torch._foreach_zero_(list(self._sums.values()))
+        return {name: total / count for name, (total, count) in zip(names, totals, strict=True) if count}

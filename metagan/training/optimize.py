@@ -31,13 +31,15 @@ def make_adam(network: nn.Module, learning_rate: float, interval: int) -> torch.
     """Adam (beta 0 and 0.99) over a network's trainable parameters, corrected for its lazy regulariser."""
     correction = lazy_correction(interval)
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    rate = learning_rate * correction
+    rate, device = learning_rate * correction, parameters[0].device
+    on_gpu = device.type == "cuda"
     return torch.optim.Adam(
         [{"params": parameters, "initial_lr": rate}],
-        lr=rate,
+        lr=torch.tensor(rate, device=device) if on_gpu else rate,  # recorded steps read it there
         betas=(0.0, 0.99**correction),
         eps=ADAM_EPSILON,
-        fused=parameters[0].is_cuda,
+        fused=on_gpu,
+        capturable=on_gpu,
     )
 
 
@@ -56,7 +58,11 @@ def decay(seen: int, from_kimg: float) -> float:
 def scale_rate(optimizer: torch.optim.Adam, factor: float) -> None:
     """Let Adam go on with this multiple of the rate that it was made with."""
     for group in optimizer.param_groups:
-        group["lr"] = group["initial_lr"] * factor
+        rate = group["initial_lr"] * factor
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 def adam_tensors(optimizer: torch.optim.Adam, names: Mapping[Tensor, str]) -> dict[str, Tensor]:

@@ -49,6 +49,7 @@ class Run:
         measure: Pictures [n, 3, h, w] to quality by name, "distance" (lower is better) among them; or None.
         watcher: Who is told.
         mirrors: Called with each line of measurements, for other loggers.
+        records: Whether a single GPU records steps as CUDA graphs.
     """
 
     folder: RunFolder
@@ -60,12 +61,13 @@ class Run:
     measure: Measure | None = None
     watcher: Watcher = field(default_factory=Silent)
     mirrors: Callable[[Mapping[str, Any]], None] | None = None
+    records: bool = True
 
     def __post_init__(self) -> None:
         recipe = self.config.recipe
         feed = Feed(self.pictures, recipe.seed, mirror=recipe.mirror)
         self.networks.to(self.world.device)
-        self.trainer = Trainer(recipe, self.networks, feed, self.world)
+        self.trainer = Trainer(recipe, self.networks, feed, self.world, records=self.records)
         self.best = Best()
         self.readings: dict[str, float] = {}
         self._elapsed_s = 0.0

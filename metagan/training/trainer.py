@@ -5,7 +5,8 @@ References:
     [2] Karras et al. 2020, Training GANs with Limited Data, arXiv:2006.06676.
 
 A step is a function of what `Trainer.tensors` and `Trainer.facts` hold and of the data: chance is drawn anew in each
-step from (seed, step, process), so that no generator's state can get lost.
+step from (seed, step, process), so that no generator's state can get lost. It is made of parts that a Recorder plays;
+what a part reads and leaves lies in tensors that stay in their place.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from metagan.training.augment import Augmenter, Controller
-from metagan.training.chance import DrawnNoise, source_of
+from metagan.training.chance import DrawnNoise, seed_of
 from metagan.training.feed import Batch, Feed
 from metagan.training.losses import (
     draw_cutoffs,
@@ -41,6 +42,7 @@ from metagan.training.optimize import (
     update_average,
 )
 from metagan.training.recipe import Recipe
+from metagan.training.recording import Recorder
 from metagan.training.world import World
 
 MEAN_STYLE_SURVIVES = 0.998  # a step's share of the old mean style
@@ -55,9 +57,12 @@ class Trainer:
         networks: What to train, on the world's device.
         feed: The pictures.
         world: Who else takes part.
+        records: Whether a single GPU records the step's parts as CUDA graphs.
     """
 
-    def __init__(self, recipe: Recipe, networks: Networks, feed: Feed, world: World) -> None:
+    def __init__(
+        self, recipe: Recipe, networks: Networks, feed: Feed, world: World, *, records: bool = True
+    ) -> None:
         self.recipe, self.networks, self.feed, self.world = recipe, networks, feed, world
         self.steps = 0
         self.seen = 0
@@ -74,26 +79,36 @@ class Trainer:
         self.path_mean = torch.zeros([], device=world.device)
         self.meter = Meter(world)
         self._signs = torch.zeros(2, dtype=torch.float64, device=world.device)
-        self._strengths = self._chance(torch.device("cpu"), augmentation=1)
+        self._source = torch.Generator(world.device)
+        self._strengths = torch.Generator()  # augmentation has a source of its own, on the CPU
+        self._recorder = Recorder(self._source, records=records and world.size == 1)
+        self._reals = Batch(torch.empty(0, 3, 0, 0), None)
+        self._drawn: dict[str, Tensor] = {}
+        self._row = 0
 
     # ---------------------------------------------------------------------------------------------
     # A step
 
     def step(self) -> None:
         """Train both networks on one batch."""
-        recipe, source = self.recipe, self._chance(self.world.device)
-        self._strengths = self._chance(torch.device("cpu"), augmentation=1)
+        with self._recorder.stream():
+            self._step()
+
+    def _step(self) -> None:
+        recipe, play = self.recipe, self._recorder.play
+        self._source.manual_seed(seed_of(recipe.seed, self.steps, self.world.rank, 0))
+        self._strengths.manual_seed(seed_of(recipe.seed, self.steps, self.world.rank, 1))
         for adam in (self.adam_g, self.adam_d):
             scale_rate(adam, decay(self.seen, recipe.lr_decay_kimg))
-        position = self.seen + self.world.rank * self.batch
-        reals = self.feed.batch(position, self.batch, self.world.device, stride=recipe.batch)
+        self._take_reals()
         warming_up = self.seen < recipe.d_warmup_kimg * 1000
-        fakes = self._make_fakes(source) if warming_up else self._train_generator(source)
+        disturbs = self._draw_disturbances("both", (2 if warming_up else 3) * self.batch)
+        play(("both", warming_up, disturbs), self._catch_up if warming_up else self._train_both)
         if recipe.path_weight and not warming_up and self.steps % recipe.path_interval == 0:
-            self._regularise_paths(source)
-        self._train_discriminator(reals, fakes)
+            play("paths", self._regularise_paths)
         if recipe.r1_interval and self.steps % recipe.r1_interval == 0:
-            self._regularise_discriminator(reals)
+            disturbs = self._draw_disturbances("r1", self.batch)
+            play(("r1", disturbs), self._regularise_discriminator)
         self.steps += 1
         self.seen += recipe.batch
         if not warming_up:
@@ -102,23 +117,42 @@ class Trainer:
         if recipe.augmentation == "adaptive" and self.steps % recipe.augment_interval == 0:
             self._adapt()
 
+    def _take_reals(self) -> None:
+        position, hold = self.seen + self.world.rank * self.batch, self._recorder.hold
+        reals = self.feed.batch(position, self.batch, self.world.device, stride=self.recipe.batch)
+        labels = None if reals.labels is None else hold("labels", reals.labels)
+        self._reals = Batch(hold("reals", reals.images), labels)
+
+    def _draw_disturbances(self, part: str, n: int) -> bool:
+        """What augmentation does to the n pictures that a part judges; whether it does anything."""
+        side = self._reals.images.shape[-1]
+        drawn = self.augment.draw(n, side, self.controller.p, self._strengths)
+        self._drawn = {name: self._recorder.hold(f"{part}/{name}", rows) for name, rows in drawn.items()}
+        self._row = 0
+        return bool(drawn)
+
+    def _train_both(self) -> None:
+        self._train_discriminator(self._train_generator())
+
+    def _catch_up(self) -> None:
+        """Train the discriminator against a generator that stays as it is."""
+        self._train_discriminator(self._make_fakes())
+
     @torch.no_grad()
-    def _make_fakes(self, source: torch.Generator) -> list[Batch]:
-        """Pictures for the discriminator, of a generator that stays as it is."""
+    def _make_fakes(self) -> list[Batch]:
         made = []
         for n in self._portions(self.batch):
-            labels = self.feed.random_labels(n, source)
-            made.append(Batch(self._synthesize(self._styles(n, labels, source), source), labels))
+            labels = self.feed.random_labels(n, self._source)
+            made.append(Batch(self._synthesize(self._styles(n, labels)), labels))
         return made
 
-    def _train_generator(self, source: torch.Generator) -> list[Batch]:
+    def _train_generator(self) -> list[Batch]:
         """Step the generator; the pictures it made are the discriminator's next ones."""
         self._let_critic_learn(learns=False)
         made = []
         for n in self._portions(self.batch):
-            labels = self.feed.random_labels(n, source)
-            styles = self._styles(n, labels, source)
-            images = self._synthesize(styles, source)
+            labels = self.feed.random_labels(n, self._source)
+            images = self._synthesize(self._styles(n, labels))
             logits = self._judge(self._disturb(images), labels)
             loss = generator_loss(logits)
             torch.autograd.backward(loss.sum() / self.batch)
@@ -128,14 +162,14 @@ class Trainer:
         self._let_critic_learn(learns=True)
         return made
 
-    def _train_discriminator(self, reals: Batch, fakes: list[Batch]) -> None:
+    def _train_discriminator(self, fakes: list[Batch]) -> None:
         for fake in fakes:
             logits = self._judge(self._disturb(fake.images), fake.labels)
             loss = fake_loss(logits)
             torch.autograd.backward(loss.sum() / self.batch)
             self.meter.add("logit_fake", logits)
             self.meter.add("loss_fake", loss)
-        for real in self._split(reals):
+        for real in self._split(self._reals):
             logits = self._judge(self._disturb(real.images), real.labels)
             loss = real_loss(logits)
             torch.autograd.backward(loss.sum() / self.batch)
@@ -146,26 +180,26 @@ class Trainer:
             self._signs += torch.stack([signs.sum(), signs.new_full((), len(signs))])
         self._apply(self.adam_d)
 
-    def _regularise_discriminator(self, reals: Batch) -> None:
+    def _regularise_discriminator(self) -> None:
         """R1 on what the discriminator sees: disturbed pictures, where augmentation is on."""
         weight = self.recipe.gamma / 2 * self.recipe.r1_interval
-        for real in self._split(reals):
+        for real in self._split(self._reals):
             images = self._disturb(real.images).detach().requires_grad_()
             penalty = r1_penalty(images, self._judge(images, real.labels))
             torch.autograd.backward(penalty.sum() * (weight / self.batch))
             self.meter.add("r1", penalty)
         self._apply(self.adam_d)
 
-    def _regularise_paths(self, source: torch.Generator) -> None:
+    def _regularise_paths(self) -> None:
         """Steer the paths' lengths to their moving mean ([1] section 3.2)."""
         recipe = self.recipe
         total = max(1, self.batch // recipe.path_shrink)
         weight = recipe.path_weight * recipe.path_interval / total
         measured = []
         for n in self._portions(total):
-            styles = self._styles(n, self.feed.random_labels(n, source), source)
-            images = self._synthesize(styles, source)
-            noise = torch.randn(images.shape, generator=source, device=images.device)
+            styles = self._styles(n, self.feed.random_labels(n, self._source))
+            images = self._synthesize(styles)
+            noise = torch.randn(images.shape, generator=self._source, device=images.device)
             lengths = path_lengths(images, styles, noise)
             mean = torch.lerp(lengths.detach().mean(), self.path_mean, PATH_MEAN_SURVIVES)
             penalty = (lengths - mean).square()
@@ -173,15 +207,11 @@ class Trainer:
             self.meter.add("path_length", lengths)
             measured.append(lengths.detach())
         mean = self.world.mean(torch.cat(measured).mean())
-        self.path_mean = torch.lerp(mean, self.path_mean, PATH_MEAN_SURVIVES)
+        self.path_mean.copy_(torch.lerp(mean, self.path_mean, PATH_MEAN_SURVIVES))
         self._apply(self.adam_g)
 
     # ---------------------------------------------------------------------------------------------
     # Its parts
-
-    def _chance(self, device: torch.device, augmentation: int = 0) -> torch.Generator:
-        """Where the step's chance comes from; augmentation has a source of its own, on the CPU."""
-        return source_of(device, self.recipe.seed, self.steps, self.world.rank, augmentation)
 
     def _portions(self, total: int) -> Iterator[int]:
         for start in range(0, total, self.recipe.micro_batch):
@@ -194,9 +224,9 @@ class Trainer:
             yield Batch(batch.images[start : start + n], labels)
             start += n
 
-    def _styles(self, n: int, labels: Tensor | None, source: torch.Generator) -> Tensor:
+    def _styles(self, n: int, labels: Tensor | None) -> Tensor:
         """Styles of n pictures, mixed of two latents for some; their mean is followed on the way."""
-        generator, device = self.networks.generator, self.world.device
+        generator, device, source = self.networks.generator, self.world.device, self._source
         first, second = (
             generator.map_latents(torch.randn(n, generator.z_dim, generator=source, device=device), labels)
             for _ in range(2)
@@ -211,13 +241,16 @@ class Trainer:
         device, enabled = self.world.device.type, self.recipe.precision == "bfloat16"
         return torch.autocast(device, torch.bfloat16, enabled=enabled)
 
-    def _synthesize(self, styles: Tensor, source: torch.Generator) -> Tensor:
+    def _synthesize(self, styles: Tensor) -> Tensor:
         with self._half():
-            images = self.networks.generator.synthesize(styles, DrawnNoise(source))
+            images = self.networks.generator.synthesize(styles, DrawnNoise(self._source))
         return images.float()
 
     def _disturb(self, images: Tensor) -> Tensor:
-        return self.augment(images, self.controller.p, self._strengths)
+        rows = slice(self._row, self._row + len(images))
+        self._row = rows.stop
+        drawn = {name: of_all[rows] for name, of_all in self._drawn.items()}
+        return self.augment(images, drawn, self._source)
 
     def _judge(self, images: Tensor, labels: Tensor | None) -> Tensor:
         """Logits; the last layers, which the losses are most sensitive to, are computed in float32."""
@@ -276,7 +309,7 @@ class Trainer:
                 if name.startswith(role)
             }
             restore_adam(adam, _names(network), mine)
-        self.path_mean = tensors["path_mean"].to(self.world.device)
+        self.path_mean.copy_(tensors["path_mean"])
         self.steps, self.seen = int(facts["steps"]), int(facts["seen"])
         self.controller.p = float(facts["augment_p"])
         self._signs.copy_(torch.tensor(facts["signs"], dtype=torch.float64))

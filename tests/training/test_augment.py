@@ -26,28 +26,55 @@ def smooth(side: int = 32) -> torch.Tensor:
     return torch.stack(channels)[None]
 
 
+def disturb(name: str, images, p: float, source):
+    drawn = GROUPS[name].draw(len(images), images.shape[-1], p, source)
+    return GROUPS[name].apply(images, drawn, source)
+
+
 def test_strength_0_gives_the_very_same_tensor(images, source):
-    assert Augmenter(tuple(GROUPS))(images, 0.0, source) is images
+    augmenter = Augmenter(tuple(GROUPS))
+    assert augmenter(images, augmenter.draw(6, 16, 0.0, source), source) is images
 
 
 def test_without_groups_every_strength_gives_the_very_same_tensor(images, source):
-    assert Augmenter(())(images, 1.0, source) is images
+    augmenter = Augmenter(())
+    assert augmenter(images, augmenter.draw(6, 16, 1.0, source), source) is images
+
+
+def test_the_groups_follow_each_other_in_the_papers_order(images):
+    augmenter = Augmenter(("colour", "blit"))
+    drawn = augmenter.draw(6, 16, 1.0, torch.Generator().manual_seed(2))
+    assert list(drawn) == ["blit", "colour"]
+    source, want = torch.Generator().manual_seed(2), images
+    for name in drawn:
+        want = disturb(name, want, 1.0, source)
+    assert torch.equal(augmenter(images, drawn, source), want)
+
+
+def test_half_a_batch_with_its_rows_becomes_what_it_becomes_in_the_whole_one(images, source):
+    augmenter = Augmenter(("blit", "geometry", "colour", "filter", "cutout"))
+    drawn = augmenter.draw(6, 16, 0.8, source)
+    halves = [
+        augmenter(images[rows], {name: drawn[name][rows] for name in drawn}, source)
+        for rows in (slice(0, 3), slice(3, 6))
+    ]
+    assert torch.allclose(torch.cat(halves), augmenter(images, drawn, source), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["blit", "geometry", "cutout", "noise"])
 def test_a_picture_that_draws_no_transform_stays_bit_by_bit(name, images, source):
-    assert torch.equal(GROUPS[name](images, 0.0, source), images)
+    assert torch.equal(disturb(name, images, 0.0, source), images)
 
 
 @pytest.mark.parametrize("name", ["colour", "filter"])
 def test_a_picture_that_draws_no_recolouring_stays_up_to_rounding(name, images, source):
-    assert torch.allclose(GROUPS[name](images, 0.0, source), images, atol=1e-5)
+    assert torch.allclose(disturb(name, images, 0.0, source), images, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", list(GROUPS))
 def test_every_transform_changes_pictures_and_passes_gradients(name, images, source):
     images = images.requires_grad_()
-    changed = GROUPS[name](images, 1.0, source)
+    changed = disturb(name, images, 1.0, source)
     assert changed.shape == images.shape
     assert not torch.allclose(changed, images)
     changed.square().sum().backward()
@@ -57,7 +84,7 @@ def test_every_transform_changes_pictures_and_passes_gradients(name, images, sou
 
 @pytest.mark.parametrize("name", list(GROUPS))
 def test_the_same_source_gives_the_same_pictures(name, images):
-    draws = [GROUPS[name](images, 0.5, torch.Generator().manual_seed(5)) for _ in range(2)]
+    draws = [disturb(name, images, 0.5, torch.Generator().manual_seed(5)) for _ in range(2)]
     assert torch.equal(*draws)
 
 
@@ -149,7 +176,7 @@ def test_saturation_scales_colours_and_leaves_grey():
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_pictures_of_any_number_of_channels_can_be_recoloured(channels, source):
     images = torch.randn(3, channels, 8, 8)
-    changed = augment_colour.recolour(images, 1.0, source)
+    changed = disturb("colour", images, 1.0, source)
     assert changed.shape == images.shape
     if channels == 4:
         assert torch.equal(changed[:, 3], images[:, 3])
@@ -172,14 +199,14 @@ def test_the_bands_pass_their_octaves():
     assert gain[:, centres].argmax(dim=0).tolist() == [0, 1, 2, 3]
 
 
-def test_filtering_with_one_tap_scales(images):
+def test_filtering_with_one_tap_scales(images, source):
     filters = torch.zeros(6, 5)
     filters[:, 2] = 2
-    assert torch.allclose(augment_corrupt.filter_each(images, filters), images * 4, atol=1e-5)
+    assert torch.allclose(augment_corrupt.filter_each(images, filters, source), images * 4, atol=1e-5)
 
 
 def test_cutout_greys_a_quarter_at_most(source):
-    cut = augment_corrupt.cut_out(torch.ones(500, 1, 16, 16), 1.0, source)
+    cut = disturb("cutout", torch.ones(500, 1, 16, 16), 1.0, source)
     share = (cut == 0).float().mean(dim=(1, 2, 3))
     assert float(share.max()) <= 0.26
     assert float(share.min()) >= 0.04  # centred in a corner, a quarter of it is left
