@@ -118,6 +118,11 @@ class RunFolder:
         """The sheet of sample pictures after so many thousand pictures."""
         return self.path / "grids" / f"{_stamp(kimg)}.png"
 
+    @property
+    def reals(self) -> Path:
+        """A sheet of real pictures."""
+        return self.path / "grids" / "reals.png"
+
     def grids(self) -> list[tuple[float, Path]]:
         """Every sheet with its kimg, in order."""
         found = (self.path / "grids").glob("[0-9]*.png")

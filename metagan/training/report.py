@@ -66,7 +66,7 @@ def write_report(folder: RunFolder, config: RunConfig) -> None:
         latest=_latest(metrics),
         charts=charts(metrics),
         grids=[Grid(kimg, _as_url(path)) for kimg, path in spread(folder.grids(), MOST_GRIDS)],
-        reals=_as_url(folder.path / "grids" / "reals.png"),
+        reals=_as_url(folder.reals),
         width=WIDTH,
         height=HEIGHT,
         version=__version__,

@@ -134,14 +134,16 @@ class Run:
         self._save()
 
     def _begin(self) -> None:
-        if self.folder.state.exists():
+        goes_on = self.folder.state.exists()
+        if goes_on:
             self._go_on()
         elif self.world.is_first:
             self._require_space()
             write_config(self.folder, self.config)
             self.folder.forget_after(-1)  # what a run left that ended before its first state
+        if self.world.is_first and not (goes_on and self.folder.reals.exists()):
             side = grid_size(self.pictures.resolution)
-            write_grid(self.folder.path / "grids" / "reals.png", real_pictures(self.pictures, side * side))
+            write_grid(self.folder.reals, real_pictures(self.pictures, side * side))
         self.world.wait()
         self._since = time.monotonic()
         self._rate_from = (self.trainer.seen, self._elapsed_s)

@@ -353,6 +353,18 @@ def test_losses_that_are_no_numbers_stop_the_run_and_name_the_last_good_state(tm
     assert folder.state.read_bytes() == before
 
 
+def test_a_run_goes_on_without_the_sheets_and_pages_that_can_be_made_again(tmp_path):
+    make_run(tmp_path / "run", Discs(16)).train()
+    for path in (tmp_path / "run").rglob("*"):
+        if path.suffix in {".png", ".html", ".jsonl"}:
+            path.unlink()
+    run = make_run(tmp_path / "run", Discs(16), schedule=Schedule(0.048, 100, 100, 0.016))
+    run.train()
+    assert run.trainer.seen == 48
+    assert run.folder.reals.exists()
+    assert run.folder.report.exists()
+
+
 def test_a_run_does_not_go_on_with_other_pictures(tmp_path):
     make_run(tmp_path / "run", Discs(16)).train()
     config = read_config(RunFolder(tmp_path / "run"))
