@@ -129,9 +129,8 @@ class Feed:
             self._ahead = (following, self._reader.submit(self._read, *following))
         labels = None
         if self._labels is not None:
-            labels = torch.from_numpy(self._labels[self.places(position, count) % len(self.pictures)]).to(
-                device
-            )
+            rows = self._labels[self.places(position, count) % len(self.pictures)]
+            labels = torch.from_numpy(rows).to(device, non_blocking=True)
         stored = torch.from_numpy(pixels)
         if torch.device(device).type == "cuda":
             stored = stored.pin_memory()

@@ -17,7 +17,7 @@ class Meter:
 
     def add(self, name: str, values: Tensor) -> None:
         """So many more values of this name."""
-        values = values.detach().double()
+        values = values.detach().to(self._world.sum_dtype)
         entry = torch.stack([values.sum(), values.new_full((), values.numel())])
         if name in self._sums:
             self._sums[name] += entry

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 
 from metagan.errors import OptionError
+from metagan.sampling.precision import multiplies_bfloat16
 from metagan.training.augment import GROUPS
 from metagan.training.feed import Pictures, fingerprint
 from metagan.training.folder import FormerPace, RunConfig
@@ -208,12 +209,7 @@ def _or(asked: float | None, ours: float) -> float:
 
 def choose_precision(device: str) -> Precision:
     """bfloat16 where the device multiplies in it, else float32."""
-    if device == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-    if device == "cpu":
-        has_bfloat16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-        return "bfloat16" if has_bfloat16 else "float32"
-    return "float32"
+    return "bfloat16" if multiplies_bfloat16(torch.device(device)) else "float32"
 
 
 def _require_groups(groups: tuple[str, ...]) -> None:

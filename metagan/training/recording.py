@@ -55,7 +55,7 @@ class Recorder:
         if not self.records:
             return value.to(self.device, non_blocking=True)
         held = self._held.get(name)
-        if held is None:
+        if held is None or held.shape != value.shape:
             held = self._held[name] = torch.empty_like(value, device=self.device)
         return held.copy_(value, non_blocking=True)
 
@@ -69,6 +69,11 @@ class Recorder:
             return
         self._calls[name] += 1
         part()
+
+    def forget(self) -> None:
+        """Record anew: what parts read lies in other places from now on."""
+        self._graphs.clear()
+        self._calls.clear()
 
     def _record(self, part: Callable[[], None]) -> torch.cuda.CUDAGraph:
         graph = torch.cuda.CUDAGraph()

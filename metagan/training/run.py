@@ -90,7 +90,10 @@ class Run:
         except torch.OutOfMemoryError as error:
             half = max(1, self.config.recipe.micro_batch // 2)
             msg = f"{self.world.device}: too little memory for {self.config.recipe.micro_batch} pictures at once"
-            raise DeviceError(f"{msg}; start another run with --micro-batch {half}") from error
+            way_out = f"start another run with --micro-batch {half}"
+            if self.trainer.records:
+                way_out = f"go on with --no-cuda-graphs, which spares some, or {way_out}"
+            raise DeviceError(f"{msg}; {way_out}") from error
         except OSError as error:
             msg = (
                 f"{self.folder.path}: can't be written ({error.strerror or error}); free some space and go on"
@@ -122,14 +125,18 @@ class Run:
             self._show()
         while trainer.seen < total and not self._must_stop():
             trainer.step()
-            self._require_finite()
+            last, schedule = trainer.seen >= total, self.schedule
+            measures, shows, saves = (
+                last or self._crossed(interval)
+                for interval in (schedule.metrics_kimg, schedule.snapshot_kimg, schedule.state_kimg)
+            )
+            self._require_finite(now=measures or shows or saves)
             self.watcher.progress(trainer.seen, self.readings)
-            last = trainer.seen >= total
-            if last or self._crossed(self.schedule.metrics_kimg):
+            if measures:
                 self._measure_losses()
-            if last or self._crossed(self.schedule.snapshot_kimg):
+            if shows:
                 self._show()
-            if last or self._crossed(self.schedule.state_kimg):
+            if saves:
                 self._save()
         self._save()
 
@@ -188,13 +195,16 @@ class Run:
         interval, seen = max(1, round(interval_kimg * 1000)), self.trainer.seen
         return seen // interval > (seen - self.config.recipe.batch) // interval
 
-    def _require_finite(self) -> None:
+    def _require_finite(self, *, now: bool) -> None:
+        """Stop a run whose losses or weights are no numbers; a GPU is only asked `now` and every sixteenth step."""
         every = 1 if self.world.device.type == "cpu" else 16
-        if self.trainer.steps % every or self.trainer.meter.is_finite():
+        trainer = self.trainer
+        if trainer.is_finite() if now else trainer.steps % every or trainer.meter.is_finite():
             return
         there = self.folder.state.exists()
         good = f"the last good state is {self.folder.state}" if there else "no state was written before"
-        msg = f"{self.folder.path}: at {self.trainer.seen / 1000:g} kimg the losses are no numbers any more; {good}"
+        where = f"{self.folder.path}: at {trainer.seen / 1000:g} kimg"
+        msg = f"{where} losses or weights are no numbers any more; {good}"
         raise DivergedError(f"{msg}; start another run with a lower --lr or a higher --gamma")
 
     # ---------------------------------------------------------------------------------------------
@@ -259,7 +269,7 @@ class Run:
     def _save(self) -> None:
         facts = self.trainer.facts()  # on every process: it gathers
         if self.world.is_first:
-            self._require_finite()
+            self._require_finite(now=True)
             best = None if self.best.kimg is None else self.best.distance
             facts |= {"elapsed_s": self._elapsed(), "best": best, "best_kimg": self.best.kimg}
             write_state(self.folder.state, self.trainer.tensors(), facts)

@@ -78,13 +78,18 @@ class Trainer:
         self.controller = Controller(recipe.augment_p, recipe.augment_target, recipe.augment_kimg)
         self.path_mean = torch.zeros([], device=world.device)
         self.meter = Meter(world)
-        self._signs = torch.zeros(2, dtype=torch.float64, device=world.device)
+        self._signs = torch.zeros(2, dtype=world.sum_dtype, device=world.device)
         self._source = torch.Generator(world.device)
         self._strengths = torch.Generator()  # augmentation has a source of its own, on the CPU
         self._recorder = Recorder(self._source, records=records and world.size == 1)
         self._reals = Batch(torch.empty(0, 3, 0, 0), None)
         self._drawn: dict[str, Tensor] = {}
         self._row = 0
+
+    @property
+    def records(self) -> bool:
+        """Whether the step's parts are recorded as CUDA graphs."""
+        return self._recorder.records
 
     # ---------------------------------------------------------------------------------------------
     # A step
@@ -102,8 +107,12 @@ class Trainer:
             scale_rate(adam, decay(self.seen, recipe.lr_decay_kimg))
         self._take_reals()
         warming_up = self.seen < recipe.d_warmup_kimg * 1000
-        disturbs = self._draw_disturbances("both", (2 if warming_up else 3) * self.batch)
-        play(("both", warming_up, disturbs), self._catch_up if warming_up else self._train_both)
+        if warming_up:
+            disturbs = self._draw_disturbances("critic", 2 * self.batch)
+            play(("critic", disturbs), self._catch_up)
+        else:
+            disturbs = self._draw_disturbances("both", 3 * self.batch)
+            play(("both", disturbs), self._train_both)
         if recipe.path_weight and not warming_up and self.steps % recipe.path_interval == 0:
             play("paths", self._regularise_paths)
         if recipe.r1_interval and self.steps % recipe.r1_interval == 0:
@@ -298,6 +307,7 @@ class Trainer:
 
     def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Go on from what `tensors` and `facts` gave."""
+        self._recorder.forget()  # Adam's memory will lie elsewhere
         own = self.networks.tensors()
         with torch.no_grad():
             for name, tensor in own.items():
@@ -313,6 +323,12 @@ class Trainer:
         self.steps, self.seen = int(facts["steps"]), int(facts["seen"])
         self.controller.p = float(facts["augment_p"])
         self._signs.copy_(torch.tensor(facts["signs"], dtype=torch.float64))
+
+    def is_finite(self) -> bool:
+        """Whether all losses since the last reading, and all weights, are numbers; it waits for the device."""
+        weights = [*self.networks.generator.parameters(), *self.networks.discriminator.parameters()]
+        norms = torch._foreach_norm([weight.detach() for weight in weights])
+        return self.meter.is_finite() and bool(torch.stack(list(norms)).isfinite().all())
 
     def _optimizers(self) -> tuple[tuple[str, torch.optim.Adam, nn.Module], ...]:
         return (

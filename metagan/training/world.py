@@ -37,6 +37,11 @@ class World:
         """Whether this is the process that writes files and shows progress."""
         return self.rank == 0
 
+    @property
+    def sum_dtype(self) -> torch.dtype:
+        """What long sums are kept in: float64, which Apple's GPUs don't have."""
+        return torch.float32 if self.device.type == "mps" else torch.float64
+
     def share(self, batch: int) -> int:
         """How many pictures of a batch are this process's.
 

@@ -353,6 +353,28 @@ def test_losses_that_are_no_numbers_stop_the_run_and_name_the_last_good_state(tm
     assert folder.state.read_bytes() == before
 
 
+def test_a_state_without_numbers_is_never_written_where_losses_are_seldom_looked_at(tmp_path, monkeypatch):
+    run = make_run(tmp_path / "run", Discs(16), schedule=Schedule(0.08, 0.008, 0.008, 100))
+    run.trainer.step()  # the first of ten
+    run._save()
+    before = run.folder.state.read_bytes()
+    monkeypatch.setattr(
+        run.trainer.meter, "is_finite", lambda: True
+    )  # the losses were numbers when last looked at
+
+    def spoil() -> None:
+        run.trainer.steps += 1
+        run.trainer.seen += OPTIONS.batch
+        with torch.no_grad():
+            run.networks.discriminator.epilogue.fc.weight.fill_(float("nan"))
+
+    monkeypatch.setattr(run.trainer, "step", spoil)
+    run._begin = lambda: None
+    with pytest.raises(DivergedError, match="last good state"):
+        run.train()
+    assert run.folder.state.read_bytes() == before
+
+
 def test_a_run_goes_on_without_the_sheets_and_pages_that_can_be_made_again(tmp_path):
     make_run(tmp_path / "run", Discs(16)).train()
     for path in (tmp_path / "run").rglob("*"):
