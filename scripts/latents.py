@@ -2,12 +2,14 @@
 
     python scripts/latents.py RUN --width 256
     python scripts/latents.py RUN --strength 2 --added-to 64
+    python scripts/latents.py RUN --spread 1.1
 
 A generator's pictures can differ in no more ways than its latents have numbers. --width appends numbers to latents and
 styles: what is made stays nearly the same at first, because no layer listens to the new ones. They are learnt slowly,
 as they begin at nothing; --strength multiplies what each layer takes from them (from all styles but the first
---added-to). Pictures get worse for the next ten thousand pictures, and then richer.
-`make weights` does both, at the times that its stages name.
+--added-to). Pictures get worse for the next ten thousand pictures, and then richer. --spread moves all styles that much
+further from their mean, so that what is rare gets less so.
+`make weights` does all three, at the times that its stages name.
 """
 
 from __future__ import annotations
@@ -84,6 +86,17 @@ def strengthened(tensors: dict[str, Tensor], factor: float, added_to: int) -> di
     return result
 
 
+def spread_out(tensors: dict[str, Tensor], factor: float) -> dict[str, Tensor]:
+    """A state's tensors in which layers take a style w for what mean + factor (w - mean) was to them before."""
+    result = dict(tensors)
+    for name, tensor in tensors.items():
+        if name.startswith(GENERATORS) and name.endswith("affine.weight"):
+            bias, mean = name.removesuffix("weight") + "bias", name.partition("/")[0] + "/mapping.mean_style"
+            of_mean = tensor @ tensors[mean] / math.sqrt(tensor.shape[1])
+            result[name], result[bias] = tensor * factor, tensors[bias] + of_mean * (1 - factor)
+    return result
+
+
 def main() -> None:
     """Parse, change the state, and the configuration with it."""
     parser = argparse.ArgumentParser(
@@ -93,6 +106,7 @@ def main() -> None:
     parser.add_argument("--width", type=int)
     parser.add_argument("--strength", type=float)
     parser.add_argument("--added-to", type=int, default=64)
+    parser.add_argument("--spread", type=float)
     options = parser.parse_args()
     folder = RunFolder(options.run)
     config: RunConfig = read_config(folder)
@@ -102,6 +116,8 @@ def main() -> None:
         config = dataclasses.replace(config, generator=shape)
     if options.strength:
         tensors = strengthened(tensors, options.strength, options.added_to)
+    if options.spread:
+        tensors = spread_out(tensors, options.spread)
     write_config(folder, config)
     write_state(folder.state, tensors, facts | {CHANGED_AT: facts["seen"]})
 

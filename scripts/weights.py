@@ -60,7 +60,7 @@ SLOW: Final = {"--lr": 0.0025, "--lr-decay": 40}
 WIDER: Final = ("--width", 256)
 TO_128: Final = ("--added-to", 128)
 # As the shipped ones were trained. Lower rates late bring colours nearer to the collection's; wider latents, made to
-# count bit by bit, let pictures differ in more (recall).
+# count bit by bit, and styles further from their mean, let pictures differ in more (recall).
 STAGES = {
     "apes": (
         Stage(800),
@@ -71,7 +71,10 @@ STAGES = {
         Stage(1025.12, latents=("--strength", 1.3, *TO_128)),
         Stage(1211.264, latents=("--strength", 1.2, *TO_128)),
         Stage(1216, latents=("--strength", 1.5, *TO_128)),
-        Stage(1230, latents=("--strength", 1.4, *TO_128)),
+        Stage(1231.936, latents=("--strength", 1.4, *TO_128)),
+        Stage(1245.824, {"--lr": 0.0025, "--lr-decay": 80}),
+        Stage(1261.632, latents=("--spread", 1.14)),
+        Stage(1275.008, latents=("--spread", 1.12)),
     ),
     "bagels": (
         Stage(264, {"--gamma": 5}),

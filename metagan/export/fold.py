@@ -4,6 +4,10 @@
 
 With lrelu(g v) = g lrelu(v) for g > 0, the activation's gain sqrt(2) goes into noise and b, equalised learning rates
 into the matrices, the noise's strength into the noise (Karras et al. 2020, arXiv:1912.04958, sections 2 to 4).
+
+Matrices are only multiplied by powers of two, which round nothing: those of a file in half precision stay what they
+are. What is left of a factor goes on to the next layer, by lrelu's equation, and at last into s, whose scale d cancels;
+in the conversion to RGB, which has no d, the small kernel takes it.
 """
 
 from __future__ import annotations
@@ -120,41 +124,47 @@ def _odd_settings(config: Config) -> Iterator[str]:
 def _tensors(generator: StyleGAN2, use_noise: bool) -> Iterator[tuple[str, Tensor]]:
     mapping = generator.mapping
     if mapping.embed is not None:
-        yield from _dense("embed", mapping.embed)
+        yield "embed.weight", mapping.embed.weight * mapping.embed.weight_gain
+        yield "embed.bias", mapping.embed.bias * mapping.embed.lr_multiplier
+    left = 1.0  # a layer puts out its features divided by this
     for index, layer in enumerate(mapping.layers):
-        yield from _dense(f"mapping.{index}", cast("Dense", layer))
+        matrix, left = _dense(f"mapping.{index}", cast("Dense", layer), left)
+        yield from matrix
     if mapping.mean_style is not None:
-        yield "mean", mapping.mean_style
+        yield "mean", mapping.mean_style / left
     yield "constant", generator.constant.permute(1, 2, 0)
     for index, block in enumerate(generator.blocks):
-        yield from _block(f"{4 * 2**index}", cast("Block", block), use_noise)
+        yield from _block(f"{4 * 2**index}", cast("Block", block), left, use_noise)
 
 
-def _block(name: str, block: Block, use_noise: bool) -> Iterator[tuple[str, Tensor]]:
+def _block(name: str, block: Block, left: float, use_noise: bool) -> Iterator[tuple[str, Tensor]]:
     if block.conv0 is not None:
-        yield from _conv(f"{name}.conv0", block.conv0, use_noise)
-    yield from _conv(f"{name}.conv1", block.conv1, use_noise)
+        yield from _conv(f"{name}.conv0", block.conv0, left, use_noise)
+    yield from _conv(f"{name}.conv1", block.conv1, left, use_noise)
     if block.to_rgb is not None:
-        yield from _colours(f"{name}.rgb", block.to_rgb)
+        yield from _colours(f"{name}.rgb", block.to_rgb, left)
 
 
-def _dense(name: str, layer: Dense, gain: float = 1.0) -> Iterator[tuple[str, Tensor]]:
-    """[out, in] and [out]."""
-    yield f"{name}.weight", layer.weight * (layer.weight_gain * gain)
-    yield f"{name}.bias", layer.bias * (layer.lr_multiplier * gain)
+def _dense(name: str, layer: Dense, left: float) -> tuple[list[tuple[str, Tensor]], float]:
+    """[out, in] and [out], for inputs divided by `left`; and what the outputs are divided by, within [1, 2)."""
+    mantissa, exponent = math.frexp(layer.weight_gain * left)
+    power, rest = 2.0 ** (exponent - 1), 2 * mantissa
+    bias = layer.bias * (layer.lr_multiplier / rest)
+    return [(f"{name}.weight", layer.weight * power), (f"{name}.bias", bias)], rest
 
 
-def _conv(name: str, conv: StyledConv, use_noise: bool) -> Iterator[tuple[str, Tensor]]:
+def _conv(name: str, conv: StyledConv, left: float, use_noise: bool) -> Iterator[tuple[str, Tensor]]:
     """[out, in, 3, 3], its style's matrix, bias [out], noise [size, size]."""
     yield f"{name}.weight", conv.weight
-    yield from _dense(f"{name}.style", conv.affine)
+    yield from _dense(f"{name}.style", conv.affine, left)[0]
     yield f"{name}.bias", conv.bias * GAIN
     if use_noise and conv.noise is not None and conv.noise_strength is not None:
         yield f"{name}.noise", conv.noise * (conv.noise_strength * GAIN)
 
 
-def _colours(name: str, layer: ToRGB) -> Iterator[tuple[str, Tensor]]:
-    """[image channels, in], its style's matrix with the weights' gain, bias [image channels]."""
-    yield f"{name}.weight", layer.weight[:, :, 0, 0]
-    yield from _dense(f"{name}.style", layer.affine, layer.weight_gain)
+def _colours(name: str, layer: ToRGB, left: float) -> Iterator[tuple[str, Tensor]]:
+    """[image channels, in] with the gains, its style's matrix, bias [image channels]."""
+    style, rest = _dense(f"{name}.style", layer.affine, left)
+    yield f"{name}.weight", layer.weight[:, :, 0, 0] * (layer.weight_gain * rest)
+    yield from style
     yield f"{name}.bias", layer.bias

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from metagan.cli.export import command
 from metagan.errors import ExportError
-from metagan.export.blob import METADATA_KEY, compress, pack, unpack
+from metagan.export.blob import METADATA_KEY, SMALL, compress, pack, unpack
 from metagan.export.fold import fold
 from metagan.export.web import compare, make_web_weights
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
@@ -52,6 +52,20 @@ def test_half_precision_halves_large_matrices_and_leaves_the_rest():
     tensors, exact = unpack(fp16.content)[1], fold(generator)[1]
     assert torch.equal(tensors["4.conv1.weight"], exact["4.conv1.weight"].half().float())
     assert torch.equal(tensors["4.conv1.bias"], exact["4.conv1.bias"])
+
+
+@pytest.mark.parametrize("widths", [(80,), (80, 80, 72)])
+def test_the_weights_of_a_file_in_half_precision_are_not_rounded_again(widths):
+    mapping = MappingConfig(z_dim=60, c_dim=0, embed_dim=0, widths=widths)
+    generator = make(dataclasses.replace(PLAIN, mapping=mapping))
+    with torch.no_grad():
+        for parameter in generator.parameters():
+            parameter.copy_(parameter.half().float())
+    assert make_web_weights(generator, "fp16").likeness.psnr_db > 100
+    for name, tensor in fold(generator)[1].items():
+        if tensor.numel() > SMALL:
+            step = 2**-25  # half of what lies between the smallest numbers
+            assert torch.allclose(tensor, tensor.half().float(), rtol=0, atol=step), name
 
 
 def test_the_same_generator_gives_the_same_bytes_and_says_what_it_is():

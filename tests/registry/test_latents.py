@@ -76,6 +76,21 @@ def test_wider_latents_make_the_same_pictures_until_something_listens(script, st
     assert (loud - before).abs().mean() > 1.5 * step > 0
 
 
+def test_spread_styles_make_what_styles_further_from_the_mean_made_before(script, state):
+    tensors, config = state
+    mean = torch.randn(OLD, generator=torch.Generator().manual_seed(2))
+    tensors = tensors | {"generator/mapping.mean_style": mean}
+    before, after = StyleGAN2(config), StyleGAN2(config)
+    for network, of in ((before, tensors), (after, script.spread_out(tensors, 1.3))):
+        network.load_state_dict(
+            {name.removeprefix("generator/"): of[name] for name in of if name.startswith("generator/")}
+        )
+    ws = torch.randn(2, config.num_ws, OLD, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        got, want = after.synthesize(ws), before.synthesize(mean + 1.3 * (ws - mean))
+    torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5)
+
+
 def test_everything_that_a_state_remembers_has_the_new_shapes(script, state):
     tensors, config = state
     wide, wide_config = script.widened(tensors, config, NEW)
