@@ -31,7 +31,7 @@ PICTURES = 10_000
 RESOLUTION = 64
 COMMON = ("--ema-kimg", 10, "--licence", "CC0-1.0")
 NARROW = ("--preset", "tiny", "--batch", 16, "--mirror", *COMMON)
-# The apes' many rare traits want a wider network, as a GPU trains it in minutes; two cores would take a day and a half.
+# The apes' many rare traits want a wider network, as a GPU trains it in minutes; a core would take a day and a half.
 # Their sides differ (an earring, a hat's feather): they aren't mirrored.
 RECIPES = {"apes": ("--preset", "web", "--batch", 32, *COMMON), "bagels": NARROW, "hummingbirds": NARROW}
 EARLY_KIMG = 20
