@@ -1,6 +1,6 @@
 """The bundled generators, from nothing: draw a collection, train on it, measure the result, ship it.
 
-    python scripts/weights.py [--runs FOLDER] [--device auto] [--ship-only] [apes bagels hummingbirds]
+    python scripts/weights.py [--runs FOLDER] [--device auto] [--inception auto] [--ship-only] [NAME ...]
 
 `make weights` calls it. A run that was interrupted goes on. --ship-only takes runs as they are: the last snapshot
 becomes metagan/weights/NAME.safetensors, and its measures, those of the snapshot at 20 kimg and the floor stand in its
@@ -37,7 +37,7 @@ RECIPES = {"apes": ("--preset", "web", "--batch", 32, *COMMON), "bagels": NARROW
 EARLY_KIMG = 20
 CHANGED_AT = "latents_changed_at"  # in a state file: where scripts/latents.py changed it
 SNAPSHOT_KIMG = 10
-KEPT = ("distance", "precision", "recall", "density", "coverage")
+KEPT = ("distance", "precision", "recall", "density", "coverage", "kid", "fid")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,7 +152,7 @@ def _seen(run: RunFolder) -> int:
     return int(read_state(run.state)[1]["seen"])
 
 
-def ship(name: str, runs: Path, count: int, device: str) -> dict[str, Any]:
+def ship(name: str, runs: Path, count: int, device: str, inception: str | None) -> dict[str, Any]:
     """Put the last snapshot in its place; its measures."""
     snapshots = {kimg_of(path): path for path in sorted((runs / name / "snapshots").glob("*.safetensors"))}
     last = max(kimg for kimg in snapshots if kimg < STAGES[name][-1].until_kimg + SNAPSHOT_KIMG / 2)
@@ -161,7 +161,7 @@ def ship(name: str, runs: Path, count: int, device: str) -> dict[str, Any]:
         kimg: json.loads(
             metagan(
                 *("evaluate", snapshots[kimg], runs / f"{name}.zip", "--count", count),
-                *("--device", device, "--json"),
+                *("--device", device, "--json", *(("--inception", inception) if inception else ())),
             )
         )
         for kimg in {last, early}
@@ -194,7 +194,7 @@ def kimg_of(snapshot: Path) -> float:
 
 def shown(measures: dict[str, float]) -> dict[str, float]:
     """The measures worth recording, to four digits."""
-    return {key: float(f"{measures[key]:.4g}") for key in KEPT}
+    return {key: float(f"{measures[key]:.4g}") for key in KEPT if key in measures}
 
 
 def main() -> None:
@@ -206,6 +206,9 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--count", type=int, default=2000, help="pictures to measure on")
     parser.add_argument("--device", default="auto")
+    parser.add_argument(
+        "--inception", metavar="FILE|auto", help="measure FID and KID as well, as in `evaluate`"
+    )
     parser.add_argument("--ship-only", action="store_true")
     options = parser.parse_args()
     runs = options.runs.resolve()
@@ -214,7 +217,7 @@ def main() -> None:
     for name in options.names:
         if not options.ship_only:
             train(name, runs, options.device)
-        results[name] = ship(name, runs, options.count, options.device)
+        results[name] = ship(name, runs, options.count, options.device, options.inception)
         RESULTS.write_text(json.dumps(results, indent=2, sort_keys=True) + "\n")
 
 

