@@ -4,7 +4,8 @@
 
 `make weights` calls it. A run that was interrupted goes on. --ship-only takes runs as they are: the last snapshot
 becomes metagan/weights/NAME.safetensors, and its measures, those of the snapshot at 20 kimg and the floor stand in its
-header and in benchmarks/weights.json, which README shows.
+header and in benchmarks/weights.json, which README shows. FID and KID are among them where Inception's weights are at
+hand (docs/training.md).
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ import itertools
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from metagan.checkpoints.read import read_checkpoint
 from metagan.checkpoints.write import write_safetensors
+from metagan.errors import OptionError
+from metagan.evaluation.inception import require_inception
+from metagan.evaluation.inception_weights import AUTO
 from metagan.training.folder import RunFolder, read_config
 from metagan.training.state import read_state
 
@@ -152,7 +156,7 @@ def _seen(run: RunFolder) -> int:
     return int(read_state(run.state)[1]["seen"])
 
 
-def ship(name: str, runs: Path, count: int, device: str, inception: str | None) -> dict[str, Any]:
+def ship(name: str, runs: Path, count: int, device: str, inception: Sequence[str] = ()) -> dict[str, Any]:
     """Put the last snapshot in its place; its measures."""
     snapshots = {kimg_of(path): path for path in sorted((runs / name / "snapshots").glob("*.safetensors"))}
     last = max(kimg for kimg in snapshots if kimg < STAGES[name][-1].until_kimg + SNAPSHOT_KIMG / 2)
@@ -161,7 +165,7 @@ def ship(name: str, runs: Path, count: int, device: str, inception: str | None) 
         kimg: json.loads(
             metagan(
                 *("evaluate", snapshots[kimg], runs / f"{name}.zip", "--count", count),
-                *("--device", device, "--json", *(("--inception", inception) if inception else ())),
+                *("--device", device, "--json", *inception),
             )
         )
         for kimg in {last, early}
@@ -186,6 +190,18 @@ def ship(name: str, runs: Path, count: int, device: str, inception: str | None) 
     return {**measures, "size_bytes": out.stat().st_size}
 
 
+def inception_options(asked: str) -> Sequence[str]:
+    """What `metagan evaluate` is told of Inception: nothing, where "auto" finds no weights."""
+    try:
+        require_inception(Path(asked))
+    except OptionError as error:
+        if asked != str(AUTO):
+            raise
+        sys.stderr.write(f"measured without FID and KID: {error}\n")
+        return ()
+    return ("--inception", asked if asked == str(AUTO) else str(Path(asked).resolve()))
+
+
 def kimg_of(snapshot: Path) -> float:
     """000020_032.safetensors is at 20.032 kimg."""
     whole, rest = snapshot.stem.split("_")
@@ -207,17 +223,18 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=2000, help="pictures to measure on")
     parser.add_argument("--device", default="auto")
     parser.add_argument(
-        "--inception", metavar="FILE|auto", help="measure FID and KID as well, as in `evaluate`"
+        "--inception", metavar="FILE|auto", default="auto", help="for FID and KID, as in `evaluate`"
     )
     parser.add_argument("--ship-only", action="store_true")
     options = parser.parse_args()
     runs = options.runs.resolve()
     runs.mkdir(parents=True, exist_ok=True)
+    inception = inception_options(options.inception)
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name in options.names:
         if not options.ship_only:
             train(name, runs, options.device)
-        results[name] = ship(name, runs, options.count, options.device, options.inception)
+        results[name] = ship(name, runs, options.count, options.device, inception)
         RESULTS.write_text(json.dumps(results, indent=2, sort_keys=True) + "\n")
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from metagan.checkpoints.read import read_checkpoint
 from metagan.datasets.source import PictureSource
+from metagan.errors import OptionError
 from metagan.networks.detect import load_generator
 from metagan.training.folder import RunFolder, read_config
 from metagan.training.recipe import Recipe
@@ -82,3 +83,13 @@ def test_latents_are_changed_once_where_a_stage_begins(
     monkeypatch.setattr(script, "read_config", lambda run: SimpleNamespace(recipe=Recipe(batch=16)))
     begins = round(521.152 * 1000)  # the product is no whole number
     assert script._stands_at(RunFolder(tmp_path), begins) is stands
+
+
+def test_inception_is_left_out_where_none_is_at_hand_and_never_silently_where_it_was_named(
+    script, monkeypatch, capsys, tmp_path
+):
+    monkeypatch.setitem(sys.modules, "torch_fidelity", None)
+    assert script.inception_options("auto") == ()
+    assert "without FID and KID" in capsys.readouterr().err
+    with pytest.raises(OptionError, match="--inception"):
+        script.inception_options(str(tmp_path / "weights.pth"))
