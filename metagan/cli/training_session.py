@@ -134,8 +134,11 @@ def _measure(options: Mapping[str, Any], pictures: PictureSource, world: World) 
         if not ready:  # real pictures are looked at when first needed
             quality, floor = quality_and_floor(pictures.pixels, len(pictures), count, world.device)
             shown = {name: floor[name] for name in SHOWN_FLOOR if name in floor}
-            real, _ = halves(pictures.pixels, len(pictures), count)
-            ready.append((quality, shown, Inception(weights, real, world.device) if weights else None))
+            inception = None
+            if weights is not None:
+                real, _ = halves(pictures.pixels, len(pictures), count)
+                inception = Inception(weights, real, world.device)
+            ready.append((quality, shown, inception))
         quality, floor, inception = ready[0]
         return quality(made) | floor | (inception(made) if inception else {})
 
