@@ -8,7 +8,7 @@ References:
 from __future__ import annotations
 
 import hashlib
-import tempfile
+import io
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -51,12 +51,12 @@ def load_inception(weights: InceptionFile) -> nn.Module:
     """torch-fidelity's network: from pictures, uint8 [n, 3, h, w], to a tuple of features, float32 [n, 2048]."""
     from torch_fidelity import FeatureExtractorInceptionV3
 
-    with tempfile.TemporaryDirectory(prefix="metagan-") as folder:
-        path = Path(folder) / "weights.pth"  # it unpickles what it is given: numbers only
-        torch.save(read_inception(weights), path)
-        network: nn.Module = FeatureExtractorInceptionV3(
-            "inception-v3-compat", [str(FEATURES)], feature_extractor_weights_path=str(path)
-        )
+    file = io.BytesIO()  # it unpickles what it is given: numbers only
+    torch.save(read_inception(weights), file)
+    file.seek(0)
+    network: nn.Module = FeatureExtractorInceptionV3(
+        "inception-v3-compat", [str(FEATURES)], feature_extractor_weights_path=file
+    )
     return network
 
 
