@@ -1,3 +1,3 @@
 """Trained StyleGANs, made into published “This X Does Not Exist” sites."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
