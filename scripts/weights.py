@@ -39,7 +39,7 @@ NARROW = ("--preset", "tiny", "--batch", 16, "--mirror", *COMMON)
 # Their sides differ (an earring, a hat's feather): they aren't mirrored.
 RECIPES = {"apes": ("--preset", "web", "--batch", 32, *COMMON), "bagels": NARROW, "hummingbirds": NARROW}
 EARLY_KIMG = 20
-CHANGED_AT = "latents_changed_at"  # in a state file: where scripts/latents.py changed it
+CHANGED_AT = "latents_changed_at"  # in a state file: where experiments/latents.py changed it
 SNAPSHOT_KIMG = 10
 KEPT = ("distance", "precision", "recall", "density", "coverage", "kid", "fid")
 
@@ -51,7 +51,7 @@ class Stage:
     Args:
         until_kimg: Where it ends.
         pace: Options that hold from here on, by name.
-        latents: What scripts/latents.py does to the run first, if anything.
+        latents: What experiments/latents.py does to the run first, if anything.
     """
 
     until_kimg: float
@@ -125,7 +125,7 @@ def train(name: str, runs: Path, device: str) -> None:
     begins = 0
     for stage in STAGES[name]:
         if stage.latents and _stands_at(run, begins):
-            script = [sys.executable, ROOT / "scripts" / "latents.py", run.path, *stage.latents]
+            script = [sys.executable, ROOT / "experiments" / "latents.py", run.path, *stage.latents]
             subprocess.run([*map(str, script)], check=True, cwd=ROOT)  # noqa: S603
         pace |= stage.pace
         begins = round(stage.until_kimg * 1000)

@@ -1,8 +1,8 @@
 """Wider latents for a training run, and a stronger say for what was added, between two calls of `metagan train`.
 
-    python scripts/latents.py RUN --width 256
-    python scripts/latents.py RUN --strength 2 --added-to 64
-    python scripts/latents.py RUN --spread 1.1
+    python experiments/latents.py RUN --width 256
+    python experiments/latents.py RUN --strength 2 --added-to 64
+    python experiments/latents.py RUN --spread 1.1
 
 A generator's pictures can differ in no more ways than its latents have numbers. --width appends numbers to latents and
 styles: what is made stays nearly the same at first, because no layer listens to the new ones. They are learnt slowly,

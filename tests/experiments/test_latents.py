@@ -12,7 +12,7 @@ from metagan.training.networks import new_networks
 from metagan.training.optimize import adam_tensors, make_adam
 from metagan.training.recipe import Widths, discriminator_config, generator_config
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "latents.py"
+SCRIPT = Path(__file__).parents[2] / "experiments" / "latents.py"
 OLD, NEW = 16, 24
 
 
