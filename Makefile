@@ -7,7 +7,7 @@ MINUTES  ?= 60
 FUZZ_OUT ?= runs/fuzz
 STAMP  := $(VENV)/.installed
 
-DOCS := README.md docs/commands.md docs/registry.md
+DOCS := $(BIN)/python scripts/docs_tables.py
 
 .PHONY: help setup site test check docs bench fuzz weights screenshot clean
 
@@ -32,15 +32,15 @@ check: setup  ## the gate
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/cog --check $(DOCS)
+	$(DOCS) --check
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term
 
 docs: setup  ## write --help, tables and figures into the docs
-	$(BIN)/cog -r $(DOCS)
+	$(DOCS)
 
-bench: setup  ## measure, and write README's figures
+bench: setup  ## measure, and write the figures into the docs
 	$(BIN)/python -m benchmarks
-	$(BIN)/cog -r $(DOCS)
+	$(DOCS)
 
 fuzz: setup  ## feed the readers mutated weights files for MINUTES (60), by SEED; findings go to runs/fuzz
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) --out $(FUZZ_OUT)
@@ -48,7 +48,7 @@ fuzz: setup  ## feed the readers mutated weights files for MINUTES (60), by SEED
 weights: setup  ## draw the collections and train the bundled generators (hours)
 	$(BIN)/python scripts/weights.py --runs $(or $(RUNS),runs)
 
-screenshot: setup  ## take README's picture of the site
+screenshot: setup  ## take the screenshot in README
 	sh scripts/setup.sh browser
 	$(BIN)/python scripts/screenshot.py
 

@@ -4,6 +4,7 @@ import argparse
 import importlib
 import json
 import platform
+import re
 import sys
 from pathlib import Path
 
@@ -28,6 +29,15 @@ ALL = {
 ON_GPU = {"sample": "sample.measure_cuda", "train": "train_cuda.measure_cuda"}
 
 
+def processor() -> str:
+    """The processor's name, and the vector instructions that torch uses on it."""
+    about = Path("/proc/cpuinfo")  # Linux; platform.processor() is empty or "x86_64" there
+    text = about.read_text() if about.exists() else ""
+    name = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    narrow = " with BF16" if re.search(r"^flags\s*:.*\bavx512_bf16\b", text, re.MULTILINE) else ""
+    return f"{name[1] if name else platform.processor()} ({torch.backends.cpu.get_cpu_capability()}{narrow})"
+
+
 def main() -> None:
     """Run and write; measurements that aren't run keep their last result."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
@@ -40,7 +50,8 @@ def main() -> None:
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if chosen.device == "cpu":
         results["machine"] = (
-            f"{torch.get_num_threads()} threads, Python {platform.python_version()}, torch {torch.__version__}"
+            f"{processor()}, {torch.get_num_threads()} threads, Python {platform.python_version()}, "
+            f"torch {torch.__version__}"
         )
     for name in chosen.names or there:
         print(f"{name} ...", file=sys.stderr)

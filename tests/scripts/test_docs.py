@@ -1,4 +1,4 @@
-"""docs/registry.md tells the truth."""
+"""README and docs/ tell the truth: generated parts are current, examples are valid, links lead somewhere."""
 
 import re
 from pathlib import Path
@@ -12,12 +12,53 @@ from metagan.registry.read import read_registry
 from metagan.registry.schema import schema
 from metagan.registry.tree import read_tree
 
-PAGE = Path(__file__).parents[2] / "docs" / "registry.md"
-EXAMPLES = re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("experiments/*.md")])
+REGISTRY = ROOT / "docs" / "registry.md"
+EXAMPLES = re.findall(r"^```yaml\n(.*?)^```", REGISTRY.read_text(), re.DOTALL | re.MULTILINE)
 
 
-def test_the_generated_parts_are_up_to_date():
-    assert Cog().main(["cog", "--check", str(PAGE)]) == 0, "run: cog -r docs/registry.md"
+def names(pages):
+    return [str(page.relative_to(ROOT)) for page in pages]
+
+
+def check(page):
+    return Cog().main(["cog", "-I", str(ROOT), "--check", str(page)])
+
+
+def anchors(page):
+    """The headings of a page, as GitHub writes them into addresses."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_readme_is_short_and_has_no_program_in_it():
+    readme = (ROOT / "README.md").read_text()
+    assert len(readme.splitlines()) < 150
+    for page in PAGES:
+        for block in re.findall(r"\[\[\[cog(.*?)\]\]\]", page.read_text(), re.DOTALL):
+            assert "\n" not in block, f"{page.name}: move the program to scripts/docs_tables.py"
+
+
+def test_the_generated_parts_of_the_registry_page_are_up_to_date_and_a_stale_one_is_found(tmp_path):
+    assert check(REGISTRY) == 0, "run `make docs`"
+    stale = tmp_path / "registry.md"
+    stale.write_text(
+        REGISTRY.read_text().replace("| `psi` | a number from -2 to 2 |", "| `psi` | a number |")
+    )
+    assert check(stale) != 0
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
+def test_links_within_the_repository_lead_to_files_and_headings(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if re.match(r"\w+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = page.parent / path if path else page
+        assert linked.exists(), f"{page.name} links to {target}"
+        assert not anchor or anchor in anchors(linked), f"{page.name} links to {target}"
 
 
 @pytest.mark.parametrize("example", EXAMPLES[:2])

@@ -1,0 +1,442 @@
+"""The generated parts of README.md and docs/: help texts, tables of formats and keys, and measured figures.
+
+    python scripts/docs_tables.py            # write them
+    python scripts/docs_tables.py --check    # fail if a page is out of date
+
+Pages call one function of this module in each cog block. `make docs` writes the pages and `make check` checks them.
+Figures come from benchmarks/results.json (`make bench`) and benchmarks/weights.json (`make weights`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import textwrap
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import click
+from click.testing import CliRunner
+from cogapp import Cog
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from metagan.cli import COMMANDS, metagan
+from metagan.errors import RegistryError
+from metagan.networks.formats import FORMATS, REFUSALS
+from metagan.registry import entries
+from metagan.registry.fields import RESERVED_SLUGS
+from metagan.registry.problems import example_of, known_keys, want_of
+from metagan.registry.read import read_registry
+
+ROOT = Path(__file__).parents[1]
+WIDTH = 100
+MISTAKES = """\
+site:
+  title: no
+  base_url: https://user.github.io/birds/
+subjects:
+  Blue Jay:
+    title: Blue jay
+    weights: https://example.org/jays.pkl
+    license: CC0-1.0
+    source: me
+    psi: 70
+"""
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a Markdown table."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    print_lines("| " + " | ".join(map(str, row)) + " |" for row in lines)
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines of Markdown into the page, with an empty line before and after, as blocks need it."""
+    import cog  # cog provides this module while it works on a page
+
+    out = "\n".join(lines)
+    cog.out(f"\n{out}\n\n")
+
+
+# Commands
+
+
+def overview() -> None:
+    """The list of commands, as `metagan --help` prints it."""
+    print_lines(["```", _help().partition("--help")[2].partition("\n\n")[2], "```"])
+
+
+def commands() -> None:
+    """The help of every command and subcommand."""
+    for name in COMMANDS:
+        print_lines([f"## metagan {name}", "", "```", _help(name), "```"])
+        command = metagan.get_command(click.Context(metagan), name)
+        for part in command.commands if isinstance(command, click.Group) else ():
+            print_lines([f"### metagan {name} {part}", "", "```", _help(name, part), "```"])
+
+
+def _help(*words: str) -> str:
+    runner = CliRunner()
+    result = runner.invoke(metagan, [*words, "--help"], prog_name="metagan", terminal_width=WIDTH)
+    if result.exit_code:
+        raise RuntimeError(f"metagan {' '.join(words)} --help: {result.output}")
+    return result.output.rstrip()
+
+
+# Formats
+
+
+def formats() -> None:
+    """The files that metagan reads."""
+    table(("files", "written by", "architecture"), ((row.files, row.family, row.read_as) for row in FORMATS))
+
+
+def refusals() -> None:
+    """Related files that metagan does not read."""
+    table(("not read", "reason"), ((row.family, row.why) for row in REFUSALS))
+
+
+# The registry
+
+
+def keys(model: type[BaseModel]) -> None:
+    """The keys of a part of the registry, one of the classes in metagan.registry.entries."""
+    table(
+        ("key", "takes", "default", "for", "example"),
+        (
+            (
+                f"`{key}`",
+                want_of(field).words,
+                _default(field),
+                field.description,
+                f"`{example_of(key, field)}`",
+            )
+            for key, field in known_keys(model).items()
+        ),
+    )
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    if isinstance(field.default, entries.Entry) or field.default in (None, (), ""):
+        return ""
+    return f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
+
+
+def reserved_slugs() -> None:
+    """The slugs that a subject can't have."""
+    slugs = ", ".join(f"`{slug}`" for slug in sorted(RESERVED_SLUGS))
+    print_lines(textwrap.wrap(f"{slugs}.", 110))
+
+
+def mistakes() -> None:
+    """A registry with mistakes, and what `metagan check` says about it."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "registry.yaml")
+        path.write_text(MISTAKES)
+        try:
+            read_registry(path)
+        except RegistryError as error:
+            said = str(error).replace(f"{folder}/", "")
+        else:
+            raise RuntimeError("the example of mistakes has none")
+    print_lines(["```yaml", MISTAKES.rstrip(), "```", "", "```text", said, "```"])
+
+
+# Figures
+
+
+def results() -> dict[str, Any]:
+    """What `make bench` measured."""
+    read: dict[str, Any] = json.loads((ROOT / "benchmarks" / "results.json").read_text())
+    return read
+
+
+def highlights() -> None:
+    """The figures that README shows."""
+    r = results()
+    sample, live, site = r["sample"]["256x4"], r["live"]["sizes"], r["live_site"]
+    table(
+        ("what", "measured"),
+        (
+            (
+                "sampling StyleGAN2 at 256x256, against a plain PyTorch transcription of the paper",
+                f"{sample['fp32_cpu_ratio']:.1f} times as fast in fp32, {sample['bf16_cpu_ratio']:.1f} times in bf16",
+            ),
+            (
+                "a picture in the browser (Chromium, one thread)",
+                ", ".join(f"{size}x{size}: {live[size]['live_ms']:.0f} ms" for size in live),
+            ),
+            (
+                "a live page's first picture; its first live picture on a first visit",
+                f"{site['first_picture_ms'] / 1000:.2f} s; {site['live_cold_ms'] / 1000:.1f} s",
+            ),
+            ("peak memory of building a site of 10,000 pictures", f"{r['memory']['peak_mb_10000']} MB"),
+        ),
+    )
+
+
+def machine() -> None:
+    """What the figures were measured on."""
+    print_lines(
+        [
+            f"Measured on a machine shared with other programs, without a graphics card: {results()['machine']}."
+        ]
+    )
+
+
+def sampling() -> None:
+    """StyleGAN2 and StyleGAN3 beside plain transcriptions of their papers."""
+    r = results()
+    cases = [
+        (f"StyleGAN2, {case.replace('x', 'x' + case.split('x')[0] + ', batch ')}", sample)
+        for case, sample in r["sample"].items()
+    ]
+    cases += [
+        (f"StyleGAN3-{name}, {sample['resolution']}x{sample['resolution']}", sample)
+        for name, sample in r["stylegan3"].items()
+    ]
+    table(
+        (
+            "network",
+            "transcription, ms a picture",
+            "fp32",
+            "bf16",
+            "bf16's PSNR",
+            "share of peak, fp32 and bf16",
+        ),
+        (
+            (
+                name,
+                f"{sample['plain_cpu_ms']:,.0f}",
+                f"{sample['fp32_cpu_ratio']:.1f} times",
+                f"{sample['bf16_cpu_ratio']:.1f} times",
+                f"{sample['bf16_psnr_db']:.0f} dB",
+                f"{sample['fp32_cpu_share_of_peak']:.0%}, {sample['bf16_cpu_share_of_peak']:.0%}"
+                if "fp32_cpu_share_of_peak" in sample
+                else "–",
+            )
+            for name, sample in cases
+        ),
+    )
+
+
+def browser() -> None:
+    """Pictures in the browser beside PyTorch and onnxruntime-web."""
+    live = results()["live"]
+    table(
+        (
+            "size",
+            "median",
+            "fastest",
+            "processor time",
+            "memory",
+            "time against PyTorch",
+            "against onnxruntime-web",
+        ),
+        (
+            (
+                f"{size}x{size}",
+                *(f"{one[key]} ms" for key in ("live_ms", "live_best_ms", "live_cpu_ms")),
+                f"{one['memory_mb']} MB",
+                *(
+                    f"{one[f'{peer}_ratio']} (processor time {one[f'{peer}_cpu_ratio']})"
+                    if f"{peer}_ratio" in one
+                    else "–"
+                    for peer in ("torch", "onnx")
+                ),
+            )
+            for size, one in live["sizes"].items()
+        ),
+    )
+    table(
+        ("bundled generator", "resolution", "a picture", "download"),
+        (
+            (
+                name,
+                f"{one['resolution']}x{one['resolution']}",
+                f"{one['live_ms']} ms",
+                f"{one['download_mb']} MB",
+            )
+            for name, one in live["shipped"].items()
+        ),
+    )
+    growth = live["growth"]
+    memory = f"{growth['before_mb']} MB before and {growth['after_mb']} MB after"
+    print_lines([f"The page took {memory} {growth['pictures']} pictures."])
+
+
+def live_page() -> None:
+    """A live page as a visitor meets it."""
+    site = results()["live_site"]
+    table(
+        ("what", "measured"),
+        (
+            ("first picture shown", f"{site['first_picture_ms'] / 1000:.2f} s"),
+            (
+                "first live picture, on a first and on a second visit",
+                f"{site['live_cold_ms'] / 1000:.1f} s and {site['live_warm_ms'] / 1000:.2f} s",
+            ),
+            (
+                "download of a first visit, gzipped, with the generator and the offline copy",
+                f"{site['first_visit_mb']} MB",
+            ),
+            (
+                "memory of the browser's page processes after 50 and after 550 live pictures",
+                f"{site['memory_mb_50']} and {site['memory_mb_550']} MB",
+            ),
+            (
+                "longest task on the main thread: duration and processor time",
+                f"{site['longest_task_ms']} and {site['longest_task_cpu_ms']} ms",
+            ),
+            (
+                f"a morph while it is computed by {site['morph_workers']} workers, 64x64 and 128x128",
+                f"{site['morph_fps_64']} and {site['morph_fps_128']} frames a second "
+                f"({site['morph_cpu_ms_64']} and {site['morph_cpu_ms_128']} ms of processor time a frame)",
+            ),
+        ),
+    )
+
+
+def building() -> None:
+    """Building sites, and the start of the program."""
+    r = results()
+    build, pages, memory = r["build"], r["pages"], r["memory"]
+    table(
+        ("what", "measured"),
+        (
+            (
+                f"a whole build against its generator alone ({build['bare_per_s']} pictures a second at "
+                f"{build['resolution']}x{build['resolution']}, batch {build['batch']})",
+                f"{build['ratio']:.0%} of the rate (five rounds in turns: "
+                f"{min(build['ratios']):.0%} to {max(build['ratios']):.0%})",
+            ),
+            (
+                "pages rendered, written and checked, site of 10,000 pictures",
+                f"{pages['pages_per_s']:,} a second",
+            ),
+            ("time for 10,000 pages against 1,000", f"{pages['growth']} times"),
+            (
+                "peak memory of building 1,000 and 10,000 pictures",
+                f"{memory['peak_mb_1000']} and {memory['peak_mb_10000']} MB",
+            ),
+            ("building 10,000 pictures when nothing changed", f"{memory['again_seconds_10000']} s"),
+            ("`metagan --help`", f"{r['start']['median_s']} s"),
+        ),
+    )
+
+
+def loading() -> None:
+    """Loading weights files."""
+    loads = {name: one for name, one in results()["load"].items() if name != "resolution"}
+    table(
+        ("file", "time", "against reading and copying", "peak memory", "generator and tensors"),
+        (
+            (
+                f"{name}, {one['file_mb']} MB",
+                f"{one['metagan_s']} s",
+                f"{one['ratio']} times (processor time {one['processor_ratio']})",
+                f"{one['peak_mb']:.0f} MB ({one['peak_share']} times)",
+                f"{one['generator_mb']:.0f} and {one['tensors_mb']:.0f} MB",
+            )
+            for name, one in loads.items()
+        ),
+    )
+
+
+def training() -> None:
+    """A training step on one core."""
+    train = results()["train"]
+    table(
+        ("what", "measured"),
+        (
+            (
+                f"{train['resolution']}x{train['resolution']}, `--preset {train['preset']}`, batch "
+                f"{train['batch']}, {train['threads']} thread",
+                f"{train['images_per_processor_s']['metagan']} pictures a second, {train['ratio']['depthwise']} times "
+                "as many as the plain loop",
+            ),
+            ("resuming from a state file", f"{train['resume_s']} s"),
+            ("peak memory", f"{train['peak_memory_mb']} MB"),
+        ),
+    )
+
+
+def training_on_gpu() -> None:
+    """Training steps on a GPU, with and without CUDA graphs."""
+    cuda = results()["train_cuda"]
+    cases = {name: one for name, one in cuda.items() if name not in ("device", "torch")}
+    table(
+        ("options", "without CUDA graphs", "with", "ratio"),
+        (
+            (
+                f"`--preset {name.replace(', batch', ' --batch')}`",
+                f"{one['called_images_per_s']:,}",
+                f"{one['recorded_images_per_s']:,}",
+                f"{one['ratio']} times",
+            )
+            for name, one in cases.items()
+        ),
+    )
+    print_lines([f"Pictures of 64x64 a second on one {cuda['device']}, torch {cuda['torch']}."])
+
+
+def bundled() -> None:
+    """The measures of the bundled generators."""
+    rows = json.loads((ROOT / "benchmarks" / "weights.json").read_text())
+
+    def cells(row: dict[str, Any]) -> Iterable[str]:
+        shipped, early, floor = row["made"], row["at_20_kimg"], row["floor"]
+        yield ", ".join(f"{one['distance']:.0f}" for one in (shipped, early, floor))
+        yield ", ".join(
+            f"{one['kid'] * 1000:z.0f}" if "kid" in one else "–" for one in (shipped, early, floor)
+        )
+        yield from (f"{shipped[key]:.2f}, {floor[key]:.2f}" for key in ("precision", "recall", "coverage"))
+
+    table(
+        (
+            *("generator", "trained for", "measured on", "file", "distance: shipped, at 20 kimg, floor"),
+            *(
+                "KID ×1000: shipped, at 20 kimg, floor",
+                "precision, floor",
+                "recall, floor",
+                "coverage, floor",
+            ),
+        ),
+        (
+            (
+                name,
+                f"{row['kimg']:,.0f} kimg",
+                f"{row['count']:,} pictures",
+                f"{row['size_bytes'] / 1e6:.1f} MB",
+                *cells(row),
+            )
+            for name, row in rows.items()
+        ),
+    )
+
+
+def pages() -> list[Path]:
+    """The Markdown files that have generated parts."""
+    found = [
+        ROOT / "README.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+        *sorted((ROOT / "experiments").glob("*.md")),
+    ]
+    return [page for page in found if re.search(r"\[\[\[cog", page.read_text())]
+
+
+def main() -> int:
+    """Write or check all pages with cog."""
+    mode = ["--check", "--check-fail-msg=run `make docs`"] if "--check" in sys.argv[1:] else ["-r"]
+    status: int = Cog().main(["cog", "-I", str(ROOT), *mode, *map(str, pages())])
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
