@@ -13,6 +13,7 @@
     ├── ShapeError            give latents, labels or styles of the size the network takes
     ├── OptionError           give another value to the option that it names
     ├── DatasetError          look at the pictures, labels or dataset zip that it names
+    ├── CollectionError       look at the collection, or the source of one, that it names
     ├── ExportError           choose another precision or noise, or leave the generator where it is
     ├── TrainingError         look at the run folder that it names
     │   └── DivergedError     lower the learning rate or raise gamma, and start another run
@@ -103,6 +104,10 @@ class OptionError(MetaganError):
 
 class DatasetError(MetaganError):
     """Training pictures that can't be read, fit no network, or contradict their labels."""
+
+
+class CollectionError(MetaganError):
+    """A collection, or a source of one, that can't be read, written or asked."""
 
 
 class ExportError(MetaganError):

@@ -24,6 +24,7 @@ COMMANDS = (
     "inspect",
     "convert",
     "export",
+    "collection",
     "dataset",
     "train",
     "evaluate",

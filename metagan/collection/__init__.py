@@ -1,0 +1,1 @@
+"""Collections of pictures with traits and prices: gathered, analysed, chosen from, and listed."""

@@ -1,0 +1,32 @@
+"""Libraries of the extra `metagan[collection]`, imported where they are used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Final
+
+from metagan.errors import CollectionError
+
+_PACKAGES: Final = {
+    "dicebear": "dicebear-core",
+    "dicebear_styles": "dicebear-styles",
+    "imagehash": "ImageHash",
+    "polars": "polars",
+    "resvg_py": "resvg-py",
+    "retryhttp": "retryhttp",
+}
+
+
+def need(module: str) -> Any:
+    """A module of the extra.
+
+    Raises:
+        CollectionError: It isn't installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        what = f"this needs {_PACKAGES.get(module, module)}, which is not installed"
+        raise CollectionError(f"{what}\n  fix: pip install 'metagan[collection]'") from error

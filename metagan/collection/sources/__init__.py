@@ -1,0 +1,1 @@
+"""Where collections come from: a module a source."""

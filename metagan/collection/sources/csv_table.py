@@ -1,0 +1,377 @@
+"""Collections from a CSV table of artworks, with or without their pictures."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any, Final, Literal
+
+from metagan.collection.attributes import clean
+from metagan.collection.metadata import plausible_year
+from metagan.collection.model import Facts, Item, SourceFacts, Trait
+from metagan.collection.pictures import NoPictureError, Picture, check_picture
+from metagan.collection.sources.made import Made
+from metagan.collection.store import now
+from metagan.errors import CollectionError
+
+COLUMNS: Final = (
+    *(
+        "id",
+        "title",
+        "name",
+        "description",
+        "creator",
+        "art_series",
+        "price",
+        "symbol",
+        "price_usd",
+        "type",
+        "category",
+    ),
+    *("likes", "nsfw", "tokens", "year", "rights", "royalty", "cid", "path", "url"),
+)
+Decimal = Literal["auto", "point", "comma"]
+_TRAIT: Final = "trait:"  # --map trait:Hat=hat_column
+_NUMBERS: Final = frozenset({"price", "price_usd", "likes", "tokens", "year", "royalty"})
+_DELIMITERS: Final = ",;\t|"
+_NUMBER: Final = re.compile(r"-?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d{1,3})?", re.IGNORECASE)
+_COMMA_ONLY: Final = re.compile(r"-?\d{1,3}(?:,\d{3})+")
+_CURRENCY: Final = re.compile(r"[\s\u00a0\u202f'’$€£¥Ξ%]|ETH|USD|EUR|GBP", re.IGNORECASE)
+_TRUE: Final = frozenset({"1", "true", "yes", "y", "t", "x", "nsfw"})
+_FALSE: Final = frozenset({"0", "false", "no", "n", "f", ""})
+MAX_BYTES: Final = 1 << 30
+
+
+@dataclass(frozen=True)
+class CsvEntry:
+    """One line: its number in the file, its item's id, and its cells by metagan's column names."""
+
+    line: int
+    id: str
+    cells: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+
+class CsvSource:
+    """A table of artworks.
+
+    Args:
+        name: The collection's name.
+        path: The CSV file.
+        pictures: The folder that its `path` column is relative to; None for a table alone.
+        columns: metagan's column name to the file's, "price" to "cost"; "trait:Hat" makes a column a trait.
+        encoding: The file's; None finds it out.
+        decimal: What separates a number's whole part from the rest.
+        licence: What the user says of the whole collection's licence.
+        svg_px: The longer side that SVG pictures are drawn at.
+
+    Raises:
+        CollectionError: There is no such file, or --map names what isn't there.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        path: Path,
+        pictures: Path | None = None,
+        *,
+        columns: Mapping[str, str] | None = None,
+        encoding: str | None = None,
+        decimal: Decimal = "auto",
+        licence: str | None = None,
+        svg_px: int = 512,
+    ) -> None:
+        self.name = name
+        self.path = path
+        self.pictures = pictures
+        self.columns = dict(columns or {})
+        self.encoding = encoding
+        self.decimal: Decimal = decimal
+        self.licence = licence
+        self.svg_px = svg_px
+        self.encoding_used = ""
+        self.ignored: tuple[str, ...] = ()
+        self._comma: frozenset[str] = frozenset()
+        _refuse_unknown(self.columns)
+        if pictures is not None and not pictures.is_dir():
+            raise CollectionError(f"{pictures}: no such folder of pictures\n  fix: check --pictures")
+
+    def facts(self) -> Facts:
+        """The collection's facts."""
+        options: dict[str, Any] = {
+            "map": [f"{name}={column}" for name, column in sorted(self.columns.items())]
+        }
+        return Facts(
+            name=self.name,
+            source=SourceFacts(kind="csv", reference=str(self.path.resolve()), options=options),
+            licence=self.licence,
+            fetched_at=now(),
+        )
+
+    def entries(self) -> Sequence[CsvEntry]:
+        """The table's lines.
+
+        Raises:
+            CollectionError: It is no CSV file, has no known column, or no line.
+        """
+        header, rows, delimiter = self._read()
+        use = self._used_columns(header)
+        lines = [
+            (line, {name: row[at].strip() for name, at in use.items() if at < len(row)}, len(row))
+            for line, row in rows
+        ]
+        self._comma = self._decimal_commas([cells for _, cells, _ in lines], delimiter)
+        return self._identified(lines, len(header))
+
+    def remarks(self) -> Sequence[str]:
+        """What was guessed, and what of the table isn't used; once `entries` has read it."""
+        said = []
+        if self._comma and self.decimal == "auto":
+            said.append(
+                f"decimal commas in {', '.join(sorted(self._comma))}; if that is wrong, give --decimal point"
+            )
+        if self.encoding_used == "cp1252" and not self.encoding:
+            said.append("not UTF-8: read as Windows-1252; if that is wrong, give --encoding")
+        if self.ignored:
+            said.append(f"columns not used: {', '.join(self.ignored)}; give them a meaning with --map")
+        return said
+
+    def make(self, entry: CsvEntry) -> Made:
+        """One item."""
+        cells, notes = entry.cells, list(entry.notes)
+        numbers = {name: self._number(name, cells, notes) for name in _NUMBERS}
+        item = Item(
+            id=entry.id,
+            name=clean(cells.get("title") or cells.get("name") or f"#{entry.id}", 300),
+            description=_text(cells.get("description")),
+            creator=_text(cells.get("creator") or (cells.get("name") if cells.get("title") else None)),
+            series=_text(cells.get("art_series")),
+            traits=_traits(cells),
+            **_prices(numbers, cells, notes),
+            **_counts(numbers, cells, notes),
+            royalty=numbers["royalty"],
+            type=_text(cells.get("type")),
+            category=_text(cells.get("category")),
+            rights=_text(cells.get("rights")),
+            url=f"ipfs://{clean(cells['cid'], 200)}" if cells.get("cid") else _text(cells.get("url")),
+            notes=tuple(notes),
+        )
+        return Made(item, partial(self._picture, cells.get("path", "")) if self.pictures else None)
+
+    def _picture(self, name: str) -> Picture:
+        pictures = self.pictures or Path()
+        parts = PurePosixPath(name.replace("\\", "/")).parts
+        if not name:
+            raise NoPictureError("no picture: the column path is empty")
+        file = pictures.joinpath(*parts)
+        if ".." in parts or not file.resolve().is_relative_to(pictures.resolve()):
+            raise NoPictureError(f"path {clean(name, 80)!r} leads out of {pictures}; not read")
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            raise NoPictureError(f"{clean(name, 80)}: {error.strerror or error}") from error
+        return check_picture(data, self.svg_px)
+
+    def _read(self) -> tuple[list[str], list[tuple[int, list[str]]], str]:
+        try:
+            if self.path.stat().st_size > MAX_BYTES:
+                raise CollectionError(
+                    f"{self.path}: more than 1 GiB\n  fix: split it into several collections"
+                )
+            data = self.path.read_bytes()
+        except OSError as error:
+            raise CollectionError(f"{self.path}: {error.strerror or error}\n  fix: check the path") from error
+        text, self.encoding_used = _decoded(self.path, data, self.encoding)
+        delimiter = _delimiter(text)
+        try:
+            reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+            rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+        except csv.Error as error:
+            raise CollectionError(
+                f"{self.path}: no CSV file ({error})\n  fix: save it as CSV again"
+            ) from error
+        if len(rows) < 2:
+            raise CollectionError(
+                f"{self.path}: no line below its header\n  fix: want a header, then a line an artwork"
+            )
+        return [cell.strip() for cell in rows[0][1]], rows[1:], delimiter
+
+    def _used_columns(self, header: Sequence[str]) -> dict[str, int]:
+        by_name = {name.casefold(): at for at, name in reversed(list(enumerate(header)))}
+        absent = [
+            f"{name}={column}" for name, column in self.columns.items() if column.casefold() not in by_name
+        ]
+        if absent:
+            what = f"--map {absent[0]}: {self.path} has no such column"
+            raise CollectionError(f"{what}\n  fix: its columns are {', '.join(header)[:500]}")
+        use = {name: by_name[column.casefold()] for name, column in self.columns.items()}
+        taken = set(use.values())
+        for name in COLUMNS:
+            if name not in use and name in by_name and by_name[name] not in taken:
+                use[name] = by_name[name]
+        self.ignored = tuple(name for at, name in enumerate(header) if at not in use.values() and name)
+        if not use:
+            what = f"{self.path}: none of its columns is known ({', '.join(header)[:300]})"
+            raise CollectionError(f"{what}\n  fix: name them by --map, such as --map price={header[0]}")
+        return use
+
+    def _decimal_commas(self, lines: Sequence[Mapping[str, str]], delimiter: str) -> frozenset[str]:
+        """The columns whose numbers have decimal commas."""
+        if self.decimal != "auto":
+            return _NUMBERS if self.decimal == "comma" else frozenset()
+        return frozenset(
+            name
+            for name in _NUMBERS
+            if _has_decimal_commas([line.get(name, "") for line in lines], delimiter)
+        )
+
+    def _identified(self, lines: Iterable[tuple[int, dict[str, str], int]], width: int) -> list[CsvEntry]:
+        seen: set[str] = set()
+        entries = []
+        for number, (line, cells, length) in enumerate(lines, 1):
+            notes = (
+                []
+                if length <= width
+                else [f"line {line}: {length} cells under {width} columns; check its quotes"]
+            )
+            given = clean(cells.get("id", ""), 200)
+            item_id = given or str(number)
+            if item_id in seen:
+                copy = 2
+                while f"{item_id}-{copy}" in seen:
+                    copy += 1
+                notes.append(
+                    f"line {line}: a second item of id {item_id}; it is called {item_id}-{copy} here"
+                )
+                item_id = f"{item_id}-{copy}"
+            seen.add(item_id)
+            entries.append(CsvEntry(line, item_id, cells, tuple(notes)))
+        return entries
+
+    def _number(self, name: str, cells: Mapping[str, str], notes: list[str]) -> float | None:
+        text = cells.get(name, "")
+        if not text:
+            return None
+        value = parse_number(text, comma=name in self._comma)
+        if value is None:
+            notes.append(f"{name} {clean(text, 40)!r}: want a number; left out")
+        return value
+
+
+def parse_number(text: str, *, comma: bool) -> float | None:
+    """A number as spreadsheets show it: "1,234.50", "1.234,50 €", "0,08"; None when it is none.
+
+    Args:
+        text: The cell.
+        comma: Whether a comma separates its decimals; otherwise a point does.
+    """
+    plain = _CURRENCY.sub("", text)
+    plain = plain.replace(".", "").replace(",", ".") if comma else plain.replace(",", "")
+    value = float(plain) if _NUMBER.fullmatch(plain) else math.nan
+    return value if math.isfinite(value) else None
+
+
+def _has_decimal_commas(texts: Iterable[str], delimiter: str) -> bool:
+    """Whether a column has decimal commas: some number of it can only be read so, or, where all can be read both
+    ways ("1,234"), the file is separated by semicolons, as programs of such countries do.
+    """
+    doubtful = False
+    for text in texts:
+        plain = _CURRENCY.sub("", text)
+        if "," not in plain:
+            continue
+        if "." in plain:
+            return plain.rindex(",") > plain.rindex(".")
+        if not _COMMA_ONLY.fullmatch(plain):
+            return True
+        doubtful = True
+    return doubtful and delimiter == ";"
+
+
+def _decoded(path: Path, data: bytes, encoding: str | None) -> tuple[str, str]:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        tries = ["utf-16"]
+    else:
+        tries = [encoding] if encoding else ["utf-8-sig", "cp1252"]
+    for name in tries:
+        try:
+            return data.decode(name), name
+        except UnicodeDecodeError:
+            continue
+        except LookupError as error:
+            raise CollectionError(
+                f"--encoding {name}: not known\n  fix: try utf-8, cp1252 or utf-16"
+            ) from error
+    what = f"{path}: not in {' or '.join(tries)}"
+    raise CollectionError(
+        f"{what}\n  fix: say its encoding, such as --encoding shift_jis, or save it as UTF-8"
+    )
+
+
+def _delimiter(text: str) -> str:
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    return max(_DELIMITERS, key=first.count)
+
+
+def _text(value: str | None) -> str | None:
+    return clean(value) or None if value else None
+
+
+def _traits(cells: Mapping[str, str]) -> tuple[Trait, ...]:
+    named = {
+        name.removeprefix(_TRAIT): clean(value) for name, value in cells.items() if name.startswith(_TRAIT)
+    }
+    return tuple(Trait(type=name, value=value) for name, value in named.items() if value)
+
+
+def _prices(
+    numbers: Mapping[str, float | None], cells: Mapping[str, str], notes: list[str]
+) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in ("price", "price_usd"):
+        price = numbers[name]
+        if price is not None and price < 0:
+            notes.append(f"{name} {price:g}: less than 0; left out")
+        else:
+            found[name] = price
+    return found | {"symbol": _text(cells.get("symbol")) if found.get("price") is not None else None}
+
+
+def _counts(
+    numbers: Mapping[str, float | None], cells: Mapping[str, str], notes: list[str]
+) -> dict[str, Any]:
+    found: dict[str, Any] = {"tokens": numbers["tokens"]}
+    if numbers["year"] is not None:
+        found["year"], wrong = plausible_year(numbers["year"])
+        notes += [wrong] if wrong else []
+    likes = numbers["likes"]
+    if likes is not None and (likes < 0 or likes != int(likes)):
+        notes.append(f"likes {likes:g}: want a whole number; left out")
+    elif likes is not None:
+        found["likes"] = int(likes)
+    if "nsfw" in cells:
+        found["nsfw"] = _flag(cells["nsfw"], notes)
+    return found
+
+
+def _flag(text: str, notes: list[str]) -> bool | None:
+    plain = text.casefold()
+    if plain in _TRUE or plain in _FALSE:
+        return plain in _TRUE
+    notes.append(f"nsfw {clean(text, 40)!r}: want yes or no; left out")
+    return None
+
+
+def _refuse_unknown(columns: Mapping[str, str]) -> None:
+    for name, column in columns.items():
+        if name not in COLUMNS and not (name.startswith(_TRAIT) and len(name) > len(_TRAIT)):
+            what = f"--map {name}={column}: no such column of a collection"
+            raise CollectionError(
+                f"{what}\n  fix: want one of {', '.join(COLUMNS)}, or {_TRAIT}NAME for a trait"
+            )

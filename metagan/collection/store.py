@@ -1,0 +1,246 @@
+"""A collection's folder: read, and written so that a kill at any moment loses nothing that was complete."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ValidationError
+
+from metagan.collection.model import Facts, Item, Sale, SourceFacts
+from metagan.errors import CollectionError
+from metagan.files import replacing, write_bytes
+
+FACTS_NAME: Final = "collection.json"
+ITEMS_NAME: Final = "items.jsonl"
+SALES_NAME: Final = "sales.jsonl"
+IMAGES_NAME: Final = "images"
+PROGRESS_NAME: Final = ".fetch"  # what a fetch under way knows; gone when it is complete
+_LOCK_NAME: Final = ".lock"
+_SHOWN: Final = 5
+
+Record = TypeVar("Record", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A complete collection on disk.
+
+    Args:
+        path: Its folder.
+        facts: What it is.
+        items: Every item, in its source's order.
+        sales: Every known sale.
+    """
+
+    path: Path
+    facts: Facts
+    items: tuple[Item, ...]
+    sales: tuple[Sale, ...] = ()
+
+    def picture(self, item: Item) -> Path | None:
+        """An item's picture; None where it has none."""
+        return self.path / item.file if item.file else None
+
+
+def is_collection(path: Path) -> bool:
+    """Whether a folder holds a collection."""
+    return (path / FACTS_NAME).is_file()
+
+
+def open_collection(path: Path) -> Collection:
+    """The collection in a folder.
+
+    Raises:
+        CollectionError: There is none, it is still incomplete, or a line of it is not what it should be.
+    """
+    facts = read_facts(path)
+    if facts is None:
+        what = f"{path}: no collection here: it has no {FACTS_NAME}"
+        raise CollectionError(f"{what}\n  fix: give the folder that `metagan collection fetch --out` wrote")
+    if not facts.complete:
+        what = f"{path}: its fetching was interrupted"
+        raise CollectionError(f"{what}\n  fix: run the same `metagan collection fetch` again; it goes on")
+    items = tuple(read_lines(path / ITEMS_NAME, Item))
+    _refuse_outside(path, items)
+    sales = tuple(read_lines(path / SALES_NAME, Sale)) if (path / SALES_NAME).is_file() else ()
+    return Collection(path, facts, items, sales)
+
+
+def read_facts(path: Path) -> Facts | None:
+    """What collection.json says; None where there is none. Raises CollectionError when it is damaged."""
+    file = path / FACTS_NAME
+    try:
+        return Facts.model_validate_json(file.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValidationError as error:
+        raise CollectionError(
+            f"{file}: {_first(error)}\n  fix: mend that, or fetch the collection anew"
+        ) from error
+
+
+def read_lines(file: Path, record: type[Record]) -> Iterator[Record]:
+    """The records of a JSON Lines file. Raises CollectionError with the line when one is wrong."""
+    try:
+        with file.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    try:
+                        yield record.model_validate_json(line)
+                    except ValidationError as error:
+                        what = f"{file}:{number}: {_first(error)}"
+                        raise CollectionError(
+                            f"{what}\n  fix: mend that line, or fetch the collection anew"
+                        ) from error
+    except FileNotFoundError as error:
+        what = f"{file}: missing"
+        raise CollectionError(f"{what}\n  fix: put it back, or fetch the collection anew") from error
+
+
+class Writer:
+    """Writes one collection; nobody else does meanwhile. See `writing`."""
+
+    def __init__(self, path: Path, facts: Facts) -> None:
+        self.path = path
+        self.facts = facts
+
+    def write_facts(self, **changes: object) -> None:
+        """Change facts, on disk too."""
+        self.facts = self.facts.model_copy(update=changes)
+        write_bytes(
+            self.path / FACTS_NAME, self.facts.model_dump_json(indent=2, exclude_none=True).encode() + b"\n"
+        )
+
+    def finish(self, items: Sequence[Item], sales: Sequence[Sale] = ()) -> Collection:
+        """Write the items and sales, and say that the collection is complete."""
+        write_lines(self.path / ITEMS_NAME, items)
+        if sales:
+            write_lines(self.path / SALES_NAME, sales)
+        else:
+            (self.path / SALES_NAME).unlink(missing_ok=True)
+        self.write_facts(complete=True, count=len(items))
+        return Collection(self.path, self.facts, tuple(items), tuple(sales))
+
+
+@contextmanager
+def writing(path: Path, facts: Facts, *, replaces: bool = False) -> Iterator[Writer]:
+    """A writer for the collection at `path`: a new one, or one that a fetch of the same source began.
+
+    Args:
+        path: The folder.
+        facts: What the collection will be. `fetched_at` and the rest stay as the first call wrote them.
+        replaces: Whether another collection there is replaced, not refused.
+
+    Raises:
+        CollectionError: Something else is there, or another process is writing it.
+    """
+    if path.exists() and not path.is_dir():
+        raise CollectionError(f"{path}: a file, not a folder\n  fix: choose another --out")
+    known = read_facts(path)
+    if known is None and path.is_dir() and any(path.iterdir()) and not (path / _LOCK_NAME).exists():
+        raise CollectionError(f"{path}: holds other files, and no collection\n  fix: choose another --out")
+    path.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path / _LOCK_NAME, timeout=0)
+    try:
+        with lock:
+            try:
+                yield _begin(path, facts, replaces)
+            finally:
+                (path / _LOCK_NAME).unlink(missing_ok=True)
+    except Timeout as error:
+        what = f"{path}: another process is writing it"
+        raise CollectionError(f"{what}\n  fix: wait for it to end, or end it, then run this again") from error
+
+
+def _begin(path: Path, facts: Facts, replaces: bool) -> Writer:
+    known = read_facts(path)
+    if known and not replaces:
+        _refuse_other(path, known, facts)
+        facts = known.model_copy(update={"source": facts.source})
+    sweep(path)
+    writer = Writer(path, facts)
+    if known != facts:
+        writer.write_facts()
+    return writer
+
+
+def sweep(path: Path) -> None:
+    """Remove the temporary files that killed processes left."""
+    for folder in (path, path / IMAGES_NAME, path / PROGRESS_NAME):
+        if folder.is_dir():
+            for entry in os.scandir(folder):
+                if entry.name.startswith(".") and entry.name.endswith(".tmp"):
+                    Path(entry.path).unlink(missing_ok=True)
+
+
+def write_lines(file: Path, records: Iterable[BaseModel]) -> None:
+    """Write a JSON Lines file at once; what isn't known is left out."""
+    with replacing(file) as beside, beside.open("wb") as out:
+        for record in records:
+            out.write(record.model_dump_json(exclude_none=True, exclude_defaults=True).encode() + b"\n")
+
+
+def now() -> str:
+    """UTC as ISO 8601; SOURCE_DATE_EPOCH (reproducible-builds.org) where it is set."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    seconds = int(epoch) if epoch.isdigit() else time.time()
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def sha256_of(data: bytes) -> str:
+    """A file's SHA-256, 64 hex digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_context=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    return f"{where + ': ' if where else ''}{first['msg']}, got {str(first.get('input'))[:60]!r}"
+
+
+def _refuse_other(path: Path, known: Facts, wanted: Facts) -> None:
+    def said(source: SourceFacts) -> str:
+        return ":".join(filter(None, (source.kind, source.reference)))
+
+    if (known.source.kind, known.source.reference) != (wanted.source.kind, wanted.source.reference):
+        what = f"{path}: holds a collection from {said(known.source)}, not {said(wanted.source)}"
+        raise CollectionError(f"{what}\n  fix: choose another --out")
+    before, after = dict(known.source.options), dict(wanted.source.options)
+    count, more = before.pop("count", None), after.pop("count", None)
+    changed = [name for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name)]
+    if changed:
+        name = changed[0]
+        what = f"{path}: was begun with --{name} {before.get(name)}, not {after.get(name)}"
+        raise CollectionError(f"{what}\n  fix: give the same again, or choose another --out")
+    if isinstance(count, int) and isinstance(more, int) and more < count:
+        what = f"{path}: holds {count:,} items already, and {more:,} are asked for"
+        fix = "choose another --out, or take a part of it with `metagan collection subset`"
+        raise CollectionError(f"{what}\n  fix: {fix}")
+
+
+def _refuse_outside(path: Path, items: Sequence[Item]) -> None:
+    wrong = [item.file for item in items if item.file and not _is_inside(item.file)]
+    if wrong:
+        what = f"{path / ITEMS_NAME}: {len(wrong)} files lie outside of the collection, such as {wrong[0][:60]!r}"
+        raise CollectionError(f"{what}\n  fix: want {IMAGES_NAME}/NAME; fetch the collection anew")
+    seen: set[str] = set()
+    twice = [item.id for item in items if item.id in seen or seen.add(item.id)]  # type: ignore[func-returns-value]
+    if twice:
+        shown = ", ".join(twice[:_SHOWN])
+        what = f"{path / ITEMS_NAME}: {len(twice)} ids stand there twice ({shown[:200]})"
+        raise CollectionError(f"{what}\n  fix: remove one line of each, or fetch the collection anew")
+
+
+def _is_inside(name: str) -> bool:
+    parts = name.split("/")
+    return (
+        len(parts) == 2 and parts[0] == IMAGES_NAME and parts[1] not in ("", ".", "..") and "\\" not in name
+    )

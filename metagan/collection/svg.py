@@ -1,0 +1,150 @@
+"""SVG from strangers and from DiceBear, drawn by resvg.
+
+resvg runs no scripts and opens no connections, but it reads picture files that an `href` names, and aborts its
+process where a document claims an absurd size. So a stranger's document is looked through first: whatever leads
+outside of it is refused, and its size is decided here.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Final
+from xml.parsers import expat
+
+from metagan.collection.needs import need
+from metagan.collection.pictures import NoPictureError
+
+MAX_SVG_BYTES: Final = 10 << 20
+_MAX_ELEMENTS: Final = 200_000
+_MAX_DEPTH: Final = 200
+_LINK: Final = re.compile(r"(?:.*:)?(?:href|src)$", re.IGNORECASE)
+_INSIDE: Final = re.compile(r"\s*(?:#|data:image/(?:png|jpe?g|gif|webp)[;,])", re.IGNORECASE)
+_URL: Final = re.compile(r"url\(\s*['\"]?\s*([^)'\"]*)", re.IGNORECASE)
+_LENGTH: Final = re.compile(r"\s*([0-9.]+(?:e[0-9]+)?)\s*(?:px)?\s*", re.IGNORECASE)
+
+
+def draw_svg(data: bytes, side_px: int) -> bytes:
+    """A stranger's SVG as a PNG file whose longer side is `side_px`.
+
+    Raises:
+        NoPictureError: It asks for files or hosts, has entities of its own, is damaged, or has no size.
+        CollectionError: resvg-py is not installed.
+    """
+    width, height = _inspect(data)
+    scale = side_px / max(width, height)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return render_svg(data.decode("utf-8", "replace").lstrip("\ufeff"), *size)
+
+
+def render_svg(svg: str, width: int, height: int, *, fonts: bool = False) -> bytes:
+    """A trusted or inspected SVG document as a PNG file of width x height pixels.
+
+    Args:
+        svg: The document.
+        width: In pixels.
+        height: In pixels.
+        fonts: Whether its texts are drawn with this machine's fonts; without them they are left out.
+
+    Raises:
+        NoPictureError: resvg can't draw it.
+        CollectionError: resvg-py is not installed.
+    """
+    resvg_py = need("resvg_py")
+    try:
+        png: bytes = resvg_py.svg_to_bytes(
+            svg_string=svg, width=width, height=height, skip_system_fonts=not fonts
+        )
+    except (ValueError, IndexError, OSError) as error:
+        raise NoPictureError(f"an SVG that can't be drawn ({str(error)[:100]})") from error
+    return png
+
+
+class _Inspector:
+    """Reads a document once: its size, and what leads outside of it."""
+
+    def __init__(self) -> None:
+        self.root: dict[str, str] | None = None
+        self._depth = 0
+        self._elements = 0
+        self._in_style = False
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        local = name.rpartition(":")[2].lower()
+        if self.root is None:
+            self.root = attributes
+            if local != "svg":
+                raise NoPictureError(f"an XML document <{name[:40]}>, not an SVG")
+        self._depth += 1
+        self._elements += 1
+        self._in_style = local == "style"
+        if self._depth > _MAX_DEPTH or self._elements > _MAX_ELEMENTS:
+            raise NoPictureError("an SVG of absurd depth or length")
+        for key, value in attributes.items():
+            if _LINK.match(key) and local != "a" and not _INSIDE.match(value):
+                raise _outside(value)
+            self._check_style(value)
+
+    def end(self, _: str) -> None:
+        self._depth -= 1
+        self._in_style = False
+
+    def text(self, text: str) -> None:
+        if self._in_style:
+            self._check_style(text)
+            if "@import" in text.lower():
+                raise _outside(text)
+
+    def _check_style(self, text: str) -> None:
+        for match in _URL.finditer(text):
+            if not _INSIDE.match(match[1]):
+                raise _outside(match[1])
+
+
+def _inspect(data: bytes) -> tuple[float, float]:
+    """A document's own width and height. Raises NoPictureError."""
+    if len(data) > MAX_SVG_BYTES:
+        raise NoPictureError(f"an SVG of {len(data) >> 20} MiB; the most is {MAX_SVG_BYTES >> 20} MiB")
+    inspector = _Inspector()
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartElementHandler = inspector.start
+    parser.EndElementHandler = inspector.end
+    parser.CharacterDataHandler = inspector.text
+    parser.EntityDeclHandler = _refuse_entity
+    try:
+        parser.Parse(data, True)
+    except expat.ExpatError as error:
+        raise NoPictureError(f"a damaged SVG ({error})") from error
+    return _size(inspector.root or {})
+
+
+def _refuse_entity(*_: object) -> None:
+    raise NoPictureError("an SVG with entities of its own, which could ask for files or never end")
+
+
+def _outside(value: str) -> NoPictureError:
+    shown = "".join(c if c.isprintable() else " " for c in value.strip())[:60]
+    return NoPictureError(f"an SVG that asks for a file or another host ({shown}); not drawn")
+
+
+def _size(root: dict[str, str]) -> tuple[float, float]:
+    lengths = [_length(root.get(name)) for name in ("width", "height")]
+    box = [_length(part) for part in re.split(r"[\s,]+", root.get("viewBox", "").strip())]
+    width, height = lengths
+    if len(box) == 4 and box[2] and box[3]:
+        width, height = (width, height) if width and height else (box[2], box[3])
+    if not (width and height):
+        raise NoPictureError("an SVG without a size: neither width and height nor a viewBox")
+    if not 1 / 100 <= width / height <= 100:
+        raise NoPictureError(f"an SVG of {width:g}x{height:g}: more than a hundred times as long as wide")
+    return width, height
+
+
+def _length(text: str | None) -> float | None:
+    match = _LENGTH.fullmatch(text or "")
+    try:
+        value = float(match[1]) if match else 0.0
+    except ValueError:
+        return None
+    return value if value and math.isfinite(value) else None

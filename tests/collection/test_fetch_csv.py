@@ -1,0 +1,166 @@
+"""Collections from tables, in the encodings and number formats that spreadsheets write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from metagan.collection.sources.csv_table import CsvSource, parse_number
+from metagan.collection.sources.made import FetchReport, fetch_made
+from metagan.errors import CollectionError
+
+
+def fetched(tmp_path: Path, text: str | bytes, **options: Any) -> FetchReport:
+    path = tmp_path / "art.csv"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return fetch_made(CsvSource("art", path, **options), tmp_path / "out")
+
+
+FULL = """title,name,creator,art_series,price,symbol,type,likes,nsfw,tokens,year,rights,royalty,cid,path
+Dawn,jo,Jo Ann,Suns,1.25,ETH,photo,12,False,3,2019,CC0,10,bafyabc,dawn.png
+"""
+
+
+def test_every_column_finds_its_place(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "pictures/dawn.png")
+    report = fetched(tmp_path, FULL, pictures=tmp_path / "pictures")
+    (item,) = report.collection.items
+    assert (item.id, item.name, item.creator, item.series) == ("1", "Dawn", "Jo Ann", "Suns")
+    assert (item.price, item.symbol, item.year, item.likes, item.tokens) == (1.25, "ETH", 2019, 12, 3)
+    assert (item.type, item.rights, item.royalty, item.nsfw) == ("photo", "CC0", 10, False)
+    assert (item.url, item.file) == ("ipfs://bafyabc", "images/1.png")
+    assert not report.notes
+    assert not report.missing
+
+
+def test_other_column_names_and_traits_by_map(tmp_path: Path) -> None:
+    columns = {"price": "Cost", "trait:Hat": "hat", "title": "Werk"}
+    report = fetched(tmp_path, "Werk,COST,hat,other\nDawn,2,Crown,x\nDusk,3,,y\n", columns=columns)
+    assert [(item.name, item.price) for item in report.collection.items] == [("Dawn", 2), ("Dusk", 3)]
+    assert [[(trait.type, trait.value) for trait in item.traits] for item in report.collection.items] == [
+        [("Hat", "Crown")],
+        [],
+    ]
+    assert report.remarks == ("columns not used: other; give them a meaning with --map",)
+
+
+def test_semicolons_decimal_commas_and_windows_1252(tmp_path: Path) -> None:
+    report = fetched(tmp_path, "title;price;year\nMüll;1.234,50 €;2020\nÄhre;0,08;2021\n".encode("cp1252"))
+    assert [(item.name, item.price, item.year) for item in report.collection.items] == [
+        ("Müll", 1234.5, 2020),
+        ("Ähre", 0.08, 2021),
+    ]
+    assert any("decimal commas in price" in remark for remark in report.remarks)
+    assert any("Windows-1252" in remark for remark in report.remarks)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])
+def test_other_encodings(tmp_path: Path, encoding: str) -> None:
+    bom = b"\xfe\xff" if encoding == "utf-16-be" else b""
+    report = fetched(tmp_path, bom + "title\tprice\nDämmerung\t1\n".encode(encoding))
+    assert report.collection.items[0].name == "Dämmerung"
+
+
+def test_an_encoding_that_is_said(tmp_path: Path) -> None:
+    assert (
+        fetched(tmp_path, "title,price\n夜明け,1\n".encode("shift_jis"), encoding="shift_jis")
+        .collection.items[0]
+        .name
+        == "夜明け"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "comma", "number"),
+    [
+        ("1,234.50", False, 1234.5),
+        ("1.234,50", True, 1234.5),
+        ("$ 1 234.5", False, 1234.5),
+        ("0,08 Ξ", True, 0.08),
+        ("1e-18", False, 1e-18),
+        ("-3", False, -3.0),
+        ("1e999", False, None),
+        ("nan", False, None),
+        ("on request", False, None),
+    ],
+)
+def test_numbers_as_spreadsheets_show_them(text: str, comma: bool, number: float | None) -> None:
+    assert parse_number(text, comma=comma) == number
+
+
+@pytest.mark.parametrize(
+    ("rows", "price"),
+    [
+        ("\n1;1,234\n", 1.234),
+        ("\n1;1,234\n2;1,2\n", 1.234),
+        ("\n1;1.234\n", 1.234),
+        ('\n1,"1,234"\n', 1234.0),
+    ],
+    ids=["semicolons decide", "another cell decides", "a point", "commas that separate thousands"],
+)
+def test_a_number_that_can_be_read_both_ways(tmp_path: Path, rows: str, price: float) -> None:
+    header = "title;price" if ";" in rows else "title,price"
+    assert fetched(tmp_path, header + rows).collection.items[0].price == price
+
+
+def test_odd_prices_and_years_are_said_and_left_out(tmp_path: Path) -> None:
+    header = "title,price,symbol,year,likes,nsfw\n"
+    rows = "A,0,ETH,20121,-1,maybe\nB,-5,ETH,2020,1.5,yes\nC,,ETH,,,\nD,free,ETH,1,3,0\n"
+    report = fetched(tmp_path, header + rows)
+    assert [(item.price, item.symbol, item.year) for item in report.collection.items] == [
+        (0, "ETH", None),
+        (None, None, 2020),
+        (None, None, None),
+        (None, None, None),
+    ]
+    notes = [f"{item_id}: {note}" for item_id, note in report.notes]
+    assert [note.partition(";")[0].partition(": want")[0] for note in notes] == [
+        "1: year 20121",
+        "1: likes -1",
+        "1: nsfw 'maybe'",
+        "2: price -5: less than 0",
+        "2: likes 1.5",
+        "4: price 'free'",
+        "4: year 1",
+    ]
+
+
+def test_pictures_that_are_missing_or_lead_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    rows = "title,path\nA,../../etc/passwd\nB,/etc/passwd\nC,absent.png\nD,\nE,..\\x.png\n"
+    report = fetched(tmp_path, rows, pictures=tmp_path / "pictures")
+    reasons = dict(report.missing)
+    assert all("leads out of" in reasons[item_id] for item_id in ("1", "2", "5"))
+    assert "No such file" in reasons["3"]
+    assert "path is empty" in reasons["4"]
+
+
+def test_two_lines_of_one_id_are_both_kept(tmp_path: Path) -> None:
+    report = fetched(tmp_path, "id,title\n7,A\n7,B\n")
+    assert [item.id for item in report.collection.items] == ["7", "7-2"]
+    assert "a second item of id 7" in report.notes[0][1]
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "words"),
+    [
+        ("", {}, "no line below"),
+        ("title,price\n", {}, "no line below"),
+        ("foo,bar\n1,2\n", {}, "--map price=foo"),
+        ("title\nA\n", {"columns": {"price": "cost"}}, "its columns are title"),
+        ("title\nA\n", {"columns": {"cost": "title"}}, "want one of id, title"),
+        ("title\nA\n", {"encoding": "klingon"}, "try utf-8"),
+        ("title\nA\n", {"pictures": Path("nowhere")}, "check --pictures"),
+        (b"title\n\x81\x8d\n", {}, "say its encoding"),
+    ],
+)
+def test_tables_that_cannot_be_read_say_the_way_out(
+    tmp_path: Path, text: str | bytes, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(CollectionError, match=words):
+        fetched(tmp_path, text, **options)
+    assert not (tmp_path / "out").exists()
