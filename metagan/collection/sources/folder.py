@@ -129,7 +129,7 @@ class FolderSource:
     def _names(self) -> list[str]:
         def hidden(name: str) -> bool:
             parts = PurePosixPath(name).parts
-            return any(part == "__MACOSX" or part.startswith(".") and part != ".." for part in parts)
+            return any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in parts)
 
         return [name for name in self.store.names() if not hidden(name)]
 
