@@ -6,10 +6,11 @@ const SCOPE = new URL(self.registration.scope);
 const FAMILY = `metagan:${SCOPE.pathname}:`;
 const CACHE = FAMILY + BUILD.revision;
 const MODELS = "metagan-models"; // filled by static/live/cache.js
-const MOST_PICTURES = 60;
+const MOST_PICTURES = 60; // of those that were looked at, beside the ones that every visit keeps
 
 const address = (path) => new URL(path, SCOPE).href;
 const kept = new Set(BUILD.files.map(([path]) => address(path)));
+const always = new Set(BUILD.pictures.map(address));
 
 self.addEventListener("install", (event) => event.waitUntil(fill()));
 self.addEventListener("activate", (event) => event.waitUntil(takeOver()));
@@ -66,7 +67,18 @@ async function page(request, { origin, pathname }) {
     const known = await cache.match(plain, { ignoreVary: true });
     if (known) return known;
   }
-  return fresh(request, plain).catch(() => Response.redirect(SCOPE.href));
+  return fresh(request, plain).catch(() => nearest(plain));
+}
+
+/** Without a network: a picture's or a wall's subject, whose page may draw what was asked for; else home. */
+async function nearest(plain) {
+  const [, subject, seed] = /^([^/]+\/)(?:(\d+)|[a-z]+)\/$/.exec(plain.slice(SCOPE.href.length)) ?? [];
+  const cache = await caches.open(CACHE);
+  const has = async (url) => url !== plain && (await cache.match(url, { ignoreVary: true }));
+  if (subject && (await has(address(subject)))) {
+    return Response.redirect(address(subject) + (seed ? `?seed=${seed}` : ""));
+  }
+  return (await has(SCOPE.href)) ? Response.redirect(SCOPE.href) : Response.error();
 }
 
 /** Addresses with a revision never change what they mean. */
@@ -93,10 +105,11 @@ async function picture(request) {
   const known = await cache.match(request, { ignoreVary: true });
   if (known) return known;
   const answer = await fetch(request);
-  if (answer.ok) {
+  // A hotel's network may answer everything with its own page.
+  if (answer.ok && answer.headers.get("Content-Type")?.startsWith("image/")) {
     await cache.put(request, answer.clone());
-    const pictures = (await cache.keys()).filter(({ url }) => url.startsWith(address("pictures/")));
-    if (pictures.length > MOST_PICTURES) await cache.delete(pictures[BUILD.pictures.length] ?? pictures[0]);
+    const seen = (await cache.keys()).filter(({ url }) => url.startsWith(address("pictures/")) && !always.has(url));
+    if (seen.length > MOST_PICTURES) await cache.delete(seen[0]);
   }
   return answer;
 }

@@ -13,6 +13,10 @@ from metagan.site.pages import Album, SubjectView
 # Of a site of many subjects only the first ones' pages are kept beforehand, the others when they are looked at.
 KEPT_SUBJECTS = 12
 LARGEST_BYTES = 300_000
+# Of each of those a few pictures, so that without a network there is one, and another; fewer where they are large.
+KEPT_PICTURES = 4
+FEWEST_PICTURES = 2
+KEPT_PIXELS = 1_000_000
 _STATIC = frozenset({".css", ".js", ".svg", ".wasm"})
 _INDEX = "index.html"
 
@@ -23,6 +27,7 @@ class Offline:
     def __init__(self, content: SiteContent, albums: Sequence[tuple[SubjectView, Album]]) -> None:
         self._revision = content.revision
         self._views = [view for view, _ in albums]
+        self._albums = albums[:KEPT_SUBJECTS]
         kept = self._views[:KEPT_SUBJECTS]
         pages = (
             "",
@@ -52,6 +57,11 @@ class Offline:
         return {
             "revision": self._revision,
             "files": self._files,
-            "pictures": [view.first.src for view in self._views[:KEPT_SUBJECTS]],
+            "pictures": [shot.src for view, album in self._albums for shot in album.shots(_how_many(view))],
             "models": sorted({view.live.path for view in self._views if view.live}),
         }
+
+
+def _how_many(view: SubjectView) -> int:
+    """How many of a subject's pictures are kept before anybody has looked at them."""
+    return max(FEWEST_PICTURES, min(KEPT_PICTURES, KEPT_PIXELS // (view.width_px * view.height_px)))

@@ -17,6 +17,9 @@ export function parseSeeds(ranges) {
 /** Names a pick for comparison and storage. */
 export const nameOf = ({ subject, seed, live, psi }) => `${subject.slug}/${seed}${live ? `/${psi}` : ""}`;
 
+/** Whether two picks are the same picture, be one prepared and the other live. */
+export const isSame = (a, b) => a.subject === b.subject && a.seed === b.seed && !(a.mix ?? b.mix);
+
 export class Album {
   #seeds = new Map();
 

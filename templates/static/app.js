@@ -1,8 +1,9 @@
 // The pages with a stage: home, a subject's own, and "not found".
 import { isOrdinary, readPick, writePick } from "./address.js";
-import { Album, nameOf } from "./album.js";
+import { Album, isSame, nameOf } from "./album.js";
 import { bindKeys, bindNames, bindSwipe, upgradeNext } from "./controls.js";
 import { fillGallery } from "./gallery.js";
+import { answers, keptPictures, shuffled } from "./kept.js";
 import { placeOf, possessive, seedOf } from "./names.js";
 import { keepOffline } from "./offline.js";
 import { bindPair } from "./pair.js";
@@ -15,12 +16,16 @@ import { Studios } from "./studios.js";
 import { Trail } from "./trail.js";
 
 const MEMORY = 12;
+// A picture that isn't there by then is left for one at hand; one that somebody asked for is waited for longer.
+const PATIENCE_MS = 5000;
+const ASKED_PATIENCE_MS = 15_000;
+const TROUBLE_MS = 20_000; // for so long after a picture that didn't come the next ones are taken from those at hand
 
 const album = new Album(JSON.parse(document.getElementById("album").textContent));
 const element = document.querySelector("[data-stage]");
 const root = new URL(element.dataset.root || "./", document.baseURI);
 const studios = new Studios(root);
-const stage = new Stage(element, album, root, (pick) => studios.of(pick.subject).picture(pick));
+const stage = new Stage(element, album, root, (pick) => studios.of(pick.subject).picture(pick), standIns);
 const trail = new Trail();
 const panel = new Panel(element, loadAnyway);
 const isSubject = element.dataset.kind === "subject";
@@ -29,6 +34,7 @@ const backButton = element.querySelector("[data-back]");
 const lastSeen = new Seen(root.pathname);
 let upcoming = null;
 let owner = "";
+let trouble = -Infinity; // when a picture last didn't come
 
 // ---------------------------------------------------------------------------------------------
 // Generators
@@ -74,17 +80,55 @@ function draw() {
   return album.random(seen.length ? seen : [lastSeen.get()], subjects);
 }
 
-/** Shows a pick, then gets the next one ready. `address` is what the location bar is to say, if anything new. */
-async function show(pick, { address = null, push = false, name = "", quietly = false } = {}) {
+/**
+ * Shows a pick, or what stands in for it where its picture doesn't come, then gets the next one ready. `address` is
+ * what the location bar is to say, if anything new; `asked` says that somebody wants this very picture.
+ */
+async function show(pick, { address = null, push = false, name = "", quietly = false, asked = false } = {}) {
   owner = name;
   note(pick, address ?? location.href, push);
+  meet(pick);
+  const patience_ms = asked ? ASKED_PATIENCE_MS : PATIENCE_MS;
+  const shown = await stage.show(pick, name && possessive(name), { quietly, patience_ms });
+  if (!shown) return;
+  if (shown !== pick) settleFor(shown, pick, asked);
+  prepare();
+  const { subject } = shown;
+  if (studios.of(subject).ready) pair?.open(studios.of(subject), shown);
+  wake(subject);
+}
+
+function meet(pick) {
   lastSeen.set(nameOf(pick));
   backButton?.setAttribute("aria-disabled", String(!trail.canGoBack));
   if (pick.live) panel.set(Object.assign(studios.settings(pick.subject), { psi: pick.psi, label: pick.label }));
-  if (!(await stage.show(pick, name && possessive(name), { quietly }))) return;
-  prepare();
-  if (studios.of(pick.subject).ready) pair?.open(studios.of(pick.subject), pick);
-  wake(pick.subject);
+}
+
+/** Another picture is shown than the one that was to be. */
+function settleFor(shown, pick, asked) {
+  trouble = performance.now();
+  trail.replace(shown);
+  meet(shown);
+  if (isSame(shown, pick)) {
+    note(shown, location.href, false); // the same picture, made here
+    return;
+  }
+  owner = "";
+  note(shown, addressOf(shown) ?? location.href, false);
+  if (asked) stage.say("absent");
+}
+
+/** Picks that need no network, the likest to this one first: to show in its place when its picture doesn't come. */
+async function* standIns(pick) {
+  const warm = isLost ? [] : await studios.kept(album.subjects);
+  if (!pick.live && warm.includes(pick.subject) && (await wake(pick.subject))) {
+    yield { ...studios.ordinaryPick(pick.subject), seed: pick.seed };
+  }
+  for (const subject of shuffled(warm)) if (await wake(subject)) yield studios.newPick(subject);
+  const seen = new Set([...trail.latest(MEMORY).map(nameOf), lastSeen.get()]);
+  const kept = (await keptPictures(root)).map(({ slug, seed }) => album.find(slug, seed)).filter(Boolean);
+  const cost = (one) => 2 * (one.subject !== pick.subject) + seen.has(nameOf(one));
+  yield* shuffled(kept).sort((a, b) => cost(a) - cost(b));
 }
 
 function note({ subject, seed, live, psi, label, mix }, address, push) {
@@ -100,19 +144,18 @@ async function prepare() {
   const pick = trail.ahead ?? (await drawAtHand());
   if (current !== trail.current) return;
   upcoming = pick;
-  stage.preload(upcoming);
+  const sure = await stage.preload(pick, PATIENCE_MS);
+  if (sure !== pick) trouble = performance.now();
+  if (upcoming === pick && !trail.ahead) upcoming = sure;
 }
 
-/** Without a network one that was kept, if there is any. */
+/** The next pick; one at hand while pictures don't come. */
 async function drawAtHand() {
-  for (let i = 0; i < 2 * MEMORY; i++) {
-    const pick = draw();
-    if (navigator.onLine || pick.live || (await isKept(pick))) return pick;
-  }
-  return album.at(trail.current?.subject ?? album.subjects[0], 0);
+  const pick = draw();
+  if (pick.live || performance.now() - trouble > TROUBLE_MS) return pick;
+  for await (const other of standIns(pick)) if (!isSame(other, trail.current)) return other;
+  return pick;
 }
-
-const isKept = (pick) => globalThis.caches?.match(stage.url(album.src(pick)));
 
 /**
  * A subject's page says in the location bar which prepared picture it shows; other pages stay random at every load,
@@ -132,7 +175,7 @@ function next() {
 function back() {
   if (!trail.canGoBack) return;
   const pick = trail.back();
-  show(pick, { address: addressOf(pick) });
+  show(pick, { address: addressOf(pick), asked: true });
 }
 
 const lonely = () => album.lonely && !studios.of(album.subjects[0]).ready;
@@ -145,7 +188,7 @@ function add(pick) {
 
 /** Shows a pick that was pointed at; its address names it. */
 function open(pick) {
-  show(add(pick), { address: isSubject ? addressFor(pick) : null, push: true });
+  show(add(pick), { address: isSubject ? addressFor(pick) : null, push: true, asked: true });
   element.scrollIntoView({ block: "start" });
   element.querySelector("[data-next]")?.focus({ preventScroll: true });
 }
@@ -181,7 +224,7 @@ async function pickByName(name) {
 
 async function openName(name) {
   const pick = add(await pickByName(name));
-  show(pick, { address: `?${new URLSearchParams({ name })}`, push: true, name });
+  show(pick, { address: `?${new URLSearchParams({ name })}`, push: true, name, asked: true });
   element.scrollIntoView({ block: "start" });
 }
 
@@ -216,28 +259,29 @@ async function pickOf(state) {
   return state.live ? found({ ...state, subject }) : album.find(state.slug, String(state.seed));
 }
 
-/** A new picture at once, from a generator that an earlier visit has kept; null if there is none. */
-async function drawWarm() {
-  const { subject: any } = album.random([]);
-  const subjects = isLost ? [] : [any, ...(navigator.onLine ? [] : album.subjects)];
-  for (const subject of subjects) {
-    const studio = studios.of(subject);
-    await studio.consider();
-    if (studio.hopeful && (await studio.isKept()) && (await wake(subject))) return studios.newPick(subject);
-  }
-  return null;
+/** What to begin with: a new picture at once if an earlier visit has kept the generator, else a prepared one. */
+async function opening() {
+  const pick = draw();
+  const warm = isLost ? [] : await studios.kept(album.subjects);
+  if (!warm.length) return pick;
+  const [any] = shuffled(warm);
+  // Without a network the subject is one whose generator is at hand.
+  const bound = warm.includes(pick.subject) || (await answers(stage.url(album.src(pick))));
+  const subject = bound ? pick.subject : any;
+  return warm.includes(subject) && (await wake(subject)) ? studios.newPick(subject) : pick;
 }
 
 async function start() {
   const { pick, name, missing } = await asked();
-  await show(add(pick ?? (await remembered()) ?? (await drawWarm()) ?? (await drawAtHand())), { name });
+  const wanted = pick ?? (await remembered());
+  await show(add(wanted ?? (await opening())), { name, asked: Boolean(wanted) });
   if (missing) stage.say("unknown");
 }
 
 window.addEventListener("popstate", async ({ state }) => {
   const { pick, name } = await asked();
   const shown = pick ?? (await pickOf(state));
-  if (shown) show(add(shown), { name });
+  if (shown) show(add(shown), { name, asked: true });
 });
 
 // ---------------------------------------------------------------------------------------------

@@ -31,12 +31,15 @@ export function fillGallery(section, { album, stage, open }) {
     list.append(...numbers.map((number) => tile(album, stage, album.at(subject, number))));
     if (list.children.length === count) observer.disconnect();
   };
+  /** Without a network what isn't kept is hidden (absent.js); no use to ask for ever more. */
+  const isDry = () => list.children.length > 0 && [...list.children].slice(-BATCH).every(({ hidden }) => hidden);
   const observer = new IntersectionObserver(([entry]) => {
     if (!entry.isIntersecting) return;
-    grow();
+    if (isDry()) observer.disconnect();
+    else grow();
     // Looked at afresh, in case the end is still in sight.
     observer.unobserve(end);
-    if (list.children.length < count) observer.observe(end);
+    if (list.children.length < count && !isDry()) observer.observe(end);
   }, { rootMargin: "400px" });
   observer.observe(end);
 

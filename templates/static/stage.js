@@ -1,10 +1,12 @@
 // Shows a pick on the page. Whatever a template leaves out is passed over.
 
 import { short, writePick } from "./address.js";
+import { isSame } from "./album.js";
 import { canvasOf } from "./canvas.js";
 import { mark } from "./studio.js";
 
 const MOST = 8; // pictures at hand
+const LATE = { late: true };
 
 const all = (selector) => document.querySelectorAll(selector);
 
@@ -16,13 +18,19 @@ function point(slot, href) {
   for (const link of all(`a[data-slot="${slot}"]`)) link.href = href;
 }
 
+const lateAfter = (ms) => new Promise((resolve) => setTimeout(resolve, ms, LATE));
+
 export class Stage {
   #images = new Map();
   #turn = 0;
 
-  /** `root` is the site's address; `draw(pick)` makes a live pick's picture: {pixels, resolution}. */
-  constructor(element, album, root, draw) {
-    Object.assign(this, { element, album, root, draw });
+  /**
+   * `root` is the site's address, `draw(pick)` makes a live pick's picture: {pixels, resolution}, and `standIns(pick)`
+   * gives picks, one after the other, to show in place of one whose picture doesn't come.
+   */
+  constructor(element, album, root, draw, standIns) {
+    Object.assign(this, { element, album, root, draw, standIns });
+    this.shown = null;
     this.mat = element.querySelector("[data-mat]");
     this.frame = element.querySelector("[data-frame]");
   }
@@ -37,16 +45,34 @@ export class Stage {
     return this.mat.querySelector("img, canvas");
   }
 
-  /** Starts to load or make a picture, so that it is there when it is wanted. */
-  preload(pick) {
-    this.#ready(pick);
+  /** Loads or makes a picture, so that it is there when it is wanted; the answer is what can be shown, or null. */
+  async preload(pick, patience_ms) {
+    return (await this.#sure(pick, patience_ms))?.pick ?? null;
+  }
+
+  /**
+   * A picture that is whole: the pick's, or what stands in for it, {pick, element}; null if there is none at all.
+   * A prepared picture that isn't there after the patience is waited for only if nothing stands in for it.
+   */
+  async #sure(pick, patience_ms) {
+    const loading = this.#ready(pick);
+    const first = await (pick.live ? loading : Promise.race([loading, lateAfter(patience_ms)]));
+    if (first.whole) return { pick, element: first.element };
+    for await (const other of this.standIns(pick)) {
+      const { element, whole } = await this.#ready(other);
+      if (whole) return { pick: other, element };
+    }
+    const last = await loading;
+    return last.whole ? { pick, element: last.element } : null;
   }
 
   /** A pick's element and whether its picture is whole, once it is there. */
   #ready(pick) {
     const name = this.album.permalink(pick);
     if (!this.#images.has(name)) {
-      this.#images.set(name, pick.live ? this.#made(pick) : this.#loaded(pick));
+      const ready = pick.live ? this.#made(pick) : this.#loaded(pick);
+      this.#images.set(name, ready);
+      ready.then(({ whole }) => whole || this.#images.delete(name)); // it is tried again when it is wanted again
       if (this.#images.size > MOST) this.#letGo(this.#images.keys().next().value);
     }
     return this.#images.get(name);
@@ -76,23 +102,35 @@ export class Stage {
     return { element: canvas, whole: picture !== null };
   }
 
-  /** Shows a pick when its picture is ready; the answer is false if another one was asked for meanwhile. */
-  async show(pick, owner = "", { quietly = false } = {}) {
+  /**
+   * Shows a pick when its picture is ready, or another whose picture is; the answer is what is shown now, and null if
+   * another pick was asked for meanwhile. What stood there before stays when there is nothing to show.
+   */
+  async show(pick, owner = "", { quietly = false, patience_ms } = {}) {
     const turn = ++this.#turn;
     this.element.setAttribute("aria-busy", "true");
-    const { element, whole } = await this.#ready(pick);
-    if (turn !== this.#turn) return false;
+    const sure = await this.#sure(pick, patience_ms);
+    if (turn !== this.#turn) return null;
     this.element.removeAttribute("aria-busy");
-    this.#frame(pick, element, quietly);
+    if (!sure) {
+      if (!this.shown) this.#tell(pick, owner, turn);
+      this.say("broken");
+      return this.shown ?? pick;
+    }
+    this.shown = sure.pick;
+    this.#frame(this.shown, sure.element, quietly);
+    this.#tell(this.shown, isSame(pick, this.shown) ? owner : "", turn);
+    this.say("");
+    fill("[data-announce]", this.album.alt(this.shown));
+    mark("first-picture");
+    if (this.shown.live) mark("first-live-picture");
+    return this.shown;
+  }
+
+  #tell(pick, owner, turn) {
     this.#words(pick, owner);
     this.#links(pick);
     this.#line(pick, turn);
-    if (!whole) this.#images.delete(this.album.permalink(pick));
-    this.say(whole ? "" : "broken");
-    fill("[data-announce]", whole ? this.album.alt(pick) : "");
-    mark("first-picture");
-    if (pick.live && whole) mark("first-live-picture");
-    return true;
   }
 
   #frame(pick, element, quietly) {

@@ -1,5 +1,6 @@
 // The generators of the page's subjects, and how their next pictures are to be.
 
+import { keptAddresses } from "./live/cache.js";
 import { anySeed, Studio } from "./studio.js";
 
 export class Studios {
@@ -14,6 +15,15 @@ export class Studios {
   of(subject) {
     if (!this.#studios.has(subject)) this.#studios.set(subject, new Studio(subject, this.root));
     return this.#studios.get(subject);
+  }
+
+  /** Those of the subjects whose generator can run here without a network. */
+  async kept(subjects) {
+    const addresses = await keptAddresses();
+    const isKept = ({ live }) => live && addresses.has(new URL(live.url, this.root).href);
+    const kept = subjects.filter((subject) => isKept(subject) || this.#studios.get(subject)?.ready);
+    await Promise.all(kept.map((subject) => this.of(subject).consider()));
+    return kept.filter((subject) => this.of(subject).hopeful);
   }
 
   /** What new pictures are drawn with: {psi, label}, to be changed in place. */

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.site.conftest import Witness, wait_for_picture, wait_until
@@ -57,8 +60,139 @@ def test_a_reload_without_a_network_makes_new_pictures(context: BrowserContext, 
     expect(page.locator("h1")).to_contain_text("Ape")
     page.goto(f"{server.url}alien/")
     wait_for_picture(page)
-    page.goto(f"{server.url}ape/3/")  # a page that was never looked at: home instead
+    page.goto(f"{server.url}no/such/page")
     wait_until(page, "url => location.href === url", arg=server.url)
+
+
+# What Chromium says behind a router that has no way out.
+ONLINE = "Object.defineProperty(Navigator.prototype, 'onLine', { get: () => true })"
+BROKEN = """[...document.images].filter(({ complete, naturalWidth, hidden, currentSrc }) =>
+    complete && !naturalWidth && !hidden && currentSrc).map(({ currentSrc }) => currentSrc)"""
+WHOLE = """[...document.querySelectorAll("[data-frame] :is(img, canvas)")]
+    .some((one) => (one.complete && one.naturalWidth > 0) || one.width > 0 && one instanceof HTMLCanvasElement)"""
+SETTLED = f"!document.querySelector('[aria-busy]') && {WHOLE}"
+FEW = REGISTRY.replace("images: 6", "images: 24").replace("images: 3", "images: 24")
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site with far more pictures than a visit keeps."""
+    folder = tmp_path_factory.mktemp("many")
+    build(folder, FEW)
+    return folder / "build"
+
+
+@pytest.fixture
+def cut(browser: Browser, many: Path) -> Iterator[Callable[[str], tuple[Page, str]]]:
+    """Visits a page, then takes the network away without the browser's noticing: the page, and the site's address."""
+    context = browser.new_context()
+    context.add_init_script(ONLINE)
+    with serving(many) as server:
+        server.max_age_s = 0  # nothing comes from the browser's own cache
+
+        def visit_and_cut(path: str) -> tuple[Page, str]:
+            page = context.new_page()
+            page.goto(server.url + path)
+            if path:
+                wait_for_mark(page, "live-ready")
+            wait_until_kept(page)
+            page.wait_for_load_state("networkidle")
+            context.set_offline(True)
+            return page, server.url
+
+        yield visit_and_cut
+        context.close()
+
+
+def load(page: Page, address: str) -> None:
+    """Opens a page and looks for broken pictures once it has settled."""
+    page.goto(address)
+    wait_until(page, SETTLED)
+    assert page.evaluate("navigator.onLine")
+    wait_until(page, f"({BROKEN}).length === 0")  # tiles and cards are taken out as their errors come
+
+
+def press_on(page: Page, times: int) -> list[str]:
+    """Asks for other pictures by key; the addresses or seeds of those that came."""
+    shown = []
+    for _ in range(times):
+        page.keyboard.press("ArrowRight")
+        wait_until(page, SETTLED)
+        shown.append(page.locator('[data-text="seed"]').text_content())
+    return shown
+
+
+@pytest.mark.parametrize("visited", ["ape/", ""], ids=["a subject", "home alone"])
+def test_without_a_network_no_load_shows_a_broken_picture(cut, visited: str):
+    page, site = cut(visited)
+    for _ in range(20):
+        load(page, site)
+    if visited:
+        expect(page.locator("h1")).to_contain_text("Ape")  # home takes the generator that is at hand
+    press_on(page, 5)
+    for path in ("alien/", "shy/", "blob/"):  # never visited
+        for _ in range(4):
+            load(page, site + path)
+        assert len(set(press_on(page, 10))) > 1
+    for path in ("subjects/", "ape/about/", "alien/wall/"):
+        page.goto(site + path)
+        page.wait_for_load_state()
+        wait_until(page, f"({BROKEN}).length === 0")
+
+
+def test_a_picture_s_own_page_without_a_network_draws_the_picture_by_a_kept_generator(cut, many: Path):
+    page, site = cut("ape/")
+    page.evaluate(
+        """async () => { for (const name of await caches.keys()) {
+            const cache = await caches.open(name);
+            for (const key of await cache.keys()) if (key.url.endsWith("ape/21.webp")) await cache.delete(key);
+        } }"""
+    )
+    page.goto(f"{site}ape/21/")
+    drawn = live_picture(page)
+    expect(page.locator('[data-text="seed"]')).to_have_text("21")
+    expect(page.locator("[data-status]")).to_have_text("")
+    with Image.open(many / "pictures/ape/21.webp") as prepared:
+        difference = np.frombuffer(drawn, np.uint8).astype(int) - np.asarray(prepared.convert("RGBA")).ravel()
+    assert np.abs(difference).mean() < 3  # the file is compressed
+
+
+def test_without_a_network_or_its_generator_a_picture_is_replaced_and_the_page_says_so(cut):
+    page, site = cut("")
+    page.goto(f"{site}alien/20/")
+    wait_until(page, SETTLED)
+    expect(page.locator("[data-status]")).to_have_text("That picture could not be loaded; this is another.")
+    shown = page.locator('[data-text="seed"]').text_content()
+    assert shown != "20"
+    assert page.locator("[data-frame] img").get_attribute("src").endswith(f"alien/{shown}.webp")
+    page.goto(f"{site}alien/?name=Ada")  # nor is another picture said to be Ada's
+    wait_until(page, SETTLED)
+    absent = page.locator("[data-status]").text_content() != ""
+    assert page.locator("h1").text_content().startswith("This" if absent else "Ada’s")
+
+
+def test_a_contact_sheet_without_a_network_shows_what_is_kept(cut):
+    page, site = cut("")
+    page.goto(f"{site}ape/#sheet")
+    page.locator("#sheet").scroll_into_view_if_needed()
+    wait_until(page, "document.querySelectorAll('[data-tiles] li[hidden]').length > 0")
+    wait_until(page, f"({BROKEN}).length === 0")
+    assert page.locator("[data-tiles] li:visible").count() >= 4
+
+
+def test_a_picture_that_is_slow_to_come_is_left_for_one_at_hand(browser: Browser, many: Path):
+    context = browser.new_context()
+    context.add_init_script(ONLINE)
+    with serving(many) as server:
+        page = context.new_page()
+        page.goto(server.url)
+        wait_until_kept(page)
+        page.wait_for_load_state("networkidle")
+        context.route("**/pictures/shy/**", lambda _: None)  # never answers
+        page.goto(f"{server.url}shy/")
+        wait_until(page, SETTLED, timeout_s=15)
+        assert page.evaluate(BROKEN) == []
+    context.close()
 
 
 def test_a_page_that_was_looked_at_is_there_without_a_network(witness: Witness, server):

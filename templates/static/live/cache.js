@@ -15,6 +15,12 @@ export async function recall(url) {
   return (await opened())?.match(url);
 }
 
+/** The addresses of everything that is kept. */
+export async function keptAddresses() {
+  const requests = await (await opened())?.keys();
+  return new Set((requests ?? []).map(({ url }) => url));
+}
+
 export async function keep(url, blob) {
   try {
     await (await opened())?.put(url, new Response(blob));
