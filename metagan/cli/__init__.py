@@ -27,6 +27,7 @@ COMMANDS = (
     "collection",
     "dataset",
     "train",
+    "upscale",
     "evaluate",
 )
 

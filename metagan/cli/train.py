@@ -56,7 +56,21 @@ def _auto_option(
     help="The run's folder; an existing run goes on.",
 )
 @click.option(
-    "--kimg", type=ABOVE_0, default=1000, help="Train until so many thousand pictures have been shown."
+    "--upscaler",
+    type=click.Choice(["x2", "x4"]),
+    help="Train a network that enlarges the collection's pictures so many times, in place of a generator.",
+)
+@click.option(
+    "--generator",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="With --upscaler: weights whose pictures it shall enlarge; they take part in the training.",
+)
+@click.option(
+    "--kimg",
+    type=ABOVE_0,
+    default=1000,
+    show_default="1000; 100 with --upscaler",
+    help="Train until so many thousand pictures have been shown.",
 )
 @click.option("--resolution", type=click.IntRange(min=8), help="Refuse pictures of another size than this.")
 @click.option(
@@ -189,6 +203,7 @@ def _auto_option(
     "--measure",
     type=click.IntRange(min=0),
     default=1000,
+    show_default="1000; 100 with --upscaler",
     help="Pictures to measure each snapshot's quality on; 0 is off.",
 )
 @click.option(
@@ -209,12 +224,23 @@ def command(context: click.Context, /, **options: Any) -> None:
 
     The run's folder gets weights to sample from (latest.safetensors), sheets of pictures by time, and report.html.
     Called again with the same folder, a run goes on exactly where it stopped.
-    """
-    from metagan.cli.training_session import train
 
+    With --upscaler x4 the DATASET holds large originals, and the run's weights enlarge pictures of the same kind
+    (`metagan upscale`).
+    """
     given = {
         name
         for name in options
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
     }
+    if options["upscaler"]:
+        from metagan.cli.upscaler_session import train_upscaler
+
+        train_upscaler(options, given)
+        return
+    if options["generator"]:
+        message = "belongs to --upscaler; weights to start a generator's training from are --start"
+        raise click.BadParameter(message, param_hint="--generator")
+    from metagan.cli.training_session import train
+
     train(options, given)

@@ -51,7 +51,7 @@ def train(options: Mapping[str, Any], given: set[str]) -> None:
     pictures.check()
     folder = RunFolder(options["out"])
     schedule = _schedule(options)
-    with joined(options["device"]) as world, _watching(schedule, world) as watcher:
+    with joined(options["device"]) as world, watching(schedule, shown=world.is_first) as watcher:
         config, networks = _begin_or_go_on(folder, options, given, pictures, world)
         _require_training(config.recipe.d_warmup_kimg, schedule.total_kimg)
         run = Run(
@@ -206,7 +206,8 @@ class TerminalWatcher:
 
 
 @contextmanager
-def _watching(schedule: Schedule, world: World) -> Iterator[TerminalWatcher]:
+def watching(schedule: Schedule, *, shown: bool) -> Iterator[TerminalWatcher]:
+    """A bar on stderr while the block runs, where it is to be shown; Ctrl-C and TERM ask the watcher to stop."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -214,7 +215,7 @@ def _watching(schedule: Schedule, world: World) -> Iterator[TerminalWatcher]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[facts]}"),
     )
-    quiet = not console.is_terminal or not world.is_first
+    quiet = not console.is_terminal or not shown
     with Progress(*columns, console=console, disable=quiet) as bars:
         watcher = TerminalWatcher(bars, round(schedule.total_kimg * 1000))
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -102,7 +102,7 @@ def to_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
         image = _to_eight_bits(image)
     profile = image.info.get("icc_profile")
-    if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
+    if has_transparency(image):
         rgba = image.convert("RGBA")
         flat = Image.new("RGB", rgba.size, background)
         colours = _to_srgb(
@@ -115,9 +115,40 @@ def to_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
 
 def _decode(data: bytes, fit: Fit) -> Image.Image:
     with _open(data) as image:
-        _guard(image, fit.resolution)
+        image.draft(None, (fit.resolution * _DRAFT_FACTOR, fit.resolution * _DRAFT_FACTOR))
+        _guard(image)
         image.load()
         return to_rgb(_turn(image), fit.background)
+
+
+def decode_picture(data: bytes) -> Image.Image:
+    """A picture file at its own size: sRGB, RGBA where it has transparency, turned as its EXIF says.
+
+    Raises:
+        UnreadableError: It is damaged, no picture, or so large that decoding could exhaust the memory.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with _open(data) as image:
+                _guard(image)
+                image.load()
+                turned = _turn(image)
+                rgb = to_rgb(turned, (0, 0, 0))
+                if has_transparency(turned):
+                    rgb = turned.convert("RGBA")
+                return rgb
+    except UnreadableError:
+        raise
+    except MemoryError as error:
+        raise UnreadableError("not enough memory to decode it") from error
+    except Exception as error:  # as above
+        raise UnreadableError(_reason(error)) from error
+
+
+def has_transparency(image: Image.Image) -> bool:
+    """Whether a picture of any mode has transparent places."""
+    return "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La")
 
 
 def _open(data: bytes) -> Image.Image:
@@ -128,8 +159,7 @@ def _open(data: bytes) -> Image.Image:
     return Image.open(io.BytesIO(data), formats=known)
 
 
-def _guard(image: Image.Image, resolution: int) -> None:
-    image.draft(None, (resolution * _DRAFT_FACTOR, resolution * _DRAFT_FACTOR))
+def _guard(image: Image.Image) -> None:
     pixels = image.width * image.height
     if pixels > MAX_DECODED_PIXELS:
         msg = f"{image.width}x{image.height} pixels; the most is {MAX_DECODED_PIXELS >> 20} megapixels"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from metagan.sampling.sampler import to_uint8
+from metagan.sampling.levels import to_uint8
 
 PROOF_SEEDS = (0, 1, 2, 3)
 PROOF_PSI = 0.7

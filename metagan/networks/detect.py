@@ -11,7 +11,7 @@ from torch import nn
 from metagan.checkpoints.model import Checkpoint, Header, NetworkRecord
 from metagan.checkpoints.tensors import require_finite
 from metagan.errors import CheckpointError, MalformedFileError, OptionError, UnknownArchitectureError
-from metagan.networks import dcgan, lucidrains, r3gan, stylegan2, stylegan3
+from metagan.networks import dcgan, lucidrains, r3gan, stylegan2, stylegan3, upscaler
 from metagan.networks.architecture import Architecture, Official, Part, Reading
 from metagan.networks.generator import Generator
 from metagan.networks.nearest import Kind, explain, parts
@@ -122,6 +122,10 @@ def _restore(header: Header, record: NetworkRecord) -> nn.Module:
     for architecture in ARCHITECTURES:
         if architecture.name == header.architecture:
             return architecture.restore(header.configuration, record.tensors)
+    if header.architecture == upscaler.ARCHITECTURE_NAME:
+        what = "it holds an upscaler, no generator"
+        fix = "enlarge pictures with it, `metagan upscale PICTURES --with FILE --out FOLDER`"
+        raise UnknownArchitectureError(f"{what}\n  fix: {fix}")
     known = ", ".join(architecture.name for architecture in ARCHITECTURES)
     msg = f"unknown architecture {header.architecture!r:.60}; this version of metagan knows {known}"
     raise MalformedFileError(msg)

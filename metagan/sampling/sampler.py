@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -18,6 +17,7 @@ from metagan.networks.prepare import has_narrow_form, is_recordable, prepare_syn
 from metagan.sampling.compiled import CompiledSynthesis
 from metagan.sampling.graphs import RecordedSynthesis
 from metagan.sampling.latents import labels, latents
+from metagan.sampling.levels import to_uint8
 from metagan.sampling.memory import fit_batch, keep_freed_memory
 from metagan.sampling.precision import choose_dtype
 
@@ -39,14 +39,6 @@ class Settings:
     cutoff: int | None = None
     class_index: int | None = None
     noise: str = "const"
-
-
-def to_uint8(images: Float[Tensor, "batch ch h w"]) -> list[Picture]:
-    """Pictures nominally within [-1, 1] to [h, w, ch] bytes: trunc(clamp(127.5 x + 128, 0, 255)), as published
-    generators round.
-    """
-    scaled = (images.float() * 127.5 + 128).clamp(0, 255).to(torch.uint8)
-    return list(scaled.permute(0, 2, 3, 1).contiguous().cpu().numpy())
 
 
 class Sampler:

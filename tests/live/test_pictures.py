@@ -19,7 +19,8 @@ from metagan.networks.generator import Generator
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
 from metagan.registry.bundled import bundled_weights
 from metagan.sampling.latents import latents
-from metagan.sampling.sampler import Sampler, Settings, to_uint8
+from metagan.sampling.levels import to_uint8
+from metagan.sampling.sampler import Sampler, Settings
 from tests.live.page import READER, LivePage
 from tests.site.conftest import INSECURE_HOST
 

@@ -13,7 +13,7 @@ from metagan.errors import MalformedFileError, UnknownArchitectureError
 from metagan.networks.detect import load_discriminator, load_generator
 from metagan.networks.generator import Noise
 from metagan.sampling.latents import latents
-from metagan.sampling.sampler import to_uint8
+from metagan.sampling.levels import to_uint8
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 OFFICIAL = sorted(

@@ -11,8 +11,9 @@ from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
 from metagan.registry.bundled import bundled_weights
 from metagan.sampling.device import choose_device
 from metagan.sampling.latents import labels, latents
+from metagan.sampling.levels import to_uint8
 from metagan.sampling.memory import automatic_batch
-from metagan.sampling.sampler import Sampler, Settings, to_uint8
+from metagan.sampling.sampler import Sampler, Settings
 
 CPU = torch.device("cpu")
 

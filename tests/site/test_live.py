@@ -14,7 +14,8 @@ from metagan.checkpoints.read import read_checkpoint
 from metagan.networks.detect import load_generator
 from metagan.registry.bundled import bundled_weights
 from metagan.sampling.latents import labels, latents
-from metagan.sampling.sampler import Sampler, Settings, to_uint8
+from metagan.sampling.levels import to_uint8
+from metagan.sampling.sampler import Sampler, Settings
 from tests.site.conftest import INSECURE_HOST, Witness, wait_for_picture, wait_until
 from tests.site.live_site import (
     GOLDEN,

@@ -15,7 +15,7 @@ from metagan.networks.stylegan2.fast import FastSynthesis, Way, choose_ways
 from metagan.networks.stylegan2.network import StyleGAN2
 from metagan.registry.bundled import bundled_names, bundled_weights
 from metagan.sampling.latents import latents
-from metagan.sampling.sampler import to_uint8
+from metagan.sampling.levels import to_uint8
 from tests.networks.stylegan2.test_network import ODD, make
 
 VECTORS = ["sg2ada/*.pkl", "sg2in3/*.pkl", "tf/tf_ada*.pkl", "tf/tf_sg2_skip32.pkl", "rosinality/*.pt"]

@@ -11,7 +11,7 @@ from metagan.errors import ShapeError
 from metagan.networks.detect import load_generator
 from metagan.networks.stylegan3.fast import FastSynthesis
 from metagan.networks.stylegan3.network import StyleGAN3
-from metagan.sampling.sampler import to_uint8
+from metagan.sampling.levels import to_uint8
 from tests.networks.stylegan3.test_load import GOLDEN, VECTORS
 from tests.networks.stylegan3.test_network import ODD, make
 

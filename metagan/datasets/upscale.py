@@ -1,0 +1,178 @@
+"""A folder, a zip or a file of pictures through an upscaler, into a folder."""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from metagan.datasets.archive import FACTS_NAME, LABELS_NAME
+from metagan.datasets.decode import decode_picture
+from metagan.datasets.pack import list_pictures
+from metagan.datasets.store import FolderStore, Store, UnreadableError, open_store, printable, read_json
+from metagan.errors import DatasetError, OptionError
+from metagan.files import write_bytes
+from metagan.networks.upscaler import Upscaler
+from metagan.sampling.upscale import upscale_pictures
+
+_XMP_PNG: Final = "XML:com.adobe.xmp"
+MOST_RESULT_PIXELS: Final = 2**28  # 268 megapixels, 0.8 GB
+
+
+@dataclass
+class UpscaleReport:
+    """What became of the pictures.
+
+    Args:
+        out: The folder of the results.
+        upscaled: How many there are.
+        skipped: Name and reason of each picture left out.
+    """
+
+    out: Path
+    upscaled: int = 0
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+
+def upscale_folder(
+    pictures: Path,
+    out: Path,
+    upscaler: Upscaler,
+    device: torch.device | str = "cpu",
+    *,
+    advance: Callable[[int], None] = lambda _: None,
+    begin: Callable[[int], None] = lambda _: None,
+) -> UpscaleReport:
+    """Upscale every picture into a folder of PNG files of the same names; a dataset's labels come along.
+
+    Transparency is enlarged by Lanczos's filter. What a file says of its making (XMP) stays with it.
+
+    Args:
+        pictures: A folder, a zip (a dataset or not) or one picture.
+        out: The folder to write into; files of other names in it stay.
+        upscaler: On the device.
+        device: Where to compute.
+        advance: Told after each picture.
+        begin: Told how many pictures there are.
+
+    Raises:
+        DatasetError: There is no picture, or none that can be read.
+        OptionError: The results would be written among the pictures themselves.
+    """
+    store, names = _pictures_at(pictures)
+    _require_elsewhere(pictures, out)
+    begin(len(names))
+    targets, report = _targets(names), UpscaleReport(out)
+    for name in names:
+        try:
+            target = _inside(out, targets[name])
+            write_bytes(target, _upscaled(store.read(name), upscaler, device))
+            report.upscaled += 1
+        except UnreadableError as error:
+            report.skipped.append((printable(name), str(error)))
+        advance(1)
+    if not report.upscaled:
+        name, reason = report.skipped[0]
+        what = f"{pictures}: none of {len(names)} pictures can be read; {name}: {reason}"
+        raise DatasetError(f"{what}\n  fix: give a folder or zip of pictures")
+    _copy_labels(store, out, targets)
+    return report
+
+
+def _pictures_at(path: Path) -> tuple[Store, list[str]]:
+    if path.is_file() and path.suffix.lower() != ".zip":
+        return FolderStore(path.parent), [path.name]
+    store = open_store(path)
+    names = [name for name in list_pictures(store) if PurePosixPath(name).name != FACTS_NAME]
+    if not names:
+        raise DatasetError(
+            f"{path}: no picture in it\n  fix: give a folder or zip of pictures, or one picture"
+        )
+    return store, names
+
+
+def _require_elsewhere(pictures: Path, out: Path) -> None:
+    """Results among the pictures would replace some of them, and be upscaled again the next time."""
+    folder = pictures if pictures.is_dir() else pictures.parent
+    here, there = folder.resolve(), out.resolve()
+    if there == here or (pictures.is_dir() and there.is_relative_to(here)):
+        what = f"--out {out}: it lies among the pictures themselves"
+        raise OptionError(f"{what}\n  fix: choose a folder outside {folder}")
+
+
+def _targets(names: list[str]) -> dict[str, PurePosixPath]:
+    """Each picture's result: its name with .png; where two would get the same, with the old ending in it."""
+    plain = {name: PurePosixPath(name).with_suffix(".png") for name in names}
+    often = Counter(str(path).lower() for path in plain.values())
+    return {
+        name: path if often[str(path).lower()] == 1 else PurePosixPath(f"{name}.png")
+        for name, path in plain.items()
+    }
+
+
+def _inside(out: Path, target: PurePosixPath) -> Path:
+    if target.is_absolute() or ".." in target.parts or "\\" in str(target) or ":" in str(target):
+        raise UnreadableError("its name leads out of the folder")
+    return out / target
+
+
+def _upscaled(data: bytes, upscaler: Upscaler, device: torch.device | str) -> bytes:
+    """A picture file's bytes to those of the upscaled one, a PNG."""
+    image = decode_picture(data)
+    factor = upscaler.config.factor
+    size = (image.width * factor, image.height * factor)
+    if size[0] * size[1] > MOST_RESULT_PIXELS:
+        raise UnreadableError(f"its result would have {size[0]}x{size[1]} pixels: make it smaller first")
+    (drawn,) = upscale_pictures(upscaler, [_rgb(image)], device)
+    result = Image.fromarray(drawn)
+    if image.mode == "RGBA":
+        result.putalpha(image.getchannel("A").resize(size, Image.Resampling.LANCZOS))
+    info = PngInfo()
+    if xmp := _xmp_of(data):
+        info.add_itxt(_XMP_PNG, xmp)
+    out = io.BytesIO()
+    result.save(out, "PNG", pnginfo=info)
+    return out.getvalue()
+
+
+def _rgb(image: Image.Image) -> NDArray[np.uint8]:
+    return np.asarray(image.convert("RGB")).copy()
+
+
+def _xmp_of(data: bytes) -> str:
+    """The XMP packet of a picture file, or nothing."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data)) as image:
+                packet = image.info.get("xmp") or image.info.get(_XMP_PNG) or ""
+    except (OSError, ValueError, SyntaxError):
+        return ""
+    return packet.decode("utf-8", "replace") if isinstance(packet, bytes) else str(packet)
+
+
+def _copy_labels(store: Store, out: Path, targets: dict[str, PurePosixPath]) -> None:
+    """A dataset's labels, under the results' names."""
+    if LABELS_NAME not in store.names():
+        return
+    content = read_json(store, LABELS_NAME)
+    labels = content.get("labels")
+    if not isinstance(labels, list):
+        return
+    renamed = [
+        [str(targets.get(entry[0], entry[0])), entry[1]]
+        for entry in labels
+        if isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], str)
+    ]
+    write_bytes(out / LABELS_NAME, json.dumps(content | {"labels": renamed}).encode())

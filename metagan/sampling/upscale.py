@@ -1,0 +1,62 @@
+"""Pictures through an upscaler, and through the plain enlargements that it is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from metagan.networks.upscaler import Upscaler
+from metagan.sampling.levels import to_signed, to_uint8
+
+TILE_PX: Final = 256  # larger pictures are taken in tiles of this side, so that memory doesn't grow with them
+
+
+@torch.inference_mode()
+def upscale_pictures(
+    upscaler: Upscaler, pictures: Sequence[NDArray[np.uint8]], device: torch.device | str = "cpu"
+) -> list[NDArray[np.uint8]]:
+    """Upscale pictures of any sizes, one by one: a picture doesn't depend on its neighbours.
+
+    Args:
+        upscaler: On `device`.
+        pictures: RGB, [h, w, 3] each.
+        device: Where to compute.
+
+    Returns:
+        RGB, [factor h, factor w, 3] each.
+    """
+    return [_upscale(upscaler, picture, torch.device(device)) for picture in pictures]
+
+
+def _upscale(upscaler: Upscaler, picture: NDArray[np.uint8], device: torch.device) -> NDArray[np.uint8]:
+    height, width, _ = picture.shape
+    if max(height, width) <= TILE_PX:
+        return to_uint8(upscaler(to_signed([picture]).to(device)))[0]
+    factor, reach = upscaler.config.factor, upscaler.reach
+    result = np.empty((height * factor, width * factor, 3), np.uint8)
+    for top in range(0, height, TILE_PX):
+        for left in range(0, width, TILE_PX):
+            bottom, right = min(top + TILE_PX, height), min(left + TILE_PX, width)
+            # What a pixel depends on comes along, and is cut off again: tiles join without a seam.
+            above, before = max(0, top - reach), max(0, left - reach)
+            piece = picture[above : bottom + reach, before : right + reach]
+            drawn = to_uint8(upscaler(to_signed([piece]).to(device)))[0]
+            inner = drawn[
+                (top - above) * factor : (bottom - above) * factor,
+                (left - before) * factor : (right - before) * factor,
+            ]
+            result[top * factor : bottom * factor, left * factor : right * factor] = inner
+    return result
+
+
+def enlarge(picture: NDArray[np.uint8], factor: int, how: Literal["nearest", "lanczos"]) -> NDArray[np.uint8]:
+    """A picture [h, w, 3] enlarged without a network, as Pillow does."""
+    height, width, _ = picture.shape
+    resampling = {"nearest": Image.Resampling.NEAREST, "lanczos": Image.Resampling.LANCZOS}[how]
+    enlarged = Image.fromarray(picture).resize((width * factor, height * factor), resampling)
+    return np.asarray(enlarged)

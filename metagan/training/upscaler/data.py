@@ -1,0 +1,105 @@
+"""What an upscaler learns from: crops of originals, and generated pictures that have no original."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from numpy.typing import NDArray
+from torch import Tensor
+
+from metagan.networks.generator import Generator
+from metagan.sampling.sampler import Sampler, Settings
+from metagan.training.feed import Pictures
+
+MADE_PICTURES = 512
+# The ways in which sites draw: truncated or not, with per-pixel noise or without.
+MADE_SETTINGS = (
+    Settings(psi=0.7),
+    Settings(psi=1.0),
+    Settings(psi=0.7, noise="none"),
+    Settings(psi=1.0, noise="none"),
+)
+HELD_OUT_SHARE = 0.05
+HELD_OUT_MOST = 500
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of a collection's pictures; satisfies Pictures.
+
+    Args:
+        whole: The collection.
+        indices: Which of its pictures, in order.
+    """
+
+    whole: Pictures
+    indices: range
+
+    @property
+    def resolution(self) -> int:
+        """Height and width in pixels."""
+        return self.whole.resolution
+
+    @property
+    def label_count(self) -> int:
+        """0: upscalers know no labels."""
+        return 0
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def pixels(self, index: int) -> NDArray[np.uint8]:
+        """Picture number `index` of the part, [3, resolution, resolution]."""
+        return self.whole.pixels(self.indices[index])
+
+    def label(self, index: int) -> NDArray[np.float32]:
+        """The empty label."""
+        del index
+        return np.zeros(0, np.float32)
+
+
+def hold_out(pictures: Pictures) -> tuple[Part, Part]:
+    """A collection's pictures to learn from, and its last ones to be measured on: a twentieth, at most 500."""
+    count = max(1, min(HELD_OUT_MOST, round(len(pictures) * HELD_OUT_SHARE)))
+    split = max(1, len(pictures) - count)
+    return Part(pictures, range(split)), Part(pictures, range(split, len(pictures)))
+
+
+def draw_made(
+    generator: Generator, device: torch.device, count: int = MADE_PICTURES
+) -> UInt8[Tensor, "n 3 h w"]:
+    """Generated pictures in all ways in which sites draw, as bytes; classes in turn. The same at every call."""
+    sampler = Sampler(generator, device)
+    rows: list[NDArray[np.uint8]] = []
+    each = count // len(MADE_SETTINGS)
+    for number, settings in enumerate(MADE_SETTINGS):
+        seeds = range(1_000_000 + number * each, 1_000_000 + (number + 1) * each)  # no site shows these
+        for group, class_index in _classes(seeds, generator.c_dim):
+            chosen = Settings(psi=settings.psi, noise=settings.noise, class_index=class_index)
+            rows += [picture.transpose(2, 0, 1) for _, picture in sampler.pictures(group, chosen)]
+    return torch.from_numpy(np.stack(rows))
+
+
+def _classes(seeds: range, count: int) -> list[tuple[Sequence[int], int | None]]:
+    return (
+        [(seeds[index::count], index) for index in range(count) if seeds[index::count]]
+        if count
+        else [(seeds, None)]
+    )
+
+
+def crop(
+    pictures: Float[Tensor, "n c h w"], side_px: int, step_px: int, rng: torch.Generator
+) -> Float[Tensor, "n c side side"]:
+    """A random square of each picture, its corner on a multiple of `step_px`."""
+    places = (pictures.shape[2] - side_px) // step_px + 1
+    corners = torch.randint(places, (len(pictures), 2), generator=rng, device=rng.device) * step_px
+    rows = [
+        picture[:, top : top + side_px, left : left + side_px]
+        for picture, (top, left) in zip(pictures, corners.tolist(), strict=True)
+    ]
+    return torch.stack(rows)

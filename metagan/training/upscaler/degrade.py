@@ -1,0 +1,69 @@
+"""Small pictures from originals, with the faults that a generator's pictures have.
+
+As in Wang et al. 2021, Real-ESRGAN, arXiv:2107.10833, section 3, training's inputs have the faults of those to come. A
+young or narrow StyleGAN's faults are smears (soft patches beside sharp ones), grain, and blotches of colour.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+BLUR_TAPS: Final = (1.0, 2.0, 1.0)  # binomial; its strength is mixed in place by place
+GRAIN: Final = 0.03  # standard deviations, of a range of 2: about 4 levels of 255
+BLOTCHES: Final = 0.03
+BLOTCH_PX: Final = 4
+PATCH_PX: Final = 8  # the scale on which smeared and sharp places change
+CLEAN_SHARE: Final = 0.25
+LEVELS: Final = 127.5
+
+
+def reduce(pictures: Float[Tensor, "n c h w"], factor: int) -> Float[Tensor, "n c small_h small_w"]:
+    """Pictures at 1/factor of their size: bicubic with its support widened by the factor, so that nothing aliases."""
+    size = (pictures.shape[2] // factor, pictures.shape[3] // factor)
+    return F.interpolate(pictures, size, mode="bicubic", antialias=True, align_corners=False).clamp(-1, 1)
+
+
+def degrade(
+    small: Float[Tensor, "n 3 h w"], strength: float, rng: torch.Generator
+) -> Float[Tensor, "n 3 h w"]:
+    """Smear, grain and blotch pictures within [-1, 1], each by a strength of its own; a quarter stays clean.
+
+    Args:
+        small: Pictures, at the size that the upscaler will see.
+        strength: Multiplies everything; 0 gives the pictures rounded to bytes.
+        rng: Decides all, on the pictures' device.
+    """
+    n, _, height, width = small.shape
+    device = small.device
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=rng, device=device)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=rng, device=device)
+
+    amount = (
+        uniform(n, 1, 1, 1).square() * strength * (uniform(n, 1, 1, 1) >= CLEAN_SHARE)
+    )  # small ones are frequent
+    # Smears: a blurred copy shows through where a smooth random map is high.
+    patches = uniform(n, 1, max(1, height // PATCH_PX), max(1, width // PATCH_PX))
+    where = F.interpolate(patches, (height, width), mode="bilinear", align_corners=False)
+    x = torch.lerp(small, _blur(_blur(small)), (2 * amount * where).clamp(max=1))
+    # Grain, pixel by pixel, and blotches, which are coarser.
+    x = x + GRAIN * amount * normal(n, 3, height, width)
+    coarse = normal(n, 3, max(1, height // BLOTCH_PX), max(1, width // BLOTCH_PX))
+    x = x + BLOTCHES * amount * F.interpolate(coarse, (height, width), mode="bicubic", align_corners=False)
+    # Bytes, as a generator's pictures are.
+    return ((x.clamp(-1, 1) * LEVELS + LEVELS).round() - LEVELS) / LEVELS
+
+
+def _blur(x: Tensor) -> Tensor:
+    """One binomial 3x3 blur, edges repeated."""
+    taps = torch.tensor(BLUR_TAPS, dtype=x.dtype, device=x.device)
+    kernel = (taps[:, None] * taps[None, :] / taps.sum().square()).expand(x.shape[1], 1, 3, 3)
+    return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), kernel, groups=x.shape[1])

@@ -1,0 +1,282 @@
+"""A whole run: from originals and a folder to an upscaler, going on where it stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+from torch import Tensor
+
+from metagan.checkpoints.write import write_safetensors
+from metagan.errors import DeviceError, DivergedError, MalformedFileError, TrainingError
+from metagan.files import write_bytes
+from metagan.images.encode import encode
+from metagan.images.sheet import contact_sheet
+from metagan.networks.upscaler import Upscaler, UpscalerConfig, describe_upscaler
+from metagan.sampling.upscale import enlarge, upscale_pictures
+from metagan.training.chance import seed_of
+from metagan.training.feed import Feed, Pictures, as_uint8, fingerprint
+from metagan.training.folder import RunFolder
+from metagan.training.schedule import Schedule, Silent, Watcher
+from metagan.training.state import read_state, write_state
+from metagan.training.upscaler.data import hold_out
+from metagan.training.upscaler.degrade import reduce
+from metagan.training.upscaler.recipe import UpscalerRunConfig, write_upscaler_config
+from metagan.training.upscaler.report import write_upscaler_report
+from metagan.training.upscaler.trainer import UpscalerTrainer
+from metagan.training.world import World
+
+SHOWN_ORIGINALS: Final = 6
+SHOWN_MADE: Final = 6
+
+# Upscaled pictures and their originals, [h, w, 3] each, to measures by name, "psnr" (higher is better) among them.
+MeasurePairs = Callable[[Sequence[NDArray[np.uint8]], Sequence[NDArray[np.uint8]]], Mapping[str, float]]
+
+
+def new_upscaler(config: UpscalerConfig, seed: int) -> Upscaler:
+    """An upscaler with random weights; the same seed gives the same weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of(seed, 0))
+        return Upscaler(config)
+
+
+@dataclass
+class UpscalerRun:
+    """One training run of an upscaler.
+
+    Args:
+        folder: Where its files are.
+        config: What it was started with.
+        schedule: When it does what; `measured_pictures` of those held out are measured.
+        pictures: The originals, those held out included.
+        made: Generated pictures, [n, 3, h, w]; None for originals alone.
+        world: One process and its device.
+        measure: Upscaled pictures and originals to measures; None for none.
+        watcher: Who is told.
+    """
+
+    folder: RunFolder
+    config: UpscalerRunConfig
+    schedule: Schedule
+    pictures: Pictures
+    made: Tensor | None
+    world: World
+    measure: MeasurePairs | None = None
+    watcher: Watcher = field(default_factory=Silent)
+
+    def __post_init__(self) -> None:
+        recipe = self.config.recipe
+        learnt, self.held_out = hold_out(self.pictures)
+        upscaler = new_upscaler(self.config.upscaler, recipe.seed).to(self.world.device)
+        feed = Feed(learnt, recipe.seed, mirror=recipe.mirror)
+        self.trainer = UpscalerTrainer(recipe, upscaler, feed, self.made, self.world)
+        self.readings: dict[str, float] = {}
+        self._best_psnr = 0.0
+        self._elapsed_s = 0.0
+        self._since = time.monotonic()
+        self._rate_from = (0, 0.0)
+
+    def train(self) -> None:
+        """Train up to the schedule's end, or until the watcher asks to stop.
+
+        Raises:
+            TrainingError: The folder can't be used, or another process trains in it.
+            DivergedError: Losses are no numbers any more.
+            DeviceError: The device's memory is too small.
+        """
+        try:
+            self.folder.path.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.folder.path / ".lock", timeout=0):
+                self._train()
+        except Timeout as error:
+            what = f"{self.folder.path}: another process trains here"
+            raise TrainingError(f"{what}\n  fix: wait for it, or choose another --out") from error
+        except torch.OutOfMemoryError as error:
+            what = f"{self.world.device}: too little memory for {self.config.recipe.batch} crops at once"
+            raise DeviceError(f"{what}\n  fix: start another run with a lower --batch") from error
+        except OSError as error:
+            what = f"{self.folder.path}: can't be written ({error.strerror or error})"
+            raise TrainingError(f"{what}\n  fix: free some space and go on") from error
+
+    def _train(self) -> None:
+        self._begin()
+        trainer, total = self.trainer, round(self.schedule.total_kimg * 1000)
+        if trainer.seen == 0:
+            self._show()
+        while trainer.seen < total and not self.watcher.stop_asked():
+            trainer.step()
+            last, schedule = trainer.seen >= total, self.schedule
+            measures, shows, saves = (
+                last or self._crossed(interval)
+                for interval in (schedule.metrics_kimg, schedule.snapshot_kimg, schedule.state_kimg)
+            )
+            if measures or shows or saves:
+                self._require_finite()
+            self.watcher.progress(trainer.seen, self.readings)
+            if measures:
+                self._log_losses()
+            if shows:
+                self._show()
+            if saves:
+                self._save()
+        self._require_finite()
+        self._save()
+
+    def _begin(self) -> None:
+        if self.folder.state.exists():
+            self._go_on()
+        else:
+            write_upscaler_config(self.folder, self.config)
+            self.folder.forget_after(-1)  # what a run left that ended before its first state
+        self._since = time.monotonic()
+        self._rate_from = (self.trainer.seen, self._elapsed_s)
+
+    def _go_on(self) -> None:
+        found = fingerprint(self.pictures)
+        if found != self.config.fingerprint:
+            what = (
+                f"{self.folder.path}: this run was started with other pictures "
+                f"({self.config.pictures} of them, {self.config.fingerprint}; now {len(self.pictures)}, {found})"
+            )
+            raise TrainingError(f"{what}\n  fix: give those again, or choose another --out")
+        tensors, facts = read_state(self.folder.state)
+        try:
+            self.trainer.restore(tensors, facts)
+            self._elapsed_s, self._best_psnr = float(facts["elapsed_s"]), float(facts["best_psnr"])
+        except (KeyError, RuntimeError) as error:
+            what = f"{self.folder.state}: no state of this run ({error})"
+            raise MalformedFileError(f"{what}\n  fix: start a new run in another folder") from error
+        self.folder.forget_after(self.trainer.steps)
+        self.watcher.say(f"{self.folder.path}: goes on at {self.trainer.seen / 1000:g} kimg")
+
+    def _crossed(self, interval_kimg: float) -> bool:
+        """Whether the last step went past a multiple of the interval."""
+        interval, seen = max(1, round(interval_kimg * 1000)), self.trainer.seen
+        return seen // interval > (seen - self.config.recipe.batch) // interval
+
+    def _require_finite(self) -> None:
+        if self.trainer.is_finite():
+            return
+        where = f"{self.folder.path}: at {self.trainer.seen / 1000:g} kimg"
+        what = f"{where} losses or weights are no numbers any more"
+        raise DivergedError(f"{what}\n  fix: start another run with a lower --lr")
+
+    # ---------------------------------------------------------------------------------------------
+
+    def _log_losses(self) -> None:
+        means = self.trainer.meter.read()
+        elapsed_s = self._elapsed()
+        seen, since = self.trainer.seen - self._rate_from[0], elapsed_s - self._rate_from[1]
+        self._rate_from = (self.trainer.seen, elapsed_s)
+        self._log(means | {"images_per_s": seen / max(since, 1e-9)})
+
+    def _log(self, values: Mapping[str, float]) -> None:
+        self.readings = {**self.readings, **values}
+        line = {"kimg": self.trainer.seen / 1000, "steps": self.trainer.steps}
+        line["elapsed_s"] = round(self._elapsed(), 3)
+        self.folder.append_metrics(line | {name: float(f"{value:.6g}") for name, value in values.items()})
+
+    def _show(self) -> None:
+        """A snapshot, its sheets of pairs, its measures, and the report."""
+        kimg, quality = self.trainer.seen / 1000, self._measure()
+        if quality:
+            self._log(quality)
+        write_bytes(self.folder.grid(kimg), encode(self._sheet(), "png"))
+        self._write_upscalers(kimg, quality)
+        write_upscaler_report(self.folder, self.config)
+
+    def _measure(self) -> dict[str, float]:
+        count = min(self.schedule.measured_pictures, len(self.held_out))
+        if self.measure is None or not count:
+            return {}
+        originals = self._originals(count)
+        small = self._reduced(originals)
+        upscaled = upscale_pictures(self.trainer.average, small, self.world.device)
+        factor = self.config.upscaler.factor
+        quality = dict(self.measure(upscaled, originals))
+        floor = self.measure([enlarge(picture, factor, "lanczos") for picture in small], originals)
+        return quality | {f"lanczos_{name}": value for name, value in floor.items()}
+
+    def _originals(self, count: int) -> list[NDArray[np.uint8]]:
+        """Pictures held out, evenly spread, [h, w, 3]."""
+        picks = np.linspace(0, len(self.held_out) - 1, count).astype(int)
+        return [self.held_out.pixels(int(index)).transpose(1, 2, 0) for index in picks]
+
+    def _reduced(self, originals: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+        stack = torch.from_numpy(np.stack(originals)).permute(0, 3, 1, 2).float().div(127.5).sub(1)
+        small = as_uint8(reduce(stack, self.config.upscaler.factor))
+        return [picture.permute(1, 2, 0).numpy() for picture in small]
+
+    def _sheet(self) -> NDArray[np.uint8]:
+        """Rows of pairs. Held out: input, Lanczos, upscaled, original; then generated: input, Lanczos, upscaled."""
+        factor, device = self.config.upscaler.factor, self.world.device
+        originals = self._originals(min(SHOWN_ORIGINALS, len(self.held_out)))
+        small = self._reduced(originals)
+        rows = [small, originals]
+        tiles = []
+        upscaled = upscale_pictures(self.trainer.average, rows[0], device)
+        for picture, result, original in zip(small, upscaled, originals, strict=True):
+            tiles += [
+                enlarge(picture, factor, "nearest"),
+                enlarge(picture, factor, "lanczos"),
+                result,
+                original,
+            ]
+        if self.made is not None:
+            made = [
+                picture.permute(1, 2, 0).numpy() for picture in self.made[:: len(self.made) // SHOWN_MADE]
+            ]
+            made = made[:SHOWN_MADE]
+            for picture, result in zip(
+                made, upscale_pictures(self.trainer.average, made, device), strict=True
+            ):
+                big = [enlarge(picture, factor, "nearest"), enlarge(picture, factor, "lanczos"), result]
+                if big[0].shape == tiles[0].shape:
+                    tiles += [*big, np.full_like(result, 255)]
+        return contact_sheet(iter(tiles), len(tiles), 4)
+
+    def _write_upscalers(self, kimg: float, quality: Mapping[str, float]) -> None:
+        config = self.config
+        facts = {
+            "kimg": kimg,
+            "data": Path(config.data).name,  # snapshots are shared; where it lay is nobody's business
+            "pictures": config.pictures,
+            "held_out": config.held_out,
+            "recipe": dataclasses.asdict(config.recipe),
+            "generator": Path(config.generator).name if config.generator else None,
+            "generator_sha256": config.generator_sha256,
+            "quality": dict(quality),
+        }
+        header = dataclasses.replace(
+            describe_upscaler(self.trainer.average),
+            licence=config.licence,
+            source=config.source,
+            training=facts,
+        )
+        tensors = dict(self.trainer.average.state_dict())
+        snapshot = self.folder.snapshot(kimg)
+        snapshot.parent.mkdir(parents=True, exist_ok=True)
+        write_safetensors(snapshot, {name: tensor.half() for name, tensor in tensors.items()}, header)
+        write_safetensors(self.folder.path / "latest.safetensors", tensors, header)
+        if self.schedule.keep_best and quality.get("psnr", 0.0) > self._best_psnr:
+            self._best_psnr = quality["psnr"]
+            write_safetensors(self.folder.path / "best.safetensors", tensors, header)
+
+    def _save(self) -> None:
+        facts = self.trainer.facts() | {"elapsed_s": self._elapsed(), "best_psnr": self._best_psnr}
+        write_state(self.folder.state, self.trainer.tensors(), facts)
+
+    def _elapsed(self) -> float:
+        """Seconds of training, those of earlier processes included."""
+        now = time.monotonic()
+        self._elapsed_s += now - self._since
+        self._since = now
+        return self._elapsed_s
