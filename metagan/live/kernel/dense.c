@@ -1,18 +1,13 @@
 // Fully connected layers, and what becomes of styles.
 #include "simd.h"
 
-static inline float sum_of(Four v) {
-  return (wasm_f32x4_extract_lane(v, 0) + wasm_f32x4_extract_lane(v, 1)) +
-         (wasm_f32x4_extract_lane(v, 2) + wasm_f32x4_extract_lane(v, 3));
-}
-
 // sum over i of a[i] b[i]
 static float dot(const float *a, const float *b, int count) {
-  Four even = splat(0), odd = splat(0);
+  Vector even = splat(0), odd = splat(0);
   int i = 0;
-  for (; i + 8 <= count; i += 8) {
+  for (; i + 2 * W <= count; i += 2 * W) {
     even = fma(load(a + i), load(b + i), even);
-    odd = fma(load(a + i + 4), load(b + i + 4), odd);
+    odd = fma(load(a + i + W), load(b + i + W), odd);
   }
   float sum = sum_of(add(even, odd));
   for (; i < count; i++) sum += a[i] * b[i];
@@ -53,11 +48,11 @@ void EXPORT(sum_squares)(const float *w, float *squares, int out, int in, int wi
 }
 
 // gain[o] = scale (sum over i of squares[o][i] s[i]^2 + 1e-8)^(-1/2)
-// (Karras et al. 2020, arXiv:1912.04958, equation 3); channels are padded to a multiple of 4.
+// (Karras et al. 2020, arXiv:1912.04958, equation 3); channels are padded to a multiple of W.
 void EXPORT(demodulate)(const float *squares, const float *s, float *gain, int out, int in, float scale) {
   for (int o = 0; o < out; o++, squares += in) {
-    Four sum = splat(0);
-    for (int i = 0; i < in; i += 4) sum = fma(load(squares + i), mul(load(s + i), load(s + i)), sum);
+    Vector sum = splat(0);
+    for (int i = 0; i < in; i += W) sum = fma(load(squares + i), mul(load(s + i), load(s + i)), sum);
     gain[o] = scale / __builtin_sqrtf(sum_of(sum) + 1e-8f);
   }
 }

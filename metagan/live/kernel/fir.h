@@ -4,17 +4,17 @@
 
 #include "finish.h"
 
-// Rows of a transposed convolution's result, each (2 * half + 1) pixels of `out` channels; `first` is the number of
-// the one at `rows`.
+// Rows of a transposed convolution's result, each (2 * half + 1) pixels of `channels`; `first` is the number of the
+// one at `rows`.
 typedef struct {
   const float *rows;
-  int first, half, out;
+  int first, half, channels;
 } Band;
 
-#define FIR_LINE(half, out) ((2 * (half) + 3) * (out))
+#define FIR_LINE(half, channels) ((2 * (half) + 3) * (channels))
 
-// Finish rows `from` up to but without `to` of y [2 half][2 half][out] into the inside of a plane.
-// line: FIR_LINE floats.
-void finish_rows(Band band, int from, int to, float *line, float *y, Finish f);
+// Finish rows `from` up to but without `to` of y [2 half][2 half] into the inside of a plane of `out` channels, at whose
+// first channel y is. line: FIR_LINE floats.
+void finish_rows(Band band, int from, int to, float *line, float *y, int out, Finish f);
 
 #endif

@@ -1,34 +1,35 @@
 #include "multiply.h"
 #include "simd.h"
 
-#define DEPTH 256  // rows of a panel that stay in the nearest cache beside six rows of the left matrix
+#define DEPTH 256  // rows of a panel that stay in the nearest cache beside TALLEST rows of the left matrix
 
 // Inlined where it is called, the innermost loop would be compiled anew in the neighbourhood of other variables, with
 // fewer registers left for its sums.
 #define ALONE __attribute__((noinline))
 
-// Sums stay in their order: left to itself the compiler adds one sum's products in a row, each waiting for the former,
-// and keeps all their factors meanwhile, for which no engine has registers enough.
-#define IN_ORDER(value) __asm__ volatile("" : "+r"(value))
+#if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 12")
+#endif
 
-// c[HEIGHT][LANES] = a[HEIGHT][inner] * panel[inner][LANES], added to c unless it is `first`. Twelve sums, two vectors of the panel and one element of
-// a fill the fifteen registers that engines have to give away on x86.
+// c[HEIGHT][LANES] = a[HEIGHT][inner] * panel[inner][LANES], added to c unless it is `first`. Twice TALLEST sums,
+// two vectors of the panel and one element of a fill the registers.
 #define TILE(HEIGHT)                                                                                               \
   ALONE static void tile##HEIGHT(const float *a, int a_row, const float *panel, int inner, float *c, int c_row, \
                                   int first) {                                                                     \
-    Four left[HEIGHT], right[HEIGHT];                                                                              \
+    Vector left[HEIGHT], right[HEIGHT];                                                                              \
     const float *row[HEIGHT];                                                                                      \
     for (int i = 0; i < HEIGHT; i++) {                                                                             \
       row[i] = a + i * a_row;                                                                                      \
       left[i] = first ? splat(0) : load(c + i * c_row);                                                            \
-      right[i] = first ? splat(0) : load(c + i * c_row + 4);                                                       \
+      right[i] = first ? splat(0) : load(c + i * c_row + W);                                                       \
     }                                                                                                              \
     for (int k = 0; k < inner; k += 4) {                                                                           \
       UNROLL for (int step = 0; step < 4; step++, panel += LANES) {                                                \
-        Four low = load(panel), high = load(panel + 4);                                                            \
+        Vector low = load(panel), high = load(panel + W);                                                            \
         UNROLL for (int i = 0; i < HEIGHT; i++) {                                                                  \
-          Four value = splat_at(row[i] + step);                                                                    \
+          Vector value = splat_at(row[i] + step);                                                                    \
           left[i] = fma(value, low, left[i]);                                                                      \
           IN_ORDER(left[i]);                                                                                       \
           right[i] = fma(value, high, right[i]);                                                                   \
@@ -39,7 +40,7 @@
     }                                                                                                              \
     for (int i = 0; i < HEIGHT; i++) {                                                                             \
       store(c + i * c_row, left[i]);                                                                               \
-      store(c + i * c_row + 4, right[i]);                                                                          \
+      store(c + i * c_row + W, right[i]);                                                                          \
     }                                                                                                              \
   }
 
@@ -49,9 +50,25 @@ TILE(3)
 TILE(4)
 TILE(5)
 TILE(6)
+#if TALLEST == 12
+TILE(7)
+TILE(8)
+TILE(9)
+TILE(10)
+TILE(11)
+TILE(12)
+#endif
 
 static void tile(int height, const float *a, int a_row, const float *panel, int inner, float *c, int c_row, int first) {
   switch (height) {
+#if TALLEST == 12
+    case 12: tile12(a, a_row, panel, inner, c, c_row, first); return;
+    case 11: tile11(a, a_row, panel, inner, c, c_row, first); return;
+    case 10: tile10(a, a_row, panel, inner, c, c_row, first); return;
+    case 9: tile9(a, a_row, panel, inner, c, c_row, first); return;
+    case 8: tile8(a, a_row, panel, inner, c, c_row, first); return;
+    case 7: tile7(a, a_row, panel, inner, c, c_row, first); return;
+#endif
     case 6: tile6(a, a_row, panel, inner, c, c_row, first); return;
     case 5: tile5(a, a_row, panel, inner, c, c_row, first); return;
     case 4: tile4(a, a_row, panel, inner, c, c_row, first); return;
@@ -61,10 +78,10 @@ static void tile(int height, const float *a, int a_row, const float *panel, int 
   }
 }
 
-// `inner` rows of one panel and one plane's columns: the plane's rows are split into tiles of 6 or nearly, so that none
-// is thin (16 = 6 + 5 + 5).
+// `inner` rows of one panel and one plane's columns: the plane's rows are split into tiles of TALLEST or nearly, so that
+// none is thin (of at most 6: 16 = 6 + 5 + 5).
 static void multiply_panel(const float *a, const float *panel, float *c, Product shape, int inner, int first) {
-  int tiles = (shape.rows + 5) / 6, height = shape.rows / tiles, taller = shape.rows % tiles;
+  int tiles = (shape.rows + TALLEST - 1) / TALLEST, height = shape.rows / tiles, taller = shape.rows % tiles;
   for (int i = 0; i < tiles; i++) {
     int rows = height + (i < taller);
     tile(rows, a, shape.a_row, panel, inner, c, shape.c_row, first);

@@ -14,12 +14,14 @@ typedef struct {
 // Right matrices are packed in panels, b[columns / LANES][inner][LANES]: where element k, n lies.
 static inline int packed(int k, int n, int inner) { return (n / LANES) * inner * LANES + k * LANES + n % LANES; }
 
-// The nine taps of kernels [out][in][3][3] between input i and outputs o to o + 3; zeros for outputs beyond the last.
-static inline void load_taps(const float *w, int o, int i, int out, int in, Four taps[9]) {
+// The nine taps of kernels [out][in][3][3] between input i and outputs o to o + W - 1; zeros for outputs beyond the last.
+static inline void load_taps(const float *w, int o, int i, int out, int in, Vector taps[9]) {
   static const float none[9] = {0};
-  const float *from[4];
-  for (int lane = 0; lane < 4; lane++) from[lane] = o + lane < out ? w + ((o + lane) * in + i) * 9 : none;
-  for (int t = 0; t < 9; t++) taps[t] = wasm_f32x4_make(from[0][t], from[1][t], from[2][t], from[3][t]);
+  for (int t = 0; t < 9; t++) {
+    float lanes[W];
+    for (int lane = 0; lane < W; lane++) lanes[lane] = (o + lane < out ? w + ((o + lane) * in + i) * 9 : none)[t];
+    taps[t] = load(lanes);
+  }
 }
 
 void multiply(const float *a, const float *b, float *c, Product shape);

@@ -4,7 +4,7 @@
 #include "multiply.h"
 #include "simd.h"
 
-// Kernels [out][in][3][3] to packed[wide_out / 8][9 * wide_in][8]: a column of the matrix is a kernel, tap by tap.
+// Kernels [out][in][3][3] to packed[wide_out / LANES][9 * wide_in][LANES]: a column of the matrix is a kernel, tap by tap.
 void EXPORT(small_kernels)(const float *w, float *to, int out, int in, int wide_out, int wide_in) {
   __builtin_memset(to, 0, 9 * wide_out * wide_in * sizeof(float));
   for (int o = 0; o < out; o++)
@@ -13,7 +13,7 @@ void EXPORT(small_kernels)(const float *w, float *to, int out, int in, int wide_
         to[packed(tap * wide_in + i, o, 9 * wide_in)] = w[(o * in + i) * 9 + tap];
 }
 
-// Kernels [out][in][3][3] to packed[9 * wide_out / 8][wide_in][8]: nine matrices side by side, one a tap.
+// Kernels [out][in][3][3] to packed[9 * wide_out / LANES][wide_in][LANES]: nine matrices side by side, one a tap.
 void EXPORT(small_upsampling_kernels)(const float *w, float *to, int out, int in, int wide_out, int wide_in) {
   __builtin_memset(to, 0, 9 * wide_out * wide_in * sizeof(float));
   for (int o = 0; o < out; o++)
@@ -24,60 +24,95 @@ void EXPORT(small_upsampling_kernels)(const float *w, float *to, int out, int in
 
 // to[in] = s * the pixel at `from`.
 static void modulate_pixel(const float *from, const float *s, float *to, int in) {
-  for (int i = 0; i < in; i += 4) store(to + i, mul(load(from + i), load(s + i)));
+  for (int i = 0; i < in; i += W) store(to + i, mul(load(from + i), load(s + i)));
 }
 
-// Floats of work that `convolve_small` takes.
-int EXPORT(convolve_small_floats)(int size, int in, int out) { return size * size * (9 * in + out); }
+int convolve_small_part_floats(const Layer *l, int channels) {
+  return l->pictures * l->size * l->size * (9 * l->in + channels);
+}
 
-// y[size][size][out] = finish(conv3x3(s * x)), both with borders, x's being zero: every output pixel's nine inputs in
-// a row, times all kernels. work: `convolve_small_floats`.
-void EXPORT(convolve_small)(const float *x, float *y, const float *kernels, const float *s, const float *gain,
-                            const float *bias, const float *noise, float clamp, float *work, int size, int in,
-                            int out) {
-  Finish f = {gain, bias, noise, clamp};
-  int pixels = size * size, inner = 9 * in;
-  float *sums = work + pixels * inner;
-  for (int p = 0; p < pixels; p++)
-    for (int tap = 0; tap < 9; tap++)
-      modulate_pixel(x + inside(p / size + tap / 3 - 1, p % size + tap % 3 - 1, size, in), s,
-                     work + p * inner + tap * in, in);
-  multiply(work, kernels, sums, (Product){1, pixels, inner, out, inner, 0, out, 0});
-  for (int p = 0; p < pixels; p++) {
-    Four noise_here = splat(noise_at(f, p / size, p % size, size));
-    float *to = y + inside(p / size, p % size, size, out);
-    for (int o = 0; o < out; o += 4)
-      store(to + o,
-            finish(load(sums + p * out + o), load(gain + o), add(load(bias + o), noise_here), clamp));
+// y[size][size][out] = finish(conv3x3(s * x)): every output pixel's nine inputs in a row, times all kernels. A part is
+// some of the channels.
+void convolve_small_part(const Layer *l, Part p, float *work) {
+  int size = l->size, pixels = size * size, in = l->in, inner = 9 * in;
+  float *to = work, *sums = work + l->pictures * pixels * inner;
+  for (int picture = 0; picture < l->pictures; picture++)
+    for (int pixel = 0; pixel < pixels; pixel++)
+      for (int tap = 0; tap < 9; tap++, to += in)
+        modulate_pixel(input_of(l, picture) + inside(pixel / size + tap / 3 - 1, pixel % size + tap % 3 - 1, size, in),
+                       l->s + picture * in, to, in);
+  multiply(work, l->kernels + p.channel * inner, sums,
+           (Product){1, l->pictures * pixels, inner, p.channels, inner, 0, p.channels, 0});
+  for (int picture = 0; picture < l->pictures; picture++) {
+    Finish f = finish_of(l, picture, p);
+    for (int pixel = 0; pixel < pixels; pixel++, sums += p.channels) {
+      Vector noise = splat(noise_at(f, pixel / size, pixel % size, size));
+      float *y = output_of(l, picture) + inside(pixel / size, pixel % size, size, l->out) + p.channel;
+      for (int o = 0; o < p.channels; o += W)
+        store(y + o, finish(load(sums + o), load(f.gain + o), add(load(f.bias + o), noise), f.clamp));
+    }
   }
 }
 
-// band[2r + tap / 3][2c + tap % 3] += products[r][c][tap]: what a transposed convolution of stride 2 is.
-static void scatter(const float *products, float *band, int half, int out) {
-  int row = (2 * half + 1) * out;
-  for (int p = 0; p < half * half; p++)
-    for (int tap = 0; tap < 9; tap++, products += out) {
-      float *to = band + (2 * (p / half) + tap / 3) * row + (2 * (p % half) + tap % 3) * out;
-      for (int o = 0; o < out; o += 4) store(to + o, add(load(to + o), load(products + o)));
-    }
+// band[2r + tap / 3][2c + tap % 3] += products[r][c]: what a transposed convolution of stride 2 does with one tap.
+static void scatter(const float *products, float *band, int half, int channels, int tap) {
+  int row = (2 * half + 1) * channels;
+  for (int pixel = 0; pixel < half * half; pixel++, products += channels) {
+    float *to = band + (2 * (pixel / half) + tap / 3) * row + (2 * (pixel % half) + tap % 3) * channels;
+    for (int o = 0; o < channels; o += W) store(to + o, add(load(to + o), load(products + o)));
+  }
+}
+
+int convolve_up_small_part_floats(const Layer *l, int channels) {
+  int pixels = l->pictures * l->from * l->from, rows = l->size + 3;
+  return pixels * (l->in + channels) + l->pictures * rows * (l->size + 1) * channels + FIR_LINE(l->from, channels);
+}
+
+// y[size][size][out] = finish(fir(transposed conv3x3(s * x))): every pixel times all kernels, tap by tap, each added
+// where it belongs. The filter's factor, 1/16, belongs to gain. A part is some of the channels.
+void convolve_up_small_part(const Layer *l, Part p, float *work) {
+  int half = l->from, pixels = half * half, all = l->pictures * pixels, row = (l->size + 1) * p.channels;
+  int band_floats = (l->size + 3) * row;
+  float *products = work + all * l->in, *band = products + all * p.channels, *line = band + l->pictures * band_floats;
+  for (int pixel = 0; pixel < all; pixel++)
+    modulate_pixel(input_of(l, pixel / pixels) + inside(pixel % pixels / half, pixel % half, half, l->in),
+                   l->s + pixel / pixels * l->in, work + pixel * l->in, l->in);
+  __builtin_memset(band, 0, l->pictures * band_floats * sizeof(float));
+  for (int tap = 0; tap < 9; tap++) {
+    multiply(work, l->kernels + (tap * l->out + p.channel) * l->in, products,
+             (Product){1, all, l->in, p.channels, l->in, 0, p.channels, 0});
+    for (int picture = 0; picture < l->pictures; picture++)
+      scatter(products + picture * pixels * p.channels, band + picture * band_floats + row, half, p.channels, tap);
+  }
+  for (int picture = 0; picture < l->pictures; picture++)
+    finish_rows((Band){band + picture * band_floats, -1, half, p.channels}, 0, l->size, line,
+                output_of(l, picture) + p.channel, l->out, finish_of(l, picture, p));
+}
+
+// Floats of work that `convolve_small` takes.
+int EXPORT(convolve_small_floats)(int size, int in, int out) {
+  Layer l = {.pictures = 1, .from = size, .size = size, .in = in, .out = out};
+  return convolve_small_part_floats(&l, out);
+}
+
+// One picture's whole layer, both planes with borders, x's being zero. work: `convolve_small_floats`.
+void EXPORT(convolve_small)(const float *x, float *y, const float *kernels, const float *s, const float *gain,
+                            const float *bias, const float *noise, float clamp, float *work, int size, int in,
+                            int out) {
+  Layer l = {x, 0, y, kernels, s, gain, bias, noise, 0, clamp, 1, size, size, in, out};
+  convolve_small_part(&l, (Part){0, size, 0, out}, work);
 }
 
 // Floats of work that `convolve_up_small` takes.
 int EXPORT(convolve_up_small_floats)(int half, int in, int out) {
-  return half * half * (in + 9 * out) + (2 * half + 3) * (2 * half + 1) * out + FIR_LINE(half, out);
+  Layer l = {.pictures = 1, .from = half, .size = 2 * half, .in = in, .out = out};
+  return convolve_up_small_part_floats(&l, out);
 }
 
-// y[2 half][2 half][out] = finish(fir(transposed conv3x3(s * x))), both with borders: every pixel times the nine taps
-// of all kernels, each added where it belongs. The filter's factor, 1/16, belongs to gain.
-// work: `convolve_up_small_floats`.
+// One picture's whole layer, both planes with borders, x's being zero. work: `convolve_up_small_floats`.
 void EXPORT(convolve_up_small)(const float *x, float *y, const float *kernels, const float *s, const float *gain,
                                const float *bias, const float *noise, float clamp, float *work, int half, int in,
                                int out) {
-  int pixels = half * half, row = (2 * half + 1) * out, rows = 2 * half + 3;
-  float *products = work + pixels * in, *band = products + pixels * 9 * out, *line = band + rows * row;
-  for (int p = 0; p < pixels; p++) modulate_pixel(x + inside(p / half, p % half, half, in), s, work + p * in, in);
-  multiply(work, kernels, products, (Product){1, pixels, in, 9 * out, in, 0, 9 * out, 0});
-  __builtin_memset(band, 0, rows * row * sizeof(float));
-  scatter(products, band + row, half, out);
-  finish_rows((Band){band, -1, half, out}, 0, 2 * half, line, y, (Finish){gain, bias, noise, clamp});
+  Layer l = {x, 0, y, kernels, s, gain, bias, noise, 0, clamp, 1, half, 2 * half, in, out};
+  convolve_up_small_part(&l, (Part){0, half, 0, out}, work);
 }

@@ -23,8 +23,8 @@
 static const int EDGE[EDGE_TAPS] = {2, 5, 8, 7, 6};
 
 // Three taps to the even phase's five points and the odd phase.
-static inline void spread_taps(const Four w[3], Four g[PHASES]) {
-  Four sixth = splat(1.0f / 6);
+static inline void spread_taps(const Vector w[3], Vector g[PHASES]) {
+  Vector sixth = splat(1.0f / 6);
   g[0] = mul(w[2], splat(0.5f));
   g[1] = mul(add(w[2], w[0]), splat(0.5f));
   g[2] = mul(sub(w[2], w[0]), sixth);
@@ -33,12 +33,12 @@ static inline void spread_taps(const Four w[3], Four g[PHASES]) {
   g[5] = w[1];
 }
 
-// Four kernels [3][3] to the weights of all phases, `plane` floats apart, and after them the edges' taps.
-static void spread_kernels(const Four w[9], float *to, int plane) {
-  Four half[3][PHASES];
+// W kernels [3][3] to the weights of all phases, `plane` floats apart, and after them the edges' taps.
+static void spread_kernels(const Vector w[9], float *to, int plane) {
+  Vector half[3][PHASES];
   for (int row = 0; row < 3; row++) spread_taps(w + 3 * row, half[row]);
   for (int j = 0; j < PHASES; j++) {
-    Four column[PHASES], taps[3] = {half[0][j], half[1][j], half[2][j]};
+    Vector column[PHASES], taps[3] = {half[0][j], half[1][j], half[2][j]};
     spread_taps(taps, column);
     for (int i = 0; i < PHASES; i++) store(to + (i * PHASES + j) * plane, column[i]);
   }
@@ -50,22 +50,22 @@ int EXPORT(upsampling_kernels_floats)(int wide_out, int wide_in) {
   return (PHASES * PHASES + EDGE_TAPS) * wide_out * wide_in;
 }
 
-// Kernels [out][in][3][3] to packed[36][wide_out / 8][wide_in][8], then the edges' taps,
-// packed[5 * wide_out / 8][wide_in][8].
+// Kernels [out][in][3][3] to packed[36][wide_out / LANES][wide_in][LANES], then the edges' taps,
+// packed[5 * wide_out / LANES][wide_in][LANES].
 void EXPORT(upsampling_kernels)(const float *w, float *to, int out, int in, int wide_out, int wide_in) {
   int matrix = wide_out * wide_in;
   __builtin_memset(to, 0, (PHASES * PHASES + EDGE_TAPS) * matrix * sizeof(float));
-  for (int o = 0; o < out; o += 4)
+  for (int o = 0; o < out; o += W)
     for (int i = 0; i < in; i++) {
-      Four taps[9];
+      Vector taps[9];
       load_taps(w, o, i, out, in, taps);
       spread_kernels(taps, to + packed(i, o, wide_in), matrix);
     }
 }
 
 // Inputs j - 1 to j + 3 of one axis to five points; the four of the odd phase follow as they are.
-static inline void spread(const Four d[POINTS], Four t[STEPS]) {
-  Four two = splat(2), slope = sub(d[3], d[1]), sum = sub(d[2], d[3]);
+static inline void spread(const Vector d[POINTS], Vector t[STEPS]) {
+  Vector two = splat(2), slope = sub(d[3], d[1]), sum = sub(d[2], d[3]);
   t[0] = fma(sub(d[0], d[2]), two, slope);
   t[1] = fma(d[1], two, sum);
   t[2] = fma(sub(d[2], d[1]), two, sum);
@@ -75,8 +75,8 @@ static inline void spread(const Four d[POINTS], Four t[STEPS]) {
 }
 
 // Nine products of one axis to eight results, even and odd in turn.
-static inline void gather(const Four m[STEPS], Four y[2 * TILE_SIZE]) {
-  Four a = add(m[1], m[2]), b = sub(m[1], m[2]);
+static inline void gather(const Vector m[STEPS], Vector y[2 * TILE_SIZE]) {
+  Vector a = add(m[1], m[2]), b = sub(m[1], m[2]);
   y[0] = add(add(m[0], a), m[3]);
   y[2] = fma(m[3], splat(2), b);
   y[4] = fma(m[3], splat(4), a);
@@ -84,48 +84,53 @@ static inline void gather(const Four m[STEPS], Four y[2 * TILE_SIZE]) {
   for (int i = 0; i < TILE_SIZE; i++) y[2 * i + 1] = m[POINTS + i];
 }
 
-// Four channels of one tile: inputs at x, its rows `row` floats apart, to 81 planes `plane` floats apart.
-static inline void spread_tile(const float *x, int row, int channels, Four s, float *to, int plane) {
-  Four half[POINTS][STEPS];
+// W channels of one tile: inputs at x, its rows `row` floats apart, to 81 planes `plane` floats apart.
+static inline void spread_tile(const float *x, int row, int channels, Vector s, float *to, int plane) {
+  Vector half[POINTS][STEPS];
   for (int r = 0; r < POINTS; r++) {
-    Four d[POINTS];
+    Vector d[POINTS];
     for (int i = 0; i < POINTS; i++) d[i] = mul(load(x + r * row + i * channels), s);
     spread(d, half[r]);
   }
   for (int j = 0; j < STEPS; j++) {
-    Four column[POINTS], t[STEPS];
+    Vector column[POINTS], t[STEPS];
     for (int r = 0; r < POINTS; r++) column[r] = half[r][j];
     spread(column, t);
     for (int i = 0; i < STEPS; i++) store(to + (i * STEPS + j) * plane, t[i]);
   }
 }
 
-// Four channels of one tile: 81 products `plane` floats apart to 8x8 results at y, its rows `row` floats apart.
+// W channels of one tile: 81 products `plane` floats apart to 8x8 results at y, its rows `row` floats apart.
 static inline void gather_tile(const float *m, int plane, float *y, int row, int channels) {
-  Four half[2 * TILE_SIZE][STEPS];
+  Vector half[2 * TILE_SIZE][STEPS];
   for (int j = 0; j < STEPS; j++) {
-    Four column[STEPS], t[2 * TILE_SIZE];
+    Vector column[STEPS], t[2 * TILE_SIZE];
     for (int i = 0; i < STEPS; i++) column[i] = load(m + (i * STEPS + j) * plane);
     gather(column, t);
     for (int r = 0; r < 2 * TILE_SIZE; r++) half[r][j] = t[r];
   }
   for (int r = 0; r < 2 * TILE_SIZE; r++) {
-    Four t[2 * TILE_SIZE];
+    Vector t[2 * TILE_SIZE];
     gather(half[r], t);
     for (int c = 0; c < 2 * TILE_SIZE; c++) store(y + r * row + c * channels, t[c]);
   }
 }
 
-// One layer's call, and where its work lies.
+// A part of a layer's call, and where its work lies.
 typedef struct {
-  const float *x, *kernels, *s;
+  const Layer *l;
+  Part p;
   float *planes, *sums, *band, *line, *side, *edge;
-  int half, in, out, tile_rows;  // tile_rows: rows of tiles that are taken at a time
+  int tile_rows;  // rows of tiles that are taken at a time
 } Up;
 
-static int in_plane(const Up *u) { return u->tile_rows * (u->half / TILE_SIZE) * u->in + GUARD; }
-static int out_plane(const Up *u) { return u->tile_rows * (u->half / TILE_SIZE) * u->out + GUARD; }
-static int band_row(const Up *u) { return (2 * u->half + 1) * u->out; }
+static int across_of(const Up *u) { return u->l->from / TILE_SIZE; }
+static int tiles_of(const Up *u) { return u->l->pictures * u->tile_rows * across_of(u); }
+static int in_plane(const Up *u) { return tiles_of(u) * u->l->in + GUARD; }
+static int out_plane(const Up *u) { return tiles_of(u) * u->p.channels + GUARD; }
+static int band_row(const Up *u) { return (u->l->size + 1) * u->p.channels; }
+static int band_floats(const Up *u) { return (CARRY + 2 * TILE_SIZE * u->tile_rows) * band_row(u); }
+static int edge_floats(const Up *u) { return u->l->from * 3 * u->p.channels; }
 
 // Lay the work out from `work` on; the answer is how many floats it takes.
 static int lay_out(Up *u, float *work) {
@@ -135,109 +140,155 @@ static int lay_out(Up *u, float *work) {
   u->sums = at;
   at += STEPS * STEPS * out_plane(u);
   u->band = at;
-  at += (CARRY + 2 * TILE_SIZE * u->tile_rows) * band_row(u);
+  at += u->l->pictures * band_floats(u);
   u->line = at;
-  at += FIR_LINE(u->half, u->out);
+  at += FIR_LINE(u->l->from, u->p.channels);
   u->side = at;
-  at += u->half * u->in;
+  at += u->l->from * u->l->in;
   u->edge = at;
-  at += u->half * 3 * u->out;
+  at += u->l->pictures * edge_floats(u);
   return at - work;
 }
 
-// Floats of work that `convolve_up` takes.
-int EXPORT(convolve_up_floats)(int half, int in, int out, int tile_rows) {
-  Up u = {.half = half, .in = in, .out = out, .tile_rows = tile_rows};
-  return lay_out(&u, 0);
+int convolve_up_part_floats(const Layer *l, int channels, int tile_rows) {
+  float start[1];
+  Up u = {.l = l, .p = {0, 0, 0, channels}, .tile_rows = tile_rows};
+  return lay_out(&u, start);
 }
 
-// edge[half][3][out]: pixels of x from (row, column) on, a step apart, times three of the edges' taps.
+// edge[pictures][half][3][channels]: pixels of x from (row, column) on, a step apart, times three of the edges' taps.
 static void multiply_edge(const Up *u, int row, int column, int row_step, int column_step, int first_tap) {
-  for (int p = 0; p < u->half; p++)
-    for (int i = 0; i < u->in; i += 4)
-      store(u->side + p * u->in + i,
-            mul(load(u->x + inside(row + p * row_step, column + p * column_step, u->half, u->in) + i),
-                load(u->s + i)));
-  const float *taps = u->kernels + (PHASES * PHASES + first_tap) * u->in * u->out;
-  multiply(u->side, taps, u->edge, (Product){1, u->half, u->in, 3 * u->out, u->in, 0, 3 * u->out, 0});
+  const Layer *l = u->l;
+  int half = l->from, in = l->in, channels = u->p.channels;
+  for (int picture = 0; picture < l->pictures; picture++) {
+    for (int n = 0; n < half; n++) {
+      const float *pixel = input_of(l, picture) + inside(row + n * row_step, column + n * column_step, half, in);
+      for (int i = 0; i < in; i += W)
+        store(u->side + n * in + i, mul(load(pixel + i), load(l->s + picture * in + i)));
+    }
+    for (int tap = 0; tap < 3; tap++) {
+      const float *taps = l->kernels + ((PHASES * PHASES + first_tap + tap) * l->out + u->p.channel) * in;
+      multiply(u->side, taps, u->edge + picture * edge_floats(u) + tap * channels,
+               (Product){1, half, in, channels, in, 0, 3 * channels, 0});
+    }
+  }
 }
 
 // y[2p] = edge[p][even] + edge[p - 1][2 - even], y[2p + 1] = edge[p][1]: one result of the last column (even = 0) or
 // row (even = 2).
-static void gather_edge(const Up *u, int place, int even, float *y) {
-  int p = place / 2, width = 3 * u->out;
-  const float *here = u->edge + p * width, *before = here - width;
-  for (int o = 0; o < u->out; o += 4) {
-    Four sum = splat(0);
-    if (place % 2) sum = load(here + u->out + o);
-    if (place % 2 == 0 && p < u->half) sum = load(here + even * u->out + o);
-    if (place % 2 == 0 && p > 0) sum = add(sum, load(before + (2 - even) * u->out + o));
+static void gather_edge(const Up *u, int picture, int place, int even, float *y) {
+  int p = place / 2, channels = u->p.channels, width = 3 * channels;
+  const float *here = u->edge + picture * edge_floats(u) + p * width;
+  for (int o = 0; o < channels; o += W) {
+    Vector sum = splat(0);
+    if (place % 2) sum = load(here + channels + o);
+    if (place % 2 == 0 && p < u->l->from) sum = load(here + even * channels + o);
+    if (place % 2 == 0 && p > 0) sum = add(sum, load(here - width + (2 - even) * channels + o));
     store(y + o, sum);
   }
 }
 
 // The 36 products of one band of tiles; planes of an odd phase share their weights.
 static void multiply_planes(const Up *u, int tiles) {
-  int a = in_plane(u), c = out_plane(u), matrix = u->in * u->out;
+  int a = in_plane(u), c = out_plane(u), in = u->l->in, channels = u->p.channels;
   for (int i = 0; i < STEPS; i++)
     for (int j = 0; j < PHASES; j++) {
       int phase = i < POINTS ? i : POINTS, planes = j < POINTS ? 1 : TILE_SIZE, plane = i * STEPS + j;
-      multiply(u->planes + plane * a, u->kernels + (phase * PHASES + j) * matrix, u->sums + plane * c,
-               (Product){planes, tiles, u->in, u->out, u->in, a, u->out, c});
+      const float *kernels = u->l->kernels + ((phase * PHASES + j) * u->l->out + u->p.channel) * in;
+      multiply(u->planes + plane * a, kernels, u->sums + plane * c,
+               (Product){planes, tiles, in, channels, in, a, channels, c});
     }
 }
 
-// Rows of tiles from `tile_row` on, to the band's rows after those carried over.
+// Rows of tiles from `tile_row` on, to the rows of every picture's band after those carried over.
 static void fill_band(const Up *u, int tile_row, int tile_rows) {
-  int across = u->half / TILE_SIZE, tiles = tile_rows * across, row = band_row(u);
-  for (int t = 0; t < tiles; t++) {
-    int top = (tile_row + t / across) * TILE_SIZE, left = t % across * TILE_SIZE;
-    const float *corner = u->x + inside(top - 1, left - 1, u->half, u->in);
-    for (int i = 0; i < u->in; i += 4)
-      spread_tile(corner + i, (u->half + 2) * u->in, u->in, load(u->s + i), u->planes + t * u->in + i, in_plane(u));
+  const Layer *l = u->l;
+  int across = across_of(u), tiles = tile_rows * across, all = l->pictures * tiles, in = l->in;
+  int channels = u->p.channels, row = band_row(u);
+  for (int t = 0; t < all; t++) {
+    int top = (tile_row + t % tiles / across) * TILE_SIZE, left = t % across * TILE_SIZE;
+    const float *corner = input_of(l, t / tiles) + inside(top - 1, left - 1, l->from, in);
+    const float *s = l->s + t / tiles * in;
+    for (int i = 0; i < in; i += W)
+      spread_tile(corner + i, (l->from + 2) * in, in, load(s + i), u->planes + t * in + i, in_plane(u));
   }
-  multiply_planes(u, tiles);
-  for (int t = 0; t < tiles; t++) {
-    float *y = u->band + (CARRY + t / across * 2 * TILE_SIZE) * row + t % across * 2 * TILE_SIZE * u->out;
-    for (int o = 0; o < u->out; o += 4)
-      gather_tile(u->sums + t * u->out + o, out_plane(u), y + o, row, u->out);
+  multiply_planes(u, all);
+  for (int t = 0; t < all; t++) {
+    float *y = u->band + t / tiles * band_floats(u) + (CARRY + t % tiles / across * 2 * TILE_SIZE) * row +
+               t % across * 2 * TILE_SIZE * channels;
+    for (int o = 0; o < channels; o += W)
+      gather_tile(u->sums + t * channels + o, out_plane(u), y + o, row, channels);
   }
-  for (int r = 0; r < tile_rows * 2 * TILE_SIZE; r++)
-    gather_edge(u, tile_row * 2 * TILE_SIZE + r, 0, u->band + (CARRY + r + 1) * row - u->out);
+  for (int picture = 0; picture < l->pictures; picture++)
+    for (int r = 0; r < tile_rows * 2 * TILE_SIZE; r++)
+      gather_edge(u, picture, tile_row * 2 * TILE_SIZE + r, 0,
+                  u->band + picture * band_floats(u) + (CARRY + r + 1) * row - channels);
 }
 
 // The last rows of a band become the first of the next.
 static void carry_over(const Up *u, int rows) {
-  __builtin_memmove(u->band, u->band + rows * band_row(u), CARRY * band_row(u) * sizeof(float));
+  for (int picture = 0; picture < u->l->pictures; picture++) {
+    float *band = u->band + picture * band_floats(u);
+    __builtin_memmove(band, band + rows * band_row(u), CARRY * band_row(u) * sizeof(float));
+  }
 }
 
 // After the last band: the result's last row from the inputs' last row, and a row of padding.
 static void fill_end(const Up *u) {
-  float *row = u->band + CARRY * band_row(u);
-  multiply_edge(u, u->half - 1, 0, 0, 1, 2);
-  for (int place = 0; place <= 2 * u->half; place++) gather_edge(u, place, 2, row + place * u->out);
-  __builtin_memset(row + band_row(u), 0, band_row(u) * sizeof(float));
+  multiply_edge(u, u->l->from - 1, 0, 0, 1, 2);
+  for (int picture = 0; picture < u->l->pictures; picture++) {
+    float *row = u->band + picture * band_floats(u) + CARRY * band_row(u);
+    for (int place = 0; place <= u->l->size; place++)
+      gather_edge(u, picture, place, 2, row + place * u->p.channels);
+    __builtin_memset(row + band_row(u), 0, band_row(u) * sizeof(float));
+  }
 }
 
-// y[2 half][2 half][out] = finish(fir(transposed conv3x3(s * x))), both with borders, x's being zero. The filter's
-// factor, 1/16, belongs to gain. work: `convolve_up_floats`.
-void EXPORT(convolve_up)(const float *x, float *y, const float *kernels, const float *s, const float *gain,
-                         const float *bias, const float *noise, float clamp, float *work, int half, int in, int out,
-                         int tile_rows) {
-  Up u = {.x = x, .kernels = kernels, .s = s, .half = half, .in = in, .out = out, .tile_rows = tile_rows};
-  Finish f = {gain, bias, noise, clamp};
+// Finish rows `from` to `to` of all pictures; their bands begin with row `first`.
+static void finish_bands(const Up *u, int first, int from, int to) {
+  for (int picture = 0; picture < u->l->pictures; picture++)
+    finish_rows((Band){u->band + picture * band_floats(u), first, u->l->from, u->p.channels}, from, to, u->line,
+                output_of(u->l, picture) + u->p.channel, u->l->out, finish_of(u->l, picture, u->p));
+}
+
+// y[size][size][out] = finish(fir(transposed conv3x3(s * x))). The filter's factor, 1/16, belongs to gain. A part is
+// some rows of tiles, and some of the channels: it finishes the rows that its tiles complete, and where it doesn't
+// begin with the first ones, computes the row of tiles before them again for the filter.
+void convolve_up_part(const Layer *l, Part p, float *work, int tile_rows) {
+  Up u = {.l = l, .p = p, .tile_rows = tile_rows};
+  int down = l->from / TILE_SIZE, done = 0;
   lay_out(&u, work);
-  __builtin_memset(u.band, 0, CARRY * band_row(&u) * sizeof(float));
-  multiply_edge(&u, 0, half - 1, 1, 0, 0);
-  int down = half / TILE_SIZE, done = 0;
-  for (int first = 0; first < down; first += tile_rows) {
-    int count = down - first < tile_rows ? down - first : tile_rows, rows = count * 2 * TILE_SIZE;
+  for (int picture = 0; picture < l->pictures; picture++)
+    __builtin_memset(u.band + picture * band_floats(&u), 0, CARRY * band_row(&u) * sizeof(float));
+  multiply_edge(&u, 0, l->from - 1, 1, 0, 0);
+  if (p.begin > 0) {
+    fill_band(&u, p.begin - 1, 1);
+    carry_over(&u, 2 * TILE_SIZE);
+    done = p.begin * 2 * TILE_SIZE - 2;
+  }
+  for (int first = p.begin; first < p.end; first += tile_rows) {
+    int count = p.end - first < tile_rows ? p.end - first : tile_rows, rows = count * 2 * TILE_SIZE;
     int ready = first * 2 * TILE_SIZE + rows - 2;
     fill_band(&u, first, count);
-    finish_rows((Band){u.band, first * 2 * TILE_SIZE - CARRY, half, out}, done, ready, u.line, y, f);
+    finish_bands(&u, first * 2 * TILE_SIZE - CARRY, done, ready);
     carry_over(&u, rows);
     done = ready;
   }
+  if (p.end < down) return;
   fill_end(&u);
-  finish_rows((Band){u.band, 2 * half - CARRY, half, out}, done, 2 * half, u.line, y, f);
+  finish_bands(&u, l->size - CARRY, done, l->size);
+}
+
+// Floats of work that `convolve_up` takes.
+int EXPORT(convolve_up_floats)(int half, int in, int out, int tile_rows) {
+  Layer l = {.pictures = 1, .from = half, .size = 2 * half, .in = in, .out = out};
+  return convolve_up_part_floats(&l, out, tile_rows);
+}
+
+// One picture's whole layer, both planes with borders, x's being zero. work: `convolve_up_floats`.
+void EXPORT(convolve_up)(const float *x, float *y, const float *kernels, const float *s, const float *gain,
+                         const float *bias, const float *noise, float clamp, float *work, int half, int in, int out,
+                         int tile_rows) {
+  Layer l = {x, 0, y, kernels, s, gain, bias, noise, 0, clamp, 1, half, 2 * half, in, out};
+  convolve_up_part(&l, (Part){0, half / TILE_SIZE, 0, out}, work, tile_rows);
 }
