@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -201,3 +201,153 @@ def _listed(lines: list[tuple[str, str]], what: str) -> Iterator[str]:
         yield from (f"    {item_id}: {reason}" for item_id, reason in lines[:_SHOWN])
         if len(lines) > _SHOWN:
             yield f"    and {len(lines) - _SHOWN:,} more; items.jsonl and --json have all of them"
+
+
+@command.command("report", short_help="Tables, charts and rarity of one collection, or several side by side.")
+@click.argument("collections", nargs=-1, required=True, type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of index.html, index.json and rarity.csv.  [default: report/ in the first collection]",
+)
+@click.option(
+    "--trim",
+    "trims",
+    multiple=True,
+    type=click.FloatRange(0, 50, min_open=True, max_open=True),
+    default=(1.0, 5.0),
+    help="Price statistics once more without this percentage at both ends. Repeatable.",
+)
+@click.option(
+    "--missing/--no-missing",
+    default=True,
+    help="Whether a missing trait counts for rarity; it should not where bases have different traits.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what index.json holds.")
+def report_command(
+    collections: tuple[Path, ...], out: Path | None, trims: tuple[float, ...], missing: bool, as_json: bool
+) -> None:
+    """Say what is in COLLECTIONS: years, kinds, prices, traits and rarity, as a page, as JSON and as CSV."""
+    from metagan.collection.report import write_report
+
+    folder = out or collections[0] / "report"
+    report = write_report(collections, folder, trims=trims, missing=missing)
+    if as_json:
+        click.echo((folder / "index.json").read_text("utf-8"), nl=False)
+        return
+    click.echo(f"{report.page}: open it in a browser")
+    for analysis in report.analyses:
+        click.echo(f"  {analysis.name}: {analysis.items:,} items, {len(analysis.types)} trait types")
+        for prices in analysis.prices:
+            every = prices.tables[0].rows[0]
+            unit = f" {prices.currency}" if prices.currency else ""
+            click.echo(
+                f"    {every.count:,} prices: mean {every.mean:.4g}{unit}, median {every.median:.4g}{unit}"
+            )
+            if prices.relation:
+                click.echo(
+                    f"    rarity and price: {prices.relation.words} (rank correlation {prices.relation.rho:.2f})"
+                )
+
+
+@command.command("subset", short_help="Choose from a collection; the result is a collection again.")
+@click.argument("collection", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of the result."
+)
+@click.option(
+    "--trait",
+    "traits",
+    multiple=True,
+    metavar="TYPE=VALUE",
+    help="Items with this trait. Repeatable: of one type any, of several types all.",
+)
+@click.option("--category", "categories", multiple=True, help="Items of this category. Repeatable.")
+@click.option("--type", "types", multiple=True, help="Items of this type, such as photo. Repeatable.")
+@click.option("--year", metavar="YEAR[-YEAR]", help="Items created then.")
+@click.option("--not-nsfw", is_flag=True, help="Without items marked as not safe for work.")
+@click.option(
+    "--trim",
+    type=click.FloatRange(0, 50, min_open=True, max_open=True),
+    help="Without this percentage of the cheapest and of the dearest.",
+)
+@click.option("--min-size", type=click.IntRange(1), help="Without pictures with fewer pixels on a side.")
+@click.option(
+    "--min-spread",
+    type=click.FloatRange(0, 255),
+    help="Without flat pictures: whose colours deviate by less, of 255 (5 drops single colours).",
+)
+@click.option("--no-duplicates", is_flag=True, help="Without pictures whose file is the same as another's.")
+@click.option(
+    "--no-near-duplicates",
+    type=click.IntRange(0, 32),
+    metavar="BITS",
+    help="Without pictures whose perceptual hash differs from another's in at most BITS of 64 (4: re-encoded copies).",
+)
+@click.option(
+    "--max-words", type=click.IntRange(0), help="Without pictures in which tesseract reads more words."
+)
+@click.option("--top", metavar="N|P%", help="The highest by --by, a number or a percentage.")
+@click.option("--bottom", metavar="N|P%", help="The lowest by --by.")
+@click.option(
+    "--by",
+    type=click.Choice(["rarity", "price", "likes", "sales"]),
+    default="rarity",
+    help="What --top and --bottom go by.",
+)
+@click.option("--sample", type=click.IntRange(1), help="So many by chance.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Other seeds sample others.")
+@click.option("--json", "as_json", is_flag=True, help="Print the steps as JSON, for scripts.")
+def subset_command(
+    collection: Path,
+    out: Path,
+    traits: tuple[str, ...],
+    categories: tuple[str, ...],
+    types: tuple[str, ...],
+    year: str | None,
+    not_nsfw: bool,
+    trim: float | None,
+    min_size: int | None,
+    min_spread: float | None,
+    no_duplicates: bool,
+    no_near_duplicates: int | None,
+    max_words: int | None,
+    top: str | None,
+    bottom: str | None,
+    by: Literal["rarity", "price", "likes", "sales"],
+    sample: int | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Choose from COLLECTION what to train on, in the order of the options below; pictures are linked, not copied."""
+    from metagan.collection.looks import looks_of
+    from metagan.collection.subset import Choice, parse_traits, parse_years, take_subset
+
+    choice = Choice(
+        traits=parse_traits(traits),
+        categories=categories,
+        types=types,
+        years=parse_years(year) if year else None,
+        not_nsfw=not_nsfw,
+        trim_percent=trim,
+        by=by,
+        top=top,
+        bottom=bottom,
+        sample=sample,
+        seed=seed,
+    )
+    looks = looks_of(
+        side_px=min_size,
+        deviation=min_spread,
+        duplicates=no_duplicates,
+        near_bits=no_near_duplicates,
+        most_words=max_words,
+    )
+    report = take_subset(collection, out, choice, list(looks))
+    if as_json:
+        steps = [{"step": step.what, "left": step.left} for step in report.steps]
+        click.echo(json.dumps({"path": str(out), "steps": steps}, indent=2, ensure_ascii=False))
+        return
+    for step in report.steps:
+        click.echo(f"  {step.left:>9,}  {step.what}")
+    click.echo(f"{out}: {len(report.collection.items):,} items")

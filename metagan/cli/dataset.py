@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -109,7 +109,14 @@ def _background(_: click.Context, __: click.Parameter, value: str) -> tuple[int,
     "--fit",
     type=click.Choice(["crop", "pad"]),
     default="crop",
-    help="crop keeps the middle square; pad keeps everything and fills the rest with --background.",
+    help="crop keeps the middle square; pad keeps everything, enlarges nothing, and fills the rest with --background.",
+)
+@click.option(
+    "--resample",
+    type=click.Choice(["auto", "lanczos", "nearest"]),
+    default="auto",
+    help="lanczos is for photographs; nearest takes whole pixels and enlarges by whole factors; auto does that with"
+    " pixel art whose size divides --resolution.",
 )
 @click.option(
     "--background",
@@ -120,9 +127,10 @@ def _background(_: click.Context, __: click.Parameter, value: str) -> tuple[int,
 )
 @click.option(
     "--labels",
-    metavar="auto|none|folders|FILE.csv",
+    metavar="auto|none|folders|FILE.csv|trait:TYPE|category|type",
     default="auto",
-    help="Labels from the pictures' dataset.json where there is one, none, sub-folders' names, or lines of file,label.",
+    help="Labels from the pictures' dataset.json where there is one, none, sub-folders' names, or lines of file,label;"
+    " of a collection: a trait's values, its categories or its types.",
 )
 @click.option(
     "--workers", type=click.IntRange(0), help="Processes; one a core by default, 0 for none but this one."
@@ -133,30 +141,35 @@ def pack_command(
     out: Path,
     resolution: int,
     fit: str,
+    resample: Literal["lanczos", "nearest", "auto"],
     background: tuple[int, int, int],
     labels: str,
     workers: int | None,
     as_json: bool,
 ) -> None:
-    """Pack a folder or zip of PICTURES, of any formats and sizes, into a dataset zip to train from.
+    """Pack a folder or zip of PICTURES, of any formats and sizes, or a collection, into a dataset zip to train from.
 
     Everything becomes square RGB PNG: turned as EXIF says, transparency over a colour, animations by their first
     frame. What can't be read is left out and listed with the reason. The zip has the official dataset tool's layout.
     """
     from metagan.cli.progress import stages
+    from metagan.collection.packing import collection_contents
     from metagan.datasets.decode import Fit
     from metagan.datasets.pack import pack
     from metagan.datasets.pool import available_cores
 
     _refuse_odd_resolution(resolution)
     cores = available_cores() if workers is None else workers
-    how = Fit(resolution, "pad" if fit == "pad" else "crop", background)
+    how = Fit(resolution, "pad" if fit == "pad" else "crop", background, resample)
+    what = collection_contents(pictures, labels)
     with stages() as progress:
         report = pack(
             pictures,
             out,
             how,
-            labels=labels,
+            labels=what.labels,
+            names=what.names,
+            facts=what.facts,
             workers=cores,
             begin=lambda total: progress.begin("packing", total),
             advance=progress.advance,

@@ -1,12 +1,13 @@
 """Any picture file's bytes to square RGB pixels.
 
 In this order: guard, decode the first frame, turn as EXIF says, to 8-bit sRGB, alpha over a colour, crop or pad,
-resample with Lanczos.
+resample: with Lanczos, or by whole pixels where pixel art is to stay pixel art.
 """
 
 from __future__ import annotations
 
 import io
+import math
 import struct
 import warnings
 from dataclasses import dataclass
@@ -37,6 +38,9 @@ _TURNS: Final = {
 _DRAFT_FACTOR: Final = (
     4  # a JPEG is decoded at a fraction of its size while that leaves so many pixels for one
 )
+_LEAST_ART_SIDE: Final = 8  # of pixel art, which has few pixels and few colours
+_MOST_ART_SIDE: Final = 128
+_MOST_ART_COLOURS: Final = 64
 _METADATA_DAMAGE: Final = (
     OSError,
     ValueError,
@@ -54,13 +58,16 @@ class Fit:
 
     Args:
         resolution: The side in pixels.
-        mode: "crop" keeps the middle square, "pad" keeps everything and fills the rest.
+        mode: "crop" keeps the middle square; "pad" keeps everything, enlarges nothing, and fills the rest.
         background: What shows through transparent pixels, and fills what "pad" adds.
+        resample: "lanczos"; "nearest" takes whole pixels and enlarges by whole factors; "auto" does that with
+            pictures that are pixel art where their size divides `resolution`, and takes Lanczos for others.
     """
 
     resolution: int
     mode: Literal["crop", "pad"] = "crop"
     background: tuple[int, int, int] = (255, 255, 255)
+    resample: Literal["lanczos", "nearest", "auto"] = "lanczos"
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ class Fitted:
 
     Args:
         image: RGB, resolution x resolution.
-        cut: Whether it wasn't square, so that it lost or gained an edge.
+        cut: Whether it lost an edge, or gained one: it wasn't square, or too small to be padded by nothing.
         enlarged: Whether it had fewer pixels than it has now.
     """
 
@@ -219,22 +226,61 @@ def _to_srgb(image: Image.Image, profile: object) -> Image.Image:
 
 
 def _squared(image: Image.Image, fit: Fit) -> Fitted:
-    width, height = image.size
-    side = fit.resolution
-    cut = width != height
+    pixels = _art_pixels(image) if fit.resample != "lanczos" else None
     if fit.mode == "crop":
-        kept = min(width, height)
-        left, top = (width - kept) / 2, (height - kept) / 2
-        square = image.resize(
-            (side, side), Image.Resampling.LANCZOS, box=(left, top, left + kept, top + kept)
-        )
-        return Fitted(square, cut, kept < side)
-    longest = max(width, height)
-    size = (max(1, round(width * side / longest)), max(1, round(height * side / longest)))
+        cut = image.width != image.height
+        return Fitted(_cropped(image, fit, pixels), cut, min(image.size) < fit.resolution)
+    return _padded(image, fit, pixels)
+
+
+def _cropped(image: Image.Image, fit: Fit, pixels: Image.Image | None) -> Image.Image:
+    side, kept = fit.resolution, float(min(image.size))
+    if pixels is not None and side % min(pixels.size) == 0:
+        image, kept = pixels, float(min(pixels.size))
+        how = Image.Resampling.NEAREST
+    elif fit.resample == "nearest":
+        image = pixels or image
+        kept = float(min(image.size))
+        how = Image.Resampling.NEAREST
+        if kept < side:  # the next whole factor, and the overhang is cut
+            kept = side / math.ceil(side / kept)
+    else:
+        how = Image.Resampling.LANCZOS
+    left, top = (image.width - kept) / 2, (image.height - kept) / 2
+    return image.resize((side, side), how, box=(left, top, left + kept, top + kept))
+
+
+def _padded(image: Image.Image, fit: Fit, pixels: Image.Image | None) -> Fitted:
+    side, longest = fit.resolution, max(image.size)
+    size, how = image.size, Image.Resampling.LANCZOS
+    by_pixels = fit.resample == "nearest"
+    if pixels is not None and longest > side >= max(pixels.size):
+        image, longest, by_pixels = pixels, max(pixels.size), True
+    if longest > side:
+        size = max(1, round(image.width * side / longest)), max(1, round(image.height * side / longest))
+        how = Image.Resampling.NEAREST if fit.resample == "nearest" else how
+    elif by_pixels:
+        factor = side // longest
+        size, how = (image.width * factor, image.height * factor), Image.Resampling.NEAREST
     square = Image.new("RGB", (side, side), fit.background)
-    scaled = image.resize(size, Image.Resampling.LANCZOS)
+    scaled = image if size == image.size else image.resize(size, how)
     square.paste(scaled, ((side - size[0]) // 2, (side - size[1]) // 2))
-    return Fitted(square, cut, longest < side)
+    return Fitted(square, size != (side, side), size[0] > image.width)
+
+
+def _art_pixels(image: Image.Image) -> Image.Image | None:
+    """A picture of pixel art at one pixel a pixel; None of a picture that is none.
+
+    It is when it consists of squares of several pixels, as enlarged pixel art does, or is small and has few colours.
+    """
+    array = np.asarray(image)
+    columns = np.flatnonzero((array[:, 1:] != array[:, :-1]).any(axis=(0, 2))) + 1
+    rows = np.flatnonzero((array[1:] != array[:-1]).any(axis=(1, 2))) + 1
+    factor = int(np.gcd.reduce(np.concatenate([columns, rows, [image.width, image.height]])))
+    if factor > 1 and max(image.size) // factor >= _LEAST_ART_SIDE:
+        return image.resize((image.width // factor, image.height // factor), Image.Resampling.NEAREST)
+    small = max(image.size) <= _MOST_ART_SIDE
+    return image if small and image.getcolors(_MOST_ART_COLOURS) is not None else None
 
 
 def _reason(error: Exception) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -79,7 +79,9 @@ def pack(
     out: Path,
     fit: Fit,
     *,
-    labels: str = "auto",
+    labels: str | Labelling = "auto",
+    names: Sequence[str] | None = None,
+    facts: Mapping[str, object] | None = None,
     workers: int = 0,
     begin: Callable[[int], None] = lambda _: None,
     advance: Callable[[int], None] = lambda _: None,
@@ -90,7 +92,10 @@ def pack(
         pictures: The folder or zip; nothing in it is changed, and a zip is never extracted.
         out: The dataset zip.
         fit: Size, crop or pad, and background.
-        labels: "none", "folders", "auto" (a dataset.json among the pictures, if any) or a CSV file's path.
+        labels: "none", "folders", "auto" (a dataset.json among the pictures, if any), a CSV file's path, or a
+            labelling.
+        names: Which pictures, in this order; all that may be pictures when None.
+        facts: What metagan.json says besides: the pictures' licence and origin.
         workers: Processes that decode; 0 decodes in this one, where a crash of a decoder isn't survived.
         begin: Told how many pictures there are.
         advance: Told how many more are done.
@@ -100,12 +105,15 @@ def pack(
             that can't be written.
     """
     store = open_store(pictures)
-    names = list_pictures(store)
+    ignored = 0
+    if names is None:
+        names = list_pictures(store)
+        ignored = len(store.names()) - len(names)
     if not names:
         msg = f"{pictures}: no pictures in it ({len(store.names())} other files)"
         raise DatasetError(f"{msg}; give the folder or zip that holds them")
-    labelling = choose_labelling(labels, store, names)
-    report = PackReport(out, fit.resolution, fit.mode, ignored=len(store.names()) - len(names))
+    labelling = labels if isinstance(labels, Labelling) else choose_labelling(labels, store, names)
+    report = PackReport(out, fit.resolution, fit.mode, ignored=ignored)
     chosen = list(_labelled(names, labelling, report))
     begin(len(chosen))
     pool = OrderedPool(partial(pack_one, store, fit), workers, _crashed)
@@ -116,7 +124,7 @@ def pack(
                 raw.append(_found(labelling, outcome.name))
             advance(1)
         _refuse_nothing(pictures, report)
-        _finish(writer, fit, raw, report)
+        _finish(writer, fit, raw, report, facts or {})
     return report
 
 
@@ -136,7 +144,7 @@ def _is_beside(name: PurePosixPath) -> bool:
     return hidden or name.suffix.lower() in _BESIDE
 
 
-def _labelled(names: list[str], labelling: Labelling | None, report: PackReport) -> Iterator[str]:
+def _labelled(names: Sequence[str], labelling: Labelling | None, report: PackReport) -> Iterator[str]:
     if labelling:
         report.unused_labels = labelling.unused
     for name in names:
@@ -164,13 +172,16 @@ def _take(outcome: Packed, writer: DatasetWriter, report: PackReport) -> bool:
     return True
 
 
-def _finish(writer: DatasetWriter, fit: Fit, raw: list[RawLabel], report: PackReport) -> None:
+def _finish(
+    writer: DatasetWriter, fit: Fit, raw: list[RawLabel], report: PackReport, more: Mapping[str, object]
+) -> None:
     labels, names = number_labels(raw)
     numbers = [label for label in labels if isinstance(label, int)]
     counts = sorted(Counter(numbers).items())
     report.labels = {names[number] if names else str(number): count for number, count in counts}
     facts: dict[str, object] = {"made_by": f"metagan {__version__}", "resolution": fit.resolution}
     facts |= {"fit": fit.mode, "background": "#{:02x}{:02x}{:02x}".format(*fit.background)}
+    facts |= {"resample": fit.resample} | dict(more)
     facts |= {"cut": report.cut, "enlarged": report.enlarged}
     writer.finish(labels or None, facts | ({"label_names": names} if names else {}))
 

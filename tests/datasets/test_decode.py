@@ -190,6 +190,51 @@ def test_enlarging_is_noted():
     assert not fit_picture(encoded(plain(RED, size=(8, 20)), "PNG"), FIT).enlarged
 
 
+def art(side: int, seed: int = 0) -> Image.Image:
+    """Pixel art: random pixels of four colours."""
+    palette = np.array([[0, 0, 0], [255, 0, 0], [0, 200, 0], [250, 250, 250]], np.uint8)
+    return Image.fromarray(palette[np.random.default_rng(seed).integers(0, 4, (side, side))])
+
+
+def enlarged(image: Image.Image, factor: int) -> Image.Image:
+    return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+
+
+def test_padding_centres_a_small_picture_without_enlarging_it():
+    image = art(24)
+    for resample in ("lanczos", "auto"):
+        result = fit_picture(encoded(image, "PNG"), Fit(32, "pad", BLUE, resample))
+        assert np.array_equal(np.asarray(result.image)[4:28, 4:28], np.asarray(image))
+        assert near(np.asarray(result.image).astype(int)[3, 16], BLUE, 0)
+        assert result.cut
+        assert not result.enlarged
+
+
+def test_padding_by_whole_pixels_enlarges_by_whole_factors():
+    result = fit_picture(encoded(art(24), "PNG"), Fit(64, "pad", BLUE, "nearest"))
+    assert np.array_equal(np.asarray(result.image)[8:56, 8:56], np.asarray(enlarged(art(24), 2)))
+    assert result.enlarged
+
+
+@pytest.mark.parametrize("shown_px", [16, 64, 128, 512])
+def test_pixel_art_stays_pixel_art_at_whatever_size_it_comes(shown_px):
+    image = enlarged(art(16), shown_px // 16)
+    result = fit_picture(encoded(image, "PNG"), Fit(64, resample="auto"))
+    assert np.array_equal(np.asarray(result.image), np.asarray(enlarged(art(16), 4)))
+
+
+def test_nearest_cuts_the_overhang_of_the_next_whole_factor():
+    result = fit_picture(encoded(art(24), "PNG"), Fit(64, resample="nearest"))
+    assert np.array_equal(np.asarray(result.image), np.asarray(enlarged(art(24), 3))[4:68, 4:68])
+
+
+def test_auto_takes_lanczos_for_photographs_and_sizes_that_divide_nothing():
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (100, 100, 3), np.uint8))
+    for image in (noise, art(100)):
+        by_auto = fitted(encoded(image, "PNG"), Fit(64, resample="auto"))
+        assert np.array_equal(by_auto, fitted(encoded(image, "PNG"), Fit(64)))
+
+
 def test_a_reduction_shows_no_moire():
     stripes = np.zeros((256, 256, 3), np.uint8)
     stripes[::2] = 255

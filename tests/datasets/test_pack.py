@@ -299,8 +299,8 @@ def test_the_command_packs_and_reports(tmp_path):
     result = CliRunner().invoke(metagan, ["dataset", "pack", str(pictures), *options, "--workers", "0"])
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[0].startswith(f"{out}: 3 pictures of 16x16")
-    assert "  1 padded to a square" in result.stdout
-    assert "  1 enlarged" in result.stdout
+    assert "  2 padded to a square" in result.stdout
+    assert "enlarged" not in result.stdout
     assert "  2 labels: a 2, b 1" in result.stdout
     assert "    b/3.png: not a picture of a known format" in result.stdout
     assert PictureSource(out).pixels(1)[:, 0, 0].tolist() == [0x10, 0x20, 0x30]

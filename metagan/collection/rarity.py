@@ -1,0 +1,135 @@
+"""How rare items are: rarity.tools' score, and information content as OpenRarity defines it.
+
+rarity.tools ("Ranking Rarity: Understanding Rarity Calculation Methods", 2021): an item's score is the sum, over its
+traits, of 1 / share, the share being the part of all items that have that trait value.
+
+OpenRarity (openrarity.org, "Core Methodology", 2022): the sum over traits of -log2(share), divided by the collection's
+entropy, which is the mean of that sum over all items. The number of traits counts as a trait of its own. Items with
+traits that nobody else has come first in its ranking, whatever their score; since that makes rank and score disagree,
+both rankings are given here.
+
+In both, a trait type that an item lacks counts as one more value, "none"; that is a switch, since it is wrong for
+collections of several bases that have different traits. Numbers and dates don't count. Case and surrounding spaces
+don't tell values apart.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from metagan.collection.table import Table
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_DIGITS: Final = 10  # scores that agree to so many digits are equal: their sums were added in another order
+
+
+def score_items(table: Table, *, missing: bool = True) -> pl.DataFrame:
+    """Every item's scores and ranks, in the collection's order; equal scores share the smaller rank, and 1 is rarest.
+
+    Args:
+        table: The collection.
+        missing: Whether a missing trait, and with it the number of traits, counts.
+
+    Returns:
+        Columns: row, rarity, rarity_rank, information, information_rank, unique_traits, openrarity_rank.
+    """
+    import polars as pl
+
+    total = table.items.height
+    traits = table.text_traits.select("row", "type_key", "value_key")
+    if missing:
+        traits = pl.concat([traits, _trait_counts(table)])
+    values = traits.group_by("type_key", "value_key").agg(count=pl.len())
+    shared = traits.join(values, on=["type_key", "value_key"]).with_columns(share=pl.col("count") / total)
+    own = shared.group_by("row").agg(
+        rarity=(1 / pl.col("share")).sum(),
+        bits=(-pl.col("share").log(2)).sum(),
+        unique_traits=(pl.col("count") == 1).sum(),
+    )
+    scores = table.items.select("row").join(own, on="row", how="left").fill_null(0)
+    entropy = _entropy(values, total)
+    if missing:
+        absent = _absent(traits, total)
+        entropy += _entropy(absent.rename({"absent": "count"}), total)
+        # The number of traits is OpenRarity's; rarity.tools' sum has no such term.
+        counts = shared.filter(pl.col("type_key") == _COUNT).select("row", count_rarity=1 / pl.col("share"))
+        scores = (
+            scores.join(_missing(traits, absent), on="row", how="left").join(counts, on="row").fill_null(0)
+        )
+        scores = scores.with_columns(
+            rarity=pl.col("rarity")
+            + _sum(absent, 1 / pl.col("share"))
+            - pl.col("missing_rarity")
+            - pl.col("count_rarity"),
+            bits=pl.col("bits") + _sum(absent, -pl.col("share").log(2)) - pl.col("missing_bits"),
+        )
+    scores = scores.with_columns(
+        rarity=pl.col("rarity").round_sig_figs(_DIGITS),
+        information=(pl.col("bits") / (entropy or 1.0)).round_sig_figs(_DIGITS),
+    )
+    ranked = scores.with_columns(
+        rarity_rank=_rank(pl.col("rarity")),
+        information_rank=_rank(pl.col("information")),
+        openrarity_rank=pl.struct("unique_traits", "information").rank("min", descending=True).cast(pl.Int64),
+    )
+    return ranked.select(
+        *(
+            "row",
+            "rarity",
+            "rarity_rank",
+            "information",
+            "information_rank",
+            "unique_traits",
+            "openrarity_rank",
+        )
+    ).sort("row")
+
+
+_COUNT: Final = "\x00number of traits"  # no type of an item: they have no control characters
+
+
+def _trait_counts(table: Table) -> pl.DataFrame:
+    # OpenRarity's meta trait counts numbers and dates too.
+    import polars as pl
+
+    counts = table.traits.group_by("row").agg(value_key=pl.len())
+    every = table.items.select("row").join(counts, on="row", how="left").fill_null(0)
+    return every.select("row", type_key=pl.lit(_COUNT), value_key=pl.col("value_key").cast(pl.String))
+
+
+def _absent(traits: pl.DataFrame, total: int) -> pl.DataFrame:
+    """The types that some items lack: how many do, and their share."""
+    import polars as pl
+
+    has = traits.group_by("type_key").agg(has=pl.col("row").n_unique())
+    absent = has.select("type_key", absent=total - pl.col("has").cast(pl.Int64)).filter(pl.col("absent") > 0)
+    return absent.with_columns(share=pl.col("absent") / total)
+
+
+def _missing(traits: pl.DataFrame, absent: pl.DataFrame) -> pl.DataFrame:
+    """What each item would get for lacking the types that it has: to be taken from the sum over all types."""
+    import polars as pl
+
+    has = traits.select("row", "type_key").unique().join(absent, on="type_key")
+    return has.group_by("row").agg(
+        missing_rarity=(1 / pl.col("share")).sum(), missing_bits=(-pl.col("share").log(2)).sum()
+    )
+
+
+def _entropy(values: pl.DataFrame, total: int) -> float:
+    import polars as pl
+
+    share = pl.col("count") / total
+    return float(values.select((-share * share.log(2)).sum()).item() or 0)
+
+
+def _sum(frame: pl.DataFrame, of: pl.Expr) -> float:
+    return float(frame.select(of.sum()).item() or 0)
+
+
+def _rank(of: pl.Expr) -> pl.Expr:
+    import polars as pl
+
+    return of.rank("min", descending=True).cast(pl.Int64)

@@ -1,0 +1,122 @@
+"""A collection as tables: polars reads its JSON Lines with every column's type said beforehand.
+
+polars, not duckdb: its expressions are typed Python, so that no text of a stranger ever becomes part of a query, and
+ranks, exploded lists and rank ties are operations that it has. Both read the same files; users may take either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from metagan.collection.model import Facts
+from metagan.collection.needs import need
+from metagan.collection.store import FACTS_NAME, ITEMS_NAME, read_facts
+from metagan.errors import CollectionError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_TEXTS: Final = (
+    *(
+        "id",
+        "name",
+        "file",
+        "sha256",
+        "symbol",
+        "type",
+        "category",
+        "creator",
+        "series",
+        "rights",
+        "url",
+        "page",
+        "missing",
+    ),
+)
+_NUMBERS: Final = ("price", "price_usd", "royalty", "tokens")
+_WHOLES: Final = ("sold_at", "sales", "year", "likes")
+
+
+@dataclass(frozen=True)
+class Table:
+    """One collection, to be counted.
+
+    Args:
+        path: Its folder.
+        facts: What it is.
+        items: An item a row, in the collection's order: `row` (0, 1, ...) and Item's fields.
+    """
+
+    path: Path
+    facts: Facts
+    items: pl.DataFrame
+
+    @property
+    def title(self) -> str:
+        """What it is called."""
+        return self.facts.title or self.facts.name
+
+    @cached_property
+    def traits(self) -> pl.DataFrame:
+        """A trait a row: `row` of its item, `type`, `value`, `number`, and `type_key`, `value_key` without case."""
+        import polars as pl
+
+        return (
+            self.items.select("row", "traits")
+            .explode("traits")
+            .drop_nulls("traits")
+            .unnest("traits")
+            .with_columns(
+                type_key=pl.col("type").str.strip_chars().str.to_lowercase(),
+                value_key=pl.col("value").str.strip_chars().str.to_lowercase(),
+            )
+        )
+
+    @cached_property
+    def text_traits(self) -> pl.DataFrame:
+        """The traits that rarity is about: no numbers and dates; each (type, value) once an item."""
+        import polars as pl
+
+        return self.traits.filter(pl.col("number").is_null()).unique(
+            ["row", "type_key", "value_key"], keep="first", maintain_order=True
+        )
+
+
+def open_table(path: Path) -> Table:
+    """A complete collection as a table.
+
+    Raises:
+        CollectionError: There is none, it is incomplete, a line is not what it should be, or polars is not installed.
+    """
+    pl = need("polars")
+    facts = read_facts(path)
+    if facts is None:
+        what = f"{path}: no collection here: it has no {FACTS_NAME}"
+        raise CollectionError(f"{what}\n  fix: give the folder that `metagan collection fetch --out` wrote")
+    if not facts.complete:
+        what = f"{path}: its fetching was interrupted"
+        raise CollectionError(f"{what}\n  fix: run the same `metagan collection fetch` again; it goes on")
+    file = path / ITEMS_NAME
+    if not file.is_file():
+        raise CollectionError(f"{file}: missing\n  fix: put it back, or fetch the collection anew")
+    if file.stat().st_size == 0:
+        raise CollectionError(f"{path}: no items in it\n  fix: fetch more, or choose less strictly")
+    try:
+        items = pl.read_ndjson(file, schema=_schema(pl))
+    except pl.exceptions.PolarsError as error:
+        what = f"{file}: not lines of JSON as metagan writes them ({str(error).splitlines()[0][:200]})"
+        raise CollectionError(f"{what}\n  fix: mend it, or fetch the collection anew") from error
+    return Table(path, facts, items.with_row_index("row"))
+
+
+def _schema(pl: Any) -> dict[str, Any]:
+    trait = pl.Struct({"type": pl.String, "value": pl.String, "number": pl.Float64, "display": pl.String})
+    return (
+        dict.fromkeys(_TEXTS, pl.String)
+        | dict.fromkeys(_NUMBERS, pl.Float64)
+        | dict.fromkeys(_WHOLES, pl.Int64)
+        | {"nsfw": pl.Boolean, "traits": pl.List(trait), "notes": pl.List(pl.String)}
+    )

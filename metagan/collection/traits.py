@@ -1,0 +1,138 @@
+"""What traits a collection has: counts by type and value, how many an item has, and values that never meet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from metagan.collection.table import Table
+
+MAX_VALUES_PAIRED: Final = 400  # the most common values, among which pairs that never meet are looked for
+
+
+@dataclass(frozen=True)
+class ValueCount:
+    """How many items have a trait value, and their share of all."""
+
+    type: str
+    value: str
+    count: int
+    share: float
+
+
+@dataclass(frozen=True)
+class TypeCount:
+    """A trait type: how many values it has, and how many items have it."""
+
+    type: str
+    values: int
+    items: int
+    share: float
+
+
+@dataclass(frozen=True)
+class NumberTrait:
+    """A trait type whose values are numbers."""
+
+    type: str
+    items: int
+    least: float
+    median: float
+    most: float
+
+
+@dataclass(frozen=True)
+class NeverMet:
+    """Two values of different types that no item has together.
+
+    Args:
+        expected: How many items would have both if types had nothing to do with each other.
+    """
+
+    first: ValueCount
+    second: ValueCount
+    expected: float
+
+
+def value_counts(table: Table) -> list[ValueCount]:
+    """Every trait value, most common first."""
+    import polars as pl
+
+    total = table.items.height
+    counts = (
+        table.text_traits.group_by("type_key", "value_key")
+        .agg(pl.col("type").first(), pl.col("value").first(), count=pl.len())
+        .sort("count", "type", "value", descending=[True, False, False])
+    )
+    rows = counts.select("type", "value", "count").iter_rows()
+    return [ValueCount(kind, value, count, count / total) for kind, value, count in rows]
+
+
+def type_counts(table: Table) -> list[TypeCount]:
+    """Every trait type, by name."""
+    import polars as pl
+
+    total = table.items.height
+    counts = table.text_traits.group_by("type_key").agg(
+        pl.col("type").first(), values=pl.col("value_key").n_unique(), items=pl.col("row").n_unique()
+    )
+    rows = counts.sort("type").select("type", "values", "items").iter_rows()
+    return [TypeCount(kind, values, items, items / total) for kind, values, items in rows]
+
+
+def number_traits(table: Table) -> list[NumberTrait]:
+    """The trait types that are numbers, by name."""
+    import polars as pl
+
+    number = pl.col("number")
+    counts = (
+        table.traits.drop_nulls("number")
+        .group_by("type")
+        .agg(items=pl.col("row").n_unique(), least=number.min(), median=number.median(), most=number.max())
+    )
+    return [NumberTrait(*row) for row in counts.sort("type").iter_rows()]
+
+
+def traits_per_item(table: Table) -> list[tuple[int, int]]:
+    """How many items have how many traits: (traits, items), fewest traits first."""
+    import polars as pl
+
+    counts = table.text_traits.group_by("row").agg(traits=pl.len())
+    every = table.items.select("row").join(counts, on="row", how="left").fill_null(0)
+    return list(every.group_by("traits").agg(items=pl.len()).sort("traits").iter_rows())
+
+
+def never_met(table: Table, most: int = 20, least_expected: float = 5.0) -> list[NeverMet]:
+    """Pairs of values of different types that never meet although chance would make them, likeliest first.
+
+    Args:
+        table: The collection.
+        most: How many pairs at most.
+        least_expected: Pairs that chance would bring together less often than this say nothing, and are left out.
+    """
+    import polars as pl
+
+    values = value_counts(table)[:MAX_VALUES_PAIRED]
+    if len(values) < 2:
+        return []
+    frame = pl.DataFrame(
+        {"type": [v.type for v in values], "value": [v.value for v in values], "column": range(len(values))}
+    ).with_columns(
+        type_key=pl.col("type").str.strip_chars().str.to_lowercase(),
+        value_key=pl.col("value").str.strip_chars().str.to_lowercase(),
+    )
+    present = table.text_traits.join(frame, on=["type_key", "value_key"]).select("row", "column")
+    has = np.zeros((table.items.height, len(values)), np.float32)
+    has[present["row"].to_numpy(), present["column"].to_numpy()] = 1
+    together = has.T @ has
+    counts = np.array([value.count for value in values], np.float64)
+    expected = np.outer(counts, counts) / table.items.height
+    kinds = np.array([value.type.strip().lower() for value in values])
+    found = np.triu((together == 0) & (kinds[:, None] != kinds[None, :]) & (expected >= least_expected), 1)
+    pairs = sorted(zip(*map(list, np.nonzero(found)), strict=True), key=lambda pair: (-expected[pair], pair))
+    return [
+        NeverMet(values[first], values[second], float(expected[first, second]))
+        for first, second in pairs[:most]
+    ]

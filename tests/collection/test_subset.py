@@ -1,0 +1,194 @@
+"""Choosing from a collection."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image, ImageFilter
+
+from metagan.cli import metagan
+from metagan.collection.model import Item
+from metagan.collection.store import open_collection
+from metagan.datasets.source import PictureSource
+from tests.collection.making import FIVE, png, with_pictures, write
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(metagan, ["collection", "subset", *map(str, arguments)])
+
+
+def left(path: Path, out: Path, *options: object) -> list[str]:
+    result = run(path, "--out", out, *options)
+    assert result.exit_code == 0, result.output + str(result.exception)
+    return [item.id for item in open_collection(out).items]
+
+
+@pytest.mark.parametrize(
+    ("options", "ids"),
+    [
+        (["--trait", "Hat=Cap"], "BCE"),
+        (["--trait", "hat=cap", "--trait", "HAT=crown"], "ABCE"),
+        (["--trait", "Hat=Cap", "--trait", "Eyes=Blue"], "BE"),
+        (["--type", "photo"], "ABD"),
+        (["--type", "Photo", "--type", "video"], "ABCD"),
+        (["--year", "2020"], "CD"),
+        (["--year", "2019-2020"], "ABCD"),
+        (["--not-nsfw"], "ABCD"),
+        (["--trim", "20"], "BCD"),
+        (["--top", "1", "--by", "price"], "E"),
+        (["--top", "40%", "--by", "price"], "DE"),
+        (["--bottom", "2", "--by", "price"], "ABC"),
+        (["--top", "1"], "C"),
+        (["--top", "2", "--by", "rarity"], "ACD"),
+        (["--not-nsfw", "--type", "photo", "--top", "1", "--by", "price"], "D"),
+    ],
+)
+def test_filters(tmp_path: Path, options: list[str], ids: str) -> None:
+    assert "".join(left(write(tmp_path / "five", FIVE), tmp_path / "out", *options)) == ids
+
+
+def test_every_step_says_how_many_are_left(tmp_path: Path) -> None:
+    path = write(tmp_path / "five", FIVE)
+    result = run(path, "--out", tmp_path / "out", "--not-nsfw", "--trim", 20, "--sample", 2, "--json")
+    assert json.loads(result.stdout)["steps"] == [
+        {"step": "all", "left": 5},
+        {"step": "not nsfw", "left": 4},
+        {"step": "trimmed by 20% at both ends", "left": 4},
+        {"step": "2 by chance, seed 0", "left": 2},
+    ]
+
+
+def test_a_sample_is_the_same_for_the_same_seed(tmp_path: Path) -> None:
+    path = write(tmp_path / "many", [Item(id=str(n)) for n in range(100)])
+    first = left(path, tmp_path / "a", "--sample", 10)
+    assert left(path, tmp_path / "b", "--sample", 10) == first
+    assert left(path, tmp_path / "c", "--sample", 10, "--seed", 1) != first
+    assert first == sorted(first, key=int)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--trait", "Hat"], "want TYPE=VALUE"),
+        (["--trait", "Hut=Cap"], "there are Eyes, Hat"),
+        (["--trait", "Hat=Top"], "there are Cap, Crown"),
+        (["--type", "sculpture"], "there are photo, video"),
+        (["--category", "art"], "no item has a category"),
+        (["--year", "2021-2019"], "want a year or two"),
+        (["--year", "1800"], "nothing is left"),
+        (["--top", "some"], "want a number of items or a percentage"),
+        (["--top", "101%"], "want a number of items or a percentage"),
+        (["--top", "3", "--by", "likes"], "no likes is known"),
+    ],
+)
+def test_what_cannot_be_chosen_says_the_way_out_and_writes_nothing(
+    tmp_path: Path, options: list[str], words: str
+) -> None:
+    result = run(write(tmp_path / "five", FIVE), "--out", tmp_path / "out", *options)
+    assert result.exit_code == 1
+    assert words in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def pictures() -> dict[str, bytes]:
+    rng = np.random.default_rng(0)
+    smooth = Image.fromarray(rng.integers(0, 256, (6, 6, 3), np.uint8)).resize(
+        (64, 64), Image.Resampling.BICUBIC
+    )
+    other = Image.fromarray(rng.integers(0, 256, (6, 6, 3), np.uint8)).resize(
+        (64, 64), Image.Resampling.BICUBIC
+    )
+    small = other.resize((20, 20))
+    return {
+        "A": png(smooth),
+        "B": png(smooth),
+        "C": png(smooth.filter(ImageFilter.GaussianBlur(0.5)).resize((60, 60))),
+        "D": png(Image.new("RGB", (64, 64), "red")),
+        "E": png(small.rotate(90)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "ids"),
+    [
+        (["--no-duplicates"], "ACDE"),
+        (["--no-near-duplicates", "6"], "ADE"),
+        (["--min-spread", "5"], "ABCE"),
+        (["--min-size", "60"], "ABCD"),
+        (["--min-size", "60", "--min-spread", "5", "--no-near-duplicates", "6"], "A"),
+    ],
+)
+def test_filters_that_look_at_pictures(tmp_path: Path, options: list[str], ids: str) -> None:
+    path = with_pictures(tmp_path / "five", FIVE, pictures())
+    assert "".join(left(path, tmp_path / "out", *options)) == ids
+
+
+def test_pictures_are_linked_and_a_second_choice_replaces_the_first(tmp_path: Path) -> None:
+    path = with_pictures(tmp_path / "five", FIVE, pictures())
+    left(path, tmp_path / "out", "--type", "photo")
+    first = open_collection(tmp_path / "out")
+    assert all(
+        Path(tmp_path / "out" / str(item.file)).samefile(path / str(item.file)) for item in first.items
+    )
+    assert left(path, tmp_path / "out", "--trait", "Eyes=Red") == ["C"]
+    assert len(list((tmp_path / "out/images").iterdir())) == 1
+    assert len(list((path / "images").iterdir())) == 5
+
+
+def test_a_subset_of_a_subset_and_never_over_its_source(tmp_path: Path) -> None:
+    path = write(tmp_path / "five", FIVE)
+    left(path, tmp_path / "out", "--type", "photo")
+    assert left(tmp_path / "out", tmp_path / "again", "--trait", "Hat=Crown") == ["A"]
+    assert "is the collection itself" in str(run(path, "--out", path, "--type", "photo").exception)
+    assert "holds a collection of its own" in str(
+        run(tmp_path / "out", "--out", path, "--type", "photo").exception
+    )
+
+
+def test_prices_in_two_currencies_are_not_compared(tmp_path: Path) -> None:
+    items = [Item(id="0", price=1, symbol="ETH"), Item(id="1", price=3, symbol="SOL")]
+    result = run(write(tmp_path / "two", items), "--out", tmp_path / "out", "--top", "1", "--by", "price")
+    assert "--usd rates.csv" in str(result.exception)
+
+
+def test_a_collection_is_packed_with_a_traits_values_as_classes(tmp_path: Path) -> None:
+    path = with_pictures(
+        tmp_path / "five", FIVE, {item.id: png(Image.new("RGB", (8, 8), "red")) for item in FIVE[:4]}
+    )
+    out = tmp_path / "five.zip"
+    options = ["--out", str(out), "--resolution", "16", "--labels", "trait:hat", "--workers", "0"]
+    result = CliRunner().invoke(metagan, ["dataset", "pack", str(path), *options])
+    assert result.exit_code == 0, result.output + str(result.exception)
+    source = PictureSource(out)
+    assert source.label_names == ("Cap", "Crown", "none")
+    assert [int(source.label(index).argmax()) for index in range(4)] == [1, 0, 0, 2]
+    assert source.facts["licence"] == "CC0-1.0"
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"), [("trait:Hut", "there are Eyes, Hat"), ("category", "no item of"), ("type", "")]
+)
+def test_labels_that_no_item_has(tmp_path: Path, labels: str, words: str) -> None:
+    path = with_pictures(tmp_path / "five", FIVE, {item.id: png(Image.new("RGB", (8, 8))) for item in FIVE})
+    options = [
+        "--out",
+        str(tmp_path / "five.zip"),
+        "--resolution",
+        "16",
+        "--labels",
+        labels,
+        "--workers",
+        "0",
+    ]
+    result = CliRunner().invoke(metagan, ["dataset", "pack", str(path), *options])
+    assert (words in str(result.exception)) if words else result.exit_code == 0
+
+
+def test_traits_of_a_folder_that_is_no_collection(tmp_path: Path) -> None:
+    options = ["--out", str(tmp_path / "x.zip"), "--labels", "trait:Hat"]
+    result = CliRunner().invoke(metagan, ["dataset", "pack", str(tmp_path), *options])
+    assert "metagan collection fetch --from folder:" in str(result.exception)
