@@ -153,7 +153,7 @@ class Writer:
                 f"Pictures of “{view.headline}”, made as you scroll.",
             )
             wall = _page("wall", view.wall, view, view.first, title=title, says=says)
-            yield f"{view.wall}index.html", self.render("wall.html", wall, **known, album=data)
+            yield f"{view.wall}index.html", self.render("wall.html", wall, **known, sheet=sheet, album=data)
         if self.content.site.picture_pages:
             yield from self._picture_pages(view, album)
 

@@ -311,6 +311,6 @@ if (backButton) {
   backButton.addEventListener("click", back);
 }
 const gallery = document.querySelector("[data-gallery]");
-if (gallery) fillGallery(gallery, { album, stage, open });
+if (gallery) fillGallery(gallery, { album, url: (path) => stage.url(path), open });
 keepOffline(root);
 start();

@@ -2,14 +2,14 @@
 
 const BATCH = 48;
 
-function tile(album, stage, pick) {
+function tile(album, url, pick) {
   const image = new Image(pick.subject.width, pick.subject.height);
   image.loading = "lazy";
   image.decoding = "async";
   image.alt = album.alt(pick);
-  image.src = stage.url(album.src(pick));
+  image.src = url(album.src(pick));
   const link = document.createElement("a");
-  link.href = stage.url(album.permalink(pick));
+  link.href = url(album.permalink(pick));
   link.dataset.number = pick.number;
   link.append(image);
   const item = document.createElement("li");
@@ -17,8 +17,11 @@ function tile(album, stage, pick) {
   return item;
 }
 
-/** Fills the section's list with the subject's pictures; a click on one calls `open(pick)`. */
-export function fillGallery(section, { album, stage, open }) {
+/**
+ * Fills the section's list with the subject's pictures; a click on one calls `open(pick)`, or without that follows its
+ * link. `url(path)` is the address of a path on the site. The answer ends the growth when it is called.
+ */
+export function fillGallery(section, { album, url, open = null }) {
   const list = section.querySelector("[data-tiles]");
   const subject = album.subjects[0];
   const count = album.seeds(subject).length;
@@ -28,7 +31,7 @@ export function fillGallery(section, { album, stage, open }) {
   const grow = () => {
     const from = list.children.length;
     const numbers = Array.from({ length: Math.min(BATCH, count - from) }, (_, i) => from + i);
-    list.append(...numbers.map((number) => tile(album, stage, album.at(subject, number))));
+    list.append(...numbers.map((number) => tile(album, url, album.at(subject, number))));
     if (list.children.length === count) observer.disconnect();
   };
   /** Without a network what isn't kept is hidden (absent.js); no use to ask for ever more. */
@@ -43,10 +46,14 @@ export function fillGallery(section, { album, stage, open }) {
   }, { rootMargin: "400px" });
   observer.observe(end);
 
-  list.addEventListener("click", (event) => {
+  if (open) list.addEventListener("click", (event) => {
     const link = event.target.closest("a");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
     event.preventDefault();
     open(album.at(subject, Number(link.dataset.number)));
   });
+  return () => {
+    observer.disconnect();
+    end.remove();
+  };
 }

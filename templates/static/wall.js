@@ -1,25 +1,31 @@
-// Pictures without end: tiles are made as they come into sight, and let go of when they are far.
+// Pictures without end: tiles are made as they come into sight, and let go of when they are far. Where the generator
+// can't run or is slow to come there are the prepared ones.
 
 import { short, writePick } from "./address.js";
+import { Album } from "./album.js";
 import { canvasOf } from "./canvas.js";
+import { fillGallery } from "./gallery.js";
 import { keepOffline } from "./offline.js";
 import { Panel } from "./panel.js";
 import { anySeed, Studio } from "./studio.js";
 
 const BATCH = 24;
 const MARGIN = "600px";
+const PATIENCE_MS = 2000; // the wall is empty for no longer than this
 
 const data = JSON.parse(document.getElementById("album").textContent);
 const [subject] = data.subjects;
 const wall = document.querySelector("[data-wall]");
 const list = wall.querySelector("[data-tiles]");
 const end = wall.querySelector("[data-end]");
+const how = wall.querySelector("[data-how]");
 const root = new URL(wall.dataset.root, document.baseURI);
 const studio = new Studio(subject, root);
 const panel = new Panel(wall, start);
 const settings = { psi: subject.live.psi, label: subject.live.class ?? undefined };
 const waiting = new Set(); // tiles in sight that are still empty
 let busy = 0;
+let stopPrepared = null; // ends the growth of the prepared ones, while there are any
 
 const pickOf = (item) => ({ subject, live: true, seed: Number(item.dataset.seed), ...settings });
 
@@ -83,15 +89,28 @@ const growth = new IntersectionObserver(([entry]) => {
   growth.observe(end);
 }, { rootMargin: MARGIN });
 
+function showPrepared() {
+  const url = (path) => new URL(path, root).href;
+  stopPrepared ??= fillGallery(wall, { album: new Album(data), url });
+  if (how) how.textContent = studio.state === "loading" ? how.dataset.howPrepared : ""; // else the panel says it
+}
+
 async function start() {
   if (!studio.hopeful) studio.retry();
   const loading = studio.load((...progress) => panel.progress(...progress));
   panel.tell(studio);
+  const late = setTimeout(showPrepared, PATIENCE_MS);
   const ready = await loading;
+  clearTimeout(late);
   panel.tell(studio);
   panel.set(settings);
   wall.querySelector("[data-prepared]").hidden = ready;
-  if (!ready) return;
+  if (!ready) {
+    showPrepared();
+    return;
+  }
+  stopPrepared?.();
+  if (how) how.textContent = stopPrepared ? how.dataset.howBoth : how.dataset.howLive;
   growth.observe(end);
   await studio.grow();
   work();
@@ -99,7 +118,7 @@ async function start() {
 
 panel.bind((more) => {
   Object.assign(settings, more);
-  for (const item of list.children) {
+  for (const item of list.querySelectorAll("[data-seed]")) {
     point(item, item.firstChild);
     if (item.dataset.near) waiting.add(item);
   }
@@ -111,4 +130,5 @@ if (studio.hopeful) start();
 else {
   panel.tell(studio);
   wall.querySelector("[data-prepared]").hidden = false;
+  showPrepared();
 }

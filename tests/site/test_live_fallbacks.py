@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.site.conftest import Witness, wait_for_picture, wait_until
 from tests.site.live_site import CountingServer, live_picture, press, wait_for_mark
@@ -120,5 +120,53 @@ def test_the_wall_leads_to_the_prepared_pictures(witness: Witness, server):
     page.add_init_script(WASM)
     page.goto(f"{server.url}ape/wall/")
     expect(page.locator(NOTE)).to_contain_text("no WebAssembly")
+    wait_until(page, "document.querySelectorAll('[data-tiles] img').length === 6")
+    wait_until(page, "[...document.querySelectorAll('[data-tiles] img')].every(one => one.naturalWidth > 0)")
+    expect(page.locator(".wall")).not_to_contain_text("as you scroll")
     page.get_by_role("link", name="All 6 that were made beforehand").click()
     page.wait_for_url("**/ape/#sheet")
+
+
+def test_a_wall_whose_generator_is_missing_shows_the_prepared_pictures(browser: Browser, server):
+    page = browser.new_page()
+    for file in (server.board.built.folder / "models").iterdir():
+        server.broken[file.name] = b"gone"
+    page.goto(f"{server.url}ape/wall/")
+    expect(page.locator(NOTE)).to_contain_text("did not load", timeout=30_000)
+    wait_until(page, "document.querySelectorAll('[data-tiles] img').length === 6")
+    server.broken.clear()
+    page.get_by_role("button", name="Fetch the generator").click()
+    wait_until(page, "document.querySelectorAll('[data-tiles] canvas').length > 3")
+    expect(page.locator(".count")).to_contain_text("The first ones were made beforehand")
+    page.close()
+
+
+def test_a_wall_whose_generator_is_slow_is_not_empty_meanwhile(browser: Browser, server):
+    page = browser.new_page()
+    held = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/models/*", hold)
+    page.goto(f"{server.url}ape/wall/")
+    wait_until(page, "document.querySelectorAll('[data-tiles] img').length === 6")
+    expect(page.locator(".count")).to_contain_text("These were made beforehand")
+    for route in held:
+        route.continue_()
+    wait_until(page, "document.querySelectorAll('[data-tiles] canvas').length > 3")
+    page.close()
+
+
+def test_the_wall_without_javascript_shows_the_prepared_pictures(browser: Browser, server):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{server.url}ape/wall/")
+    expect(page.locator(".wall li img:visible")).to_have_count(6)
+    assert page.request.get(page.locator(".wall li img").last.evaluate("one => one.src")).ok
+    words = page.locator(".wall").evaluate("wall => wall.innerText")
+    assert "made beforehand" in words
+    assert "as you scroll" not in words
+    page.locator(".wall li a").nth(2).click()
+    page.wait_for_url("**/ape/2/")
+    context.close()
