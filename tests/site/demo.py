@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from metagan.registry.models import Site, Subject, Theme, WeightsRef
-from metagan.site.content import Collection, GeneratorFacts, Picture, SiteContent
+from metagan.site.content import Collection, GeneratorFacts, LiveModel, Picture, SiteContent
 from metagan.site.render import render_site
 
 EVIL = "<script>alert(1)</script>"
@@ -31,6 +31,7 @@ class Sort:
     lines: bool = False
     licence: str = "CC0-1.0"
     source: str = "Drawn for the tests"
+    live: bool = False  # says that there is a generator for browsers, which isn't
 
 
 def make_collection(sort: Sort = Sort()) -> Collection:
@@ -61,7 +62,10 @@ def make_collection(sort: Sort = Sort()) -> Collection:
         Picture(seed, f"pictures/{sort.slug}/{seed}.png", text=LINES[seed % 2] if sort.lines else None)
         for seed in sort.seeds
     )
-    return Collection(subject, facts, pictures)
+    model = LiveModel(
+        f"models/{'cd' * 32}.bin.gz", "ef" * 32, 5_000_000, "cd" * 32, 4_500_000, "fp16", 0.0004, 60.0
+    )
+    return Collection(subject, facts, pictures, model if sort.live else None)
 
 
 def make_content(

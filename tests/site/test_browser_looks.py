@@ -1,13 +1,19 @@
 """Accessible, calm, and whole at every width: checked on every kind of page."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from tests.site.conftest import Witness, wait_for_picture
+from tests.site.demo import Sort, make_content, write_site
 
 pytestmark = pytest.mark.browser
 
+PARTS = ["", "3/", "about/", "wall/", "?name=Ada"]
 PATHS = ["", "ape/?seed=3", "bagel/", "ape/3/", "bagel/about/", "subjects/", "no/such/page"]
 
 
@@ -38,6 +44,64 @@ def test_no_page_is_wider_than_its_window(browser: Browser, site: str, width: in
             wide.append(path)
     page.close()
     assert wide == []
+
+
+REAL_WORD = "Grundstücksverkehrsgesetz"  # as long as words of daily papers are
+NO_WORD = "Aper" * 50
+
+
+@pytest.fixture(scope="module")
+def wordy_site(tmp_path_factory: pytest.TempPathFactory, serve: Callable[[Path], str]) -> str:
+    """A site of which everything that somebody can write is one long word, in every place."""
+    root = tmp_path_factory.mktemp("wordy")
+    sorts = [
+        Sort(slug, word, live=True, lines=True, licence=word, source=word)
+        for slug, word in (("real", REAL_WORD), ("no", NO_WORD))
+    ]
+    content = make_content(*sorts, base_url="https://someone.example/", title=NO_WORD)
+    collections = tuple(
+        replace(
+            one,
+            facts=replace(
+                one.facts, architecture=NO_WORD, training={NO_WORD: NO_WORD, "data": {"name": NO_WORD}}
+            ),
+            pictures=tuple(replace(picture, text=NO_WORD) for picture in one.pictures),
+        )
+        for one in content.collections
+    )
+    site = replace(content.site, description=NO_WORD, author=NO_WORD)
+    write_site(replace(content, site=site, collections=collections), root)
+    return f"{serve(root)}/"
+
+
+@pytest.mark.parametrize("width", [320, 390, 1440])
+def test_one_long_word_makes_no_page_wider_than_its_window(browser: Browser, wordy_site: str, width: int):
+    page = browser.new_page(viewport={"width": width, "height": 844})
+    wide = []
+    for path in ("", "subjects/", "lost", *(f"{slug}/{rest}" for slug in ("real", "no") for rest in PARTS)):
+        page.goto(wordy_site + path)
+        page.evaluate("for (const one of document.querySelectorAll('[hidden]')) one.hidden = false")
+        for line in page.locator("[data-status], [data-live-note], [data-text], option").all():
+            line.evaluate("(line, word) => (line.textContent = word)", NO_WORD)
+        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            wide.append(path)
+    page.close()
+    assert wide == []
+
+
+def test_short_words_beside_a_long_one_stay_whole(browser: Browser, wordy_site: str):
+    page = browser.new_page(viewport={"width": 320, "height": 844})
+    for path in ("no/", "no/3/", "no/about/"):
+        page.goto(wordy_site + path)
+        for link in page.locator(".top nav a").all():
+            if link.text_content() != NO_WORD:
+                assert link.evaluate("one => one.getClientRects()[0].height") < 50, (
+                    path,
+                    link.text_content(),
+                )
+        for word in page.locator(".facts dt").all():
+            assert word.evaluate("one => one.getClientRects()[0].height") < 30, (path, word.text_content())
+    page.close()
 
 
 @pytest.mark.parametrize(("width", "height"), [(390, 844), (1440, 900)])
