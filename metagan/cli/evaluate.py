@@ -38,6 +38,12 @@ if TYPE_CHECKING:
     metavar="FILE|auto",
     help='Inception weights, or "auto" for those at hand: measure FID and KID as well (needs metagan[evaluate]).',
 )
+@click.option(
+    "--upscale",
+    metavar="FILE|bundled:NAME|none",
+    default="none",
+    help="Enlarge each picture with this upscaler first, to compare with large originals.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @registry_option
 @device_option
@@ -50,6 +56,7 @@ def command(
     class_index: int | None,
     noise: str,
     inception: Path | None,
+    upscale: str,
     as_json: bool,
     registry: Path,
     device: str,
@@ -69,7 +76,9 @@ def command(
 
     weights = require_inception(inception) if inception else None
     pictures = PictureSource(data)
-    sampler = make_sampler(find_target(what, registry, None, offline=offline), device, None, "fp32")
+    sampler = make_sampler(
+        find_target(what, registry, None, offline=offline, upscale=upscale), device, None, "fp32"
+    )
     settings = Settings(psi=psi, class_index=class_index, noise=noise)
     with stages() as progress:
         progress.begin("pictures", count * (4 if weights else 1))

@@ -73,4 +73,9 @@ precision_option = click.option(
     help="Numbers that networks compute in. fp32: pictures are the generator's own. bf16: up to twice as fast where the"
     " processor has it, at a PSNR of at least 40 dB. auto: bf16 where the processor has it.",
 )
+upscale_option = click.option(
+    "--upscale",
+    metavar="FILE|bundled:NAME|none",
+    help="Enlarge each picture with this upscaler; by default the subject's own, none for a weights file.",
+)
 offline_option = click.option("--offline", is_flag=True, help="Take remote weights from the cache only.")

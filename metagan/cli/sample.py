@@ -15,6 +15,7 @@ from metagan.cli.options import (
     precision_option,
     registry_option,
     seeds_option,
+    upscale_option,
 )
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Target:
     noise: str
     licence: str = "unknown"
     source: str = ""
+    upscaler: Path | None = None
 
 
 def parse_batch(_ctx: click.Context, _param: click.Parameter, value: str) -> int | None:
@@ -60,6 +62,7 @@ def parse_batch(_ctx: click.Context, _param: click.Parameter, value: str) -> int
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the pictures, named by"
               " seed. By default samples/, or none when there is a --grid.")  # fmt: skip
 @click.option("--batch", default="auto", callback=parse_batch, help="Pictures at once: auto or a number.")
+@upscale_option
 @device_option
 @precision_option
 @click.option("--compile", "compiled", is_flag=True, help="Compile the generator first; it is kept for the next time"
@@ -78,6 +81,7 @@ def command(
     grid: Path | None,
     out: Path | None,
     batch: int | None,
+    upscale: str | None,
     device: str,
     precision: str,
     compiled: bool,
@@ -99,7 +103,7 @@ def command(
 
     if grid:
         sheet_format(grid)
-    target = find_target(what, registry, sha256, offline=offline)
+    target = find_target(what, registry, sha256, offline=offline, upscale=upscale)
     settings = Settings(
         psi=target.psi if psi is None else psi,
         class_index=target.class_index if class_index is None else class_index,
@@ -117,8 +121,18 @@ def command(
     write_pictures(sampler, settings, seeds, target.name, folder=folder, image_format=image_format, grid=grid)
 
 
-def find_target(what: str, registry: Path, sha256: str | None, *, offline: bool) -> Target:
-    """A weights file by path, URL or `bundled:name`, else a subject of the registry."""
+def find_target(
+    what: str, registry: Path, sha256: str | None, *, offline: bool, upscale: str | None = None
+) -> Target:
+    """A weights file by path, URL or `bundled:name`, else a subject of the registry.
+
+    Args:
+        what: The file or subject.
+        registry: Where a subject is looked up.
+        sha256: What the weights file's SHA-256 must be.
+        offline: Download nothing.
+        upscale: An upscaler's file, "none", or None for the subject's own.
+    """
     from metagan.checkpoints.fetch import locate_weights
     from metagan.cli.progress import stages
     from metagan.registry.read import find_subject, read_registry
@@ -129,7 +143,7 @@ def find_target(what: str, registry: Path, sha256: str | None, *, offline: bool)
             ref = parse_weights(what, Path.cwd(), sha256)
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="SUBJECT|WEIGHTS") from error
-        target = Target(Path(ref.location).name, Path(), 1.0, None, "const")
+        target, enlarger = Target(Path(ref.location).name, Path(), 1.0, None, "const"), None
     else:
         if not registry.is_file():
             message = (
@@ -137,12 +151,18 @@ def find_target(what: str, registry: Path, sha256: str | None, *, offline: bool)
             )
             raise click.BadParameter(f"{message}; try bundled:apes", param_hint="SUBJECT|WEIGHTS")
         subject = find_subject(read_registry(registry), what)
-        ref = subject.weights
+        ref, enlarger = subject.weights, subject.upscale
         target = Target(subject.slug, Path(), subject.psi, subject.class_index, subject.noise,
                         subject.licence, subject.source)  # fmt: skip
+    if upscale is not None:
+        try:
+            enlarger = None if upscale == "none" else parse_weights(upscale, Path.cwd())
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--upscale") from error
     with stages() as progress:
         weights = locate_weights(ref, offline=offline, progress=progress.transfer)
-    return dataclasses.replace(target, weights=weights)
+        upscaler = locate_weights(enlarger, offline=offline, progress=progress.transfer) if enlarger else None
+    return dataclasses.replace(target, weights=weights, upscaler=upscaler)
 
 
 def _is_weights(path: Path) -> bool:
@@ -156,6 +176,7 @@ def make_sampler(
     """The target's generator on the device asked for."""
     from metagan.checkpoints.read import read_checkpoint
     from metagan.networks.detect import load_generator, notes_on, title_of
+    from metagan.networks.upscaler import load_upscaler
     from metagan.sampling.device import choose_device
     from metagan.sampling.sampler import Sampler
 
@@ -163,7 +184,14 @@ def make_sampler(
     generator = load_generator(checkpoint)
     for note in notes_on(checkpoint):
         click.echo(f"note: {target.name}: {note}", err=True)
-    sampler = Sampler(generator, choose_device(device), batch, precision=precision, compiled=compiled)
+    sampler = Sampler(
+        generator,
+        choose_device(device),
+        batch,
+        precision=precision,
+        compiled=compiled,
+        upscaler=load_upscaler(target.upscaler) if target.upscaler else None,
+    )
     if precision == "bf16" and sampler.precision != "bf16":
         click.echo(f"note: {title_of(generator)} generators are always drawn in fp32", err=True)
     return sampler

@@ -40,11 +40,11 @@ def command(pictures: Path, weights: str, out: Path, device: str) -> None:
     from metagan.cli.progress import stages
     from metagan.datasets.upscale import upscale_folder
     from metagan.networks.upscaler import load_upscaler
-    from metagan.registry.bundled import BUNDLED, bundled_upscaler
+    from metagan.registry.bundled import BUNDLED, bundled_weights
     from metagan.sampling.device import choose_device
 
     name = weights.removeprefix(BUNDLED)
-    path = bundled_upscaler(name) if weights.startswith(BUNDLED) else Path(weights)
+    path = bundled_weights(name) if weights.startswith(BUNDLED) else Path(weights)
     where = choose_device(device)
     upscaler = load_upscaler(path).to(where)
     with stages() as progress:

@@ -78,8 +78,8 @@ def _drawn(
 
 def _require_match(sampler: Sampler, pictures: PictureSource, count: int) -> None:
     generator = sampler.generator
-    if (generator.resolution, generator.image_channels) != (pictures.resolution, 3):
-        side = generator.resolution
+    if (sampler.resolution, generator.image_channels) != (pictures.resolution, 3):
+        side = sampler.resolution
         made = f"{side}x{side} pixels, {generator.image_channels} channels"
         msg = f"{pictures.path}: its pictures are {pictures.resolution}x{pictures.resolution}, the generator's {made}"
         raise OptionError(f"{msg}; pack the pictures with `metagan dataset pack --resolution {side}`")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -10,49 +11,36 @@ from metagan.errors import OptionError
 
 SUFFIX = ".safetensors"
 BUNDLED = "bundled:"
+_UPSCALER = re.compile(r".+-x[24]")  # how upscalers' files are named
 
 
 def bundled_names() -> list[str]:
     """The generators there are, sorted."""
-    return _names(_folder())
-
-
-def bundled_weights(name: str) -> Path:
-    """The file of a bundled generator, `bundled:NAME` in a registry.
-
-    Raises:
-        OptionError: No weights of that name are bundled; lists the names there are.
-    """
-    return _file(_folder(), name, "weights")
+    return [name for name in _names() if not _UPSCALER.fullmatch(name)]
 
 
 def bundled_upscaler_names() -> list[str]:
-    """The upscalers there are, sorted."""
-    return _names(_folder() / "upscalers")
+    """The upscalers there are, sorted: "apes-x4"."""
+    return [name for name in _names() if _UPSCALER.fullmatch(name)]
 
 
-def bundled_upscaler(name: str) -> Path:
-    """The file of a bundled upscaler, `bundled:NAME` in a registry's `upscale`.
+def bundled_weights(name: str) -> Path:
+    """The file of a bundled generator or upscaler, `bundled:NAME` in a registry.
 
     Raises:
-        OptionError: No upscaler of that name is bundled; lists the names there are.
+        OptionError: Nothing of that name is bundled; lists the names there are, of upscalers for a name like theirs.
     """
-    return _file(_folder() / "upscalers", name, "upscaler")
-
-
-def _names(folder: Path) -> list[str]:
-    return sorted(file.stem for file in folder.glob(f"*{SUFFIX}") if file.is_file())
-
-
-def _file(folder: Path, name: str, kind: str) -> Path:
-    names = _names(folder)
-    if name in names:
-        return folder / f"{name}{SUFFIX}"
+    if name in _names():
+        return _folder() / f"{name}{SUFFIX}"
+    names = bundled_upscaler_names() if _UPSCALER.fullmatch(name) else bundled_names()
     close = get_close_matches(name, names, n=1)
     hint = f"did you mean {BUNDLED}{close[0]}? " if close else ""
     there_are = ", ".join(f"{BUNDLED}{known}" for known in names) or "none in this installation"
-    named = "weights are" if kind == "weights" else "upscaler is"
-    raise OptionError(f"no bundled {named} named {name!r}\n  fix: {hint}there are: {there_are}")
+    raise OptionError(f"no bundled weights are named {name!r}\n  fix: {hint}there are: {there_are}")
+
+
+def _names() -> list[str]:
+    return sorted(file.stem for file in _folder().glob(f"*{SUFFIX}") if file.is_file())
 
 
 def _folder() -> Path:

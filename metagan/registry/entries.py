@@ -29,6 +29,7 @@ from metagan.registry.fields import (
     Sha256,
     Slug,
     Source,
+    Upscale,
     Weights,
 )
 from metagan.registry.models import Theme
@@ -150,6 +151,16 @@ class SubjectEntry(Entry):
         default=None,
         description="The weights file's SHA-256; required for https:// and hf://.",
         examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+    )
+    upscale: Upscale | None = Field(
+        default=None,
+        description="The weights of an upscaler that enlarges each picture; none publishes pictures as they are drawn.",
+        examples=["bundled:apes-x4", "weights/birds-x4.safetensors", "none"],
+    )
+    upscale_sha256: Sha256 | None = Field(
+        default=None,
+        description="The upscaler's SHA-256; required for https:// and hf://.",
+        examples=["60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752"],
     )
     licence: Licence = Field(
         description="The weights' licence, shown on the subject's page; unknown if nobody said.",

@@ -23,6 +23,7 @@ RESERVED_SLUGS = (
 )
 """Names that the site itself uses at its root, and names that Windows can't have as a folder."""
 
+NO_UPSCALER = "none"
 WANT_FILE = "a file's path"
 WANT_BASE_URL = "the site's address, https://host/path/"
 
@@ -82,6 +83,12 @@ def _check_slug(slug: str) -> str:
 
 def _check_weights(text: str, info: Any) -> str:
     parse_weights(text, _folder(info))
+    return text.strip()
+
+
+def _check_upscale(text: str, info: Any) -> str:
+    if text.strip() != NO_UPSCALER:
+        parse_weights(text, _folder(info))
     return text.strip()
 
 
@@ -160,6 +167,12 @@ Slug = Annotated[
     WithJsonSchema({"type": "string", "pattern": SLUG_PATTERN, "maxLength": 64}),
 ]
 Weights = Annotated[str, Want(WANT_WEIGHTS), StringConstraints(min_length=1), AfterValidator(_check_weights)]
+Upscale = Annotated[
+    str,
+    Want(f"an upscaler: {WANT_WEIGHTS}; or none"),
+    StringConstraints(min_length=1),
+    AfterValidator(_check_upscale),
+]
 Sha256 = Annotated[
     str,
     Want("64 hex digits", "paste the publisher's SHA-256, or run `metagan inspect` on the file to print it"),

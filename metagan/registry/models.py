@@ -91,6 +91,7 @@ class Subject:
         format: The published pictures' file format.
         text: Made-up lines, or None.
         live: Whether visitors' browsers get the generator.
+        upscale: The upscaler's file, or None where pictures are published as the generator draws them.
     """
 
     slug: str
@@ -105,6 +106,7 @@ class Subject:
     format: ImageFormat
     text: Text | None
     live: LiveMode = "auto"
+    upscale: WeightsRef | None = None
 
 
 @dataclass(frozen=True)

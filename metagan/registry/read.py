@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from metagan.errors import OptionError, Problem, RegistryError
 from metagan.registry.entries import DefaultsEntry, RegistryFile, SubjectEntry
-from metagan.registry.models import Registry, Site, Subject, Text, Theme
+from metagan.registry.fields import NO_UPSCALER
+from metagan.registry.models import Registry, Site, Subject, Text, Theme, WeightsRef
 from metagan.registry.problems import problems_of
 from metagan.registry.seeds import choose_seeds
 from metagan.registry.tree import Place, Tree, UnreadableError, dotted, read_tree
@@ -89,17 +90,14 @@ def _without_hash(tree: Tree) -> Iterator[Problem]:
     """Remote weights without a SHA-256. Looks at the file's own values: the others may be faulty."""
     subjects = tree.value.get("subjects") if isinstance(tree.value, dict) else None
     for slug, subject in subjects.items() if isinstance(subjects, dict) else ():
-        weights = subject.get("weights") if isinstance(subject, dict) else None
-        if (
-            isinstance(subject, dict)
-            and isinstance(weights, str)
-            and is_remote(weights)
-            and "sha256" not in subject
-        ):
+        for key, hash_key in (("weights", "sha256"), ("upscale", "upscale_sha256")):
+            weights = subject.get(key) if isinstance(subject, dict) else None
+            if not isinstance(weights, str) or not is_remote(weights) or hash_key in subject:
+                continue
             place = ("subjects", slug)
-            what = f"{dotted((*place, 'sha256'))}: missing; want the SHA-256 of weights that are downloaded"
+            what = f"{dotted((*place, hash_key))}: missing; want the SHA-256 of weights that are downloaded"
             fix = "paste the publisher's SHA-256, or download the file and run `metagan inspect` on it"
-            yield Problem(tree.where((*place, "weights")), what, fix)
+            yield Problem(tree.where((*place, key)), what, fix)
 
 
 def _without_seeds(entries: RegistryFile, tree: Tree) -> Iterator[Problem]:
@@ -151,7 +149,14 @@ def _subject(
         format=chosen("format"),
         text=Text(existing_file(entry.text.corpus, folder)) if entry.text else None,
         live=chosen("live"),
+        upscale=_upscale(entry, folder),
     )
+
+
+def _upscale(entry: SubjectEntry, folder: Path) -> WeightsRef | None:
+    if entry.upscale is None or entry.upscale == NO_UPSCALER:
+        return None
+    return parse_weights(entry.upscale, folder, entry.upscale_sha256)
 
 
 def _seeds(

@@ -11,15 +11,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metagan.errors import DeviceError
+from metagan.errors import DeviceError, OptionError
 from metagan.networks.generator import Generator, Noise, Synthesis
 from metagan.networks.prepare import has_narrow_form, is_recordable, prepare_synthesis
+from metagan.networks.upscaler import Upscaler
 from metagan.sampling.compiled import CompiledSynthesis
 from metagan.sampling.graphs import RecordedSynthesis
 from metagan.sampling.latents import labels, latents
 from metagan.sampling.levels import to_uint8
 from metagan.sampling.memory import fit_batch, keep_freed_memory
 from metagan.sampling.precision import choose_dtype
+from metagan.sampling.upscale import upscale_pictures
 
 Picture = NDArray[np.uint8]
 
@@ -55,6 +57,10 @@ class Sampler:
             always sampled in float32.
         compiled: Whether to compile the synthesis, see CompiledSynthesis; in bfloat16 a CPU draws picture by picture,
             and stays as it is.
+        upscaler: What enlarges each picture; None to leave them as they are drawn.
+
+    Raises:
+        OptionError: There is an upscaler, and the generator's pictures aren't RGB.
     """
 
     def __init__(
@@ -65,8 +71,13 @@ class Sampler:
         *,
         precision: str = "fp32",
         compiled: bool = False,
+        upscaler: Upscaler | None = None,
     ) -> None:
+        if upscaler is not None and generator.image_channels != 3:
+            what = f"upscaling wants RGB pictures, the generator's have {generator.image_channels} channels"
+            raise OptionError(f"{what}\n  fix: draw them without an upscaler")
         self.generator = generator.to(device)
+        self.upscaler = None if upscaler is None else upscaler.to(device)
         self.device = device
         dtype = choose_dtype(precision, device) if has_narrow_form(generator) else torch.float32
         self.precision = "fp32" if dtype == torch.float32 else "bf16"
@@ -79,6 +90,11 @@ class Sampler:
         recorded = device.type == "cuda" and is_recordable(generator)
         self._recorded = RecordedSynthesis(form) if recorded else None
         self._synthesis = self._recorded or form
+
+    @property
+    def resolution(self) -> int:
+        """Height and width of its pictures in pixels."""
+        return self.generator.resolution * (self.upscaler.config.factor if self.upscaler else 1)
 
     def pictures(self, seeds: Sequence[int], settings: Settings) -> Iterator[tuple[int, Picture]]:
         """Each seed with its picture [h, w, ch], in the order asked for.
@@ -101,7 +117,10 @@ class Sampler:
                     raise
                 self._halve(error)
                 continue
-            yield from zip(chunk, drawn, strict=False)
+            drawn = drawn[: len(chunk)]
+            if self.upscaler is not None:
+                drawn = upscale_pictures(self.upscaler, drawn, self.device)
+            yield from zip(chunk, drawn, strict=True)
             start += len(chunk)
 
     @torch.inference_mode()

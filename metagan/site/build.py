@@ -133,7 +133,7 @@ def _stage(
 
 def _content(plan: Plan, models: list[Made], place: Workplace) -> SiteContent:
     collections = tuple(
-        Collection(shelf.subject, facts, tuple(_pictures(shelf)), made.model, made.reason)
+        Collection(shelf.subject, facts, tuple(_pictures(shelf)), made.model, made.reason, shelf.upscaler)
         for shelf, facts, made in zip(plan.shelves, plan.facts, models, strict=True)
     )
     return SiteContent(

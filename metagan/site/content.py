@@ -36,6 +36,33 @@ class GeneratorFacts:
 
 
 @dataclass(frozen=True)
+class UpscalerFacts:
+    """What enlarged a subject's pictures, for its about page.
+
+    Args:
+        factor: How many times as wide and high it makes them.
+        parameters: How many numbers it consists of.
+        sha256: Its file's.
+        size_bytes: Its file's.
+        licence: As its file says.
+        source: As its file says.
+    """
+
+    factor: int
+    parameters: int
+    sha256: str
+    size_bytes: int
+    licence: str
+    source: str
+
+
+def ai_system(architecture: str, sha256: str, upscaler: UpscalerFacts | None = None) -> str:
+    """What pictures' metadata call the program that made them."""
+    enlarged = f", enlarged by an upscaler, sha256 {upscaler.sha256[:16]}" if upscaler else ""
+    return f"{architecture}, weights sha256 {sha256[:16]}{enlarged}, by metagan"
+
+
+@dataclass(frozen=True)
 class Picture:
     """One published picture.
 
@@ -87,6 +114,7 @@ class Collection:
         pictures: The prepared pictures.
         live: The generator for visitors' browsers, or None.
         why_not_live: Why there is none, in words; empty where the registry wants none.
+        upscaler: What its upscaler's file says; None where pictures are as the generator draws them.
     """
 
     subject: Subject
@@ -94,6 +122,17 @@ class Collection:
     pictures: tuple[Picture, ...]
     live: LiveModel | None = None
     why_not_live: str = ""
+    upscaler: UpscalerFacts | None = None
+
+    @property
+    def width_px(self) -> int:
+        """Width of a published picture."""
+        return self.facts.width_px * (self.upscaler.factor if self.upscaler else 1)
+
+    @property
+    def height_px(self) -> int:
+        """Height of a published picture."""
+        return self.facts.height_px * (self.upscaler.factor if self.upscaler else 1)
 
 
 @dataclass(frozen=True)

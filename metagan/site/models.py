@@ -69,6 +69,11 @@ def _make(shelf: Shelf, facts: GeneratorFacts, place: Workplace) -> Made:
     live = shelf.subject.live
     if live == "never":
         return Made()
+    if shelf.upscaler:
+        reason = "its pictures are enlarged by an upscaler, which browsers don't run yet"
+        if live == "always":
+            raise ExportError(f"{reason}; write `upscale: none` or `live: auto`")
+        return Made(reason=reason)
     if live == "auto" and facts.parameters * _SMALLEST_BYTES_A_WEIGHT > LARGEST_BYTES:
         return Made(reason=_too_large(f"{facts.parameters:,} parameters"))
     file = place.folder / "models" / f"{_key(shelf)}.bin.gz"

@@ -18,7 +18,7 @@ from metagan.errors import BuildError
 from metagan.images.label import xmp_pattern
 from metagan.registry.fields import RESERVED_SLUGS
 from metagan.registry.models import Site
-from metagan.site.content import Collection, LiveModel, Picture, SiteContent
+from metagan.site.content import Collection, LiveModel, Picture, SiteContent, UpscalerFacts, ai_system
 from metagan.site.theme import ratio_class
 
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
@@ -96,6 +96,7 @@ class SubjectView:
         live: The generator for visitors' browsers, or None.
         why_not_live: Why there is none, in words; empty where the registry wants none.
         wall: The page of pictures without end, where there is a generator for browsers.
+        upscaler: What enlarged the pictures, or None.
     """
 
     slug: str
@@ -128,6 +129,7 @@ class SubjectView:
     live: LiveModel | None
     why_not_live: str
     wall: str | None
+    upscaler: UpscalerFacts | None
 
 
 class Album:
@@ -204,15 +206,16 @@ def view_subject(collection: Collection, album: Album) -> SubjectView:
         sha256=facts.sha256,
         size_bytes=facts.size_bytes,
         training=tuple(training_rows(facts.training)),
-        width_px=facts.width_px,
-        height_px=facts.height_px,
-        crisp=facts.width_px < CRISP_BELOW_PX,
-        ratio=ratio_class(facts.width_px, facts.height_px),
+        width_px=collection.width_px,
+        height_px=collection.height_px,
+        crisp=collection.width_px < CRISP_BELOW_PX,
+        ratio=ratio_class(collection.width_px, collection.height_px),
         first=album.shot(0),
         classes=facts.classes,
         live=collection.live,
         why_not_live=printable(collection.why_not_live),
         wall=f"{subject.slug}/wall/" if collection.live else None,
+        upscaler=collection.upscaler,
     )
 
 
@@ -257,7 +260,7 @@ def album_data(content: SiteContent, albums: Sequence[tuple[SubjectView, Album]]
                 "psi": view.psi,
                 "architecture": view.architecture,
                 "lines": album.has_lines,
-                "xmp": xmp_pattern(f"{view.architecture}, weights sha256 {view.sha256[:16]}, by metagan"),
+                "xmp": xmp_pattern(ai_system(view.architecture, view.sha256, view.upscaler)),
                 "live": _live_data(view),
                 "unfit": bool(view.why_not_live),
             }

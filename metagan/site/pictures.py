@@ -12,16 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metagan.checkpoints.read import read_checkpoint, size_of
-from metagan.errors import BuildError
+from metagan.errors import BuildError, OptionError
 from metagan.files import write_bytes
 from metagan.images.encode import encode
 from metagan.images.label import Label
 from metagan.networks.detect import describe_training, load_generator, title_of
+from metagan.networks.upscaler import load_upscaler, upscaler_of
 from metagan.sampling.device import choose_device
 from metagan.sampling.sampler import Sampler, Settings
-from metagan.site.content import GeneratorFacts
+from metagan.site.content import GeneratorFacts, UpscalerFacts, ai_system
 from metagan.site.shelf import CARD_PX, Shelf, chunks_with_gaps
 
+MOST_UPSCALED_PX = 2048
 ENCODERS = min(4, os.cpu_count() or 1)
 
 
@@ -42,6 +44,37 @@ def read_facts(weights: Path, sha256: str) -> GeneratorFacts:
         size_bytes=size_of(weights),
         training=describe_training(checkpoint),
         classes=generator.c_dim,
+    )
+
+
+def read_upscaler_facts(weights: Path, sha256: str, facts: GeneratorFacts) -> UpscalerFacts:
+    """What an upscaler's file holds, for the about page of a subject.
+
+    Args:
+        weights: The file.
+        sha256: Its SHA-256.
+        facts: Of the generator whose pictures it enlarges.
+
+    Raises:
+        CheckpointError: The file can't be read, or holds no upscaler.
+        OptionError: The results would be too large to publish.
+    """
+    checkpoint = read_checkpoint(weights)
+    upscaler = upscaler_of(checkpoint)
+    header = checkpoint.header
+    if header is None:
+        raise AssertionError("upscalers have headers")
+    side = facts.width_px * upscaler.config.factor
+    if side > MOST_UPSCALED_PX:
+        what = f"pictures of {facts.width_px}x{facts.width_px} pixels would become {side}x{side}"
+        raise OptionError(f"{what}; want at most {MOST_UPSCALED_PX}\n  fix: write `upscale: none`")
+    return UpscalerFacts(
+        factor=upscaler.config.factor,
+        parameters=sum(parameter.numel() for parameter in upscaler.parameters()),
+        sha256=sha256,
+        size_bytes=size_of(weights),
+        licence=header.licence,
+        source=header.source,
     )
 
 
@@ -67,8 +100,9 @@ def make_missing(shelf: Shelf, device: str, precision: str, advance: Callable[[i
         return 0
     subject = shelf.subject
     generator = load_generator(read_checkpoint(shelf.weights))
-    sampler = Sampler(generator, choose_device(device), precision=precision)
-    name = f"{title_of(sampler.generator)}, weights sha256 {shelf.sha256[:16]}, by metagan"
+    upscaler = load_upscaler(shelf.upscaler_weights) if shelf.upscaler_weights else None
+    sampler = Sampler(generator, choose_device(device), precision=precision, upscaler=upscaler)
+    name = ai_system(title_of(sampler.generator), shelf.sha256, shelf.upscaler)
     settings = Settings(psi=subject.psi, class_index=subject.class_index, noise=subject.noise)
     with _EncoderPool(advance) as pool:
         for chunk in chunks_with_gaps(subject.seeds, missing, sampler.batch):

@@ -16,7 +16,7 @@ from metagan.checkpoints.transfer import Transfer
 from metagan.errors import MetaganError, Problem, RegistryError
 from metagan.registry.models import Registry, Subject
 from metagan.registry.read import find_subject
-from metagan.site.content import GeneratorFacts
+from metagan.site.content import GeneratorFacts, UpscalerFacts
 from metagan.site.shelf import Shelf, shelf_for
 from metagan.site.state import Workplace, digest_of, digest_of_folder, read_json, write_json
 from metagan.site.templates import default_templates_dir
@@ -97,11 +97,23 @@ def gather(order: Order, place: Workplace, progress: Progress) -> Plan:
             weights = locate_weights(subject.weights, offline=order.offline, progress=progress.transfer)
             known = _facts(place, weights)
         except MetaganError as error:
-            problems.append(_problem(registry, subject, error))
+            problems.append(_problem(registry, subject, "weights", error))
+            continue
+        try:
+            upscaler_weights, upscaler = _upscaler(order, place, subject, known, progress)
+        except MetaganError as error:
+            problems.append(_problem(registry, subject, "upscale", error))
             continue
         shelves.append(
             shelf_for(
-                place, subject, weights, known, pages=registry.site.picture_pages, precision=order.precision
+                place,
+                subject,
+                weights,
+                known,
+                pages=registry.site.picture_pages,
+                precision=order.precision,
+                upscaler=upscaler,
+                upscaler_weights=upscaler_weights,
             )
         )
         facts.append(known)
@@ -110,7 +122,15 @@ def gather(order: Order, place: Workplace, progress: Progress) -> Plan:
         raise RegistryError(problems)
     corpora = [s.text.corpus.read_bytes() for s in registry.subjects if s.text]
     fingerprint = digest_of(
-        *(registry.site, registry.subjects, facts, corpora, _digest_of_templates(order), _digest_of_code()),
+        *(
+            registry.site,
+            registry.subjects,
+            facts,
+            [shelf.upscaler for shelf in shelves],
+            corpora,
+            _digest_of_templates(order),
+            _digest_of_code(),
+        ),
         *(order.precision, os.environ.get("SOURCE_DATE_EPOCH")),
     )
     return Plan(registry, shelves, facts, fingerprint, warnings)
@@ -136,10 +156,28 @@ def _facts(place: Workplace, weights: Path) -> GeneratorFacts:
     return GeneratorFacts(**read_json(remembered))  # as the next build will see it: JSON knows no tuples
 
 
-def _problem(registry: Registry, subject: Subject, error: MetaganError) -> Problem:
+def _upscaler(
+    order: Order, place: Workplace, subject: Subject, facts: GeneratorFacts, progress: Progress
+) -> tuple[Path | None, UpscalerFacts | None]:
+    """A subject's upscaler and what its file holds; remembered in the work folder, as generators' facts are."""
+    if subject.upscale is None:
+        return None, None
+    weights = locate_weights(subject.upscale, offline=order.offline, progress=progress.transfer)
+    sha256 = place.sha256(weights)
+    remembered = place.folder / "facts" / f"{sha256}-{facts.width_px}.json"
+    known = read_json(remembered)
+    if known.keys() != {field.name for field in dataclasses.fields(UpscalerFacts)}:
+        from metagan.site.pictures import read_upscaler_facts
+
+        known = dataclasses.asdict(read_upscaler_facts(weights, sha256, facts))
+        write_json(remembered, known)
+    return weights, UpscalerFacts(**known)
+
+
+def _problem(registry: Registry, subject: Subject, key: str, error: MetaganError) -> Problem:
     from metagan.site.survey import problem_with
 
-    return problem_with(registry, subject, "weights", error)
+    return problem_with(registry, subject, key, error)
 
 
 def _warnings_about(subject: Subject) -> Iterator[str]:

@@ -228,5 +228,5 @@ def _static(content: SiteContent, templates: Path | None) -> Iterator[tuple[str,
             yield path, read_static(file, content.revision)
     if any(collection.live for collection in content.collections):
         yield from ((f"static/live/{name}", file.read_bytes()) for name, file in kernel_files().items())
-    sizes = [(c.facts.width_px, c.facts.height_px) for c in content.collections]
+    sizes = [(c.width_px, c.height_px) for c in content.collections]
     yield THEME, theme_css(content.site.theme, sizes).encode()

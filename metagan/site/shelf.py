@@ -9,10 +9,11 @@ from pathlib import Path
 
 from metagan.images.encode import ENCODER_VERSION, EXTENSIONS
 from metagan.registry.models import Subject
-from metagan.site.content import GeneratorFacts
+from metagan.site.content import GeneratorFacts, UpscalerFacts
 from metagan.site.state import Workplace, digest_of
 
 PICTURE_VERSION = 2  # raise it when the same weights, seed and settings would give other pixels
+UPSCALING_VERSION = 1  # likewise, of what the upscaler makes of them
 CARD_BELOW_PX = 256  # link previews want about 200 pixels at least
 CARD_PX = 512
 
@@ -30,6 +31,8 @@ class Shelf:
         sha256: That file's SHA-256.
         folder: Of the finished pictures.
         with_cards: Whether each picture gets an enlarged copy for link previews.
+        upscaler: What is known of the upscaler's file, or None.
+        upscaler_weights: That file.
     """
 
     subject: Subject
@@ -37,6 +40,8 @@ class Shelf:
     sha256: str
     folder: Path
     with_cards: bool
+    upscaler: UpscalerFacts | None = None
+    upscaler_weights: Path | None = None
 
     def picture(self, seed: int) -> Path:
         """The picture of a seed."""
@@ -61,13 +66,30 @@ class Shelf:
 
 
 def shelf_for(
-    place: Workplace, subject: Subject, weights: Path, facts: GeneratorFacts, *, pages: bool, precision: str
+    place: Workplace,
+    subject: Subject,
+    weights: Path,
+    facts: GeneratorFacts,
+    *,
+    pages: bool,
+    precision: str,
+    upscaler: UpscalerFacts | None = None,
+    upscaler_weights: Path | None = None,
 ) -> Shelf:
     """The shelf of a subject as the registry has it now."""
-    settings = (subject.psi, subject.class_index, subject.noise, subject.format, precision)
+    settings: tuple[object, ...] = (
+        subject.psi,
+        subject.class_index,
+        subject.noise,
+        subject.format,
+        precision,
+    )
+    if upscaler:
+        settings += (upscaler.sha256, UPSCALING_VERSION)
     folder = place.pictures(digest_of(facts.sha256, *settings, PICTURE_VERSION, ENCODER_VERSION))
-    with_cards = pages and facts.width_px < CARD_BELOW_PX
-    return Shelf(subject, weights, facts.sha256, folder, with_cards)
+    width_px = facts.width_px * (upscaler.factor if upscaler else 1)
+    with_cards = pages and width_px < CARD_BELOW_PX
+    return Shelf(subject, weights, facts.sha256, folder, with_cards, upscaler, upscaler_weights)
 
 
 def chunks_with_gaps(wanted: Sequence[int], missing: set[int], size: int) -> list[tuple[int, ...]]:

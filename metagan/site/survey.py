@@ -15,6 +15,7 @@ from metagan.errors import ExportError, MetaganError, OptionError, Problem, Regi
 from metagan.export.fold import fold
 from metagan.networks.detect import load_generator
 from metagan.networks.generator import Generator
+from metagan.networks.upscaler import load_upscaler
 from metagan.registry.models import Registry, Subject, WeightsRef
 from metagan.registry.read import find_place, read_registry
 from metagan.sampling.latents import labels, latents
@@ -23,6 +24,7 @@ from metagan.site.text import check_corpus
 
 _FIXES = {
     "weights": "get other weights; `metagan inspect` says what these are",
+    "upscale": "get another upscaler, or write `upscale: none`",
     "live": "write `live: auto`, or remove the key: it stays with prepared pictures",
 }
 
@@ -89,6 +91,7 @@ def problems_with_weights(
         else:
             for subject in subjects:
                 yield from _in_settings(registry, subject, generator)
+                yield from _in_upscaler(registry, subject, generator, offline=offline, progress=progress)
 
 
 def _in_settings(registry: Registry, subject: Subject, generator: Generator) -> Iterator[Problem]:
@@ -116,6 +119,21 @@ def _in_settings(registry: Registry, subject: Subject, generator: Generator) -> 
             fold(generator, subject.noise)
         except ExportError as error:
             yield problem_with(registry, subject, "live", ExportError(str(error).partition("\n")[0]))
+
+
+def _in_upscaler(
+    registry: Registry, subject: Subject, generator: Generator, *, offline: bool, progress: Progress | None
+) -> Iterator[Problem]:
+    """What is wrong with a subject's upscaler."""
+    if subject.upscale is None:
+        return
+    try:
+        load_upscaler(locate_weights(subject.upscale, offline=offline, progress=progress))
+        if generator.image_channels != 3:
+            what = f"upscalers enlarge RGB pictures, the generator's have {generator.image_channels} channels"
+            raise OptionError(f"{what}\n  fix: write `upscale: none`")
+    except MetaganError as error:
+        yield problem_with(registry, subject, "upscale", error)
 
 
 def problem_with(registry: Registry, subject: Subject, key: str, error: MetaganError) -> Problem:

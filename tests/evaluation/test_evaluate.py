@@ -79,6 +79,7 @@ def test_the_real_pictures_themselves_are_at_the_floor(data):
 
     sampler = Sampler.__new__(Sampler)
     sampler.generator, sampler.device = Reals(), torch.device("cpu")
+    sampler.upscaler = None
     pictures = PictureSource(data)
     real, _ = halves(pictures.pixels, len(pictures), 24)
     sampler.pictures = lambda seeds, _settings: ((seed, real[seed].transpose(1, 2, 0)) for seed in seeds)

@@ -5,6 +5,7 @@ from metagan.networks.upscaler.load import (
     describe_upscaler,
     is_upscaler,
     load_upscaler,
+    upscaler_of,
 )
 from metagan.networks.upscaler.network import FACTORS, MOST_PARAMETERS, Upscaler, UpscalerConfig
 
@@ -17,4 +18,5 @@ __all__ = [
     "describe_upscaler",
     "is_upscaler",
     "load_upscaler",
+    "upscaler_of",
 ]
