@@ -10,9 +10,8 @@ import torch
 from benchmarks.sample import make_network
 from benchmarks.turns import Draw, as_the_sampler_does, in_turns, measure_in_passive_process
 from metagan.checkpoints.read import read_checkpoint
-from metagan.networks.detect import load_generator
-from metagan.networks.prepare import prepare_synthesis
-from metagan.registry.bundled import bundled_weights
+from metagan.networks.loading.detect import load_generator, prepare_synthesis
+from metagan.registry.weights_ref import bundled_weights
 from metagan.sampling.compiled import CompiledSynthesis
 from metagan.sampling.latents import latents
 

@@ -25,10 +25,10 @@ from metagan.checkpoints.read import read_checkpoint
 from metagan.export.blob import Precision, compress, pack
 from metagan.export.fold import fold
 from metagan.live import NAMES, kernel_files
-from metagan.networks.detect import load_generator
 from metagan.networks.generator import Generator
+from metagan.networks.loading.detect import load_generator
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
-from metagan.registry.bundled import bundled_names, bundled_weights
+from metagan.registry.weights_ref import bundled_names, bundled_weights
 from metagan.sampling.sampler import Sampler, Settings
 from tests.live.page import write_page
 

@@ -21,12 +21,12 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from benchmarks.live import NETWORKS, make_network
 from benchmarks.site import Silent
 from metagan.checkpoints.write import write_safetensors
-from metagan.networks.detect import describe
+from metagan.networks.loading.detect import describe
 from metagan.registry.read import read_registry
-from metagan.site.build import Order, build_site
-from metagan.site.lookup import content_type
-from metagan.site.reload import Board, Built
-from metagan.site.serve import PagesHandler, PagesServer
+from metagan.site.build.build import Order, build_site
+from metagan.site.routes import content_type
+from metagan.site.serve.reload import Board, Built
+from metagan.site.serve.server import PagesHandler, PagesServer
 
 VISITS, WARM_UP, PICTURES = 5, 50, 500
 HEAD = """\

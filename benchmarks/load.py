@@ -20,13 +20,13 @@ import torch
 from torch import Tensor
 
 from metagan.checkpoints.read import read_checkpoint
-from metagan.networks.detect import load_generator
+from metagan.networks.loading.detect import load_generator
 from metagan.networks.mapping import MappingConfig
 from metagan.networks.ops import usual_taps
-from metagan.networks.stylegan2.convert import discriminator_names
 from metagan.networks.stylegan2.discriminator import Discriminator, DiscriminatorConfig
+from metagan.networks.stylegan2.formats.names import discriminator_names
+from metagan.networks.stylegan2.formats.official import to_official
 from metagan.networks.stylegan2.network import Config, StyleGAN2
-from metagan.networks.stylegan2.official import to_official
 from tests.checkpoints.builder import module_tree, pickled
 
 ROUNDS = 9

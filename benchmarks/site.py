@@ -16,15 +16,15 @@ import torch
 
 from metagan.checkpoints.read import read_checkpoint
 from metagan.checkpoints.write import write_safetensors
-from metagan.networks.detect import describe, load_generator
+from metagan.networks.loading.detect import describe, load_generator
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
 from metagan.registry.models import Registry, Site, Subject, Theme, WeightsRef
 from metagan.sampling.latents import latents
 from metagan.sampling.sampler import Sampler, Settings, to_uint8
-from metagan.site.build import Order, build_site
-from metagan.site.content import Collection, GeneratorFacts, Picture, SiteContent
-from metagan.site.links import check_links
-from metagan.site.render import render_site
+from metagan.site.build.build import Order, build_site
+from metagan.site.build.links import check_links
+from metagan.site.pages.content import Collection, GeneratorFacts, Picture, SiteContent
+from metagan.site.pages.render import render_site
 
 ROUNDS, PICTURES = 5, 16
 

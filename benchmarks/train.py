@@ -28,15 +28,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from metagan.training.feed import Feed
+from metagan.training.data_loader import Feed
+from metagan.training.distributed import World
 from metagan.training.losses import path_lengths, r1_penalty
 from metagan.training.networks import new_networks
 from metagan.training.optimize import make_adam
-from metagan.training.plan import choose_precision
+from metagan.training.options import choose_precision
 from metagan.training.recipe import PRESETS, Recipe, discriminator_config, generator_config
 from metagan.training.state import read_state, write_state
 from metagan.training.trainer import Trainer
-from metagan.training.world import World
 
 WORLD = World(0, 1, torch.device("cpu"))
 

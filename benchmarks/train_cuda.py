@@ -7,11 +7,11 @@ import time
 import torch
 
 from benchmarks.train import Noise
-from metagan.training.feed import Feed
-from metagan.training.plan import Options, begin
+from metagan.training.data_loader import Feed
+from metagan.training.distributed import World
+from metagan.training.options import Options, begin
 from metagan.training.recipe import Preset
 from metagan.training.trainer import Trainer
-from metagan.training.world import World
 
 CASES: tuple[tuple[Preset, int], ...] = (("tiny", 16), ("web", 64), ("official", 32))
 RESOLUTION = 64

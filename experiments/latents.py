@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from metagan.networks.stylegan2.network import Config
-from metagan.training.folder import RunConfig, RunFolder, read_config, write_config
+from metagan.training.run_folder import RunConfig, RunFolder, read_config, write_config
 from metagan.training.state import read_state, write_state
 
 CHANGED_AT = "latents_changed_at"  # pictures seen; training's own next state file is without it

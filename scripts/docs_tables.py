@@ -26,7 +26,7 @@ from pydantic.fields import FieldInfo
 
 from metagan.cli import COMMANDS, metagan
 from metagan.errors import RegistryError
-from metagan.networks.formats import FORMATS, REFUSALS
+from metagan.networks.loading.formats import FORMATS, REFUSALS
 from metagan.registry import entries
 from metagan.registry.fields import RESERVED_SLUGS
 from metagan.registry.problems import example_of, known_keys, want_of

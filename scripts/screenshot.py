@@ -9,8 +9,8 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from metagan.cli import metagan
-from metagan.site.reload import Board, Built
-from metagan.site.serve import PagesServer
+from metagan.site.serve.reload import Board, Built
+from metagan.site.serve.server import PagesServer
 
 TARGET = Path(__file__).parents[1] / "docs" / "screenshot.png"
 PAGE = sys.argv[1] if len(sys.argv) > 1 else "bagel/?seed=34"

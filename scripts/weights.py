@@ -25,7 +25,7 @@ from metagan.checkpoints.write import write_safetensors
 from metagan.errors import OptionError
 from metagan.evaluation.inception import require_inception
 from metagan.evaluation.inception_weights import AUTO
-from metagan.training.folder import RunFolder, read_config
+from metagan.training.run_folder import RunFolder, read_config
 from metagan.training.state import read_state
 
 ROOT = Path(__file__).parents[1]

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import mmap
 import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from metagan.errors import CheckpointError, MalformedFileError, UnsafeFileError
+from metagan.errors import MalformedFileError, UnsafeFileError
+from metagan.fetch.weights_file import unreadable
 
 QUOTED_CHARS = 100
-
-# A Keras SavedModel is a folder; of all that may lie in it, metagan looks at these, in this order.
-SAVED_MODEL_MARKER = "saved_model.pb"
-SAVED_MODEL_FILES = (
-    "keras_metadata.pb",
-    SAVED_MODEL_MARKER,
-    "variables/variables.data-00000-of-00001",
-    "variables/variables.index",
-)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -80,13 +71,8 @@ def open_source(path: Path) -> Source:
     try:
         mapping = _map(path)
     except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     return Source(path, memoryview(mapping), 0, mapping)
-
-
-def _unreadable(path: Path, error: OSError | ValueError) -> CheckpointError:
-    found = error.strerror if isinstance(error, OSError) else error
-    return CheckpointError(f"{path}: {found}\n  fix: look at the file's name and rights")
 
 
 def _map(path: Path) -> mmap.mmap:
@@ -98,41 +84,6 @@ def _map(path: Path) -> mmap.mmap:
         if os.fstat(file.fileno()).st_size == 0:
             raise MalformedFileError(f"{path}: the file is empty\n  fix: download it again")
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-
-
-def files_of(path: Path) -> tuple[Path, ...]:
-    """The files that weights consist of: the one file, or those of a Keras SavedModel's folder."""
-    if not path.is_dir():
-        return (path,)
-    return tuple(path / part for part in SAVED_MODEL_FILES if (path / part).is_file())
-
-
-def size_of(path: Path) -> int:
-    """The bytes of a weights file, or of a SavedModel's files."""
-    return sum(file.stat().st_size for file in files_of(path))
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a weights file as 64 lower-case hex digits.
-
-    Of a SavedModel's folder it is that of the list that `sha256sum keras_metadata.pb saved_model.pb variables/*`
-    prints there.
-
-    Raises:
-        CheckpointError: It isn't there, or can't be read.
-    """
-    try:
-        if not path.is_dir():
-            return _digest(path)
-        lines = [f"{_digest(file)}  {file.relative_to(path).as_posix()}\n" for file in files_of(path)]
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def quote(text: str) -> str:

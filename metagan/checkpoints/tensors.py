@@ -11,9 +11,9 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from metagan.checkpoints.inert import Array, Storage, TensorView
-from metagan.checkpoints.machine import TOO_MUCH
 from metagan.checkpoints.model import NetworkRecord
+from metagan.checkpoints.pickles.inert import Array, Storage, TensorView
+from metagan.checkpoints.pickles.machine import TOO_MUCH
 from metagan.checkpoints.source import Source, quote
 from metagan.errors import MalformedFileError, UnsafeFileError
 

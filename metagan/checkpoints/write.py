@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from metagan.checkpoints.model import Header
-from metagan.checkpoints.safetensors_file import METADATA_KEY, check_name, header_text, parse_header
+from metagan.checkpoints.safetensors import METADATA_KEY, check_name, header_text, parse_header
 from metagan.errors import CheckpointError
 from metagan.files import replacing
 

@@ -20,7 +20,7 @@ from metagan.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from metagan.site.build import Order, Outcome
+    from metagan.site.build.build import Order, Outcome
 
 
 @click.command("build", short_help="Make the site.")
@@ -52,7 +52,7 @@ def command(
     goes on where it stopped.
     """
     from metagan.cli.progress import stages
-    from metagan.site.build import build_site
+    from metagan.site.build.build import build_site
 
     order = make_order(registry, out, base_url=base_url, images=images, templates=templates, offline=offline)
     order = dataclasses.replace(order, subjects=subjects, device=device, precision=precision, strict=strict)
@@ -73,7 +73,7 @@ def make_order(
     """What `metagan build` with these options builds."""
     from metagan.registry.fields import parse_base_url
     from metagan.registry.read import read_registry
-    from metagan.site.build import Order
+    from metagan.site.build.build import Order
 
     read = read_registry(registry, images=images)
     if base_url is not None:

@@ -21,7 +21,7 @@ def command(registry: Path, templates: Path | None, offline: bool) -> None:
     are downloaded into the cache, unless offline.
     """
     from metagan.cli.progress import stages
-    from metagan.site.survey import survey
+    from metagan.site.build.preflight import survey
 
     with stages() as progress:
         found = survey(registry, templates, offline=offline, progress=progress.transfer)

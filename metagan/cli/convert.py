@@ -27,7 +27,7 @@ def command(
 
     Either is read back and compared bit by bit before it takes its place.
     """
-    from metagan.networks.convert import convert, convert_to_official
+    from metagan.networks.loading.convert import convert, convert_to_official
 
     if target.suffix == ".pt":
         _refuse_extras(half=half, licence=licence, source=origin)

@@ -12,7 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from metagan.datasets.pack import PackReport
-    from metagan.datasets.render import RenderReport
+    from metagan.drawings.render import RenderReport
 
 COLLECTIONS = (
     "apes",
@@ -52,7 +52,7 @@ def render(
     """
     from metagan.cli.progress import stages
     from metagan.datasets.pool import available_cores
-    from metagan.datasets.render import render as draw
+    from metagan.drawings.render import render as draw
 
     _refuse_odd_resolution(resolution)
     cores = available_cores() if workers is None else workers

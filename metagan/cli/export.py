@@ -73,7 +73,7 @@ def command(
 
 def _write_web(checkpoint: Checkpoint, precision: Precision, noise: str, path: Path) -> dict[str, object]:
     from metagan.export.web import make_web_weights, write_web_weights
-    from metagan.networks.detect import load_generator
+    from metagan.networks.loading.detect import load_generator
 
     weights = make_web_weights(load_generator(checkpoint), precision, noise)
     write_web_weights(path, weights)
@@ -90,7 +90,7 @@ def _write_web(checkpoint: Checkpoint, precision: Precision, noise: str, path: P
 def _write_onnx(found: Target, checkpoint: Checkpoint, noise: str, out: Path) -> dict[str, object]:
     from metagan.cli.progress import stages
     from metagan.export.onnx import STEPS, make_onnx_models, write_onnx_models
-    from metagan.networks.detect import load_generator
+    from metagan.networks.loading.detect import load_generator
 
     header, generator = checkpoint.header, load_generator(checkpoint)
     with stages() as progress:

@@ -9,6 +9,64 @@ from typing import Any
 
 import click
 
+from metagan.checkpoints.model import Checkpoint, NetworkRecord
+from metagan.checkpoints.read import read_checkpoint
+from metagan.errors import CheckpointError
+from metagan.fetch.weights_file import sha256_of, size_of
+from metagan.networks.loading.detect import describe, describe_training, load_generator, notes_on, title_of
+
+# --------------------------------------------------------------------------------------------
+# What is in a weights file, for people and for scripts.
+
+
+def summarize(path: Path) -> dict[str, Any]:
+    """Everything that `metagan inspect` says of a file, as JSON-like values.
+
+    A file that can be read but not sampled is described all the same; "problem" then says why.
+
+    Raises:
+        CheckpointError: The file can't be read at all.
+    """
+    checkpoint = read_checkpoint(path)
+    summary: dict[str, Any] = {
+        "file": str(path),
+        "format": checkpoint.format,
+        "size_bytes": size_of(path),
+        "sha256": sha256_of(path),
+    }
+    summary |= _generator_facts(checkpoint)
+    if checkpoint.header:
+        summary |= {"licence": checkpoint.header.licence, "source": checkpoint.header.source}
+    summary["networks"] = {role: _network_facts(record) for role, record in checkpoint.networks.items()}
+    summary["training"] = describe_training(checkpoint)
+    return summary
+
+
+def _generator_facts(checkpoint: Checkpoint) -> dict[str, Any]:
+    try:
+        generator = load_generator(checkpoint)
+    except CheckpointError as error:
+        return {"architecture": None, "problem": str(error)}
+    return {
+        "architecture": title_of(generator),
+        "resolution": generator.resolution,
+        "image_channels": generator.image_channels,
+        "z_dim": generator.z_dim,
+        "w_dim": getattr(generator, "w_dim", None),
+        "c_dim": generator.c_dim,
+        "parameters": sum(parameter.numel() for parameter in generator.parameters()),
+        "configuration": dict(describe(generator).configuration),
+        "notes": list(notes_on(checkpoint)),
+    }
+
+
+def _network_facts(record: NetworkRecord) -> dict[str, Any]:
+    return {
+        "class": record.class_name,
+        "tensors": len(record.tensors),
+        "numbers": sum(tensor.numel() for tensor in record.tensors.values()),
+    }
+
 
 @click.command("inspect", short_help="Say what is in a weights file, without running it.")
 @click.argument("weights", type=click.Path(path_type=Path, exists=True))
@@ -19,7 +77,7 @@ def command(weights: Path, as_json: bool) -> None:
     Format, architecture, sizes, parameters, the file's SHA-256 (which registry.yaml asks for), and what the file
     says of its training.
     """
-    from metagan.networks.summary import summarize
+    from metagan.cli.inspect import summarize
 
     summary = summarize(weights)
     if as_json:

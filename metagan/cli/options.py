@@ -20,7 +20,7 @@ class Seeds(click.ParamType[tuple[int, ...]]):
         self, value: str | tuple[int, ...], param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, ...]:
         """The text as seeds."""
-        from metagan.registry.seeds import parse_seeds
+        from metagan.seeds import parse_seeds
 
         try:
             return parse_seeds(value) if isinstance(value, str) else value

@@ -21,7 +21,7 @@ from rich.progress import (
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from metagan.checkpoints.transfer import Transfer
+    from metagan.fetch.transfer import Transfer
 
 
 class RateColumn(ProgressColumn):

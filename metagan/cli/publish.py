@@ -12,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from metagan.site.publish import Plan, SiteFile
+    from metagan.site.publish.plan import Plan, SiteFile
 
 LISTED = 20
 
@@ -66,7 +66,7 @@ def command(
 def _to_branch(
     out: Path, remote: str, branch: str, message: str, cname: str | None, keep_history: bool, dry_run: bool
 ) -> Plan:
-    from metagan.site.publish_branch import Branch, publish_to_branch
+    from metagan.site.publish.branch import Branch, publish_to_branch
 
     where = Branch(Path.cwd(), remote, branch)
     with _console().status(f"Publishing to {where}"):
@@ -78,7 +78,7 @@ def _to_branch(
 def _to_place(out: Path, target: str, force: bool, dry_run: bool) -> Plan:
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from metagan.site.publish_files import publish_to_place
+    from metagan.site.publish.storage import publish_to_place
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=_console(), disable=not _console().is_terminal) as progress:
@@ -96,7 +96,7 @@ def _console() -> Console:
 
 
 def _as_text(plan: Plan, dry_run: bool) -> Iterator[str]:
-    from metagan.site.publish import in_words, total_bytes
+    from metagan.site.publish.plan import in_words, total_bytes
 
     everything = f"{len(plan.files):,} files, {in_words(total_bytes(plan.files))}"
     if plan.is_empty:

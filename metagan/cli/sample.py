@@ -133,8 +133,8 @@ def find_target(
         offline: Download nothing.
         upscale: An upscaler's file, "none", or None for the subject's own.
     """
-    from metagan.checkpoints.fetch import locate_weights
     from metagan.cli.progress import stages
+    from metagan.fetch.locate import locate_weights
     from metagan.registry.read import find_subject, read_registry
     from metagan.registry.weights_ref import parse_weights
 
@@ -175,7 +175,7 @@ def make_sampler(
 ) -> Sampler:
     """The target's generator on the device asked for."""
     from metagan.checkpoints.read import read_checkpoint
-    from metagan.networks.detect import load_generator, notes_on, title_of
+    from metagan.networks.loading.detect import load_generator, notes_on, title_of
     from metagan.networks.upscaler import load_upscaler
     from metagan.sampling.device import choose_device
     from metagan.sampling.sampler import Sampler
@@ -211,7 +211,7 @@ def write_pictures(
     from metagan.cli.progress import stages
     from metagan.files import write_bytes
     from metagan.images.encode import EXTENSIONS, encode
-    from metagan.images.label import Label
+    from metagan.images.provenance import Label
     from metagan.images.sheet import contact_sheet
 
     def each() -> Iterator[Picture]:

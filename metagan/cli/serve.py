@@ -20,8 +20,8 @@ from metagan.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from metagan.site.build import Order
-    from metagan.site.reload import Built
+    from metagan.site.build.build import Order
+    from metagan.site.serve.reload import Built
 
 
 @click.command("serve", short_help="Look at the site on this machine.")
@@ -47,7 +47,7 @@ def command(
     Pages reload when the registry, the templates, local weights or sentences change. Ctrl-C ends it.
     """
     from metagan.cli.build import make_order
-    from metagan.site.serve import serve
+    from metagan.site.serve.server import serve
 
     def build() -> Built:
         order = make_order(
@@ -69,8 +69,8 @@ def _build(order: Order, registry: Path) -> Built:
     from urllib.parse import urlsplit
 
     from metagan.cli.progress import stages
-    from metagan.site.build import build_site
-    from metagan.site.reload import Built
+    from metagan.site.build.build import build_site
+    from metagan.site.serve.reload import Built
 
     with stages() as progress:
         outcome = build_site(order, progress)
@@ -81,7 +81,7 @@ def _build(order: Order, registry: Path) -> Built:
 
 def _sources(order: Order, registry: Path) -> tuple[Path, ...]:
     """What the site is made of on this machine; templates/ beside the registry counts before it is there."""
-    from metagan.site.templates import default_templates_dir
+    from metagan.site.pages.templates import default_templates_dir
 
     subjects = order.registry.subjects
     weights = [Path(subject.weights.location) for subject in subjects if subject.weights.kind == "path"]

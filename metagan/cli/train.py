@@ -234,13 +234,13 @@ def command(context: click.Context, /, **options: Any) -> None:
         if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
     }
     if options["upscaler"]:
-        from metagan.cli.upscaler_session import train_upscaler
+        from metagan.training.upscaler.session import train_upscaler
 
         train_upscaler(options, given)
         return
     if options["generator"]:
         message = "belongs to --upscaler; weights to start a generator's training from are --start"
         raise click.BadParameter(message, param_hint="--generator")
-    from metagan.cli.training_session import train
+    from metagan.training.session import train
 
     train(options, given)

@@ -40,7 +40,7 @@ def command(pictures: Path, weights: str, out: Path, device: str) -> None:
     from metagan.cli.progress import stages
     from metagan.datasets.upscale import upscale_folder
     from metagan.networks.upscaler import load_upscaler
-    from metagan.registry.bundled import BUNDLED, bundled_weights
+    from metagan.registry.weights_ref import BUNDLED, bundled_weights
     from metagan.sampling.device import choose_device
 
     name = weights.removeprefix(BUNDLED)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from metagan.datasets.archive import FACTS_NAME, LABELS_NAME
-from metagan.datasets.label_table import LabelTable, read_label_table
+from metagan.datasets.labels import LabelTable, read_label_table
 from metagan.datasets.store import Store, UnreadableError, open_store, read_json
 from metagan.errors import DatasetError
 

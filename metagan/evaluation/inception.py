@@ -20,9 +20,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from metagan.checkpoints.cache import cache_folder
 from metagan.errors import OptionError
 from metagan.evaluation.inception_weights import FEATURES, InceptionFile, find_inception, read_inception
+from metagan.fetch.cache import cache_folder
 from metagan.files import replacing
 from metagan.sampling.sampler import exact_convolutions
 

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metagan.checkpoints.source import sha256_of
 from metagan.errors import OptionError
+from metagan.fetch.weights_file import sha256_of
 
 AUTO: Final = Path("auto")
 FIDELITY: Final = "weights-inception-2015-12-05-6726825d.pth"  # ends with its SHA-256's beginning

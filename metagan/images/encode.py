@@ -11,7 +11,7 @@ from PIL import Image, features
 from PIL.PngImagePlugin import PngInfo
 
 from metagan.errors import OptionError
-from metagan.images.label import Label
+from metagan.images.provenance import Label
 
 ENCODER_VERSION = 1  # part of every published picture's key; raise it when the bytes below change
 LOSSLESS_BELOW_PX = 128  # small pictures are shown enlarged, where compression would be seen

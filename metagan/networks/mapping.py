@@ -9,15 +9,49 @@ Symbols: z latents, c labels (one-hot), w styles, psi truncation.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from metagan.errors import OptionError, ShapeError
+from metagan.errors import MalformedFileError, OptionError, ShapeError
 from metagan.networks.ops import Dense, normalize_second_moment
+
+# A mean style for checkpoints that store none: always the same latents, mapped and averaged.
+#
+# Karras et al. 2019, arXiv:1812.04948, section 2.2 of the appendix: truncation pulls styles toward their mean. Other
+# programs draw new latents each time they start, so that pictures differ a little from run to run; metagan draws the
+# same ones, so that they don't.
+
+SAMPLES = 4096
+MEAN_STYLE_NOTE = (
+    f"the file stores no mean style; truncation pulls toward the mean of {SAMPLES:,} fixed latents"
+)
+
+
+def mean_style(
+    mapping: Callable[[Float[Tensor, "batch z_dim"]], Float[Tensor, "batch w_dim"]], z_dim: int
+) -> Float[Tensor, " w_dim"]:
+    """The mean of the styles of `numpy.random.RandomState(0).randn(4096, z_dim)`.
+
+    Args:
+        mapping: Unit-normal latents to styles.
+        z_dim: Width of the latents.
+
+    Raises:
+        MalformedFileError: Weights so large that it isn't finite.
+    """
+    z = torch.from_numpy(np.random.RandomState(0).randn(SAMPLES, z_dim)).float()
+    with torch.no_grad():
+        mean = mapping(z).mean(dim=0)
+    if not torch.isfinite(mean).all():
+        msg = "its mapping network has weights so large that styles are no numbers"
+        raise MalformedFileError(f"{msg}\n  fix: the training went wrong; take an earlier snapshot")
+    return mean
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,10 @@ from metagan.registry.fields import (
     Slug,
     Source,
     Upscale,
+    Want,
     Weights,
 )
 from metagan.registry.models import Theme
-from metagan.registry.wants import Want
 
 
 class Entry(BaseModel):

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
-from metagan.registry import seeds
+from metagan import seeds
 from metagan.registry.models import ImageFormat, LiveMode, NoiseMode
-from metagan.registry.wants import Want, has_controls, show, unfit
 from metagan.registry.weights_ref import WANT as WANT_WEIGHTS
 from metagan.registry.weights_ref import existing_file, parse_weights
+from metagan.values import has_controls, show, unfit
+
+
+@dataclass(frozen=True)
+class Want:
+    """What a field takes.
+
+    Args:
+        words: In words that follow "want", for messages and the documentation.
+        fix: What to do about a value that isn't it; empty for "write for example ...".
+    """
+
+    words: str
+    fix: str = ""
+
 
 SLUG_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 RESERVED_SLUGS = (

@@ -12,8 +12,9 @@ from pydantic.fields import FieldInfo
 
 from metagan.errors import Problem
 from metagan.registry.entries import RegistryFile
+from metagan.registry.fields import Want
 from metagan.registry.tree import Place, Tree, dotted
-from metagan.registry.wants import UnfitError, Want, show
+from metagan.values import UnfitError, show
 
 KEY_LOC = "[key]"
 

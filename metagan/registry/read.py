@@ -15,9 +15,9 @@ from metagan.registry.entries import DefaultsEntry, RegistryFile, SubjectEntry
 from metagan.registry.fields import NO_UPSCALER
 from metagan.registry.models import Registry, Site, Subject, Text, Theme, WeightsRef
 from metagan.registry.problems import problems_of
-from metagan.registry.seeds import choose_seeds
 from metagan.registry.tree import Place, Tree, UnreadableError, dotted, read_tree
 from metagan.registry.weights_ref import existing_file, is_remote, parse_weights
+from metagan.seeds import choose_seeds
 
 MAX_PICTURES = 2_000_000
 _POSITION = re.compile(r":(\d+):(\d+)$")

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from metagan.errors import Problem
-from metagan.registry.wants import show
+from metagan.values import show
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 16

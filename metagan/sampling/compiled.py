@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from metagan.checkpoints.cache import cache_folder
 from metagan.errors import DeviceError
+from metagan.fetch.cache import cache_folder
 from metagan.networks.generator import Noise, Synthesis
 
 COMPILER_MISSING = "InvalidCxxCompiler"

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from metagan.errors import DeviceError, OptionError
 from metagan.networks.generator import Generator, Noise, Synthesis
-from metagan.networks.prepare import has_narrow_form, is_recordable, prepare_synthesis
+from metagan.networks.loading.detect import has_narrow_form, is_recordable, prepare_synthesis
 from metagan.networks.upscaler import Upscaler
 from metagan.sampling.compiled import CompiledSynthesis
 from metagan.sampling.graphs import RecordedSynthesis

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,11 +17,11 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from metagan.errors import DeviceError, DivergedError, TrainingError
-from metagan.training.feed import Feed, Pictures, fingerprint
-from metagan.training.folder import RunConfig, RunFolder, write_config
+from metagan.training.data_loader import Feed, Pictures, fingerprint
+from metagan.training.distributed import World
 from metagan.training.networks import Networks
 from metagan.training.report import write_report
-from metagan.training.schedule import Best, Measure, Schedule, Silent, Watcher
+from metagan.training.run_folder import RunConfig, RunFolder, write_config
 from metagan.training.snapshot import (
     draw,
     grid_size,
@@ -32,7 +32,71 @@ from metagan.training.snapshot import (
 )
 from metagan.training.state import read_state, write_state
 from metagan.training.trainer import Trainer
-from metagan.training.world import World
+
+# --------------------------------------------------------------------------------------------
+# When a training run does what, and who is told of it.
+
+Measure = Callable[[NDArray[np.uint8]], Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When a run does what besides training; none of it changes the weights.
+
+    Args:
+        total_kimg: Where the run ends.
+        state_kimg: Between two state files: what a crash loses at most.
+        metrics_kimg: Between two lines of measurements.
+        snapshot_kimg: Between two snapshots, with their grids and the report.
+        measured_pictures: How many pictures a snapshot's quality is measured on.
+        keep_best: Whether best.safetensors is kept.
+    """
+
+    total_kimg: float
+    state_kimg: float
+    metrics_kimg: float
+    snapshot_kimg: float
+    measured_pictures: int = 1000
+    keep_best: bool = True
+
+
+@runtime_checkable
+class Watcher(Protocol):
+    """Who is told how a run goes."""
+
+    def progress(self, seen: int, readings: Mapping[str, float]) -> None:
+        """After each step: pictures seen so far, and the newest readings."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Something worth a line."""
+        ...
+
+    def stop_asked(self) -> bool:
+        """Whether the run shall end after this step, with a state file."""
+        ...
+
+
+class Silent:
+    """Watches nothing."""
+
+    def progress(self, seen: int, readings: Mapping[str, float]) -> None:
+        """Nothing."""
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+    def stop_asked(self) -> bool:
+        """Never."""
+        return False
+
+
+@dataclass
+class Best:
+    """The best snapshot so far, by distance."""
+
+    kimg: float | None = None
+    distance: float = float("inf")
 
 
 @dataclass

@@ -16,10 +16,10 @@ from metagan.checkpoints.write import write_safetensors
 from metagan.files import write_bytes
 from metagan.images.encode import encode
 from metagan.images.sheet import contact_sheet
-from metagan.networks.detect import describe
+from metagan.networks.loading.detect import describe
 from metagan.networks.stylegan2.network import StyleGAN2
 from metagan.sampling.latents import latents
-from metagan.training.feed import Pictures, as_uint8
+from metagan.training.data_loader import Pictures, as_uint8
 
 GRID_SIDE_PX = 768
 GRID_MOST = 8  # pictures a row and a column

@@ -15,12 +15,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metagan.training.augment import Augmenter, Controller
-from metagan.training.chance import DrawnNoise, seed_of
-from metagan.training.feed import Batch, Feed
+from metagan.networks.generator import Noise
+from metagan.training.augment.augmenter import Augmenter, Controller
+from metagan.training.cuda_graphs import Recorder
+from metagan.training.data_loader import Batch, Feed
+from metagan.training.distributed import World
 from metagan.training.losses import (
     draw_cutoffs,
     fake_loss,
@@ -30,7 +33,6 @@ from metagan.training.losses import (
     r1_penalty,
     real_loss,
 )
-from metagan.training.meter import Meter
 from metagan.training.networks import Networks, trainable
 from metagan.training.optimize import (
     adam_tensors,
@@ -42,8 +44,63 @@ from metagan.training.optimize import (
     update_average,
 )
 from metagan.training.recipe import Recipe
-from metagan.training.recording import Recorder
-from metagan.training.world import World
+
+# --------------------------------------------------------------------------------------------
+# Where a training step's chance comes from.
+
+
+def seed_of(*place: int) -> int:
+    """A seed of its own for each place, such as (seed, step, process)."""
+    words = np.random.SeedSequence(place).generate_state(2)
+    return int(words[0]) << 31 ^ int(words[1])
+
+
+class DrawnNoise(Noise):
+    """Fresh noise for every layer and picture, from the step's own source."""
+
+    def __init__(self, source: torch.Generator) -> None:
+        super().__init__("random")
+        self._source = source
+
+    def image(self, stored: Tensor, batch: int, *, uniform: bool = False) -> Tensor:
+        """The next layer's noise, [batch, 1, h, w]."""
+        draw = torch.rand if uniform else torch.randn
+        return draw((batch, 1, *stored.shape), generator=self._source, device=stored.device)
+
+
+# --------------------------------------------------------------------------------------------
+# Means of what a training run measures of itself.
+
+
+class Meter:
+    """Sums and counts on the device, each in one place; nothing waits for the device until they are read."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._sums: dict[str, Tensor] = {}
+
+    def add(self, name: str, values: Tensor) -> None:
+        """So many more values of this name."""
+        values = values.detach().to(self._world.sum_dtype)
+        entry = torch.stack([values.sum(), values.new_full((), values.numel())])
+        if name in self._sums:
+            self._sums[name] += entry
+        else:
+            self._sums[name] = entry
+
+    def is_finite(self) -> bool:
+        """Whether every value since the last reading was a number; on this process only."""
+        return not self._sums or bool(torch.cat(list(self._sums.values())).isfinite().all())
+
+    def read(self) -> dict[str, float]:
+        """The means over all processes since the last reading, by name."""
+        if not self._sums:
+            return {}
+        names = sorted(self._sums)
+        totals = self._world.mean(torch.stack([self._sums[name] for name in names])).tolist()
+        torch._foreach_zero_(list(self._sums.values()))
+        return {name: total / count for name, (total, count) in zip(names, totals, strict=True) if count}
+
 
 MEAN_STYLE_SURVIVES = 0.998  # a step's share of the old mean style
 PATH_MEAN_SURVIVES = 0.99  # [1] section 3.2

@@ -12,9 +12,9 @@ from metagan.checkpoints.read import read_checkpoint
 from metagan.checkpoints.write import write_safetensors
 from metagan.cli import metagan
 from metagan.errors import RegistryError
-from metagan.networks.detect import describe, load_generator
-from metagan.registry.bundled import bundled_weights
-from tests.checkpoints.hosts import running
+from metagan.networks.loading.detect import describe, load_generator
+from metagan.registry.weights_ref import bundled_weights
+from tests.fetch.hosts import running
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SITE = "site: {title: Apes, base_url: https://example.org/}\nsubjects:\n"

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from metagan.checkpoints.fetch import locate_weights
 from metagan.cli.convert import command as convert
 from metagan.cli.inspect import command as inspect
 from metagan.cli.sample import command as sample
 from metagan.errors import HashMismatchError
+from metagan.fetch.locate import locate_weights
 from metagan.registry.weights_ref import parse_weights
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "keras_dcgan32.zip"

@@ -5,8 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from metagan.checkpoints.transfer import Transfer
 from metagan.cli import progress
+from metagan.fetch.transfer import Transfer
 
 
 def shown(monkeypatch, act, *, terminal: bool = True) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import metagan
-from metagan.site.scaffold import scaffold
+from metagan.cli.init import scaffold
 
 PATIENCE_S = 120
 

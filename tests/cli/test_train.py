@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from metagan.checkpoints.read import read_checkpoint
 from metagan.cli.train import command
 from metagan.errors import DatasetError, OptionError, TrainingError
-from metagan.training.folder import FormerPace, RunFolder, read_config
 from metagan.training.report import spread
+from metagan.training.run_folder import FormerPace, RunFolder, read_config
 from tests.training.toy import write_folder
 
 QUICK = ("--preset", "tiny", "--batch", "8", "--threads", "1", "--device", "cpu", "--kimg", "0.016")

@@ -5,9 +5,8 @@ import pytest
 import torch
 
 from metagan.evaluation.features import FeatureSpace, raw_features
-from metagan.evaluation.neighbours import compare, radii
 from metagan.evaluation.pyramid import Descriptors, _expand, describe, laplacian_pyramid, sliced_wasserstein
-from metagan.evaluation.quality import Quality
+from metagan.evaluation.quality import Quality, compare, radii
 from tests.training.toy import disc
 
 

@@ -13,8 +13,8 @@ import torch
 
 from metagan.checkpoints.read import read_checkpoint
 from metagan.export.onnx import make_onnx_models, write_onnx_models
-from metagan.networks.detect import load_generator
 from metagan.networks.generator import Generator
+from metagan.networks.loading.detect import load_generator
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
 
 GOLDEN = Path(__file__).parents[1] / "golden"

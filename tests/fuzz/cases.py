@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from metagan.checkpoints.read import read_checkpoint
-from metagan.networks.convert import convert
+from metagan.networks.loading.convert import convert
 from tests.conftest import SHARED
 
 GOLDEN = Path(__file__).parents[1] / "golden"

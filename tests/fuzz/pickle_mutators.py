@@ -7,7 +7,7 @@ import struct
 from functools import lru_cache
 from random import Random
 
-from metagan.checkpoints.allowlist import CONTAINER_NAMES, PICKLE_NAMES
+from metagan.checkpoints.pickles.allowlist import CONTAINER_NAMES, PICKLE_NAMES
 from tests.checkpoints.assembler import number, raw, text
 from tests.fuzz.byte_mutators import NUMBERS, mutate_bytes
 from tests.fuzz.cases import Case

@@ -14,7 +14,7 @@ from metagan.checkpoints.model import Checkpoint
 from metagan.checkpoints.read import read_checkpoint
 from tests.checkpoints.builder import module_tree, pickled
 from tests.fuzz.cases import Case
-from tests.networks.test_mutations import mutated
+from tests.networks.loading.test_mutations import mutated
 
 FEWEST = 8  # tensors of a network that is worth changing
 

@@ -20,10 +20,10 @@ import torch
 
 from metagan.checkpoints.model import Checkpoint
 from metagan.checkpoints.read import read_checkpoint
+from metagan.cli.inspect import summarize
 from metagan.errors import MetaganError, OptionError
-from metagan.networks.convert import convert, convert_to_official
-from metagan.networks.detect import load_discriminator, load_generator
-from metagan.networks.summary import summarize
+from metagan.networks.loading.convert import convert, convert_to_official
+from metagan.networks.loading.detect import load_discriminator, load_generator
 
 HEADROOM_BYTES = 3 << 30
 MAX_SECONDS = 10.0  # of processor time, for everything that is done with one file

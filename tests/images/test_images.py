@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from metagan.images.encode import EXTENSIONS, encode
-from metagan.images.label import SOURCE_TYPE, Label
+from metagan.images.provenance import SOURCE_TYPE, Label
 from metagan.images.sheet import contact_sheet
 
 LABEL = Label('apes "<&>" (StyleGAN2)', seed=4294967295, psi=0.7)

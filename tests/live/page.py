@@ -14,7 +14,7 @@ from playwright.sync_api import Page
 from metagan.export.web import WebWeights, make_web_weights
 from metagan.live import kernel_files
 from metagan.networks.generator import Generator
-from metagan.site.templates import default_templates_dir
+from metagan.site.pages.templates import default_templates_dir
 
 SELF = ("connect-src", "img-src", "worker-src")
 POLICY = "; ".join(

@@ -14,10 +14,10 @@ from playwright.sync_api import Error
 from metagan.checkpoints.read import read_checkpoint
 from metagan.export.blob import compress, unpack
 from metagan.export.replay import replay
-from metagan.networks.detect import load_generator
 from metagan.networks.generator import Generator
+from metagan.networks.loading.detect import load_generator
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
-from metagan.registry.bundled import bundled_weights
+from metagan.registry.weights_ref import bundled_weights
 from metagan.sampling.latents import latents
 from metagan.sampling.levels import to_uint8
 from metagan.sampling.sampler import Sampler, Settings

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from metagan.checkpoints.read import read_checkpoint
-from metagan.networks.detect import load_generator
-from metagan.registry.bundled import bundled_names, bundled_weights
+from metagan.networks.loading.detect import load_generator
+from metagan.registry.weights_ref import bundled_names, bundled_weights
 from metagan.sampling.sampler import Sampler, Settings
 
 RECORDED = json.loads((Path(__file__).parents[2] / "benchmarks" / "weights.json").read_text())

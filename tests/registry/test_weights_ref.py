@@ -32,5 +32,5 @@ def test_paths_start_at_the_folder_or_at_home_or_at_the_root(tmp_path, monkeypat
 
 
 def test_bundled_weights_keep_their_name(tmp_path, monkeypatch):
-    monkeypatch.setattr("metagan.registry.bundled.bundled_names", lambda: ["apes"])
+    monkeypatch.setattr("metagan.registry.weights_ref.bundled_names", lambda: ["apes"])
     assert parse_weights("bundled:apes", tmp_path) == WeightsRef("bundled", "apes", None, "bundled:apes")

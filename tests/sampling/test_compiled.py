@@ -13,8 +13,8 @@ from PIL import Image
 
 from metagan.checkpoints.read import read_checkpoint
 from metagan.errors import DeviceError
-from metagan.networks.detect import load_generator
 from metagan.networks.generator import Generator
+from metagan.networks.loading.detect import load_generator
 from metagan.sampling.compiled import CompiledSynthesis
 from metagan.sampling.sampler import Sampler, Settings
 

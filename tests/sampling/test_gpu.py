@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from metagan.checkpoints.read import read_checkpoint
-from metagan.networks.detect import load_generator
 from metagan.networks.generator import Generator, Noise
+from metagan.networks.loading.detect import load_generator
 from metagan.networks.stylegan2.fast import FastSynthesis, Way
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
-from metagan.registry.bundled import bundled_weights
+from metagan.registry.weights_ref import bundled_weights
 from metagan.sampling.device import choose_device
 from metagan.sampling.graphs import RecordedSynthesis
 from metagan.sampling.memory import automatic_batch

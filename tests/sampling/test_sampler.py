@@ -6,9 +6,9 @@ import torch
 
 from metagan.checkpoints.read import read_checkpoint
 from metagan.errors import DeviceError, OptionError
-from metagan.networks.detect import load_generator
+from metagan.networks.loading.detect import load_generator
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
-from metagan.registry.bundled import bundled_weights
+from metagan.registry.weights_ref import bundled_weights
 from metagan.sampling.device import choose_device
 from metagan.sampling.latents import labels, latents
 from metagan.sampling.levels import to_uint8

@@ -10,8 +10,8 @@ from pathlib import Path
 from PIL import Image
 
 from metagan.registry.models import Site, Subject, Theme, WeightsRef
-from metagan.site.content import Collection, GeneratorFacts, LiveModel, Picture, SiteContent
-from metagan.site.render import render_site
+from metagan.site.pages.content import Collection, GeneratorFacts, LiveModel, Picture, SiteContent
+from metagan.site.pages.render import render_site
 
 EVIL = "<script>alert(1)</script>"
 BASE_URL = "https://apes.example/sub/path/"

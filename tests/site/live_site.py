@@ -13,9 +13,9 @@ import numpy as np
 from playwright.sync_api import Page
 
 from metagan.registry.read import read_registry
-from metagan.site.build import Order, Outcome, build_site
-from metagan.site.reload import Board, Built
-from metagan.site.serve import PagesHandler, PagesServer
+from metagan.site.build.build import Order, Outcome, build_site
+from metagan.site.serve.reload import Board, Built
+from metagan.site.serve.server import PagesHandler, PagesServer
 from tests.site.conftest import wait_until
 
 GOLDEN = Path(__file__).parents[1] / "golden"

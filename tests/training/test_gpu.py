@@ -6,12 +6,11 @@ import pytest
 import torch
 
 from metagan.networks import ops
-from metagan.training.augment import GROUPS
-from metagan.training.folder import RunFolder
-from metagan.training.plan import again, begin
-from metagan.training.run import Run
-from metagan.training.schedule import Schedule
-from metagan.training.world import World
+from metagan.training.augment.augmenter import GROUPS
+from metagan.training.distributed import World
+from metagan.training.options import again, begin
+from metagan.training.run import Run, Schedule
+from metagan.training.run_folder import RunFolder
 from tests.training import toy
 from tests.training.toy import Discs
 

@@ -20,17 +20,16 @@ from metagan.errors import (
     UnknownArchitectureError,
 )
 from metagan.evaluation.quality import Quality
-from metagan.networks.detect import load_generator
+from metagan.networks.loading.detect import load_generator
 from metagan.networks.stylegan2.discriminator import Discriminator, DiscriminatorConfig
 from metagan.training import networks
-from metagan.training.folder import FormerPace, RunFolder, read_config
-from metagan.training.plan import Options, again, begin, change_pace, refuse_changes
+from metagan.training.distributed import World
+from metagan.training.options import Options, again, begin, change_pace, refuse_changes
 from metagan.training.recipe import choose_gamma
-from metagan.training.run import Run
-from metagan.training.schedule import Schedule, Silent
+from metagan.training.run import Run, Schedule, Silent
+from metagan.training.run_folder import FormerPace, RunFolder, read_config
 from metagan.training.snapshot import real_pictures, write_generator
 from metagan.training.state import read_state
-from metagan.training.world import World
 from tests.training.toy import OPTIONS, Discs
 
 WORLD = World(0, 1, torch.device("cpu"))

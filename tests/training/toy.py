@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from metagan.training.plan import Options
+from metagan.training.options import Options
 
 OPTIONS = Options(  # everything that a step can do takes part
     data="discs",
@@ -19,7 +19,7 @@ OPTIONS = Options(  # everything that a step can do takes part
 
 
 class Discs:
-    """`count` pictures of discs; satisfies metagan.training.feed.Pictures."""
+    """`count` pictures of discs; satisfies metagan.training.data_loader.Pictures."""
 
     def __init__(self, count: int = 64, resolution: int = 16, classes: int = 0) -> None:
         self.resolution, self.label_count = resolution, classes

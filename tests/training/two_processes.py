@@ -7,11 +7,10 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from metagan.training.folder import RunFolder
-from metagan.training.plan import begin
-from metagan.training.run import Run
-from metagan.training.schedule import Schedule
-from metagan.training.world import joined
+from metagan.training.distributed import joined
+from metagan.training.options import begin
+from metagan.training.run import Run, Schedule
+from metagan.training.run_folder import RunFolder
 from tests.training import toy
 from tests.training.toy import Discs
 

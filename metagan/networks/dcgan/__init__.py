@@ -1,8 +1,8 @@
 """DCGANs built with Keras."""
 
-from metagan.networks.architecture import Architecture
 from metagan.networks.dcgan.load import KERAS, make_generator
 from metagan.networks.dcgan.network import Config
+from metagan.networks.loading.architecture import Architecture
 
 ARCHITECTURE = Architecture(
     name="dcgan",

@@ -2,16 +2,211 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from torch import Tensor
 
 from metagan.checkpoints.model import NetworkRecord
-from metagan.errors import CheckpointError, MalformedFileError
-from metagan.networks.architecture import Part, Reading
-from metagan.networks.assemble import assemble, require_fit
-from metagan.networks.dcgan.convert import read_config, rename
-from metagan.networks.dcgan.network import ACTIVATIONS, DCGAN, Config, Discriminator
+from metagan.errors import CheckpointError, MalformedFileError, UnknownArchitectureError
+from metagan.networks.dcgan.network import ACTIVATIONS, DCGAN, Config, Discriminator, LayerConfig
+from metagan.networks.loading.architecture import Part, Reading
+from metagan.networks.loading.assemble import assemble, require_fit
+
+# DCGANs from Keras' records: the layers' descriptions to ours, and where each tensor comes from.
+#
+# The allow-list below names every class of layer that is understood; of each, every option that changes the result is
+# either taken over or must have its usual value.
+
+NAMELESS = "layer_with_weights-"
+
+# Layers that change nothing when pictures are drawn.
+_DROPPED = frozenset({"InputLayer", "Dropout", "SpatialDropout2D", "GaussianNoise"})
+_MATRIX: tuple[int, ...] = (1, 0)
+_KERNEL: tuple[int, ...] = (3, 2, 0, 1)  # [kh, kw, a, b] to [b, a, kh, kw]; a is in or, transposed, out
+_ORDERS: Mapping[str, tuple[int, ...]] = {"dense": _MATRIX, "conv": _KERNEL, "conv_transpose": _KERNEL}
+
+
+class _Options:
+    """A layer's options, read strictly."""
+
+    def __init__(self, index: int, layer: Mapping[str, Any]) -> None:
+        self.where = f"layer {index} ({layer['class_name'][:40]})"
+        self.values: Mapping[str, Any] = layer["config"]
+
+    def whole(self, name: str) -> int:
+        """A whole number above 0."""
+        value = self.values.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31:
+            return value
+        raise self.wrong(name, "a whole number above 0")
+
+    def number(self, name: str, default: float) -> float:
+        """A number from 0 on."""
+        value = self.values.get(name, default)
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e6:
+            return float(value)
+        raise self.wrong(name, "a number from 0 on")
+
+    def side(self, name: str) -> int:
+        """The one side of a square."""
+        value = self.values.get(name)
+        sides = value if isinstance(value, list) else [value, value]
+        if len(sides) == 2 and sides[0] == sides[1] and type(sides[0]) is int and 0 < sides[0] < 2**16:
+            return sides[0]
+        raise self.wrong(name, "one number twice")
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        """True or false."""
+        value = self.values.get(name, default)
+        if isinstance(value, bool):
+            return value
+        raise self.wrong(name, "true or false")
+
+    def activation(self) -> str:
+        """An activation that is understood."""
+        value = self.values.get("activation", "linear")
+        if isinstance(value, str) and value in ACTIVATIONS:
+            return value
+        raise self.wrong("activation", f"one of {', '.join(ACTIVATIONS)}")
+
+    def require(self, name: str, *usual: object) -> None:
+        """Refuse an option that has none of its usual values; not to be there is usual too."""
+        if name in self.values and self.values[name] not in usual:
+            raise self.wrong(name, " or ".join(map(repr, usual)))
+
+    def wrong(self, name: str, want: str) -> MalformedFileError:
+        """The error for an option that isn't understood."""
+        return MalformedFileError(f"{self.where}: {name}: want {want}, got {self.values.get(name)!r:.60}")
+
+
+def _dense(options: _Options) -> LayerConfig:
+    bias = options.flag("use_bias", default=True)
+    return LayerConfig("dense", options.whole("units"), bias=bias, activation=options.activation())
+
+
+def _conv(options: _Options) -> LayerConfig:
+    for name, usual in (
+        ("padding", ("same",)),
+        ("data_format", ("channels_last",)),
+        ("dilation_rate", ([1, 1], 1)),
+        ("groups", (1,)),
+        ("output_padding", (None,)),
+    ):
+        options.require(name, *usual)
+    return LayerConfig(
+        "conv",
+        options.whole("filters"),
+        kernel_size=options.side("kernel_size"),
+        stride=options.side("strides"),
+        bias=options.flag("use_bias", default=True),
+        activation=options.activation(),
+    )
+
+
+def _conv_transpose(options: _Options) -> LayerConfig:
+    conv = _conv(options)
+    return LayerConfig(
+        "conv_transpose", conv.outputs, conv.kernel_size, conv.stride, conv.bias, conv.activation
+    )
+
+
+def _norm(options: _Options) -> LayerConfig:
+    options.require("axis", [1], [3], [-1], -1, 1, 3)
+    scale, center = options.flag("scale", default=True), options.flag("center", default=True)
+    return LayerConfig("norm", bias=center, scale=scale, epsilon=options.number("epsilon", 1e-3))
+
+
+def _reshape(options: _Options) -> LayerConfig:
+    shape = options.values.get("target_shape")
+    if isinstance(shape, list) and len(shape) == 3 and all(type(size) is int for size in shape):
+        return LayerConfig("reshape", shape=(shape[0], shape[1], shape[2]))
+    raise options.wrong("target_shape", "height, width and channels")
+
+
+def _relu(options: _Options) -> LayerConfig:
+    options.require("max_value", None)
+    options.require("threshold", 0, 0.0)
+    return LayerConfig("leaky_relu", slope=options.number("negative_slope", 0.0))
+
+
+_UNDERSTOOD: Mapping[str, Callable[[_Options], LayerConfig]] = {
+    "Dense": _dense,
+    "Conv2D": _conv,
+    "Conv2DTranspose": _conv_transpose,
+    "BatchNormalization": _norm,
+    "Reshape": _reshape,
+    "Flatten": lambda _: LayerConfig("flatten"),
+    "LeakyReLU": lambda options: LayerConfig("leaky_relu", slope=options.number("alpha", 0.3)),
+    "ReLU": _relu,
+    "Activation": lambda options: LayerConfig("activation", activation=options.activation()),
+}
+
+
+def read_config(record: NetworkRecord) -> tuple[Config, dict[str, str]]:
+    """The stack that a record describes, and its tensors' names with ours.
+
+    Raises:
+        UnknownArchitectureError: A layer is of a class that isn't understood; names every one.
+        MalformedFileError: A layer has an option that isn't understood, or layers don't follow from each other.
+    """
+    described = [layer for layer in record.attributes["layers"] if layer["class_name"] not in _DROPPED]
+    strange = sorted({layer["class_name"] for layer in described} - _UNDERSTOOD.keys())
+    if strange:
+        known = ", ".join(_UNDERSTOOD)
+        msg = f"Keras layers that metagan doesn't know: {', '.join(map(ascii, strange))[:200]}; it knows {known}"
+        raise UnknownArchitectureError(msg)
+    layers = tuple(
+        _UNDERSTOOD[layer["class_name"]](_Options(index, layer)) for index, layer in enumerate(described)
+    )
+    config = Config(_inputs(record), layers)
+    names: dict[str, str] = {}
+    weighted = 0
+    by_number = any(name.startswith(NAMELESS) for name in record.tensors)
+    for index, (layer, description) in enumerate(zip(layers, described, strict=True)):
+        own = tensor_names(layer)
+        foreign = f"{NAMELESS}{weighted}" if by_number else str(description["config"].get("name"))
+        names |= {f"{foreign}/{theirs}": f"layers.{index}.{ours}" for theirs, ours in own.items()}
+        weighted += bool(own)
+    return config, names
+
+
+def tensor_names(layer: LayerConfig) -> dict[str, str]:
+    """Keras' names of a layer's tensors, with ours."""
+    if layer.kind == "norm":
+        names = {"gamma": "weight"} if layer.scale else {}
+        names |= {"beta": "bias"} if layer.bias else {}
+        return names | {"moving_mean": "mean", "moving_variance": "variance"}
+    if layer.kind in _ORDERS:
+        return {"kernel": "weight"} | ({"bias": "bias"} if layer.bias else {})
+    return {}
+
+
+def _inputs(record: NetworkRecord) -> tuple[int, ...]:
+    for layer in record.attributes["layers"]:
+        shape = layer["config"].get("batch_input_shape")
+        if isinstance(shape, list) and len(shape) in (2, 4) and all(type(size) is int for size in shape[1:]):
+            return tuple(shape[1:])
+    raise MalformedFileError("no layer says what it takes: want a batch_input_shape of latents or pictures")
+
+
+def rename(tensors: Mapping[str, Tensor], names: Mapping[str, str], config: Config) -> dict[str, Tensor]:
+    """The tensors under our names, in torch's layouts.
+
+    Raises:
+        MalformedFileError: A kernel has another number of axes than its layer's.
+    """
+    ours: dict[str, Tensor] = {}
+    for foreign, name in names.items():
+        tensor, kind = tensors[foreign], config.layers[int(name.split(".")[1])].kind
+        order = _ORDERS.get(kind, ())
+        if name.endswith(".weight") and order:
+            if tensor.ndim != len(order):
+                raise MalformedFileError(f"{foreign} is {list(tensor.shape)}, want {len(order)} axes")
+            tensor = tensor.permute(order).contiguous()
+        ours[name] = tensor
+    return ours
+
 
 MAX_LAYERS = 1000
 MAX_NUMBER = 1e6

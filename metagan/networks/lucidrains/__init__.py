@@ -1,6 +1,6 @@
 """The StyleGAN2 variant of lucidrains' stylegan2-pytorch."""
 
-from metagan.networks.architecture import Architecture
+from metagan.networks.loading.architecture import Architecture
 from metagan.networks.lucidrains.load import LUCIDRAINS, make_generator
 from metagan.networks.lucidrains.network import Config
 

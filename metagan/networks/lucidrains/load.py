@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import takewhile
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,23 +12,226 @@ from torch import Tensor
 
 from metagan.checkpoints.model import NetworkRecord
 from metagan.errors import CheckpointError, MalformedFileError
-from metagan.networks import mean_style
-from metagan.networks.architecture import Part, Reading
-from metagan.networks.assemble import assemble, require_fit
-from metagan.networks.lucidrains.convert import (
-    MAX_BLOCKS,
-    MAX_LAYERS,
-    USUAL_LR,
-    discriminator_config,
-    discriminator_names,
-    generator_config,
-    generator_names,
-    prefixes,
-)
-from metagan.networks.lucidrains.discriminator import LucidrainsDiscriminator
+from metagan.networks.loading.architecture import Part, Reading
+from metagan.networks.loading.assemble import assemble, require_fit, shortened
+from metagan.networks.loading.fields import NameTable, are_sizes, fill, rename
+from metagan.networks.lucidrains.discriminator import DiscriminatorConfig, LucidrainsDiscriminator
+from metagan.networks.lucidrains.layers import HEAD_WIDTH
 from metagan.networks.lucidrains.network import Config, LucidrainsStyleGAN2
 from metagan.networks.lucidrains.network import Mapping as MappingNetwork
-from metagan.networks.reading import NameTable, are_sizes, fill, rename
+from metagan.networks.mapping import MEAN_STYLE_NOTE, mean_style
+
+# Networks of lucidrains' stylegan2-pytorch from its checkpoints: its names and options to ours (FORMATS, section 10).
+#
+# Sizes come from tensors' shapes. Of the options in the `.config.json` beside a checkpoint only `lr_mlp` tells more
+# than
+# the tensors do; the others must agree with them.
+
+MAX_LAYERS = 64
+MAX_BLOCKS = 12
+USUAL_LR = 0.1
+# Options that change nothing once a network is trained, or that its tensors' shapes say.
+SILENT = {"network_capacity", "fq_dict_size", "fmap_max", "latent_dim", "style_depth"}
+SPOKEN = {"image_size", "lr_mlp", "transparent", "attn_layers", "no_const", "fq_layers"}
+
+# --------------------------------------------------------------------------------------------
+# Names
+
+
+def _layer(foreign: str, ours: str) -> NameTable:
+    return {f"{foreign}.weight": f"{ours}.weight", f"{foreign}.bias": f"{ours}.bias"}
+
+
+def _attention_names(foreign: str, ours: str) -> NameTable:
+    first, second = f"{foreign}.0.fn", f"{foreign}.1.fn"
+    names: NameTable = {
+        f"{first}.fn.to_q.weight": f"{ours}.attention.to_query.weight",
+        f"{first}.fn.to_kv.net.0.weight": f"{ours}.attention.spread.weight",
+        f"{first}.fn.to_kv.net.1.weight": f"{ours}.attention.to_key_value.weight",
+    }
+    names |= _layer(f"{first}.fn.to_out", f"{ours}.attention.to_out")
+    names |= _layer(f"{second}.fn.0", f"{ours}.widen") | _layer(f"{second}.fn.2", f"{ours}.narrow")
+    for norm, step in (("norm1", first), ("norm2", second)):
+        names |= {f"{step}.norm.g": f"{ours}.{norm}.scale", f"{step}.norm.b": f"{ours}.{norm}.shift"}
+    return names
+
+
+def prefixes(record: NetworkRecord) -> tuple[str, str]:
+    """What the mapping's and the synthesis network's names begin with: of the moving average, or of the raw one."""
+    return ("SE.", "GE.") if any(name.startswith("GE.") for name in record.tensors) else ("S.", "G.")
+
+
+def generator_names(config: Config, mapping: str, synthesis: str) -> NameTable:
+    """Every tensor of a generator of this shape, with our name for it.
+
+    Args:
+        config: The shape.
+        mapping: What the mapping network's names begin with.
+        synthesis: The same of the synthesis network.
+    """
+    names: NameTable = {}
+    for index in range(config.depth):
+        names |= _layer(f"{mapping}net.{2 * index}", f"mapping.layers.{index}")
+    first = "initial_block" if config.has_constant else "to_initial_block.weight"
+    names[f"{synthesis}{first}"] = "constant"
+    names |= _layer(f"{synthesis}initial_conv", "initial")
+    for index in range(config.blocks):
+        names |= _block_names(f"{synthesis}blocks.{index}", f"blocks.{index}")
+        if index < config.blocks - 1:
+            names[f"{synthesis}blocks.{index}.to_rgb.upsample.1.f"] = f"blocks.{index}.blur.taps"
+        if index in config.attention:
+            names |= _attention_names(f"{synthesis}attns.{index}", f"blocks.{index}.attention")
+    return names
+
+
+def _block_names(foreign: str, ours: str) -> NameTable:
+    names: NameTable = {}
+    for number in (1, 2):
+        conv = f"{ours}.conv{number}"
+        names |= _layer(f"{foreign}.to_style{number}", f"{conv}.to_style")
+        names |= _layer(f"{foreign}.to_noise{number}", f"{conv}.from_noise")
+        names[f"{foreign}.conv{number}.weight"] = f"{conv}.weight"
+    names |= _layer(f"{foreign}.to_rgb.to_style", f"{ours}.to_rgb.to_style")
+    names[f"{foreign}.to_rgb.conv.weight"] = f"{ours}.to_rgb.weight"
+    return names
+
+
+def discriminator_names(config: DiscriminatorConfig) -> NameTable:
+    """Every tensor of a discriminator of this shape, with our name for it."""
+    names: NameTable = {}
+    quantized = dict(config.quantized)
+    for index in range(len(config.channels)):
+        foreign, ours = f"D.blocks.{index}", f"blocks.{index}"
+        names |= _layer(f"{foreign}.conv_res", f"{ours}.skip")
+        names |= _layer(f"{foreign}.net.0", f"{ours}.conv1") | _layer(f"{foreign}.net.2", f"{ours}.conv2")
+        if index < len(config.channels) - 1:
+            names[f"{foreign}.downsample.0.f"] = f"{ours}.blur.taps"
+            names |= _layer(f"{foreign}.downsample.1", f"{ours}.down")
+        if index in config.attention:
+            names |= _attention_names(f"D.attn_blocks.{index}", f"{ours}.attention")
+        if index in quantized:
+            stem = f"D.quantize_blocks.{index}.fn"
+            names |= {f"{stem}.embed": f"{ours}.quantize.entries"}
+            names |= {f"{stem}.cluster_size": None, f"{stem}.embed_avg": None}  # for training on
+    return names | _layer("D.final_conv", "conv") | _layer("D.to_logit", "to_logit")
+
+
+# --------------------------------------------------------------------------------------------
+# Shapes
+
+
+def _size(tensors: Mapping[str, Tensor], name: str, axis: int) -> int:
+    """One axis of a tensor; 1, where there is none, so that it is reported as missing."""
+    tensor = tensors.get(name)
+    return 1 if tensor is None or tensor.ndim <= axis else int(tensor.shape[axis])
+
+
+def _run(tensors: Mapping[str, Tensor], names: Iterable[str]) -> int:
+    """How many of these are there before the first that isn't."""
+    return sum(1 for _ in takewhile(tensors.__contains__, names))
+
+
+def _indices(tensors: Mapping[str, Tensor], name: str, blocks: int) -> tuple[int, ...]:
+    return tuple(index for index in range(blocks) if name.format(index) in tensors)
+
+
+def _heads(tensors: Mapping[str, Tensor], name: str, blocks: tuple[int, ...]) -> int:
+    return _size(tensors, name.format(blocks[0]), 0) // HEAD_WIDTH if blocks else 8
+
+
+def generator_config(record: NetworkRecord) -> Config:
+    """The shape of a generator, from its tensors and the options beside it.
+
+    Raises:
+        MalformedFileError: The options are none, or contradict the tensors.
+    """
+    tensors, (mapping, synthesis) = record.tensors, prefixes(record)
+    layers = (
+        f"{mapping}net.{2 * index}.weight" for index in range(MAX_LAYERS)
+    )  # activations take the odd numbers
+    blocks = max(1, _run(tensors, (f"{synthesis}blocks.{i}.conv1.weight" for i in range(MAX_BLOCKS))))
+    query = f"{synthesis}attns.{{}}.0.fn.fn.to_q.weight"
+    attention = _indices(tensors, query, blocks)
+    options = _options(record)
+    config = Config(
+        z_dim=_size(tensors, f"{mapping}net.0.weight", 1),
+        depth=max(1, _run(tensors, layers)),
+        channels=tuple(_channels(tensors, synthesis, blocks)),
+        image_channels=_size(tensors, f"{synthesis}blocks.0.to_rgb.conv.weight", 0),
+        attention=attention,
+        heads=max(1, _heads(tensors, query, attention)),
+        has_constant=f"{synthesis}to_initial_block.weight" not in tensors,
+        lr_multiplier=_learning_rate(options),
+    )
+    facts = {"image_size": config.resolution, "transparent": config.image_channels == 4}
+    facts |= {"no_const": not config.has_constant}
+    _require_agreement(options, facts, blocks, config.attention)
+    return config
+
+
+def _channels(tensors: Mapping[str, Tensor], synthesis: str, blocks: int) -> Iterator[int]:
+    yield _size(tensors, f"{synthesis}initial_conv.weight", 0)
+    for index in range(blocks):
+        yield _size(tensors, f"{synthesis}blocks.{index}.conv1.weight", 0)
+
+
+def discriminator_config(record: NetworkRecord) -> DiscriminatorConfig:
+    """The shape of a discriminator, from its tensors."""
+    tensors = record.tensors
+    blocks = max(1, _run(tensors, (f"D.blocks.{i}.conv_res.weight" for i in range(MAX_BLOCKS))))
+    query, embed = "D.attn_blocks.{}.0.fn.fn.to_q.weight", "D.quantize_blocks.{}.fn.embed"
+    attention = _indices(tensors, query, blocks)
+    return DiscriminatorConfig(
+        channels=tuple(_size(tensors, f"D.blocks.{index}.conv_res.weight", 0) for index in range(blocks)),
+        image_channels=_size(tensors, "D.blocks.0.conv_res.weight", 1),
+        attention=attention,
+        quantized=tuple(
+            (index, _size(tensors, embed.format(index), 1)) for index in _indices(tensors, embed, blocks)
+        ),
+        heads=max(1, _heads(tensors, query, attention)),
+    )
+
+
+# --------------------------------------------------------------------------------------------
+# Options
+
+
+def _options(record: NetworkRecord) -> Mapping[str, Any]:
+    options = record.attributes.get("config", {})
+    if not isinstance(options, Mapping):
+        msg = f".config.json: want an object with lucidrains' options, got {options!r:.60}"
+        raise MalformedFileError(msg)
+    strange = tuple(sorted(str(name) for name in options if name not in SILENT | SPOKEN))
+    if strange:
+        msg = f".config.json: options that metagan doesn't know, and that may change pictures: {shortened(strange)}"
+        raise MalformedFileError(msg)
+    return options
+
+
+def _learning_rate(options: Mapping[str, Any]) -> float:
+    rate = options.get("lr_mlp", USUAL_LR)
+    if type(rate) in (int, float) and 0 < rate < 1e6:
+        return float(rate)
+    msg = f".config.json: lr_mlp: want a number above 0, got {rate!r:.60}"
+    raise MalformedFileError(msg)
+
+
+def _require_agreement(
+    options: Mapping[str, Any], facts: Mapping[str, object], blocks: int, attention: tuple[int, ...]
+) -> None:
+    wrong = [
+        f"{name} is {options[name]!r:.40}, the tensors say {value}"
+        for name, value in facts.items()
+        if name in options and not (isinstance(options[name], int) and options[name] == value)
+    ]
+    layers = [blocks - index for index in reversed(attention)]  # counted from the picture
+    stated = options.get("attn_layers", layers)
+    if not isinstance(stated, list) or sorted(stated, key=repr) != sorted(layers, key=repr):
+        wrong.append(f"attn_layers is {stated!r:.40}, the tensors say {layers}")
+    if wrong:
+        msg = f".config.json isn't this checkpoint's: {'; '.join(wrong)}"
+        raise MalformedFileError(msg)
+
 
 TITLE = "lucidrains' StyleGAN2"
 NOISE_NOTE = (
@@ -66,7 +271,7 @@ def _made_up(config: Config, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]
     mapping = assemble(lambda: MappingNetwork(config), own)
     noise = np.random.RandomState(0).random_sample((config.resolution, config.resolution))
     return {
-        "mean_style": mean_style.mean_style(mapping, config.z_dim),
+        "mean_style": mean_style(mapping, config.z_dim),
         "noise": torch.from_numpy(noise.astype(np.float32)),
     }
 
@@ -117,7 +322,7 @@ def _recognises_discriminator(record: NetworkRecord) -> bool:
 def _notes(record: NetworkRecord) -> tuple[str, ...]:
     options = record.attributes.get("config", {})
     known = isinstance(options, Mapping) and "lr_mlp" in options
-    return (mean_style.NOTE, NOISE_NOTE) if known else (NO_SIDE_CAR, mean_style.NOTE, NOISE_NOTE)
+    return (MEAN_STYLE_NOTE, NOISE_NOTE) if known else (NO_SIDE_CAR, MEAN_STYLE_NOTE, NOISE_NOTE)
 
 
 LUCIDRAINS = Reading(

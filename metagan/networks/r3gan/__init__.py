@@ -1,6 +1,6 @@
 """R3GAN."""
 
-from metagan.networks.architecture import Architecture
+from metagan.networks.loading.architecture import Architecture
 from metagan.networks.r3gan.load import READING, make_generator
 from metagan.networks.r3gan.network import Config
 

@@ -1,6 +1,6 @@
 """StyleGAN3, configurations T and R."""
 
-from metagan.networks.architecture import Architecture
+from metagan.networks.loading.architecture import Architecture
 from metagan.networks.stylegan3.fast import prepare
 from metagan.networks.stylegan3.load import OFFICIAL, make_generator
 from metagan.networks.stylegan3.network import Config

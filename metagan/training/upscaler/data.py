@@ -13,7 +13,7 @@ from torch import Tensor
 
 from metagan.networks.generator import Generator
 from metagan.sampling.sampler import Sampler, Settings
-from metagan.training.feed import Pictures
+from metagan.training.data_loader import Pictures
 
 MADE_PICTURES = 512
 # The ways in which sites draw: truncated or not, with per-pixel noise or without.

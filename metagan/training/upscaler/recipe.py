@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from metagan.errors import TrainingError
 from metagan.files import write_bytes
 from metagan.networks.upscaler import UpscalerConfig
-from metagan.training.folder import RunFolder
+from metagan.training.run_folder import RunFolder
 
 VERSION = 1
 

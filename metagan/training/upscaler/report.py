@@ -15,9 +15,8 @@ from PIL import Image
 from metagan import __version__
 from metagan.files import write_bytes
 from metagan.networks.upscaler import Upscaler
-from metagan.training.chart import HEIGHT, WIDTH, Chart, Line, lay_out
-from metagan.training.folder import RunFolder
-from metagan.training.report import Grid, spread
+from metagan.training.report import HEIGHT, WIDTH, Chart, Grid, Line, lay_out, spread
+from metagan.training.run_folder import RunFolder
 from metagan.training.upscaler.recipe import UpscalerRunConfig
 
 MOST_GRIDS: Final = 20

@@ -22,17 +22,17 @@ from metagan.images.encode import encode
 from metagan.images.sheet import contact_sheet
 from metagan.networks.upscaler import Upscaler, UpscalerConfig, describe_upscaler
 from metagan.sampling.upscale import enlarge, upscale_pictures
-from metagan.training.chance import seed_of
-from metagan.training.feed import Feed, Pictures, as_uint8, fingerprint
-from metagan.training.folder import RunFolder
-from metagan.training.schedule import Schedule, Silent, Watcher
+from metagan.training.data_loader import Feed, Pictures, as_uint8, fingerprint
+from metagan.training.distributed import World
+from metagan.training.run import Schedule, Silent, Watcher
+from metagan.training.run_folder import RunFolder
 from metagan.training.state import read_state, write_state
+from metagan.training.trainer import seed_of
 from metagan.training.upscaler.data import hold_out
 from metagan.training.upscaler.degrade import reduce
 from metagan.training.upscaler.recipe import UpscalerRunConfig, write_upscaler_config
 from metagan.training.upscaler.report import write_upscaler_report
 from metagan.training.upscaler.trainer import UpscalerTrainer
-from metagan.training.world import World
 
 SHOWN_ORIGINALS: Final = 6
 SHOWN_MADE: Final = 6

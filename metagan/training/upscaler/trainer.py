@@ -18,10 +18,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from metagan.networks.upscaler import Upscaler
-from metagan.training.chance import seed_of
-from metagan.training.feed import Feed
+from metagan.training.data_loader import Feed
+from metagan.training.distributed import World
 from metagan.training.losses import fake_loss, generator_loss, real_loss
-from metagan.training.meter import Meter
 from metagan.training.optimize import (
     adam_tensors,
     decay,
@@ -29,11 +28,11 @@ from metagan.training.optimize import (
     restore_adam,
     scale_rate,
 )
+from metagan.training.trainer import Meter, seed_of
 from metagan.training.upscaler.data import crop
 from metagan.training.upscaler.degrade import degrade, reduce
 from metagan.training.upscaler.discriminator import PatchDiscriminator
 from metagan.training.upscaler.recipe import UpscalerRecipe
-from metagan.training.world import World
 
 BETAS: Final = (0.9, 0.99)
 CHARBONNIER_EPSILON: Final = 1e-3  # of a range of 2: below half a level of 255 the distance is square

@@ -12,13 +12,13 @@ import torch
 from metagan.checkpoints.model import Checkpoint, NetworkRecord
 from metagan.checkpoints.read import read_checkpoint
 from metagan.errors import MalformedFileError, MetaganError, OptionError, ShapeError, UnknownArchitectureError
-from metagan.networks.convert import convert
 from metagan.networks.dcgan import ARCHITECTURE
 from metagan.networks.dcgan.network import DCGAN, Config, LayerConfig
-from metagan.networks.detect import load_discriminator, load_generator
 from metagan.networks.generator import Generator
-from tests.networks.test_detect import close
-from tests.networks.test_mutations import VALUES
+from metagan.networks.loading.convert import convert
+from metagan.networks.loading.detect import load_discriminator, load_generator
+from tests.networks.loading.test_detect import close
+from tests.networks.loading.test_mutations import VALUES
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "keras_dcgan32.zip"
 LRELU = LayerConfig("leaky_relu", slope=0.2)

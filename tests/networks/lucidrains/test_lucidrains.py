@@ -12,16 +12,16 @@ import torch
 from metagan.checkpoints.model import Checkpoint
 from metagan.checkpoints.read import read_checkpoint
 from metagan.errors import MalformedFileError, OptionError, ShapeError, UnknownArchitectureError
-from metagan.networks.convert import convert, convert_to_official
-from metagan.networks.detect import load_discriminator, load_generator, notes_on
 from metagan.networks.generator import Generator, Noise
+from metagan.networks.loading.convert import convert, convert_to_official
+from metagan.networks.loading.detect import load_discriminator, load_generator, notes_on
 from metagan.networks.lucidrains import ARCHITECTURE
-from metagan.networks.lucidrains.convert import discriminator_names, generator_names
 from metagan.networks.lucidrains.discriminator import DiscriminatorConfig, LucidrainsDiscriminator
+from metagan.networks.lucidrains.load import discriminator_names, generator_names
 from metagan.networks.lucidrains.network import Config, LucidrainsStyleGAN2
 from metagan.sampling.sampler import Sampler, Settings
-from tests.networks.stylegan2.foreign import checkpoint, randomised
-from tests.networks.test_detect import close
+from tests.networks.loading.test_detect import close
+from tests.networks.stylegan2.formats.foreign import checkpoint, randomised
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 VECTORS = ("luc_16_attn2", "luc_16_attn_noconst", "luc_32")

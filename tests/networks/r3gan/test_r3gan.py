@@ -11,14 +11,18 @@ import torch
 from metagan.checkpoints.model import Checkpoint, NetworkRecord
 from metagan.checkpoints.read import read_checkpoint
 from metagan.errors import MalformedFileError, OptionError, ShapeError, UnknownArchitectureError
-from metagan.networks.detect import load_discriminator, load_generator
 from metagan.networks.generator import Generator
+from metagan.networks.loading.detect import load_discriminator, load_generator
 from metagan.networks.r3gan import ARCHITECTURE
-from metagan.networks.r3gan.convert import discriminator_names, generator_names
-from metagan.networks.r3gan.load import discriminator_from_record, generator_from_record
+from metagan.networks.r3gan.load import (
+    discriminator_from_record,
+    discriminator_names,
+    generator_from_record,
+    generator_names,
+)
 from metagan.networks.r3gan.network import R3GAN, Config, Discriminator, StageConfig
-from tests.networks.test_detect import close, label_of
-from tests.networks.test_mutations import outcomes
+from tests.networks.loading.test_detect import close, label_of
+from tests.networks.loading.test_mutations import outcomes
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 PLAIN = Config((StageConfig(6, 8, 2), StageConfig(4, 8, 4, blocks=2)), z_dim=5)

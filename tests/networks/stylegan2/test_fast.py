@@ -9,11 +9,11 @@ import torch
 
 from metagan.checkpoints.read import read_checkpoint
 from metagan.errors import ShapeError
-from metagan.networks.detect import load_generator
 from metagan.networks.generator import Noise
+from metagan.networks.loading.detect import load_generator
 from metagan.networks.stylegan2.fast import FastSynthesis, Way, choose_ways
 from metagan.networks.stylegan2.network import StyleGAN2
-from metagan.registry.bundled import bundled_names, bundled_weights
+from metagan.registry.weights_ref import bundled_names, bundled_weights
 from metagan.sampling.latents import latents
 from metagan.sampling.levels import to_uint8
 from tests.networks.stylegan2.test_network import ODD, make

@@ -8,7 +8,7 @@ import torch
 
 from metagan.checkpoints.read import read_checkpoint
 from metagan.errors import ShapeError
-from metagan.networks.detect import load_generator
+from metagan.networks.loading.detect import load_generator
 from metagan.networks.stylegan3.fast import FastSynthesis
 from metagan.networks.stylegan3.network import StyleGAN3
 from metagan.sampling.levels import to_uint8

@@ -10,9 +10,9 @@ import torch
 from metagan.checkpoints.model import Checkpoint, NetworkRecord
 from metagan.checkpoints.read import read_checkpoint
 from metagan.errors import MalformedFileError, UnknownArchitectureError
-from metagan.networks.convert import convert
-from metagan.networks.detect import load_discriminator, load_generator
-from tests.networks.test_detect import assert_logits, close, label_of
+from metagan.networks.loading.convert import convert
+from metagan.networks.loading.detect import load_discriminator, load_generator
+from tests.networks.loading.test_detect import assert_logits, close, label_of
 
 REMOVED = object()
 GOLDEN = Path(__file__).parents[2] / "golden" / "sg3t_cond16.pkl"

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from metagan.checkpoints.read import read_checkpoint
 from metagan.checkpoints.write import write_safetensors
 from metagan.errors import CheckpointError, MalformedFileError, UnknownArchitectureError
-from metagan.networks.detect import load_generator
+from metagan.networks.loading.detect import load_generator
 from metagan.networks.upscaler import (
     MOST_PARAMETERS,
     Upscaler,

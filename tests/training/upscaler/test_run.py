@@ -12,9 +12,10 @@ from metagan.errors import DivergedError, MalformedFileError, TrainingError
 from metagan.evaluation.fidelity import fidelity
 from metagan.networks.upscaler import UpscalerConfig, load_upscaler
 from metagan.sampling.upscale import enlarge, upscale_pictures
-from metagan.training.feed import fingerprint
-from metagan.training.folder import RunFolder
-from metagan.training.schedule import Schedule, Silent
+from metagan.training.data_loader import fingerprint
+from metagan.training.distributed import World
+from metagan.training.run import Schedule, Silent
+from metagan.training.run_folder import RunFolder
 from metagan.training.state import read_state
 from metagan.training.upscaler.data import hold_out
 from metagan.training.upscaler.recipe import (
@@ -24,7 +25,6 @@ from metagan.training.upscaler.recipe import (
     refuse_recipe_changes,
 )
 from metagan.training.upscaler.run import UpscalerRun
-from metagan.training.world import World
 from tests.training.toy import Discs
 
 WORLD = World(0, 1, torch.device("cpu"))

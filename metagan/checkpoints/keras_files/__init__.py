@@ -1,0 +1,1 @@
+"""Keras models: HDF5 files, zips and SavedModel folders."""

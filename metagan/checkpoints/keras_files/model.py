@@ -1,0 +1,174 @@
+"""Keras models: SavedModel folders, zips of one, and .h5 files; layers as data, nothing of them built or run."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from torch import Tensor
+
+from metagan.checkpoints.keras_files.bundle import message_fields, read_bundle
+from metagan.checkpoints.keras_files.hdf5 import Group, read_hdf5
+from metagan.checkpoints.model import Checkpoint, NetworkRecord
+from metagan.checkpoints.safetensors import check_name, depth_of
+from metagan.checkpoints.source import Source, open_source, quote
+from metagan.checkpoints.zip_directory import Member, inflate_member
+from metagan.errors import CheckpointError, MalformedFileError, UnsafeFileError
+from metagan.fetch.weights_file import SAVED_MODEL_FILES
+
+HDF5: Final = "Keras model (.h5)"
+SAVED_MODEL: Final = "Keras SavedModel"
+
+METADATA, MARKER, DATA, INDEX = SAVED_MODEL_FILES
+MAX_CONFIG_BYTES: Final = 4 << 20
+MAX_UNPACKED_BYTES: Final = 256 << 20
+MAX_LAYERS: Final = 1000
+MAX_DEPTH: Final = 64
+
+_VALUE: Final = "/.ATTRIBUTES/VARIABLE_VALUE"
+_BOOKKEEPING: Final = re.compile(r"keras_api/|optimizer|save_counter|_CHECKPOINTABLE|.*/\.OPTIMIZER_SLOT/")
+_CODE: Final = frozenset({"Lambda", "TFOpLambda", "SlicingOpLambda"})
+_AGAIN: Final = "save the whole model again with Keras 2: model.save('generator.h5')"
+
+
+def read_keras_hdf5(source: Source) -> Checkpoint:
+    """A model that Keras 2 saved as .h5.
+
+    Raises:
+        MalformedFileError: It is damaged, or holds weights without their model.
+        UnsafeFileError: A layer of it is code, or it asks for absurd amounts of memory.
+    """
+    root = read_hdf5(source)
+    config = root.attributes.get("model_config")
+    weights = root.groups.get("model_weights")
+    if not isinstance(config, str) or weights is None:
+        raise source.malformed(0, "an HDF5 file without a Keras model's layers and weights", _AGAIN)
+    tensors: dict[str, Tensor] = {}
+    for layer, group in weights.groups.items():
+        for name, tensor in _datasets(group):
+            key = f"{layer}/{name.partition(':')[0]}"
+            if key in tensors:
+                raise source.malformed(0, f"two weights called {quote(key)}")
+            tensors[key] = tensor
+    return _checkpoint(source.path, HDF5, _json(source, config.encode()), tensors)
+
+
+def _datasets(group: Group) -> Iterable[tuple[str, Tensor]]:
+    yield from group.datasets.items()
+    for inner in group.groups.values():
+        yield from _datasets(inner)
+
+
+def read_keras_folder(folder: Path) -> Checkpoint:
+    """A SavedModel folder.
+
+    Raises:
+        CheckpointError: It is no SavedModel of Keras', or one of its files isn't there.
+        MalformedFileError, UnsafeFileError: As read_keras_hdf5.
+    """
+    missing = [part for part in SAVED_MODEL_FILES if not (folder / part).is_file()]
+    if MARKER in missing:
+        found = f"want a weights file, or the folder of a Keras SavedModel with its {MARKER}"
+        raise MalformedFileError(f"{folder}: {found}; this folder has none\n  fix: name the file itself")
+    if missing:
+        found = f"a SavedModel's folder without {', '.join(missing)}"
+        raise MalformedFileError(f"{folder}: {found}\n  fix: download the whole folder, or {_AGAIN}")
+    return _saved_model(folder, lambda part: open_source(folder / part))
+
+
+def saved_models(members: Mapping[str, Member]) -> tuple[str, ...]:
+    """The folders in a zip that are SavedModels, each with its closing slash; the root is empty."""
+    return tuple(name.removesuffix(MARKER) for name in members if f"/{name}".endswith(f"/{MARKER}"))
+
+
+def read_keras_zip(source: Source, members: Mapping[str, Member]) -> Checkpoint:
+    """A zip of one SavedModel folder; raises as read_keras_folder."""
+    roots = saved_models(members)
+    if len(roots) != 1:
+        found = f"a zip of {len(roots)} Keras models: {', '.join(map(quote, roots[:4]))}"
+        raise source.malformed(0, found, "unpack it, and name the generator's folder")
+    return _saved_model(
+        source.path, lambda part: inflate_member(source, members, roots[0] + part, MAX_UNPACKED_BYTES)
+    )
+
+
+def _saved_model(path: Path, part: Callable[[str], Source]) -> Checkpoint:
+    config = _root_metadata(part(METADATA))
+    tensors = {
+        name.removesuffix(_VALUE): tensor
+        for name, tensor in read_bundle(part(INDEX), part(DATA)).items()
+        if not _BOOKKEEPING.match(name)
+    }
+    return _checkpoint(path, SAVED_MODEL, config, tensors)
+
+
+def _root_metadata(source: Source) -> Any:
+    """The model's JSON: the message's node at the path "root"."""
+    for number, node in message_fields(source):
+        if number == 1 and isinstance(node, bytes):
+            fields = dict(message_fields(Source(source.path, memoryview(node), None)))
+            text = fields.get(5)
+            if fields.get(3) == b"root" and isinstance(text, bytes):
+                return _json(source, text)
+    raise source.malformed(0, f"{METADATA} tells of no model", _AGAIN)
+
+
+def _json(source: Source, text: bytes) -> Any:
+    if len(text) > MAX_CONFIG_BYTES:
+        raise source.unsafe(0, f"a model's description of {len(text):,} bytes", "get another weights file")
+    try:
+        model = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise source.malformed(0, f"the model's description is no JSON: {error}") from error
+    if depth_of(model) > MAX_DEPTH:
+        raise source.unsafe(
+            0, f"a model's description nested deeper than {MAX_DEPTH}", "get another weights file"
+        )
+    return model
+
+
+def _checkpoint(path: Path, form: str, model: Any, tensors: Mapping[str, Tensor]) -> Checkpoint:
+    layers = _layers(path, model)
+    code = [quote(str(layer["class_name"])) for layer in layers if layer["class_name"] in _CODE]
+    if code:
+        fix = "metagan runs nothing that a file brings; get a model of ordinary layers"
+        raise UnsafeFileError(f"{path}: a layer of the model is code ({', '.join(code[:4])})\n  fix: {fix}")
+    if not tensors:
+        raise MalformedFileError(f"{path}: a Keras model without a single weight\n  fix: {_AGAIN}")
+    for name in tensors:
+        check_name(path, name)
+    record = NetworkRecord(str(model["class_name"])[:64], dict(tensors), {"layers": layers})
+    role = "D" if layers[-1]["class_name"] == "Dense" else "G_ema"
+    return Checkpoint(path, form, {role: record})
+
+
+def _layers(path: Path, model: Any) -> list[dict[str, Any]]:
+    """The layers of a sequential model, in order: each a dict of "class_name" and "config"."""
+    kind = model.get("class_name") if isinstance(model, dict) else None
+    if kind != "Sequential":
+        found = f"want a Sequential model of Keras, got {kind!a:.60}"
+        raise CheckpointError(f"{path}: {found}\n  fix: metagan reads plain stacks of layers only")
+    config = model.get("config")
+    layers = config.get("layers") if isinstance(config, dict) else None
+    well = (
+        isinstance(layers, list)
+        and 0 < len(layers) <= MAX_LAYERS
+        and all(isinstance(layer, dict) for layer in layers)
+        and all(isinstance(layer.get("class_name"), str) for layer in layers)
+        and all(isinstance(_untupled(layer.get("config")), dict) for layer in layers)
+    )
+    if not well or not isinstance(layers, list):
+        raise MalformedFileError(f"{path}: the model's list of layers is none\n  fix: {_AGAIN}")
+    return [{"class_name": layer["class_name"], "config": _untupled(layer["config"])} for layer in layers]
+
+
+def _untupled(value: Any) -> Any:
+    """JSON values with SavedModel's way to write tuples turned into lists."""
+    if isinstance(value, dict):
+        if value.get("class_name") in ("__tuple__", "TensorShape") and isinstance(value.get("items"), list):
+            return [_untupled(item) for item in value["items"]]
+        return {key: _untupled(entry) for key, entry in value.items()}
+    return [_untupled(entry) for entry in value] if isinstance(value, list) else value

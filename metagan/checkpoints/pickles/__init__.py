@@ -1,0 +1,1 @@
+"""Pickles, read by an inert machine: nothing they name is imported or called."""

@@ -1,0 +1,242 @@
+"""Which program wrote a checkpoint, told by its content; and that program's way to lay out networks."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from metagan.checkpoints.model import Checkpoint, NetworkRecord
+from metagan.checkpoints.pickles.allowlist import NAMESPACE, PERSISTENT, TENSORFLOW_NETWORK
+from metagan.checkpoints.pickles.flatten import Flattener
+from metagan.checkpoints.pickles.inert import Array, Record, TensorView, describe
+from metagan.checkpoints.pickles.plain import MAX_JSON_NUMBERS, jsonable, printable
+from metagan.errors import CheckpointError, UnknownArchitectureError
+
+OFFICIAL: Final = "official network pickle (stylegan2-ada-pytorch, stylegan3)"
+R3GAN: Final = "R3GAN network pickle"
+TENSORFLOW: Final = "TensorFlow network pickle (stylegan2, stylegan2-ada)"
+ROSINALITY: Final = "rosinality stylegan2-pytorch checkpoint"
+LUCIDRAINS: Final = "lucidrains stylegan2_pytorch checkpoint"
+STATE_DICT: Final = "bare state dict (torch)"
+
+THE_GENERATOR: Final = "get the generator's network pickle, or the checkpoint that its training program wrote"
+NOT_SO_OLD: Final = (
+    "metagan reads StyleGAN2's configurations E and F, and StyleGAN2-ADA; look for one of those, such as "
+    "stylegan2-*-config-f.pkl"
+)
+
+ROLES: Final = ("G", "D", "G_ema")
+MAX_SIDE_CAR_BYTES: Final = 1 << 16
+MAX_TABLES: Final = 64
+
+
+def read_pickle(flattener: Flattener, top: object) -> Checkpoint:
+    """Networks out of a bare pickle's object.
+
+    Raises:
+        UnknownArchitectureError: A readable pickle without the networks of a known program.
+        CheckpointError: As Flattener's.
+    """
+    if isinstance(top, tuple) and len(top) == 3 and all(_is_tensorflow(entry) for entry in top):
+        return _tensorflow(flattener, top)
+    if isinstance(top, dict):
+        records = {role: top[role] for role in ROLES if top.get(role) is not None}
+        if records and all(isinstance(record, Record) for record in records.values()):
+            return _official(flattener, top, records)
+    found = describe(top) if not isinstance(top, dict) else f"a dict of {_key_list(top)}"
+    raise _unknown(flattener, f"want a dict with 'G_ema', or three TensorFlow networks, got {found}")
+
+
+def read_container(flattener: Flattener, top: object) -> Checkpoint:
+    """Networks out of a torch container's object.
+
+    Raises:
+        UnknownArchitectureError: A readable file without the networks of a known program.
+        CheckpointError: As Flattener's.
+    """
+    if isinstance(top, dict) and _is_state_dict(top.get("g_ema")):
+        return _rosinality(flattener, top)
+    if isinstance(top, dict) and _is_state_dict(top.get("GAN")) and "version" in top:
+        return _lucidrains(flattener, top)
+    if isinstance(top, dict) and _is_state_dict(top):
+        return _bare(flattener, {"G_ema": top})
+    if isinstance(top, dict) and len(top) <= MAX_TABLES:
+        tables = {str(key): value for key, value in top.items() if _is_state_dict(value)}
+        if len(tables) == 1:
+            return _bare(flattener, {"G_ema": next(iter(tables.values()))})
+    found = describe(top) if not isinstance(top, dict) else f"a dict of {_key_list(top)}"
+    raise _unknown(flattener, f"want the state dict of a generator, got {found}")
+
+
+def _official(flattener: Flattener, top: dict[Any, Any], records: dict[str, Record]) -> Checkpoint:
+    origins = {record.origin == PERSISTENT for record in records.values()}
+    networks = {role: flattener.modules(record) for role, record in records.items()}
+    aside = {*ROLES, "augment_pipe", "G_opt_state", "D_opt_state"}
+    facts = {key: value for key, value in top.items() if key not in aside}
+    augment = top.get("augment_pipe")
+    if isinstance(augment, Record) and augment.state is not None:
+        facts["augment_pipe"] = augment.state.get("_init_kwargs")
+    return _checkpoint(flattener, OFFICIAL if origins == {True} else R3GAN, networks, facts)
+
+
+def _is_tensorflow(entry: object) -> bool:
+    return isinstance(entry, Record) and entry.origin == TENSORFLOW_NETWORK
+
+
+def _tensorflow(flattener: Flattener, top: tuple[Record, ...]) -> Checkpoint:
+    networks = {}
+    for role, record in zip(ROLES, top, strict=True):
+        walk = _TensorFlowWalk(flattener)
+        walk.visit(record, "", 0)
+        name = walk.attributes["build_func_name"]
+        title = name if isinstance(name, str) and name else record.class_name
+        networks[role] = flattener.network(title, walk.tensors, walk.attributes)
+    return _checkpoint(flattener, TENSORFLOW, networks, {})
+
+
+class _TensorFlowWalk:
+    """One TensorFlow network with its components, "mapping" and "synthesis", under prefixed names."""
+
+    def __init__(self, flattener: Flattener) -> None:
+        self.flattener = flattener
+        self.tensors: dict[str, Callable[[], Tensor]] = {}
+        self.attributes: dict[str, Any] = {}
+
+    def visit(self, record: Record, prefix: str, depth: int) -> None:
+        self.flattener.plain.spend(prefix, depth)
+        state = record.state or {}
+        variables = _variables(self.flattener, state)
+        _refuse_old_tensorflow(self.flattener, state, variables)
+        for name, value in variables:
+            key = self.flattener.flat(prefix + name)
+            self.tensors[key] = _variable(self.flattener, key, value)
+        for key in ("version", "name", "static_kwargs", "build_func_name"):
+            value = self.flattener.plain.value(state.get(key), prefix + key)
+            self.attributes[prefix.replace("/", ".") + key] = value
+        components = state.get("components")
+        for name, component in components.items() if isinstance(components, dict) else ():
+            if not _is_tensorflow(component):
+                found = f"want a TensorFlow network, got {describe(component)}"
+                raise self.flattener.malformed(prefix, found)
+            self.visit(component, self.flattener.flat(f"{prefix}{name}") + "/", depth + 1)
+
+
+def _refuse_old_tensorflow(
+    flattener: Flattener, state: dict[Any, Any], variables: list[tuple[str, object]]
+) -> None:
+    version = state.get("version")
+    if type(version) is not int or version < 4:
+        found = f"a TensorFlow network of version {describe(version)}: StyleGAN1 or ProGAN"
+        raise _unknown(flattener, found, NOT_SO_OLD)
+    if any("_lod" in name for name, _ in variables):
+        found = "a TensorFlow StyleGAN2 of the progressive layout (configurations A to D)"
+        raise _unknown(flattener, found, NOT_SO_OLD)
+
+
+def _variables(flattener: Flattener, state: dict[Any, Any]) -> list[tuple[str, object]]:
+    variables = state.get("variables")
+    if not isinstance(variables, list):
+        raise flattener.malformed("variables", f"want a list, got {describe(variables)}")
+    flattener.plain.spend("variables", 0, len(variables))
+    pairs = [entry for entry in variables if isinstance(entry, tuple) and len(entry) == 2]
+    if len(pairs) != len(variables) or any(type(name) is not str for name, _ in pairs):
+        raise flattener.malformed("variables", "want pairs of a name and a value")
+    return pairs
+
+
+def _variable(flattener: Flattener, name: str, value: object) -> Callable[[], Tensor]:
+    if isinstance(value, float):
+        return partial(torch.tensor, value, dtype=torch.float32)
+    if isinstance(value, int) and abs(value) < 1 << 63:
+        return partial(torch.tensor, value, dtype=torch.int64)
+    if not isinstance(value, Array):
+        raise flattener.malformed(name, f"want an array, got {describe(value)}")
+    return flattener.tensors.array(name, value)
+
+
+def _rosinality(flattener: Flattener, top: dict[Any, Any]) -> Checkpoint:
+    tables = {role: top.get(key) for role, key in zip(ROLES, ("g", "d", "g_ema"), strict=True)}
+    networks = {}
+    for role, table in tables.items():
+        if isinstance(table, dict):
+            average = {"latent_avg": top["latent_avg"]} if role == "G_ema" and "latent_avg" in top else {}
+            networks[role] = flattener.state_dict(
+                "Discriminator" if role == "D" else "Generator", table | average
+            )
+    aside = {"g", "d", "g_ema", "g_optim", "d_optim", "latent_avg"}
+    facts = {key: value for key, value in top.items() if key not in aside}
+    arguments = top.get("args")
+    if isinstance(arguments, Record) and arguments.origin == NAMESPACE:
+        facts["args"] = arguments.state
+    return _checkpoint(flattener, ROSINALITY, networks, facts)
+
+
+def _lucidrains(flattener: Flattener, top: dict[Any, Any]) -> Checkpoint:
+    table = top["GAN"]
+    prefixes = {"G": ("S.", "G."), "D": ("D.",), "G_ema": ("SE.", "GE.")}
+    networks = {}
+    for role, starts in prefixes.items():
+        part = {key: value for key, value in table.items() if isinstance(key, str) and key.startswith(starts)}
+        if part:
+            networks[role] = flattener.state_dict("Discriminator" if role == "D" else "Generator", part)
+    facts = {"version": top["version"]}
+    beside = flattener.source.path.parent / ".config.json"
+    if beside.is_file():
+        facts["config"] = options = _side_car(beside)
+        networks = {
+            role: dataclasses.replace(network, attributes={"config": options})
+            for role, network in networks.items()
+        }
+    return _checkpoint(flattener, LUCIDRAINS, networks, facts)
+
+
+def _side_car(path: Path) -> object:
+    try:
+        with path.open("rb") as file:
+            return json.loads(file.read(MAX_SIDE_CAR_BYTES))
+    except (OSError, ValueError, RecursionError) as error:
+        found = f"want lucidrains' options as JSON: {error}"
+        raise CheckpointError(f"{path}: {found}\n  fix: download it again") from error
+
+
+def _bare(flattener: Flattener, tables: Mapping[str, dict[Any, Any]]) -> Checkpoint:
+    networks = {role: flattener.state_dict("", table) for role, table in tables.items()}
+    return _checkpoint(flattener, STATE_DICT, networks, {})
+
+
+def _is_state_dict(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and bool(value)
+        and all(isinstance(entry, TensorView) for entry in value.values())
+    )
+
+
+def _checkpoint(
+    flattener: Flattener, form: str, networks: Mapping[str, NetworkRecord], facts: Mapping[Any, Any]
+) -> Checkpoint:
+    told = {printable(str(key)): _fact(flattener, str(key), value) for key, value in facts.items()}
+    return Checkpoint(flattener.source.path, form, networks, None, told)
+
+
+def _fact(flattener: Flattener, name: str, value: object) -> Any:
+    if isinstance(value, TensorView) and value.storage.numel <= MAX_JSON_NUMBERS:
+        return jsonable(flattener.tensors.view(name, value)().tolist())
+    return jsonable(flattener.plain.value(value, name))
+
+
+def _key_list(top: dict[Any, Any]) -> str:
+    keys = [describe(key) for key in islice(top, 8)]
+    return ", ".join(keys) + (f" and {len(top) - 8} more" if len(top) > 8 else "") if keys else "nothing"
+
+
+def _unknown(flattener: Flattener, found: str, fix: str = THE_GENERATOR) -> UnknownArchitectureError:
+    return UnknownArchitectureError(f"{flattener.source.path}: {found}\n  fix: {fix}")

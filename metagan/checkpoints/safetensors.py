@@ -1,0 +1,127 @@
+"""metagan's own .safetensors: tensors mapped into memory, and a JSON header under the key "metagan"."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from metagan.checkpoints.model import Header
+from metagan.checkpoints.pickles.plain import jsonable
+from metagan.checkpoints.source import Source, quote
+from metagan.checkpoints.tensors import MAX_TENSORS
+from metagan.errors import MalformedFileError
+
+METADATA_KEY: Final = "metagan"
+HEADER_VERSION: Final = 1
+MAX_DIRECTORY_BYTES: Final = 16 << 20
+MAX_HEADER_BYTES: Final = 1 << 20
+MAX_HEADER_DEPTH: Final = 16
+NAME: Final = re.compile(r"[A-Za-z0-9_./:-]{1,512}")
+
+_TYPES: Final[Mapping[str, type]] = {
+    "architecture": str, "configuration": dict, "licence": str, "source": str, "training": dict,
+}  # fmt: skip
+
+
+def read_safetensors(source: Source) -> tuple[dict[str, Tensor], Header | None]:
+    """A safetensors file's tensors, and metagan's header if it has one.
+
+    Raises:
+        MalformedFileError: It is damaged, or its header says what no header of metagan's says.
+    """
+    length = int.from_bytes(source.data[:8], "little")
+    if length > MAX_DIRECTORY_BYTES:
+        raise source.malformed(0, f"a safetensors directory of {length:,} bytes; metagan reads up to 16 MiB")
+    try:
+        with safe_open(source.path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            names = [check_name(source.path, name) for name in file.keys()]  # noqa: SIM118  it is no dict
+            if len(names) > MAX_TENSORS:
+                raise source.malformed(0, f"{len(names):,} tensors; metagan reads up to {MAX_TENSORS:,}")
+            tensors = {name: file.get_tensor(name) for name in names}
+    except SafetensorError as error:
+        raise source.malformed(0, f"a damaged safetensors file: {quote(str(error))}") from error
+    text = metadata.get(METADATA_KEY)
+    return tensors, None if text is None else parse_header(source.path, text)
+
+
+def check_name(path: Path, name: str) -> str:
+    """A tensor's name.
+
+    Raises:
+        MalformedFileError: It is none.
+    """
+    if not NAME.fullmatch(name):
+        fix = "names consist of letters, digits and . / : _ -"
+        raise MalformedFileError(f"{path}: want a tensor's name, got {quote(name)}\n  fix: {fix}")
+    return name
+
+
+def parse_header(path: Path, text: str) -> Header:
+    """Metagan's JSON header.
+
+    Raises:
+        MalformedFileError: It is no JSON object with the right keys and types.
+    """
+    if len(text) > MAX_HEADER_BYTES:
+        raise _malformed(path, f"{len(text):,} characters; want at most {MAX_HEADER_BYTES:,}")
+    try:
+        header = json.loads(text)
+        json.dumps(header, allow_nan=False, ensure_ascii=False).encode()  # nothing that can't be printed
+    except (ValueError, RecursionError) as error:
+        raise _malformed(path, f"no JSON ({error})") from error
+    if not isinstance(header, dict) or header.get("version") != HEADER_VERSION:
+        raise _malformed(path, f"want a JSON object of version {HEADER_VERSION}")
+    wrong = [
+        f"{key} is no {kind.__name__}"
+        for key, kind in _TYPES.items()
+        if not isinstance(header.get(key), kind)
+    ]
+    unknown = sorted(header.keys() - _TYPES.keys() - {"version"})
+    if wrong or unknown:
+        raise _malformed(path, "; ".join(wrong + [f"unknown key {key!a}" for key in unknown[:5]]))
+    if depth_of(header) > MAX_HEADER_DEPTH:
+        raise _malformed(path, f"nested deeper than {MAX_HEADER_DEPTH}")
+    return Header(**{key: jsonable(header[key]) for key in _TYPES})
+
+
+def header_text(header: Header) -> str:
+    """The header as `parse_header` reads it; the same header always gives the same text.
+
+    Raises:
+        ValueError, TypeError: It holds what JSON can't.
+    """
+    content: dict[str, Any] = {"version": HEADER_VERSION}
+    content |= {key: getattr(header, key) for key in _TYPES}
+    return json.dumps(content, sort_keys=True, allow_nan=False, default=_as_dict)
+
+
+def _as_dict(value: object) -> dict[Any, Any]:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"a {type(value).__name__} is no JSON")
+
+
+def depth_of(value: object) -> int:
+    """How deep lists and dicts nest; level by level, so that depth costs no stack."""
+    depth, level = 0, [value]
+    while level := [entry for outer in level for entry in _entries(outer)]:
+        depth += 1
+    return depth
+
+
+def _entries(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
+
+
+def _malformed(path: Path, found: str) -> MalformedFileError:
+    fix = "convert the original weights again with `metagan convert`, or upgrade metagan"
+    return MalformedFileError(f"{path}: metagan's header in it: {found}\n  fix: {fix}")

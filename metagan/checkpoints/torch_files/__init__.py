@@ -1,0 +1,1 @@
+"""Files that torch.save wrote, zip archives and the older layout."""

@@ -1,1 +1,0 @@
-"""What the drawn collections share: sphere tracing, colour and texture, draws of traits."""

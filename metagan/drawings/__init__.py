@@ -1,0 +1,1 @@
+"""Example collections that metagan draws itself: apes, bagels, hummingbirds."""

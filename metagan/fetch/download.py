@@ -1,0 +1,307 @@
+"""One file by https into the cache: streamed, resumed, retried, and believed only by its hash.
+
+A part that has arrived is continued only if its host still has the same version of the file, or doesn't say.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import httpx2
+from filelock import FileLock, Timeout
+
+from metagan import __version__
+from metagan.errors import FetchError, HashMismatchError, OfflineError
+from metagan.fetch.cache import Slot, cache_folder, mismatch, safe_name
+from metagan.fetch.transfer import Patience, Progress, Transfer, fetch_error
+from metagan.fetch.weights_file import sha256_of
+from metagan.registry.weights_ref import LOOPBACK
+
+# What hosts answer to a request for a file, and what the HTTP client raises, in words with a way out.
+#
+# RFC 9110, section 14 (Range), 13.1.5 (If-Range) and 15 (status codes).
+
+MAX_REDIRECTS = 10
+MAX_WAIT_S = 120.0
+
+_TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+_CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18}|\*)")
+
+
+class InterruptedTransferError(Exception):
+    """A request that failed in a way that may pass; never leaves this room.
+
+    Args:
+        gained: Whether it brought the file forward nevertheless.
+        wait_s: How long its host asks to wait; None if it doesn't.
+    """
+
+    def __init__(self, what: str, *, gained: bool = False, wait_s: float | None = None) -> None:
+        self.gained = gained
+        self.wait_s = wait_s
+        super().__init__(what)
+
+
+def extent(url: str, response: httpx2.Response, done: int) -> tuple[int, int | None]:
+    """Where in the file the response starts, and how large the file is."""
+    status = response.status_code
+    if status in _TRANSIENT_STATUSES:
+        raise InterruptedTransferError(f"answers {_reason(response)}", wait_s=_retry_after(response))
+    if status not in {200, 206}:
+        raise fetch_error(url, f"answers {_reason(response)}", _fix_for(status))
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        what = f"comes compressed ({response.headers['Content-Encoding']}), although that wasn't asked for"
+        raise fetch_error(url, what, "download it in a browser, unpack it and name its path in the registry")
+    if status == 200:
+        length = response.headers.get("Content-Length", "")
+        return 0, int(length) if length.isdecimal() and len(length) < 30 else None
+    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    if match is None or match[1] != str(done):
+        raise fetch_error(
+            url, "sends another part of the file than was asked for", "report it to its publisher"
+        )
+    return done, None if match[2] == "*" else int(match[2])
+
+
+def size_behind_end(response: httpx2.Response) -> int | None:
+    """How large the file is, if the response says that it ends before the range that was asked for."""
+    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    return int(match[2]) if response.status_code == 416 and match and match[2] != "*" else None
+
+
+def validator(response: httpx2.Response) -> str | None:
+    """What If-Range may be compared with: a strong ETag, else the date of the last change."""
+    etag = response.headers.get("ETag", "")
+    if etag.startswith('"'):
+        return str(etag)
+    date = response.headers.get("Last-Modified")
+    return str(date) if date and not etag else None
+
+
+def _retry_after(response: httpx2.Response) -> float | None:
+    seconds = response.headers.get("Retry-After", "")
+    return min(float(seconds), MAX_WAIT_S) if seconds.isdecimal() and len(seconds) < 9 else None
+
+
+def _reason(response: httpx2.Response) -> str:
+    return f"{response.status_code} {response.reason_phrase}".strip()
+
+
+def _fix_for(status: int) -> str:
+    if status in {401, 402, 403, 407}:
+        return (
+            "its host wants a login or forbids it: download it in a browser and name its path in the registry"
+        )
+    if status in {404, 410}:
+        return "the file is not there (any more): correct the address, or ask its publisher for the new one"
+    return "open the address in a browser to see what is wrong"
+
+
+@contextmanager
+def explained(url: str, gained: Callable[[], bool]) -> Iterator[None]:
+    """Turns what the HTTP client raises into errors with a way out, or into interruptions that may pass."""
+    try:
+        yield
+    except httpx2.TooManyRedirects as error:
+        raise fetch_error(url, f"redirects more than {MAX_REDIRECTS} times", "correct the address") from error
+    except (httpx2.UnsupportedProtocol, httpx2.InvalidURL, httpx2.LocalProtocolError) as error:
+        raise fetch_error(url, f"can't be requested: {error}", "correct the address") from error
+    except UnicodeError as error:
+        raise fetch_error(url, f"there is no such host: {error}", "correct the host's name") from error
+    except httpx2.TransportError as error:
+        cause = _first_cause(error)
+        if isinstance(error, httpx2.ConnectError) and isinstance(cause, ssl.SSLError):
+            fix = "look at the machine's clock and certificates (SSL_CERT_FILE), or at the address"
+            raise fetch_error(url, f"no secure connection: {cause}", fix) from error
+        if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
+            fix = "correct the host's name, or look at the network"
+            raise fetch_error(url, "there is no host of that name", fix) from error
+        raise InterruptedTransferError(_in_words(error), gained=gained()) from error
+    except httpx2.HTTPError as error:
+        raise fetch_error(url, _in_words(error), "try again later") from error
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    while following := error.__cause__ or error.__context__:
+        error = following
+    return error
+
+
+def _in_words(error: httpx2.HTTPError) -> str:
+    if isinstance(error, httpx2.ConnectTimeout):
+        return "no connection in time"
+    if isinstance(error, httpx2.TimeoutException):
+        return "no more bytes in time"
+    return f"{str(error) or type(error).__name__}"
+
+
+MAX_BYTES = 64 << 30
+MAX_REQUESTS = 200
+
+
+def download(url: str, sha256: str, *, offline: bool, progress: Progress | None, patience: Patience) -> Path:
+    """The cached file of a URL, downloaded if it isn't in the cache.
+
+    Args:
+        url: https; or http on this machine itself.
+        sha256: The file's SHA-256.
+        offline: Look into the cache only.
+        progress: Called with the state of the transfer.
+        patience: When to give up.
+
+    Raises:
+        OfflineError: It isn't in the cache, and asked for offline.
+        HashMismatchError: The file is not the one meant; it is kept aside.
+        FetchError: It could not be downloaded.
+    """
+    slot = Slot(cache_folder(), sha256, safe_name(unquote(urlsplit(url).path).rpartition("/")[2]))
+    try:
+        if offline:
+            return _find_offline(slot, url)
+        slot.part.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(slot.lock, timeout=patience.lock_s):
+            return _find(slot, url) or _download(slot, url, progress, patience)
+    except Timeout as error:
+        what = f"another process has been downloading it for {patience.lock_s:.0f} s"
+        raise fetch_error(url, what, "wait for it to end, or end it, then try again") from error
+    except OSError as error:
+        what = f"the cache {slot.folder} can't be used: {error.strerror or error}"
+        fix = (
+            "make room or give yourself the right to write there, or choose another folder with METAGAN_CACHE"
+        )
+        raise fetch_error(url, what, fix) from error
+
+
+def _find_offline(slot: Slot, url: str) -> Path:
+    if found := slot.find(url):
+        return found
+    what = f"not in the cache {slot.folder}, and offline"
+    raise OfflineError(f"{url}: {what}\n  fix: run the same once without --offline to download it")
+
+
+def _find(slot: Slot, url: str) -> Path | None:
+    try:
+        return slot.find(url)
+    except HashMismatchError:
+        return None  # damaged in the cache, and moved aside: download it again
+
+
+def _download(slot: Slot, url: str, progress: Progress | None, patience: Patience) -> Path:
+    continued = slot.done_bytes() > 0
+    while True:
+        _transfer(slot, url, progress, patience)
+        actual = sha256_of(slot.part)
+        if actual == slot.sha256:
+            return slot.keep()
+        if not continued:
+            raise mismatch(url, slot.sha256, actual, slot.set_aside(slot.part, actual))
+        slot.start_over()  # the older part may have been of another version
+        continued = False
+
+
+def _transfer(slot: Slot, url: str, progress: Progress | None, patience: Patience) -> None:
+    """Request the file until all of it has arrived."""
+    failures = 0
+    with _client(url, patience) as client:
+        for _ in range(MAX_REQUESTS):
+            try:
+                return _request(client, slot, url, progress)
+            except InterruptedTransferError as error:
+                failures = 1 if error.gained else failures + 1
+                if failures >= patience.failures:
+                    raise _given_up(url, error, slot) from error
+                pause = patience.backoff_s * 2 ** (failures - 1) if error.wait_s is None else error.wait_s
+                time.sleep(pause)
+    raise fetch_error(url, f"interrupted {MAX_REQUESTS} times", "try again later: what has arrived is kept")
+
+
+def _given_up(url: str, error: InterruptedTransferError, slot: Slot) -> FetchError:
+    done = slot.done_bytes()
+    kept = (
+        f"; the {done:,} bytes that have arrived are kept, and the next try goes on behind them"
+        if done
+        else ""
+    )
+    return fetch_error(url, str(error), f"look at the network, or try again later{kept}")
+
+
+def _client(url: str, patience: Patience) -> httpx2.Client:
+    parts = urlsplit(url)
+    local = parts.scheme == "http" and parts.hostname in LOOPBACK
+
+    def refuse_insecure(request: httpx2.Request) -> None:
+        if request.url.scheme != "https" and not (local and request.url.host in LOOPBACK):
+            what = f"leads to {request.url}, which is not https"
+            raise fetch_error(url, what, "ask its publisher for an https address, or download it by hand")
+
+    return httpx2.Client(
+        timeout=httpx2.Timeout(patience.read_s, connect=patience.connect_s),
+        follow_redirects=True,
+        max_redirects=MAX_REDIRECTS,
+        event_hooks={"request": [refuse_insecure]},
+        mounts={f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")},  # not by a proxy
+        headers={"User-Agent": f"metagan/{__version__}", "Accept-Encoding": "identity"},
+    )
+
+
+def _request(client: httpx2.Client, slot: Slot, url: str, progress: Progress | None) -> None:
+    """One request for what is missing."""
+    done = slot.done_bytes()
+    headers = {"Range": f"bytes={done}-"} if done else {}
+    if done and (version := slot.validator(url)):
+        headers["If-Range"] = version
+    with (
+        explained(url, lambda: slot.done_bytes() > done),
+        client.stream("GET", url, headers=headers) as response,
+    ):
+        if done and response.status_code == 416:
+            if size_behind_end(response) == done:
+                return
+            slot.start_over()
+            raise InterruptedTransferError("its host has another version than what arrived", wait_s=0.0)
+        start, total = extent(url, response, done)
+        _check_size(url, slot, start, total)
+        if start == 0:
+            slot.start_over()
+            slot.note_validator(url, validator(response))
+        _receive(url, response, slot, total, progress)
+
+
+def _check_size(url: str, slot: Slot, start: int, total: int | None) -> None:
+    if total is None:
+        return
+    free = shutil.disk_usage(slot.part.parent).free + (slot.done_bytes() if start == 0 else 0)
+    if total > MAX_BYTES:
+        raise fetch_error(url, f"want at most {MAX_BYTES:,} bytes, got {total:,}", "look for a smaller file")
+    if total - start > free:
+        what = f"{total - start:,} bytes don't fit into the {free:,} that are free in {slot.folder}"
+        raise fetch_error(url, what, "make room, or choose a folder on another disk with METAGAN_CACHE")
+
+
+def _receive(
+    url: str, response: httpx2.Response, slot: Slot, total: int | None, progress: Progress | None
+) -> None:
+    done = slot.done_bytes()
+    with slot.part.open("ab") as file:
+        for chunk in response.iter_raw():
+            file.write(chunk)
+            done += len(chunk)
+            if done > MAX_BYTES:
+                raise fetch_error(
+                    url, f"want at most {MAX_BYTES:,} bytes, got more", "look for a smaller file"
+                )
+            if progress:
+                progress(Transfer(slot.name, done, total))
+        file.flush()
+        os.fsync(file.fileno())
+    if total is not None and done < total:
+        raise InterruptedTransferError(f"ends after {done:,} of {total:,} bytes")

@@ -1,0 +1,1 @@
+"""Which network a checkpoint holds, and how it is built."""

@@ -1,0 +1,121 @@
+"""Any readable weights file to metagan's own format, or back to the official one, proved by reading it back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metagan.checkpoints.model import Checkpoint, Header
+from metagan.checkpoints.read import read_checkpoint
+from metagan.checkpoints.write import write_safetensors
+from metagan.errors import CheckpointError, OptionError
+from metagan.files import replacing
+from metagan.networks.loading.assemble import shortened
+from metagan.networks.loading.detect import describe, describe_training, load_generator, notes_on, to_official
+
+
+def convert(
+    source: Path,
+    target: Path,
+    *,
+    role: str = "G_ema",
+    half: bool = False,
+    licence: str | None = None,
+    origin: str | None = None,
+) -> Header:
+    """Write the generator of one file as metagan's own .safetensors.
+
+    The file is read back before it takes its place: every tensor must be the same, bit by bit.
+
+    Args:
+        source: Any weights file that metagan reads.
+        target: The file to write.
+        role: Which network: "G_ema" or "G".
+        half: Store float16, half the size, at about 72 dB from float32.
+        licence: An SPDX name or words; the source's own when None.
+        origin: Where the weights come from; the source's own when None.
+
+    Returns:
+        The header as written.
+
+    Raises:
+        CheckpointError: The source can't be read, or the written file differs from it.
+        OptionError: Weights beyond what half precision holds.
+    """
+    checkpoint = read_checkpoint(source)
+    generator = load_generator(checkpoint, role)
+    tensors = generator.state_dict()
+    if half:
+        tensors = _halved(tensors)
+    before = checkpoint.header or Header("", {})
+    header = dataclasses.replace(
+        describe(generator),
+        licence=before.licence if licence is None else licence,
+        source=before.source if origin is None else origin,
+        training=_training(checkpoint, role),
+    )
+    wanted = {name: tensor.float() for name, tensor in tensors.items()}
+
+    def check(written: Path) -> None:
+        _require_same(target, load_generator(read_checkpoint(written)).state_dict(), wanted)
+
+    write_safetensors(target, tensors, header, check)
+    return header
+
+
+def _halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    halved = {name: tensor.half() for name, tensor in tensors.items()}
+    lost = [name for name, tensor in halved.items() if not torch.isfinite(tensor).all()]
+    if lost:
+        msg = f"half precision ends at 65,504, which is exceeded in {shortened(tuple(lost))}"
+        raise OptionError(f"{msg}; convert it without --half")
+    return halved
+
+
+def convert_to_official(source: Path, target: Path, *, role: str = "G_ema") -> Mapping[str, Any]:
+    """Write the generator of one file as a state dict that its authors' own code takes, by `torch.save`.
+
+    A state dict is tensors and nothing else: licence, source and training facts stay behind. The file is read back
+    before it takes its place: every tensor must be the same, bit by bit.
+
+    Args:
+        source: Any weights file that metagan reads.
+        target: The file to write.
+        role: Which network: "G_ema" or "G".
+
+    Returns:
+        The arguments of the official class that takes it, without the channels' where none give these.
+
+    Raises:
+        CheckpointError: The source can't be read, or the written file differs from it.
+        OptionError: metagan doesn't write that architecture's.
+    """
+    official = to_official(load_generator(read_checkpoint(source), role))
+    state = dict(official.state)
+    with replacing(target) as beside:
+        with beside.open("wb") as file:  # given a name, torch would write it into the file
+            torch.save(state, file)
+        _require_same(target, read_checkpoint(beside).networks["G_ema"].tensors, state)
+    return official.arguments
+
+
+def _training(checkpoint: Checkpoint, role: str) -> dict[str, Any]:
+    """What the file says of its training, and what metagan had to guess or make up for it."""
+    notes = notes_on(checkpoint, role)
+    return describe_training(checkpoint) | ({"notes": list(notes)} if notes else {})
+
+
+def _require_same(path: Path, written: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    different = [
+        name
+        for name, tensor in wanted.items()
+        if name not in written or not torch.equal(written[name], tensor)
+    ]
+    if different:
+        msg = f"{path}: written, but read back different in {', '.join(different[:4])}; is the disk sound?"
+        raise CheckpointError(msg)

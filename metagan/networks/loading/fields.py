@@ -1,0 +1,202 @@
+"""What all official records have in common: how their sizes are read, and how their mapping network is named.
+
+Nothing is taken from a file's metadata that its tensors' shapes don't confirm.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from torch import Tensor, nn
+
+from metagan.checkpoints.model import NetworkRecord
+from metagan.errors import MalformedFileError
+from metagan.networks.loading.assemble import assemble, require_fit
+from metagan.networks.mapping import MappingConfig
+from metagan.networks.ops import ACTIVATIONS
+
+NameTable = dict[str, str | None]
+M = TypeVar("M", bound=nn.Module)
+MAX_MAPPING_LAYERS = 64
+MAX_SIZE = 2**20
+MAX_NUMBER = 1e6
+
+
+class Shapes:
+    """Reads sizes off a record; what isn't there reads as a size no network has, so that it is reported as missing."""
+
+    def __init__(self, record: NetworkRecord) -> None:
+        self.tensors = record.tensors
+        self.attributes = record.attributes
+
+    def size(self, name: str, axis: int, default: int = 1) -> int:
+        """One axis of a tensor."""
+        tensor = self.tensors.get(name)
+        return default if tensor is None or tensor.ndim <= axis else int(tensor.shape[axis])
+
+    def shape(self, names: Iterable[str], default: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the first of these tensors that is there."""
+        return next((tuple(self.tensors[name].shape) for name in names if name in self.tensors), default)
+
+    def block_resolutions(self, prefix: str) -> list[int]:
+        """The resolutions of blocks "b4", "b8" ... under a prefix."""
+        pattern = re.compile(re.escape(prefix) + r"b(\d{1,6})\.")
+        return sorted({int(match[1]) for name in self.tensors if (match := pattern.match(name))})
+
+    def layers(self, stem: str) -> int:
+        """How many layers stem0, stem1, ... there are."""
+        count = 0
+        while f"{stem}{count}.weight" in self.tensors:
+            count += 1
+        return count
+
+    def stated(self, attribute: str, layers: Iterable[str], default: object) -> Any:
+        """The one value that these layers state for an attribute; the default where they state none.
+
+        Raises:
+            MalformedFileError: They state different values.
+        """
+        found = {
+            repr(value): value
+            for layer in layers
+            for value in [self.attributes.get(f"{layer}.{attribute}", default)]
+        }
+        if len(found) > 1:
+            msg = f"layers disagree about {attribute}: {', '.join(sorted(found))}; metagan wants one for all of them"
+            raise MalformedFileError(msg)
+        return next(iter(found.values()), default)
+
+
+def stated_activation(shapes: Shapes, layers: Iterable[str]) -> str:
+    """The activation that all the named layers state."""
+    name = shapes.stated("activation", layers, "lrelu")
+    if isinstance(name, str) and name in ACTIVATIONS:
+        return name
+    msg = f"unknown activation {name!r:.60}; want one of {', '.join(ACTIVATIONS)}"
+    raise MalformedFileError(msg)
+
+
+def stated_clamp(shapes: Shapes, layers: Iterable[str]) -> float | None:
+    """The bound of their output that all the named layers state."""
+    clamp = shapes.stated("conv_clamp", layers, None)
+    return None if clamp is None else positive("conv_clamp", clamp)
+
+
+def positive(name: str, value: object) -> float:
+    """A number above 0 that a file states.
+
+    Raises:
+        MalformedFileError: It is none.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < MAX_NUMBER:
+        return float(value)
+    msg = f"{name}: want a number above 0, got {value!r:.60}"
+    raise MalformedFileError(msg)
+
+
+def require_stated(shapes: Shapes, facts: Iterable[tuple[str, object]]) -> None:
+    """Refuse a file whose attributes, where it has them, say something else than its tensors.
+
+    Raises:
+        MalformedFileError: Names every such attribute.
+    """
+    wrong = [
+        f"{name} is {shapes.attributes[name]!r:.40}, its tensors say {value}"
+        for name, value in facts
+        if name in shapes.attributes and not is_same(shapes.attributes[name], value)
+    ]
+    if wrong:
+        msg = f"the file contradicts itself: {'; '.join(wrong)}"
+        raise MalformedFileError(msg)
+
+
+def is_same(stated: object, value: object) -> bool:
+    """Whether a value of the file's, of any type, is this one; arrays are never."""
+    return isinstance(stated, bool | int | float | str) and stated == value
+
+
+def dense_names(foreign: str, ours: str) -> NameTable:
+    """A fully connected layer's, or a convolution's, two tensors."""
+    return {f"{foreign}.weight": f"{ours}.weight", f"{foreign}.bias": f"{ours}.bias"}
+
+
+def mapping_names(layers: int, *, conditional: bool, has_mean_style: bool) -> NameTable:
+    """Every tensor of an official mapping network, with our name for it."""
+    names: NameTable = {}
+    if has_mean_style:
+        names["mapping.w_avg"] = "mapping.mean_style"
+    if conditional:
+        names |= dense_names("mapping.embed", "mapping.embed")
+    for index in range(layers):
+        names |= dense_names(f"mapping.fc{index}", f"mapping.layers.{index}")
+    return names
+
+
+def mapping_config(shapes: Shapes, z_dim: int | None = None) -> MappingConfig:
+    """The shape of the mapping network, from its tensors; z_dim is 0 in a discriminator.
+
+    Raises:
+        MalformedFileError: Its layers disagree, or state what can't be.
+    """
+    layers = shapes.layers("mapping.fc")
+    c_dim, embed_dim = shapes.size("mapping.embed.weight", 1, 0), shapes.size("mapping.embed.weight", 0, 0)
+    width_in = shapes.size("mapping.fc0.weight", 1)
+    names = [f"mapping.fc{index}" for index in range(layers)]
+    wanted = layers if z_dim == 0 else max(layers, 1)
+    return MappingConfig(
+        z_dim=width_in - embed_dim if z_dim is None else z_dim,
+        c_dim=c_dim,
+        embed_dim=embed_dim,
+        widths=tuple(shapes.size(f"mapping.fc{index}.weight", 0) for index in range(wanted)),
+        activation=stated_activation(shapes, names),
+        lr_multiplier=positive("bias_gain", shapes.stated("bias_gain", names, 0.01)),
+        has_mean_style="mapping.w_avg" in shapes.tensors,
+    )
+
+
+def is_sane(mapping: MappingConfig) -> bool:
+    """Whether a mapping network of this shape can be built, and in no time."""
+    return (
+        len(mapping.widths) <= MAX_MAPPING_LAYERS
+        and are_sizes(mapping.z_dim + mapping.embed_dim, *mapping.widths)
+        and all(0 <= size < MAX_SIZE for size in (mapping.c_dim, mapping.embed_dim, mapping.z_dim))
+        and (mapping.c_dim > 0) == (mapping.embed_dim > 0)
+        and mapping.activation in ACTIVATIONS
+        and are_positive(mapping.lr_multiplier)
+    )
+
+
+def are_positive(*numbers: float | None) -> bool:
+    """Whether all of these numbers, as far as they are there, are above 0 and not absurd."""
+    return all(0 < number < MAX_NUMBER for number in numbers if number is not None)
+
+
+def are_sizes(*sizes: int) -> bool:
+    """Whether all of these are sizes that a tensor's axes may have."""
+    return all(0 < size < MAX_SIZE for size in sizes)
+
+
+def fill(record: NetworkRecord, names: NameTable, title: str, make: Callable[[], M]) -> M:
+    """A network around a record's tensors, each of its keys accounted for.
+
+    Args:
+        record: The network as its file has it.
+        names: Every key that such a network has, with our name for it.
+        title: The family's, for messages.
+        make: Builds the network, as `assemble` wants it.
+
+    Raises:
+        UnknownArchitectureError: Keys are missing or unknown.
+        MalformedFileError: Shapes don't fit together.
+    """
+    require_fit(record.tensors, names, title)
+    return assemble(make, rename(record.tensors, names))
+
+
+def rename(tensors: Mapping[str, Tensor], names: NameTable) -> dict[str, Tensor]:
+    """The tensors under our names, the dropped ones left out."""
+    return {
+        ours: tensors[foreign] for foreign, ours in names.items() if ours is not None and foreign in tensors
+    }

@@ -1,0 +1,1 @@
+"""The files that hold StyleGAN2 networks, and the official layout back."""

@@ -1,0 +1,57 @@
+"""Configurations that tensors may bear out and that make no network all the same: refused before one is built."""
+
+from __future__ import annotations
+
+from metagan.errors import MalformedFileError
+from metagan.networks.loading.fields import are_positive, are_sizes, is_sane
+from metagan.networks.ops import ACTIVATIONS
+from metagan.networks.stylegan2.discriminator import Discriminator, DiscriminatorConfig
+from metagan.networks.stylegan2.network import MAX_RESOLUTION, Config, StyleGAN2
+
+
+def make_generator(config: Config) -> StyleGAN2:
+    """A generator, unless it would take long to build, or couldn't draw.
+
+    Raises:
+        MalformedFileError: Sizes, kernels or activations that no generator has.
+    """
+    mapping = config.mapping
+    sane = (
+        config.channels
+        and config.resolution <= MAX_RESOLUTION
+        and mapping.widths
+        and mapping.z_dim > 0
+        and is_sane(mapping)
+        and are_sizes(*config.channels, config.image_channels)
+        and _are_kernels(config.kernel_size, config.filter_shape)
+        and config.activation in ACTIVATIONS
+        and are_positive(config.clamp)
+    )
+    if not sane:
+        msg = f"its configuration is out of bounds: {config!r:.300}"
+        raise MalformedFileError(msg)
+    return StyleGAN2(config)
+
+
+def make_discriminator(config: DiscriminatorConfig) -> Discriminator:
+    """The same of a discriminator; raises the same."""
+    sane = (
+        config.channels
+        and config.resolution <= MAX_RESOLUTION
+        and (config.label_mapping is None or is_sane(config.label_mapping))
+        and are_sizes(*config.channels, config.image_channels)
+        and _are_kernels(config.kernel_size, config.filter_shape)
+        and {config.activation, config.last_activation} <= ACTIVATIONS.keys()
+        and 0 <= config.std_channels <= config.channels[-1]
+        and (config.std_channels == 0 or config.channels[-1] % config.std_channels == 0)
+    )
+    if not sane:
+        msg = f"its configuration is out of bounds: {config!r:.300}"
+        raise MalformedFileError(msg)
+    return Discriminator(config)
+
+
+def _are_kernels(kernel_size: int, filter_shape: tuple[int, ...]) -> bool:
+    """An odd kernel, and a filter along one axis or a square one."""
+    square = len(filter_shape) in (1, 2) and len(set(filter_shape)) == 1
+    return kernel_size % 2 == 1 and square and are_sizes(kernel_size, *filter_shape)

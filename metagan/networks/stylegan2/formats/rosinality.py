@@ -1,0 +1,237 @@
+"""StyleGAN2 networks out of rosinality's stylegan2-pytorch checkpoints (FORMATS, section 9).
+
+Published code fixes what the official files leave open: skip generator, residual discriminator, leaky ReLU, no
+clamping, RGB, no labels. Upsampling filters are stored with their gain of 4 in them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+
+import torch
+from torch import Tensor
+
+from metagan.checkpoints.model import NetworkRecord
+from metagan.errors import CheckpointError, UnknownArchitectureError
+from metagan.networks.loading.architecture import Part, Reading
+from metagan.networks.loading.assemble import assemble
+from metagan.networks.mapping import MEAN_STYLE_NOTE, mean_style
+from metagan.networks.ops import usual_taps
+from metagan.networks.stylegan2.discriminator import Discriminator, DiscriminatorConfig
+from metagan.networks.stylegan2.formats.limits import make_discriminator, make_generator
+from metagan.networks.stylegan2.formats.names import (
+    discriminator_config,
+    discriminator_names,
+    generator_config,
+    generator_names,
+)
+from metagan.networks.stylegan2.formats.spelling import (
+    Dialect,
+    Spelling,
+    discriminator_view,
+    generator_view,
+    spelled,
+    to_ours,
+)
+from metagan.networks.stylegan2.network import MAX_RESOLUTION, Config, MappingConfig, StyleGAN2
+
+TITLE = "rosinality's StyleGAN2"
+MEAN_STYLE = "mapping.w_avg"
+_BLOCK = re.compile(r"(?:synthesis\.)?b(\d+)\.(\w+)\.(.+)")
+
+# --------------------------------------------------------------------------------------------
+# Names
+
+
+def _unbatched(tensor: Tensor) -> Tensor:
+    return tensor.squeeze(0)
+
+
+def _scalar(tensor: Tensor) -> Tensor:
+    return tensor.reshape(())
+
+
+def _noise_image(tensor: Tensor) -> Tensor:
+    return tensor.squeeze(0).squeeze(0)
+
+
+def _without_gain(taps: Tensor) -> Tensor:
+    """Taps with a gain of 4 in them to taps of unit sum; exact, a quarter only lowers the exponent."""
+    return taps / 4
+
+
+_CONV = {
+    "weight": Spelling("conv.weight", _unbatched), "bias": Spelling("activate.bias"),
+    "affine.weight": Spelling("conv.modulation.weight"), "affine.bias": Spelling("conv.modulation.bias"),
+    "noise_strength": Spelling("noise.weight", _scalar),
+}  # fmt: skip
+_TO_RGB = _CONV | {"bias": Spelling("bias", torch.flatten)}
+
+
+def generator_spelling(official: str) -> Spelling | None:
+    """How rosinality's program names and stores an official generator's tensor; None: it doesn't store it."""
+    if official == MEAN_STYLE:
+        return Spelling("latent_avg", torch.flatten)
+    if official == "synthesis.b4.const":
+        return Spelling("input.input", _unbatched)
+    if match := re.fullmatch(r"mapping\.fc(\d+)\.(weight|bias)", official):
+        return Spelling(f"style.{int(match[1]) + 1}.{match[2]}")
+    if match := re.fullmatch(r"synthesis\.b(\d+)\.resample_filter", official):
+        index = _index(match[1])
+        return Spelling(f"to_rgbs.{index}.upsample.kernel", _without_gain) if index >= 0 else None
+    match = _BLOCK.fullmatch(official)
+    return _layer_spelling(_index(match[1]), match[2], match[3]) if match else None
+
+
+def _index(resolution: str) -> int:
+    """0 for the block of 8x8, 1 for 16x16 ...; -1 for 4x4."""
+    return int(math.log2(int(resolution))) - 3
+
+
+def _layer_spelling(index: int, layer: str, tensor: str) -> Spelling | None:
+    if layer == "skip":
+        return None
+    if layer == "torgb":
+        stem, parts = ("to_rgb1" if index < 0 else f"to_rgbs.{index}"), _TO_RGB
+    else:
+        number = 2 * index + (layer == "conv1")
+        stem, parts = ("conv1" if index < 0 else f"convs.{number}"), _CONV
+        if tensor == "noise_const":
+            return Spelling(f"noises.noise_{number + 1}", _noise_image)
+        if tensor == "resample_filter" and layer == "conv0":
+            return Spelling(f"{stem}.conv.blur.kernel", _without_gain)
+    part = parts.get(tensor)
+    return part and Spelling(f"{stem}.{part.name}", part.restore)
+
+
+_DISCRIMINATOR_TENSORS = {
+    "conv0.weight": "conv1.0.weight", "conv0.bias": "conv1.1.bias", "conv1.resample_filter": "conv2.0.kernel",
+    "conv1.weight": "conv2.1.weight", "conv1.bias": "conv2.2.bias", "skip.resample_filter": "skip.0.kernel",
+    "skip.weight": "skip.1.weight",
+}  # fmt: skip
+_EPILOGUE_TENSORS = {
+    "conv.weight": "final_conv.0.weight", "conv.bias": "final_conv.1.bias", "fc.weight": "final_linear.0.weight",
+    "fc.bias": "final_linear.0.bias", "out.weight": "final_linear.1.weight", "out.bias": "final_linear.1.bias",
+}  # fmt: skip
+
+
+def discriminator_spelling(resolution: int) -> Dialect:
+    """The same for a discriminator of that resolution: its blocks are numbered from the picture inward."""
+
+    def spell(official: str) -> Spelling | None:
+        match = re.fullmatch(r"b(\d+)\.(.+)", official)
+        if match is None or int(match[1]) > resolution:
+            return None
+        own, tensor = int(match[1]), match[2]
+        if own == 4:
+            return Spelling(_EPILOGUE_TENSORS[tensor]) if tensor in _EPILOGUE_TENSORS else None
+        if tensor in ("fromrgb.weight", "fromrgb.bias"):
+            first = "0.weight" if tensor.endswith("weight") else "1.bias"
+            return Spelling(f"convs.0.{first}") if own == resolution else None
+        number = int(math.log2(resolution // own)) + 1
+        known = _DISCRIMINATOR_TENSORS.get(tensor)
+        return Spelling(f"convs.{number}.{known}") if known else None
+
+    return spell
+
+
+# --------------------------------------------------------------------------------------------
+# Generator
+
+
+def _recognises(record: NetworkRecord) -> bool:
+    return "input.input" in record.tensors and "conv1.conv.weight" in record.tensors
+
+
+def generator_from_rosinality(record: NetworkRecord) -> StyleGAN2:
+    """A generator of rosinality's (g_ema or g) to ours; a mean style is computed where the file has none.
+
+    Raises:
+        UnknownArchitectureError: Keys are missing or unknown, or it is a SWAGAN.
+        MalformedFileError: Shapes don't fit together.
+    """
+    _refuse_wavelets(record)
+    view = generator_view(record, generator_spelling)
+    config = generator_config(view)
+    stored = config.mapping.has_mean_style
+    names = generator_names(config)
+    tensors = to_ours(record, view, names, generator_spelling, title=TITLE, taps=usual_taps((4, 4)))
+    network = assemble(lambda: make_generator(config), tensors)
+    return network if stored else _with_mean_style(network, tensors)
+
+
+def _with_mean_style(bare: StyleGAN2, tensors: dict[str, Tensor]) -> StyleGAN2:
+    mapping = dataclasses.replace(bare.config.mapping, has_mean_style=True)
+    whole = dataclasses.replace(bare.config, mapping=mapping)
+    style = mean_style(bare.mapping, mapping.z_dim)
+    return assemble(lambda: make_generator(whole), tensors | {"mapping.mean_style": style})
+
+
+def _refuse_wavelets(record: NetworkRecord) -> None:
+    if any(
+        ".iwt." in name or ".dwt." in name or name.startswith(("iwt.", "dwt.")) for name in record.tensors
+    ):
+        msg = "this is a SWAGAN (keys with iwt, dwt), the other network of rosinality's program"
+        fix = "metagan reads its stylegan2; get a checkpoint that was trained with --arch stylegan2"
+        raise UnknownArchitectureError(f"{msg}\n  fix: {fix}")
+
+
+def _expected(record: NetworkRecord) -> dict[str, str]:
+    try:
+        config = generator_config(generator_view(record, generator_spelling))
+    except CheckpointError:
+        config = Config(MappingConfig(z_dim=1, c_dim=0, embed_dim=0, widths=(1, 1)), channels=(1, 1))
+    return spelled(generator_names(config), generator_spelling)
+
+
+def _notes(record: NetworkRecord) -> tuple[str, ...]:
+    return () if "latent_avg" in record.tensors else (MEAN_STYLE_NOTE,)
+
+
+# --------------------------------------------------------------------------------------------
+# Discriminator
+
+
+def _recognises_discriminator(record: NetworkRecord) -> bool:
+    return "final_linear.0.weight" in record.tensors and "final_conv.0.weight" in record.tensors
+
+
+def _resolution(record: NetworkRecord) -> int:
+    """4, doubled for every block."""
+    blocks = 0
+    while f"convs.{blocks + 1}.conv1.0.weight" in record.tensors and 4 * 2**blocks < MAX_RESOLUTION:
+        blocks += 1
+    return int(4 * 2**blocks)
+
+
+def discriminator_from_rosinality(record: NetworkRecord) -> Discriminator:
+    """A discriminator of rosinality's to ours; raises as generator_from_rosinality does."""
+    _refuse_wavelets(record)
+    dialect = discriminator_spelling(_resolution(record))
+    view = discriminator_view(record, dialect)
+    config = discriminator_config(view)
+    names = discriminator_names(config)
+    title = f"{TITLE}'s discriminator"
+    tensors = to_ours(record, view, names, dialect, title=title, taps=usual_taps((4, 4)))
+    return assemble(lambda: make_discriminator(config), tensors)
+
+
+def _expected_of_discriminator(record: NetworkRecord) -> dict[str, str]:
+    dialect = discriminator_spelling(_resolution(record))
+    try:
+        config = discriminator_config(discriminator_view(record, dialect))
+    except CheckpointError:
+        config, dialect = DiscriminatorConfig(channels=(1, 1)), discriminator_spelling(8)
+    return spelled(discriminator_names(config), dialect)
+
+
+ROSINALITY = Reading(
+    title=TITLE,
+    family="rosinality stylegan2-pytorch",
+    files=".pt, with or without latent_avg",
+    generator=Part(_recognises, generator_from_rosinality, _expected),
+    discriminator=Part(_recognises_discriminator, discriminator_from_rosinality, _expected_of_discriminator),
+    notes=_notes,
+)

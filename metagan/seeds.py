@@ -1,0 +1,127 @@
+"""Seeds as people write them: "0-35,42"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import chain, islice
+
+from metagan.values import Complaint, UnfitError, show, unfit
+
+MAX_SEED = 2**32 - 1
+MAX_SEEDS = 1_000_000
+MAX_COMPLAINTS = 10
+WANT = "seeds and ranges like 0-35,42"
+
+_PART = re.compile(r"([0-9]{1,20})(?:\s*-\s*([0-9]{1,20}))?", re.ASCII)
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Read "0-35,42" as seeds, in the order written; a seed written twice counts once.
+
+    Args:
+        text: Seeds and closed ranges of them from 0 to 4294967295, with commas between; spaces don't matter.
+
+    Raises:
+        UnfitError: Something else is in the text, or it means more than a million seeds; a ValueError.
+    """
+    return expand(parse_ranges(text))
+
+
+def parse_ranges(text: str) -> tuple[range, ...]:
+    """Read "0-35,42" as ranges, without making their seeds.
+
+    Raises:
+        UnfitError: As parse_seeds.
+    """
+    if not text.strip():
+        raise unfit(WANT, "no text", "write at least one seed")
+    ranges: list[range] = []
+    complaints: list[Complaint] = []
+    for part in text.split(","):
+        try:
+            ranges.append(_parse_part(part.strip()))
+        except UnfitError as error:
+            complaints += error.complaints
+        if len(complaints) >= MAX_COMPLAINTS:
+            break
+    if complaints:
+        raise UnfitError(complaints)
+    return check_size(ranges)
+
+
+def parse_list(items: Sequence[object]) -> tuple[range, ...]:
+    """Read a list of seeds, in which an item may also be text like "0-35".
+
+    Raises:
+        UnfitError: As parse_seeds; each complaint says which item it is about.
+    """
+    ranges: list[range] = []
+    complaints: list[Complaint] = []
+    for index, item in enumerate(items):
+        try:
+            ranges += _parse_item(item)
+        except UnfitError as error:
+            complaints += [Complaint(c.want, c.got, c.fix, (index,)) for c in error.complaints]
+        if len(complaints) >= MAX_COMPLAINTS:
+            break
+    if complaints:
+        raise UnfitError(complaints)
+    return check_size(ranges)
+
+
+def check_size(ranges: Iterable[range]) -> tuple[range, ...]:
+    """The ranges, if they are no more than a million seeds altogether.
+
+    Raises:
+        UnfitError: They are more.
+    """
+    ranges = tuple(ranges)
+    count = sum(map(len, ranges))
+    if count > MAX_SEEDS:
+        raise unfit(f"at most {MAX_SEEDS:,} seeds", f"{count:,}", "ask for fewer")
+    return ranges
+
+
+def expand(ranges: Iterable[range]) -> tuple[int, ...]:
+    """The seeds of ranges, in order, each once."""
+    return tuple(dict.fromkeys(chain.from_iterable(ranges)))
+
+
+def choose_seeds(images: int | Iterable[range], exclude: Iterable[range]) -> tuple[int, ...]:
+    """The seeds to publish: those of a list that are not excluded, or the first so many that are not.
+
+    Args:
+        images: How many, counted from seed 0 on, or which.
+        exclude: Which not.
+    """
+    culled = frozenset(chain.from_iterable(exclude))
+    if isinstance(images, int):
+        return tuple(islice((seed for seed in range(MAX_SEED + 1) if seed not in culled), images))
+    return tuple(seed for seed in expand(images) if seed not in culled)
+
+
+def _parse_item(item: object) -> tuple[range, ...]:
+    if isinstance(item, str):
+        return parse_ranges(item)
+    if isinstance(item, int) and not isinstance(item, bool):
+        return (_closed_range(item, item, show(item)),)
+    raise unfit(f"a seed from 0 to {MAX_SEED}", show(item), "list whole numbers, for example [0, 7, 42]")
+
+
+def _parse_part(part: str) -> range:
+    if not part:
+        raise unfit(WANT, "nothing between two commas or at an end", "remove the comma too many")
+    match = _PART.fullmatch(part)
+    if match is None:
+        raise unfit(WANT, show(part), "write whole numbers, commas between them, ranges as 0-35")
+    first, last = match.groups()
+    return _closed_range(int(first), int(last or first), show(part))
+
+
+def _closed_range(first: int, last: int, got: str) -> range:
+    if first < 0 or max(first, last) > MAX_SEED:
+        raise unfit(f"seeds from 0 to {MAX_SEED}", got, "choose seeds within that range")
+    if last < first:
+        raise unfit("a range from the smaller seed to the larger", got, f"write {last}-{first}")
+    return range(first, last + 1)

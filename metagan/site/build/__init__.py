@@ -1,0 +1,1 @@
+"""A registry becomes a site folder."""

@@ -1,0 +1,240 @@
+"""What a build remembers, and how it keeps another one out.
+
+The site folder carries MANIFEST: its fingerprint and files, so that the record changes in the same step as the site.
+Everything else lives in a work folder beside it, `.metagan/NAME/`, and can be deleted at any time at the price of
+making pictures again:
+
+    pictures/KEY/SEED.EXT   finished pictures, by what they depend on
+    models/KEY.*            generators for browsers, likewise
+    facts/SHA256.json       what a weights file holds, so that a rebuild needn't open it
+    hashes.json             SHA-256 of local weights by size and time
+    begun.json              fingerprint and day of the build at work, so that a resumed one prints the same day
+    next/                   the site being put together
+    lock                    held by the build at work
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from filelock import FileLock, Timeout
+from metagan.fetch.weights_file import files_of, sha256_of
+from metagan.errors import BuildError, BuildLockedError
+from metagan.files import write_bytes
+import ctypes
+import shutil
+import sys
+
+
+# --------------------------------------------------------------------------------------------
+# Puts a finished folder in another's place, in one step where the system can.
+
+_AT_FDCWD = -100
+_EXCHANGE = 2  # RENAME_EXCHANGE on Linux, RENAME_SWAP on macOS
+
+
+def swap_in(new: Path, place: Path) -> None:
+    """Make `new` appear at `place`; what was there is removed afterwards.
+
+    On Linux and macOS there is no moment at which `place` is missing or half old, half new. Elsewhere, and on file
+    systems that can't exchange, two renames follow each other; `recover` mends an interruption between them.
+    """
+    if not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        new.rename(place)
+        return
+    if _exchange(new, place):
+        shutil.rmtree(new)
+        return
+    old = _old_name(new)
+    shutil.rmtree(old, ignore_errors=True)
+    place.rename(old)
+    new.rename(place)
+    shutil.rmtree(old)
+
+
+def recover(new: Path, place: Path) -> None:
+    """Put the former folder back where an interruption of `swap_in` left none; `new` as it was given there."""
+    old = _old_name(new)
+    if old.exists() and not place.exists():
+        old.rename(place)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _old_name(new: Path) -> Path:
+    return new.with_name(f"{new.name}.old")
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two folders' names atomically; False where that can't be done."""
+    if sys.platform == "win32":
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    if hasattr(libc, "renameat2"):
+        status = libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _EXCHANGE)
+        return bool(status == 0)
+    if hasattr(libc, "renamex_np"):
+        return bool(libc.renamex_np(os.fsencode(one), os.fsencode(other), _EXCHANGE) == 0)
+    return False
+
+
+MANIFEST = ".metagan-manifest.json"
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """The site folder and the work folder beside it."""
+
+    site: Path
+
+    @property
+    def folder(self) -> Path:
+        """The work folder."""
+        return self.site.parent / ".metagan" / self.site.name
+
+    @property
+    def staging(self) -> Path:
+        """Where the next site is put together; on the same file system as the site."""
+        return self.folder / "next"
+
+    def pictures(self, key: str) -> Path:
+        """Where the finished pictures of one key are."""
+        return self.folder / "pictures" / key
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other builds out, and mend what an interrupted one left.
+
+        Raises:
+            BuildLockedError: Another build is at work in this folder.
+            BuildError: The folder can't be written to.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder / "lock", timeout=0)
+            with lock:
+                recover(self.staging, self.site)
+                yield
+        except Timeout as error:
+            msg = f"{self.site}: another build is at work there; wait for it, or build elsewhere with --out"
+            raise BuildLockedError(msg) from error
+        except PermissionError as error:
+            msg = f"{error.filename}: no permission to write there; choose another folder with --out"
+            raise BuildError(msg) from error
+
+    # --------------------------------------------------------------------------------------------
+
+    def manifest(self) -> Manifest | None:
+        """The manifest of the site that is there; None for an empty or missing folder.
+
+        Raises:
+            BuildError: The folder holds something that metagan didn't build.
+        """
+        if not self.site.exists():
+            return None
+        if not self.site.is_dir():
+            msg = f"{self.site} is a file; choose a folder with --out"
+            raise BuildError(msg)
+        try:
+            raw = json.loads((self.site / MANIFEST).read_bytes())
+            files = {str(name): int(size) for name, size in raw["files"].items()}
+            return Manifest(str(raw["fingerprint"]), files, [str(line) for line in raw["warnings"]])
+        except FileNotFoundError:
+            if not any(self.site.iterdir()):
+                return None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            pass
+        msg = (
+            f"{self.site} holds files, but no site that metagan built ({MANIFEST} is missing or damaged); "
+            "nothing was touched. Choose another folder with --out, or empty this one"
+        )
+        raise BuildError(msg)
+
+    def day(self, fingerprint: str) -> dt.date:
+        """The day to print on pages: today, SOURCE_DATE_EPOCH's, or that of the interrupted build being resumed."""
+        if epoch := os.environ.get("SOURCE_DATE_EPOCH"):
+            return dt.datetime.fromtimestamp(int(epoch), dt.UTC).date()
+        begun = self.folder / "begun.json"
+        if read_json(begun).get("fingerprint") == fingerprint:
+            return dt.date.fromisoformat(read_json(begun)["day"])
+        today = dt.datetime.now(dt.UTC).date()
+        write_json(begun, {"fingerprint": fingerprint, "day": today.isoformat()})
+        return today
+
+    def sha256(self, path: Path) -> str:
+        """A weights file's SHA-256; read again only when its size or time has changed."""
+        known = read_json(self.folder / "hashes.json")
+        states = [file.stat() for file in files_of(path)]
+        stamp = [
+            sum(state.st_size for state in states),
+            max((state.st_mtime_ns for state in states), default=0),
+        ]
+        entry = known.get(str(path))
+        if isinstance(entry, list) and entry[:2] == stamp:
+            return str(entry[2])
+        digest = sha256_of(path)
+        write_json(self.folder / "hashes.json", known | {str(path): [*stamp, digest]})
+        return digest
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a built site consists of.
+
+    Args:
+        fingerprint: Of everything it was made from.
+        files: Size in bytes by path relative to the site.
+        warnings: What its author should know, as of when it was built.
+    """
+
+    fingerprint: str
+    files: dict[str, int]
+    warnings: list[str]
+
+    def is_whole(self, site: Path) -> bool:
+        """Whether every file is there with its size."""
+        try:
+            return all((site / name).stat().st_size == size for name, size in self.files.items())
+        except OSError:
+            return False
+
+    def write(self, folder: Path) -> None:
+        """Leave the manifest in a site folder."""
+        write_json(folder / MANIFEST, dataclasses.asdict(self))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; an empty one where the file is missing or damaged, since all of it can be made again."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a JSON file, whole or not at all."""
+    write_bytes(path, json.dumps(value, indent=0, sort_keys=True).encode())
+
+
+def digest_of(*parts: object) -> str:
+    """A short name for a combination of values with stable reprs."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
+
+
+def digest_of_folder(folder: Path, pattern: str = "**/*") -> str:
+    """A short name for the names and contents of a folder's files."""
+    total = hashlib.sha256()
+    for path in sorted(folder.glob(pattern)):
+        if path.is_file() and "__pycache__" not in path.parts:
+            total.update(f"{path.relative_to(folder).as_posix()}\0".encode())
+            total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()[:24]

@@ -1,0 +1,102 @@
+"""A subject's finished pictures in the work folder, and which of them are still to be made. No torch here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from metagan.images.encode import ENCODER_VERSION, EXTENSIONS
+from metagan.registry.models import Subject
+from metagan.site.pages.content import GeneratorFacts, UpscalerFacts
+from metagan.site.build.build_dir import Workplace, digest_of
+
+PICTURE_VERSION = 2  # raise it when the same weights, seed and settings would give other pixels
+UPSCALING_VERSION = 1  # likewise, of what the upscaler makes of them
+CARD_BELOW_PX = 256  # link previews want about 200 pixels at least
+CARD_PX = 512
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Where one subject's pictures stand until they are linked into the site.
+
+    A picture is kept as long as everything it depends on is the same: weights, psi, class, noise, format,
+    precision, and the versions of the code that draws and encodes it. All of that is in the folder's name.
+
+    Args:
+        subject: The subject.
+        weights: Its weights file.
+        sha256: That file's SHA-256.
+        folder: Of the finished pictures.
+        with_cards: Whether each picture gets an enlarged copy for link previews.
+        upscaler: What is known of the upscaler's file, or None.
+        upscaler_weights: That file.
+    """
+
+    subject: Subject
+    weights: Path
+    sha256: str
+    folder: Path
+    with_cards: bool
+    upscaler: UpscalerFacts | None = None
+    upscaler_weights: Path | None = None
+
+    def picture(self, seed: int) -> Path:
+        """The picture of a seed."""
+        return self.folder / f"{seed}.{EXTENSIONS[self.subject.format]}"
+
+    def card(self, seed: int) -> Path:
+        """Its enlarged copy."""
+        return self.folder / f"{seed}.card.png"
+
+    def files(self, seed: int) -> list[Path]:
+        """Everything that must be there for a seed."""
+        return [self.picture(seed), self.card(seed)] if self.with_cards else [self.picture(seed)]
+
+    def missing(self) -> list[int]:
+        """The seeds still to be drawn, in the site's order."""
+        # An empty file is what a power failure leaves of one that was renamed before its content was on the disk.
+        entries = os.scandir(self.folder) if self.folder.is_dir() else ()
+        there = {entry.name for entry in entries if entry.stat().st_size}
+        return [
+            seed for seed in self.subject.seeds if any(path.name not in there for path in self.files(seed))
+        ]
+
+
+def shelf_for(
+    place: Workplace,
+    subject: Subject,
+    weights: Path,
+    facts: GeneratorFacts,
+    *,
+    pages: bool,
+    precision: str,
+    upscaler: UpscalerFacts | None = None,
+    upscaler_weights: Path | None = None,
+) -> Shelf:
+    """The shelf of a subject as the registry has it now."""
+    settings: tuple[object, ...] = (
+        subject.psi,
+        subject.class_index,
+        subject.noise,
+        subject.format,
+        precision,
+    )
+    if upscaler:
+        settings += (upscaler.sha256, UPSCALING_VERSION)
+    folder = place.pictures(digest_of(facts.sha256, *settings, PICTURE_VERSION, ENCODER_VERSION))
+    width_px = facts.width_px * (upscaler.factor if upscaler else 1)
+    with_cards = pages and width_px < CARD_BELOW_PX
+    return Shelf(subject, weights, facts.sha256, folder, with_cards, upscaler, upscaler_weights)
+
+
+def chunks_with_gaps(wanted: Sequence[int], missing: set[int], size: int) -> list[tuple[int, ...]]:
+    """Those of the wanted seeds' batches in which a picture is missing.
+
+    Batches are cut from all wanted seeds, not from the missing ones: a resumed build then draws each picture among
+    the same neighbours as an uninterrupted one, and gets the same bytes.
+    """
+    cut = [tuple(wanted[start : start + size]) for start in range(0, len(wanted), size)]
+    return [chunk for chunk in cut if not missing.isdisjoint(chunk)]

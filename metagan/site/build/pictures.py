@@ -1,0 +1,161 @@
+"""Makes a subject's missing pictures: the generator draws the next batch while a pool encodes the last one."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metagan.checkpoints.read import read_checkpoint
+from metagan.fetch.weights_file import size_of
+from metagan.errors import BuildError, OptionError
+from metagan.files import write_bytes
+from metagan.images.encode import encode
+from metagan.images.provenance import Label
+from metagan.networks.loading.detect import describe_training, load_generator, title_of
+from metagan.networks.upscaler import load_upscaler, upscaler_of
+from metagan.sampling.device import choose_device
+from metagan.sampling.sampler import Sampler, Settings
+from metagan.site.pages.content import GeneratorFacts, UpscalerFacts, ai_system
+from metagan.site.build.picture_cache import CARD_PX, Shelf, chunks_with_gaps
+
+MOST_UPSCALED_PX = 2048
+ENCODERS = min(4, os.cpu_count() or 1)
+
+
+def read_facts(weights: Path, sha256: str) -> GeneratorFacts:
+    """What a weights file holds, for its about page.
+
+    Raises:
+        CheckpointError: The file can't be read, or holds no generator that metagan knows.
+    """
+    checkpoint = read_checkpoint(weights)
+    generator = load_generator(checkpoint)
+    return GeneratorFacts(
+        architecture=title_of(generator),
+        width_px=generator.resolution,
+        height_px=generator.resolution,
+        parameters=sum(parameter.numel() for parameter in generator.parameters()),
+        sha256=sha256,
+        size_bytes=size_of(weights),
+        training=describe_training(checkpoint),
+        classes=generator.c_dim,
+    )
+
+
+def read_upscaler_facts(weights: Path, sha256: str, facts: GeneratorFacts) -> UpscalerFacts:
+    """What an upscaler's file holds, for the about page of a subject.
+
+    Args:
+        weights: The file.
+        sha256: Its SHA-256.
+        facts: Of the generator whose pictures it enlarges.
+
+    Raises:
+        CheckpointError: The file can't be read, or holds no upscaler.
+        OptionError: The results would be too large to publish.
+    """
+    checkpoint = read_checkpoint(weights)
+    upscaler = upscaler_of(checkpoint)
+    header = checkpoint.header
+    if header is None:
+        raise AssertionError("upscalers have headers")
+    side = facts.width_px * upscaler.config.factor
+    if side > MOST_UPSCALED_PX:
+        what = f"pictures of {facts.width_px}x{facts.width_px} pixels would become {side}x{side}"
+        raise OptionError(f"{what}; want at most {MOST_UPSCALED_PX}\n  fix: write `upscale: none`")
+    return UpscalerFacts(
+        factor=upscaler.config.factor,
+        parameters=sum(parameter.numel() for parameter in upscaler.parameters()),
+        sha256=sha256,
+        size_bytes=size_of(weights),
+        licence=header.licence,
+        source=header.source,
+    )
+
+
+def make_missing(shelf: Shelf, device: str, precision: str, advance: Callable[[int], None]) -> int:
+    """Draw and encode what a shelf lacks.
+
+    Args:
+        shelf: The subject's shelf.
+        device: "auto", "cpu", "cuda", "mps".
+        precision: "fp32", "bf16", "auto".
+        advance: Called with the number of pictures just finished.
+
+    Returns:
+        How many pictures were made.
+
+    Raises:
+        CheckpointError: The weights can't be read.
+        OptionError: The subject's class is missing or out of range.
+        BuildError: The disk is full.
+    """
+    missing = set(shelf.missing())
+    if not missing:
+        return 0
+    subject = shelf.subject
+    generator = load_generator(read_checkpoint(shelf.weights))
+    upscaler = load_upscaler(shelf.upscaler_weights) if shelf.upscaler_weights else None
+    sampler = Sampler(generator, choose_device(device), precision=precision, upscaler=upscaler)
+    name = ai_system(title_of(sampler.generator), shelf.sha256, shelf.upscaler)
+    settings = Settings(psi=subject.psi, class_index=subject.class_index, noise=subject.noise)
+    with _EncoderPool(advance) as pool:
+        for chunk in chunks_with_gaps(subject.seeds, missing, sampler.batch):
+            for seed, picture in sampler.pictures(chunk, settings):
+                if seed in missing:
+                    pool.submit(_finish, shelf, seed, picture, Label(name, seed, subject.psi))
+    return len(missing)
+
+
+class _EncoderPool:
+    """Threads that encode, with a bounded queue: memory doesn't grow with the number of pictures."""
+
+    def __init__(self, advance: Callable[[int], None]) -> None:
+        self._threads = ThreadPoolExecutor(ENCODERS, thread_name_prefix="encode")
+        self._waiting: deque[Future[None]] = deque()
+        self._advance = advance
+
+    def __enter__(self) -> _EncoderPool:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            while kind is None and self._waiting:
+                self._take_oldest()
+        finally:
+            self._threads.shutdown(cancel_futures=True)
+
+    def submit(
+        self,
+        task: Callable[[Shelf, int, NDArray[np.uint8], Label], None],
+        shelf: Shelf,
+        seed: int,
+        picture: NDArray[np.uint8],
+        label: Label,
+    ) -> None:
+        """Queue one picture; waits while the queue is full."""
+        while len(self._waiting) >= 16 * ENCODERS:
+            self._take_oldest()
+        self._waiting.append(self._threads.submit(task, shelf, seed, picture, label))
+
+    def _take_oldest(self) -> None:
+        self._waiting.popleft().result()
+        self._advance(1)
+
+
+def _finish(shelf: Shelf, seed: int, picture: NDArray[np.uint8], label: Label) -> None:
+    try:
+        if shelf.with_cards:
+            factor = max(1, CARD_PX // picture.shape[1])
+            enlarged = picture.repeat(factor, axis=0).repeat(factor, axis=1)
+            write_bytes(shelf.card(seed), encode(enlarged, "png", label))
+        write_bytes(shelf.picture(seed), encode(picture, shelf.subject.format, label))
+    except OSError as error:
+        msg = f"{shelf.picture(seed)}: {error.strerror}; what is finished is kept, run the build again"
+        raise BuildError(msg) from error

@@ -1,0 +1,143 @@
+"""Looks for everything that would keep a site from being built: registry, templates, texts and weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from metagan.fetch.locate import locate_weights
+from metagan.checkpoints.read import read_checkpoint
+from metagan.fetch.transfer import Progress
+from metagan.errors import ExportError, MetaganError, OptionError, Problem, RegistryError
+from metagan.export.fold import fold
+from metagan.networks.loading.detect import load_generator
+from metagan.networks.generator import Generator
+from metagan.networks.upscaler import load_upscaler
+from metagan.registry.models import Registry, Subject, WeightsRef
+from metagan.registry.read import find_place, read_registry
+from metagan.sampling.latents import labels, latents
+from metagan.site.pages.check import check_templates
+from metagan.site.pages.text import check_corpus
+
+_FIXES = {
+    "weights": "get other weights; `metagan inspect` says what these are",
+    "upscale": "get another upscaler, or write `upscale: none`",
+    "live": "write `live: auto`, or remove the key: it stays with prepared pictures",
+}
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found.
+
+    Args:
+        registry: None when it can't be used; its weights and texts have then not been looked at.
+        problems: The registry's, then the templates', the texts' and the weights'.
+    """
+
+    registry: Registry | None
+    problems: tuple[Problem, ...]
+
+
+def survey(
+    registry: Path, templates: Path | None, *, offline: bool = False, progress: Progress | None = None
+) -> Survey:
+    """Look for every problem of a site's sources, without building it.
+
+    Args:
+        registry: The registry's file.
+        templates: A folder of templates, or None to look into templates/ beside the registry if it is there.
+        offline: Download nothing.
+        progress: Called with the state of downloads.
+    """
+    read: Registry | None = None
+    problems: list[Problem] = []
+    try:
+        read = read_registry(registry)
+    except RegistryError as error:
+        problems += error.problems
+    beside = registry.parent / "templates"
+    folder = templates or (beside if beside.is_dir() else None)
+    problems += check_templates(folder) if folder else []
+    if read:
+        problems += _in_texts(read)
+        problems += problems_with_weights(read, offline=offline, progress=progress)
+    return Survey(read, tuple(problems))
+
+
+def _in_texts(registry: Registry) -> Iterator[Problem]:
+    for corpus in dict.fromkeys(subject.text.corpus for subject in registry.subjects if subject.text):
+        yield from check_corpus(corpus)
+
+
+def problems_with_weights(
+    registry: Registry, *, offline: bool = False, progress: Progress | None = None
+) -> Iterator[Problem]:
+    """What is wrong with weights, and with what subjects ask of them; one generator in memory at a time."""
+    users: dict[WeightsRef, list[Subject]] = {}
+    for subject in registry.subjects:
+        users.setdefault(subject.weights, []).append(subject)
+    for ref, subjects in users.items():
+        try:
+            generator = load_generator(
+                read_checkpoint(locate_weights(ref, offline=offline, progress=progress))
+            )
+        except MetaganError as error:
+            for subject in subjects:
+                yield problem_with(registry, subject, "weights", error)
+        else:
+            for subject in subjects:
+                yield from _in_settings(registry, subject, generator)
+                yield from _in_upscaler(registry, subject, generator, offline=offline, progress=progress)
+
+
+def _in_settings(registry: Registry, subject: Subject, generator: Generator) -> Iterator[Problem]:
+    """What a subject asks of its generator that it can't give."""
+    classes, chosen = generator.c_dim, subject.class_index
+    if classes and (chosen is None or chosen >= classes):
+        got = "there is none" if chosen is None else f"got {chosen}"
+        error = OptionError(
+            f"want a class from 0 to {classes - 1}, {got}: the generator has {classes} classes\n"
+            f"  fix: write for example `class: {classes - 1}`"
+        )
+        yield problem_with(registry, subject, "class", error)
+        chosen = 0
+    if not classes and chosen is not None:
+        what = f"want none, got {chosen}: the generator has no classes\n  fix: remove the key"
+        yield problem_with(registry, subject, "class", OptionError(what))
+    try:
+        with torch.inference_mode():
+            z, label = latents([0], generator.z_dim), labels(chosen, classes, 1)
+            generator.map_latents(z, label, psi=subject.psi)
+    except OptionError as error:
+        yield problem_with(registry, subject, "psi", error)
+    if subject.live == "always":
+        try:
+            fold(generator, subject.noise)
+        except ExportError as error:
+            yield problem_with(registry, subject, "live", ExportError(str(error).partition("\n")[0]))
+
+
+def _in_upscaler(
+    registry: Registry, subject: Subject, generator: Generator, *, offline: bool, progress: Progress | None
+) -> Iterator[Problem]:
+    """What is wrong with a subject's upscaler."""
+    if subject.upscale is None:
+        return
+    try:
+        load_upscaler(locate_weights(subject.upscale, offline=offline, progress=progress))
+        if generator.image_channels != 3:
+            what = f"upscalers enlarge RGB pictures, the generator's have {generator.image_channels} channels"
+            raise OptionError(f"{what}\n  fix: write `upscale: none`")
+    except MetaganError as error:
+        yield problem_with(registry, subject, "upscale", error)
+
+
+def problem_with(registry: Registry, subject: Subject, key: str, error: MetaganError) -> Problem:
+    """An error about one key of a subject, with the place of that key in the registry."""
+    what, _, fix = str(error).partition("\n  fix: ")
+    where = find_place(registry.path, ("subjects", subject.slug, key))
+    return Problem(where, f"subjects.{subject.slug}.{key}: {what}", fix or _FIXES.get(key, "change it"))

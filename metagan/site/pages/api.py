@@ -1,0 +1,102 @@
+"""The site's JSON: for other people's programs, and the made-up lines for the site's own pages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from metagan.site.pages.content import LiveModel, SiteContent
+from metagan.site.pages.views import DIGITAL_SOURCE_TYPE, LINES_CHUNK, Album, Shot, SubjectView
+
+NAME_RULE = (
+    "Normalise to NFC, lower case, NFC again; make every run of white space one space, none at the ends; "
+    "take SHA-256 of the UTF-8 bytes; read its first six bytes as a big-endian number; "
+    "the remainder by the count of pictures is the place in 'pictures'."
+)
+LIVE_NAME_RULE = (
+    "Normalise and hash likewise; the first four bytes as a big-endian number are the seed, "
+    "drawn with the subject's psi."
+)
+
+
+def subjects_json(content: SiteContent, subjects: Sequence[SubjectView]) -> bytes:
+    """What the site has: api/subjects.json."""
+    base = content.site.base_url
+    listing = [_summary(base, view) | {"api": base + view.api} for view in subjects]
+    return _json(_site(content) | {"subjects": listing})
+
+
+def subject_json(content: SiteContent, view: SubjectView, album: Album) -> bytes:
+    """A subject with all its pictures, seeds and addresses: api/SLUG.json."""
+    base = content.site.base_url
+    rules = {"names": NAME_RULE} | ({"live_names": LIVE_NAME_RULE} if view.live else {})
+    head = _text(_site(content) | _summary(base, view) | rules).removesuffix("}")
+    rows = ",\n".join(_text(_picture(base, shot)) for shot in album.shots())
+    return f'{head},"pictures":[\n{rows}\n]}}\n'.encode()
+
+
+def line_files(view: SubjectView, album: Album) -> Iterator[tuple[str, bytes]]:
+    """The made-up lines in small files, api/SLUG/lines/0.json, so that a page fetches only a few."""
+    if album.has_lines:
+        lines = (shot.text for shot in album.shots())
+        chunks = iter(lambda: list(islice(lines, LINES_CHUNK)), [])
+        for number, chunk in enumerate(chunks):
+            yield f"api/{view.slug}/lines/{number}.json", _json(chunk)
+
+
+def _site(content: SiteContent) -> dict[str, object]:
+    return {
+        "site": {"title": content.site.title, "url": content.site.base_url},
+        "built": content.built.isoformat(),
+        "generator": f"metagan {content.version}",
+        "digitalSourceType": DIGITAL_SOURCE_TYPE,
+    }
+
+
+def _summary(base: str, view: SubjectView) -> dict[str, object]:
+    return {
+        "slug": view.slug,
+        "title": view.title,
+        "url": base + view.url,
+        "about": base + view.about,
+        "count": view.count,
+        "width": view.width_px,
+        "height": view.height_px,
+        "psi": float(view.psi),
+        "class": view.class_index,
+        "architecture": view.architecture,
+        "weights_sha256": view.sha256,
+        "licence": view.licence,
+        "source": view.source,
+        "live": _live(base, view.live) if view.live else None,
+    }
+
+
+def _live(base: str, model: LiveModel) -> dict[str, object]:
+    """The generator for browsers: where it is, how large, and how near to the original."""
+    return {
+        "weights": base + model.path,
+        "sha256": model.sha256,
+        "size": model.content_bytes,
+        "file_sha256": model.file_sha256,
+        "file_size": model.size_bytes,
+        "precision": model.precision,
+        "off_by_one": model.off_by_one,
+        "psnr_db": model.psnr_db,
+    }
+
+
+def _picture(base: str, shot: Shot) -> dict[str, object]:
+    known: dict[str, object] = {"seed": shot.seed, "image": base + shot.src, "page": base + shot.url}
+    return known | {"text": shot.text} if shot.text else known
+
+
+def _json(value: object) -> bytes:
+    return f"{_text(value)}\n".encode()
+
+
+def _text(value: object) -> str:
+    """JSON in which no browser can ever see a tag, whatever it takes the file for."""
+    plain = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return plain.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

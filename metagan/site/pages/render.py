@@ -1,0 +1,299 @@
+"""From contexts to HTML: every file of a site but the pictures, one at a time.
+
+Nothing here imports torch, and no list grows with the number of pictures: pages are made as they are taken.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, time
+from itertools import islice, zip_longest
+from pathlib import Path, PurePosixPath
+
+from metagan.live import kernel_files
+from metagan.site.pages.api import line_files, subject_json, subjects_json
+from metagan.site.pages.content import SiteContent
+from metagan.site.pages.templates import (
+    load_template,
+    make_environment,
+    read_static,
+    render_template,
+    static_files,
+)
+from metagan.site.pages.theme import theme_css
+from metagan.site.pages.views import (
+    PLAIN_SHEET,
+    Album,
+    Shot,
+    SubjectView,
+    album_data,
+    base_path,
+    site_context,
+    view_subject,
+)
+
+# --------------------------------------------------------------------------------------------
+# What a site's service worker (templates/sw.js) keeps in a visitor's browser.
+
+# Of a site of many subjects only the first ones' pages are kept beforehand, the others when they are looked at.
+KEPT_SUBJECTS = 12
+LARGEST_BYTES = 300_000
+# Of each of those a few pictures, so that without a network there is one, and another; fewer where they are large.
+KEPT_PICTURES = 4
+FEWEST_PICTURES = 2
+KEPT_PIXELS = 1_000_000
+_STATIC = frozenset({".css", ".js", ".svg", ".wasm"})
+_INDEX = "index.html"
+
+
+class Offline:
+    """Collects the files to keep, with the hashes by which a browser knows that they are of this build."""
+
+    def __init__(self, content: SiteContent, albums: Sequence[tuple[SubjectView, Album]]) -> None:
+        self._revision = content.revision
+        self._views = [view for view, _ in albums]
+        self._albums = albums[:KEPT_SUBJECTS]
+        kept = self._views[:KEPT_SUBJECTS]
+        pages = (
+            "",
+            "subjects/",
+            *(page for view in kept for page in (view.url, view.about, view.wall) if page),
+        )
+        self._pages = frozenset(f"{page}{_INDEX}" for page in pages)
+        self._files: list[tuple[str, str]] = []
+
+    def note(self, path: str, data: bytes) -> None:
+        """Take a file of the site into account, if it is one to keep."""
+        if path in self._pages:
+            self._add(path.removesuffix(_INDEX), data)
+        elif (
+            PurePosixPath(path).suffix in _STATIC
+            and path.startswith("static/")
+            and len(data) <= LARGEST_BYTES
+        ):
+            self._add(f"{path}?v={self._revision}", data)
+
+    def _add(self, address: str, data: bytes) -> None:
+        digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
+        self._files.append((address, f"sha256-{digest}"))
+
+    def data(self) -> dict[str, object]:
+        """What the service worker's script is told."""
+        return {
+            "revision": self._revision,
+            "files": self._files,
+            "pictures": [shot.src for view, album in self._albums for shot in album.shots(_how_many(view))],
+            "models": sorted({view.live.path for view in self._views if view.live}),
+        }
+
+
+def _how_many(view: SubjectView) -> int:
+    """How many of a subject's pictures are kept before anybody has looked at them."""
+    return max(FEWEST_PICTURES, min(KEPT_PICTURES, KEPT_PIXELS // (view.width_px * view.height_px)))
+
+
+# https://www.sitemaps.org/protocol.html allows 50,000 addresses a file.
+SITEMAP_LIMIT = 50_000
+FEED_ENTRIES = 30
+THEME = "static/theme.css"
+PAGES = (
+    "index.html",
+    "subject.html",
+    "picture.html",
+    "about.html",
+    "wall.html",
+    "subjects.html",
+    "404.html",
+    "feed.xml",
+    "sitemap.xml",
+    "sitemap-index.xml",
+    "robots.txt",
+    "sw.js",
+)
+
+
+def render_site(content: SiteContent, templates: Path | None) -> Iterator[tuple[str, bytes]]:
+    """Make every file of a site except the pictures.
+
+    Args:
+        content: The site.
+        templates: A folder whose files win over metagan's own, or None.
+
+    Yields:
+        Site-relative path and bytes; each path once.
+
+    Raises:
+        TemplateError: A template can't be compiled or rendered; with file and line.
+        BuildError: A subject's slug is one that the site uses itself, or a picture's path is unexpected.
+    """
+    writer = Writer(content, templates)
+    offline = Offline(content, writer.albums)
+    for path, data in _files(content, templates, writer):
+        offline.note(path, data)
+        yield path, data
+    yield "sw.js", writer.render("sw.js", None, offline=offline.data())
+
+
+def _files(content: SiteContent, templates: Path | None, writer: Writer) -> Iterator[tuple[str, bytes]]:
+    yield from _static(content, templates)
+    yield from writer.pages()
+    for view, album in writer.albums:
+        yield view.api, subject_json(content, view, album)
+        yield from line_files(view, album)
+    yield "api/subjects.json", subjects_json(content, [view for view, _ in writer.albums])
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a page says of itself in its head.
+
+    Args:
+        kind: Names the page's type for the style sheet: "home", "subject", "picture" ...
+        title: The browser's tab, and the preview's heading.
+        description: One sentence for previews.
+        path: Its place on the site, "ape/42/".
+        image: The preview's picture, a site-relative path.
+        image_alt: The same in words.
+        image_size: Its width and height, where they are known.
+        root: What leads from here to the site's root, "../../".
+    """
+
+    kind: str
+    title: str
+    description: str
+    path: str
+    image: str
+    image_alt: str
+    image_size: tuple[int, int] | None
+    root: str
+
+
+class Writer:
+    """The compiled templates and what all pages share."""
+
+    def __init__(self, content: SiteContent, templates: Path | None) -> None:
+        pages = content.site.picture_pages
+        albums = [(c, Album(c, picture_pages=pages)) for c in content.collections]
+        self.content = content
+        self.albums = [(view_subject(collection, album), album) for collection, album in albums]
+        environment = make_environment(templates)
+        environment.globals.update(site_context(content, [view for view, _ in self.albums]))
+        self.templates = {name: load_template(environment, name) for name in PAGES}
+
+    def pages(self) -> Iterator[tuple[str, bytes]]:
+        """Everything that comes out of a template."""
+        yield from self._front_pages()
+        for view, album in self.albums:
+            yield from self._subject_pages(view, album)
+        yield from self._feeds()
+
+    def _front_pages(self) -> Iterator[tuple[str, bytes]]:
+        """The pages that belong to no one subject."""
+        site, (view, album) = self.content.site, self.albums[0]
+        data = album_data(self.content, self.albums)
+        known = {"subject": view, "picture": view.first, "next": album.shot(1), "album": data}
+        home = _page("home", "", view, view.first, title=site.title, says=site.description)
+        yield "index.html", self.render("index.html", home, **known)
+        title, says = "This Page Does Not Exist", "Nor does its picture."
+        lost = _page("lost", "404.html", view, view.first, title=title, says=says)
+        yield "404.html", self.render("404.html", replace(lost, root=base_path(site)), **known)
+        title, says = f"Subjects – {site.title}", "Everything here that does not exist."
+        listing = _page("subjects", "subjects/", view, view.first, title=title, says=says)
+        yield "subjects/index.html", self.render("subjects.html", listing)
+
+    def _subject_pages(self, view: SubjectView, album: Album) -> Iterator[tuple[str, bytes]]:
+        """A subject's own page, its about page, and a page for each picture."""
+        known = {"subject": view, "picture": view.first, "next": album.shot(1)}
+        sheet = list(album.shots(PLAIN_SHEET))
+        data = album_data(self.content, [(view, album)])
+        front = _page("subject", view.url, view, view.first, title=view.headline, says=_says(view))
+        yield f"{view.url}index.html", self.render("subject.html", front, **known, sheet=sheet, album=data)
+        title, says = f"About the {view.title} generator", f"What made the pictures of “{view.headline}”."
+        about = _page("about", view.about, view, view.first, title=title, says=says)
+        yield f"{view.about}index.html", self.render("about.html", about, **known)
+        if view.wall:
+            title, says = (
+                f"{view.title} without end – {self.content.site.title}",
+                f"Pictures of “{view.headline}”, made as you scroll.",
+            )
+            wall = _page("wall", view.wall, view, view.first, title=title, says=says)
+            yield f"{view.wall}index.html", self.render("wall.html", wall, **known, sheet=sheet, album=data)
+        if self.content.site.picture_pages:
+            yield from self._picture_pages(view, album)
+
+    def _picture_pages(self, view: SubjectView, album: Album) -> Iterator[tuple[str, bytes]]:
+        says = _says(view)
+        for number in range(len(album)):
+            shot = album.shot(number)
+            title = f"{view.headline} – no. {shot.seed}"
+            page = _page("picture", shot.url, view, shot, title=title, says=shot.text or says)
+            content = self.render(
+                "picture.html",
+                page,
+                subject=view,
+                picture=shot,
+                previous=album.shot(number - 1),
+                next=album.shot(number + 1),
+            )
+            yield f"{shot.url}index.html", content
+
+    def _feeds(self) -> Iterator[tuple[str, bytes]]:
+        """Feed, sitemap and robots.txt."""
+        updated = datetime.combine(self.content.built, time(), UTC).isoformat()
+        entries = list(islice(self._newest(), FEED_ENTRIES))
+        yield "feed.xml", self.render("feed.xml", None, entries=entries, updated=updated)
+        yield from self._sitemaps()
+        yield "robots.txt", self.render("robots.txt", None)
+
+    def _newest(self) -> Iterator[tuple[SubjectView, Shot]]:
+        """Pictures for the feed, each subject in turn, from its last: that is where new ones are added."""
+        columns = [
+            [(view, -1 - i) for i in range(min(len(album), FEED_ENTRIES))] for view, album in self.albums
+        ]
+        shots = {view.slug: album for view, album in self.albums}
+        for row in zip_longest(*columns):
+            yield from ((view, shots[view.slug].shot(number)) for view, number in filter(None, row))
+
+    def _sitemaps(self) -> Iterator[tuple[str, bytes]]:
+        addresses = self._addresses()
+        files = -(-sum(1 for _ in self._addresses()) // SITEMAP_LIMIT)
+        names = ["sitemap.xml"] if files == 1 else [f"sitemap-{number}.xml" for number in range(1, files + 1)]
+        if files > 1:
+            yield "sitemap.xml", self.render("sitemap-index.xml", None, names=names)
+        for name in names:
+            yield name, self.render("sitemap.xml", None, addresses=islice(addresses, SITEMAP_LIMIT))
+
+    def _addresses(self) -> Iterator[str]:
+        yield from ("", "subjects/")
+        for view, album in self.albums:
+            yield from (view.url, view.about, *([view.wall] if view.wall else []))
+            if self.content.site.picture_pages:
+                yield from (album.permalink(picture.seed) for picture in album.pictures)
+
+    def render(self, name: str, page: Page | None, **known: object) -> bytes:
+        """One page's bytes, from a template and the names it may use besides the shared ones."""
+        if page is not None:
+            known |= {"page": page, "root": page.root}
+        return render_template(self.templates[name], known)
+
+
+def _page(kind: str, path: str, view: SubjectView, shot: Shot, *, title: str, says: str) -> Page:
+    size = (view.width_px, view.height_px) if shot.card == shot.src else None
+    return Page(kind, title, says, path, shot.card, shot.alt, size, "../" * path.count("/"))
+
+
+def _says(view: SubjectView) -> str:
+    return f"A machine made this picture: {view.title}, drawn by a {view.architecture} network from a number."
+
+
+def _static(content: SiteContent, templates: Path | None) -> Iterator[tuple[str, bytes]]:
+    for path, file in static_files(templates).items():
+        if path != THEME:
+            yield path, read_static(file, content.revision)
+    if any(collection.live for collection in content.collections):
+        yield from ((f"static/live/{name}", file.read_bytes()) for name, file in kernel_files().items())
+    sizes = [(c.width_px, c.height_px) for c in content.collections]
+    yield THEME, theme_css(content.site.theme, sizes).encode()

@@ -1,0 +1,338 @@
+"""What each page knows: from a site's content to the names that its template may use.
+
+Every path here is relative to the site's root; templates write `{{ root }}` before it, which leads from
+a page to the root ("../../"), or is the root's own absolute path on a page that can turn up anywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import PureWindowsPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from metagan.errors import BuildError
+from metagan.images.provenance import xmp_pattern
+from metagan.registry.fields import RESERVED_SLUGS
+from metagan.registry.models import Site
+from metagan.site.pages.content import Collection, LiveModel, Picture, SiteContent, UpscalerFacts, ai_system
+from metagan.site.pages.theme import ratio_class
+
+DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+ALT = "{title} no. {seed}: a machine-made picture of something that does not exist"
+
+# Below this width a picture is shown with hard-edged pixels instead of a blur.
+CRISP_BELOW_PX = 128
+# Beside the picture the headline's full size has room for words of so many letters.
+LONG_WORD = 9
+# Made-up lines travel to the browser in files of this many.
+LINES_CHUNK = 200
+# Without JavaScript the contact sheet ends here.
+PLAIN_SHEET = 48
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A picture as a page shows it.
+
+    Args:
+        seed: The seed it was drawn from.
+        number: Its place in the collection, from 0.
+        src: Its file.
+        card: The file for link previews.
+        url: Its permalink.
+        alt: What a screen reader says.
+        text: A made-up line, or None.
+        file_name: The name to download it under.
+    """
+
+    seed: int
+    number: int
+    src: str
+    card: str
+    url: str
+    alt: str
+    text: str | None
+    file_name: str
+
+
+@dataclass(frozen=True)
+class SubjectView:
+    """A subject as pages show it.
+
+    Args:
+        slug: Its folder's name.
+        title: What it is, in the singular.
+        headline: "This Ape Does Not Exist".
+        long: Whether its title has a word too long for the headline's full size.
+        url: Its page.
+        about: The page about its generator.
+        api: Its JSON.
+        count: How many pictures it has.
+        psi: Truncation, in the shortest digits.
+        class_index: The class of a conditional generator, else None.
+        noise: The noise mode's name.
+        licence: Under which the weights stand.
+        licence_known: Whether anybody said.
+        source: Where the weights come from, in words or a URL.
+        source_url: The same where it is a web address, else None.
+        weights: The weights' name where it may be shown, else None.
+        architecture: "StyleGAN2".
+        parameters: How many numbers the generator consists of.
+        sha256: The weights file's.
+        size_bytes: The weights file's.
+        training: What the weights file states about its training, as rows of label and value.
+        width_px: Width of a picture.
+        height_px: Height of a picture.
+        crisp: Whether pixels are shown with hard edges.
+        ratio: The CSS class of its proportions.
+        first: The picture to show where there is no JavaScript.
+        classes: How many classes the generator knows; 0 when unconditional.
+        live: The generator for visitors' browsers, or None.
+        why_not_live: Why there is none, in words; empty where the registry wants none.
+        wall: The page of pictures without end, where there is a generator for browsers.
+        upscaler: What enlarged the pictures, or None.
+    """
+
+    slug: str
+    title: str
+    headline: str
+    long: bool
+    url: str
+    about: str
+    api: str
+    count: int
+    psi: str
+    class_index: int | None
+    noise: str
+    licence: str
+    licence_known: bool
+    source: str
+    source_url: str | None
+    weights: str | None
+    architecture: str
+    parameters: int
+    sha256: str
+    size_bytes: int
+    training: tuple[tuple[str, str], ...]
+    width_px: int
+    height_px: int
+    crisp: bool
+    ratio: str
+    first: Shot
+    classes: int
+    live: LiveModel | None
+    why_not_live: str
+    wall: str | None
+    upscaler: UpscalerFacts | None
+
+
+class Album:
+    """A subject's pictures, looked up one at a time so that no page has to hold them all."""
+
+    def __init__(self, collection: Collection, *, picture_pages: bool) -> None:
+        subject = collection.subject
+        if subject.slug in RESERVED_SLUGS:
+            taken = ", ".join(sorted(RESERVED_SLUGS))
+            what = f"subjects.{subject.slug}: the site uses a folder of this name itself"
+            raise BuildError(f"{what}\n  fix: take a slug other than {taken}")
+        self.pictures: Sequence[Picture] = collection.pictures
+        self.slug = subject.slug
+        self.title = printable(subject.title)
+        self.extension = self.pictures[0].path.rpartition(".")[2]
+        self.has_lines = any(picture.text for picture in self.pictures)
+        self._pages = picture_pages
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def shot(self, number: int) -> Shot:
+        """The picture of that place; places run on in a circle.
+
+        Raises:
+            BuildError: Its file is not where the browser will look for it.
+        """
+        number %= len(self.pictures)
+        picture = self.pictures[number]
+        if picture.path != f"pictures/{self.slug}/{picture.seed}.{self.extension}":
+            raise BuildError(f"{picture.path}: want pictures/{self.slug}/{picture.seed}.{self.extension}")
+        return Shot(
+            seed=picture.seed,
+            number=number,
+            src=picture.path,
+            card=picture.card or picture.path,
+            url=self.permalink(picture.seed),
+            alt=ALT.format(title=self.title, seed=picture.seed),
+            text=printable(picture.text) if picture.text else None,
+            file_name=f"{self.slug}-{picture.seed}.{self.extension}",
+        )
+
+    def shots(self, limit: int | None = None) -> Iterator[Shot]:
+        """The pictures in their order, made as they are asked for."""
+        return map(self.shot, range(min(len(self), limit or len(self))))
+
+    def permalink(self, seed: int) -> str:
+        """The address of one picture: a page of its own, or its subject's page with the seed."""
+        return f"{self.slug}/{seed}/" if self._pages else f"{self.slug}/?seed={seed}"
+
+
+def view_subject(collection: Collection, album: Album) -> SubjectView:
+    """A subject as pages show it."""
+    subject, facts = collection.subject, collection.facts
+    return SubjectView(
+        slug=subject.slug,
+        title=album.title,
+        headline=f"This {album.title} Does Not Exist",
+        long=max(map(len, album.title.split()), default=0) > LONG_WORD,
+        url=f"{subject.slug}/",
+        about=f"{subject.slug}/about/",
+        api=f"api/{subject.slug}.json",
+        count=len(album),
+        psi=f"{subject.psi:g}",
+        class_index=subject.class_index,
+        noise=subject.noise,
+        licence=printable(subject.licence),
+        licence_known=subject.licence.strip().lower() != "unknown",
+        source=printable(subject.source),
+        source_url=_web_address(subject.source),
+        weights=printable(subject.weights.text) if subject.weights.kind != "path" else None,
+        architecture=printable(facts.architecture),
+        parameters=facts.parameters,
+        sha256=facts.sha256,
+        size_bytes=facts.size_bytes,
+        training=tuple(training_rows(facts.training)),
+        width_px=collection.width_px,
+        height_px=collection.height_px,
+        crisp=collection.width_px < CRISP_BELOW_PX,
+        ratio=ratio_class(collection.width_px, collection.height_px),
+        first=album.shot(0),
+        classes=facts.classes,
+        live=collection.live,
+        why_not_live=printable(collection.why_not_live),
+        wall=f"{subject.slug}/wall/" if collection.live else None,
+        upscaler=collection.upscaler,
+    )
+
+
+def site_context(content: SiteContent, subjects: Sequence[SubjectView]) -> dict[str, object]:
+    """The names that every template may use."""
+    site = content.site
+    return {
+        "site": {
+            "title": printable(site.title),
+            "description": printable(site.description),
+            "author": printable(site.author),
+            "base_url": site.base_url,
+            "base_path": base_path(site),
+            "picture_pages": site.picture_pages,
+        },
+        "subjects": subjects,
+        "built": content.built.isoformat(),
+        "version": content.version,
+        "revision": content.revision,
+        "digital_source_type": DIGITAL_SOURCE_TYPE,
+    }
+
+
+def album_data(content: SiteContent, albums: Sequence[tuple[SubjectView, Album]]) -> dict[str, object]:
+    """What the browser needs in order to show any picture of the albums: read by static/app.js."""
+    return {
+        "pages": content.site.picture_pages,
+        "alt": ALT,
+        "chunk": LINES_CHUNK,
+        "base": content.site.base_url,
+        "subjects": [
+            {
+                "slug": view.slug,
+                "title": view.title,
+                "long": view.long,
+                "seeds": seed_ranges([picture.seed for picture in album.pictures]),
+                "extension": album.extension,
+                "width": view.width_px,
+                "height": view.height_px,
+                "ratio": view.ratio,
+                "crisp": view.crisp,
+                "psi": view.psi,
+                "architecture": view.architecture,
+                "lines": album.has_lines,
+                "xmp": xmp_pattern(ai_system(view.architecture, view.sha256, view.upscaler)),
+                "live": _live_data(view),
+                "unfit": bool(view.why_not_live),
+            }
+            for view, album in albums
+        ],
+    }
+
+
+def _live_data(view: SubjectView) -> dict[str, object] | None:
+    """What the browser needs in order to make pictures itself."""
+    if view.live is None:
+        return None
+    return {
+        "url": view.live.path,
+        "sha256": view.live.sha256,
+        "size": view.live.size_bytes,
+        "psi": float(view.psi),
+        "class": view.class_index,
+        "classes": view.classes,
+    }
+
+
+def base_path(site: Site) -> str:
+    """The path part of the site's address, "/apes/"; "/" for a site at a domain's root."""
+    return urlsplit(site.base_url).path or "/"
+
+
+def seed_ranges(seeds: Sequence[int]) -> str:
+    """Seeds in their order as the command line writes them, "0-35,42"."""
+    ends = [i + 1 for i, (a, b) in enumerate(pairwise(seeds)) if b != a + 1]
+    runs = [(seeds[i], seeds[j - 1]) for i, j in pairwise([0, *ends, len(seeds)])]
+    return ",".join(f"{a}-{b}" if b > a else f"{a}" for a, b in runs)
+
+
+def training_rows(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """A generator's training facts as rows of label and value; nested facts are flattened.
+
+    Official pickles keep the arguments of Python calls: classes' names are left out, and of a path, which
+    may tell of somebody's machine, only the last part is shown.
+    """
+    for key, value in facts.items():
+        label = f"{prefix}{printable(str(key)).removesuffix('_kwargs').replace('_', ' ')}"
+        if isinstance(value, Mapping):
+            yield from training_rows(value, f"{label}: ")
+        elif key == "path":
+            yield label, PureWindowsPath(_shown(value)).name
+        elif key != "class_name" and value is not None:
+            yield label, _shown(value)
+
+
+def _shown(value: object) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}" if abs(value) >= 10_000 else str(value)
+        case float():
+            return f"{value:.6g}"
+        case list() | tuple():
+            return ", ".join(map(_shown, value))
+        case _:
+            return printable(str(value))
+
+
+def printable(text: str) -> str:
+    """The text without the control characters that neither XML nor a reader can take."""
+    return _CONTROLS.sub("", text)
+
+
+def _web_address(text: str) -> str | None:
+    address = text.strip()
+    if not address.isprintable() or " " in address:
+        return None
+    parts = urlsplit(address)
+    return address if parts.scheme in {"http", "https"} and parts.netloc else None

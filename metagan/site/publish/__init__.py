@@ -1,0 +1,1 @@
+"""A built site goes to a branch, a folder or a storage."""

@@ -1,0 +1,274 @@
+"""Publish a site to a branch of a git repository, as GitHub Pages serves it, with the ghp-import library.
+
+Nothing is checked out: commits are written straight into the object store, so neither the working tree nor
+the index is touched, and after a refused push the local branch stands where it stood.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from metagan.errors import PublishError
+from metagan.site.publish.plan import Plan, SiteFile, check_github_limits, make_plan, site_files
+
+LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+DOMAIN = re.compile(rf"(?=.{{1,253}}\Z)({LABEL}\.)+{LABEL}", re.IGNORECASE)
+Done = subprocess.CompletedProcess[str]
+IDENTITY = re.compile(r"(?P<name>.*) <(?P<email>[^<>]*)> \d+ [+-]\d+")
+
+
+@dataclass(frozen=True)
+class Branch:
+    """Where a site is published to.
+
+    Args:
+        repository: A folder inside the git repository.
+        remote: The remote's name, "origin".
+        name: The branch, "gh-pages".
+    """
+
+    repository: Path
+    remote: str
+    name: str
+
+    @property
+    def ref(self) -> str:
+        """The local branch's full name."""
+        return f"refs/heads/{self.name}"
+
+    @property
+    def tracking_ref(self) -> str:
+        """Where the repository keeps what it knows of the remote's branch."""
+        return f"refs/remotes/{self.remote}/{self.name}"
+
+    def __str__(self) -> str:
+        return f"branch {self.name} of {self.remote}"
+
+
+def publish_to_branch(
+    folder: Path, branch: Branch, *, message: str, domain: str | None, keep_history: bool, dry_run: bool
+) -> Plan:
+    """Commit a site to a branch and push it.
+
+    Args:
+        folder: The built site.
+        branch: Where to.
+        message: The commit's message.
+        domain: The custom domain for GitHub's CNAME file; None keeps the one that the branch has.
+        keep_history: False replaces the branch by a single commit, so that old pictures take no space.
+        dry_run: Only say what would be done.
+
+    Raises:
+        PublishError: Too large a site, no such repository or remote, a refused push ...
+    """
+    if domain is not None and not DOMAIN.fullmatch(domain):
+        raise PublishError(f"--cname {domain}: want a bare domain name, www.example.org for instance")
+    files = site_files(folder)
+    check_github_limits(files)
+    _check_repository(branch)
+    tip = _fetch(branch, dry_run=dry_run)
+    with _staged(files, _extra_files(branch, tip, files, domain)) as stage:
+        plan = _plan(branch, tip, stage)
+        if not dry_run and not (plan.is_empty and keep_history):
+            with _put_back_on_failure(branch, keep_history=keep_history):
+                _commit(branch, stage, message, keep_history=keep_history)
+                _push(branch, tip, keep_history=keep_history)
+    return plan
+
+
+def _check_repository(branch: Branch) -> None:
+    if shutil.which("git") is None:
+        raise PublishError("git isn't installed; install it, or publish to a folder or an address with --to")
+    if _git(branch, "rev-parse", "--git-dir").returncode:
+        way_out = "run metagan publish inside the repository, or publish to a folder or an address with --to"
+        raise PublishError(f"{branch.repository}: not inside a git repository\n  fix: {way_out}")
+    remotes = _git(branch, "remote").stdout.split()
+    if branch.remote not in remotes:
+        known = (
+            f"it has {', '.join(remotes)}; choose one with --remote"
+            if remotes
+            else "git remote add origin URL"
+        )
+        raise PublishError(f"{branch.repository}: no remote {branch.remote!r}\n  fix: {known}")
+    if _git(branch, "check-ref-format", branch.ref).returncode or branch.name.startswith("-"):
+        raise PublishError(f"--branch {branch.name}: no name that git allows; gh-pages is the usual one")
+    if f"branch {branch.ref}" in _git(branch, "worktree", "list", "--porcelain").stdout.splitlines():
+        way_out = "check out another one, or publish to a branch that holds nothing else with --branch"
+        raise PublishError(f"{branch.repository}: branch {branch.name} is checked out\n  fix: {way_out}")
+
+
+def _fetch(branch: Branch, *, dry_run: bool) -> str | None:
+    """Get what the remote's branch holds, without which git would refuse the push.
+
+    Returns:
+        The remote branch's newest commit, None where it has no such branch yet.
+    """
+    known = _commit_of(branch, branch.tracking_ref)
+    listed = _git(branch, "ls-remote", "--heads", branch.remote, branch.ref)
+    if listed.returncode:
+        raise _refused(f"{branch.remote} can't be reached", listed, "look at its address with git remote -v")
+    tip = listed.stdout.split()[0] if listed.stdout else None
+    if tip is not None:
+        # An empty refmap keeps a dry run from moving what the repository knows of the remote.
+        into = (
+            ["--refmap=", branch.remote, branch.ref]
+            if dry_run
+            else [branch.remote, f"+{branch.ref}:{branch.tracking_ref}"]
+        )
+        fetched = _git(branch, "fetch", "--no-tags", "--quiet", *into)
+        if fetched.returncode:
+            raise _refused(f"{branch} can't be fetched", fetched, "try git fetch yourself")
+        _check_nothing_unpushed(branch, [tip, *([known] if known else [])])
+    elif not dry_run and known:
+        _git(branch, "update-ref", "-d", branch.tracking_ref)
+    return tip
+
+
+def _check_nothing_unpushed(branch: Branch, published: list[str]) -> None:
+    local = _commit_of(branch, branch.ref)
+    if local is None:
+        return
+    counted = _git(branch, "rev-list", "--count", local, *(f"^{commit}" for commit in published))
+    if counted.returncode == 0 and counted.stdout.strip() != "0":
+        what = f"{counted.stdout.strip()} commit(s) that {branch.remote} lacks would be lost"
+        way_out = f"push them, or delete the local branch (git branch -D {branch.name})"
+        raise PublishError(
+            f"{branch.repository}: in your local branch {branch.name}, {what}\n  fix: {way_out}"
+        )
+
+
+def _extra_files(
+    branch: Branch, tip: str | None, files: tuple[SiteFile, ...], domain: str | None
+) -> dict[str, bytes]:
+    """What GitHub wants beside the site: no Jekyll, and the CNAME file without which a domain is lost."""
+    extra = {".nojekyll": b""}
+    if domain is not None:
+        extra["CNAME"] = f"{domain}\n".encode()
+    elif tip is not None and not any(file.path == "CNAME" for file in files):
+        kept = _git(branch, "cat-file", "blob", f"{tip}:CNAME")
+        if kept.returncode == 0:
+            extra["CNAME"] = kept.stdout.encode()
+    return extra
+
+
+@contextlib.contextmanager
+def _staged(files: tuple[SiteFile, ...], extra: Mapping[str, bytes]) -> Iterator[Path]:
+    """A folder of links to exactly what is to be published; ghp-import takes a folder whole."""
+    with tempfile.TemporaryDirectory(prefix="metagan-publish-") as name:
+        stage = Path(name)
+        for file in files:
+            if file.path in extra:
+                continue
+            link = stage / file.path
+            link.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                link.symlink_to(file.file.resolve())
+            except OSError:  # Windows lets only some users make links
+                shutil.copyfile(file.file, link)
+        for path, content in extra.items():
+            (stage / path).write_bytes(content)
+        yield stage
+
+
+def _plan(branch: Branch, tip: str | None, stage: Path) -> Plan:
+    paths = sorted(path for path in stage.rglob("*") if path.is_file())
+    files = [SiteFile(path.relative_to(stage).as_posix(), path, path.stat().st_size) for path in paths]
+    lines = "".join(f"{path}\n" for path in paths)
+    ours = _must(branch, "hash-object", "--no-filters", "--stdin-paths", data=lines).split()
+    theirs = _blobs(_must(branch, "ls-tree", "-r", "-z", tip)) if tip else {}
+    wanted = dict(zip((file.path for file in files), ours, strict=True))
+    there = {path: wanted[path] == blob for path, blob in theirs.items() if path in wanted}
+    return make_plan(str(branch), files, there, theirs.keys() - wanted.keys())
+
+
+def _blobs(tree: str) -> dict[str, str]:
+    entries = (line.split("\t", 1) for line in tree.split("\0") if line)
+    return {path: about.split()[2] for about, path in entries}
+
+
+def _commit(branch: Branch, stage: Path, message: str, *, keep_history: bool) -> None:
+    before = _commit_of(branch, branch.ref)
+    options = [f"--remote={branch.remote}", f"--branch={branch.name}", f"--message={message}"]
+    if not keep_history:
+        options.append("--no-history")
+    # -P: the repository's own files must not be taken for Python's modules.
+    command = [sys.executable, "-P", "-m", "ghp_import", *options, str(stage)]
+    done = _run(branch, command, env={**os.environ, **_identity(branch)})
+    if done.returncode or _commit_of(branch, branch.ref) in {None, before}:
+        raise _refused(
+            f"the site can't be committed to {branch.name}", done, "look at the repository with git fsck"
+        )
+
+
+def _push(branch: Branch, tip: str | None, *, keep_history: bool) -> None:
+    lease = [] if keep_history else [f"--force-with-lease={branch.name}:{tip or ''}"]
+    pushed = _git(branch, "push", "--quiet", *lease, branch.remote, f"{branch.ref}:{branch.ref}")
+    if pushed.returncode:
+        way_out = "look at your rights there; if somebody else published meanwhile, publish again"
+        raise _refused(f"{branch.remote} refused the push", pushed, way_out)
+
+
+@contextlib.contextmanager
+def _put_back_on_failure(branch: Branch, *, keep_history: bool) -> Iterator[None]:
+    before = _commit_of(branch, branch.ref)
+    if before is not None and not keep_history:
+        _git(branch, "update-ref", "-d", branch.ref)
+    try:
+        yield
+    except BaseException:
+        _git(branch, "update-ref", *([branch.ref, before] if before else ["-d", branch.ref]))
+        raise
+
+
+def _identity(branch: Branch) -> dict[str, str]:
+    """Who commits; ghp-import only looks at user.name and user.email, git at more."""
+    said = _git(branch, "var", "GIT_COMMITTER_IDENT")
+    match = IDENTITY.match(said.stdout)
+    if match is None:
+        way_out = 'git config --global user.name "Your Name", and user.email likewise'
+        raise _refused("git doesn't know who you are", said, way_out)
+    return {"GIT_COMMITTER_NAME": match["name"], "GIT_COMMITTER_EMAIL": match["email"]}
+
+
+def _commit_of(branch: Branch, ref: str) -> str | None:
+    return _git(branch, "rev-parse", "--verify", "--quiet", ref).stdout.strip() or None
+
+
+def _git(branch: Branch, *arguments: str, data: str | None = None) -> Done:
+    return _run(branch, ["git", *arguments], data=data)
+
+
+def _run(
+    branch: Branch, command: list[str], *, data: str | None = None, env: Mapping[str, str] | None = None
+) -> Done:
+    return subprocess.run(  # noqa: S603 - no shell, and the user's own git and Python
+        command,
+        cwd=branch.repository,
+        env=env,
+        input=data,
+        capture_output=True,
+        check=False,
+        encoding="utf-8",
+        errors="replace",
+    )
+
+
+def _must(branch: Branch, *arguments: str, data: str | None = None) -> str:
+    done = _git(branch, *arguments, data=data)
+    if done.returncode:
+        raise _refused(f"git {arguments[0]} failed", done, "look at the repository with git fsck")
+    return done.stdout
+
+
+def _refused(what: str, done: Done, way_out: str) -> PublishError:
+    said = [f"  git: {line}" for line in done.stderr.strip().splitlines()[-6:]]
+    return PublishError("\n".join([what, *said, f"  fix: {way_out}"]))

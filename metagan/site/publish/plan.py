@@ -1,0 +1,225 @@
+"""What of a built site goes to a host, what publishing would change there, and whether the host takes it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from metagan.errors import PublishError
+from metagan.site.routes import is_hidden
+
+GITHUB_SITE_BYTES = 1_000_000_000  # "published sites may be no larger than 1 GB"
+MIB = 1 << 20
+GITHUB_FILE_BYTES = 100 * MIB  # git pushes with larger files are refused
+FIT = 0.97  # pictures differ in size, so a new count aims a little below the limit
+LISTED = 20
+
+
+@dataclass(frozen=True)
+class SiteFile:
+    """One file of a built site.
+
+    Args:
+        path: Relative to the site's root, with slashes.
+        file: Where it lies.
+        size_bytes: Its size.
+    """
+
+    path: str
+    file: Path
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What publishing changes, or would change.
+
+    Args:
+        target: Where, in words or as an address.
+        new: Files that are not there yet.
+        changed: Files that are there with other content.
+        unchanged: Files that are there already.
+        removed: Paths that an earlier publish put there and that are no longer wanted.
+    """
+
+    target: str
+    new: tuple[SiteFile, ...]
+    changed: tuple[SiteFile, ...]
+    unchanged: tuple[SiteFile, ...]
+    removed: tuple[str, ...]
+
+    @property
+    def uploads(self) -> tuple[SiteFile, ...]:
+        """The files to send: all the others first, pages last, the front page at the very end.
+
+        So a visitor in the middle of it, or after a broken line, meets no page whose pictures are missing.
+        """
+        return tuple(sorted((*self.new, *self.changed), key=_sending_order))
+
+    @property
+    def files(self) -> tuple[SiteFile, ...]:
+        """The whole site."""
+        return (*self.new, *self.changed, *self.unchanged)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything is there already."""
+        return not (self.new or self.changed or self.removed)
+
+
+def site_files(folder: Path) -> tuple[SiteFile, ...]:
+    """Everything of a built site that a host gets, sorted by path; hidden files stay at home.
+
+    Raises:
+        PublishError: There is no built site, or a file that no host can take.
+    """
+    if not (folder / "index.html").is_file():
+        raise PublishError(f"{folder}: no built site there (no index.html); run metagan build first")
+    files, refused = [], []
+    for file in sorted(folder.rglob("*")):
+        path = file.relative_to(folder)
+        if is_hidden(path.parts) or not file.is_file():
+            continue
+        if not file.resolve().is_relative_to(folder.resolve()):
+            refused.append(f"{file}: a symbolic link out of the site; put the file itself there")
+        elif not path.as_posix().isprintable() or path.as_posix().startswith('"'):
+            refused.append(f"{file!s:.200}: no name for a web page; rename it")
+        files.append(SiteFile(path.as_posix(), file, file.stat().st_size))
+    if refused:
+        raise PublishError("\n".join(refused))
+    return tuple(files)
+
+
+def make_plan(
+    target: str, files: Iterable[SiteFile], there: Mapping[str, bool], removed: Iterable[str]
+) -> Plan:
+    """Sort a site's files by what is to be done with them.
+
+    Args:
+        target: Where, in words or as an address.
+        files: The site.
+        there: What the target has: True where the content is the same.
+        removed: What is to be taken away.
+    """
+    sorted_out: dict[bool | None, list[SiteFile]] = {None: [], False: [], True: []}
+    for file in files:
+        sorted_out[there.get(file.path)].append(file)
+    new, changed, unchanged = (tuple(group) for group in sorted_out.values())
+    return Plan(target, new, changed, unchanged, tuple(sorted(removed)))
+
+
+def sha256_of(file: Path) -> str:
+    """A file's SHA-256 in hex."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def total_bytes(files: Iterable[SiteFile]) -> int:
+    """How much these files take together."""
+    return sum(file.size_bytes for file in files)
+
+
+def in_words(size_bytes: int) -> str:
+    """A size as people read it: "812.4 MB", in powers of ten, as hosts state their limits."""
+    for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size_bytes >= scale:
+            return f"{size_bytes / scale:.2f} GB" if unit == "GB" else f"{size_bytes / scale:.1f} {unit}"
+    return f"{size_bytes} bytes"
+
+
+def check_github_limits(
+    files: tuple[SiteFile, ...], *, site_bytes: int = GITHUB_SITE_BYTES, file_bytes: int = GITHUB_FILE_BYTES
+) -> None:
+    """Refuse a site that GitHub Pages would refuse, with the figures and what to lower.
+
+    Args:
+        files: The site.
+        site_bytes: What the host takes in all.
+        file_bytes: What it takes in a file.
+
+    Raises:
+        PublishError: It is too large, or some of its files are.
+    """
+    problems = [
+        f"{file.path}: {file.size_bytes / MIB:.1f} MiB; git hosts take {file_bytes / MIB:.0f} MiB a file\n"
+        "  fix: leave it out of the site, or publish to another host with --to"
+        for file in files
+        if file.size_bytes > file_bytes
+    ]
+    if total_bytes(files) > site_bytes:
+        problems.append(_too_large(files, site_bytes))
+    if problems:
+        raise PublishError("\n".join(problems))
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one subject takes of a site.
+
+    Args:
+        slug: The subject's folder.
+        images: How many pictures it has.
+        size_bytes: Pictures, pages and data together.
+    """
+
+    slug: str
+    images: int
+    size_bytes: int
+
+
+def shares(files: Iterable[SiteFile]) -> tuple[Share, ...]:
+    """What each subject takes, the largest first; a subject is a folder in pictures/."""
+    parts = {file: PurePosixPath(file.path).parts for file in files}
+    slugs = {names[1] for names in parts.values() if names[0] == "pictures" and len(names) > 2}
+    sizes = dict.fromkeys(slugs, 0)
+    seeds: dict[str, set[str]] = {slug: set() for slug in slugs}
+    for file, names in parts.items():
+        slug = _slug_of(names, slugs)
+        if slug is None:
+            continue
+        sizes[slug] += file.size_bytes
+        if names[0] == "pictures" and PurePosixPath(names[-1]).stem.isdecimal():
+            seeds[slug].add(PurePosixPath(names[-1]).stem)
+    found = (Share(slug, len(seeds[slug]), size) for slug, size in sizes.items())
+    return tuple(sorted(found, key=lambda share: (-share.size_bytes, share.slug)))
+
+
+def _slug_of(names: tuple[str, ...], slugs: set[str]) -> str | None:
+    # bagel/42/index.html, but pictures/bagel/42.webp, api/bagel.json and api/bagel/lines/0.json
+    for name in names[:2]:
+        if name.removesuffix(".json") in slugs:
+            return name.removesuffix(".json")
+    return None
+
+
+def _too_large(files: tuple[SiteFile, ...], limit: int) -> str:
+    taken = shares(files)
+    total = total_bytes(files)
+    rest = total - sum(share.size_bytes for share in taken)
+    scale = (limit * FIT - rest) / max(total - rest, 1)
+    lines = [
+        f"the site takes {in_words(total)} in {len(files):,} files; GitHub Pages takes {in_words(limit)}"
+    ]
+    for share in taken:
+        fitting = int(share.images * scale)
+        advice = f"  images: {share.images} -> {fitting} would fit" if fitting > 0 else ""
+        lines.append(f"  {share.slug:<20} {in_words(share.size_bytes):>10}{advice}")
+    lines.append(f"  {'everything else':<20} {in_words(rest):>10}")
+    lines.append(
+        "  fix: lower images in registry.yaml, choose a smaller format (webp, avif), or use another --to"
+    )
+    return "\n".join(lines)
+
+
+def sending_stage(file: SiteFile) -> int:
+    """0 for what pages are made of, 1 for pages, 2 for the front page."""
+    if file.path == "index.html":
+        return 2
+    return 1 if file.path.endswith(".html") else 0
+
+
+def _sending_order(file: SiteFile) -> tuple[int, int, str]:
+    stage = sending_stage(file)
+    return stage, -file.path.count("/") if stage else 0, file.path

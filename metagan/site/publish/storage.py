@@ -1,0 +1,253 @@
+"""Publish a site to a folder, or to any storage that fsspec reaches: s3://, gs://, az://, sftp:// ...
+
+A small list of what was put there lies beside the site, MANIFEST. It says what may be replaced and removed;
+everything else in the place is somebody else's and stays. The list is written before the first file is sent,
+so that after a publish that broke off the next one still knows its own files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from metagan.errors import PublishError
+from metagan.files import replacing, write_bytes
+from metagan.site.publish.plan import (
+    LISTED,
+    Plan,
+    SiteFile,
+    make_plan,
+    sending_stage,
+    sha256_of,
+    site_files,
+    total_bytes,
+)
+from metagan.site.routes import content_type
+
+MANIFEST = ".metagan-published.json"
+MANIFEST_VERSION = 1
+BATCH = 64
+PACKAGES = {
+    "abfs": "adlfs", "abfss": "adlfs", "az": "adlfs", "gcs": "gcsfs", "gs": "gcsfs", "hf": "huggingface_hub",
+    "oci": "ocifs", "s3": "s3fs", "s3a": "s3fs", "sftp": "paramiko", "ssh": "paramiko", "webdav": "webdav4",
+}  # fmt: skip
+
+Sent = Callable[[int, int], None]
+
+
+def publish_to_place(folder: Path, target: str, *, dry_run: bool, overwrite: bool, sent: Sent) -> Plan:
+    """Send what changed to a folder or a storage, and take away what only an earlier publish wanted there.
+
+    Args:
+        folder: The built site.
+        target: A folder's path, or an address with "://".
+        dry_run: Only say what would be done.
+        overwrite: Replace files of the same names that no earlier publish put there.
+        sent: Gets the bytes sent so far, and those to send in all, after each few files.
+
+    Raises:
+        PublishError: The place can't be reached or written, or somebody else's files are in the way.
+    """
+    files = site_files(folder)
+    with _in_plain_words(target):
+        place = open_place(target)
+        if place.is_local and Path(place.root).resolve().is_relative_to(folder.resolve()):
+            raise PublishError(
+                f"{target}: that is inside the built site itself; choose a folder outside {folder}"
+            )
+        hashes = {file.path: sha256_of(file.file) for file in files}
+        owned, sizes = place.read_manifest(), place.sizes()
+        foreign = sorted(file.path for file in files if file.path in sizes and file.path not in owned)
+        if foreign and not overwrite:
+            raise PublishError(_in_the_way(target, foreign))
+        there = {
+            file.path: owned.get(file.path) == hashes[file.path] and sizes[file.path] == file.size_bytes
+            for file in files
+            if file.path in sizes
+        }
+        removed = (path for path in owned if path in sizes and path not in hashes)
+        plan = make_plan(target, files, there, removed)
+        if not dry_run and not plan.is_empty:
+            _carry_out(plan, place, owned, hashes, sent)
+    return plan
+
+
+def _carry_out(
+    plan: Plan, place: Place, owned: Mapping[str, str | None], hashes: Mapping[str, str], sent: Sent
+) -> None:
+    being_sent = dict.fromkeys(file.path for file in plan.uploads)
+    place.write_manifest({**owned, **being_sent})
+    done = 0
+    for _, stage in groupby(plan.uploads, key=sending_stage):
+        waiting = list(stage)
+        for start in range(0, len(waiting), BATCH):
+            batch = waiting[start : start + BATCH]
+            place.put(batch)
+            done += total_bytes(batch)
+            sent(done, total_bytes(plan.uploads))
+    place.remove(plan.removed)
+    place.write_manifest(hashes)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder in a file system of fsspec's.
+
+    Args:
+        target: How the user wrote it.
+        filesystem: fsspec's.
+        root: The folder's path in that file system, without a closing slash.
+    """
+
+    target: str
+    filesystem: Any
+    root: str
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a folder of this machine."""
+        return isinstance(self.filesystem, LocalFileSystem)
+
+    def sizes(self) -> dict[str, int | None]:
+        """Every file below it, with its size where the storage tells."""
+        found = self.filesystem.find(self.root, detail=True)
+        return {path.removeprefix(f"{self.root}/"): about.get("size") for path, about in found.items()}
+
+    def read_manifest(self) -> dict[str, str | None]:
+        """What an earlier publish put there: path to SHA-256, None where the sending may have broken off.
+
+        Raises:
+            PublishError: The list is damaged.
+        """
+        try:
+            content = self.filesystem.cat_file(f"{self.root}/{MANIFEST}")
+        except FileNotFoundError:
+            return {}
+        try:
+            return _checked(json.loads(content))
+        except ValueError as error:
+            way_out = "delete it, and publish with --force if the site's files there are to be replaced"
+            raise PublishError(
+                f"{self.target}/{MANIFEST}: no list of metagan's: {error}\n  fix: {way_out}"
+            ) from error
+
+    def write_manifest(self, files: Mapping[str, str | None]) -> None:
+        """Note what is metagan's there."""
+        content = json.dumps({"version": MANIFEST_VERSION, "files": dict(sorted(files.items()))}, indent=0)
+        if self.is_local:
+            write_bytes(Path(self.root, MANIFEST), content.encode())
+        else:
+            self.filesystem.pipe_file(f"{self.root}/{MANIFEST}", content.encode())
+
+    def put(self, files: list[SiteFile]) -> None:
+        """Send some files, several at once where the storage can."""
+        if self.is_local:
+            for file in files:
+                with replacing(Path(self.root, file.path)) as beside:
+                    shutil.copyfile(file.file, beside)
+            return
+        by_kind = sorted(files, key=lambda file: content_type(file.path))
+        for kind, group in groupby(by_kind, key=lambda file: content_type(file.path)):
+            alike = list(group)
+            sources, targets = (
+                [str(file.file) for file in alike],
+                [f"{self.root}/{file.path}" for file in alike],
+            )
+            self.filesystem.put(sources, targets, **self._typed(kind))
+
+    def remove(self, paths: tuple[str, ...]) -> None:
+        """Take files away, and on this machine the folders that are empty then."""
+        for path in paths:
+            if not self.is_local:
+                self.filesystem.rm_file(
+                    f"{self.root}/{path}"
+                )  # rm() would read * and [ in a name as a pattern
+                continue
+            file = Path(self.root, path)
+            file.unlink(missing_ok=True)
+            for folder in file.relative_to(self.root).parents[:-1]:
+                with contextlib.suppress(OSError):
+                    Path(self.root, folder).rmdir()
+
+    def _typed(self, kind: str) -> dict[str, Any]:
+        """How this storage is told a file's type; the others find it by the name or have none."""
+        names = self.filesystem.protocol
+        protocols = {names} if isinstance(names, str) else set(names)
+        if "s3" in protocols:
+            return {"ContentType": kind}
+        if "gs" in protocols:
+            return {"content_type": kind}
+        return {"content_settings": {"content_type": kind}} if "az" in protocols else {}
+
+
+def open_place(target: str) -> Place:
+    """Find the file system that an address means.
+
+    Raises:
+        PublishError: No such kind of address, or the package for it isn't installed.
+    """
+    if "://" not in target:
+        return Place(target, LocalFileSystem(), str(Path(target).absolute()))
+    protocol = target.partition("://")[0].rpartition("::")[2]
+    if protocol not in fsspec.available_protocols():
+        known = "s3://, gs://, az://, sftp:// and more, or a folder's path"
+        raise PublishError(
+            f"{target}: {protocol}:// is no kind of address that fsspec knows\n  fix: use {known}"
+        )
+    try:
+        filesystem, root = fsspec.core.url_to_fs(target)
+    except ImportError as error:
+        package = PACKAGES.get(protocol)
+        way_out = f"pip install {package}" if package else str(error)
+        raise PublishError(f"{target}: {protocol}:// needs another package\n  fix: {way_out}") from error
+    filesystem.invalidate_cache()
+    return Place(target.rstrip("/"), filesystem, str(root).rstrip("/"))
+
+
+@contextlib.contextmanager
+def _in_plain_words(target: str) -> Iterator[None]:
+    """Turn whatever a storage's package raises into a PublishError; they have no class in common."""
+    try:
+        yield
+    except PublishError:
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split()) or "no reason given"
+        way_out = "look at the address, and at your rights there"
+        raise PublishError(f"{target}: {type(error).__name__}: {said:.500}\n  fix: {way_out}") from error
+
+
+def _in_the_way(target: str, foreign: list[str]) -> str:
+    more = [f"  and {len(foreign) - LISTED} more"] if len(foreign) > LISTED else []
+    return "\n".join(
+        [
+            f"{target}: these files are there already, and not from metagan:",
+            *(f"  {path}" for path in foreign[:LISTED]),
+            *more,
+            "  fix: choose an empty place, or replace them with --force",
+        ]
+    )
+
+
+def _checked(manifest: Any) -> dict[str, str | None]:
+    """The list's files; it lies where others may write, and what it names may be removed.
+
+    Raises:
+        ValueError: It is no such list, or names what lies outside the site.
+    """
+    files = manifest.get("files") if isinstance(manifest, dict) else None
+    if not isinstance(files, dict) or manifest.get("version") != MANIFEST_VERSION:
+        raise ValueError(f"want a mapping with version {MANIFEST_VERSION} and files")
+    for path in files:
+        if any(part in {"", ".", ".."} or "\\" in part for part in path.split("/")):
+            raise ValueError(f"{path!r} lies outside the site")
+    return files

@@ -1,0 +1,1 @@
+"""A preview of a site on this machine."""

@@ -1,0 +1,304 @@
+"""Serve a built site on this machine as GitHub Pages would, for a look before publishing."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import re
+import socket
+import socketserver
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import IO, Any
+
+from metagan.errors import OptionError
+from metagan.site.routes import Moved, Opened, content_type, open_page
+from metagan.site.serve.reload import (
+    SCRIPT,
+    Board,
+    Build,
+    Report,
+    first_board,
+    rebuild_on_change,
+    with_script,
+)
+
+RESERVED = "__metagan__/"
+# While pages reload none of them may come from what a browser has kept.
+OFFLINE = Path(__file__).with_name("sw.js")
+IDLE_TIMEOUT_S = 60
+PORTS_TO_TRY = 100
+STOP_PATIENCE_S = 5.0
+CHUNK_BYTES = 1 << 16
+
+
+def serve(build: Build, *, host: str, port: int, reload: bool, report: Report, ready: Report) -> None:
+    """Build a site, serve it, and build it anew whenever its sources change, until Ctrl-C.
+
+    Args:
+        build: Builds the site, or finds it built.
+        host: The address to listen on.
+        port: The port; 0 takes a free one.
+        reload: Whether to watch the sources, rebuild, and reload the pages that are open.
+        report: Gets a line for each rebuild and for each request that found nothing.
+        ready: Gets the site's address once it can be opened.
+
+    Raises:
+        OptionError: the port is taken, or the address is none of this machine's.
+        MetaganError: the first build failed; later ones are reported and the last good site stays.
+    """
+    # The server comes before the build, so that a taken port is known at once.
+    with PagesServer(host, port, reload=reload, report=report) as server:
+        try:
+            server.board = first_board(build)
+            with _watching(server.board, build, report) if reload else contextlib.nullcontext():
+                ready(server.url)
+                server.serve_forever()
+        except KeyboardInterrupt:
+            report("stopped")
+
+
+@contextlib.contextmanager
+def _watching(board: Board, build: Build, report: Report) -> Iterator[None]:
+    stop = threading.Event()
+    watcher = threading.Thread(target=rebuild_on_change, args=(board, build, stop, report), daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        watcher.join(STOP_PATIENCE_S)  # a build at work is left behind: a broken-off one harms nothing
+
+
+class PagesServer(ThreadingHTTPServer):
+    """A server for one site; it listens once it is made, and answers once its board shows a site.
+
+    Args:
+        host: The address to listen on.
+        port: The port; 0 takes a free one.
+        reload: Whether pages get the script that reloads them.
+        report: Gets a line for each request that found nothing.
+
+    Raises:
+        OptionError: the port is taken, or the address is none of this machine's.
+    """
+
+    daemon_threads = True
+    allow_reuse_address = os.name != "nt"  # there it would let two servers take one port
+
+    board: Board
+
+    def __init__(self, host: str, port: int, *, reload: bool, report: Report) -> None:
+        self.reload = reload
+        self.report = report
+        try:
+            self.address_family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+            super().__init__((host, port), PagesHandler)
+        except (OSError, OverflowError) as error:
+            raise OptionError(_why_not(error, host, port)) from error
+
+    def server_bind(self) -> None:
+        """Bind without http.server's look-up of the address's name, which can take seconds."""
+        socketserver.TCPServer.server_bind(self)
+
+    @property
+    def url(self) -> str:
+        """Where the site is to be seen."""
+        host = str(self.server_address[0])
+        name = f"[{host}]" if ":" in host else host
+        return f"http://{name}:{self.server_address[1]}{self.board.built.subpath}"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
+        """Report what went wrong, unless it is a browser that hung up in the middle of an answer."""
+        if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):
+            self.report(traceback.format_exc())
+
+
+class PagesHandler(BaseHTTPRequestHandler):
+    """Answers one connection."""
+
+    server: PagesServer
+    protocol_version = "HTTP/1.1"
+    timeout = IDLE_TIMEOUT_S
+
+    def do_GET(self) -> None:
+        """Send what the URL means."""
+        path, _, query = self.path.partition("?")
+        built, version = self.server.board.built, self.server.board.news.version
+        if not path.startswith(built.subpath):
+            self._outside(path, built.subpath)
+            return
+        below = path.removeprefix(built.subpath)
+        if self.server.reload and below == OFFLINE.name:
+            self._send(HTTPStatus.OK, {"Content-Type": content_type(below)}, OFFLINE.read_bytes())
+            return
+        if self.server.reload and below.startswith(RESERVED):
+            self._reserved(below.removeprefix(RESERVED))
+            return
+        found = open_page(built.folder, below)
+        if isinstance(found, Opened):
+            with found.stream:
+                self._page(found, f"{built.subpath}{RESERVED}reload.js?{version}")
+        elif isinstance(found, Moved):
+            self._move(
+                HTTPStatus.MOVED_PERMANENTLY, built.subpath + found.below + (f"?{query}" if query else "")
+            )
+        else:
+            self._say(HTTPStatus.NOT_FOUND, "Nothing here, and the site has no 404.html.")
+
+    do_HEAD = do_GET  # noqa: N815 - http.server's name; bodies are left out in _send
+
+    def do_POST(self) -> None:
+        """Refuse what a site of files can't take."""
+        self.close_connection = True  # a body may follow, which nobody reads
+        headers = {"Allow": "GET, HEAD"}
+        self._say(HTTPStatus.METHOD_NOT_ALLOWED, "A published site takes GET and HEAD only.", headers)
+
+    do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_POST  # noqa: N815
+
+    def _outside(self, path: str, subpath: str) -> None:
+        if path == "/":
+            self._move(HTTPStatus.FOUND, subpath)
+        elif path == subpath.rstrip("/"):
+            self._move(HTTPStatus.MOVED_PERMANENTLY, subpath)
+        else:
+            self._say(HTTPStatus.NOT_FOUND, f"The site's base URL puts it under {subpath}; this is outside.")
+
+    def _page(self, page: Opened, script: str) -> None:
+        kind = content_type(page.name)
+        if self.server.reload and kind.startswith("text/html"):
+            self._send(page.status, {"Content-Type": kind}, with_script(page.stream.read(), script))
+            return
+        status = os.fstat(page.stream.fileno())
+        size, tag = status.st_size, f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
+        headers = {"Content-Type": kind, "ETag": tag, "Accept-Ranges": "bytes"}
+        if page.status != HTTPStatus.OK:
+            self._send_file(page.status, headers, page.stream, range(size))
+        elif tag in self.headers.get("If-None-Match", ""):
+            self._start(HTTPStatus.NOT_MODIFIED, headers)
+        else:
+            wanted = self.headers.get("Range", "") if self.headers.get("If-Range", tag) == tag else ""
+            self._send_range(headers, page.stream, byte_range(wanted, size), size)
+
+    def _send_range(self, headers: dict[str, str], stream: IO[bytes], span: range | None, size: int) -> None:
+        if span is None:
+            self._send_file(HTTPStatus.OK, headers, stream, range(size))
+        elif not span:
+            self._send(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, {"Content-Range": f"bytes */{size}"}, b"")
+        else:
+            headers |= {"Content-Range": f"bytes {span.start}-{span.stop - 1}/{size}"}
+            self._send_file(HTTPStatus.PARTIAL_CONTENT, headers, stream, span)
+
+    def _send_file(self, status: int, headers: dict[str, str], stream: IO[bytes], span: range) -> None:
+        self._start(status, headers | {"Content-Length": str(len(span))})
+        if self.command == "HEAD":
+            return
+        stream.seek(span.start)
+        left = len(span)
+        while left and (chunk := stream.read(min(left, CHUNK_BYTES))):
+            self.wfile.write(chunk)
+            left -= len(chunk)
+        if left:  # the file shrank meanwhile: only a closed connection tells the browser
+            self.close_connection = True
+
+    def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self._start(status, headers | {"Content-Length": str(len(body))})
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _start(self, status: int, headers: dict[str, str]) -> None:
+        # GitHub lets everything be kept for ten minutes; while pages reload that would show old style sheets.
+        caching = "no-cache" if self.server.reload else "max-age=600"
+        self.send_response(status)
+        for name, value in ({"Cache-Control": caching, "Access-Control-Allow-Origin": "*"} | headers).items():
+            self.send_header(name, value)
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+
+    def _say(self, status: int, text: str, headers: dict[str, str] | None = None) -> None:
+        self._send(
+            status, {"Content-Type": "text/plain; charset=utf-8"} | (headers or {}), f"{text}\n".encode()
+        )
+
+    def _move(self, status: int, location: str) -> None:
+        self._say(status, f"Moved to {location}", {"Location": location})
+
+    def _reserved(self, name: str) -> None:
+        if name == "reload.js":
+            self._send(HTTPStatus.OK, {"Content-Type": content_type(name)}, SCRIPT.read_bytes())
+        elif name == "events":
+            self._events()
+        else:
+            self._say(HTTPStatus.NOT_FOUND, "metagan keeps this folder for itself while it serves.")
+
+    def _events(self) -> None:
+        self.close_connection = True
+        self._start(HTTPStatus.OK, {"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+        if self.command == "HEAD":
+            return
+        self.wfile.write(b"retry: 500\n\n")
+        for news in self.server.board.follow():
+            data = json.dumps({"version": news.version, "error": news.error}) if news else None
+            self.wfile.write(f"data: {data}\n\n".encode() if data else b": still here\n\n")
+
+    def version_string(self) -> str:
+        """What the Server header says."""
+        return "metagan"
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:  # noqa: ARG002
+        """Report what found nothing; everything else is as it should be."""
+        if isinstance(code, int) and code >= HTTPStatus.BAD_REQUEST:
+            self.server.report(f"{int(code)} {self.requestline}")
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
+        """Leave http.server's own lines out."""
+
+
+def byte_range(header: str, size: int) -> range | None:
+    """Read a Range header (RFC 9110, section 14.1.2).
+
+    Args:
+        header: "bytes=0-99", "bytes=100-" or "bytes=-100".
+        size: The file's.
+
+    Returns:
+        The bytes to send; empty when none of them exist; None when the whole file is to be sent, which is
+        also the answer to several ranges at once.
+    """
+    match = re.fullmatch(r"bytes=(\d{0,18})-(\d{0,18})", header.strip())
+    if match is None or match.groups() == ("", ""):
+        return None
+    first, last = match.groups()
+    if not first:
+        return range(max(size - int(last), 0), size)
+    if last and int(last) < int(first):
+        return None
+    return range(int(first), min(int(last) + 1 if last else size, size))
+
+
+def _why_not(error: OSError | OverflowError, host: str, port: int) -> str:
+    if isinstance(error, OverflowError):
+        return f"--port {port}: want a number from 0 to 65535"
+    if error.errno == errno.EADDRINUSE:
+        free = _next_free(host, port)
+        way_out = f"; --port {free} is free" if free else "; stop the other program or choose another --port"
+        return f"port {port} of {host} is taken by another program{way_out}"
+    if error.errno == errno.EACCES:
+        return f"port {port} of {host} may not be used by you; choose a --port above 1023, 8000 for instance"
+    way_out = "127.0.0.1 serves this machine alone, 0.0.0.0 everybody"
+    return f"--host {host}: can't listen there ({error.strerror}); {way_out}"
+
+
+def _next_free(host: str, port: int) -> int | None:
+    for candidate in range(port + 1, min(port + PORTS_TO_TRY, 65536)):
+        with contextlib.suppress(OSError), socket.create_server((host, candidate)):
+            return candidate
+    return None

@@ -1,0 +1,1 @@
+"""Augmentation of training pictures (Karras et al. 2020, arXiv:2006.06676)."""

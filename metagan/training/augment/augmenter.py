@@ -1,0 +1,100 @@
+"""Adaptive discriminator augmentation: what the discriminator sees, real or made, is disturbed with probability p.
+
+References:
+    [1] Karras et al. 2020, Training GANs with Limited Data, arXiv:2006.06676, section 2 and appendix B: the transforms,
+        their order and their strengths.
+
+What chance decides is drawn apart from what it does to pictures: a few numbers a picture, drawn on the CPU, so that a
+GPU needn't be waited for, and can be given the same orders for any of them. Everything is differentiable by the
+pictures. Transforms that move pixels leave a picture that drew none of them bit by bit as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from metagan.training.augment.colour import draw_recolouring, recolour
+from metagan.training.augment.corrupt import (
+    add_noise,
+    cut_out,
+    draw_cutouts,
+    draw_filters,
+    draw_noise,
+    filter_each,
+)
+from metagan.training.augment.draws import Transform
+from metagan.training.augment.pixels import blit, draw_moves, draw_warps, warp
+
+GROUPS: dict[str, Transform] = {
+    "blit": Transform(draw_moves, blit),  # mirroring, quarter turns, whole-pixel shifts
+    "geometry": Transform(draw_warps, warp),  # scaling, rotation, stretching, fractional shifts
+    "colour": Transform(draw_recolouring, recolour),  # brightness, contrast, luma flip, hue, saturation
+    "filter": Transform(draw_filters, filter_each),  # frequency bands up and down
+    "noise": Transform(draw_noise, add_noise),
+    "cutout": Transform(draw_cutouts, cut_out),
+}
+
+
+class Augmenter:
+    """The pipeline: groups of transforms in the paper's order.
+
+    Args:
+        groups: Which of GROUPS take part.
+    """
+
+    def __init__(self, groups: Sequence[str]) -> None:
+        self.groups = [name for name in GROUPS if name in groups]
+
+    def draw(self, n: int, side: int, p: float, source: torch.Generator) -> dict[str, Tensor]:
+        """What happens to n pictures: a row a picture for each group; nothing at all when p is 0.
+
+        Args:
+            n: How many pictures.
+            side: Their height and width in pixels.
+            p: Each transform's probability, 0 to 1.
+            source: Where chance comes from, on the CPU.
+        """
+        if p <= 0:
+            return {}
+        return {name: GROUPS[name].draw(n, side, p, source) for name in self.groups}
+
+    def __call__(
+        self, images: Float[Tensor, "n c h w"], drawn: Mapping[str, Tensor], source: torch.Generator
+    ) -> Float[Tensor, "n c h w"]:
+        """Disturbed pictures; the very same tensor where nothing was drawn.
+
+        Args:
+            images: Nominally within [-1, 1].
+            drawn: What `draw` gave, on the pictures' device.
+            source: Where the noise of every pixel comes from, on the pictures' device.
+        """
+        for name, rows in drawn.items():
+            images = GROUPS[name].apply(images, rows, source)
+        return images
+
+
+class Controller:
+    """Steers the strength of augmentation by the mean sign of the logits of real pictures ([1] section 3).
+
+    Where the discriminator is surer of the training pictures than `target`, it overfits, and p rises.
+
+    Args:
+        p: The strength at the beginning.
+        target: The mean sign to hold.
+        speed_kimg: Thousands of pictures in which p may go from 0 to 1.
+    """
+
+    def __init__(self, p: float, target: float, speed_kimg: float) -> None:
+        self.p = p
+        self.target = target
+        self.speed_kimg = speed_kimg
+
+    def adjust(self, mean_sign: float, images: int) -> None:
+        """One adjustment, after `images` pictures with this mean sign of their logits; p stays within 0 and 1."""
+        step = images / (self.speed_kimg * 1000)
+        direction = (mean_sign > self.target) - (mean_sign < self.target)
+        self.p = min(1.0, max(0.0, self.p + direction * step))

@@ -1,0 +1,231 @@
+"""What `metagan train` sets up around a run: pictures, quality, signals, progress."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from metagan.datasets.source import PictureSource
+from metagan.errors import OptionError
+from metagan.evaluation.inception import Inception, require_inception
+from metagan.evaluation.quality import Quality, halves, quality_and_floor
+from metagan.training.distributed import World, joined
+from metagan.training.networks import Networks
+from metagan.training.options import Options, again, begin, change_pace, refuse_changes
+from metagan.training.run import Measure, Run, Schedule
+from metagan.training.run_folder import RunConfig, RunFolder, read_config
+from metagan.training.state import read_state
+
+PACE = {"learning_rate", "lr_decay_kimg", "gamma"}  # may change from one call to the next
+SHOWN_FLOOR = ("floor_distance", "floor_precision", "floor_recall", "floor_coverage")
+SHOWN = (
+    ("loss_g", "G"),
+    ("loss_fake", "D made"),
+    ("loss_real", "D real"),
+    ("augment_p", "p"),
+    ("distance", "distance"),
+)
+
+
+def train(options: Mapping[str, Any], given: set[str]) -> None:
+    """Train as asked for.
+
+    Args:
+        options: Every option of the command line by its name.
+        given: Those of them that were given explicitly.
+    """
+    if options["threads"]:
+        torch.set_num_threads(options["threads"])
+    pictures = PictureSource(options["data"], options["resolution"], labelled=options["labels"])
+    pictures.check()
+    folder = RunFolder(options["out"])
+    schedule = _schedule(options)
+    with joined(options["device"]) as world, watching(schedule, shown=world.is_first) as watcher:
+        config, networks = _begin_or_go_on(folder, options, given, pictures, world)
+        _require_training(config.recipe.d_warmup_kimg, schedule.total_kimg)
+        run = Run(
+            folder=folder,
+            config=config,
+            schedule=schedule,
+            pictures=pictures,
+            networks=networks,
+            world=world,
+            measure=_measure(options, pictures, world),
+            watcher=watcher,
+            mirrors=_event_writer(folder, options, world),
+            records=options["cuda_graphs"],
+        )
+        run.train()
+        kimg = run.trainer.seen / 1000
+    if world.is_first:
+        print_result(folder, kimg)
+
+
+def print_result(folder: RunFolder, kimg: float) -> None:
+    """What was made, on stdout."""
+    sys.stdout.write(f"{folder.path / 'latest.safetensors'}: {kimg:g} kimg; look at {folder.report}\n")
+
+
+def _schedule(options: Mapping[str, Any]) -> Schedule:
+    return Schedule(
+        total_kimg=options["kimg"],
+        state_kimg=options["state_every"],
+        metrics_kimg=options["metrics_every"],
+        snapshot_kimg=options["snapshot_every"],
+        measured_pictures=options["measure"],
+        keep_best=options["best"],
+    )
+
+
+def _begin_or_go_on(
+    folder: RunFolder, options: Mapping[str, Any], given: set[str], pictures: PictureSource, world: World
+) -> tuple[RunConfig, Networks]:
+    names = {field.name for field in fields(Options)}
+    asked = Options(
+        **{name: value for name, value in options.items() if name in names} | {"data": str(options["data"])}
+    )
+    if not folder.config.exists() or not folder.state.exists():
+        _require_other_folder(asked.start, folder)
+        return begin(asked, pictures, world)
+    config = read_config(folder)
+    refuse_changes(config, asked, given - {"data"} - PACE)
+    if given & PACE:
+        config = change_pace(config, asked, read_state(folder.state)[1]["seen"])
+    return config, again(config)
+
+
+def _require_training(warmup_kimg: float, total_kimg: float) -> None:
+    if 0 < total_kimg <= warmup_kimg:
+        msg = f"--kimg {total_kimg:g}: for the first {warmup_kimg:g} the discriminator learns alone (--d-warmup)"
+        raise OptionError(f"{msg}, and the generator would stay as it is; train for longer")
+
+
+def _require_other_folder(start: Path | None, folder: RunFolder) -> None:
+    """A new run writes over what an older one left in its folder."""
+    if start is not None and start.resolve().is_relative_to(folder.path.resolve()):
+        msg = f"--start {start}: it lies in the new run's own folder, which would write over it"
+        raise OptionError(f"{msg}; choose another --out")
+
+
+def _measure(options: Mapping[str, Any], pictures: PictureSource, world: World) -> Measure | None:
+    """Quality of made pictures by name, and the same of other real ones ("floor_distance") where there are enough."""
+    count = options["measure"]
+    if options["inception"] and not count:
+        raise OptionError("--inception: with --measure 0 nothing is measured; leave one of them out")
+    if not count or not world.is_first:
+        return None
+    weights = require_inception(options["inception"]) if options["inception"] else None
+    ready: list[tuple[Quality, dict[str, float], Inception | None]] = []
+
+    def measure(made: NDArray[np.uint8]) -> dict[str, float]:
+        if not ready:  # real pictures are looked at when first needed
+            quality, floor = quality_and_floor(pictures.pixels, len(pictures), count, world.device)
+            shown = {name: floor[name] for name in SHOWN_FLOOR if name in floor}
+            inception = None
+            if weights is not None:
+                real, _ = halves(pictures.pixels, len(pictures), count)
+                inception = Inception(weights, real, world.device)
+            ready.append((quality, shown, inception))
+        quality, floor, inception = ready[0]
+        return quality(made) | floor | (inception(made) if inception else {})
+
+    return measure
+
+
+def _event_writer(
+    folder: RunFolder, options: Mapping[str, Any], world: World
+) -> Callable[[Mapping[str, Any]], None] | None:
+    """A function that writes measurements as TensorBoard events, where asked for."""
+    if not options["tensorboard"] or not world.is_first:
+        return None
+    try:
+        from torch.utils.tensorboard.writer import SummaryWriter
+    except ImportError as error:
+        msg = (
+            "--tensorboard: the tensorboard package isn't installed; run `pip install 'metagan[tensorboard]'`"
+        )
+        raise OptionError(msg) from error
+    writer = SummaryWriter(str(folder.path / "events"))
+
+    def write(line: Mapping[str, Any]) -> None:
+        for name, value in line.items():
+            if name not in ("steps", "kimg"):
+                writer.add_scalar(name, value, int(line["kimg"] * 1000))
+        writer.flush()
+
+    return write
+
+
+class TerminalWatcher:
+    """Progress on stderr, silent when that is no terminal; a first Ctrl-C or TERM stops after the step."""
+
+    def __init__(self, bars: Progress, total: int) -> None:
+        self._bars = bars
+        self._task = bars.add_task("", total=total, facts="")
+        self._asked = False
+        self._started = False
+
+    def progress(self, seen: int, readings: Mapping[str, float]) -> None:
+        """Move the bar; facts come with each line of measurements."""
+        facts = [f"{readings['images_per_s']:.1f}/s"] if "images_per_s" in readings else []
+        facts += [f"{text} {readings[name]:.3g}" for name, text in SHOWN if name in readings]
+        if not self._started:
+            self._bars.reset(
+                self._task, completed=seen
+            )  # what an earlier process did is no speed of this one
+            self._started = True
+        self._bars.update(
+            self._task, completed=seen, description=f"{seen / 1000:.1f} kimg", facts=", ".join(facts)
+        )
+
+    def say(self, text: str) -> None:
+        """A line above the bar."""
+        if not self._bars.disable:
+            self._bars.console.print(text)
+
+    def stop_asked(self) -> bool:
+        """Whether a signal came."""
+        return self._asked
+
+    def ask_to_stop(self) -> None:
+        """Stop after this step."""
+        self._asked = True
+
+
+@contextmanager
+def watching(schedule: Schedule, *, shown: bool) -> Iterator[TerminalWatcher]:
+    """A bar on stderr while the block runs, where it is to be shown; Ctrl-C and TERM ask the watcher to stop."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[facts]}"),
+    )
+    quiet = not console.is_terminal or not shown
+    with Progress(*columns, console=console, disable=quiet) as bars:
+        watcher = TerminalWatcher(bars, round(schedule.total_kimg * 1000))
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+        def asked(number: int, _frame: object) -> None:
+            watcher.ask_to_stop()
+            signal.signal(number, before[signal.Signals(number)])  # the second one ends the process at once
+
+        for number in before:
+            signal.signal(number, asked)
+        try:
+            yield watcher
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

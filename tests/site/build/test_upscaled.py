@@ -1,0 +1,128 @@
+"""Subjects whose pictures are enlarged: on their pages, in files, in `sample`, and what is refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from metagan.cli.sample import command as sample
+from metagan.errors import OptionError, RegistryError
+from metagan.networks.upscaler import UpscalerConfig
+from metagan.registry.weights_ref import bundled_names, bundled_upscaler_names, bundled_weights
+from metagan.registry.read import read_registry
+from metagan.site.build.build import Order, build_site
+from metagan.site.build.preflight import survey
+from tests.networks.upscaler.test_upscaler import scrambled, write
+from tests.site.live_site import Silent
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+GENERATOR = GOLDEN / "sg2ada_cuda16.pkl"
+
+
+def registry(folder: Path, *lines: str) -> Path:
+    path = folder / "registry.yaml"
+    text = [
+        "site:",
+        "  title: Things",
+        "  base_url: https://example.org/things/",
+        "subjects:",
+        "  thing:",
+        "    title: Thing",
+        f"    weights: {GENERATOR}",
+        "    licence: unknown",
+        "    source: nowhere",
+        "    images: 2",
+        "    format: png",
+        "    class: 1",
+        *(f"    {line}" for line in lines),
+    ]
+    path.write_text("\n".join(text) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def upscaler(tmp_path_factory) -> Path:
+    config = UpscalerConfig(channels=4, blocks=0, fine_channels=4)
+    return write(tmp_path_factory.mktemp("x4") / "x4.safetensors", scrambled(config), licence="CC0-1.0")
+
+
+def build(path: Path) -> Path:
+    out = path.parent / "build"
+    build_site(Order(read_registry(path), out), Silent())
+    return out
+
+
+def opened(path: Path) -> tuple[np.ndarray, dict]:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB")), dict(image.info)
+
+
+def test_pictures_pages_and_api_are_four_times_as_large_and_none_brings_the_raw_ones_back(tmp_path, upscaler):
+    path = registry(tmp_path, f"upscale: {upscaler}")
+    site = build(path)
+    picture, info = opened(site / "pictures" / "thing" / "0.png")
+    assert picture.shape == (64, 64, 3)
+    assert "enlarged by an upscaler, sha256 " in info["XML:com.adobe.xmp"]
+    about = (site / "thing" / "about" / "index.html").read_text()
+    assert "64 × 64 pixels" in about
+    assert "4 times as wide and high" in about
+    assert "enlarged by an upscaler, which browsers" in about
+    assert json.loads((site / "api" / "thing.json").read_text())["width"] == 64
+
+    registry(tmp_path, "upscale: none")
+    site = build(path)
+    raw, info = opened(site / "pictures" / "thing" / "0.png")
+    assert raw.shape == (16, 16, 3)
+    assert "upscaler" not in info["XML:com.adobe.xmp"]
+
+
+def test_sample_draws_what_the_site_shows(tmp_path, upscaler):
+    path = registry(tmp_path, f"upscale: {upscaler}")
+    site = build(path)
+    words = ("thing", "--registry", path, "--seeds", "1", "--device", "cpu", "--out")
+    CliRunner().invoke(sample, [str(word) for word in (*words, tmp_path / "a")], catch_exceptions=False)
+    drawn, _ = opened(tmp_path / "a" / "seed0001.png")
+    assert np.array_equal(drawn, opened(site / "pictures" / "thing" / "1.png")[0])
+    raw = CliRunner().invoke(sample, [str(word) for word in (*words, tmp_path / "b", "--upscale", "none")])
+    assert raw.exit_code == 0
+    assert opened(tmp_path / "b" / "seed0001.png")[0].shape == (16, 16, 3)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (f"upscale: {GENERATOR}", "subjects.thing.upscale: .*want an upscaler"),
+        ("upscale: missing.safetensors", "subjects.thing.upscale: .*there is no"),
+        ("upscale: bundled:things-x4", "subjects.thing.upscale: .*bundled"),
+        ("upscale: https://example.org/x4.safetensors", "subjects.thing.upscale_sha256: missing"),
+        ("upscale: 4", "subjects.thing.upscale: "),
+    ],
+)
+def test_what_is_no_upscaler_is_refused_at_its_line(tmp_path, line, said):
+    found = survey(registry(tmp_path, line), None)
+    (problem,) = found.problems
+    assert problem.where.endswith(":13:14") or "upscale_sha256" in said
+    with pytest.raises(RegistryError, match=said):
+        raise RegistryError(found.problems)
+
+
+def test_a_build_says_so_too(tmp_path):
+    path = registry(tmp_path, f"upscale: {GENERATOR}")
+    with pytest.raises(
+        RegistryError, match=r"registry.yaml:13:14: subjects.thing.upscale: .*want an upscaler"
+    ):
+        build(path)
+
+
+def test_bundled_upscalers_are_listed_apart_from_generators(tmp_path, monkeypatch):
+    for name in ("apes", "apes-x4"):
+        (tmp_path / f"{name}.safetensors").touch()
+    monkeypatch.setattr("metagan.weights.__path__", [str(tmp_path)])
+    assert bundled_names() == ["apes"]
+    assert bundled_upscaler_names() == ["apes-x4"]
+    assert bundled_weights("apes-x4") == tmp_path / "apes-x4.safetensors"
+    with pytest.raises(OptionError, match="did you mean bundled:apes-x4"):
+        bundled_weights("ape-x4")

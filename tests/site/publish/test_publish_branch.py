@@ -1,0 +1,297 @@
+"""Publishing to a branch, with real git repositories on both ends."""
+
+import os
+import subprocess
+
+import pytest
+
+from metagan.errors import PublishError
+from metagan.site.publish.branch import Branch, publish_to_branch
+
+FILES = {
+    "index.html": "home",
+    "bagel/42/index.html": "bagel 42",
+    "pictures/bagel/42.webp": "picture",
+    "pictures/bagel/43.webp": "picture",
+    ".metagan-manifest.json": "{}",
+}
+PUBLISHED = {
+    ".nojekyll",
+    "index.html",
+    "bagel/42/index.html",
+    "pictures/bagel/42.webp",
+    "pictures/bagel/43.webp",
+}
+
+
+def git(folder, *arguments):
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.fixture(autouse=True)
+def _own_git_settings(monkeypatch, tmp_path):
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+
+
+@pytest.fixture
+def remote(tmp_path):
+    folder = tmp_path / "remote.git"
+    folder.mkdir()
+    git(folder, "init", "--quiet", "--bare", "--initial-branch=main")
+    return folder
+
+
+@pytest.fixture
+def repository(tmp_path, remote):
+    return clone(tmp_path / "project", remote, first=True)
+
+
+def clone(folder, remote, first=False):
+    folder.mkdir()
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    git(folder, "config", "user.name", "Ada")
+    git(folder, "config", "user.email", "ada@example.org")
+    git(folder, "remote", "add", "origin", str(remote))
+    if first:
+        (folder / "registry.yaml").write_text("site: ...")
+        (folder / ".gitignore").write_text("/build/\n")
+        git(folder, "add", ".")
+        git(folder, "commit", "--quiet", "-m", "Start")
+        git(folder, "push", "--quiet", "origin", "main")
+    return folder
+
+
+@pytest.fixture
+def site(repository):
+    return write(repository / "build", FILES)
+
+
+def write(folder, files):
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def publish(repository, site, **options):
+    settings = {"message": "Publish", "domain": None, "keep_history": True, "dry_run": False} | options
+    branch = Branch(repository, settings.pop("remote", "origin"), settings.pop("branch", "gh-pages"))
+    return publish_to_branch(site, branch, **settings)
+
+
+def tree(remote, branch="gh-pages"):
+    return set(git(remote, "ls-tree", "-r", "--name-only", branch).splitlines())
+
+
+def commits(folder, ref="gh-pages"):
+    return int(git(folder, "rev-list", "--count", ref))
+
+
+def paths(files):
+    return {file.path for file in files}
+
+
+def state(repository):
+    """Everything of a user's checkout that publishing must leave alone."""
+    files = {
+        path: path.read_bytes()
+        for path in repository.rglob("*")
+        if path.is_file() and ".git" not in path.parts
+    }
+    index = (repository / ".git" / "index").read_bytes()
+    return (
+        files,
+        index,
+        git(repository, "rev-parse", "HEAD"),
+        git(repository, "status", "--porcelain", "--ignored"),
+    )
+
+
+def test_a_site_arrives_on_the_branch_without_touching_the_checkout(repository, remote, site):
+    (repository / "registry.yaml").write_text("edited, not committed")
+    (repository / "new.txt").write_text("staged")
+    git(repository, "add", "new.txt")
+    before = state(repository)
+    plan = publish(repository, site, message="Publish the apes")
+    assert state(repository) == before
+    assert tree(remote) == PUBLISHED
+    assert git(remote, "show", "gh-pages:bagel/42/index.html") == "bagel 42"
+    assert (
+        git(remote, "log", "-1", "--format=%s|%an|%ae", "gh-pages") == "Publish the apes|Ada|ada@example.org"
+    )
+    assert paths(plan.new) == PUBLISHED
+
+
+def test_a_second_publish_adds_a_commit_with_what_changed(repository, remote, site):
+    publish(repository, site)
+    (site / "index.html").write_text("HOME")
+    (site / "pictures/bagel/43.webp").unlink()
+    (site / "pictures/bagel/44.webp").write_text("other picture")
+    plan = publish(repository, site)
+    assert (paths(plan.new), paths(plan.changed)) == ({"pictures/bagel/44.webp"}, {"index.html"})
+    assert plan.removed == ("pictures/bagel/43.webp",)
+    assert commits(remote) == 2
+    assert git(remote, "show", "gh-pages:index.html") == "HOME"
+
+
+def test_nothing_new_makes_no_commit(repository, remote, site):
+    publish(repository, site)
+    assert publish(repository, site).is_empty
+    assert commits(remote) == 1
+
+
+def test_a_dry_run_tells_the_same_plan_and_leaves_both_repositories_alone(repository, remote, site):
+    publish(repository, site)
+    (site / "index.html").write_text("HOME")
+    before = git(repository, "show-ref"), git(remote, "show-ref")
+    plan = publish(repository, site, dry_run=True)
+    assert paths(plan.changed) == {"index.html"}
+    assert paths(plan.unchanged) == PUBLISHED - {"index.html"}
+    assert (git(repository, "show-ref"), git(remote, "show-ref")) == before
+
+
+def test_what_somebody_else_published_meanwhile_is_built_upon(repository, remote, site, tmp_path):
+    publish(repository, site)
+    other = clone(tmp_path / "other", remote)
+    publish(other, write(other / "build", FILES | {"index.html": "theirs"}))
+    (site / "index.html").write_text("ours")
+    publish(repository, site)
+    assert commits(remote) == 3
+    assert git(remote, "show", "gh-pages:index.html") == "ours"
+
+
+def test_without_history_the_branch_holds_one_commit(repository, remote, site, tmp_path):
+    publish(repository, site)
+    (site / "index.html").write_text("HOME")
+    publish(repository, site)
+    publish(repository, site, keep_history=False)
+    assert commits(remote) == 1
+    assert tree(remote) == PUBLISHED
+    other = clone(tmp_path / "other", remote)
+    publish(other, write(other / "build", FILES | {"index.html": "theirs"}), keep_history=False)
+    (site / "index.html").write_text("again")
+    publish(repository, site)  # the local branch is not what the remote has, but was published before
+    assert git(remote, "show", "gh-pages:index.html") == "again"
+
+
+def test_a_custom_domain_is_set_and_then_kept(repository, remote, site):
+    publish(repository, site, domain="apes.example.org")
+    assert git(remote, "show", "gh-pages:CNAME") == "apes.example.org"
+    (site / "index.html").write_text("HOME")
+    plan = publish(repository, site)
+    assert "CNAME" in paths(plan.unchanged)
+    assert git(remote, "show", "gh-pages:CNAME") == "apes.example.org"
+    (site / "CNAME").write_text("other.example.org")
+    publish(repository, site)
+    assert git(remote, "show", "gh-pages:CNAME") == "other.example.org"
+
+
+@pytest.mark.parametrize(
+    "domain", ["https://example.org", "example.org/apes", "-x.org", "localhost", "a b.org", "a.org\n"]
+)
+def test_a_domain_that_is_none_is_refused(repository, site, domain):
+    with pytest.raises(PublishError, match="--cname"):
+        publish(repository, site, domain=domain)
+
+
+def test_outside_a_repository_the_way_out_is_named(tmp_path, site):
+    (tmp_path / "elsewhere").mkdir()
+    with pytest.raises(PublishError, match=r"not inside a git repository\n  fix: .*--to"):
+        publish(tmp_path / "elsewhere", site)
+
+
+def test_a_remote_that_isnt_there_names_those_that_are(repository, site):
+    with pytest.raises(PublishError, match=r"no remote 'upstream'\n  fix: it has origin"):
+        publish(repository, site, remote="upstream")
+    git(repository, "remote", "remove", "origin")
+    with pytest.raises(PublishError, match="git remote add origin"):
+        publish(repository, site)
+
+
+def test_a_remote_that_cant_be_reached_gives_gits_reason(repository, remote, site):
+    remote.rename(remote.with_name("gone"))
+    with pytest.raises(PublishError, match=r"origin can't be reached\n(  git: .*\n)+  fix: "):
+        publish(repository, site)
+    assert "gh-pages" not in git(repository, "branch", "--list")
+
+
+def test_a_refused_push_leaves_the_local_branch_as_it_was(repository, remote, site):
+    hook = remote / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\necho 'this branch is protected' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    with pytest.raises(PublishError, match=r"origin refused the push\n[^$]*this branch is protected"):
+        publish(repository, site)
+    assert git(repository, "branch", "--list", "gh-pages") == ""
+    hook.unlink()
+    publish(repository, site)
+    former = git(repository, "rev-parse", "gh-pages")
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    (site / "index.html").write_text("HOME")
+    for keep_history in (True, False):
+        with pytest.raises(PublishError, match="refused the push"):
+            publish(repository, site, keep_history=keep_history)
+        assert git(repository, "rev-parse", "gh-pages") == former
+    assert commits(remote) == 1
+
+
+def test_unpushed_commits_on_the_local_branch_are_not_lost(repository, remote, site):
+    publish(repository, site)
+    git(repository, "checkout", "--quiet", "gh-pages")
+    git(repository, "commit", "--quiet", "--allow-empty", "-m", "Mine")
+    mine = git(repository, "rev-parse", "HEAD")
+    with pytest.raises(PublishError, match="branch gh-pages is checked out"):
+        publish(repository, site)
+    git(repository, "checkout", "--quiet", "main")
+    with pytest.raises(PublishError, match=r"1 commit\(s\) that origin lacks would be lost"):
+        publish(repository, site)
+    assert git(repository, "rev-parse", "gh-pages") == mine
+
+
+def test_a_branch_that_was_deleted_on_the_remote_is_begun_anew(repository, remote, site):
+    publish(repository, site)
+    git(remote, "branch", "-D", "gh-pages")
+    (site / "index.html").write_text("HOME")
+    publish(repository, site)
+    assert tree(remote) == PUBLISHED
+
+
+@pytest.mark.parametrize("name", ["--force", "a..b", "gh pages", ""])
+def test_a_branch_name_that_git_refuses_is_refused(repository, site, name):
+    with pytest.raises(PublishError, match="--branch"):
+        publish(repository, site, branch=name)
+
+
+def test_a_nameless_committer_is_told_how_to_get_a_name(repository, site):
+    git(repository, "config", "user.useConfigOnly", "true")
+    git(repository, "config", "--unset", "user.email")
+    with pytest.raises(PublishError, match=r"git config --global user\.name"):
+        publish(repository, site)
+
+
+def test_a_message_that_looks_like_an_option_is_a_message(repository, remote, site):
+    publish(repository, site, message="--force is what I did not mean")
+    assert git(remote, "log", "-1", "--format=%s", "gh-pages") == "--force is what I did not mean"
+
+
+def test_pythons_modules_are_not_taken_from_the_repository(repository, remote, site):
+    (repository / "ghp_import.py").write_text("raise SystemExit('the wrong module')")
+    publish(repository, site)
+    assert tree(remote) == PUBLISHED
+
+
+def test_a_site_over_the_limits_is_refused_before_anything_is_sent(repository, remote, site):
+    with (site / "pictures/bagel/45.webp").open("wb") as huge:
+        huge.truncate(1_000_000_001)
+    with pytest.raises(
+        PublishError, match=r"953\.7 MiB; git hosts take 100 MiB[^$]*1\.00 GB in 5 files[^$]*images: 3 -> 2"
+    ):
+        publish(repository, site)
+    assert git(remote, "branch", "--list") == "main" or "gh-pages" not in git(remote, "branch", "--list")

@@ -1,0 +1,234 @@
+"""ADA's transforms against cases by hand, their invariance when off, and the controller's arithmetic."""
+
+import math
+
+import pytest
+import torch
+
+from metagan.training.augment import colour, corrupt, pixels
+from metagan.training.augment.augmenter import GROUPS, Augmenter, Controller
+
+
+@pytest.fixture
+def source() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+def smooth(side: int = 32) -> torch.Tensor:
+    """A picture without fine detail, which resampling keeps."""
+    y, x = torch.meshgrid(torch.linspace(-1, 1, side), torch.linspace(-1, 1, side), indexing="ij")
+    channels = (x, y, torch.exp(-((x - 0.3) ** 2 + y**2) * 4))
+    return torch.stack(channels)[None]
+
+
+def disturb(name: str, images, p: float, source):
+    drawn = GROUPS[name].draw(len(images), images.shape[-1], p, source)
+    return GROUPS[name].apply(images, drawn, source)
+
+
+def test_strength_0_gives_the_very_same_tensor(images, source):
+    augmenter = Augmenter(tuple(GROUPS))
+    assert augmenter(images, augmenter.draw(6, 16, 0.0, source), source) is images
+
+
+def test_without_groups_every_strength_gives_the_very_same_tensor(images, source):
+    augmenter = Augmenter(())
+    assert augmenter(images, augmenter.draw(6, 16, 1.0, source), source) is images
+
+
+def test_the_groups_follow_each_other_in_the_papers_order(images):
+    augmenter = Augmenter(("colour", "blit"))
+    drawn = augmenter.draw(6, 16, 1.0, torch.Generator().manual_seed(2))
+    assert list(drawn) == ["blit", "colour"]
+    source, want = torch.Generator().manual_seed(2), images
+    for name in drawn:
+        want = disturb(name, want, 1.0, source)
+    assert torch.equal(augmenter(images, drawn, source), want)
+
+
+def test_half_a_batch_with_its_rows_becomes_what_it_becomes_in_the_whole_one(images, source):
+    augmenter = Augmenter(("blit", "geometry", "colour", "filter", "cutout"))
+    drawn = augmenter.draw(6, 16, 0.8, source)
+    halves = [
+        augmenter(images[rows], {name: drawn[name][rows] for name in drawn}, source)
+        for rows in (slice(0, 3), slice(3, 6))
+    ]
+    assert torch.allclose(torch.cat(halves), augmenter(images, drawn, source), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["blit", "geometry", "cutout", "noise"])
+def test_a_picture_that_draws_no_transform_stays_bit_by_bit(name, images, source):
+    assert torch.equal(disturb(name, images, 0.0, source), images)
+
+
+@pytest.mark.parametrize("name", ["colour", "filter"])
+def test_a_picture_that_draws_no_recolouring_stays_up_to_rounding(name, images, source):
+    assert torch.allclose(disturb(name, images, 0.0, source), images, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", list(GROUPS))
+def test_every_transform_changes_pictures_and_passes_gradients(name, images, source):
+    images = images.requires_grad_()
+    changed = disturb(name, images, 1.0, source)
+    assert changed.shape == images.shape
+    assert not torch.allclose(changed, images)
+    changed.square().sum().backward()
+    assert images.grad.isfinite().all()
+    assert images.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", list(GROUPS))
+def test_the_same_source_gives_the_same_pictures(name, images):
+    draws = [disturb(name, images, 0.5, torch.Generator().manual_seed(5)) for _ in range(2)]
+    assert torch.equal(*draws)
+
+
+# ---------------------------------------------------------------------------------------------
+# Pixels
+
+
+def move(images, *, mirrored=0, turns=0, right=0, down=0):
+    whole = (torch.full((len(images),), value) for value in (mirrored, turns, right, down))
+    return pixels.move_pixels(images, *whole)
+
+
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("mirrored", [0, 1])
+def test_mirroring_and_quarter_turns_are_exact(images, mirrored, turns):
+    want = (images.flip(3) if mirrored else images).rot90(turns, (2, 3))
+    assert torch.equal(move(images, mirrored=mirrored, turns=turns), want)
+
+
+def test_whole_pixel_shifts_are_exact_and_mirror_at_the_edge(images):
+    moved = move(images, right=2, down=-3)
+    assert torch.equal(moved[:, :, :-3, 2:], images[:, :, 3:, :-2])
+    assert torch.equal(moved[:, :, :-3, 1], images[:, :, 3:, 0])
+    assert torch.equal(moved[:, :, -1, 2:], images[:, :, -3, :-2])
+
+
+def test_resampling_by_the_identity_is_the_identity(images):
+    same = pixels.resample(images.double(), torch.eye(3).double().repeat(6, 1, 1))
+    assert torch.allclose(same[:, :, 4:-4, 4:-4], images.double()[:, :, 4:-4, 4:-4], atol=1e-9)
+    assert torch.allclose(pixels.resample(smooth(), torch.eye(3)[None]), smooth(), atol=0.01)
+
+
+def test_resampling_by_a_whole_pixel_shift_shifts(images):
+    matrix = torch.eye(3).repeat(6, 1, 1)
+    matrix[:, 0, 2] = -2  # the output shows what lies two pixels to the left: the picture moves right
+    moved = pixels.resample(images, matrix)
+    assert torch.allclose(moved[:, :, 4:-4, 6:-4], images[:, :, 4:-4, 4:-6], atol=1e-5)
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_resampling_by_quarter_turns_turns(turns):
+    angle = torch.tensor([turns * math.pi / 2])
+    turned = pixels.resample(smooth(), pixels._rotation(angle))
+    want = smooth().rot90(turns, (2, 3))
+    assert torch.allclose(turned[:, :, 4:-4, 4:-4], want[:, :, 4:-4, 4:-4], atol=0.03)
+
+
+def test_resampling_by_a_scale_enlarges():
+    half = torch.tensor([0.5])
+    enlarged = pixels.resample(smooth(), pixels._scaling(half, half))
+    assert torch.allclose(enlarged[:, :2, 4:-4, 4:-4], smooth()[:, :2, 4:-4, 4:-4] / 2, atol=0.02)
+
+
+def test_the_resampling_filter_is_orthonormal():
+    taps = torch.tensor(pixels.SYM6, dtype=torch.float64)
+    for shift in range(0, 12, 2):
+        product = (taps[: 12 - shift] * taps[shift:]).sum()
+        assert float(product) == pytest.approx(1.0 if shift == 0 else 0.0, abs=1e-9)
+
+
+def test_each_geometric_transform_is_drawn_with_its_probability(source):
+    matrices = pixels.draw_warps(20_000, 64, 0.2, source)
+    still = (matrices == torch.eye(3)).flatten(1).all(dim=1).float().mean()
+    # scale, stretch and two shifts with 0.2 each, and at least one of the two rotations with 0.2
+    assert float(still) == pytest.approx(0.8**5, abs=0.015)
+
+
+# ---------------------------------------------------------------------------------------------
+# Colours
+
+
+def test_a_flipped_luma_keeps_what_is_not_grey():
+    matrix = colour.flip_luma(torch.ones(1))[0]
+    assert torch.allclose(matrix @ torch.tensor([0.5, 0.5, 0.5]), torch.tensor([-0.5, -0.5, -0.5]), atol=1e-6)
+    assert torch.allclose(matrix @ torch.tensor([1.0, -1, 0]), torch.tensor([1.0, -1, 0]), atol=1e-6)
+
+
+def test_a_hue_rotation_by_a_third_permutes_the_primaries():
+    matrix = colour.rotate_hue(torch.tensor([2 * math.pi / 3]))[0]
+    assert torch.allclose(matrix @ torch.tensor([1.0, 0, 0]), torch.tensor([0.0, 1, 0]), atol=1e-6)
+
+
+def test_saturation_scales_colours_and_leaves_grey():
+    matrix = colour.saturate(torch.tensor([3.0]))[0]
+    assert torch.allclose(matrix @ torch.tensor([0.2, 0.2, 0.2]), torch.tensor([0.2, 0.2, 0.2]), atol=1e-6)
+    assert torch.allclose(matrix @ torch.tensor([1.0, -1, 0]), torch.tensor([3.0, -3, 0]), atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_pictures_of_any_number_of_channels_can_be_recoloured(channels, source):
+    images = torch.randn(3, channels, 8, 8)
+    changed = disturb("colour", images, 1.0, source)
+    assert changed.shape == images.shape
+    if channels == 4:
+        assert torch.equal(changed[:, 3], images[:, 3])
+
+
+# ---------------------------------------------------------------------------------------------
+# Corruptions
+
+
+def test_the_bands_add_up_to_the_picture(images):
+    bands = corrupt.band_filters()
+    parts = bands.sum(dim=0)
+    assert torch.allclose(parts, torch.eye(len(parts))[len(parts) // 2], atol=1e-6)
+    assert bands.sum(dim=1).tolist() == pytest.approx([1, 0, 0, 0], abs=1e-6)
+
+
+def test_the_bands_pass_their_octaves():
+    gain = torch.fft.rfft(corrupt.band_filters(), n=512).abs()
+    centres = [10, 48, 96, 200]  # of 256, within the four bands
+    assert gain[:, centres].argmax(dim=0).tolist() == [0, 1, 2, 3]
+
+
+def test_filtering_with_one_tap_scales(images, source):
+    filters = torch.zeros(6, 5)
+    filters[:, 2] = 2
+    assert torch.allclose(corrupt.filter_each(images, filters, source), images * 4, atol=1e-5)
+
+
+def test_cutout_greys_a_quarter_at_most(source):
+    cut = disturb("cutout", torch.ones(500, 1, 16, 16), 1.0, source)
+    share = (cut == 0).float().mean(dim=(1, 2, 3))
+    assert float(share.max()) <= 0.26
+    assert float(share.min()) >= 0.04  # centred in a corner, a quarter of it is left
+
+
+# ---------------------------------------------------------------------------------------------
+# The controller
+
+
+def test_the_strength_rises_by_the_pictures_over_its_speed():
+    controller = Controller(p=0.1, target=0.6, speed_kimg=500)
+    controller.adjust(0.9, 128)
+    assert controller.p == pytest.approx(0.1 + 128 / 500_000)
+    controller.adjust(0.3, 128)
+    assert controller.p == pytest.approx(0.1)
+    controller.adjust(0.6, 128)
+    assert controller.p == pytest.approx(0.1)
+
+
+def test_the_strength_stays_within_0_and_1():
+    controller = Controller(p=0.0, target=0.6, speed_kimg=0.001)
+    controller.adjust(0.0, 128)
+    assert controller.p == 0
+    controller.adjust(1.0, 128)
+    assert controller.p == 1
