@@ -12,10 +12,6 @@ import click
 from metagan import __version__
 from metagan.errors import OptionError
 from metagan.files import replacing, write_bytes
-from metagan.site.pages.templates import default_templates_dir
-
-# --------------------------------------------------------------------------------------------
-# Lay out a new project: a registry, templates to edit, and a workflow that publishes it.
 
 SOURCES = Path(__file__).with_name("scaffold_files")
 GITIGNORE = Path(".gitignore")
@@ -59,6 +55,8 @@ def scaffold(folder: Path) -> tuple[Path, ...]:
 
 
 def _sources() -> Iterator[tuple[Path, Path]]:
+    from metagan.site.pages.templates import default_templates_dir
+
     yield from TEXTS.items()
     templates = default_templates_dir()
     for file in sorted(templates.rglob("*")):
@@ -89,8 +87,6 @@ def command(folder: Path) -> None:
     Writes a registry.yaml that builds at once and without a network, a copy of the page templates to edit, and a
     workflow that publishes the site on GitHub Pages. Nothing that is there is overwritten.
     """
-    from metagan.cli.init import GITIGNORE, scaffold
-
     written = scaffold(folder)
     templates = [path for path in written if path.parts[0] == "templates"]
     for path in written:

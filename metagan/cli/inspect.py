@@ -5,18 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from metagan.checkpoints.model import Checkpoint, NetworkRecord
-from metagan.checkpoints.read import read_checkpoint
 from metagan.errors import CheckpointError
-from metagan.fetch.weights_file import sha256_of, size_of
-from metagan.networks.loading.detect import describe, describe_training, load_generator, notes_on, title_of
 
-# --------------------------------------------------------------------------------------------
-# What is in a weights file, for people and for scripts.
+if TYPE_CHECKING:
+    from metagan.checkpoints.model import Checkpoint, NetworkRecord
 
 
 def summarize(path: Path) -> dict[str, Any]:
@@ -27,6 +23,10 @@ def summarize(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: The file can't be read at all.
     """
+    from metagan.checkpoints.read import read_checkpoint
+    from metagan.fetch.weights_file import sha256_of, size_of
+    from metagan.networks.loading.detect import describe_training
+
     checkpoint = read_checkpoint(path)
     summary: dict[str, Any] = {
         "file": str(path),
@@ -43,6 +43,8 @@ def summarize(path: Path) -> dict[str, Any]:
 
 
 def _generator_facts(checkpoint: Checkpoint) -> dict[str, Any]:
+    from metagan.networks.loading.detect import describe, load_generator, notes_on, title_of
+
     try:
         generator = load_generator(checkpoint)
     except CheckpointError as error:
@@ -77,8 +79,6 @@ def command(weights: Path, as_json: bool) -> None:
     Format, architecture, sizes, parameters, the file's SHA-256 (which registry.yaml asks for), and what the file
     says of its training.
     """
-    from metagan.cli.inspect import summarize
-
     summary = summarize(weights)
     if as_json:
         click.echo(json.dumps(summary, indent=2, ensure_ascii=False, default=str))

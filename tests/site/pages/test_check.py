@@ -48,7 +48,7 @@ def test_macros_loops_and_imports_are_known_names(tmp_path: Path):
 
 def test_an_attribute_that_a_page_lacks_is_found_by_a_trial(tmp_path: Path):
     assert found(tmp_path, facts="\n{{ subject.colour }}", card="{{ 1 + 'a' }}") == [
-        "facts.html:2 'metagan.site.pages.SubjectView object' has no attribute 'colour'",
+        "facts.html:2 'metagan.site.pages.views.SubjectView object' has no attribute 'colour'",
         "card.html:1 TypeError: unsupported operand type(s) for +: 'int' and 'str'",
     ]
 
