@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 from metagan import seeds
 from metagan.registry.models import ImageFormat, LiveMode, NoiseMode
+from metagan.registry.visible import is_visible, stray_characters
 from metagan.registry.weights_ref import WANT as WANT_WEIGHTS
 from metagan.registry.weights_ref import existing_file, parse_weights
 from metagan.values import has_controls, show, unfit
@@ -35,6 +37,7 @@ RESERVED_SLUGS = (
     *("404", "about", "api", "assets", "cards", "cname", "css", "favicon", "feed", "index", "js", "manifest"),
     *("models", "nojekyll", "pictures", "robots", "sitemap", "static", "subjects"),
     *("aux", "con", "nul", "prn"),
+    *(f"{port}{number}" for port in ("com", "lpt") for number in range(10)),
 )
 """Names that the site itself uses at its root, and names that Windows can't have as a folder."""
 
@@ -43,7 +46,12 @@ WANT_FILE = "a file's path"
 WANT_BASE_URL = "the site's address, https://host/path/"
 
 _URL_PATH = re.compile(r"(/[A-Za-z0-9._~%-]+)*/?")
-_URL_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
+# RFC 1035, section 2.3.4; labels are of letters, digits and inner hyphens.
+_URL_HOST = re.compile(
+    r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*", re.IGNORECASE
+)
+MAX_HOST = 253
+MAX_URL = 2000
 
 
 def parse_base_url(text: str) -> str:
@@ -52,20 +60,63 @@ def parse_base_url(text: str) -> str:
     Raises:
         UnfitError: It is no http or https URL of a folder: "https://user.github.io/apes/".
     """
+    text = text.strip(" ")
+    if has_controls(text):  # urlsplit passes over line breaks and tabs
+        raise unfit(WANT_BASE_URL, show(text), "remove line breaks, tabs and control characters")
+    if len(text) > MAX_URL:
+        raise unfit(f"an address of at most {MAX_URL} characters", f"{len(text)}", "write a shorter one")
     try:
-        parts = urlsplit(text.strip())
-        host, _ = parts.hostname or "", parts.port
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port
     except ValueError as error:
         raise unfit(WANT_BASE_URL, show(text), "write it as in a browser's address bar") from error
     if not host.isascii():
         raise unfit(WANT_BASE_URL, show(text), f"write the host in ASCII{_ascii_host(host)}")
-    if parts.scheme not in {"https", "http"} or not _URL_HOST.fullmatch(host):
+    if parts.scheme not in {"https", "http"} or not host:
         raise unfit(WANT_BASE_URL, show(text), "start it with https:// and the host's name")
+    _check_host(host)
+    if port == 0 or parts.netloc.endswith(":"):
+        raise unfit(
+            "a port from 1 to 65535", show(text), "correct the number after the colon, or remove both"
+        )
     if "@" in parts.netloc or parts.query or parts.fragment or "?" in text or "#" in text:
         raise unfit(WANT_BASE_URL, show(text), "remove names, passwords and all from ? or # on")
     if not _URL_PATH.fullmatch(parts.path) or {".", ".."} & set(parts.path.split("/")):
         raise unfit(WANT_BASE_URL, show(text), "use letters, digits and - . _ ~ % in the path")
+    _check_escapes(parts.path)
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}/"
+
+
+def _check_host(host: str) -> None:
+    if len(host) > MAX_HOST:
+        raise unfit(
+            f"a host of at most {MAX_HOST} characters", f"one of {len(host)}", "write the host's real name"
+        )
+    if not _URL_HOST.fullmatch(host):
+        fix = (
+            "write names of letters, digits and inner hyphens, at most 63 each, with single dots between them"
+        )
+        raise unfit("a host like user.github.io", show(host), fix)
+    if host.rpartition(".")[2].isdecimal():
+        try:
+            IPv4Address(host)
+        except ValueError as error:
+            raise unfit(
+                "a host like user.github.io", show(host), "write four numbers from 0 to 255"
+            ) from error
+
+
+def _check_escapes(path: str) -> None:
+    """Whether what % stands for in a path is a name that a host can serve."""
+    for part in path.split("/"):
+        if bad := re.search(r"%(?![0-9A-Fa-f]{2}).{0,2}", part):
+            raise unfit("two hex digits after %", show(bad[0]), "write %25 for a percent sign itself")
+        try:
+            name = unquote_to_bytes(part).decode()
+        except UnicodeDecodeError as error:
+            raise unfit("a path in UTF-8", show(part), "write it as in a browser's address bar") from error
+        if name in {".", ".."} or has_controls(name) or set(name) & set("/\\:"):
+            raise unfit("names of folders in the path", show(part), "remove what can't be in a folder's name")
 
 
 def _ascii_host(host: str) -> str:
@@ -81,6 +132,13 @@ def _check_line(text: str) -> str:
         raise unfit("a line of text", "an empty one", "write something, or remove the key")
     if has_controls(text):
         raise unfit("a line of text", show(text), "remove line breaks, tabs and control characters")
+    if not is_visible(text):
+        got = f"{show(text)}, of which nothing can be seen"
+        raise unfit("a line of text", got, "write something that readers see, or remove the key")
+    if stray := stray_characters(text):
+        place, name = stray[0]
+        more = f" and {len(stray) - 1} more that can't be seen" if len(stray) > 1 else ""
+        raise unfit("a line of text", show(text), f"remove character {place + 1}, {name}{more}")
     return text
 
 

@@ -106,10 +106,21 @@ def existing_file(text: str, folder: Path) -> Path:
         path = Path(os.path.normpath(folder.absolute() / Path(text).expanduser()))
         if path.is_file():
             return path
+        if path.exists() and not path.is_dir():  # a device or a pipe, which may never end
+            raise unfit("a regular file", f"{show(text)}, which is {_kind(path)}", "name a file on a disk")
         got = f"the folder {show(text)}" if path.is_dir() else f"{show(text)}, and there is no {path}"
         raise unfit("a file", got, _nearest_file(path))
     except (OSError, RuntimeError) as error:
         raise unfit("a file's path", f"{show(text)} ({error})", "write the path of a file") from error
+
+
+def _kind(path: Path) -> str:
+    """What a path is that is neither a regular file nor a folder, in words."""
+    if path.is_fifo():
+        return "a pipe"
+    if path.is_socket():
+        return "a socket"
+    return "a device"
 
 
 def _existing_weights(text: str, folder: Path) -> Path:

@@ -4,7 +4,7 @@ import { Album, isSame, nameOf } from "./album.js";
 import { bindKeys, bindNames, bindSwipe, upgradeNext } from "./controls.js";
 import { fillGallery } from "./gallery.js";
 import { answers, keptPictures, shuffled } from "./kept.js";
-import { placeOf, possessive, seedOf } from "./names.js";
+import { placeOf, possessive, readName, seedOf } from "./names.js";
 import { keepOffline } from "./offline.js";
 import { bindPair } from "./pair.js";
 import { Panel } from "./panel.js";
@@ -222,7 +222,9 @@ async function pickByName(name) {
   return album.at(subject, await placeOf(name, album.seeds(subject).length));
 }
 
-async function openName(name) {
+async function openName(text) {
+  const name = readName(text);
+  if (!name) return;
   const pick = add(await pickByName(name));
   show(pick, { address: `?${new URLSearchParams({ name })}`, push: true, name, asked: true });
   element.scrollIntoView({ block: "start" });
@@ -238,7 +240,7 @@ async function found(wish) {
 async function asked() {
   if (!isSubject) return {};
   const query = new URLSearchParams(location.search);
-  const name = query.get("name")?.trim().slice(0, 80);
+  const name = readName(query.get("name"));
   if (name) return { pick: await pickByName(name), name };
   if (!query.has("seed")) return {};
   const wish = readPick(query, album.subjects[0]);

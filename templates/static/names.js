@@ -20,6 +20,12 @@ export async function placeOf(name, count) {
   return bytes.slice(0, 6).reduce((number, byte) => number * 256 + byte, 0) % count;
 }
 
+/** A name as somebody may write it, without what only hides or turns others' letters; "" if nothing of it is seen. */
+export function readName(text) {
+  const name = (text ?? "").replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069\ufeff]/gu, " ").trim();
+  return /[^\p{Default_Ignorable_Code_Point}\p{C}\p{Z}\u2800]/u.test(name) ? [...name].slice(0, 80).join("") : "";
+}
+
 /** The seed of a name, for a generator that draws any. */
 export async function seedOf(name) {
   const bytes = await digest(normalise(name));

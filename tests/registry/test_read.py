@@ -187,6 +187,46 @@ def test_every_mistake_is_reported_at_once_in_the_file_s_order(messages, folder)
         ("https://user.github.io/birds", "https://ü" + "x" * 70, "fix: write the host in ASCII"),
         ("https://user.github.io/birds", "https://[x", "write it as in a browser's address bar"),
         ("https://user.github.io/birds", "https://x:99999/", "write it as in a browser's address bar"),
+        *(
+            ("https://user.github.io/birds", url, message)
+            for url, message in {
+                '"https://x.org/a\\nb"': "remove line breaks, tabs and control characters",
+                '"https://x.org/\\n"': "remove line breaks, tabs and control characters",
+                '"https://x.\\torg/"': "remove line breaks, tabs and control characters",
+                "https://x.org/%zz/": "want two hex digits after %, got '%zz'",
+                "https://x.org/a%/": "want two hex digits after %, got '%'",
+                "https://x.org/%00/": "remove what can't be in a folder's name",
+                "https://x.org/a%2fb/": "remove what can't be in a folder's name",
+                "https://x.org/%2e%2E/": "remove what can't be in a folder's name",
+                "https://x.org/%ff/": "want a path in UTF-8, got '%ff'",
+                "https://x.org:0/": "want a port from 1 to 65535",
+                '"https://x.org:/"': "want a port from 1 to 65535",
+                "https://x..org/": "with single dots between them",
+                "https://x.org./": "with single dots between them",
+                "https://-x.org/": "with single dots between them",
+                "https://x-.org/": "with single dots between them",
+                f"https://{'x' * 64}.org/": "at most 63 each",
+                f"https://{'x.' * 126}xx/": "want a host of at most 253 characters, got one of 254",
+                "https://1.2.3.400/": "write four numbers from 0 to 255",
+                f"https://x.org/{'a' * 2000}/": "want an address of at most 2000 characters, got 2015",
+            }.items()
+        ),
+        *(
+            ("title: Hummingbird", f'title: "{text}"', message)
+            for text, message in {
+                "\\u200b\\u2060": "of which nothing can be seen",
+                "\\u202E\\u00AD": "of which nothing can be seen",
+                "\\uFEFF": "of which nothing can be seen",
+                "\\u3164": "of which nothing can be seen",
+                "Ape\\u202Eexe": "remove character 4, U+202E RIGHT-TO-LEFT OVERRIDE",
+                "A\\u200Bp\\u200Be": "remove character 2, U+200B ZERO WIDTH SPACE and 1 more that can't be seen",
+            }.items()
+        ),
+        ("source: https://example.org/birds", 'source: "\\u2060"', "of which nothing can be seen"),
+        *(
+            ("hummingbird:", f"{name}:", "want a slug that the site doesn't use itself")
+            for name in ("com1", "lpt9", "com0")
+        ),
         (
             "subjects:",
             "theme: {}\nsubjects:",
@@ -254,6 +294,19 @@ def test_more_pictures_than_fit_into_memory_are_refused_before_they_are_listed(m
 )
 def test_text_that_is_no_registry_says_why(messages, content, message):
     assert message in "\n".join(messages(content))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:8000/a/",
+        "https://x.org:65535/",
+        f"https://{'x.' * 125}xyz/",
+        "https://x.org/%C3%A4pe%20s/",
+    ],
+)
+def test_addresses_at_the_limits_are_taken(read, url):
+    assert read(VALID.replace("https://user.github.io/birds", url)).site.base_url == url
 
 
 def test_titles_may_be_in_any_script_with_emoji_and_no_break_spaces(read):

@@ -1,9 +1,14 @@
 """Where weights come from, as people write it."""
 
+import os
+import socket
+from pathlib import Path
+
 import pytest
 
 from metagan.registry.models import WeightsRef
 from metagan.registry.weights_ref import is_remote, parse_weights
+from metagan.values import UnfitError
 
 
 @pytest.mark.parametrize(
@@ -34,3 +39,13 @@ def test_paths_start_at_the_folder_or_at_home_or_at_the_root(tmp_path, monkeypat
 def test_bundled_weights_keep_their_name(tmp_path, monkeypatch):
     monkeypatch.setattr("metagan.registry.weights_ref.bundled_names", lambda: ["apes"])
     assert parse_weights("bundled:apes", tmp_path) == WeightsRef("bundled", "apes", None, "bundled:apes")
+
+
+def test_what_is_no_regular_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("socket")  # a short path: the kernel takes few characters
+        for name, kind in {"/dev/zero": "a device", "pipe": "a pipe", "socket": "a socket"}.items():
+            with pytest.raises(UnfitError, match=f"want a regular file, got '{name}', which is {kind}"):
+                parse_weights(name, tmp_path)

@@ -87,6 +87,24 @@ def test_a_hostile_name_is_text(witness: Witness, site: str):
     expect(witness.page.locator("h1")).to_contain_text("<img src=x onerror=alert(1)>’s")
 
 
+@pytest.mark.parametrize("name", ["%E2%80%8B", "%E2%80%AE%E2%81%A0", "%E3%85%A4"])
+def test_a_name_that_nobody_sees_is_none(witness: Witness, site: str, name: str):
+    witness.page.goto(f"{site}ape/?name={name}")
+    wait_for_picture(witness.page)
+    expect(witness.page.locator("h1")).to_have_text("This Ape Does Not Exist")
+
+
+def test_a_name_can_t_turn_the_words_beside_it(witness: Witness, site: str):
+    witness.page.goto(f"{site}ape/?name=%E2%80%AEeve%E2%81%A7")
+    expect(witness.page.locator("h1")).to_have_text("eve’s Ape Does Not Exist")
+    witness.page.goto(f"{site}ape/?name=%D9%82%D8%B7%D8%A9")
+    expect(witness.page.locator("h1")).to_have_text("قطة’s Ape Does Not Exist")
+    assert (
+        witness.page.locator('[data-slot="owner"]').evaluate("one => getComputedStyle(one).unicodeBidi")
+        == "isolate"
+    )
+
+
 def test_names_work_without_https(witness: Witness, site: str):
     page = witness.page
     page.goto(site.replace("127.0.0.1", INSECURE_HOST) + "ape/")
