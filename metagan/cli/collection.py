@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
     from metagan.collection.sources.made import FetchReport, MadeSource
 
 _SHOWN = 5
-_SOURCES = "dicebear[:STYLE]|folder:PATH|csv:FILE"
+_LONG_S = 5
+_SOURCES = "dicebear[:STYLE]|folder:PATH|csv:FILE|opensea[:SLUG]"
 
 
 @click.group("collection", short_help="Gather a collection of pictures with traits and prices, and study it.")
@@ -68,7 +70,25 @@ def _columns(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
     default="auto",
     help="csv: what separates a number's decimals.",
 )
-@click.option("--licence", help="folder, csv: the pictures' licence, such as CC0-1.0.")
+@click.option("--licence", help="folder, csv, opensea: the pictures' licence, such as CC0-1.0.")
+@click.option(
+    "--key-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="opensea: a file that holds the API key alone; by default it is taken from OPENSEA_API_KEY.",
+)
+@click.option(
+    "--api-url", default="https://api.opensea.io", help="opensea: another server with the same API."
+)
+@click.option(
+    "--gateway", default="https://ipfs.io/ipfs/", help="opensea: what ipfs:// pictures are read through."
+)
+@click.option("--at-once", type=click.IntRange(1, 64), default=8, help="opensea: pictures fetched at a time.")
+@click.option(
+    "--usd",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="opensea: a CSV of day,symbol,rate that turns prices into USD; without it they stay in their token.",
+)
+@click.option("--refresh", is_flag=True, help="opensea: list items and sales of a complete collection anew.")
 @click.option(
     "--workers", type=click.IntRange(0), help="Processes; one a core by default, 0 for none but this one."
 )
@@ -85,6 +105,12 @@ def fetch(
     encoding: str | None,
     decimal: str,
     licence: str | None,
+    key_file: Path | None,
+    api_url: str,
+    gateway: str,
+    at_once: int,
+    usd: Path | None,
+    refresh: bool,
     workers: int | None,
     as_json: bool,
 ) -> None:
@@ -94,6 +120,7 @@ def fetch(
     dicebear:STYLE  pictures with traits, drawn on this machine from a seed (planets where no style is named)
     folder:PATH     what an art engine wrote (HashLips, Metaplex, _metadata.json), or pictures alone; a folder or a zip
     csv:FILE        a table of artworks: title, name, creator, price, year, type, path and more
+    opensea:SLUG    items, traits, sales and pictures of a collection on OpenSea (NAME where no slug is given)
 
     The same call again goes on where it was interrupted, and asks again for what was missing.
     """
@@ -102,6 +129,25 @@ def fetch(
     from metagan.datasets.pool import available_cores
 
     kind, _, reference = origin.partition(":")
+    cores = available_cores() if workers is None else workers
+    folder = out or Path("collections") / name
+    if kind == "opensea":
+        report = _opensea(
+            name,
+            reference or name,
+            folder,
+            key_file,
+            api_url,
+            gateway,
+            at_once,
+            usd,
+            refresh,
+            size,
+            licence,
+            cores,
+        )
+        _show_fetched(report, as_json)
+        return
     source: MadeSource[Any]
     if kind == "dicebear":
         source = _dicebear(name, reference, count, size, seed)
@@ -111,11 +157,10 @@ def fetch(
         source = _csv(name, reference, pictures, columns, encoding, decimal, licence, size)
     else:
         raise click.BadParameter(f"want {_SOURCES}, got {origin!r}", param_hint="--from")
-    cores = available_cores() if workers is None else workers
     with stages() as progress:
         report = fetch_made(
             source,
-            out or Path("collections") / name,
+            folder,
             workers=cores,
             begin=lambda total: progress.begin("gathering", total),
             advance=progress.advance,
@@ -158,6 +203,50 @@ def _csv(
         licence=licence,
         svg_px=size or 512,
     )
+
+
+def _opensea(
+    name: str,
+    slug: str,
+    out: Path,
+    key_file: Path | None,
+    api_url: str,
+    gateway: str,
+    at_once: int,
+    usd: Path | None,
+    refresh: bool,
+    size: int | None,
+    licence: str | None,
+    workers: int,
+) -> FetchReport:
+    from urllib.parse import urlsplit
+
+    from metagan.cli.progress import stages
+    from metagan.collection.needs import need
+
+    need("tenacity")
+    from metagan.collection.downloads import Downloads
+    from metagan.collection.marketplace import LOOPBACK, Marketplace, Patience, read_key
+    from metagan.collection.sources.opensea import OpenseaSource, fetch_opensea
+    from metagan.collection.usd import read_rates
+
+    local = urlsplit(api_url).hostname in LOOPBACK
+    market = Marketplace(read_key(key_file), api_url, Patience(sleep=_wait))
+    downloads = Downloads(gateway, at_once, size or 512, local=local, workers=workers)
+    source = OpenseaSource(name, slug, market, downloads, read_rates(usd) if usd else {}, licence)
+    with stages() as progress:
+        try:
+            return fetch_opensea(source, out, refresh=refresh, begin=progress.begin, advance=progress.advance)
+        finally:
+            market.close()
+
+
+def _wait(seconds: float) -> None:
+    if seconds >= _LONG_S:
+        click.echo(
+            f"waiting {seconds:.0f} s before the next request, as the host asks or after it failed", err=True
+        )
+    time.sleep(seconds)
 
 
 def _show_fetched(report: FetchReport, as_json: bool) -> None:

@@ -13,7 +13,7 @@ _PACKAGES: Final = {
     "imagehash": "ImageHash",
     "polars": "polars",
     "resvg_py": "resvg-py",
-    "retryhttp": "retryhttp",
+    "tenacity": "tenacity",
 }
 
 

@@ -1,0 +1,240 @@
+"""Pictures from the addresses that metadata name: several at once, bounded, checked in processes of their own."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Final
+from urllib.parse import urljoin, urlsplit
+
+import httpx2
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_random_exponential,
+)
+
+from metagan import __version__
+from metagan.collection.marketplace import LOOPBACK, Patience, TransientError
+from metagan.collection.model import Item
+from metagan.collection.pictures import MAX_BYTES, NoPictureError, check_picture, decode_data_uri, file_stem
+from metagan.collection.sources.made import keep_picture
+from metagan.collection.store import IMAGES_NAME, PROGRESS_NAME, sha256_of
+from metagan.datasets.pool import OrderedPool
+
+GATEWAY: Final = "https://ipfs.io/ipfs/"
+AT_ONCE: Final = 8
+_AHEAD: Final = 4 * AT_ONCE
+_MAX_REDIRECTS: Final = 5
+_PART: Final = ".part"
+
+
+@dataclass(frozen=True)
+class Downloads:
+    """How pictures are had.
+
+    Args:
+        gateway: What `ipfs://` addresses are read through.
+        at_once: Requests at a time.
+        svg_px: The longer side that SVG pictures are drawn at.
+        local: Whether plain http to this machine is allowed, for a marketplace that runs on it.
+        workers: Processes that check pictures; 0 checks in this one.
+        patience: When to give one up.
+    """
+
+    gateway: str = GATEWAY
+    at_once: int = AT_ONCE
+    svg_px: int = 512
+    local: bool = False
+    workers: int = 0
+    patience: Patience = field(default_factory=lambda: Patience(tries=4))
+
+
+@dataclass(frozen=True)
+class _Arrived:
+    item: Item
+    part: Path | None = None
+    reason: str = ""
+
+
+def download_pictures(
+    out: Path, items: Sequence[Item], how: Downloads, advance: Callable[[int], None] = lambda _: None
+) -> list[Item]:
+    """The items with their pictures; those that are there already are not asked for again.
+
+    Args:
+        out: The collection's folder.
+        items: Each with its `url`, or without a picture.
+        how: Limits.
+        advance: Told how many more are done.
+
+    Returns:
+        The items in their order, with `file` and `sha256`, or with the reason in `missing`.
+    """
+    (out / IMAGES_NAME).mkdir(exist_ok=True)
+    (out / PROGRESS_NAME).mkdir(exist_ok=True)
+    here = _pictures_here(out)
+    wanted = [item for item in items if file_stem(item.id) not in here]
+    advance(len(items) - len(wanted))
+    pool = OrderedPool(partial(_check, out, how.svg_px), how.workers, partial(_crashed, out))
+    done: dict[str, Item] = {}
+    for item in pool.map(_arriving(out, wanted, how)):
+        done[item.id] = item
+        advance(1)
+    return [done.get(item.id) or _with_file(out, item, here[file_stem(item.id)]) for item in items]
+
+
+def address_of(url: str, gateway: str = GATEWAY, *, local: bool = False) -> str:
+    """The https address of a picture's URL.
+
+    Raises:
+        NoPictureError: It is of a kind that isn't fetched.
+    """
+    text = url.strip()
+    scheme = text.partition(":")[0].lower()
+    if scheme == "ipfs":
+        path = text.partition(":")[2].lstrip("/").removeprefix("ipfs/")
+        return f"{gateway.rstrip('/')}/{path}"
+    if scheme == "ar":
+        return f"https://arweave.net/{text.partition(':')[2].lstrip('/')}"
+    try:
+        host = urlsplit(text).hostname
+    except ValueError as error:
+        raise NoPictureError("a damaged address") from error
+    if scheme == "https" and host:
+        return text
+    if scheme == "http" and host in LOOPBACK and local:
+        return text
+    raise NoPictureError(f"an address that isn't https, ipfs or data ({scheme[:20]}:)")
+
+
+def _arriving(out: Path, items: Sequence[Item], how: Downloads) -> Iterator[_Arrived]:
+    """Each item once its file has arrived, in order, a bounded number of them ahead."""
+    headers = {"User-Agent": f"metagan/{__version__}", "Accept": "image/*,*/*;q=0.5"}
+    limits = httpx2.Limits(max_connections=how.at_once)
+    mounts: Mapping[str, None] = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
+    client = httpx2.Client(
+        timeout=how.patience.timeout_s, headers=headers, limits=limits, mounts=dict(mounts)
+    )
+    with client, ThreadPoolExecutor(how.at_once) as threads:
+        waiting: deque[Future[_Arrived]] = deque()
+        ahead = iter(items)
+        try:
+            while True:
+                while len(waiting) < _AHEAD and (item := next(ahead, None)) is not None:
+                    waiting.append(threads.submit(_fetch, client, out, item, how))
+                if not waiting:
+                    return
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _fetch(client: httpx2.Client, out: Path, item: Item, how: Downloads) -> _Arrived:
+    if not item.url:
+        return _Arrived(item, reason="its source names no picture")
+    part = out / PROGRESS_NAME / f".{file_stem(item.id)}{_PART}.tmp"
+    try:
+        if item.url.strip()[:5].lower() == "data:":
+            part.write_bytes(decode_data_uri(item.url.strip()))
+        else:
+            _download(client, address_of(item.url, how.gateway, local=how.local), part, how)
+    except (NoPictureError, TransientError) as error:
+        part.unlink(missing_ok=True)
+        return _Arrived(item, reason=str(error))
+    return _Arrived(item, part)
+
+
+def _download(client: httpx2.Client, url: str, part: Path, how: Downloads) -> None:
+    def wait(state: RetryCallState) -> float:
+        return wait_random_exponential(how.patience.backoff_s, max=60)(state)
+
+    retrying = Retrying(
+        stop=stop_after_attempt(how.patience.tries),
+        wait=wait,
+        retry=retry_if_exception_type(TransientError),
+        sleep=how.patience.sleep,
+        reraise=True,
+    )
+    retrying(_download_once, client, url, part, how)
+
+
+def _download_once(client: httpx2.Client, url: str, part: Path, how: Downloads) -> None:
+    for _ in range(_MAX_REDIRECTS + 1):
+        try:
+            with client.stream("GET", url) as response:
+                if response.is_redirect:
+                    url = address_of(
+                        urljoin(url, response.headers.get("Location", "")), how.gateway, local=how.local
+                    )
+                    continue
+                status = response.status_code
+                if status >= 500 or status in (408, 425, 429):
+                    raise TransientError(f"HTTP {status}")
+                if status != 200:
+                    raise NoPictureError(f"HTTP {status}")
+                _receive(response, part)
+                return
+        except httpx2.HTTPError as error:
+            raise TransientError(f"no answer ({type(error).__name__})") from error
+        except httpx2.InvalidURL as error:
+            raise NoPictureError("a damaged address") from error
+    raise NoPictureError(f"more than {_MAX_REDIRECTS} redirections")
+
+
+def _receive(response: httpx2.Response, part: Path) -> None:
+    size = 0
+    with part.open("wb") as file:
+        for chunk in response.iter_bytes():
+            size += len(chunk)
+            if size > MAX_BYTES:
+                raise NoPictureError(f"more than {MAX_BYTES >> 20} MiB, the most for a picture")
+            file.write(chunk)
+
+
+def _check(out: Path, svg_px: int, arrived: _Arrived) -> Item:
+    if arrived.part is None:
+        return arrived.item.model_copy(update={"missing": arrived.reason, "file": None, "sha256": None})
+    try:
+        return _without_data(
+            keep_picture(out, arrived.item, check_picture(arrived.part.read_bytes(), svg_px))
+        )
+    except NoPictureError as error:
+        return arrived.item.model_copy(update={"missing": str(error), "file": None, "sha256": None})
+    finally:
+        arrived.part.unlink(missing_ok=True)
+
+
+def _crashed(out: Path, arrived: _Arrived) -> Item:
+    del out
+    if arrived.part is not None:
+        arrived.part.unlink(missing_ok=True)
+    gone = "its decoder crashed, or the system's memory ran out"
+    return arrived.item.model_copy(update={"missing": gone, "file": None, "sha256": None})
+
+
+def _pictures_here(out: Path) -> dict[str, str]:
+    """The pictures that are there, whole since they were renamed into place: name without suffix to name."""
+    names = [entry.name for entry in os.scandir(out / IMAGES_NAME) if not entry.name.startswith(".")]
+    return {name.partition(".")[0]: name for name in sorted(names)}
+
+
+def _with_file(out: Path, item: Item, name: str) -> Item:
+    file = f"{IMAGES_NAME}/{name}"
+    digest = sha256_of((out / file).read_bytes())
+    return _without_data(item.model_copy(update={"file": file, "sha256": digest, "missing": None}))
+
+
+def _without_data(item: Item) -> Item:
+    # A picture that came inside its address need not stand in the table as well.
+    if item.url and item.url[:5].lower() == "data:":
+        return item.model_copy(update={"url": item.url.partition(",")[0].partition(";")[0]})
+    return item

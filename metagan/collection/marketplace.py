@@ -1,0 +1,384 @@
+"""A marketplace's API: OpenSea's version 2, as its published OpenAPI file describes it.
+
+Requests go one after the other, as fast as the answers' `X-RateLimit-*` and `Retry-After` headers allow. What passes
+(429, 599 and other 5xx, a body that ends early or is no JSON) is asked again with growing, jittered pauses. The key
+goes to the API's host only, and into no message.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import quote, urlsplit
+
+import httpx2
+from pydantic import BaseModel, ConfigDict, ValidationError
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_random_exponential,
+)
+
+from metagan import __version__
+from metagan.collection.attributes import clean
+from metagan.errors import CollectionError
+
+API_URL: Final = "https://api.opensea.io"
+KEY_VARIABLE: Final = "OPENSEA_API_KEY"
+PAGE_ITEMS: Final = 200  # the API's largest page
+BATCH_ITEMS: Final = 50
+MAX_ANSWER_BYTES: Final = 64 << 20
+LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+_SLUG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
+_TRANSIENT_4XX: Final = frozenset({408, 425, 429})
+
+
+class ApiRecord(BaseModel):
+    """A part of an answer; fields that metagan doesn't use are left alone."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class ApiContract(ApiRecord):
+    """Where a collection lives."""
+
+    address: str
+    chain: str
+
+
+class ApiCollection(ApiRecord):
+    """GET /api/v2/collections/{slug}."""
+
+    collection: str
+    name: str
+    description: str | None = None
+    category: str | None = None
+    opensea_url: str | None = None
+    contracts: tuple[ApiContract, ...] = ()
+    unique_item_count: int | None = None
+    total_supply: int | None = None
+
+
+class ApiNft(ApiRecord):
+    """An item of GET /api/v2/collection/{slug}/nfts or POST /api/v2/nfts/batch."""
+
+    identifier: str
+    contract: str = ""
+    name: str | None = None
+    description: str | None = None
+    image_url: str | None = None
+    original_image_url: str | None = None
+    display_image_url: str | None = None
+    opensea_url: str | None = None
+    is_nsfw: bool | None = None
+    traits: list[Any] | None = None
+
+
+class ApiPayment(ApiRecord):
+    """What was paid: `quantity` units of 10^-decimals `symbol`."""
+
+    quantity: str
+    decimals: int
+    symbol: str
+
+
+class ApiEvent(ApiRecord):
+    """A sale of GET /api/v2/events/collection/{slug}."""
+
+    event_type: str
+    event_timestamp: int
+    transaction: str | None = None
+    order_hash: str | None = None
+    payment: ApiPayment | None = None
+    closing_date: int | None = None
+    quantity: int = 1
+    nft: ApiNft | None = None
+
+
+class _Page(ApiRecord):
+    next: str | None = None
+
+
+class _NftPage(_Page):
+    nfts: list[Any]
+
+
+class _EventPage(_Page):
+    asset_events: list[Any]
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a list.
+
+    Args:
+        records: What could be read of it.
+        next: The cursor of the page behind it; None at the end.
+        wrong: What couldn't be read, and why.
+    """
+
+    records: tuple[Any, ...]
+    next: str | None
+    wrong: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for a host.
+
+    Args:
+        tries: Requests for the same thing before giving up.
+        backoff_s: The first pause at most; each next one is up to twice as long.
+        longest_s: The longest pause, also of those that the host asks for.
+        timeout_s: Without a byte from the host.
+        sleep: What waits.
+    """
+
+    tries: int = 8
+    backoff_s: float = 1.0
+    longest_s: float = 900.0
+    timeout_s: float = 30.0
+    sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
+
+
+class TransientError(Exception):
+    """An answer that the next request may give better.
+
+    Args:
+        what: What was wrong with it.
+        wait_s: How long the host asks to wait; None where it doesn't say.
+    """
+
+    def __init__(self, what: str, wait_s: float | None = None) -> None:
+        super().__init__(what)
+        self.wait_s = wait_s
+
+
+Answer = TypeVar("Answer", bound=ApiRecord)
+
+
+class Marketplace:
+    """A connection to the API.
+
+    Args:
+        key: The API key.
+        api_url: Its address: https, or http on this machine.
+        patience: When to give up.
+
+    Raises:
+        CollectionError: The key or the address can't be one.
+    """
+
+    def __init__(self, key: str, api_url: str = API_URL, patience: Patience | None = None) -> None:
+        self.patience = patience or Patience()
+        self.api_url = api_url.rstrip("/")
+        parts = urlsplit(self.api_url)
+        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
+            raise CollectionError(f"--api-url {api_url}: want an https address\n  fix: give one")
+        if not (key.isascii() and key.isprintable() and key) or " " in key:
+            what = "the API key has characters that no key has, such as spaces or line ends"
+            raise CollectionError(f"{what}\n  fix: set {KEY_VARIABLE} to the key alone")
+        self._key = key
+        self._free_at = 0.0
+        self._client = httpx2.Client(
+            timeout=self.patience.timeout_s,
+            headers={"User-Agent": f"metagan/{__version__}", "Accept": "application/json", "x-api-key": key},
+            mounts={f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")},  # not by a proxy
+        )
+
+    def close(self) -> None:
+        """End the connection."""
+        self._client.close()
+
+    def collection(self, slug: str) -> ApiCollection:
+        """A collection's facts.
+
+        Raises:
+            CollectionError: The slug is unknown, the key is refused, or the API can't be reached.
+        """
+        return self._ask(ApiCollection, "GET", f"/api/v2/collections/{_checked(slug)}", slug)
+
+    def nfts(self, slug: str, cursor: str | None) -> Page:
+        """A page of a collection's items. Raises CollectionError as `collection` does."""
+        params = {"limit": str(PAGE_ITEMS)} | ({"next": cursor} if cursor else {})
+        page = self._ask(_NftPage, "GET", f"/api/v2/collection/{_checked(slug)}/nfts", slug, params=params)
+        return _page(ApiNft, page.nfts, page.next)
+
+    def batch(self, chain: str, tokens: Sequence[tuple[str, str]], slug: str) -> list[ApiNft]:
+        """Items by (contract, identifier); those that the API doesn't know are left out. Raises CollectionError."""
+        found: list[ApiNft] = []
+        for at in range(0, len(tokens), BATCH_ITEMS):
+            some = tokens[at : at + BATCH_ITEMS]
+            wanted = [
+                {"chain": chain, "contract_address": contract, "token_id": token} for contract, token in some
+            ]
+            page = self._ask(_NftPage, "POST", "/api/v2/nfts/batch", slug, json={"identifiers": wanted})
+            found += _page(ApiNft, page.nfts, None).records
+        return found
+
+    def sales(self, slug: str, cursor: str | None) -> Page:
+        """A page of a collection's sales, newest first. Raises CollectionError as `collection` does."""
+        params = {"event_type": "sale", "limit": str(PAGE_ITEMS)} | ({"next": cursor} if cursor else {})
+        page = self._ask(
+            _EventPage, "GET", f"/api/v2/events/collection/{_checked(slug)}", slug, params=params
+        )
+        return _page(ApiEvent, page.asset_events, page.next)
+
+    def _ask(self, answer: type[Answer], method: str, path: str, slug: str, **more: Any) -> Answer:
+        retrying = Retrying(
+            stop=stop_after_attempt(self.patience.tries),
+            wait=self._wait,
+            retry=retry_if_exception_type(TransientError),
+            sleep=self.patience.sleep,
+            reraise=True,
+        )
+        try:
+            given: Answer = retrying(self._ask_once, answer, method, path, slug, more)
+        except TransientError as error:
+            what = f"{self.api_url}{path}: {self._redacted(str(error))}, {self.patience.tries} times in a row"
+            fix = (
+                "look at the network, or try again later; what has arrived is kept, and the same call goes on"
+            )
+            raise CollectionError(f"{what}\n  fix: {fix}") from None
+        return given
+
+    def _wait(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.wait_s if isinstance(error, TransientError) else None
+        if asked is not None:
+            return min(asked, self.patience.longest_s)
+        return wait_random_exponential(self.patience.backoff_s, max=self.patience.longest_s)(state)
+
+    def _ask_once(
+        self, answer: type[Answer], method: str, path: str, slug: str, more: Mapping[str, Any]
+    ) -> Answer:
+        pause = self._free_at - time.time()
+        if pause > 0:
+            self.patience.sleep(min(pause, self.patience.longest_s))
+        try:
+            with self._client.stream(method, f"{self.api_url}{path}", **more) as response:
+                body = _bounded(response)
+        except httpx2.HTTPError as error:
+            raise TransientError(f"no answer ({type(error).__name__}: {error})") from error
+        self._free_at = _free_at(response.headers)
+        self._refuse(response, path, slug, body)
+        try:
+            return answer.model_validate_json(body)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise TransientError(
+                f"an answer that isn't what it should be ({where or 'all'}: {first['msg']})"
+            ) from None
+
+    def _refuse(self, response: httpx2.Response, path: str, slug: str, body: bytes) -> None:
+        status = response.status_code
+        if status == 200:
+            return
+        said = self._redacted(clean(body[:300].decode("utf-8", "replace"), 200))
+        if status >= 500 or status in _TRANSIENT_4XX:
+            raise TransientError(f"HTTP {status}", _asked_pause(response.headers))
+        if status in (401, 403):
+            what = f"{self.api_url}: refuses the API key (HTTP {status}: {said})"
+            fix = f"get a key from the marketplace, and set {KEY_VARIABLE} to it, or give --key-file"
+            raise CollectionError(f"{what}\n  fix: {fix}")
+        if status == 404:
+            what = f"{slug}: no such collection at {self.api_url}"
+            fix = "take the last part of its page's address, https://opensea.io/collection/SLUG"
+            raise CollectionError(f"{what}\n  fix: {fix}")
+        what = f"{self.api_url}{path}: HTTP {status}: {said}"
+        raise CollectionError(
+            f"{what}\n  fix: check the slug and --api-url; if they are right, try again later"
+        )
+
+    def _redacted(self, text: str) -> str:
+        return text.replace(self._key, "[the key]")
+
+
+def read_key(key_file: Path | None) -> str:
+    """The API key: from a file, or from the environment. Raises CollectionError where there is none."""
+    if key_file is not None:
+        try:
+            key = key_file.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise CollectionError(f"--key-file {key_file}: can't be read\n  fix: check the path") from error
+    else:
+        key = os.environ.get(KEY_VARIABLE, "").strip()
+    if not key:
+        what = (
+            f"no API key: {KEY_VARIABLE} is not set"
+            if key_file is None
+            else f"--key-file {key_file}: is empty"
+        )
+        raise CollectionError(f"{what}\n  fix: export {KEY_VARIABLE}=..., or give --key-file FILE")
+    return key
+
+
+def _checked(slug: str) -> str:
+    if not _SLUG.fullmatch(slug):
+        what = f"{slug[:80]!r}: no slug of a collection"
+        fix = "take the last part of its page's address, https://opensea.io/collection/SLUG"
+        raise CollectionError(f"{what}\n  fix: {fix}")
+    return quote(slug, safe="")
+
+
+def _bounded(response: httpx2.Response) -> bytes:
+    parts, size = [], 0
+    for part in response.iter_bytes():
+        size += len(part)
+        if size > MAX_ANSWER_BYTES:
+            raise TransientError(f"an answer of more than {MAX_ANSWER_BYTES >> 20} MiB")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _page(kind: type[ApiNft] | type[ApiEvent], raw: Iterable[Any], cursor: str | None) -> Page:
+    records: list[ApiNft | ApiEvent] = []
+    wrong = []
+    for one in raw:
+        try:
+            records.append(kind.model_validate(one))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            wrong.append(f"{where}: {first['msg']}; left out")
+    return Page(tuple(records), cursor or None, tuple(wrong))
+
+
+def _free_at(headers: httpx2.Headers) -> float:
+    """When the next request may be sent, Unix time."""
+    if headers.get("X-RateLimit-Remaining", "").strip() != "0":
+        return 0.0
+    return _number(headers.get("X-RateLimit-Reset")) or 0.0
+
+
+def _asked_pause(headers: httpx2.Headers) -> float | None:
+    after = headers.get("Retry-After", "").strip()
+    seconds = _number(after)
+    if seconds is None and after:
+        try:
+            moment = parsedate_to_datetime(after)
+        except ValueError:
+            return None
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        seconds = (moment - datetime.now(UTC)).total_seconds()
+    if seconds is None and (reset := _number(headers.get("X-RateLimit-Reset"))):
+        seconds = reset - time.time()
+    return None if seconds is None else max(seconds, 0.0)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if 0 <= value < 1e12 else None

@@ -1,0 +1,352 @@
+"""Collections from a marketplace: items and traits, sales, pictures.
+
+What has arrived is kept page by page in `.fetch/`, each page with the cursor of the next one, in one file that is
+renamed into its place. A call that was killed is called again, and goes on behind the last page; pictures that are
+there are not asked for again. When all is there the pages become items.jsonl and sales.jsonl, and `.fetch/` goes.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict
+
+from metagan.collection.attributes import clean, parse_attributes
+from metagan.collection.downloads import Downloads, download_pictures
+from metagan.collection.marketplace import ApiEvent, ApiNft, Marketplace, Page
+from metagan.collection.metadata import MAX_DESCRIPTION
+from metagan.collection.model import Contract, Facts, Item, Sale, SourceFacts
+from metagan.collection.sources.made import FetchReport, report_of
+from metagan.collection.store import PROGRESS_NAME, Writer, now, open_collection, read_facts, sweep, writing
+from metagan.collection.usd import Rates, in_usd
+from metagan.files import write_bytes
+
+_DONE_NAME: Final = ".fetch-done"
+_MAX_DECIMALS: Final = 60
+
+
+class _KeptPage(BaseModel):
+    """A page on disk.
+
+    Args:
+        next: The cursor behind it; None at the end.
+        records: Items or sales.
+        wrong: What couldn't be read.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    next: str | None = None
+    records: list[dict[str, Any]]
+    wrong: list[str] = []
+
+
+@dataclass(frozen=True)
+class OpenseaSource:
+    """A collection of a marketplace.
+
+    Args:
+        name: What it is called here.
+        slug: What the marketplace calls it.
+        market: The connection.
+        downloads: How pictures are had.
+        rates: What turns prices into USD; empty leaves them in their token.
+        licence: What the user says of the pictures' licence.
+    """
+
+    name: str
+    slug: str
+    market: Marketplace
+    downloads: Downloads
+    rates: Rates
+    licence: str | None = None
+
+
+def fetch_opensea(
+    source: OpenseaSource,
+    out: Path,
+    *,
+    refresh: bool = False,
+    begin: Callable[[str, int | None], None] = lambda _, __: None,
+    advance: Callable[[int], None] = lambda _: None,
+) -> FetchReport:
+    """Fetch a collection into `out`, or go on with it; of a complete one, ask again for the pictures that are missing.
+
+    Args:
+        source: Which collection, and how.
+        out: Its folder.
+        refresh: Whether to list the items and sales of a complete one anew; pictures stay.
+        begin: Told what begins and how many there are.
+        advance: Told how many more are done.
+
+    Raises:
+        CollectionError: The API refuses, is unknown, or can't be reached; what has arrived stays.
+    """
+    known = read_facts(out)
+    facts = known if known and known.source.kind == "opensea" else _facts(source)
+    wanted = SourceFacts(kind="opensea", reference=source.slug, options={"api": source.market.api_url})
+    with writing(out, facts.model_copy(update={"source": wanted})) as writer:
+        shutil.rmtree(out / _DONE_NAME, ignore_errors=True)
+        sweep(out)
+        if refresh and writer.facts.complete:
+            _forget(out)
+            writer.write_facts(complete=False, fetched_at=now())
+        if writer.facts.complete and not (out / PROGRESS_NAME / "nfts").is_dir():
+            return _ask_missing_again(source, out, writer, begin, advance)
+        return _fetch_all(source, out, writer, begin, advance)
+
+
+def _fetch_all(
+    source: OpenseaSource,
+    out: Path,
+    writer: Writer,
+    begin: Callable[[str, int | None], None],
+    advance: Callable[[int], None],
+) -> FetchReport:
+    begin("listing items", writer.facts.count or None)
+    nfts = _List(out / PROGRESS_NAME / "nfts")
+    nfts.fetch(lambda cursor: _items_page(source, writer.facts, cursor), advance)
+    begin("listing sales", None)
+    sales = _List(out / PROGRESS_NAME / "sales")
+    sales.fetch(lambda cursor: _sales_page(source, writer.facts, cursor), advance)
+    items = _unique(Item.model_validate(record) for record in nfts.records())
+    sold = [_priced(sale, source.rates) for sale in _unique_sales(map(Sale.model_validate, sales.records()))]
+    items = _with_sales(items, sold)
+    begin("fetching pictures", len(items))
+    items = download_pictures(out, items, source.downloads, advance)
+    remarks = [*nfts.remarks("items"), *sales.remarks("sales"), *_without_rate(sold, source.rates)]
+    collection = writer.finish(items, sold)
+    if nfts.stalled or sales.stalled:
+        nfts.forget_what_led_back()
+        sales.forget_what_led_back()
+    else:
+        _forget(out)
+    return report_of(collection, remarks)
+
+
+def _ask_missing_again(
+    source: OpenseaSource,
+    out: Path,
+    writer: Writer,
+    begin: Callable[[str, int | None], None],
+    advance: Callable[[int], None],
+) -> FetchReport:
+    collection = open_collection(out)
+    sold = [_priced(sale, source.rates) if source.rates else sale for sale in collection.sales]
+    items = _with_sales(collection.items, sold)
+    missing = [item for item in items if item.missing]
+    begin("fetching pictures", len(missing))
+    again = {item.id: item for item in download_pictures(out, missing, source.downloads, advance)}
+    items = [again.get(item.id, item) for item in items]
+    shutil.rmtree(out / PROGRESS_NAME, ignore_errors=True)
+    return report_of(writer.finish(items, sold), list(_without_rate(sold, source.rates)))
+
+
+class _List:
+    """One list of the API, kept page by page.
+
+    Args:
+        folder: Where its pages are.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.stalled = False
+
+    def fetch(self, ask: Callable[[str | None], Page], advance: Callable[[int], None]) -> None:
+        """Ask for the pages that aren't there yet."""
+        pages = self._pages()
+        cursors = [page.next for page in pages]
+        for page in pages:
+            advance(len(page.records))
+        while not cursors or cursors[-1] is not None:
+            new = ask(cursors[-1] if cursors else None)
+            if new.next is not None and new.next in cursors:
+                self.stalled = True  # for ever, if we went on
+                return
+            kept = _KeptPage(next=new.next, records=list(new.records), wrong=list(new.wrong))
+            write_bytes(
+                self.folder / f"{len(cursors):06d}.json", kept.model_dump_json(exclude_none=True).encode()
+            )
+            cursors.append(new.next)
+            advance(len(new.records))
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Everything in the pages that are there."""
+        for page in self._pages():
+            yield from page.records
+
+    def remarks(self, what: str) -> Iterator[str]:
+        """What is to be said of the list."""
+        wrong = Counter(one for page in self._pages() for one in page.wrong)
+        yield from (
+            f"{count:,} {what} could not be read ({reason})" for reason, count in wrong.most_common(5)
+        )
+        if self.stalled:
+            yield f"the list of {what} came back to a page that was there already, and ends here; try again later"
+
+    def forget_what_led_back(self) -> None:
+        """Let the next call ask again for the page whose cursor led back to where the list had been."""
+        if self.stalled:
+            sorted(self.folder.glob("[0-9]*.json"))[-1].unlink()
+
+    def _pages(self) -> list[_KeptPage]:
+        names = sorted(self.folder.glob("[0-9]*.json"))
+        return [_KeptPage.model_validate_json(name.read_bytes()) for name in names]
+
+
+def _facts(source: OpenseaSource) -> Facts:
+    said = source.market.collection(source.slug)
+    contract = said.contracts[0] if said.contracts else None
+    return Facts(
+        name=source.name,
+        title=clean(said.name, 300) or None,
+        description=clean(said.description, MAX_DESCRIPTION) if said.description else None,
+        source=SourceFacts(kind="opensea", reference=source.slug),
+        licence=source.licence,
+        fetched_at=now(),
+        count=said.unique_item_count or said.total_supply or 0,
+        contract=Contract(chain=clean(contract.chain, 60), address=clean(contract.address, 100))
+        if contract
+        else None,
+        category=clean(said.category, 100) if said.category else None,
+        page=clean(said.opensea_url, 300) if said.opensea_url else None,
+    )
+
+
+def _items_page(source: OpenseaSource, facts: Facts, cursor: str | None) -> Page:
+    page = source.market.nfts(source.slug, cursor)
+    nfts: Sequence[ApiNft] = page.records
+    bare = [nft for nft in nfts if nft.traits is None]
+    if not bare and not any(nft.traits for nft in nfts):
+        bare = list(nfts)  # some answers have empty lists in place of traits
+    known: dict[tuple[str, str], ApiNft] = {}
+    if bare and facts.contract:
+        address = facts.contract.address
+        tokens = [(nft.contract or address, nft.identifier) for nft in bare]
+        found = source.market.batch(facts.contract.chain, tokens, source.slug)
+        known = {((nft.contract or address).lower(), nft.identifier): nft for nft in found}
+    items = []
+    for nft in nfts:
+        more = known.get(
+            ((nft.contract or (facts.contract.address if facts.contract else "")).lower(), nft.identifier)
+        )
+        items.append(
+            _item(nft, more, facts).model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+        )
+    return Page(tuple(items), page.next, page.wrong)
+
+
+def _item(nft: ApiNft, more: ApiNft | None, facts: Facts) -> Item:
+    traits, notes = parse_attributes((more.traits if more else None) or nft.traits or ())
+    item_id = _id(nft, facts)
+    description = nft.description or (more.description if more else None)
+    url = nft.original_image_url or nft.image_url or nft.display_image_url
+    return Item(
+        id=item_id,
+        name=clean(nft.name, 300) if nft.name else f"#{item_id}",
+        description=clean(description, MAX_DESCRIPTION) if description else None,
+        traits=traits,
+        nsfw=nft.is_nsfw,
+        url=url.strip() if url else None,
+        page=clean(nft.opensea_url, 500) if nft.opensea_url else None,
+        notes=notes,
+    )
+
+
+def _id(nft: ApiNft, facts: Facts) -> str:
+    identifier = clean(nft.identifier, 100) or "unnamed"
+    same = (
+        not nft.contract or facts.contract is None or nft.contract.lower() == facts.contract.address.lower()
+    )
+    return identifier if same else f"{clean(nft.contract, 60)}:{identifier}"
+
+
+def _sales_page(source: OpenseaSource, facts: Facts, cursor: str | None) -> Page:
+    page = source.market.sales(source.slug, cursor)
+    sales, wrong = [], list(page.wrong)
+    for event in page.records:
+        try:
+            sale = _sale(event, facts)
+        except ValueError as error:
+            wrong.append(str(error))
+            continue
+        sales.append(sale.model_dump(mode="json", exclude_none=True, exclude_defaults=True))
+    return Page(tuple(sales), page.next, tuple(wrong))
+
+
+def _sale(event: ApiEvent, facts: Facts) -> Sale:
+    """A sale's price for one copy. Raises ValueError where it says none."""
+    if event.payment is None or event.nft is None:
+        raise ValueError("a sale without a payment or an item; left out")
+    payment = event.payment
+    try:
+        units = Decimal(payment.quantity)
+    except InvalidOperation as error:
+        raise ValueError("a sale whose payment is no number; left out") from error
+    if not (
+        units.is_finite() and units >= 0 and 0 <= payment.decimals <= _MAX_DECIMALS and event.quantity > 0
+    ):
+        raise ValueError("a sale whose payment can't be (negative, or for no copies); left out")
+    return Sale(
+        id=_id(event.nft, facts),
+        price=float(units.scaleb(-payment.decimals) / event.quantity),
+        symbol=clean(payment.symbol, 40),
+        at=event.closing_date or event.event_timestamp,
+        quantity=event.quantity,
+        transaction=clean(event.transaction, 120) if event.transaction else None,
+        order=clean(event.order_hash, 120) if event.order_hash else None,
+    )
+
+
+def _unique(items: Iterable[Item]) -> list[Item]:
+    """Each item once: pages overlap when a list grows while it is read."""
+    return list({item.id: item for item in items}.values())
+
+
+def _unique_sales(sales: Iterable[Sale]) -> list[Sale]:
+    return list(
+        {(sale.id, sale.at, sale.transaction, sale.order, sale.price): sale for sale in sales}.values()
+    )
+
+
+def _priced(sale: Sale, rates: Rates) -> Sale:
+    return sale.model_copy(update={"price_usd": in_usd(sale.price, sale.symbol, sale.at, rates)})
+
+
+def _with_sales(items: Sequence[Item], sales: Sequence[Sale]) -> list[Item]:
+    """Items with the price of their newest sale, and how often they were sold."""
+    newest: dict[str, Sale] = {}
+    for sale in sales:
+        if sale.id not in newest or sale.at > newest[sale.id].at:
+            newest[sale.id] = sale
+    counts = Counter(sale.id for sale in sales)
+
+    def sold(item: Item) -> Item:
+        sale = newest.get(item.id)
+        if sale is None:
+            return item
+        price = {"price": sale.price, "symbol": sale.symbol, "price_usd": sale.price_usd}
+        return item.model_copy(update=price | {"sold_at": sale.at, "sales": counts[item.id]})
+
+    return [sold(item) for item in items]
+
+
+def _without_rate(sales: Sequence[Sale], rates: Rates) -> Iterator[str]:
+    if rates:
+        absent = Counter(sale.symbol for sale in sales if sale.price_usd is None)
+        for symbol, count in absent.most_common(5):
+            yield f"{count:,} sales in {symbol} have no rate of their day in --usd, and stay in {symbol}"
+
+
+def _forget(out: Path) -> None:
+    """Remove what the fetch kept for going on; renamed first, so that a kill leaves all of it or none."""
+    if (out / PROGRESS_NAME).is_dir():
+        (out / PROGRESS_NAME).rename(out / _DONE_NAME)
+        shutil.rmtree(out / _DONE_NAME, ignore_errors=True)

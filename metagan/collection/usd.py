@@ -1,0 +1,47 @@
+"""Prices in USD, by rates that the user gives: a CSV of day, symbol, rate."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from metagan.collection.sources.csv_table import parse_number
+from metagan.errors import CollectionError
+
+Rates = Mapping[tuple[str, str], float]
+
+
+def read_rates(path: Path) -> Rates:
+    """USD for one unit, by (day as "2021-08-31", symbol in capitals).
+
+    Raises:
+        CollectionError: It can't be read, or a line isn't day, symbol, rate.
+    """
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CollectionError(f"--usd {path}: can't be read ({error})\n  fix: check the path") from error
+    rates: dict[tuple[str, str], float] = {}
+    for number, row in enumerate(csv.reader(io.StringIO(text)), 1):
+        if not any(row) or (number == 1 and row[0].strip().lower() == "day"):
+            continue
+        rate = parse_number(row[2], comma=False) if len(row) == 3 else None
+        try:
+            day = time.strftime("%Y-%m-%d", time.strptime(row[0].strip(), "%Y-%m-%d"))
+        except ValueError:
+            day = ""
+        if not day or rate is None or rate <= 0:
+            what = f"--usd {path}:{number}: want day,symbol,rate, got {','.join(row)[:60]!r}"
+            raise CollectionError(f"{what}\n  fix: write lines such as 2021-08-31,ETH,3430.75")
+        rates[day, row[1].strip().upper()] = rate
+    return rates
+
+
+def in_usd(price: float, symbol: str, at: int, rates: Rates) -> float | None:
+    """A price in USD by the rate of the day (UTC) it was paid on; None where there is none for it."""
+    day = time.strftime("%Y-%m-%d", time.gmtime(at))
+    rate = rates.get((day, symbol.upper()))
+    return None if rate is None else price * rate
