@@ -11,7 +11,7 @@ import socket
 import socketserver
 import sys
 import threading
-import traceback
+import time
 from collections.abc import Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,6 +37,15 @@ IDLE_TIMEOUT_S = 60
 PORTS_TO_TRY = 100
 STOP_PATIENCE_S = 5.0
 CHUNK_BYTES = 1 << 16
+# A request's body is read and dropped, so that it is taken for no second request; a longer one ends the connection.
+LONGEST_BODY_BYTES = 1 << 20
+LINGER_S = 2.0
+METHODS = "GET, HEAD"
+LONGEST_LINE = 500
+# What sockets say, besides Python's ConnectionError, of a client that is gone.
+GONE = frozenset(
+    {errno.ENOTCONN, errno.ESHUTDOWN, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETRESET, errno.ENETDOWN}
+)
 
 
 def serve(build: Build, *, host: str, port: int, reload: bool, report: Report, ready: Report) -> None:
@@ -116,9 +125,10 @@ class PagesServer(ThreadingHTTPServer):
         return f"http://{name}:{self.server_address[1]}{self.board.built.subpath}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
-        """Report what went wrong, unless it is a browser that hung up in the middle of an answer."""
-        if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):
-            self.report(traceback.format_exc())
+        """Report what went wrong in a line, unless it is a browser that hung up in the middle of an answer."""
+        error = sys.exception()
+        if not (isinstance(error, (ConnectionError, TimeoutError)) or getattr(error, "errno", None) in GONE):
+            self.report(f"a request failed: {type(error).__name__}: {error}")
 
 
 class PagesHandler(BaseHTTPRequestHandler):
@@ -127,6 +137,54 @@ class PagesHandler(BaseHTTPRequestHandler):
     server: PagesServer
     protocol_version = "HTTP/1.1"
     timeout = IDLE_TIMEOUT_S
+    _unread = False  # a body that nobody reads stands before whatever else the client sends
+
+    def parse_request(self) -> bool:
+        """Read a request's head, and its body away: what stands in it is no request."""
+        return super().parse_request() and self._drop_body()
+
+    def _drop_body(self) -> bool:
+        lengths = set(self.headers.get_all("Content-Length", []))
+        if (
+            "Transfer-Encoding" in self.headers or "Expect" in self.headers
+        ):  # of a length, or at a time, unknown
+            self.close_connection = self._unread = True
+        elif len(lengths) > 1 or not all(re.fullmatch(r"[0-9]{1,18}", length) for length in lengths):
+            self._unread = True
+            self.send_error(HTTPStatus.BAD_REQUEST, "Content-Length: want one whole number of bytes.")
+            return False
+        elif (left := int(lengths.pop()) if lengths else 0) > LONGEST_BODY_BYTES:
+            self.close_connection = self._unread = True
+        else:
+            while left and (chunk := self.rfile.read1(min(left, CHUNK_BYTES))):
+                left -= len(chunk)
+            self.close_connection |= left > 0
+        return True
+
+    def handle_expect_100(self) -> bool:
+        """Don't ask for a body that waits to be asked for."""
+        return True
+
+    def finish(self) -> None:
+        """End the connection; what was sent and not read is read away, or its client would lose the answer."""
+        if self._unread:
+            with contextlib.suppress(OSError):
+                self.connection.shutdown(socket.SHUT_WR)
+                self.connection.settimeout(LINGER_S)
+                end = time.monotonic() + LINGER_S
+                while self.connection.recv(CHUNK_BYTES) and time.monotonic() < end:
+                    pass
+        super().finish()
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
+        """Say in plain text what is wrong with a request; http.server's own answer is a page."""
+        self.close_connection = self._unread = True
+        if self.request_version == "HTTP/0.9" and not self.command:  # its first line could not be read
+            self.request_version = self.protocol_version
+        if code == HTTPStatus.NOT_IMPLEMENTED:  # a method that has no do_ of its own
+            self.do_POST()
+        else:
+            self._say(code, message or HTTPStatus(code).phrase)
 
     def do_GET(self) -> None:
         """Send what the URL means."""
@@ -157,9 +215,9 @@ class PagesHandler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Refuse what a site of files can't take."""
-        self.close_connection = True  # a body may follow, which nobody reads
-        headers = {"Allow": "GET, HEAD"}
-        self._say(HTTPStatus.METHOD_NOT_ALLOWED, "A published site takes GET and HEAD only.", headers)
+        self._say(
+            HTTPStatus.METHOD_NOT_ALLOWED, "A published site takes GET and HEAD only.", {"Allow": METHODS}
+        )
 
     do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_POST  # noqa: N815
 
@@ -256,7 +314,8 @@ class PagesHandler(BaseHTTPRequestHandler):
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:  # noqa: ARG002
         """Report what found nothing; everything else is as it should be."""
         if isinstance(code, int) and code >= HTTPStatus.BAD_REQUEST:
-            self.server.report(f"{int(code)} {self.requestline}")
+            line = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in self.requestline)
+            self.server.report(f"{int(code)} {line[:LONGEST_LINE]}")
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
         """Leave http.server's own lines out."""

@@ -1,10 +1,12 @@
 """A real server on this machine, asked by real sockets."""
 
+import contextlib
 import http.client
 import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -245,6 +247,113 @@ def test_other_methods_are_refused(server):
     assert answer.status == 405
     assert answer.headers["Allow"] == "GET, HEAD"
     assert ask(server, "/apes/", method="DELETE").status == 405
+
+
+@pytest.mark.parametrize("method", ["BREW", "get", "TRACE", "CONNECT", "PROPFIND"])
+def test_methods_that_nobody_knows_are_refused_in_plain_text(server, method):
+    answer = ask(server, "/apes/", method=method)
+    assert answer.status == 405
+    assert answer.headers["Allow"] == "GET, HEAD"
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert answer.body == b"A published site takes GET and HEAD only.\n"
+
+
+def say(server, data: bytes) -> bytes:
+    """Sends bytes, and gives everything that comes back until the connection ends."""
+    with socket.create_connection(server.server_address[:2], timeout=10) as connection:
+        connection.sendall(data)
+        with contextlib.suppress(TimeoutError):
+            return b"".join(iter(lambda: connection.recv(1 << 16), b""))
+    return b""
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status"),
+    [
+        (b"nonsense", b"400"),
+        (b"GET /apes/ HTTP/x.y", b"400"),
+        (b"GET /apes/ HTTP/3.0", b"505"),
+        (b"PUT /apes/", b"400"),
+        (b"GET /" + b"a" * 70_000 + b" HTTP/1.1", b"414"),
+        (b"GET /apes/ HTTP/1.1\r\nX: " + b"a" * 70_000, b"431"),
+        (b"GET /apes/ HTTP/1.1\r\nContent-Length: -3", b"400"),
+        (b"GET /apes/ HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 4", b"400"),
+    ],
+)
+def test_what_is_no_request_is_answered_in_plain_text(server, request_line, status):
+    answer = say(server, request_line + b"\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    assert b"Content-Type: text/plain" in answer
+    assert b"<html" not in answer.lower()
+
+
+HIDDEN = b"GET /apes/bagel/ HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize("method", [b"GET", b"HEAD", b"POST", b"BREW"])
+@pytest.mark.parametrize(
+    "length",
+    [
+        b"Content-Length: %d" % len(HIDDEN),
+        b"Transfer-Encoding: chunked",
+        b"Content-Length: 99999999",
+        b"Content-Length: %d\r\nExpect: 100-continue" % len(HIDDEN),
+    ],
+)
+def test_a_body_is_no_second_request(server, method, length):
+    head = method + b" /apes/ HTTP/1.1\r\nHost: x\r\n" + length + b"\r\n\r\n"
+    with socket.create_connection(server.server_address[:2], timeout=10) as connection:
+        connection.sendall(head + HIDDEN)
+        connection.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"bagel" not in answer
+
+
+def test_after_a_body_the_connection_goes_on(server):
+    connection = http.client.HTTPConnection(*server.server_address[:2], timeout=10)
+    for _ in range(3):
+        connection.request("GET", "/apes/bagel/", body=b"GET /apes/ HTTP/1.1\r\n\r\n" * 1000)
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (200, b"<body>bagel</body>")
+    connection.request("POST", "/apes/", body=b"x" * (2 << 20))  # too long to be waited for
+    answer = connection.getresponse()
+    assert (answer.status, answer.will_close) == (405, True)
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GE",
+        b"GET /apes/ HTTP/1.1\r\nHo",
+        b"GET /apes/ HTTP/1.1\r\nContent-Length: 10\r\n\r\nx",
+        b"GET /apes/large.bin HTTP/1.1\r\n\r\n",
+        b"GET /apes/__metagan__/events HTTP/1.1\r\n\r\n",
+        b"BREW /apes/ HTTP/1.1\r\n\r\n",
+    ],
+)
+def test_a_client_that_resets_its_connection_is_no_news(tmp_path, sent):
+    folder = write_site(tmp_path / "site")
+    (folder / "large.bin").write_bytes(bytes(20 << 20))
+    with serving(Built(folder, "/apes/"), reload=True) as server:
+        for _ in range(3):
+            connection = socket.create_connection(server.server_address[:2], timeout=10)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.sendall(sent)
+            if b"large" in sent or b"events" in sent:
+                connection.recv(10)
+            connection.close()
+        server.board.put(server.board.built, time.time())  # whoever follows is written to
+        assert ask(server, "/apes/bagel/").status == 200
+        assert [line for line in server.reports if not line.startswith("405 BREW")] == []
+
+
+def test_a_report_has_no_control_characters_of_a_stranger(server):
+    say(server, b"GET /\x1b[2J\x07 HTTP/1.1\r\nConnection: close\r\n\r\n")
+    assert any("\\x1b[2J\\x07" in line for line in server.reports)
+    assert not any("\x1b" in line for line in server.reports)
 
 
 @pytest.mark.parametrize(
