@@ -55,11 +55,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Print lines of Markdown into the page, with an empty line before and after, as blocks need it."""
+    """Print lines of Markdown into the page, and an empty line."""
     import cog  # cog provides this module while it works on a page
 
     out = "\n".join(lines)
-    cog.out(f"\n{out}\n\n")
+    cog.out(f"{out}\n\n")
 
 
 # Commands

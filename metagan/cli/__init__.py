@@ -1,4 +1,4 @@
-"""The command line: one file a command; each parses, calls and prints."""
+"""The command line. Each command has a file of its own, which parses, calls and prints."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ COMMANDS = (
 
 
 class LazyGroup(click.Group):
-    """Imports a command's file only when it is listed or called."""
+    """A group that imports a command's file only when the command is listed or called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """Every command, in the order a newcomer needs them."""
+        """Return the names of all commands, in the order in which a new user needs them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """The command, imported; None when there is none of that name."""
+        """Import and return a command, or return None if the name is unknown."""
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(f"metagan.cli.{cmd_name}").command
@@ -49,7 +49,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that was called; for a misspelt one, which was meant."""
+        """Find the command that was called; suggest one if the name is misspelt."""
         if args[0] not in COMMANDS and (close := difflib.get_close_matches(args[0], COMMANDS, n=1)):
             ctx.fail(f"No such command {args[0]!r}. Did you mean {close[0]}?")
         return super().resolve_command(ctx, args)
@@ -62,7 +62,7 @@ def metagan() -> None:
 
 
 def main() -> NoReturn:
-    """Run the command line; what a user can mend becomes a message on stderr and exit status 1."""
+    """Run the command line. Errors that a user can fix are printed on stderr, with exit status 1."""
     try:
         metagan(standalone_mode=True)
     except MetaganError as error:
@@ -71,7 +71,7 @@ def main() -> NoReturn:
         sys.exit(1)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        fix = "make room there" if full else "look at that file or folder, and at who may use it"
+        fix = "free some space" if full else "check that file or folder and its permissions"
         where = f"{error.filename}: " if error.filename else ""
         click.echo(
             f"metagan: {where}{error.strerror or error}\n  fix: {fix}, then run the command again", err=True

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from metagan.site.build.build import Order, Outcome
 
 
-@click.command("build", short_help="Make the site.")
+@click.command("build", short_help="Build the site.")
 @click.argument("subjects", metavar="[SUBJECT]...", nargs=-1)
 @registry_option
 @out_option
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @device_option
 @precision_option
 @offline_option
-@click.option("--strict", is_flag=True, help="Fail on warnings.")
+@click.option("--strict", is_flag=True, help="Treat warnings as errors.")
 def command(
     subjects: tuple[str, ...],
     registry: Path,
@@ -46,10 +46,10 @@ def command(
     offline: bool,
     strict: bool,
 ) -> None:
-    """Make the site of a registry, or bring it up to date; with SUBJECTs, a site that shows only these.
+    """Build or update the site that a registry describes. With SUBJECTs, build a site of only these.
 
-    Only what changed is made again. The former site stays whole until the new one is ready: an interrupted build
-    goes on where it stopped.
+    Only what changed is made again. The previous site stays in place until the new one is complete. An
+    interrupted build resumes where it stopped.
     """
     from metagan.cli.progress import stages
     from metagan.site.build.build import build_site
@@ -70,7 +70,7 @@ def make_order(
     templates: Path | None = None,
     offline: bool = False,
 ) -> Order:
-    """What `metagan build` with these options builds."""
+    """Read the registry and apply the options of `metagan build` to it."""
     from metagan.registry.fields import parse_base_url
     from metagan.registry.read import read_registry
     from metagan.site.build.build import Order
@@ -88,7 +88,7 @@ def make_order(
 
 
 def report(outcome: Outcome) -> None:
-    """Say what was built, on stdout, and the warnings, on stderr."""
+    """Print what was built to stdout, and warnings to stderr."""
     for warning in outcome.warnings:
         click.echo(f"warning: {warning}", err=True)
     did = "nothing to do" if outcome.unchanged else f"{outcome.drawn} of them new"

@@ -10,15 +10,15 @@ from metagan.cli.options import offline_option, registry_option, templates_optio
 from metagan.errors import RegistryError
 
 
-@click.command("check", short_help="Say whether registry, templates and weights hold.")
+@click.command("check", short_help="Check the registry, templates and weights without building.")
 @registry_option
 @templates_option
 @offline_option
 def command(registry: Path, templates: Path | None, offline: bool) -> None:
-    """Say whether a registry, its templates, texts and weights are fit for a build, without building.
+    """Check a registry, its templates, texts and weights without building the site.
 
-    Everything that is wrong is listed at once, each thing with its place and what to do about it. Remote weights
-    are downloaded into the cache, unless offline.
+    Lists all problems at once, each with its place and a fix. Remote weights are downloaded into the cache,
+    unless --offline is given.
     """
     from metagan.cli.progress import stages
     from metagan.site.build.preflight import survey
@@ -26,9 +26,9 @@ def command(registry: Path, templates: Path | None, offline: bool) -> None:
     with stages() as progress:
         found = survey(registry, templates, offline=offline, progress=progress.transfer)
     if found.registry is None:
-        click.echo("Texts and weights are looked at once the registry holds.", err=True)
+        click.echo("Texts and weights were not checked, because the registry has errors.", err=True)
     if found.problems:
         raise RegistryError(found.problems)
     if found.registry:
         subjects, pictures = found.registry.subjects, sum(len(s.seeds) for s in found.registry.subjects)
-        click.echo(f"{registry}: all is well (subjects: {len(subjects):,}, pictures: {pictures:,})")
+        click.echo(f"{registry}: no problems found (subjects: {len(subjects):,}, pictures: {pictures:,})")

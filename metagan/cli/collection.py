@@ -18,9 +18,11 @@ _LONG_S = 5
 _SOURCES = "dicebear[:STYLE]|folder:PATH|csv:FILE|opensea[:SLUG]"
 
 
-@click.group("collection", short_help="Gather a collection of pictures with traits and prices, and study it.")
+@click.group(
+    "collection", short_help="Gather, analyse and filter collections of pictures with traits and prices."
+)
 def command() -> None:
-    """Gather a collection (a folder of pictures with their traits and prices), study it, and choose from it."""
+    """Gather, analyse and filter collections: folders of pictures with their traits and prices."""
 
 
 def _columns(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -33,27 +35,32 @@ def _columns(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
     return {name.strip(): column.strip() for name, _, column in pairs}
 
 
-@command.command("fetch", short_help="Gather a collection; again: goes on.")
+@command.command("fetch", short_help="Gather a collection, or continue to.")
 @click.argument("name")
-@click.option("--from", "origin", metavar=_SOURCES, required=True, help="Where it comes from.")
+@click.option("--from", "origin", metavar=_SOURCES, required=True, help="Source of the collection.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="The collection's folder.  [default: collections/NAME]",
+    help="Folder of the collection.  [default: collections/NAME]",
 )
-@click.option("--count", type=click.IntRange(1, 10_000_000), default=10_000, help="dicebear: how many items.")
+@click.option(
+    "--count", type=click.IntRange(1, 10_000_000), default=10_000, help="dicebear: number of items."
+)
 @click.option(
     "--size",
     type=click.IntRange(8, 4096),
-    help="Side in pixels of what is drawn here.  [default: 128 for dicebear, 512 for SVG]",
+    help="Side in pixels of pictures drawn on this machine.  [default: 128 for dicebear, 512 for SVG]",
 )
 @click.option(
-    "--seed", type=click.IntRange(0), default=0, help="dicebear: other seeds give other collections."
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    help="dicebear: random seed; each seed gives another collection.",
 )
 @click.option(
     "--pictures",
     type=click.Path(path_type=Path, file_okay=False),
-    help="csv: the folder that its column path is relative to.",
+    help="csv: the folder that paths in its column path are relative to.",
 )
 @click.option(
     "--map",
@@ -61,14 +68,14 @@ def _columns(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
     multiple=True,
     metavar="COLUMN=NAME",
     callback=_columns,
-    help="csv: what the file calls a column (price=cost), or which column is a trait (trait:Hat=hat). Repeatable.",
+    help="csv: the file's name for a column (price=cost), or a column with a trait (trait:Hat=hat). Repeatable.",
 )
-@click.option("--encoding", help="csv: its encoding, where it is neither UTF-8, UTF-16 nor Windows-1252.")
+@click.option("--encoding", help="csv: its encoding, if it is not UTF-8, UTF-16 or Windows-1252.")
 @click.option(
     "--decimal",
     type=click.Choice(["auto", "point", "comma"]),
     default="auto",
-    help="csv: what separates a number's decimals.",
+    help="csv: the decimal separator of numbers.",
 )
 @click.option("--licence", help="folder, csv, opensea: the pictures' licence, such as CC0-1.0.")
 @click.option(
@@ -90,7 +97,9 @@ def _columns(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
 )
 @click.option("--refresh", is_flag=True, help="opensea: list items and sales of a complete collection anew.")
 @click.option(
-    "--workers", type=click.IntRange(0), help="Processes; one a core by default, 0 for none but this one."
+    "--workers",
+    type=click.IntRange(0),
+    help="Number of processes; 0 uses only this one. By default, one per core.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, for scripts.")
 def fetch(
@@ -114,15 +123,15 @@ def fetch(
     workers: int | None,
     as_json: bool,
 ) -> None:
-    """Gather the collection NAME: pictures, traits, prices and sales, in a folder that other programs can read too.
+    """Gather the collection NAME into a folder: pictures, traits, prices and sales, in common formats.
 
     \b
-    dicebear:STYLE  pictures with traits, drawn on this machine from a seed (planets where no style is named)
-    folder:PATH     what an art engine wrote (HashLips, Metaplex, _metadata.json), or pictures alone; a folder or a zip
+    dicebear:STYLE  pictures with traits, drawn on this machine from a seed (default style: planets)
+    folder:PATH     output of an art engine (HashLips, Metaplex, _metadata.json), or only pictures; a folder or a zip
     csv:FILE        a table of artworks: title, name, creator, price, year, type, path and more
     opensea:SLUG    items, traits, sales and pictures of a collection on OpenSea (NAME where no slug is given)
 
-    The same call again goes on where it was interrupted, and asks again for what was missing.
+    Run the same command again to continue after an interruption and to retry what was missing.
     """
     from metagan.cli.progress import stages
     from metagan.collection.sources.made import fetch_made
@@ -278,10 +287,10 @@ def _fetched_lines(report: FetchReport) -> Iterator[str]:
         named = f"; {facts.attribution}" if facts.attribution else ""
         yield f"  licence: {facts.licence}{named}"
     else:
-        yield "  licence: not known; say it with --licence, or in collection.json"
+        yield "  licence: unknown; set it with --licence or in collection.json"
     yield from (f"  {remark}" for remark in report.remarks)
     yield from _listed(report.missing, "without a picture")
-    yield from _listed(report.notes, "things that couldn't be used")
+    yield from _listed(report.notes, "unusable items")
 
 
 def _listed(lines: list[tuple[str, str]], what: str) -> Iterator[str]:
@@ -292,12 +301,12 @@ def _listed(lines: list[tuple[str, str]], what: str) -> Iterator[str]:
             yield f"    and {len(lines) - _SHOWN:,} more; items.jsonl and --json have all of them"
 
 
-@command.command("report", short_help="Tables, charts and rarity of one collection, or several side by side.")
+@command.command("report", short_help="Write tables, charts and rarity of one or several collections.")
 @click.argument("collections", nargs=-1, required=True, type=click.Path(path_type=Path, file_okay=False))
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of index.html, index.json and rarity.csv.  [default: report/ in the first collection]",
+    help="Folder for index.html, index.json and rarity.csv.  [default: report/ in the first collection]",
 )
 @click.option(
     "--trim",
@@ -305,18 +314,18 @@ def _listed(lines: list[tuple[str, str]], what: str) -> Iterator[str]:
     multiple=True,
     type=click.FloatRange(0, 50, min_open=True, max_open=True),
     default=(1.0, 5.0),
-    help="Price statistics once more without this percentage at both ends. Repeatable.",
+    help="Also compute price statistics without this percentage at both ends. Repeatable.",
 )
 @click.option(
     "--missing/--no-missing",
     default=True,
-    help="Whether a missing trait counts for rarity; it should not where bases have different traits.",
+    help="Whether a missing trait counts for rarity; it should not if bases have different traits.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print what index.json holds.")
+@click.option("--json", "as_json", is_flag=True, help="Print the content of index.json.")
 def report_command(
     collections: tuple[Path, ...], out: Path | None, trims: tuple[float, ...], missing: bool, as_json: bool
 ) -> None:
-    """Say what is in COLLECTIONS: years, kinds, prices, traits and rarity, as a page, as JSON and as CSV."""
+    """Analyse COLLECTIONS: years, kinds, prices, traits and rarity, as a page, as JSON and as CSV."""
     from metagan.collection.report import write_report
 
     folder = out or collections[0] / "report"
@@ -339,53 +348,58 @@ def report_command(
                 )
 
 
-@command.command("subset", short_help="Choose from a collection; the result is a collection again.")
+@command.command("subset", short_help="Filter a collection into a smaller one.")
 @click.argument("collection", type=click.Path(path_type=Path, file_okay=False))
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of the result."
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the new collection.",
 )
 @click.option(
     "--trait",
     "traits",
     multiple=True,
     metavar="TYPE=VALUE",
-    help="Items with this trait. Repeatable: of one type any, of several types all.",
+    help="Keep items with this trait. Repeatable: values of one type are alternatives, different types must all match.",
 )
-@click.option("--category", "categories", multiple=True, help="Items of this category. Repeatable.")
-@click.option("--type", "types", multiple=True, help="Items of this type, such as photo. Repeatable.")
-@click.option("--year", metavar="YEAR[-YEAR]", help="Items created then.")
-@click.option("--not-nsfw", is_flag=True, help="Without items marked as not safe for work.")
+@click.option("--category", "categories", multiple=True, help="Keep items of this category. Repeatable.")
+@click.option("--type", "types", multiple=True, help="Keep items of this type, such as photo. Repeatable.")
+@click.option("--year", metavar="YEAR[-YEAR]", help="Keep items created in these years.")
+@click.option("--not-nsfw", is_flag=True, help="Drop items marked as not safe for work.")
 @click.option(
     "--trim",
     type=click.FloatRange(0, 50, min_open=True, max_open=True),
-    help="Without this percentage of the cheapest and of the dearest.",
+    help="Drop this percentage of the cheapest and of the most expensive items.",
 )
-@click.option("--min-size", type=click.IntRange(1), help="Without pictures with fewer pixels on a side.")
+@click.option("--min-size", type=click.IntRange(1), help="Drop pictures with fewer pixels on a side.")
 @click.option(
     "--min-spread",
     type=click.FloatRange(0, 255),
-    help="Without flat pictures: whose colours deviate by less, of 255 (5 drops single colours).",
+    help="Drop flat pictures, whose colours deviate by less than this, of 255 (5 drops single colours).",
 )
-@click.option("--no-duplicates", is_flag=True, help="Without pictures whose file is the same as another's.")
+@click.option("--no-duplicates", is_flag=True, help="Drop pictures whose file equals another one's.")
 @click.option(
     "--no-near-duplicates",
     type=click.IntRange(0, 32),
     metavar="BITS",
-    help="Without pictures whose perceptual hash differs from another's in at most BITS of 64 (4: re-encoded copies).",
+    help="Drop pictures whose perceptual hash differs from another one's in at most BITS of 64 (4: re-encoded copies).",
 )
 @click.option(
-    "--max-words", type=click.IntRange(0), help="Without pictures in which tesseract reads more words."
+    "--max-words", type=click.IntRange(0), help="Drop pictures in which tesseract reads more words than this."
 )
-@click.option("--top", metavar="N|P%", help="The highest by --by, a number or a percentage.")
-@click.option("--bottom", metavar="N|P%", help="The lowest by --by.")
+@click.option(
+    "--top", metavar="N|P%", help="Keep the items with the highest values of --by: a number or a percentage."
+)
+@click.option("--bottom", metavar="N|P%", help="Keep the items with the lowest values of --by.")
 @click.option(
     "--by",
     type=click.Choice(["rarity", "price", "likes", "sales"]),
     default="rarity",
-    help="What --top and --bottom go by.",
+    help="The value that --top and --bottom sort by.",
 )
-@click.option("--sample", type=click.IntRange(1), help="So many by chance.")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Other seeds sample others.")
+@click.option("--sample", type=click.IntRange(1), help="Keep this many random items.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Random seed of --sample.")
 @click.option("--json", "as_json", is_flag=True, help="Print the steps as JSON, for scripts.")
 def subset_command(
     collection: Path,
@@ -408,7 +422,9 @@ def subset_command(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Choose from COLLECTION what to train on, in the order of the options below; pictures are linked, not copied."""
+    """Filter COLLECTION into a new one, for example to train on it. Filters apply in the order of the options below.
+
+    Pictures are linked, not copied."""
     from metagan.collection.looks import looks_of
     from metagan.collection.subset import Choice, parse_traits, parse_years, take_subset
 

@@ -7,25 +7,28 @@ from pathlib import Path
 import click
 
 
-@click.command("convert", short_help="Turn any weights file into metagan's own .safetensors, or back.")
+@click.command("convert", short_help="Convert a weights file to .safetensors, or to an official .pt.")
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path, exists=True))
 @click.argument("target", metavar="OUT", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
-    "--network", type=click.Choice(["G_ema", "G"]), default="G_ema", help="Which generator to take."
+    "--network",
+    type=click.Choice(["G_ema", "G"]),
+    default="G_ema",
+    help="Which generator to convert: the averaged or the raw one.",
 )
-@click.option("--half", is_flag=True, help="Store float16: half the size, about 72 dB from float32.")
-@click.option("--licence", help="Licence to record; the file's own by default.")
-@click.option("--source", "origin", help="Where the weights come from, to record; the file's own by default.")
+@click.option("--half", is_flag=True, help="Store float16: half the size, with a PSNR of about 72 dB.")
+@click.option("--licence", help="Licence to store. By default, the file's own.")
+@click.option("--source", "origin", help="Origin of the weights, to store. By default, the file's own.")
 def command(
     source: Path, target: Path, network: str, half: bool, licence: str | None, origin: str | None
 ) -> None:
-    """Turn any weights file that metagan reads into metagan's own .safetensors, or a StyleGAN2 back into a .pt.
+    """Convert a weights file to metagan's own .safetensors, or a StyleGAN2 generator to an official .pt.
 
-    OUT.safetensors carries its configuration, licence and training facts in its header, loads by memory map, and
-    can't run code. OUT.pt is the state dict of a StyleGAN2 generator as the official code's load_state_dict takes
-    it; the arguments of its class are printed.
+    OUT.safetensors stores configuration, licence and training facts in its header, loads by memory map, and can't
+    contain code. OUT.pt is a state dict for load_state_dict of the official StyleGAN2 generator; the arguments of
+    its class are printed.
 
-    Either is read back and compared bit by bit before it takes its place.
+    The written file is read back and compared bit by bit before it replaces OUT.
     """
     from metagan.networks.loading.convert import convert, convert_to_official
 
@@ -50,5 +53,5 @@ def _refuse_extras(**extras: bool | str | None) -> None:
     for option, value in extras.items():
         if value:
             raise click.UsageError(
-                f"--{option}: an official state dict holds tensors only; use it with .safetensors"
+                f"--{option}: an official state dict contains only tensors; use this option with .safetensors"
             )

@@ -21,9 +21,9 @@ COLLECTIONS = (
 )  # repeated here so that --help needn't import the drawing code
 
 
-@click.group("dataset", short_help="Make training pictures: pack your own, or draw an example collection.")
+@click.group("dataset", short_help="Create datasets: pack your own pictures or draw an example collection.")
 def command() -> None:
-    """Make a dataset zip to train from: square PNG pictures of one size, and dataset.json."""
+    """Create a dataset zip for training: square PNG pictures of one size, and dataset.json."""
 
 
 @command.command("render", short_help="Draw an example collection.")
@@ -31,24 +31,30 @@ def command() -> None:
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The dataset zip to write."
 )
-@click.option("--count", type=click.IntRange(1, 10_000_000), default=10_000, help="How many pictures.")
+@click.option("--count", type=click.IntRange(1, 10_000_000), default=10_000, help="Number of pictures.")
 @click.option(
     "--resolution", type=click.IntRange(16, 1024), default=128, help="Side in pixels, a power of two."
 )
-@click.option("--seed", type=click.IntRange(0), default=0, help="Other seeds draw other collections.")
 @click.option(
-    "--label", metavar="TRAIT", help="Store this trait as the pictures' label, for a conditional network."
+    "--seed", type=click.IntRange(0), default=0, help="Random seed; each seed draws another collection."
 )
 @click.option(
-    "--workers", type=click.IntRange(0), help="Processes; one a core by default, 0 for none but this one."
+    "--label",
+    metavar="TRAIT",
+    help="Store this trait as the pictures' label, to train a conditional generator.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(0),
+    help="Number of processes; 0 uses only this one. By default, one per core.",
 )
 def render(
     collection: str, out: Path, count: int, resolution: int, seed: int, label: str | None, workers: int | None
 ) -> None:
     """Draw apes, hummingbirds or bagels: licence-free (CC0) pictures to train on.
 
-    Each picture's traits lie beside it as the JSON that marketplaces read (ERC-721 `attributes`). Picture N is the
-    same whatever --count and --workers are.
+    The traits of each picture are stored next to it as marketplace metadata (JSON, ERC-721 `attributes`).
+    Picture N does not depend on --count or --workers.
     """
     from metagan.cli.progress import stages
     from metagan.datasets.pool import available_cores
@@ -109,31 +115,34 @@ def _background(_: click.Context, __: click.Parameter, value: str) -> tuple[int,
     "--fit",
     type=click.Choice(["crop", "pad"]),
     default="crop",
-    help="crop keeps the middle square; pad keeps everything, enlarges nothing, and fills the rest with --background.",
+    help="crop keeps the middle square; pad keeps the whole picture, never enlarges it, and fills the "
+    "rest with --background.",
 )
 @click.option(
     "--resample",
     type=click.Choice(["auto", "lanczos", "nearest"]),
     default="auto",
-    help="lanczos is for photographs; nearest takes whole pixels and enlarges by whole factors; auto does that with"
-    " pixel art whose size divides --resolution.",
+    help="lanczos suits photographs; nearest keeps pixels sharp and enlarges by whole factors; auto uses "
+    "nearest for pixel art whose size divides --resolution.",
 )
 @click.option(
     "--background",
     metavar="COLOUR",
     default="white",
     callback=_background,
-    help="Behind transparent pixels and in padding: a name or #rrggbb.",
+    help="Colour behind transparent pixels and in padding: a name or #rrggbb.",
 )
 @click.option(
     "--labels",
     metavar="auto|none|folders|FILE.csv|trait:TYPE|category|type",
     default="auto",
-    help="Labels from the pictures' dataset.json where there is one, none, sub-folders' names, or lines of file,label;"
-    " of a collection: a trait's values, its categories or its types.",
+    help="Source of labels: the pictures' dataset.json if there is one (auto), sub-folder names, or a "
+    "CSV of file,label. For a collection: the values of a trait, its categories or its types.",
 )
 @click.option(
-    "--workers", type=click.IntRange(0), help="Processes; one a core by default, 0 for none but this one."
+    "--workers",
+    type=click.IntRange(0),
+    help="Number of processes; 0 uses only this one. By default, one per core.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, for scripts.")
 def pack_command(
@@ -147,10 +156,11 @@ def pack_command(
     workers: int | None,
     as_json: bool,
 ) -> None:
-    """Pack a folder or zip of PICTURES, of any formats and sizes, or a collection, into a dataset zip to train from.
+    """Pack PICTURES into a dataset zip for training: a collection, or a folder or zip of any formats and sizes.
 
-    Everything becomes square RGB PNG: turned as EXIF says, transparency over a colour, animations by their first
-    frame. What can't be read is left out and listed with the reason. The zip has the official dataset tool's layout.
+    Each picture becomes a square RGB PNG: rotated according to EXIF, with transparency filled by --background, and
+    only the first frame of an animation. Unreadable files are skipped and listed with the reason. The zip has the
+    layout of the official dataset tool.
     """
     from metagan.cli.progress import stages
     from metagan.collection.packing import collection_contents
@@ -188,14 +198,14 @@ def _packed_lines(report: PackReport) -> Iterator[str]:
         what = "cropped to their middle square" if report.fit == "crop" else "padded to a square"
         yield f"  {report.cut:,} {what}"
     if report.enlarged:
-        yield f"  {report.enlarged:,} enlarged: they had fewer pixels"
+        yield f"  {report.enlarged:,} enlarged, because they had fewer pixels"
     if report.ignored:
         yield f"  {report.ignored:,} other files ignored"
     if report.labels:
         counts = ", ".join(f"{name} {count:,}" for name, count in report.labels.items())
         yield f"  {len(report.labels):,} labels: {counts}"
     if report.unused_labels:
-        yield f"  {len(report.unused_labels):,} lines of the CSV name no picture, such as {report.unused_labels[0]}"
+        yield f"  {len(report.unused_labels):,} lines of the CSV match no picture, such as {report.unused_labels[0]}"
     if report.skipped:
-        yield f"  {len(report.skipped):,} left out:"
+        yield f"  {len(report.skipped):,} skipped:"
         yield from (f"    {name}: {reason}" for name, reason in report.skipped)

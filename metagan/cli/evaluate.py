@@ -15,28 +15,28 @@ if TYPE_CHECKING:
     from metagan.evaluation.evaluate import Evaluation
 
 
-@click.command("evaluate", short_help="Measure how near a generator's pictures come to real ones.")
+@click.command("evaluate", short_help="Measure how close a generator's pictures are to a dataset's.")
 @click.argument("what", metavar="SUBJECT|WEIGHTS")
 @click.argument("data", metavar="DATASET", type=click.Path(path_type=Path, exists=True))
 @click.option(
     "--count",
     type=click.IntRange(16),
     default=2000,
-    help="How many pictures to make and to compare with as many real ones.",
+    help="Number of generated pictures, and of real pictures to compare them with.",
 )
-@click.option("--psi", type=float, default=1.0, help="Truncation; measures are comparable at 1 only.")
+@click.option("--psi", type=float, default=1.0, help="Truncation; measures are comparable only at 1.")
 @click.option("--class", "class_index", type=click.IntRange(0), help="The class of a conditional generator.")
 @click.option(
     "--noise",
     type=click.Choice(["const", "random", "none"]),
     default="const",
-    help="Noise: const as on a site and in `train`, random as in published measurements.",
+    help="Per-pixel noise: const as on sites and in `train`, random as in published measurements.",
 )
 @click.option(
     "--inception",
     type=click.Path(path_type=Path),
     metavar="FILE|auto",
-    help='Inception weights, or "auto" for those at hand: measure FID and KID as well (needs metagan[evaluate]).',
+    help="Also measure FID and KID with these Inception weights; auto uses installed ones (needs metagan[evaluate]).",
 )
 @click.option(
     "--upscale",
@@ -62,10 +62,10 @@ def command(
     device: str,
     offline: bool,
 ) -> None:
-    """Measure how near a generator's pictures come to those of a dataset.
+    """Measure how close a generator's pictures are to those of a dataset.
 
-    Every measure stands beside its floor: the same of other real pictures, the best that can be expected. See
-    docs/training.md for what they mean.
+    Each measure is printed next to its floor: the same measure between two sets of real pictures, which is the best
+    value to expect. docs/training.md explains the measures.
     """
     from metagan.cli.progress import stages
     from metagan.cli.sample import find_target, make_sampler

@@ -19,20 +19,34 @@ if TYPE_CHECKING:
 Recipient = Literal["web", "onnx"]
 
 
-@click.command("export", short_help="Write a generator for the visitor's browser, or as ONNX.")
+@click.command("export", short_help="Export a generator for browsers or as ONNX.")
 @click.argument("what", metavar="SUBJECT|WEIGHTS")
-@click.option("--to", "recipient", type=click.Choice(["web", "onnx"]), default="web", help="Who shall run it: the"
-              " browser's kernel, or everybody else's programs.")  # fmt: skip
-@click.option("--precision", type=click.Choice(["fp16", "fp32", "int8"]), help="Of the browser's weights: fp16 is half"
-              " the download of fp32, at about 72 dB; int8 convolutions a quarter, at about 45 dB. By default fp16;"
-              " ONNX models are always fp32.")  # fmt: skip
-@click.option("--noise", type=click.Choice(["const", "none"]), help="Per-pixel noise: the stored one, or none."
-              " By default the subject's own, const for a weights file.")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="The file to write. By default"
-              " NAME.bin.gz; ONNX models are two, OUT.mapping.onnx and OUT.synthesis.onnx.")  # fmt: skip
+@click.option(
+    "--to",
+    "recipient",
+    type=click.Choice(["web", "onnx"]),
+    default="web",
+    help="Target: web for the browser's kernel, onnx for other programs.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["fp16", "fp32", "int8"]),
+    help="Number format of browser weights: fp16 halves the download of fp32, at about 72 dB; int8 "
+    "quarters convolution weights, at about 45 dB. By default fp16. ONNX models are always fp32.",
+)
+@click.option(
+    "--noise",
+    type=click.Choice(["const", "none"]),
+    help="Per-pixel noise: the stored one, or none. By default the subject's setting, or const for a weights file.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File to write. By default NAME.bin.gz. ONNX writes two files, OUT.mapping.onnx and OUT.synthesis.onnx.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @registry_option
-@click.option("--sha256", help="What the weights file's SHA-256 must be; needed for weights by URL.")
+@click.option("--sha256", help="Expected SHA-256 of the weights file; required for URLs.")
 @offline_option
 def command(
     what: str,
@@ -45,11 +59,11 @@ def command(
     sha256: str | None,
     offline: bool,
 ) -> None:
-    """Write the generator of a subject, or of a weights file, so that others can run it: a visitor's browser, or with
-    `--to onnx` any program that knows ONNX (pip install 'metagan[onnx]').
+    """Export the generator of a subject or a weights file, for the visitor's browser, or with --to onnx for other
+    programs (pip install 'metagan[onnx]').
 
-    What was written is drawn from at fixed seeds, and must give the generator's own pictures within one level of 255
-    (int8: within 40 dB); otherwise nothing is written.
+    Pictures of fixed seeds are drawn from the result and compared with the generator's own. They must agree within
+    one level of 255 (int8: within 40 dB); otherwise nothing is written.
 
     \b
     metagan export ape
@@ -94,7 +108,7 @@ def _write_onnx(found: Target, checkpoint: Checkpoint, noise: str, out: Path) ->
 
     header, generator = checkpoint.header, load_generator(checkpoint)
     with stages() as progress:
-        progress.begin("mapping, synthesis, proof", STEPS)
+        progress.begin("mapping, synthesis, comparison", STEPS)
         models = make_onnx_models(
             generator,
             noise,

@@ -24,18 +24,18 @@ LISTED = 10
 
 
 def scaffold(folder: Path) -> tuple[Path, ...]:
-    """Write a new project into a folder, which may be there, with other files in it.
+    """Write a new project into a folder, which may exist and contain other files.
 
-    A .gitignore that is there stays as it is and is left out of the answer.
+    An existing .gitignore is not changed, and not part of the result.
 
     Args:
         folder: The project's folder.
 
     Returns:
-        What was written, relative to the folder.
+        The files written, relative to the folder.
 
     Raises:
-        OptionError: A file is in the way; nothing was written.
+        OptionError: If a file of the project exists already. Nothing was written then.
     """
     sources = dict(_sources())
     in_the_way = sorted(path for path in sources if os.path.lexists(folder / path) and path != GITIGNORE)
@@ -71,21 +71,23 @@ def _parents(paths: dict[Path, Path]) -> list[Path]:
 
 def _refusal(folder: Path, in_the_way: list[Path]) -> str:
     if not in_the_way:
-        return f"{folder}: that is a file; choose a folder's name"
+        return f"{folder}: this is a file; name a folder"
     names = [f"  {path}" for path in in_the_way[:LISTED]]
     if len(in_the_way) > LISTED:
         names.append(f"  and {len(in_the_way) - LISTED} more")
-    way_out = "choose another folder, or move these away; metagan init never overwrites"
-    return "\n".join([f"{folder}: already there, so nothing was written:", *names, f"  fix: {way_out}"])
+    way_out = "choose another folder, or move these files; metagan init never overwrites files"
+    return "\n".join(
+        [f"{folder}: these files exist already, so nothing was written:", *names, f"  fix: {way_out}"]
+    )
 
 
-@click.command("init", short_help="Begin a site of your own.")
+@click.command("init", short_help="Create a project for a new site.")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 def command(folder: Path) -> None:
-    """Begin a site of your own in DIR, which may be there already.
+    """Create a project for a new site in DIR, which may exist already.
 
-    Writes a registry.yaml that builds at once and without a network, a copy of the page templates to edit, and a
-    workflow that publishes the site on GitHub Pages. Nothing that is there is overwritten.
+    Writes a registry.yaml that builds at once without a network, a copy of the page templates to edit, and a
+    workflow that publishes the site on GitHub Pages. Existing files are not overwritten.
     """
     written = scaffold(folder)
     templates = [path for path in written if path.parts[0] == "templates"]
@@ -95,6 +97,6 @@ def command(folder: Path) -> None:
     click.echo(f"{folder / 'templates'}: {len(templates)} files; delete what you don't change")
     if GITIGNORE not in written:
         click.echo(
-            f"{folder / GITIGNORE} was there and stays; /build/ and /.metagan/ belong into it", err=True
+            f"{folder / GITIGNORE} exists and was not changed; add /build/ and /.metagan/ to it", err=True
         )
     click.echo(f"next: cd {folder} && metagan build && metagan serve", err=True)

@@ -70,14 +70,14 @@ def _network_facts(record: NetworkRecord) -> dict[str, Any]:
     }
 
 
-@click.command("inspect", short_help="Say what is in a weights file, without running it.")
+@click.command("inspect", short_help="Describe a weights file without executing any code in it.")
 @click.argument("weights", type=click.Path(path_type=Path, exists=True))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 def command(weights: Path, as_json: bool) -> None:
-    """Say what is in a weights file, without running any code from it.
+    """Describe a weights file without executing any code in it.
 
-    Format, architecture, sizes, parameters, the file's SHA-256 (which registry.yaml asks for), and what the file
-    says of its training.
+    Prints format, architecture, sizes, parameter counts, the SHA-256 that registry.yaml needs, and the training
+    facts that the file contains.
     """
     summary = summarize(weights)
     if as_json:

@@ -1,4 +1,4 @@
-"""Options that mean the same in every command."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Seeds(click.ParamType[tuple[int, ...]]):
     def convert(
         self, value: str | tuple[int, ...], param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, ...]:
-        """The text as seeds."""
+        """Parse the text of the option."""
         from metagan.seeds import parse_seeds
 
         try:
@@ -35,7 +35,7 @@ def seeds_option(default: str) -> Decorator:
         type=Seeds(),
         default=default,
         metavar="SEEDS",
-        help="Which pictures: seeds and ranges, 0-35,42.",
+        help="Seeds of the pictures to draw, with ranges: 0-35,42.",
     )
 
 
@@ -50,32 +50,37 @@ out_option = click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("build"),
-    help="Folder of the site.",
+    help="Folder of the built site.",
 )
 base_url_option = click.option(
-    "--base-url", help="Where the site will stand, in place of the registry's base_url."
+    "--base-url", help="Address of the published site; overrides base_url in the registry."
 )
 images_option = click.option(
-    "--images", type=click.IntRange(1), help="Pictures of every subject, in place of the registry's images."
+    "--images",
+    type=click.IntRange(1),
+    help="Number of pictures per subject; overrides images in the registry.",
 )
 templates_option = click.option(
     "--templates",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Folder whose templates win over metagan's own; templates/ beside the registry where there is one.",
+    help="Folder of templates that override metagan's own. By default templates/ next to the registry, if it exists.",
 )
 device_option = click.option(
-    "--device", default="auto", help="Where networks run: auto, cpu, cuda, cuda:1 or mps."
+    "--device", default="auto", help="Device for the networks: auto, cpu, cuda, cuda:1 or mps."
 )
 precision_option = click.option(
     "--precision",
     type=click.Choice(["fp32", "bf16", "auto"]),
     default="fp32",
-    help="Numbers that networks compute in. fp32: pictures are the generator's own. bf16: up to twice as fast where the"
-    " processor has it, at a PSNR of at least 40 dB. auto: bf16 where the processor has it.",
+    help="Number format of the computation. fp32: exact pictures. bf16: up to twice as fast if the "
+    "hardware supports it, with a PSNR of at least 40 dB. auto: bf16 if the hardware supports it, "
+    "otherwise fp32.",
 )
 upscale_option = click.option(
     "--upscale",
     metavar="FILE|bundled:NAME|none",
     help="Enlarge each picture with this upscaler; by default the subject's own, none for a weights file.",
 )
-offline_option = click.option("--offline", is_flag=True, help="Take remote weights from the cache only.")
+offline_option = click.option(
+    "--offline", is_flag=True, help="Don't download anything; use weights from the cache."
+)

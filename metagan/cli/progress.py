@@ -1,4 +1,4 @@
-"""Progress on stderr: what, how many, rate, time left; silent when stderr is no terminal."""
+"""Progress bars on stderr, with rate and remaining time. They are off if stderr is not a terminal."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 
 class RateColumn(ProgressColumn):
-    """How many a second."""
+    """A column with the rate per second."""
 
     def render(self, task: Task) -> Text:
-        """The rate since the stage began."""
+        """Render the rate since the stage began."""
         return Text(f"{task.speed:.1f}/s" if task.speed else "", style="dim")
 
 
 class Stages:
-    """One bar a stage; the last one is finished when the next begins."""
+    """One progress bar per stage. Beginning a stage finishes the one before it."""
 
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
@@ -41,18 +41,18 @@ class Stages:
         self._download: str | None = None
 
     def begin(self, what: str, total: int | None) -> None:
-        """A stage begins; without a total the bar only counts."""
+        """Begin a stage. Without a total, the bar only counts."""
         self.finish()
         self._download = None
         self._task = self._bars.add_task(what, total=total)
 
     def advance(self, amount: int) -> None:
-        """So much more of the stage is done."""
+        """Advance the current stage by an amount."""
         if self._task is not None:
             self._bars.advance(self._task, amount)
 
     def transfer(self, transfer: Transfer) -> None:
-        """A download got on; it is a stage of its own, counted in bytes."""
+        """Update the stage of a download, which is counted in bytes."""
         if transfer.name != self._download:
             self.begin(f"downloading {transfer.name}", transfer.total_bytes)
             self._download = transfer.name
@@ -60,7 +60,7 @@ class Stages:
             self._bars.update(self._task, completed=transfer.done_bytes, total=transfer.total_bytes)
 
     def finish(self) -> None:
-        """The stage is over."""
+        """Finish the current stage."""
         if self._task is not None:
             task = self._bars.tasks[self._task]
             self._bars.update(self._task, total=task.total or task.completed)
@@ -68,7 +68,7 @@ class Stages:
 
 @contextmanager
 def stages() -> Iterator[Stages]:
-    """Bars on stderr for as long as the block runs."""
+    """Show progress bars on stderr while the block runs."""
     console = Console(stderr=True)
     columns = (
         *(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),

@@ -17,38 +17,37 @@ if TYPE_CHECKING:
 LISTED = 20
 
 
-@click.command("publish", short_help="Put the built site on the web.")
+@click.command("publish", short_help="Publish the built site.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("build"), help="The built site.")
 @click.option(
     "--to",
     "target",
     metavar="gh-pages|FOLDER|URL",
     default="gh-pages",
-    help="A branch for GitHub Pages, any folder, or a storage: s3://bucket/apes, gs://, az://, sftp:// ...",
+    help="Where to publish: a branch for GitHub Pages, a folder, or storage such as s3://bucket/apes, "
+    "gs://, az:// or sftp://.",
 )
 @click.option("--remote", default="origin", help="gh-pages: the git remote to push to.")
+@click.option("--branch", default="gh-pages", help="gh-pages: the branch, which contains only the site.")
+@click.option("--message", default="Publish the site", help="gh-pages: the commit message.")
 @click.option(
-    "--branch", default="gh-pages", help="gh-pages: the branch; it holds the site and nothing else."
-)
-@click.option("--message", default="Publish the site", help="gh-pages: the commit's message.")
-@click.option(
-    "--cname", metavar="DOMAIN", help="gh-pages: your own domain.  [default: the one the branch has]"
+    "--cname", metavar="DOMAIN", help="gh-pages: your own domain.  [default: the branch's current domain]"
 )
 @click.option(
     "--no-history",
     is_flag=True,
-    help="gh-pages: keep the newest version only, so that old pictures take no room.",
+    help="gh-pages: keep only the newest version, so that old pictures take no space.",
 )
-@click.option("--force", is_flag=True, help="Folder or URL: replace files that no earlier publish put there.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
-@click.option("--json", "as_json", is_flag=True, help="Say it as JSON.")
+@click.option("--force", is_flag=True, help="Folder or URL: replace files that metagan did not publish.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done, without doing it.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 def command(
     out: Path, target: str, remote: str, branch: str, message: str, cname: str | None,
     no_history: bool, force: bool, dry_run: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Publish the built site: to a gh-pages branch, a folder or a storage.
+    """Publish the built site to a gh-pages branch, a folder or cloud storage.
 
-    Only what changed is sent, pages last; only what an earlier publish put there is removed.
+    Sends only what changed, pages last. Removes only what an earlier publish wrote.
     """
     if target == "gh-pages":
         if force:

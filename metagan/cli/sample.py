@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Target:
-    """What to sample: a weights file, and how its subject wants it drawn."""
+    """What to sample: a weights file, and the drawing options of its subject."""
 
     name: str
     weights: Path
@@ -39,7 +39,7 @@ class Target:
 
 
 def parse_batch(_ctx: click.Context, _param: click.Parameter, value: str) -> int | None:
-    """A number of pictures, or None for "auto"."""
+    """Parse --batch: a number of pictures, or None for "auto"."""
     if value == "auto":
         return None
     if not value.isdecimal() or int(value) < 1:
@@ -47,21 +47,35 @@ def parse_batch(_ctx: click.Context, _param: click.Parameter, value: str) -> int
     return int(value)
 
 
-@click.command("sample", short_help="Draw pictures of a subject, or straight from a weights file.")
+@click.command("sample", short_help="Draw pictures from a subject or a weights file.")
 @click.argument("what", metavar="SUBJECT|WEIGHTS")
 @seeds_option(default="0-15")
-@click.option("--psi", type=click.FloatRange(-2, 2), help="Truncation: 1 for all the variety, 0 for the mean picture."
-              " By default the subject's own, 1 for a weights file.")  # fmt: skip
+@click.option(
+    "--psi",
+    type=click.FloatRange(-2, 2),
+    help="Truncation: 1 for full variety, 0 for the mean picture. By default the subject's setting, or 1 "
+    "for a weights file.",
+)
 @click.option("--class", "class_index", type=click.IntRange(0), help="Class of a conditional generator.")
-@click.option("--noise", type=click.Choice(["const", "random", "none"]), help="Per-pixel noise: the file's own, drawn"
-              " from each seed, or none. By default the subject's own, const for a weights file.")  # fmt: skip
+@click.option(
+    "--noise",
+    type=click.Choice(["const", "random", "none"]),
+    help="Per-pixel noise: stored in the file, drawn from each seed, or none. By default the subject's "
+    "setting, or const for a weights file.",
+)
 @click.option("--format", "image_format", type=click.Choice(["png", "webp", "jpeg", "avif"]), default="png",
               help="File format of the pictures.")  # fmt: skip
-@click.option("--grid", type=click.Path(path_type=Path, dir_okay=False), help="Write one sheet with all pictures;"
-              " its ending chooses the format.")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the pictures, named by"
-              " seed. By default samples/, or none when there is a --grid.")  # fmt: skip
-@click.option("--batch", default="auto", callback=parse_batch, help="Pictures at once: auto or a number.")
+@click.option(
+    "--grid",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write one sheet with all pictures to this file; its extension sets the format.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the pictures, which are named by seed. By default samples/, or none if --grid is given.",
+)
+@click.option("--batch", default="auto", callback=parse_batch, help="Pictures per batch: auto or a number.")
 @upscale_option
 @device_option
 @precision_option
@@ -69,7 +83,7 @@ def parse_batch(_ctx: click.Context, _param: click.Parameter, value: str) -> int
               " with the same --batch. On a processor worth it for tens of thousands of pictures of at most 64x64"
               " pixels (some thousands the next time); larger ones are slower with it.")  # fmt: skip
 @registry_option
-@click.option("--sha256", help="What the weights file's SHA-256 must be; needed for weights by URL.")
+@click.option("--sha256", help="Expected SHA-256 of the weights file; required for URLs.")
 @offline_option
 def command(
     what: str,
@@ -89,9 +103,9 @@ def command(
     sha256: str | None,
     offline: bool,
 ) -> None:
-    """Draw pictures of a subject of the registry, or straight from a weights file.
+    """Draw pictures from a subject of the registry or from a weights file.
 
-    The same seed gives the same picture as the generators' own programs: latents are
+    The same seed gives the same picture as the generator's original program: latents are
     numpy.random.RandomState(seed).randn(1, z_dim).
 
     \b
@@ -124,7 +138,7 @@ def command(
 def find_target(
     what: str, registry: Path, sha256: str | None, *, offline: bool, upscale: str | None = None
 ) -> Target:
-    """A weights file by path, URL or `bundled:name`, else a subject of the registry.
+    """Find what to sample: a weights file by path, URL or `bundled:name`, or a subject of the registry.
 
     Args:
         what: The file or subject.
@@ -146,9 +160,7 @@ def find_target(
         target, enlarger = Target(Path(ref.location).name, Path(), 1.0, None, "const"), None
     else:
         if not registry.is_file():
-            message = (
-                f"{what!r} is no weights file, and there is no {registry} in which it could be a subject"
-            )
+            message = f"{what!r} is not a weights file, and there is no {registry} that could define it as a subject"
             raise click.BadParameter(f"{message}; try bundled:apes", param_hint="SUBJECT|WEIGHTS")
         subject = find_subject(read_registry(registry), what)
         ref, enlarger = subject.weights, subject.upscale
@@ -166,14 +178,14 @@ def find_target(
 
 
 def _is_weights(path: Path) -> bool:
-    """Whether weights lie here: a file, or the folder of a Keras SavedModel."""
+    """Whether the path is a file or the folder of a Keras SavedModel."""
     return path.is_file() or (path / "saved_model.pb").is_file()
 
 
 def make_sampler(
     target: Target, device: str, batch: int | None, precision: str = "fp32", *, compiled: bool = False
 ) -> Sampler:
-    """The target's generator on the device asked for."""
+    """Load the target's generator onto a device."""
     from metagan.checkpoints.read import read_checkpoint
     from metagan.networks.loading.detect import load_generator, notes_on, title_of
     from metagan.networks.upscaler import load_upscaler
@@ -207,7 +219,7 @@ def write_pictures(
     image_format: str,
     grid: Path | None,
 ) -> None:
-    """Write each picture into the folder and all of them on the grid, whichever is wanted."""
+    """Write each picture to the folder, all of them to the grid, or both."""
     from metagan.cli.progress import stages
     from metagan.files import write_bytes
     from metagan.images.encode import EXTENSIONS, encode
@@ -239,7 +251,7 @@ def write_pictures(
 
 
 def sheet_format(grid: Path) -> str:
-    """The format that a sheet's name asks for."""
+    """Return the picture format for a sheet's extension."""
     by_ending = {".png": "png", ".webp": "webp", ".jpg": "jpeg", ".jpeg": "jpeg", ".avif": "avif"}
     if grid.suffix.lower() not in by_ending:
         raise click.BadParameter(

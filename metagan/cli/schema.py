@@ -9,11 +9,11 @@ import click
 
 @click.command("schema", short_help="Print the registry's JSON Schema, for editors.")
 def command() -> None:
-    """Print the JSON Schema of registry.yaml, by which editors complete and check it while it is typed.
+    """Print the JSON Schema of registry.yaml, with which editors complete and check the file.
 
     \b
     metagan schema > registry.schema.json
-    and as the first line of registry.yaml:
+    then put this into the first line of registry.yaml:
     # yaml-language-server: $schema=registry.schema.json
     """
     from metagan.registry.schema import schema

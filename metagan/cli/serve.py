@@ -24,14 +24,18 @@ if TYPE_CHECKING:
     from metagan.site.serve.reload import Built
 
 
-@click.command("serve", short_help="Look at the site on this machine.")
+@click.command("serve", short_help="Preview the site on this machine.")
 @registry_option
 @out_option
-@click.option("--host", default="127.0.0.1", help="Address to listen on; 0.0.0.0 shows it to your network.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8000, help="Port to listen on; 0 takes a free one."
+    "--host",
+    default="127.0.0.1",
+    help="Address to listen on; 0.0.0.0 makes the site visible in your network.",
 )
-@click.option("--no-reload", is_flag=True, help="Neither watch the sources nor reload pages.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8000, help="Port to listen on; 0 chooses a free one."
+)
+@click.option("--no-reload", is_flag=True, help="Don't watch the sources and don't reload pages.")
 @base_url_option
 @images_option
 @templates_option
@@ -42,9 +46,9 @@ def command(
     registry: Path, out: Path, host: str, port: int, no_reload: bool, base_url: str | None, images: int | None,
     templates: Path | None, device: str, precision: str, offline: bool,
 ) -> None:  # fmt: skip
-    """Build the site if needed and show it on this machine as GitHub Pages would.
+    """Build the site if needed and serve it on this machine as GitHub Pages would.
 
-    Pages reload when the registry, the templates, local weights or sentences change. Ctrl-C ends it.
+    Pages reload when the registry, templates, local weights or text files change. Press Ctrl-C to stop.
     """
     from metagan.cli.build import make_order
     from metagan.site.serve.server import serve
@@ -61,7 +65,7 @@ def command(
         port=port,
         reload=not no_reload,
         report=lambda text: click.echo(text, err=True),
-        ready=lambda url: click.echo(f"{url} (Ctrl-C ends)"),
+        ready=lambda url: click.echo(f"{url} (press Ctrl-C to stop)"),
     )
 
 
@@ -80,7 +84,7 @@ def _build(order: Order, registry: Path) -> Built:
 
 
 def _sources(order: Order, registry: Path) -> tuple[Path, ...]:
-    """What the site is made of on this machine; templates/ beside the registry counts before it is there."""
+    """List the local files that the site is built from, including a templates/ folder that does not exist yet."""
     from metagan.site.pages.templates import default_templates_dir
 
     subjects = order.registry.subjects

@@ -11,27 +11,27 @@ from metagan.cli.options import device_option
 SHOWN = 5
 
 
-@click.command("upscale", short_help="Enlarge pictures with a network that `train --upscaler` made.")
+@click.command("upscale", short_help="Enlarge pictures with a network from `train --upscaler`.")
 @click.argument("pictures", metavar="PICTURES|DATASET", type=click.Path(path_type=Path, exists=True))
 @click.option(
     "--with",
     "weights",
     required=True,
     metavar="FILE|bundled:NAME",
-    help="The upscaler's weights: a file, or one that comes with metagan.",
+    help="Weights of the upscaler: a file, or a bundled one.",
 )
 @click.option(
     "--out",
     required=True,
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for the enlarged pictures, PNG files of the same names.",
+    help="Folder for the enlarged pictures: PNG files with the same names.",
 )
 @device_option
 def command(pictures: Path, weights: str, out: Path, device: str) -> None:
-    """Enlarge a folder, a zip or one file of pictures two or four times.
+    """Enlarge a picture, or a folder or zip of pictures, two or four times.
 
-    An upscaler knows one kind of picture; `metagan train PICTURES --upscaler x4` makes one for yours. A dataset's
-    labels come along, so that the folder is a dataset again.
+    An upscaler is trained for one kind of picture; `metagan train PICTURES --upscaler x4` trains one for yours. Labels
+    of a dataset are kept, so that the folder is a dataset again.
 
     \b
     metagan upscale samples --with bundled:apes-x4 --out large
@@ -61,4 +61,4 @@ def command(pictures: Path, weights: str, out: Path, device: str) -> None:
     if len(report.skipped) > SHOWN:
         click.echo(f"left out: {len(report.skipped) - SHOWN} more", err=True)
     count = "1 picture" if report.upscaled == 1 else f"{report.upscaled} pictures"
-    click.echo(f"{out}: {count}, {upscaler.config.factor} times as wide and high")
+    click.echo(f"{out}: {count}, {upscaler.config.factor} times the width and height")

@@ -58,12 +58,12 @@ class Recipe:
 
     Args:
         seed: Of the weights' initialisation, the order of pictures and all that is drawn while training.
-        batch: Pictures a step, over all devices.
+        batch: Pictures per step, over all devices.
         micro_batch: Pictures at once on one device; the gradients of several are added up.
         learning_rate: Adam's, before the correction for lazy regularisation ([1] appendix B).
         lr_decay_kimg: Thousands of pictures from which on the rate falls with the square root of the pictures seen
             ([3]); 0 holds it.
-        discriminator_rate: The discriminator's learning rate as a multiple of the generator's.
+        discriminator_rate: Learning rate of the discriminator, as a multiple of the generator's.
         gamma: R1's weight; its penalty is gamma/2 times the squared gradient.
         r1_interval: Steps between two R1 penalties; 0 switches R1 off.
         path_weight: Path-length regularisation's weight; 0 switches it off.

@@ -45,7 +45,7 @@ def problems(result):
 def test_a_good_registry_is_said_to_be_good(check):
     result = check(subject("ape", "bundled:apes"), subject("other-ape", "bundled:apes", "psi: 1"))
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == "registry.yaml: all is well (subjects: 2, pictures: 6)\n"
+    assert result.stdout == "registry.yaml: no problems found (subjects: 2, pictures: 6)\n"
 
 
 def test_the_repository_s_own_registry_is_good():
@@ -60,7 +60,7 @@ def test_problems_of_registry_and_templates_come_together(check, tmp_path):
     first, second = problems(result)
     assert first == "registry.yaml:9:5: subjects.ape.pse: unknown key\n  fix: did you mean psi?"
     assert second.startswith("templates/about.html:1: ")
-    assert result.stderr == "Texts and weights are looked at once the registry holds.\n"
+    assert result.stderr == "Texts and weights were not checked, because the registry has errors.\n"
 
 
 def test_every_problem_of_templates_texts_and_weights_is_listed(check, tmp_path):

@@ -20,7 +20,7 @@ def test_a_gitignore_that_stays_is_mentioned(tmp_path):
     (tmp_path / ".gitignore").write_text("*.pyc\n")
     result = CliRunner().invoke(command, [str(tmp_path)])
     assert result.exit_code == 0
-    assert "/build/ and /.metagan/ belong into it" in result.stderr
+    assert "add /build/ and /.metagan/ to it" in result.stderr
 
 
 def test_a_second_init_refuses(tmp_path):

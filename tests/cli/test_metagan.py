@@ -152,7 +152,7 @@ def test_bundled_weights_can_be_sampled_by_name(tmp_path):
     ("arguments", "message"),
     [
         (("sample", "nothing.pkl"), "nothing.pkl"),
-        (("sample", "aep", "-r", "none.yaml"), "'aep' is no weights file, and there is no none.yaml"),
+        (("sample", "aep", "-r", "none.yaml"), "'aep' is not a weights file, and there is no none.yaml"),
         (("sample", CONDITIONAL, "--grid", "grid.bmp"), "want a name that ends in .png"),
         (("sample", CONDITIONAL, "--batch", "some"), "want auto or a number"),
         (("convert", CONDITIONAL, "out.pkl"), "want a name that ends in .safetensors"),
@@ -194,7 +194,7 @@ def test_a_converted_file_gives_the_same_pictures(tmp_path):
 @pytest.mark.parametrize(
     ("words", "name", "says"),
     [
-        (["export", "bundled:apes", "--out"], "ape.bin.gz", "File too large\n  fix: make room there"),
+        (["export", "bundled:apes", "--out"], "ape.bin.gz", "File too large\n  fix: free some space"),
         (["convert", APES], "ape.safetensors", "can't be written: "),
     ],
 )

@@ -127,7 +127,7 @@ def test_a_file_where_a_folder_is_wanted_is_in_the_way(tmp_path):
     (tmp_path / ".github").write_text("a file")
     with pytest.raises(OptionError, match=r"\n  \.github\n"):
         scaffold(tmp_path)
-    with pytest.raises(OptionError, match="that is a file"):
+    with pytest.raises(OptionError, match="this is a file"):
         scaffold(tmp_path / ".github")
 
 

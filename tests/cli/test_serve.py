@@ -56,7 +56,7 @@ def read(url):
 def test_serve_builds_shows_rebuilds_and_ends(project):
     with running(project, "--port", "0") as program:
         line = program.stdout.readline()
-        url = line.removesuffix(" (Ctrl-C ends)\n")
+        url = line.removesuffix(" (press Ctrl-C to stop)\n")
         assert url.startswith("http://127.0.0.1:")
         assert url.endswith("/apes/")
         assert "These Apes Do Not Exist" in read(url)

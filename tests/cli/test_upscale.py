@@ -58,7 +58,7 @@ def test_a_folder_keeps_its_names_its_shapes_and_its_folders(tmp_path, doubling)
     save(tmp_path / "in" / "sub" / "tall.bmp", tall)
     result = upscale(tmp_path / "in", "--with", doubling, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.exception
-    assert result.output == f"{tmp_path / 'out'}: 2 pictures, 2 times as wide and high\n"
+    assert result.output == f"{tmp_path / 'out'}: 2 pictures, 2 times the width and height\n"
     assert np.array_equal(read(tmp_path / "out" / "wide.png"), wide.repeat(2, 0).repeat(2, 1))
     assert np.array_equal(read(tmp_path / "out" / "sub" / "tall.png"), tall.repeat(2, 0).repeat(2, 1))
 

@@ -32,7 +32,7 @@ class Progress(Protocol):
         ...
 
     def advance(self, amount: int) -> None:
-        """So much more of the stage is done."""
+        """Advance the current stage by an amount."""
         ...
 
     def transfer(self, transfer: Transfer) -> None:
@@ -51,7 +51,7 @@ class Order:
         templates: A folder whose templates win over metagan's own, or None.
         device: "auto", "cpu", "cuda", "mps".
         precision: "fp32", "bf16", "auto".
-        offline: Take remote weights from the cache only.
+        offline: Don't download anything; use weights from the cache.
         strict: Turn warnings into failure.
         tidy: Remove finished pictures that aren't on this site; not for one that shows less than its registry.
     """

@@ -65,7 +65,7 @@ def publish_to_branch(
         message: The commit's message.
         domain: The custom domain for GitHub's CNAME file; None keeps the one that the branch has.
         keep_history: False replaces the branch by a single commit, so that old pictures take no space.
-        dry_run: Only say what would be done.
+        dry_run: Print what would be done, without doing it.
 
     Raises:
         PublishError: Too large a site, no such repository or remote, a refused push ...

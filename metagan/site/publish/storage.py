@@ -50,7 +50,7 @@ def publish_to_place(folder: Path, target: str, *, dry_run: bool, overwrite: boo
     Args:
         folder: The built site.
         target: A folder's path, or an address with "://".
-        dry_run: Only say what would be done.
+        dry_run: Print what would be done, without doing it.
         overwrite: Replace files of the same names that no earlier publish put there.
         sent: Gets the bytes sent so far, and those to send in all, after each few files.
 
