@@ -43,7 +43,7 @@ class Problem:
     Args:
         where: File, line and column as editors understand them, "registry.yaml:6:13".
         what: What was found and what was expected, "subjects.cat.sha256: want 64 hex digits, got 'abc'".
-        fix: The way out, in the imperative.
+        fix: How to correct it, in the imperative.
     """
 
     where: str

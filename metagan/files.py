@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their place and renamed into it."""
+"""Atomic writes: a file is written next to its place and renamed into it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, renamed into it when the block ends well, and removed when it doesn't.
+    """Yield a temporary path next to `path`. If the block succeeds, rename it to `path`; otherwise remove it.
 
-    The folder is made when it isn't there. Errors of the file system (a full disk, no permission) pass through; those
-    that name no file, as writing's do, get the name of this one.
+    Creates the folder if needed. Errors of the file system (a full disk, no permission) pass through. Errors without a
+    file name, such as those of writing, get this file's name.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -28,6 +28,6 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a whole file at once, or leave what was there."""
+    """Write a file atomically: either all of it, or nothing."""
     with replacing(path) as beside:
         beside.write_bytes(data)

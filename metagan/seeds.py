@@ -1,4 +1,4 @@
-"""Seeds as people write them: "0-35,42"."""
+"""Parses seeds and ranges such as "0-35,42"."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _PART = re.compile(r"([0-9]{1,20})(?:\s*-\s*([0-9]{1,20}))?", re.ASCII)
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """Read "0-35,42" as seeds, in the order written; a seed written twice counts once.
+    """Parse "0-35,42" into seeds, in the order given and without duplicates.
 
     Args:
-        text: Seeds and closed ranges of them from 0 to 4294967295, with commas between; spaces don't matter.
+        text: Seeds and inclusive ranges from 0 to 4294967295, separated by commas; spaces are ignored.
 
     Raises:
-        UnfitError: Something else is in the text, or it means more than a million seeds; a ValueError.
+        UnfitError: If the text contains anything else, or more than a million seeds. It is a ValueError.
     """
     return expand(parse_ranges(text))
 
 
 def parse_ranges(text: str) -> tuple[range, ...]:
-    """Read "0-35,42" as ranges, without making their seeds.
+    """Parse "0-35,42" into ranges, without expanding them.
 
     Raises:
         UnfitError: As parse_seeds.
@@ -51,10 +51,10 @@ def parse_ranges(text: str) -> tuple[range, ...]:
 
 
 def parse_list(items: Sequence[object]) -> tuple[range, ...]:
-    """Read a list of seeds, in which an item may also be text like "0-35".
+    """Parse a list of seeds, whose items may also be text such as "0-35".
 
     Raises:
-        UnfitError: As parse_seeds; each complaint says which item it is about.
+        UnfitError: As parse_seeds. Each complaint names its item.
     """
     ranges: list[range] = []
     complaints: list[Complaint] = []
@@ -71,10 +71,10 @@ def parse_list(items: Sequence[object]) -> tuple[range, ...]:
 
 
 def check_size(ranges: Iterable[range]) -> tuple[range, ...]:
-    """The ranges, if they are no more than a million seeds altogether.
+    """Return the ranges if they contain at most a million seeds in total.
 
     Raises:
-        UnfitError: They are more.
+        UnfitError: If they contain more.
     """
     ranges = tuple(ranges)
     count = sum(map(len, ranges))
@@ -84,16 +84,16 @@ def check_size(ranges: Iterable[range]) -> tuple[range, ...]:
 
 
 def expand(ranges: Iterable[range]) -> tuple[int, ...]:
-    """The seeds of ranges, in order, each once."""
+    """Expand ranges into seeds, in order and without duplicates."""
     return tuple(dict.fromkeys(chain.from_iterable(ranges)))
 
 
 def choose_seeds(images: int | Iterable[range], exclude: Iterable[range]) -> tuple[int, ...]:
-    """The seeds to publish: those of a list that are not excluded, or the first so many that are not.
+    """Return the seeds to publish, without the excluded ones.
 
     Args:
-        images: How many, counted from seed 0 on, or which.
-        exclude: Which not.
+        images: A list of seeds, or a number of seeds to take from 0 on.
+        exclude: Seeds to leave out; if `images` is a number, later seeds replace them.
     """
     culled = frozenset(chain.from_iterable(exclude))
     if isinstance(images, int):
@@ -111,10 +111,10 @@ def _parse_item(item: object) -> tuple[range, ...]:
 
 def _parse_part(part: str) -> range:
     if not part:
-        raise unfit(WANT, "nothing between two commas or at an end", "remove the comma too many")
+        raise unfit(WANT, "nothing between two commas, or a comma at an end", "remove the extra comma")
     match = _PART.fullmatch(part)
     if match is None:
-        raise unfit(WANT, show(part), "write whole numbers, commas between them, ranges as 0-35")
+        raise unfit(WANT, show(part), "write whole numbers separated by commas, and ranges as 0-35")
     first, last = match.groups()
     return _closed_range(int(first), int(last or first), show(part))
 

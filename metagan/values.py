@@ -11,13 +11,13 @@ SHOWN_CHARACTERS = 60
 
 @dataclass(frozen=True)
 class Complaint:
-    """One value that a field can't take.
+    """A value that a field does not accept.
 
     Args:
-        want: What the field takes, in words.
-        got: What it was given, in words.
-        fix: The way out, in the imperative.
-        at: Where inside the field's value it is: the index in a list; empty for the value itself.
+        want: A description of what the field accepts.
+        got: A description of the value.
+        fix: How to correct it, in the imperative.
+        at: The index in a list, or empty for the value itself.
     """
 
     want: str
@@ -30,9 +30,9 @@ class Complaint:
 
 
 class UnfitError(ValueError):
-    """Text or lists that can't be read as what they should be: every complaint about them.
+    """A value that can't be parsed, with all complaints about it.
 
-    A ValueError, so that pydantic collects it; readers turn it into a Problem or a usage error.
+    It is a ValueError, so that pydantic collects it. Readers turn it into a Problem or a usage error.
     """
 
     def __init__(self, complaints: Sequence[Complaint]) -> None:
@@ -41,20 +41,20 @@ class UnfitError(ValueError):
 
 
 def unfit(want: str, got: str, fix: str) -> UnfitError:
-    """The error for a value with one complaint."""
+    """Create the error for a value with one complaint."""
     return UnfitError([Complaint(want, got, fix)])
 
 
 def has_controls(text: str) -> bool:
-    """Whether line breaks, tabs or other control characters are in a text.
+    """Whether a text contains line breaks, tabs or other control characters.
 
-    Not the same as `not text.isprintable()`, which refuses no-break spaces and the joiners inside emoji.
+    `not text.isprintable()` would also refuse no-break spaces and the joiners inside emoji.
     """
     return any(unicodedata.category(character) in {"Cc", "Zl", "Zp"} for character in text)
 
 
 def show(value: object) -> str:
-    """A value from a registry in words, short and safe to print: "'abc'", "the number 3", "a list"."""
+    """Describe a value briefly and safely for messages: "'abc'", "the number 3", "a list"."""
     if isinstance(value, str):
         shown = value if len(value) <= SHOWN_CHARACTERS else value[: SHOWN_CHARACTERS - 3] + "..."
         return ascii(shown) if not shown.isprintable() else repr(shown)

@@ -27,9 +27,9 @@ def test_seeds_are_read_in_the_order_written_and_each_once(text, seeds):
     ("text", "message"),
     [
         ("", "want seeds and ranges like 0-35,42, got no text; write at least one seed"),
-        ("1,,2", "got nothing between two commas or at an end; remove the comma too many"),
-        ("1,", "got nothing between two commas or at an end"),
-        ("a-b", "got 'a-b'; write whole numbers, commas between them, ranges as 0-35"),
+        ("1,,2", "got nothing between two commas, or a comma at an end; remove the extra comma"),
+        ("1,", "got nothing between two commas, or a comma at an end"),
+        ("a-b", "got 'a-b'; write whole numbers separated by commas, and ranges as 0-35"),
         ("-4", "got '-4'"),
         ("1.5", "got '1.5'"),
         ("²", "got '²'"),

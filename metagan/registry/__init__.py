@@ -1,1 +1,1 @@
-"""What people write: registry.yaml, read into frozen models."""
+"""registry.yaml, read and validated into frozen models."""

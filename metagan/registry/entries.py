@@ -1,7 +1,7 @@
-"""registry.yaml as it is written: with fields.py the only place where pydantic is at work.
+"""The structure of registry.yaml as pydantic models; fields.py has the types of their fields.
 
-Every field states what it wants, what it is for (description) and how it looks (examples): messages, the
-JSON Schema and docs/registry.md are made from these.
+Every field declares what it accepts, its purpose (description) and an example. Messages, the JSON Schema and
+docs/registry.md are generated from these.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from metagan.registry.models import Theme
 
 
 class Entry(BaseModel):
-    """What every mapping of the file has in common: nothing unknown, nothing converted, nothing empty."""
+    """Base of all mappings of the file: no unknown keys, no conversions, no empty values."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -72,11 +72,11 @@ class ThemeEntry(Entry):
 
 
 class SiteEntry(Entry):
-    """What holds for the whole site."""
+    """Settings of the whole site."""
 
     title: Line = Field(description="The site's name.", examples=["These Birds Do Not Exist"])
     base_url: BaseUrl = Field(
-        description="Where the site will stand: shared links, feeds and the sitemap are made from it.",
+        description="Address of the published site, for shared links, feeds and the sitemap.",
         examples=["https://user.github.io/birds/"],
     )
     description: Paragraph = Field(
@@ -90,52 +90,53 @@ class SiteEntry(Entry):
     )
     picture_pages: Flag = Field(
         default=True,
-        description="Whether every picture gets a page of its own, so that its shared link shows it.",
+        description="Whether each picture has a page of its own, so that a shared link shows a preview.",
         examples=[False],
     )
 
 
 class DefaultsEntry(Entry):
-    """What holds for every subject that doesn't say otherwise."""
+    """Settings of all subjects, which each subject can override."""
 
     images: Images = Field(
         default=100,
-        description="Which pictures to publish; a count N means the first N seeds from 0 on.",
+        description="Pictures to publish; a count N means the N seeds from 0 on.",
         examples=[200, "0-35,42", [0, 7, 42]],
     )
     psi: Psi = Field(
         default=0.7,
-        description="Truncation: 1 for full variety, lower for safer pictures, 0 for the mean picture.",
+        description="Truncation: 1 for full variety, lower values for safer pictures, 0 for the mean picture.",
         examples=[0.8],
     )
     noise: Noise = Field(
         default="const",
-        description="The generator's per-pixel noise; random is drawn anew for each seed.",
+        description="Per-pixel noise: const is stored in the file, random is drawn from each seed, none is off.",
         examples=["random"],
     )
     format: Format = Field(
         default="webp",
-        description="The published pictures' file format.",
+        description="File format of the published pictures.",
         examples=["jpeg"],
     )
     live: Live = Field(
         default="auto",
-        description="Whether the generator itself runs in visitors' browsers; auto where it can and is small enough.",
+        description="Whether the generator runs in visitors' browsers; auto includes it if it is "
+        "supported and small enough.",
         examples=["never"],
     )
 
 
 class TextEntry(Entry):
-    """Made-up lines below a subject's pictures."""
+    """Generated lines of text below a subject's pictures."""
 
     corpus: LocalFile = Field(
-        description="A UTF-8 text file, one sentence a line, from which the lines are made up.",
+        description="A UTF-8 text file with one sentence per line, from which lines are generated.",
         examples=["birds.txt"],
     )
 
 
 class SubjectEntry(Entry):
-    """One “This X Does Not Exist”."""
+    """A subject of the site: one “This X Does Not Exist”."""
 
     title: Line = Field(description="What the pictures show, in the singular.", examples=["Hummingbird"])
     weights: Weights = Field(
@@ -163,61 +164,59 @@ class SubjectEntry(Entry):
         examples=["60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752"],
     )
     licence: Licence = Field(
-        description="The weights' licence, shown on the subject's page; unknown if nobody said.",
+        description="Licence of the weights, shown on the subject's page; unknown if none was stated.",
         examples=["CC0-1.0"],
     )
     source: Source = Field(
-        description="Where the weights come from, shown on the subject's page.",
+        description="Origin of the weights, shown on the subject's page.",
         examples=["https://example.org/birds"],
     )
     images: Images | None = Field(
         default=None,
-        description="Which pictures to publish; instead of the one in defaults.",
+        description="Pictures to publish; overrides defaults.",
         examples=[200, "0-35,42", [0, 7, 42]],
     )
     exclude: Exclude = Field(
         default=(),
-        description="Seeds to leave out; a count in images then takes others instead.",
+        description="Seeds to leave out; if images is a count, later seeds replace them.",
         examples=["3,17-19", [3, 17]],
     )
-    psi: Psi | None = Field(
-        default=None, description="Truncation; instead of the one in defaults.", examples=[0.8]
-    )
+    psi: Psi | None = Field(default=None, description="Truncation; overrides defaults.", examples=[0.8])
     class_index: ClassIndex | None = Field(
         default=None,
         alias="class",
-        description="Which class to draw; needed by conditional generators, and only by them.",
+        description="Class to draw; required for conditional generators, and only for them.",
         examples=[3],
     )
     noise: Noise | None = Field(
-        default=None, description="Per-pixel noise; instead of the one in defaults.", examples=["random"]
+        default=None, description="Per-pixel noise; overrides defaults.", examples=["random"]
     )
     format: Format | None = Field(
-        default=None, description="File format; instead of the one in defaults.", examples=["jpeg"]
+        default=None, description="File format; overrides defaults.", examples=["jpeg"]
     )
     live: Live | None = Field(
         default=None,
-        description="Pictures made in the visitor's browser; instead of the one in defaults.",
+        description="Pictures made in the visitor's browser; overrides defaults.",
         examples=["always"],
     )
     text: Annotated[TextEntry, Want("a mapping with corpus")] | None = Field(
-        default=None, description="Gives each picture a made-up line, drawn by its seed."
+        default=None, description="Adds a generated line of text to each picture, chosen by its seed."
     )
 
 
 class RegistryFile(Entry):
-    """The subjects of a “This X Does Not Exist” site, and where their generators come from."""
+    """A “This X Does Not Exist” site: its settings, its subjects and their generators."""
 
     site: Annotated[SiteEntry, Want("a mapping with title and base_url")] = Field(
-        description="What holds for the whole site."
+        description="Settings of the whole site."
     )
     defaults: Annotated[DefaultsEntry, Want("a mapping of settings")] = Field(
-        default=DefaultsEntry(), description="What holds for every subject that doesn't say otherwise."
+        default=DefaultsEntry(), description="Settings of all subjects, which each subject can override."
     )
     subjects: Annotated[
         dict[Slug, SubjectEntry],
-        Want("subjects by their slugs", "write a slug, for example `hummingbird:`, and its keys below it"),
+        Want("subjects by their slugs", "write a slug, for example `hummingbird:`, with its keys below it"),
     ] = Field(
         min_length=1,
-        description="What the site shows, each under its slug: the name of its folder on the site.",
+        description="The subjects by their slugs. A slug is the name of the subject's folder on the site.",
     )

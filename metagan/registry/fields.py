@@ -1,4 +1,4 @@
-"""The fields of registry.yaml: what each kind takes, checked where it is read, and as JSON Schema."""
+"""The field types of registry.yaml: their validation and their JSON Schema."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from metagan.values import has_controls, show, unfit
 
 @dataclass(frozen=True)
 class Want:
-    """What a field takes.
+    """What a field accepts.
 
     Args:
-        words: In words that follow "want", for messages and the documentation.
-        fix: What to do about a value that isn't it; empty for "write for example ...".
+        words: The text after "want", for messages and the documentation.
+        fix: How to correct another value; empty for "write for example ...".
     """
 
     words: str
@@ -39,7 +39,7 @@ RESERVED_SLUGS = (
     *("aux", "con", "nul", "prn"),
     *(f"{port}{number}" for port in ("com", "lpt") for number in range(10)),
 )
-"""Names that the site itself uses at its root, and names that Windows can't have as a folder."""
+"""Names that the site itself uses at its root, and names that are not allowed as folders on Windows."""
 
 NO_UPSCALER = "none"
 WANT_FILE = "a file's path"
@@ -55,10 +55,10 @@ MAX_URL = 2000
 
 
 def parse_base_url(text: str) -> str:
-    """A site's address, with its closing slash.
+    """Validate a site's address and return it with a closing slash.
 
     Raises:
-        UnfitError: It is no http or https URL of a folder: "https://user.github.io/apes/".
+        UnfitError: If it is not an http or https URL of a folder, such as "https://user.github.io/apes/".
     """
     text = text.strip(" ")
     if has_controls(text):  # urlsplit passes over line breaks and tabs
@@ -69,20 +69,20 @@ def parse_base_url(text: str) -> str:
         parts = urlsplit(text)
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
-        raise unfit(WANT_BASE_URL, show(text), "write it as in a browser's address bar") from error
+        raise unfit(WANT_BASE_URL, show(text), "write it as it appears in a browser's address bar") from error
     if not host.isascii():
         raise unfit(WANT_BASE_URL, show(text), f"write the host in ASCII{_ascii_host(host)}")
     if parts.scheme not in {"https", "http"} or not host:
-        raise unfit(WANT_BASE_URL, show(text), "start it with https:// and the host's name")
+        raise unfit(WANT_BASE_URL, show(text), "start it with https:// and the host name")
     _check_host(host)
     if port == 0 or parts.netloc.endswith(":"):
         raise unfit(
             "a port from 1 to 65535", show(text), "correct the number after the colon, or remove both"
         )
     if "@" in parts.netloc or parts.query or parts.fragment or "?" in text or "#" in text:
-        raise unfit(WANT_BASE_URL, show(text), "remove names, passwords and all from ? or # on")
+        raise unfit(WANT_BASE_URL, show(text), "remove user names, passwords, and everything from ? or #")
     if not _URL_PATH.fullmatch(parts.path) or {".", ".."} & set(parts.path.split("/")):
-        raise unfit(WANT_BASE_URL, show(text), "use letters, digits and - . _ ~ % in the path")
+        raise unfit(WANT_BASE_URL, show(text), "use only letters, digits and - . _ ~ % in the path")
     _check_escapes(parts.path)
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}/"
 
@@ -114,7 +114,9 @@ def _check_escapes(path: str) -> None:
         try:
             name = unquote_to_bytes(part).decode()
         except UnicodeDecodeError as error:
-            raise unfit("a path in UTF-8", show(part), "write it as in a browser's address bar") from error
+            raise unfit(
+                "a path in UTF-8", show(part), "write it as it appears in a browser's address bar"
+            ) from error
         if name in {".", ".."} or has_controls(name) or set(name) & set("/\\:"):
             raise unfit("names of folders in the path", show(part), "remove what can't be in a folder's name")
 
@@ -129,7 +131,7 @@ def _ascii_host(host: str) -> str:
 def _check_line(text: str) -> str:
     text = text.strip()
     if not text:
-        raise unfit("a line of text", "an empty one", "write something, or remove the key")
+        raise unfit("a line of text", "an empty text", "write some text, or remove the key")
     if has_controls(text):
         raise unfit("a line of text", show(text), "remove line breaks, tabs and control characters")
     if not is_visible(text):
@@ -148,9 +150,7 @@ def _check_slug(slug: str) -> str:
         fix = f"write {better}" if better else "write a name like hummingbird"
         raise unfit("a slug of lower-case letters, digits and single hyphens", show(slug), fix)
     if slug in RESERVED_SLUGS:
-        raise unfit(
-            "a slug that the site doesn't use itself", show(slug), f"write another, for example {slug}-1"
-        )
+        raise unfit("a slug that is not reserved", show(slug), f"choose another, for example {slug}-1")
     return slug
 
 
@@ -171,7 +171,7 @@ def _check_file(text: str, info: Any) -> str:
 
 
 def _folder(info: Any) -> Path:
-    """The registry's folder, from pydantic's ValidationInfo, which can't be checked at run time."""
+    """Return the registry's folder from pydantic's ValidationInfo, whose type can't be checked at run time."""
     folder = (info.context or {}).get("folder")
     return folder if isinstance(folder, Path) else Path.cwd()
 
@@ -180,14 +180,14 @@ def _read_images(value: object) -> int | tuple[range, ...]:
     if isinstance(value, int) and not isinstance(value, bool):
         if 1 <= value <= seeds.MAX_SEEDS:
             return value
-        fix = "write how many pictures there shall be, or a list of seeds"
+        fix = "write the number of pictures, or a list of seeds"
         raise unfit(f"a count from 1 to {seeds.MAX_SEEDS:,}", show(value), fix)
     if isinstance(value, str) and value.strip().isdecimal():
         number = value.strip()
-        fix = f"write {number} without quotes for that many pictures, or [{number}] for that one seed"
-        raise unfit("a count or seeds", f"the text {show(value)}, which may be either", fix)
+        fix = f"write {number} without quotes for that many pictures, or [{number}] for that seed"
+        raise unfit("a count or seeds", f"the text {show(value)}, which could mean either", fix)
     if value == []:
-        raise unfit("at least one seed", "an empty list", "write how many pictures there shall be, or seeds")
+        raise unfit("at least one seed", "an empty list", "write the number of pictures, or seeds")
     return _read_seeds(value, "images: 200, images: 0-35,42 or images: [0, 7, 42]")
 
 
@@ -230,7 +230,7 @@ Paragraph = Annotated[
 Flag = Annotated[bool, Want("true or false")]
 Colour = Annotated[
     str,
-    Want("a colour of six hex digits", 'write it in quotes, since # starts a comment: "#c2410c"'),
+    Want("a colour of six hex digits", 'put it into quotes, because # starts a comment: "#c2410c"'),
     StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$"),
 ]
 BaseUrl = Annotated[str, Want(WANT_BASE_URL), AfterValidator(parse_base_url), WithJsonSchema(_URL_SCHEMA)]

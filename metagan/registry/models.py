@@ -1,4 +1,4 @@
-"""What a registry says, after validation: frozen, complete, every default filled in."""
+"""A validated registry: frozen, with all defaults filled in."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class WeightsRef:
     """Where a subject's generator comes from.
 
     Args:
-        kind: Which of the four ways `location` is to be read.
+        kind: How to interpret `location`.
         location: An absolute path, an https URL, "owner/repo/file" of the Hugging Face hub, or a name.
-        sha256: The file's SHA-256 in lower-case hex; always there for https and hf.
-        text: The reference as the registry has it, for messages and pages.
+        sha256: The file's SHA-256 in lower-case hex; never None for https and hf.
+        text: The reference as the registry states it, for messages and pages.
     """
 
     kind: WeightsKind
@@ -44,15 +44,15 @@ class Theme:
 
 @dataclass(frozen=True)
 class Site:
-    """What holds for the whole site.
+    """Settings of the whole site.
 
     Args:
         title: The site's name.
-        base_url: Where it will stand, "https://user.github.io/apes/", always with a closing slash.
+        base_url: Address of the published site, "https://user.github.io/apes/", with a closing slash.
         description: One sentence for feeds and previews.
-        author: Who publishes it; empty when nobody is named.
+        author: Who publishes it; empty if nobody is named.
         theme: Colours.
-        picture_pages: Whether every picture gets a page of its own.
+        picture_pages: Whether each picture has a page of its own.
     """
 
     title: str
@@ -65,10 +65,10 @@ class Site:
 
 @dataclass(frozen=True)
 class Text:
-    """Made-up lines below a subject's pictures.
+    """Generated lines of text below a subject's pictures.
 
     Args:
-        corpus: Absolute path of a UTF-8 text file, a sentence a line.
+        corpus: Absolute path of a UTF-8 text file with one sentence per line.
     """
 
     corpus: Path
@@ -76,7 +76,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Subject:
-    """One “This X Does Not Exist”.
+    """A subject of the site: one “This X Does Not Exist”.
 
     Args:
         slug: Its folder on the site: lower-case letters, digits and hyphens.
@@ -86,11 +86,11 @@ class Subject:
         source: Where the weights come from, a URL or words.
         seeds: The pictures to publish, in order, without duplicates, the excluded ones left out.
         psi: Truncation: 1 leaves styles as they are, 0 gives the mean picture.
-        class_index: The class of a conditional generator, else None.
+        class_index: The class of a conditional generator, or None.
         noise: Per-pixel noise mode.
-        format: The published pictures' file format.
-        text: Made-up lines, or None.
-        live: Whether visitors' browsers get the generator.
+        format: File format of the published pictures.
+        text: Generated lines, or None.
+        live: Whether the site contains the generator for visitors' browsers.
         upscale: The upscaler's file, or None where pictures are published as the generator draws them.
     """
 
@@ -115,7 +115,7 @@ class Registry:
 
     Args:
         path: The file it was read from.
-        site: What holds for the whole site.
+        site: Settings of the whole site.
         subjects: In the file's order; at least one.
     """
 

@@ -1,4 +1,4 @@
-"""What pydantic found, as problems: where it stands, what was wanted, what was found, and the fix."""
+"""Turns pydantic's errors into problems: the place, what was expected, what was found, and a fix."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _OTHER_NAMES = {
 
 
 def problems_of(error: ValidationError, tree: Tree) -> Iterator[Problem]:
-    """One problem for each thing to mend; a misspelt key is not reported as missing as well."""
+    """Return one problem per mistake. A misspelt key is not reported as missing as well."""
     found = error.errors(include_url=False)
     meant = {
         (*place[:-1], key)
@@ -63,17 +63,17 @@ def problems_of(error: ValidationError, tree: Tree) -> Iterator[Problem]:
 
 
 def known_keys(model: type[BaseModel]) -> dict[str, FieldInfo]:
-    """The keys that a mapping of the file may have, as they are written there."""
+    """Return the keys that a mapping of the file may have, as they are spelt there."""
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def want_of(field: FieldInfo) -> Want:
-    """What a field takes."""
+    """Return what a field accepts."""
     return _find_want((field.annotation, *field.metadata)) or Want("something else")
 
 
 def example_of(key: str, field: FieldInfo) -> str:
-    """A line of YAML that shows how the field is written; just the key for a mapping."""
+    """Return an example line of YAML for a field; only the key for a mapping."""
     if not field.examples:
         return f"{key}:"
     example = field.examples[0]
@@ -82,7 +82,7 @@ def example_of(key: str, field: FieldInfo) -> str:
 
 
 def _find_want(parts: Sequence[Any]) -> Want | None:
-    for part in reversed(parts):  # the outermost annotation knows best
+    for part in reversed(parts):  # the outermost annotation takes precedence
         if isinstance(part, Want):
             return part
         if inner := _find_want(get_args(part)):
@@ -95,7 +95,7 @@ def _place(loc: Sequence[str | int]) -> Place:
 
 
 def _model_at(place: Place) -> type[BaseModel]:
-    """The model of the mapping that stands at a place of the file."""
+    """Find the model of the mapping at a place in the file."""
     model: type[BaseModel] = RegistryFile
     for step in place:
         field = known_keys(model).get(str(step))
@@ -115,7 +115,7 @@ def _field_at(place: Place) -> FieldInfo | None:
 
 
 def _meant_key(place: Place) -> str | None:
-    """The known key that an unknown one was probably meant to be."""
+    """Find the known key that a misspelt one probably means."""
     known = known_keys(_model_at(place[:-1]))
     key = str(place[-1]).lower().replace("-", "_")
     if (other := _OTHER_NAMES.get(key)) in known:
@@ -127,7 +127,7 @@ def _meant_key(place: Place) -> str | None:
 def _unknown_key(place: Place, tree: Tree) -> Problem:
     meant = _meant_key(place)
     known = ", ".join(known_keys(_model_at(place[:-1])))
-    fix = f"did you mean {meant}?" if meant else f"remove it; the keys there are: {known}"
+    fix = f"did you mean {meant}?" if meant else f"remove it; the allowed keys are: {known}"
     return Problem(tree.where(place, key=True), f"{dotted(place)}: unknown key", fix)
 
 
@@ -136,7 +136,7 @@ def _missing(place: Place, tree: Tree) -> Problem:
     want = want_of(field).words if field else "a value"
     fix = f"add `{example_of(key, field) if field else key}`"
     if key == "licence":
-        fix += ", or `licence: unknown` if nobody said"
+        fix += ", or `licence: unknown` if none is stated"
     return Problem(tree.where(place), f"{dotted(place)}: missing; want {want}", fix)
 
 

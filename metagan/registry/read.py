@@ -1,4 +1,4 @@
-"""registry.yaml in, `Registry` out, or every problem of it at once."""
+"""Reads registry.yaml into a `Registry`, or reports all its problems at once."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _POSITION = re.compile(r":(\d+):(\d+)$")
 def read_registry(path: Path, *, images: int | None = None) -> Registry:
     """Read and validate a registry.
 
-    Local files that it names are looked for; nothing is downloaded.
+    Checks that local files exist. Downloads nothing.
 
     Args:
         path: The file.
-        images: Publish so many pictures of every subject, whatever the file says; of a list of seeds its first.
+        images: Number of pictures per subject, in place of the file's `images`. Lists of seeds are cut to it.
 
     Raises:
-        RegistryError: Every problem of the file, in the order of its lines.
+        RegistryError: If the file has any problem; it contains all of them, in the order of lines.
     """
     tree = _tree(path)
     folder = path.absolute().parent
@@ -50,19 +50,19 @@ def read_registry(path: Path, *, images: int | None = None) -> Registry:
 
 
 def find_place(path: Path, place: Place) -> str:
-    """File, line and column of a value in a registry, for messages: `("subjects", "cat", "weights")`.
+    """Find file, line and column of a value such as `("subjects", "cat", "weights")`, for messages.
 
     Raises:
-        RegistryError: The file can't be read.
+        RegistryError: If the file can't be read.
     """
     return _tree(path).where(place)
 
 
 def find_subject(registry: Registry, slug: str) -> Subject:
-    """The subject with a slug.
+    """Return the subject with a slug.
 
     Raises:
-        OptionError: There is none; names the nearest and all there are.
+        OptionError: If there is none. The message suggests a similar slug and lists all of them.
     """
     by_slug = {subject.slug: subject for subject in registry.subjects}
     if slug in by_slug:
@@ -70,7 +70,7 @@ def find_subject(registry: Registry, slug: str) -> Subject:
     close = get_close_matches(slug.lower(), by_slug, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
     raise OptionError(
-        f"no subject {slug!r} in {registry.path}\n  fix: {hint}the subjects there are: {', '.join(by_slug)}"
+        f"there is no subject {slug!r} in {registry.path}\n  fix: {hint}its subjects are: {', '.join(by_slug)}"
     )
 
 
@@ -87,7 +87,7 @@ def _line_and_column(problem: Problem) -> tuple[int, int]:
 
 
 def _without_hash(tree: Tree) -> Iterator[Problem]:
-    """Remote weights without a SHA-256. Looks at the file's own values: the others may be faulty."""
+    """Find remote weights without a SHA-256, in the file's raw values, because validated ones may be missing."""
     subjects = tree.value.get("subjects") if isinstance(tree.value, dict) else None
     for slug, subject in subjects.items() if isinstance(subjects, dict) else ():
         for key, hash_key in (("weights", "sha256"), ("upscale", "upscale_sha256")):
@@ -95,24 +95,26 @@ def _without_hash(tree: Tree) -> Iterator[Problem]:
             if not isinstance(weights, str) or not is_remote(weights) or hash_key in subject:
                 continue
             place = ("subjects", slug)
-            what = f"{dotted((*place, hash_key))}: missing; want the SHA-256 of weights that are downloaded"
+            what = f"{dotted((*place, hash_key))}: missing; weights that are downloaded need their SHA-256"
             fix = "paste the publisher's SHA-256, or download the file and run `metagan inspect` on it"
             yield Problem(tree.where((*place, key)), what, fix)
 
 
 def _without_seeds(entries: RegistryFile, tree: Tree) -> Iterator[Problem]:
-    """Subjects whose pictures are all excluded, and registries with more pictures than anybody can want."""
+    """Find subjects whose pictures are all excluded, and registries with too many pictures."""
     total = 0
     for slug, subject in entries.subjects.items():
         images = subject.images if subject.images is not None else entries.defaults.images
         total += images if isinstance(images, int) else sum(map(len, images))
         if total > MAX_PICTURES:
             what = f"want at most {MAX_PICTURES:,} pictures in a registry, got more with subjects.{slug}"
-            yield Problem(tree.where(("subjects", slug), key=True), what, "lower images, or make two sites")
+            yield Problem(
+                tree.where(("subjects", slug), key=True), what, "lower images, or split the site in two"
+            )
             return
         if not choose_seeds(images, subject.exclude):
             place = ("subjects", slug, "exclude")
-            what = f"{dotted(place)}: want seeds that leave a picture to publish, got all of those in images"
+            what = f"{dotted(place)}: want at least one picture to publish, but exclude contains all seeds of images"
             yield Problem(tree.where(place), what, "exclude fewer seeds, or add some to images")
 
 

@@ -1,4 +1,4 @@
-"""The registry's JSON Schema, by which editors complete and check registry.yaml while it is typed."""
+"""The registry's JSON Schema, with which editors complete and check registry.yaml."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ REMOTE_PATTERN = "^(https?|hf)://"
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema of registry.yaml, as plain JSON values.
+    """Return the JSON Schema of registry.yaml, as plain JSON values.
 
-    It knows everything but the files: whether they exist, and what their networks take.
+    It can't check whether files exist and what their networks accept.
     """
     found = RegistryFile.model_json_schema(schema_generator=_WithoutNull)
     subjects = found["properties"]["subjects"]
@@ -32,7 +32,7 @@ def schema() -> dict[str, Any]:
 
 
 class _WithoutNull(GenerateJsonSchema):
-    """Keys that may be left out must not be null: what is written must say something."""
+    """Omits null from the types of optional keys, because a key that is present must have a value."""
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])

@@ -1,8 +1,8 @@
-"""YAML text as plain values that remember where they stand, read so that nothing in it can surprise.
+"""Reads a safe subset of YAML into plain values, and remembers the line and column of each.
 
-Only YAML's core: mappings with text keys, lists, text, decimal numbers, true and false. No tags, no merge
-keys, no sexagesimals (1:30), octals (010) or dates: these are text, as they look. Of YAML 1.1's odd booleans
-(yes, no, on, off) the tree remembers how they were written, so that `title: no` can be explained.
+The subset has mappings with text keys, lists, text, decimal numbers, true and false. Tags and merge keys are
+errors. Sexagesimals (1:30), octals (010) and dates are text. For YAML 1.1's booleans yes, no, on and off, the tree
+remembers the spelling, so that a message can explain `title: no`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class UnreadableError(Exception):
-    """Text that is no YAML tree at all; carries the one Problem that says why. Never leaves this room."""
+    """Text that can't be parsed as YAML. It has one Problem with the reason, and is caught within this package."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -45,13 +45,13 @@ class UnreadableError(Exception):
 
 @dataclass(frozen=True)
 class Tree:
-    """A file's values, and where each of them stands.
+    """The values of a file, and the place of each.
 
     Args:
-        path: The file, as messages name it.
-        value: The whole of it in plain values.
-        root: The same as PyYAML's nodes.
-        problems: What is wrong with it as a tree: duplicate keys, tags, keys that are not text.
+        path: The file's name in messages.
+        value: Its content as plain values.
+        root: Its content as PyYAML nodes.
+        problems: Structural mistakes: duplicate keys, tags, keys that are not text.
     """
 
     path: Path
@@ -60,7 +60,7 @@ class Tree:
     problems: tuple[Problem, ...]
 
     def where(self, place: Place, *, key: bool = False) -> str:
-        """File, line and column of a value, or of its key; of the key above it if it is missing."""
+        """Return file, line and column of a value or its key; if it is missing, of the key above it."""
         node, mark, of_key = self.root, self.root.start_mark, self.root.start_mark
         for step in place:
             found = _child(node, step)
@@ -72,7 +72,7 @@ class Tree:
         return _where(self.path, mark)
 
     def written(self, place: Place) -> str | None:
-        """How a scalar stands in the file if it is written plainly, without quotes; else None."""
+        """Return the spelling of an unquoted scalar in the file, or None for other values."""
         node = self.root
         for step in place:
             found = _child(node, step)
@@ -83,7 +83,7 @@ class Tree:
 
 
 def dotted(place: Place) -> str:
-    """A place as messages name it: "subjects.cat.images[3]"."""
+    """Format a place for messages: "subjects.cat.images[3]"."""
     text = ""
     for step in place:
         if isinstance(step, int):
@@ -97,7 +97,7 @@ def read_tree(path: Path) -> Tree:
     """Read a YAML file.
 
     Raises:
-        UnreadableError: The file can't be opened, is no UTF-8, too large, empty, or no YAML.
+        UnreadableError: If the file can't be opened, is too large or empty, or is not UTF-8 or YAML.
     """
     text = _read_text(path)
     root = _compose(path, text)
@@ -106,7 +106,7 @@ def read_tree(path: Path) -> Tree:
             Problem(
                 f"{path}:1:1",
                 "the file is empty; want a registry",
-                "run `metagan init` for one to start from",
+                "run `metagan init` to create one",
             )
         )
     plain = _Plain(path)
@@ -115,7 +115,7 @@ def read_tree(path: Path) -> Tree:
 
 
 def _has_text(node: yaml.Node) -> bool:
-    """False for the nothing after "key:", whose own mark is somewhere on the following lines."""
+    """Whether a node has text of its own; false for the empty value after "key:"."""
     return not (isinstance(node, yaml.ScalarNode) and node.style is None and not node.value)
 
 
@@ -140,13 +140,13 @@ def _read_text(path: Path) -> str:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
-        fix = "run `metagan init` for one to start from, or name another with --registry"
+        fix = "run `metagan init` to create one, or name another file with --registry"
         raise _unreadable(str(path), "there is no such file", fix) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise _unreadable(str(path), f"can't be read: {reason}", "name a file that can be read") from error
     if len(data) > MAX_BYTES:
-        fix = "write many seeds as ranges, 0-9999, and text in files of its own"
+        fix = "write many seeds as ranges such as 0-9999, and put long text into separate files"
         raise _unreadable(f"{path}:1:1", f"want at most {MAX_BYTES:,} bytes, got more", fix)
     return _decode(path, data)
 
@@ -164,13 +164,13 @@ def _decode(path: Path, data: bytes) -> str:
 
 
 class _Loader(yaml.BaseLoader):
-    """PyYAML's parser up to its nodes, without its guesses of types; limited in depth and size."""
+    """PyYAML's parser up to nodes, without type guessing, and with limits on depth and size."""
 
     depth = 0
     values = 0
 
     def compose_node(self, parent: yaml.Node | None, index: object) -> yaml.Node | None:
-        """Compose one node, unless there are too many of them in or beside each other."""
+        """Compose one node. Too many nodes, or too deep ones, are an error."""
         self.depth += 1
         self.values += 1
         if self.depth > MAX_DEPTH or self.values > MAX_VALUES:
@@ -199,44 +199,44 @@ def _compose(path: Path, text: str) -> yaml.Node | None:
         raise _unreadable(where, what, "remove it") from error
     except (ValueError, OverflowError, RecursionError) as error:
         # PyYAML turns digits of escapes and directives into numbers without looking at their size.
-        what = "not YAML: an escape (\\U...) or directive (%...) in it has an impossible number"
+        what = "not YAML: an escape (\\U...) or directive (%...) has an invalid number"
         raise _unreadable(f"{path}:1:1", what, "correct or remove it") from error
 
 
 def _explain(error: yaml.MarkedYAMLError) -> tuple[str, str]:
-    """A syntax error and its fix in words."""
+    """Describe a syntax error and its fix."""
     problem = str(error.problem or error.context or "it can't be read")
     if "'\\t'" in problem:
         return "want spaces, got a tab", "indent with spaces: YAML allows no tabs"
     if problem.startswith("want at most"):
-        return problem, "write less: many seeds are best written as ranges, 0-9999"
+        return problem, "shorten it: write many seeds as ranges such as 0-9999"
     if "but found another document" in problem:
-        return "want one YAML document, got a second", "remove the line --- and what follows it"
+        return "want one YAML document, got a second", "remove the line --- and everything after it"
     if "mapping values are not allowed" in problem:
         return (
-            "not YAML: a colon where none can be",
+            "not YAML: a colon in the wrong place",
             "put text that contains ': ' into quotes, or indent the line",
         )
     context = f" ({error.context})" if error.context and error.problem else ""
     return (
         f"not YAML: {problem}{context}",
-        "correct the line, or the one before it: indentation, quotes, brackets",
+        "check indentation, quotes and brackets of this line and the one before",
     )
 
 
 @dataclass
 class _Plain:
-    """Turns nodes into plain values and collects what is wrong with them."""
+    """Converts nodes to plain values and collects mistakes."""
 
     path: Path
     problems: list[Problem] = field(default_factory=list)
     values: int = 0
 
     def read(self, node: yaml.Node, place: Place = ()) -> Value:
-        """The node's value; aliases are followed, but not without end."""
+        """Convert a node. Aliases are followed up to a limit."""
         self.values += 1
         if len(place) > MAX_DEPTH or self.values > MAX_VALUES:
-            what = "too much once its aliases (*name) are followed"
+            what = "too large after its aliases (*name) are expanded"
             raise _unreadable(
                 _where(self.path, node.start_mark), what, "write shared settings under `defaults:`"
             )
@@ -262,7 +262,7 @@ class _Plain:
                 self._complain(key, place, _HALF, _HALF_FIX)
             elif key.value in seen:
                 line = seen[key.value].start_mark.line + 1
-                what = f"the key is there twice, first on line {line}"
+                what = f"duplicate key; the first one is on line {line}"
                 self._complain(key, (*place, key.value), what, "remove or rename one of them")
             else:
                 seen[key.value] = key
@@ -281,7 +281,7 @@ class _Plain:
 
 
 def _resolve(text: str) -> Value:
-    """What plain text means: a number or boolean if it can be nothing else."""
+    """Convert unquoted text: to a number or boolean if it can be nothing else."""
     if text in _NULLS:
         return None
     if text in {text.lower(), text.capitalize(), text.upper()} and text.lower() in _BOOLS:

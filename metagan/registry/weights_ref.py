@@ -1,4 +1,4 @@
-"""Where weights come from, as people write it: a path, https://, hf:// or bundled:."""
+"""References to weights: a path, https://, hf:// or bundled:."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def bundled_weights(name: str) -> Path:
     close = get_close_matches(name, names, n=1)
     hint = f"did you mean {BUNDLED}{close[0]}? " if close else ""
     there_are = ", ".join(f"{BUNDLED}{known}" for known in names) or "none in this installation"
-    raise OptionError(f"no bundled weights are named {name!r}\n  fix: {hint}there are: {there_are}")
+    raise OptionError(f"there are no bundled weights named {name!r}\n  fix: {hint}there are: {there_are}")
 
 
 def _names() -> list[str]:
@@ -66,19 +66,19 @@ _URL_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
 
 
 def parse_weights(text: str, folder: Path, sha256: str | None = None) -> WeightsRef:
-    """Read a reference to weights.
+    """Parse a reference to weights.
 
     Args:
         text: The reference.
-        folder: What a relative path starts from: the registry's folder.
-        sha256: The file's SHA-256 in hex, if the registry states it.
+        folder: The folder that relative paths start from: the registry's.
+        sha256: The file's SHA-256 in hex, if the registry has it.
 
     Raises:
-        UnfitError: It is no reference, or the file that it names locally isn't there.
+        UnfitError: If it is not a reference, or names a local file that does not exist.
     """
     text = text.strip()
     if not text or len(text) > MAX_CHARACTERS or has_controls(text):
-        raise unfit(WANT, show(text), "write where the weights file is")
+        raise unfit(WANT, show(text), "write the path or address of the weights file")
     digest = sha256.lower() if sha256 else None
     if text.startswith("bundled:"):
         return WeightsRef("bundled", _bundled_name(text.removeprefix("bundled:")), digest, text)
@@ -91,16 +91,16 @@ def parse_weights(text: str, folder: Path, sha256: str | None = None) -> Weights
 
 
 def is_remote(text: str) -> bool:
-    """Whether weights of this reference are downloaded, so that their SHA-256 must be stated."""
+    """Whether weights of this reference are downloaded, and therefore need a SHA-256."""
     return _SCHEME.match(text.strip()) is not None
 
 
 def existing_file(text: str, folder: Path) -> Path:
-    """The absolute path of a local file, which may start with ~ or be relative to the folder.
+    """Return the absolute path of a local file, which may start with ~ or be relative to the folder.
 
 
     Raises:
-        UnfitError: There is no such file; names the nearest one in its folder.
+        UnfitError: If there is no such file. The fix suggests a similar name in its folder.
     """
     try:
         path = Path(os.path.normpath(folder.absolute() / Path(text).expanduser()))
@@ -124,7 +124,7 @@ def _kind(path: Path) -> str:
 
 
 def _existing_weights(text: str, folder: Path) -> Path:
-    """The same for weights, which may also be the folder of a Keras SavedModel."""
+    """As existing_file, for weights, which may also be the folder of a Keras SavedModel."""
     with suppress(OSError, RuntimeError, ValueError):
         path = Path(os.path.normpath(folder.absolute() / Path(text).expanduser()))
         if (path / "saved_model.pb").is_file():
@@ -137,8 +137,8 @@ def _nearest_file(path: Path) -> str:
         names = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
         if close := get_close_matches(path.name, names, n=1):
             return f"did you mean {close[0]}?"
-        return f"put the file into {path.parent}, or correct its name"
-    return f"correct the path: there is no folder {path.parent} either"
+        return f"put the file into {path.parent}, or correct the path"
+    return f"correct the path: the folder {path.parent} does not exist either"
 
 
 def _bundled_name(name: str) -> str:
@@ -155,24 +155,25 @@ def _hf_location(location: str) -> str:
         raise unfit(
             "hf://owner/repo/file",
             show(f"hf://{location}"),
-            "write owner, repository and file; another revision goes after the repository: "
-            "hf://owner/repo@revision/file",
+            "write owner, repository and file, and a revision after the repository: hf://owner/repo@revision/file",
         )
     return location
 
 
 def _checked_url(text: str, scheme: str) -> str:
     if scheme not in {"https", "http"}:
-        raise unfit(WANT, show(text), f"{scheme}:// can't be read: download the file and name its path")
+        raise unfit(WANT, show(text), f"{scheme}:// is not supported: download the file and write its path")
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
     except ValueError:
         host = None
     if not host or _URL_CHARACTERS.fullmatch(text) is None:
-        raise unfit("a URL", show(text), "write it as a browser's address bar copies it: https://host/file")
+        raise unfit("a URL", show(text), "copy it from a browser's address bar: https://host/file")
     if parts.username is not None or parts.password is not None:
-        raise unfit("a URL without a password", "one with a password", "remove what stands before the @")
+        raise unfit("a URL without a password", "one with a password", "remove everything before the @")
     if scheme == "http" and host not in LOOPBACK:
-        raise unfit("https://", show(text), "use https: over http anybody on the way could change the file")
+        raise unfit(
+            "https://", show(text), "use https: with http, anyone on the network could change the file"
+        )
     return text

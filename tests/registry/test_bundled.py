@@ -21,7 +21,7 @@ def test_an_unknown_name_is_answered_with_the_names_there_are(tmp_path, monkeypa
     with pytest.raises(OptionError) as caught:
         weights_ref.bundled_weights("bagel")
     assert str(caught.value) == (
-        "no bundled weights are named 'bagel'\n"
+        "there are no bundled weights named 'bagel'\n"
         "  fix: did you mean bundled:bagels? there are: bundled:apes, bundled:bagels"
     )
 

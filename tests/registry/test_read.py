@@ -138,21 +138,21 @@ def test_every_mistake_is_reported_at_once_in_the_file_s_order(messages, folder)
         ("hummingbird:", "<b>:", "fix: write b"),
         ("hummingbird:", "hummingbird-:", "fix: write hummingbird"),
         ("hummingbird:", "é:", "fix: write a name like hummingbird"),
-        ("hummingbird:", "404:", "want a slug that the site doesn't use itself, got '404'"),
+        ("hummingbird:", "404:", "want a slug that is not reserved, got '404'"),
         ("hummingbird:", "x" * 65 + ":", "want a slug of lower-case letters"),
         ("hummingbird:", "[a, b]:", "want a word as a key, got a list or mapping"),
-        ("birds.pkl", "nothing/birds.pkl", "there is no folder"),
+        ("birds.pkl", "nothing/birds.pkl", "nothing does not exist either"),
         ("birds.pkl", "..", "got the folder '..'"),
-        ("birds.pkl", '"a\\0b"', "fix: write where the weights file is"),
+        ("birds.pkl", '"a\\0b"', "fix: write the path or address of the weights file"),
         ("birds.pkl", "~nobody-at-all/x.pkl", "write the path of a file"),
         ("birds.pkl", "x" * 1000 + ".pkl", "want a file"),
-        ("birds.pkl", "s3://bucket/x.pkl", "s3:// can't be read: download the file and name its path"),
+        ("birds.pkl", "s3://bucket/x.pkl", "s3:// is not supported: download the file and write its path"),
         (
             "birds.pkl",
             "http://example.org/x.pkl",
-            "use https: over http anybody on the way could change the file",
+            "use https: with http, anyone on the network could change the file",
         ),
-        ("birds.pkl", "https://user:pass@example.org/x", "remove what stands before the @"),
+        ("birds.pkl", "https://user:pass@example.org/x", "remove everything before the @"),
         ("birds.pkl", "https:///x", "want a URL"),
         ("birds.pkl", "https://[x/y", "want a URL"),
         ("birds.pkl", "hf://owner/file", "want hf://owner/repo/file, got 'hf://owner/file'"),
@@ -175,7 +175,7 @@ def test_every_mistake_is_reported_at_once_in_the_file_s_order(messages, folder)
         (
             "https://user.github.io/birds",
             "https://user.github.io/?x",
-            "remove names, passwords and all from ? or # on",
+            "remove user names, passwords, and everything from ? or #",
         ),
         (
             "https://user.github.io/birds",
@@ -185,8 +185,12 @@ def test_every_mistake_is_reported_at_once_in_the_file_s_order(messages, folder)
         ("https://user.github.io/birds", 'https://x/"><script>', "letters, digits and - . _ ~ % in the path"),
         ("https://user.github.io/birds", "https://müller.de", "write the host in ASCII: xn--mller-kva.de"),
         ("https://user.github.io/birds", "https://ü" + "x" * 70, "fix: write the host in ASCII"),
-        ("https://user.github.io/birds", "https://[x", "write it as in a browser's address bar"),
-        ("https://user.github.io/birds", "https://x:99999/", "write it as in a browser's address bar"),
+        ("https://user.github.io/birds", "https://[x", "write it as it appears in a browser's address bar"),
+        (
+            "https://user.github.io/birds",
+            "https://x:99999/",
+            "write it as it appears in a browser's address bar",
+        ),
         *(
             ("https://user.github.io/birds", url, message)
             for url, message in {
@@ -224,13 +228,13 @@ def test_every_mistake_is_reported_at_once_in_the_file_s_order(messages, folder)
         ),
         ("source: https://example.org/birds", 'source: "\\u2060"', "of which nothing can be seen"),
         *(
-            ("hummingbird:", f"{name}:", "want a slug that the site doesn't use itself")
+            ("hummingbird:", f"{name}:", "want a slug that is not reserved")
             for name in ("com1", "lpt9", "com0")
         ),
         (
             "subjects:",
             "theme: {}\nsubjects:",
-            "4:1: theme: unknown key\n  fix: remove it; the keys there are: site",
+            "4:1: theme: unknown key\n  fix: remove it; the allowed keys are: site",
         ),
         ("site:", "sites:", "1:1: sites: unknown key\n  fix: did you mean site?"),
         ("site:", "site: x\nz:", "1:7: site: want a mapping with title and base_url, got 'x'"),
@@ -245,14 +249,14 @@ def test_a_colour_that_became_a_comment_is_explained(messages):
     text = VALID.replace("subjects:", "  theme:\n    accent: #c2410c\nsubjects:")
     assert messages(text) == [
         "registry.yaml:5:5: site.theme.accent: want a colour of six hex digits, got nothing\n"
-        '  fix: write it in quotes, since # starts a comment: "#c2410c"'
+        '  fix: put it into quotes, because # starts a comment: "#c2410c"'
     ]
 
 
 def test_a_list_of_nothing_but_excluded_seeds_is_refused(messages):
     assert messages(VALID + "    images: 3-5\n    exclude: 0-9\n") == [
-        "registry.yaml:11:14: subjects.hummingbird.exclude: want seeds that leave a picture to publish, "
-        "got all of those in images\n  fix: exclude fewer seeds, or add some to images"
+        "registry.yaml:11:14: subjects.hummingbird.exclude: want at least one picture to publish, but "
+        "exclude contains all seeds of images\n  fix: exclude fewer seeds, or add some to images"
     ]
 
 
@@ -273,7 +277,7 @@ def test_more_pictures_than_fit_into_memory_are_refused_before_they_are_listed(m
         (b"subjects: {}\n", "subjects: want subjects by their slugs, at least one, got an empty mapping"),
         (b"site:\n\ttitle: x\n", "registry.yaml:2:1: want spaces, got a tab"),
         (b"site: {title: x\n", "registry.yaml:2:1: not YAML:"),
-        (b"site: a: b\n", "registry.yaml:1:8: not YAML: a colon where none can be"),
+        (b"site: a: b\n", "registry.yaml:1:8: not YAML: a colon in the wrong place"),
         (b"a: 1\n---\nb: 2\n", "want one YAML document, got a second"),
         (b"site:\n  title: caf\xe9\n", "registry.yaml:2:13: want UTF-8 text, got the byte 0xe9"),
         ("site: x".encode("utf-16"), "registry.yaml:1:1: want UTF-8 text, got UTF-16"),
@@ -281,11 +285,11 @@ def test_more_pictures_than_fit_into_memory_are_refused_before_they_are_listed(m
         (b"#" * (1 << 20) + b"\n", "registry.yaml:1:1: want at most 1,048,576 bytes, got more"),
         (b"a: " + b"[" * 5000, "want at most 16 levels, got more"),
         (b"a: [" + b"1," * 50_001 + b"]", "want at most 50,000 values, got more"),
-        (b"a: &a [*a]\n", "too much once its aliases (*name) are followed"),
+        (b"a: &a [*a]\n", "too large after its aliases (*name) are expanded"),
         (
             b"a: &a [1,1,1,1,1,1,1,1,1]\n"
             + b"".join(b"%c: &%c [%s]\n" % (n, n, b",".join([b"*%c" % (n - 1)] * 9)) for n in range(98, 108)),
-            "too much once its aliases (*name) are followed",
+            "too large after its aliases (*name) are expanded",
         ),
         (b"a: *nothing\n", "not YAML: found undefined alias"),
         (b'a: "\\UFFFFFFFF"\n', "not YAML: an escape"),
@@ -348,8 +352,8 @@ def test_a_misspelt_subject_is_answered_with_the_nearest(read):
     with pytest.raises(OptionError) as caught:
         find_subject(registry, "hummingbrid")
     assert str(caught.value) == (
-        "no subject 'hummingbrid' in registry.yaml\n"
-        "  fix: did you mean hummingbird? the subjects there are: hummingbird"
+        "there is no subject 'hummingbrid' in registry.yaml\n"
+        "  fix: did you mean hummingbird? its subjects are: hummingbird"
     )
 
 

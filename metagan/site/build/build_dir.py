@@ -212,7 +212,7 @@ class Manifest:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; an empty one where the file is missing or damaged, since all of it can be made again."""
+    """A JSON object; an empty text where the file is missing or damaged, since all of it can be made again."""
     try:
         value = json.loads(path.read_bytes())
     except (OSError, ValueError):

@@ -75,7 +75,7 @@ class SubjectView:
         api: Its JSON.
         count: How many pictures it has.
         psi: Truncation, in the shortest digits.
-        class_index: The class of a conditional generator, else None.
+        class_index: The class of a conditional generator, or None.
         noise: The noise mode's name.
         licence: Under which the weights stand.
         licence_known: Whether anybody said.
