@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from metagan.cli.options import device_option, offline_option, registry_option
+
 if TYPE_CHECKING:
     from metagan.collection.sources.made import FetchReport, MadeSource
 
@@ -95,6 +97,12 @@ def _columns(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
     type=click.Path(path_type=Path, dir_okay=False),
     help="opensea: a CSV of day,symbol,rate that turns prices into USD; without it they stay in their token.",
 )
+@click.option(
+    "--archive",
+    metavar="FOLDER|URL",
+    help="Where NAME is archived, a folder or a storage such as s3://bucket/nft-assets: read from there first where"
+    " --out holds nothing, and written there when all is fetched.",
+)
 @click.option("--refresh", is_flag=True, help="opensea: list items and sales of a complete collection anew.")
 @click.option(
     "--workers",
@@ -119,6 +127,7 @@ def fetch(
     gateway: str,
     at_once: int,
     usd: Path | None,
+    archive: str | None,
     refresh: bool,
     workers: int | None,
     as_json: bool,
@@ -140,6 +149,8 @@ def fetch(
     kind, _, reference = origin.partition(":")
     cores = available_cores() if workers is None else workers
     folder = out or Path("collections") / name
+    if archive and not folder.exists():
+        _restore(name, archive, folder)
     if kind == "opensea":
         report = _opensea(
             name,
@@ -155,26 +166,57 @@ def fetch(
             licence,
             cores,
         )
-        _show_fetched(report, as_json)
-        return
-    source: MadeSource[Any]
-    if kind == "dicebear":
-        source = _dicebear(name, reference, count, size, seed)
-    elif kind == "folder" and reference:
-        source = _folder(name, reference, licence, size)
-    elif kind == "csv" and reference:
-        source = _csv(name, reference, pictures, columns, encoding, decimal, licence, size)
     else:
-        raise click.BadParameter(f"want {_SOURCES}, got {origin!r}", param_hint="--from")
-    with stages() as progress:
-        report = fetch_made(
-            source,
-            folder,
-            workers=cores,
-            begin=lambda total: progress.begin("gathering", total),
-            advance=progress.advance,
+        source = _made_source(
+            name, kind, reference, count, size, seed, pictures, columns, encoding, decimal, licence
         )
+        with stages() as progress:
+            report = fetch_made(
+                source,
+                folder,
+                workers=cores,
+                begin=lambda total: progress.begin("gathering", total),
+                advance=progress.advance,
+            )
     _show_fetched(report, as_json)
+    if archive:
+        _archive(folder, name, archive, None)
+
+
+def _restore(name: str, archive: str, folder: Path) -> None:
+    from metagan.collection.archive import read_archive
+
+    if read_archive(name, archive, folder):
+        click.echo(f"{folder}: read from {archive}", err=True)
+
+
+def _archive(folder: Path, name: str, url: str, generator: Path | None) -> None:
+    from metagan.collection.archive import write_archive
+
+    for written in write_archive(folder, name, url, generator):
+        click.echo(f"  {written}", err=True)
+
+
+def _made_source(
+    name: str,
+    kind: str,
+    reference: str,
+    count: int,
+    size: int | None,
+    seed: int,
+    pictures: Path | None,
+    columns: dict[str, str],
+    encoding: str | None,
+    decimal: str,
+    licence: str | None,
+) -> MadeSource[Any]:
+    if kind == "dicebear":
+        return _dicebear(name, reference, count, size, seed)
+    if kind == "folder" and reference:
+        return _folder(name, reference, licence, size)
+    if kind == "csv" and reference:
+        return _csv(name, reference, pictures, columns, encoding, decimal, licence, size)
+    raise click.BadParameter(f"want {_SOURCES}, got {kind!r}", param_hint="--from")
 
 
 def _dicebear(name: str, style: str, count: int, size: int | None, seed: int) -> MadeSource[Any]:
@@ -456,3 +498,121 @@ def subset_command(
     for step in report.steps:
         click.echo(f"  {step.left:>9,}  {step.what}")
     click.echo(f"{out}: {len(report.collection.items):,} items")
+
+
+@command.command("listing", short_help="Pictures with metadata and a manifest, ready for lazy minting.")
+@click.argument("what", metavar="SUBJECT|WEIGHTS")
+@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="A new folder.")
+@click.option("--count", type=click.IntRange(1, 1_000_000), default=100, help="How many pictures.")
+@click.option(
+    "--layout",
+    type=click.Choice(["opensea", "metaplex", "thirdweb", "hashlips"]),
+    default="opensea",
+    help="For which program: a drop on OpenSea, Metaplex, thirdweb, or the HashLips layout.",
+)
+@click.option("--name", "pattern", help="Names, with {number} and {seed}.  [default: TITLE #{number}]")
+@click.option("--description", help="What every token's metadata says.")
+@click.option("--licence", help="The pictures' licence.  [default: the subject's]")
+@click.option("--external-url", help="The page that shows them, such as your site's.")
+@click.option("--first-seed", type=click.IntRange(0, (1 << 32) - 1), default=0, help="Seeds count from here.")
+@click.option(
+    "--psi", type=click.FloatRange(-2, 2), help="Truncation.  [default: the subject's, 1 for a file]"
+)
+@click.option("--class", "class_index", type=click.IntRange(0), help="Class of a conditional generator.")
+@click.option(
+    "--collection",
+    "training",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The collection that it learnt from: near duplicates of it are refused, and shown as pairs in refused/.",
+)
+@click.option(
+    "--near",
+    type=click.FloatRange(0, 255),
+    default=6.0,
+    help="What counts as near: root mean square difference at 16x16 pixels, in levels of 255.",
+)
+@device_option
+@registry_option
+@click.option("--sha256", help="What the weights file's SHA-256 must be; needed for weights by URL.")
+@offline_option
+def listing_command(
+    what: str,
+    out: Path,
+    count: int,
+    layout: Literal["opensea", "metaplex", "thirdweb", "hashlips"],
+    pattern: str | None,
+    description: str | None,
+    licence: str | None,
+    external_url: str | None,
+    first_seed: int,
+    psi: float | None,
+    class_index: int | None,
+    training: Path | None,
+    near: float,
+    device: str,
+    registry: Path,
+    sha256: str | None,
+    offline: bool,
+) -> None:
+    """List pictures of a SUBJECT of the registry, or of a weights file: files, metadata, manifest, provenance hash.
+
+    It mints nothing and touches no wallet. Every picture says that a machine made it.
+    """
+    from metagan.cli.progress import stages
+    from metagan.cli.sample import find_target, make_sampler
+    from metagan.collection.listing import Candidate, NearestItems, Terms, write_listing
+    from metagan.collection.store import open_collection
+    from metagan.sampling.sampler import Settings
+
+    target = find_target(what, registry, sha256, offline=offline)
+    title = target.name.partition(".")[0].replace("-", " ").capitalize()
+    terms = Terms(
+        name=pattern or f"{title} #{{number}}",
+        description=description or f"{title}: a picture of what does not exist, made by a machine.",
+        generator=f"{target.name} (metagan)",
+        psi=target.psi if psi is None else psi,
+        licence=licence or target.licence,
+        source=target.source,
+        external_url=external_url,
+    )
+    nearest = NearestItems(open_collection(training)) if training else None
+    sampler = make_sampler(target, device, None)
+    wanted = target.class_index if class_index is None else class_index
+    settings = Settings(psi=terms.psi, class_index=wanted, noise=target.noise)
+    with stages() as progress:
+        progress.begin("listing", count)
+
+        def candidates() -> Iterator[Candidate]:
+            last = min(first_seed + count * 10, 1 << 32)  # nine of ten may be refused before it gives up
+            for seed, picture in sampler.pictures(range(first_seed, last), settings):
+                yield Candidate(seed, picture)
+                progress.advance(1)
+
+        report = write_listing(out, candidates(), count, layout, terms, training=nearest, near_levels=near)
+    click.echo(f"{out}: {len(report.tokens):,} pictures for {layout}, licence {terms.licence}")
+    click.echo(f"  provenance hash {report.provenance}")
+    if report.refused:
+        click.echo(
+            f"  {len(report.refused):,} refused as near duplicates of {training}; the pairs are in {out / 'refused'}:"
+        )
+        for refused in report.refused[:_SHOWN]:
+            click.echo(f"    seed {refused.seed} is like item {refused.item} ({refused.levels:.1f} levels)")
+
+
+@command.command("archive", short_help="Put a collection's zips into a folder or on a storage.")
+@click.argument("collection", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("place", metavar="FOLDER|URL")
+@click.option("--name", help="What it is called there.  [default: the collection's name]")
+@click.option(
+    "--generator",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A weights file that learnt from it, as NAME_generator.zip.",
+)
+def archive_command(collection: Path, place: str, name: str | None, generator: Path | None) -> None:
+    """Write NAME/NAME_archive.zip, NAME_metadata_archive.zip and NAME_generator.zip of COLLECTION under a place.
+
+    `metagan collection fetch NAME --archive PLACE` reads them back.
+    """
+    from metagan.collection.store import open_collection
+
+    _archive(collection, name or open_collection(collection).facts.name, place, generator)

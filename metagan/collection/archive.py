@@ -1,0 +1,204 @@
+"""A collection's archives, in a folder or on any storage that fsspec reaches.
+
+    {slug}/{slug}_archive.zip            images/
+    {slug}/{slug}_metadata_archive.zip   collection.json, items.jsonl, sales.jsonl
+    {slug}/{slug}_generator.zip          a generator that learnt from it
+
+Equal collections give equal bytes. An archive is written whole or not at all: a folder gets it by a rename, an object
+storage by its own upload. A zip from elsewhere is read member by member; names that lead elsewhere are refused.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from metagan.collection.model import Item
+from metagan.collection.pictures import MAX_BYTES
+from metagan.collection.store import (
+    FACTS_NAME,
+    IMAGES_NAME,
+    ITEMS_NAME,
+    SALES_NAME,
+    Collection,
+    open_collection,
+    sha256_of,
+    writing,
+)
+from metagan.errors import CollectionError
+from metagan.files import replacing, write_bytes
+
+_PACKAGES: Final = {
+    "s3": "s3fs",
+    "s3a": "s3fs",
+    "gs": "gcsfs",
+    "gcs": "gcsfs",
+    "az": "adlfs",
+    "abfs": "adlfs",
+}
+_TABLES: Final = (FACTS_NAME, ITEMS_NAME, SALES_NAME)
+_EPOCH: Final = (1980, 1, 1, 0, 0, 0)
+_READABLE: Final = 0o644 << 16
+_MAX_TABLE_BYTES: Final = 4 << 30
+
+
+def write_archive(collection: Path, slug: str, url: str, generator: Path | None = None) -> list[str]:
+    """Write a collection's archives; those that are there are replaced.
+
+    Args:
+        collection: Its folder, complete.
+        slug: What it is called there.
+        url: A folder, or an fsspec URL such as s3://bucket/nft-assets.
+        generator: A weights file to archive with it.
+
+    Returns:
+        What was written.
+
+    Raises:
+        CollectionError: The collection is incomplete, or the place can't be written.
+    """
+    known = open_collection(collection)
+    pictures = sorted({item.file for item in known.items if item.file})
+    tables = [name for name in _TABLES if (collection / name).is_file()]
+    wanted = [("archive", collection, pictures), ("metadata_archive", collection, tables)]
+    if generator is not None:
+        if not generator.is_file():
+            raise CollectionError(f"{generator}: no such file\n  fix: give a weights file as --generator")
+        wanted.append(("generator", generator.parent, [generator.name]))
+    written = []
+    for kind, folder, names in wanted:
+        with tempfile.TemporaryDirectory(prefix="metagan-archive-") as beside:
+            made = Path(beside) / "archive.zip"
+            _zip(made, folder, names)
+            with _plainly(url):
+                written.append(_put(made, url, f"{_checked(slug)}/{slug}_{kind}.zip"))
+    return written
+
+
+def read_archive(slug: str, url: str, out: Path) -> Collection | None:
+    """The collection that is archived under a slug, restored at `out`; None where none is.
+
+    Args:
+        slug: What it is called there.
+        url: Where, as for `write_archive`.
+        out: A folder that holds nothing yet, or this very collection.
+
+    Raises:
+        CollectionError: The archive is damaged, or the place can't be read.
+    """
+    with tempfile.TemporaryDirectory(prefix="metagan-archive-") as beside:
+        tables, images = Path(beside) / "tables.zip", Path(beside) / "images.zip"
+        with _plainly(url):
+            if not _get(url, f"{_checked(slug)}/{slug}_metadata_archive.zip", tables):
+                return None
+            if not _get(url, f"{slug}/{slug}_archive.zip", images):
+                what = f"{url}: {slug}_metadata_archive.zip is there, and {slug}_archive.zip is not"
+                raise CollectionError(f"{what}\n  fix: archive the collection again")
+        try:
+            _restore(tables, images, Path(beside) / "tables", out)
+        except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError) as error:
+            what = f"{url}: an archive of {slug} is damaged ({error})"
+            raise CollectionError(f"{what}\n  fix: archive the collection again") from error
+    return open_collection(out)
+
+
+def _restore(tables: Path, images: Path, beside: Path, out: Path) -> None:
+    beside.mkdir()
+    with zipfile.ZipFile(tables) as archive:
+        for name in archive.namelist():
+            if name not in _TABLES:
+                raise CollectionError(
+                    f"{name[:80]!r} in an archive: want {', '.join(_TABLES)}\n  fix: archive it again"
+                )
+            if archive.getinfo(name).file_size > _MAX_TABLE_BYTES:
+                raise CollectionError(f"{name}: absurdly large\n  fix: archive the collection again")
+            with archive.open(name) as member, (beside / name).open("wb") as file:
+                shutil.copyfileobj(member, file)
+    known = open_collection(beside)  # which refuses files that lie elsewhere
+    with writing(out, known.facts.model_copy(update={"complete": False})) as writer:
+        with zipfile.ZipFile(images) as archive:
+            for item in known.items:
+                _restore_picture(archive, item, out)
+        writer.finish(known.items, known.sales)
+        write_bytes(out / FACTS_NAME, (beside / FACTS_NAME).read_bytes())
+
+
+def _restore_picture(archive: zipfile.ZipFile, item: Item, out: Path) -> None:
+    if item.file is None:
+        return
+    try:
+        with archive.open(item.file) as member:
+            data = member.read(MAX_BYTES * 2)
+    except KeyError as error:
+        what = f"{item.file}: not in the archive of pictures"
+        raise CollectionError(f"{what}\n  fix: archive the collection again") from error
+    if sha256_of(data) != item.sha256:
+        raise CollectionError(f"{item.file}: another picture than items.jsonl says\n  fix: archive it again")
+    (out / IMAGES_NAME).mkdir(exist_ok=True)
+    write_bytes(out / item.file, data)
+
+
+def _zip(path: Path, folder: Path, names: Iterable[str]) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            info = zipfile.ZipInfo(name, _EPOCH)
+            info.create_system, info.external_attr = 3, _READABLE
+            # Pictures are compressed already; tables shrink to a tenth.
+            info.compress_type = zipfile.ZIP_STORED if name.startswith(IMAGES_NAME) else zipfile.ZIP_DEFLATED
+            with (folder / name).open("rb") as source, archive.open(info, "w", force_zip64=True) as member:
+                shutil.copyfileobj(source, member)
+
+
+def _place(url: str) -> tuple[Any, str]:
+    filesystem, root = fsspec.core.url_to_fs(url)
+    return filesystem, str(root).rstrip("/")
+
+
+def _put(made: Path, url: str, name: str) -> str:
+    filesystem, root = _place(url)
+    if isinstance(filesystem, LocalFileSystem):
+        with replacing(Path(root) / name) as beside:
+            shutil.copyfile(made, beside)
+    else:
+        filesystem.put_file(str(made), f"{root}/{name}")
+    return f"{url.rstrip('/')}/{name}"
+
+
+def _get(url: str, name: str, to: Path) -> bool:
+    filesystem, root = _place(url)
+    try:
+        filesystem.get_file(f"{root}/{name}", str(to))
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _checked(slug: str) -> str:
+    if PurePosixPath(slug).name != slug or slug in ("", ".", "..") or os.sep in slug or "\\" in slug:
+        raise CollectionError(f"{slug!r}: no name for an archive\n  fix: want a name without slashes")
+    return slug
+
+
+@contextmanager
+def _plainly(url: str) -> Iterator[None]:
+    """What storages raise, as a sentence."""
+    try:
+        yield
+    except CollectionError:
+        raise
+    except ImportError as error:
+        package = _PACKAGES.get(url.partition(":")[0], "the package that fsspec names")
+        raise CollectionError(f"{url}: {error}\n  fix: pip install {package}") from error
+    except Exception as error:  # each storage raises its own library's errors
+        what = f"{url}: {str(error)[:300] or type(error).__name__}"
+        fix = "check the address, your credentials for it, and the network"
+        raise CollectionError(f"{what}\n  fix: {fix}") from error

@@ -1,0 +1,151 @@
+"""Archives in a folder and on a storage that speaks S3."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+import pytest
+from click.testing import CliRunner
+from moto.server import ThreadedMotoServer
+
+from metagan.cli import metagan
+from metagan.collection.archive import read_archive, write_archive
+from metagan.collection.sources.dicebear import DicebearSource
+from metagan.collection.sources.made import fetch_made
+from metagan.errors import CollectionError
+
+
+@pytest.fixture(scope="module")
+def icons(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fetch_made(
+        DicebearSource("icons", "icons", 5, 16), tmp_path_factory.mktemp("made") / "icons"
+    ).collection.path
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patched.setenv("AWS_ACCESS_KEY_ID", "test")
+        patched.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        patched.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        fsspec.filesystem("s3").mkdir("nft-assets-bucket")
+        yield "s3://nft-assets-bucket/nft-assets"
+    fsspec.filesystem("s3").clear_instance_cache()
+    server.stop()
+
+
+def contents(folder: Path) -> dict[str, str]:
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
+    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def test_a_folder_holds_three_zips_that_give_the_collection_back(icons: Path, tmp_path: Path) -> None:
+    (tmp_path / "best.safetensors").write_bytes(b"weights")
+    written = write_archive(icons, "icons", str(tmp_path / "archive"), tmp_path / "best.safetensors")
+    kinds = ("archive", "metadata_archive", "generator")
+    assert written == [f"{tmp_path}/archive/icons/icons_{kind}.zip" for kind in kinds]
+    assert read_archive("icons", str(tmp_path / "archive"), tmp_path / "again")
+    assert contents(tmp_path / "again") == contents(icons)
+    assert read_archive("apes", str(tmp_path / "archive"), tmp_path / "none") is None
+
+
+def test_the_same_collection_gives_the_same_zips(icons: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write_archive(icons, "icons", str(tmp_path / name))
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_a_storage_that_speaks_s3_gives_the_collection_back(icons: Path, bucket: str, tmp_path: Path) -> None:
+    assert read_archive("icons", bucket, tmp_path / "early") is None
+    write_archive(icons, "icons", bucket)
+    keys = fsspec.filesystem("s3").find(bucket)
+    assert sorted(key.rpartition("/")[2] for key in keys) == [
+        "icons_archive.zip",
+        "icons_metadata_archive.zip",
+    ]
+    assert read_archive("icons", bucket, tmp_path / "again")
+    assert contents(tmp_path / "again") == contents(icons)
+
+
+def test_fetch_reads_the_archive_first_and_writes_it_at_the_end(
+    icons: Path, bucket: str, tmp_path: Path
+) -> None:
+    place = f"{bucket}/fetched"
+    options = [
+        "--from",
+        "dicebear:icons",
+        "--count",
+        "5",
+        "--size",
+        "16",
+        "--workers",
+        "0",
+        "--archive",
+        place,
+    ]
+    for name in ("first", "second"):
+        result = CliRunner().invoke(
+            metagan, ["collection", "fetch", "icons", *options, "--out", str(tmp_path / name)]
+        )
+        assert result.exit_code == 0, result.output + str(result.exception)
+        assert (f"read from {place}" in result.output) == (name == "second")
+    assert contents(tmp_path / "first/images") == contents(tmp_path / "second/images")
+    assert (tmp_path / "first/collection.json").read_bytes() == (
+        tmp_path / "second/collection.json"
+    ).read_bytes()
+
+
+def test_a_bucket_that_is_not_there_says_the_way_out(icons: Path, bucket: str) -> None:
+    with pytest.raises(CollectionError, match="check the address"):
+        write_archive(icons, "icons", f"{bucket.replace('nft-assets-bucket', 'no-such-bucket')}")
+
+
+@pytest.mark.parametrize("slug", ["../x", "a/b", "..", ""])
+def test_slugs_that_lead_elsewhere(icons: Path, tmp_path: Path, slug: str) -> None:
+    with pytest.raises(CollectionError, match="no name for an archive"):
+        write_archive(icons, slug, str(tmp_path))
+
+
+def changed(archive: Path, name: str, data: bytes) -> None:
+    with zipfile.ZipFile(archive) as old:
+        members = {one: old.read(one) for one in old.namelist()} | {name: data}
+    with zipfile.ZipFile(archive, "w") as new:
+        for member, value in members.items():
+            new.writestr(member, value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "data", "words"),
+    [
+        ("metadata_archive", "../../evil", b"x", "in an archive"),
+        (
+            "metadata_archive",
+            "items.jsonl",
+            b'{"id":"0","file":"images/../../x.png"}\n',
+            "outside of the collection",
+        ),
+        ("archive", "images/0.png", b"other", "another picture"),
+    ],
+)
+def test_archives_that_were_tampered_with(
+    icons: Path, tmp_path: Path, kind: str, name: str, data: bytes, words: str
+) -> None:
+    write_archive(icons, "icons", str(tmp_path))
+    changed(tmp_path / f"icons/icons_{kind}.zip", name, data)
+    with pytest.raises(CollectionError, match=words):
+        read_archive("icons", str(tmp_path), tmp_path / "out")
+
+
+def test_a_damaged_archive(icons: Path, tmp_path: Path) -> None:
+    write_archive(icons, "icons", str(tmp_path))
+    (tmp_path / "icons/icons_archive.zip").write_bytes(b"PK but no more")
+    with pytest.raises(CollectionError, match="damaged"):
+        read_archive("icons", str(tmp_path), tmp_path / "out")
