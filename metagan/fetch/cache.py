@@ -1,14 +1,14 @@
-"""The user's cache of downloaded weights, keyed by what is in them.
+"""The user's cache of downloaded weights, keyed by their SHA-256.
 
-    weights/SHA256/NAME          whole files; their hash has been checked, and is checked again at each use
-    partial/SHA256.part          what has arrived of a file so far
-    partial/SHA256.json          where from, so that a download can go on behind it
-    partial/SHA256.lock          held by the process that downloads
-    mismatched/SHA256-NAME       files that are not what the registry means, under the hash that they have
+    weights/SHA256/NAME          complete files; their hash is checked after the download and at each use
+    partial/SHA256.part          the part of a file that has been downloaded
+    partial/SHA256.json          its URL and version, to resume the download
+    partial/SHA256.lock          a lock that the downloading process holds
+    mismatched/SHA256-NAME       files with another hash than the registry states, under their own hash
     compiled/                    generators compiled by `sample --compile`; may be deleted at any time
     inception/                   Inception's features of real pictures, for FID and KID; may be deleted at any time
 
-METAGAN_CACHE moves it; otherwise it is where the system keeps a user's caches.
+METAGAN_CACHE sets its folder; by default it is in the system's cache folder of the user.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from metagan.fetch.weights_file import sha256_of
 
 
 def cache_folder() -> Path:
-    """The folder of downloaded weights; not necessarily there yet."""
+    """Return the folder of downloaded weights, which may not exist yet."""
     chosen = os.environ.get("METAGAN_CACHE")
     return Path(chosen).expanduser().absolute() if chosen else platformdirs.user_cache_path("metagan", False)
 
 
 def verify(path: Path, sha256: str, source: str) -> Path:
-    """The path again, once its contents are proved to be the ones meant.
+    """Check a file's SHA-256 and return its path.
 
     Raises:
-        HashMismatchError: They aren't; names both hashes. The file stays as it is.
+        HashMismatchError: If it differs. The message has both hashes. The file is not changed.
     """
     actual = sha256_of(path)
     if actual != sha256:
@@ -45,22 +45,22 @@ def verify(path: Path, sha256: str, source: str) -> Path:
 
 
 def mismatch(source: str, sha256: str, actual: str, kept: Path) -> HashMismatchError:
-    """The error for a file that isn't the one meant."""
+    """Create the error for a file with another hash than expected."""
     return HashMismatchError(
         f"{source}: want the file with SHA-256 {sha256}, got one with {actual}\n"
-        f"  fix: ask its publisher which is right; the file is kept as {kept}, "
-        "and if it is the right one, put its hash into the registry"
+        f"  fix: ask the publisher which hash is right. The file is kept as {kept}. If it is the right "
+        "one, put its hash into the registry"
     )
 
 
 @dataclass(frozen=True)
 class Slot:
-    """One file's place in the cache.
+    """The place of one file in the cache.
 
     Args:
-        folder: The whole cache.
+        folder: The folder of the cache.
         sha256: The file's SHA-256.
-        name: What to call it.
+        name: The file's name in the cache.
     """
 
     folder: Path
@@ -69,12 +69,12 @@ class Slot:
 
     @property
     def part(self) -> Path:
-        """What has arrived so far."""
+        """The file that holds the downloaded part."""
         return self.folder / "partial" / f"{self.sha256}.part"
 
     @property
     def lock(self) -> Path:
-        """Held while the file is downloaded."""
+        """The lock that is held while the file is downloaded."""
         return self.folder / "partial" / f"{self.sha256}.lock"
 
     @property
@@ -86,10 +86,10 @@ class Slot:
         return self.folder / "weights" / self.sha256
 
     def find(self, source: str) -> Path | None:
-        """The whole file, verified; None if it isn't in the cache.
+        """Return the complete, verified file, or None if it isn't in the cache.
 
         Raises:
-            HashMismatchError: It was there, but damaged; it has been moved aside.
+            HashMismatchError: If the cached file is damaged. It has been moved aside.
         """
         files = sorted(self._whole.iterdir()) if self._whole.is_dir() else []
         for file in files:
@@ -100,23 +100,23 @@ class Slot:
         return None
 
     def done_bytes(self) -> int:
-        """How much has arrived so far."""
+        """Return the number of bytes downloaded so far."""
         return self.part.stat().st_size if self.part.exists() else 0
 
     def start_over(self) -> None:
-        """Forget what has arrived."""
+        """Delete the downloaded part."""
         self.part.parent.mkdir(parents=True, exist_ok=True)
         self.part.unlink(missing_ok=True)
         self._note.unlink(missing_ok=True)
 
     def note_validator(self, url: str, validator: str | None) -> None:
-        """Remember which version of the URL's file is arriving: its ETag or date, if its host gave one."""
+        """Store the version of the file that is being downloaded: its ETag or date, if the host sent one."""
         beside = self._note.with_suffix(".json.new")
         beside.write_text(json.dumps({"url": url, "validator": validator}))
         beside.replace(self._note)
 
     def validator(self, url: str) -> str | None:
-        """Which version of the URL's file has been arriving, as noted."""
+        """Return the stored version of the file that is being downloaded."""
         with suppress(OSError, ValueError):
             note = json.loads(self._note.read_text())
             if isinstance(note, dict) and note.get("url") == url and isinstance(note.get("validator"), str):
@@ -124,7 +124,7 @@ class Slot:
         return None
 
     def keep(self) -> Path:
-        """Put the file that has arrived, and been verified, into its place."""
+        """Move the downloaded and verified file to its final place."""
         self._whole.mkdir(parents=True, exist_ok=True)
         target = self._whole / self.name
         self.part.replace(target)
@@ -132,15 +132,15 @@ class Slot:
         return target
 
     def set_aside(self, file: Path, actual: str) -> Path:
-        """Move a file that isn't the one meant to where it does no harm, and nothing is lost."""
+        """Move a file with another hash than expected to the folder mismatched/, where it is kept."""
         target = self.folder / "mismatched" / f"{actual}-{self.name}"
         target.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):  # another process has just done the same
+        with suppress(FileNotFoundError):  # another process has just moved it
             file.replace(target)
         return target
 
 
 def safe_name(name: str) -> str:
-    """A file name made of what a URL ends with, harmless on any system."""
+    """Make a file name from the end of a URL that is valid on any system."""
     cleaned = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._-")
     return cleaned[-100:].lstrip("._-") or "weights"

@@ -1,6 +1,6 @@
-"""One file by https into the cache: streamed, resumed, retried, and believed only by its hash.
+"""Downloads a file by https into the cache: streams it, resumes it, retries, and verifies its hash.
 
-A part that has arrived is continued only if its host still has the same version of the file, or doesn't say.
+An interrupted download resumes only if the host still has the same version of the file, or sends no version.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from metagan.fetch.transfer import Patience, Progress, Transfer, fetch_error
 from metagan.fetch.weights_file import sha256_of
 from metagan.registry.weights_ref import LOOPBACK
 
-# What hosts answer to a request for a file, and what the HTTP client raises, in words with a way out.
+# Turns responses of hosts and errors of the HTTP client into messages with a fix.
 #
 # RFC 9110, section 14 (Range), 13.1.5 (If-Range) and 15 (status codes).
 
@@ -38,11 +38,11 @@ _CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18}|\*)")
 
 
 class InterruptedTransferError(Exception):
-    """A request that failed in a way that may pass; never leaves this room.
+    """A failed request that is worth retrying. It is caught within this package.
 
     Args:
-        gained: Whether it brought the file forward nevertheless.
-        wait_s: How long its host asks to wait; None if it doesn't.
+        gained: Whether it downloaded some bytes nevertheless.
+        wait_s: How long the host asks to wait, or None.
     """
 
     def __init__(self, what: str, *, gained: bool = False, wait_s: float | None = None) -> None:
@@ -52,34 +52,36 @@ class InterruptedTransferError(Exception):
 
 
 def extent(url: str, response: httpx2.Response, done: int) -> tuple[int, int | None]:
-    """Where in the file the response starts, and how large the file is."""
+    """Return where in the file the response starts, and the size of the file."""
     status = response.status_code
     if status in _TRANSIENT_STATUSES:
         raise InterruptedTransferError(f"answers {_reason(response)}", wait_s=_retry_after(response))
     if status not in {200, 206}:
         raise fetch_error(url, f"answers {_reason(response)}", _fix_for(status))
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        what = f"comes compressed ({response.headers['Content-Encoding']}), although that wasn't asked for"
-        raise fetch_error(url, what, "download it in a browser, unpack it and name its path in the registry")
+        what = f"was sent compressed ({response.headers['Content-Encoding']}) although the request did not allow it"
+        raise fetch_error(
+            url, what, "download it in a browser, unpack it and write its path into the registry"
+        )
     if status == 200:
         length = response.headers.get("Content-Length", "")
         return 0, int(length) if length.isdecimal() and len(length) < 30 else None
     match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if match is None or match[1] != str(done):
         raise fetch_error(
-            url, "sends another part of the file than was asked for", "report it to its publisher"
+            url, "sends another part of the file than requested", "report this to the publisher"
         )
     return done, None if match[2] == "*" else int(match[2])
 
 
 def size_behind_end(response: httpx2.Response) -> int | None:
-    """How large the file is, if the response says that it ends before the range that was asked for."""
+    """Return the file's size if the response says that the requested range is past its end."""
     match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     return int(match[2]) if response.status_code == 416 and match and match[2] != "*" else None
 
 
 def validator(response: httpx2.Response) -> str | None:
-    """What If-Range may be compared with: a strong ETag, else the date of the last change."""
+    """Return a validator for If-Range: a strong ETag, or the date of the last change."""
     etag = response.headers.get("ETag", "")
     if etag.startswith('"'):
         return str(etag)
@@ -98,17 +100,15 @@ def _reason(response: httpx2.Response) -> str:
 
 def _fix_for(status: int) -> str:
     if status in {401, 402, 403, 407}:
-        return (
-            "its host wants a login or forbids it: download it in a browser and name its path in the registry"
-        )
+        return "the host requires a login or forbids access: download it by browser and put its path into the registry"
     if status in {404, 410}:
-        return "the file is not there (any more): correct the address, or ask its publisher for the new one"
-    return "open the address in a browser to see what is wrong"
+        return "the file does not exist (any more): correct the address, or ask the publisher for the new one"
+    return "open the address in a browser to see the reason"
 
 
 @contextmanager
 def explained(url: str, gained: Callable[[], bool]) -> Iterator[None]:
-    """Turns what the HTTP client raises into errors with a way out, or into interruptions that may pass."""
+    """Turn errors of the HTTP client into errors with a fix, or into interruptions that are retried."""
     try:
         yield
     except httpx2.TooManyRedirects as error:
@@ -116,15 +116,15 @@ def explained(url: str, gained: Callable[[], bool]) -> Iterator[None]:
     except (httpx2.UnsupportedProtocol, httpx2.InvalidURL, httpx2.LocalProtocolError) as error:
         raise fetch_error(url, f"can't be requested: {error}", "correct the address") from error
     except UnicodeError as error:
-        raise fetch_error(url, f"there is no such host: {error}", "correct the host's name") from error
+        raise fetch_error(url, f"there is no such host: {error}", "correct the host name") from error
     except httpx2.TransportError as error:
         cause = _first_cause(error)
         if isinstance(error, httpx2.ConnectError) and isinstance(cause, ssl.SSLError):
-            fix = "look at the machine's clock and certificates (SSL_CERT_FILE), or at the address"
+            fix = "check the machine's clock and certificates (SSL_CERT_FILE), and the address"
             raise fetch_error(url, f"no secure connection: {cause}", fix) from error
         if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
-            fix = "correct the host's name, or look at the network"
-            raise fetch_error(url, "there is no host of that name", fix) from error
+            fix = "correct the host name, or check the network"
+            raise fetch_error(url, "there is no host with this name", fix) from error
         raise InterruptedTransferError(_in_words(error), gained=gained()) from error
     except httpx2.HTTPError as error:
         raise fetch_error(url, _in_words(error), "try again later") from error
@@ -149,19 +149,19 @@ MAX_REQUESTS = 200
 
 
 def download(url: str, sha256: str, *, offline: bool, progress: Progress | None, patience: Patience) -> Path:
-    """The cached file of a URL, downloaded if it isn't in the cache.
+    """Return the cached file of a URL, after downloading it if needed.
 
     Args:
-        url: https; or http on this machine itself.
+        url: An https address, or http on this machine itself.
         sha256: The file's SHA-256.
-        offline: Look into the cache only.
+        offline: Use the cache only.
         progress: Called with the state of the transfer.
         patience: When to give up.
 
     Raises:
-        OfflineError: It isn't in the cache, and asked for offline.
-        HashMismatchError: The file is not the one meant; it is kept aside.
-        FetchError: It could not be downloaded.
+        OfflineError: If `offline` is set and the file is not in the cache.
+        HashMismatchError: If the file has another hash. It is kept in mismatched/.
+        FetchError: If it can't be downloaded.
     """
     slot = Slot(cache_folder(), sha256, safe_name(unquote(urlsplit(url).path).rpartition("/")[2]))
     try:
@@ -172,27 +172,25 @@ def download(url: str, sha256: str, *, offline: bool, progress: Progress | None,
             return _find(slot, url) or _download(slot, url, progress, patience)
     except Timeout as error:
         what = f"another process has been downloading it for {patience.lock_s:.0f} s"
-        raise fetch_error(url, what, "wait for it to end, or end it, then try again") from error
+        raise fetch_error(url, what, "wait until it ends, or stop it, then try again") from error
     except OSError as error:
         what = f"the cache {slot.folder} can't be used: {error.strerror or error}"
-        fix = (
-            "make room or give yourself the right to write there, or choose another folder with METAGAN_CACHE"
-        )
+        fix = "free some space, give your user permission to write there, or choose another folder with METAGAN_CACHE"
         raise fetch_error(url, what, fix) from error
 
 
 def _find_offline(slot: Slot, url: str) -> Path:
     if found := slot.find(url):
         return found
-    what = f"not in the cache {slot.folder}, and offline"
-    raise OfflineError(f"{url}: {what}\n  fix: run the same once without --offline to download it")
+    what = f"not in the cache {slot.folder}, and --offline is set"
+    raise OfflineError(f"{url}: {what}\n  fix: run the command once without --offline to download it")
 
 
 def _find(slot: Slot, url: str) -> Path | None:
     try:
         return slot.find(url)
     except HashMismatchError:
-        return None  # damaged in the cache, and moved aside: download it again
+        return None  # the cached file was damaged and has been moved aside: download it again
 
 
 def _download(slot: Slot, url: str, progress: Progress | None, patience: Patience) -> Path:
@@ -204,12 +202,12 @@ def _download(slot: Slot, url: str, progress: Progress | None, patience: Patienc
             return slot.keep()
         if not continued:
             raise mismatch(url, slot.sha256, actual, slot.set_aside(slot.part, actual))
-        slot.start_over()  # the older part may have been of another version
+        slot.start_over()  # the part may be of another version of the file
         continued = False
 
 
 def _transfer(slot: Slot, url: str, progress: Progress | None, patience: Patience) -> None:
-    """Request the file until all of it has arrived."""
+    """Request the file until it is complete."""
     failures = 0
     with _client(url, patience) as client:
         for _ in range(MAX_REQUESTS):
@@ -221,17 +219,15 @@ def _transfer(slot: Slot, url: str, progress: Progress | None, patience: Patienc
                     raise _given_up(url, error, slot) from error
                 pause = patience.backoff_s * 2 ** (failures - 1) if error.wait_s is None else error.wait_s
                 time.sleep(pause)
-    raise fetch_error(url, f"interrupted {MAX_REQUESTS} times", "try again later: what has arrived is kept")
+    raise fetch_error(
+        url, f"interrupted {MAX_REQUESTS} times", "try again later; the downloaded part is kept"
+    )
 
 
 def _given_up(url: str, error: InterruptedTransferError, slot: Slot) -> FetchError:
     done = slot.done_bytes()
-    kept = (
-        f"; the {done:,} bytes that have arrived are kept, and the next try goes on behind them"
-        if done
-        else ""
-    )
-    return fetch_error(url, str(error), f"look at the network, or try again later{kept}")
+    kept = f"; the {done:,} bytes downloaded so far are kept, and the next try resumes there" if done else ""
+    return fetch_error(url, str(error), f"check the network, or try again later{kept}")
 
 
 def _client(url: str, patience: Patience) -> httpx2.Client:
@@ -240,8 +236,8 @@ def _client(url: str, patience: Patience) -> httpx2.Client:
 
     def refuse_insecure(request: httpx2.Request) -> None:
         if request.url.scheme != "https" and not (local and request.url.host in LOOPBACK):
-            what = f"leads to {request.url}, which is not https"
-            raise fetch_error(url, what, "ask its publisher for an https address, or download it by hand")
+            what = f"redirects to {request.url}, which is not https"
+            raise fetch_error(url, what, "ask the publisher for an https address, or download it by hand")
 
     return httpx2.Client(
         timeout=httpx2.Timeout(patience.read_s, connect=patience.connect_s),
@@ -254,7 +250,7 @@ def _client(url: str, patience: Patience) -> httpx2.Client:
 
 
 def _request(client: httpx2.Client, slot: Slot, url: str, progress: Progress | None) -> None:
-    """One request for what is missing."""
+    """Send one request for the missing part."""
     done = slot.done_bytes()
     headers = {"Range": f"bytes={done}-"} if done else {}
     if done and (version := slot.validator(url)):
@@ -267,7 +263,9 @@ def _request(client: httpx2.Client, slot: Slot, url: str, progress: Progress | N
             if size_behind_end(response) == done:
                 return
             slot.start_over()
-            raise InterruptedTransferError("its host has another version than what arrived", wait_s=0.0)
+            raise InterruptedTransferError(
+                "the host has another version than the downloaded part", wait_s=0.0
+            )
         start, total = extent(url, response, done)
         _check_size(url, slot, start, total)
         if start == 0:
@@ -281,10 +279,10 @@ def _check_size(url: str, slot: Slot, start: int, total: int | None) -> None:
         return
     free = shutil.disk_usage(slot.part.parent).free + (slot.done_bytes() if start == 0 else 0)
     if total > MAX_BYTES:
-        raise fetch_error(url, f"want at most {MAX_BYTES:,} bytes, got {total:,}", "look for a smaller file")
+        raise fetch_error(url, f"want at most {MAX_BYTES:,} bytes, got {total:,}", "use a smaller file")
     if total - start > free:
-        what = f"{total - start:,} bytes don't fit into the {free:,} that are free in {slot.folder}"
-        raise fetch_error(url, what, "make room, or choose a folder on another disk with METAGAN_CACHE")
+        what = f"{total - start:,} bytes are needed, but only {free:,} are free in {slot.folder}"
+        raise fetch_error(url, what, "free some space, or choose a folder on another disk with METAGAN_CACHE")
 
 
 def _receive(
@@ -296,9 +294,7 @@ def _receive(
             file.write(chunk)
             done += len(chunk)
             if done > MAX_BYTES:
-                raise fetch_error(
-                    url, f"want at most {MAX_BYTES:,} bytes, got more", "look for a smaller file"
-                )
+                raise fetch_error(url, f"want at most {MAX_BYTES:,} bytes, got more", "use a smaller file")
             if progress:
                 progress(Transfer(slot.name, done, total))
         file.flush()

@@ -1,4 +1,4 @@
-"""One file from the Hugging Face hub, by its own library and into its own cache."""
+"""Downloads a file from the Hugging Face hub, with the hub's library and into its cache."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from metagan.fetch.weights_file import sha256_of
 
 
 def fetch_from_hub(location: str, sha256: str, *, offline: bool, progress: Progress | None) -> Path:
-    """A hub file's cached copy, downloaded if need be.
+    """Return the cached copy of a file on the hub, after downloading it if needed.
 
     Args:
         location: "owner/repo/file", or "owner/repo@revision/file".
         sha256: The file's SHA-256.
-        offline: Look into the hub library's cache only, as with HF_HUB_OFFLINE=1.
+        offline: Use the hub library's cache only, as with HF_HUB_OFFLINE=1.
         progress: Called with the state of the transfer.
 
     Raises:
-        OfflineError: It isn't in the cache, and asked for offline.
-        HashMismatchError: The file is not the one meant; it stays in the hub library's cache.
-        FetchError: It could not be downloaded, or huggingface_hub isn't installed.
+        OfflineError: If `offline` is set and the file is not in the cache.
+        HashMismatchError: If the file has another hash. It stays in the hub library's cache.
+        FetchError: If it can't be downloaded, or huggingface_hub is not installed.
     """
     source = f"hf://{location}"
     try:
@@ -55,20 +55,20 @@ def fetch_from_hub(location: str, sha256: str, *, offline: bool, progress: Progr
 
 @contextmanager
 def _explained(source: str, *, offline: bool) -> Iterator[None]:
-    """Turns what the hub's library raises into errors with a way out."""
+    """Turn errors of the hub's library into errors with a fix."""
     from huggingface_hub import constants, errors
 
-    later = "look at the network and the disk, or try again later"
+    later = "check the network and the disk, or try again later"
     try:
         yield
     except FetchError:
         raise
     except errors.LocalEntryNotFoundError as error:
         if offline or constants.HF_HUB_OFFLINE:
-            what = "not in the hub library's cache, and offline"
-            fix = "run the same once without --offline and HF_HUB_OFFLINE to download it"
+            what = "not in the hub library's cache, and offline mode is set"
+            fix = "run the command once without --offline and HF_HUB_OFFLINE to download it"
             raise OfflineError(f"{source}: {what}\n  fix: {fix}") from error
-        what = f"the hub doesn't give it: {_first_line(error.__cause__ or error)}"
+        what = f"the hub refuses the file: {_first_line(error.__cause__ or error)}"
         raise fetch_error(source, what, later) from error
     except errors.GatedRepoError as error:
         fix = "accept its conditions on the hub's page, then run `hf auth login`"
@@ -79,7 +79,7 @@ def _explained(source: str, *, offline: bool) -> Iterator[None]:
     except (OSError, ValueError) as error:
         raise fetch_error(source, _first_line(error), later) from error
     except Exception as error:
-        # The library raises its HTTP client's errors as they are; which client that is has changed before.
+        # The library passes on errors of its HTTP client, and that client has changed between versions.
         if not any(base.__name__ == "HTTPError" for base in type(error).__mro__):
             raise
         raise fetch_error(source, _first_line(error), later) from error
@@ -91,7 +91,7 @@ def _first_line(error: BaseException) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The library logs to stderr by itself; what matters comes as an error."""
+    """Silence the library's logging to stderr. Errors are raised anyway."""
     from huggingface_hub.utils import logging
 
     before = logging.get_verbosity()
@@ -103,7 +103,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _bar_class(name: str, progress: Progress | None) -> type[Any]:
-    """The library tells its progress to a tqdm; this one draws nothing and passes it on."""
+    """Make a tqdm class that draws nothing and passes the library's progress on."""
     from tqdm import tqdm  # type: ignore[import-untyped]
 
     best = 0

@@ -1,4 +1,4 @@
-"""A registry's reference to weights -> a verified file on this machine."""
+"""Turns a registry's reference to weights into a verified local file."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ PATIENCE = Patience()
 def locate_weights(
     ref: WeightsRef, *, offline: bool = False, progress: Progress | None = None, patience: Patience = PATIENCE
 ) -> Path:
-    """The weights file itself, downloaded if it must be, and proved to be the one meant.
+    """Find the weights file, download it if needed, and verify it.
 
     Args:
-        ref: Where the file is; a stated SHA-256 is always checked, and must be stated for a remote file.
-        offline: Download nothing; remote files must be in the cache.
+        ref: The reference. A stated SHA-256 is always checked; remote files require one.
+        offline: Don't download; remote files must be in the cache.
         progress: Called with the state of a download.
-        patience: When a download is given up.
+        patience: When to give up a download.
 
     Raises:
-        OfflineError: The file isn't in the cache, and asked for offline.
-        HashMismatchError: The file isn't the one meant; names both hashes and where it is.
-        FetchError: The file isn't there, can't be read or can't be downloaded.
-        OptionError: There are no bundled weights of that name.
+        OfflineError: If `offline` is set and the file is not in the cache.
+        HashMismatchError: If the file has another hash. The message has both hashes and the file's path.
+        FetchError: If the file does not exist, can't be read or can't be downloaded.
+        OptionError: If there are no bundled weights with this name.
     """
     if ref.kind in {"path", "bundled"}:
         path = bundled_weights(ref.location) if ref.kind == "bundled" else Path(ref.location)
@@ -37,7 +37,7 @@ def locate_weights(
     if ref.sha256 is None:
         raise fetch_error(
             ref.text,
-            "has no SHA-256 to prove it by",
+            "needs a SHA-256",
             "state the file's sha256 in the registry, or with --sha256",
         )
     if ref.kind == "hf":
@@ -55,5 +55,5 @@ def _local(path: Path, ref: WeightsRef) -> Path:
             raise FetchError(f"{path}: there is no such file\n  fix: correct the path, or put the file there")
         return verify(path, ref.sha256, ref.text) if ref.sha256 else path
     except OSError as error:
-        fix = "give yourself the right to read it"
+        fix = "give your user permission to read it"
         raise fetch_error(str(path), f"can't be read: {error.strerror or error}", fix) from error

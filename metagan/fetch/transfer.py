@@ -1,4 +1,4 @@
-"""How a download goes on, told to whoever shows it, and how long it may take."""
+"""Progress of downloads, and when to give up."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from metagan.errors import FetchError
 
 @dataclass(frozen=True)
 class Transfer:
-    """A download at one moment.
+    """The state of a download.
 
     Args:
         name: The file's name.
-        done_bytes: How much of it is here.
-        total_bytes: How large it is; None when its host doesn't say.
+        done_bytes: Bytes downloaded so far.
+        total_bytes: The file's size, or None if the host doesn't send it.
     """
 
     name: str
@@ -24,16 +24,16 @@ class Transfer:
 
 
 Progress = Callable[[Transfer], None]
-"""Called now and then while a file is downloaded, and once at its end."""
+"""Called from time to time during a download, and once at its end."""
 
 
 @dataclass(frozen=True)
 class Patience:
-    """When a download is given up.
+    """When to give up a download.
 
     Args:
-        failures: So many in a row, without a byte gained between them.
-        backoff_s: The pause after the first failure; it doubles with each further one.
+        failures: Number of consecutive failures without any new bytes.
+        backoff_s: The pause after the first failure; it doubles after each further one.
         connect_s: How long to wait for a connection.
         read_s: How long to wait for the next bytes.
         lock_s: How long to wait for another process that downloads the same file.
@@ -47,5 +47,5 @@ class Patience:
 
 
 def fetch_error(source: str, what: str, fix: str) -> FetchError:
-    """A failed download in the form that all messages have: where, what, and the way out."""
+    """Create the error for a failed download."""
     return FetchError(f"{source}: {what}\n  fix: {fix}")

@@ -1,4 +1,4 @@
-"""Arrays to picture files."""
+"""Encodes arrays as picture files."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from PIL.PngImagePlugin import PngInfo
 from metagan.errors import OptionError
 from metagan.images.provenance import Label
 
-ENCODER_VERSION = 1  # part of every published picture's key; raise it when the bytes below change
-LOSSLESS_BELOW_PX = 128  # small pictures are shown enlarged, where compression would be seen
+ENCODER_VERSION = 1  # part of every published picture's key; increase it when the encoded bytes change
+LOSSLESS_BELOW_PX = 128  # small pictures are shown enlarged, which makes compression visible
 EXTENSIONS = {"webp": "webp", "png": "png", "jpeg": "jpg", "avif": "avif"}
 
 
 def encode(picture: NDArray[np.uint8], image_format: str, label: Label | None = None) -> bytes:
-    """A picture file's bytes.
+    """Encode a picture.
 
     Args:
         picture: [h, w, ch]: grey, RGB or RGBA.
         image_format: "webp", "png", "jpeg" (alpha over white) or "avif".
-        label: What the file says of itself, as XMP.
+        label: Provenance to write into the file as XMP.
 
     Raises:
-        OptionError: This Pillow can't write the format.
+        OptionError: If this Pillow can't write the format.
     """
     image = to_image(picture)
     options: dict[str, Any] = {"xmp": label.xmp()} if label else {}
@@ -50,7 +50,7 @@ def encode(picture: NDArray[np.uint8], image_format: str, label: Label | None = 
 
 
 def to_image(picture: NDArray[np.uint8]) -> Image.Image:
-    """A Pillow image of an array [h, w, ch]."""
+    """Convert an array [h, w, ch] to a Pillow image."""
     return Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture)
 
 

@@ -1,7 +1,7 @@
-"""Marks a picture file, for programs, as made by a machine.
+"""Metadata that marks a picture file as machine-made.
 
-XMP with the IPTC's vocabulary: Photo Metadata Standard 2025.1, "Digital Source Type" and "AI System Used". The
-European AI Act's article 50 asks for machine-readable marks; this is the one that picture services read.
+It is XMP with the IPTC's vocabulary: Photo Metadata Standard 2025.1, "Digital Source Type" and "AI System Used".
+Article 50 of the European AI Act requires machine-readable marks; picture services read this one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 
 @dataclass(frozen=True)
 class Label:
-    """What a picture file says of itself.
+    """The origin of a picture, as stored in its file.
 
     Args:
         generator: The generator's name, "apes (StyleGAN2)".
@@ -36,12 +36,12 @@ class Label:
     psi: float
 
     def xmp(self) -> bytes:
-        """The label as an XMP packet."""
+        """Return the XMP packet."""
         return _fill(self.generator, str(self.seed), f"{self.psi:g}").encode()
 
 
 def xmp_pattern(generator: str) -> str:
-    """A label's packet with `{seed}` and `{psi}` left open: for programs that draw pictures themselves."""
+    """Return an XMP packet with the placeholders `{seed}` and `{psi}`, for programs that draw pictures themselves."""
     return _fill(generator, "{seed}", "{psi}")
 
 

@@ -1,4 +1,4 @@
-"""Many pictures on one."""
+"""Contact sheets: many pictures in one."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def contact_sheet(
 
     Args:
         pictures: `count` pictures of the same shape [h, w, ch].
-        count: How many there are; places left over stay white.
-        columns: Pictures a row; when None, a sheet a little wider than high.
+        count: Number of pictures. Unused places stay white.
+        columns: Pictures per row; None makes the sheet slightly wider than high.
 
     Returns:
         [rows·h, columns·w, ch].
     """
     if count < 1:
-        raise ValueError("a contact sheet wants at least one picture")
+        raise ValueError("a contact sheet needs at least one picture")
     columns = columns or max(1, math.ceil(math.sqrt(count * 1.5)))
     columns = min(columns, count)
     rows = math.ceil(count / columns)
@@ -35,5 +35,5 @@ def contact_sheet(
         top, left = index // columns * height, index % columns * width
         sheet[top : top + height, left : left + width] = picture
     if sheet is None:
-        raise ValueError("a contact sheet wants at least one picture")
+        raise ValueError("a contact sheet needs at least one picture")
     return sheet

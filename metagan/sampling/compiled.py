@@ -41,7 +41,7 @@ class CompiledSynthesis:
     def synthesize(
         self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise | None = None
     ) -> Float[Tensor, "batch ch res res"]:
-        """Styles to pictures, nominally within [-1, 1].
+        """Draw pictures, nominally within [-1, 1], from styles.
 
         Raises:
             DeviceError: PyTorch can't compile this generator, or not here.

@@ -1,4 +1,4 @@
-"""Where networks run."""
+"""The choice of the device."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from metagan.errors import DeviceError
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device of that name; "auto" takes CUDA before MPS before the CPU.
+    """Return the device with a name; "auto" prefers CUDA, then MPS, then the CPU.
 
     Args:
         name: "auto", "cpu", "cuda", "cuda:1", "mps".
 
     Raises:
-        DeviceError: There is no such device here.
+        DeviceError: If this machine has no such device.
     """
     there = available_devices()
     if name == "auto":
@@ -22,16 +22,16 @@ def choose_device(name: str = "auto") -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        msg = f"--device {name}: no device of that name; here there is auto, {', '.join(there)}"
+        msg = f"--device {name}: there is no device of this name; this machine has auto, {', '.join(there)}"
         raise DeviceError(msg) from error
     count = torch.cuda.device_count() if device.type == "cuda" else 1
     if device.type not in there or (device.index or 0) >= count:
-        msg = f"--device {name}: not on this machine; here there is auto, {', '.join(there)}"
+        msg = f"--device {name}: this machine does not have it; it has auto, {', '.join(there)}"
         raise DeviceError(msg)
     return device
 
 
 def available_devices() -> list[str]:
-    """The kinds of device of this machine, best first."""
+    """List the kinds of devices of this machine, best first."""
     kinds = [("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available()), ("cpu", True)]
     return [kind for kind, there in kinds if there]

@@ -1,4 +1,4 @@
-"""A synthesis recorded once and played again: what a GPU waits for in small layers is mostly its next order."""
+"""Synthesis recorded as CUDA graphs: in small layers, a GPU mostly waits for the next kernel launch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from metagan.networks.generator import Noise, Synthesis
 
-WARM_UPS = 2  # before recording: libraries choose algorithms and claim memory on their first calls
+WARM_UPS = 2  # before recording, because libraries choose algorithms and allocate memory in their first calls
 
 
 class _Recording(NamedTuple):
@@ -20,9 +20,9 @@ class _Recording(NamedTuple):
 
 
 class RecordedSynthesis:
-    """A synthesis as CUDA graphs, one for each shape of styles and mode of noise.
+    """A synthesis as CUDA graphs, one for each shape of styles and noise mode.
 
-    Random noise is drawn on the CPU from each picture's seed, so that it can't be recorded and is drawn as ever.
+    Random noise is drawn on the CPU from each picture's seed and can't be recorded; such calls run unrecorded.
     """
 
     def __init__(self, synthesis: Synthesis) -> None:
@@ -32,7 +32,7 @@ class RecordedSynthesis:
     def synthesize(
         self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise | None = None
     ) -> Float[Tensor, "batch ch res res"]:
-        """Styles to pictures, nominally within [-1, 1]."""
+        """Draw pictures, nominally within [-1, 1], from styles."""
         mode = noise.mode if noise else "const"
         if mode == "random":
             return self._synthesis.synthesize(ws, noise)
@@ -46,7 +46,7 @@ class RecordedSynthesis:
         return recording.images.clone()
 
     def forget(self) -> None:
-        """Give the recordings' memory back."""
+        """Free the memory of all recordings."""
         self._recordings.clear()
 
     def _record(self, ws: Tensor, noise: Noise) -> _Recording:

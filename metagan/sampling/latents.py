@@ -1,4 +1,4 @@
-"""Seeds to latents and labels, by the convention that official generators are shared with."""
+"""Turns seeds into latents and labels, by the convention of the official generators."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from metagan.errors import OptionError
 
 
 def latents(seeds: Sequence[int], z_dim: int) -> Float[Tensor, "batch z_dim"]:
-    """Unit-normal latents, a row a seed: `numpy.random.RandomState(seed).randn(1, z_dim)`, as float32.
+    """Draw unit-normal latents, one row per seed: `numpy.random.RandomState(seed).randn(1, z_dim)`, as float32.
 
     Args:
         seeds: 0 to 2**32 - 1.
@@ -24,10 +24,10 @@ def latents(seeds: Sequence[int], z_dim: int) -> Float[Tensor, "batch z_dim"]:
 
 
 def labels(class_index: int | None, c_dim: int, batch: int) -> Float[Tensor, "batch c_dim"] | None:
-    """One-hot labels for a batch of one class; None for an unconditional generator.
+    """Return one-hot labels for a batch of one class, or None for an unconditional generator.
 
     Raises:
-        OptionError: The generator has classes and none is chosen, or has no class of that number.
+        OptionError: If the generator is conditional and no class is chosen, or the class is out of range.
     """
     if c_dim == 0:
         return None

@@ -12,8 +12,8 @@ from torch import Tensor
 
 
 def to_uint8(images: Float[Tensor, "batch ch h w"]) -> list[NDArray[np.uint8]]:
-    """Pictures nominally within [-1, 1] to [h, w, ch] bytes: trunc(clamp(127.5 x + 128, 0, 255)), as published
-    generators round.
+    """Convert pictures nominally within [-1, 1] to [h, w, ch] bytes: trunc(clamp(127.5 x + 128, 0, 255)), as
+    published generators round.
     """
     scaled = (images.float() * 127.5 + 128).clamp(0, 255).to(torch.uint8)
     return list(scaled.permute(0, 2, 3, 1).contiguous().cpu().numpy())

@@ -1,4 +1,4 @@
-"""How many pictures at once a device has room for, and keeping what memory there is."""
+"""The batch size that fits a device's memory, and reuse of freed memory."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pathlib import Path
 
 import torch
 
-BATCH_PIXELS = 2**19  # 8 pictures of 256x256: a processor's cores are busy then, and more only takes memory
+BATCH_PIXELS = 2**19  # 8 pictures of 256x256 keep a processor's cores busy; more only take memory
 CUDA_BATCH_PIXELS = 2**22  # 64 of them
 BATCH_LIMIT = 32
 CUDA_BATCH_LIMIT = 128
-SHARE = 0.8  # of the free memory that a batch may take
-PLENTY_BYTES = 4 << 30  # where so much is free, no CPU batch of ours needs measuring
+SHARE = 0.8  # the fraction of free memory that a batch may take
+PLENTY_BYTES = 4 << 30  # with this much free memory, CPU batches are not measured
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's mallopt(3)
 
 
 def automatic_batch(resolution: int, device_type: str = "cpu") -> int:
-    """How many pictures to make at once where memory is no question: a function of their size alone."""
+    """Return the batch size for pictures of a size, without regard to memory."""
     pixels, limit = (
         (CUDA_BATCH_PIXELS, CUDA_BATCH_LIMIT) if device_type == "cuda" else (BATCH_PIXELS, BATCH_LIMIT)
     )
@@ -29,12 +29,12 @@ def automatic_batch(resolution: int, device_type: str = "cpu") -> int:
 
 
 def fit_batch(resolution: int, device: torch.device, draw: Callable[[int], object]) -> int:
-    """The automatic batch, halved until the device's free memory holds it.
+    """Return the automatic batch size, halved until the batch fits the device's free memory.
 
     Args:
-        resolution: Of the pictures.
-        device: Where they are made.
-        draw: Makes that many pictures, for the memory it takes.
+        resolution: Side of the pictures in pixels.
+        device: The device that draws.
+        draw: Draws this number of pictures, to measure the memory that they take.
     """
     batch = automatic_batch(resolution, device.type)
     if device.type == "cuda":
@@ -49,13 +49,13 @@ def fit_batch(resolution: int, device: torch.device, draw: Callable[[int], objec
 
 
 def _cuda_free(device: torch.device) -> int:
-    """What the device has left, with what PyTorch holds but doesn't use."""
+    """Return the free bytes of a device, including those that PyTorch has reserved but does not use."""
     free, _ = torch.cuda.mem_get_info(device)
     return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 
 
 def _cuda_peak(device: torch.device, draw: Callable[[int], object]) -> float:
-    """Bytes that a picture takes at most."""
+    """Measure the peak bytes per picture."""
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)
     draw(2)
@@ -63,14 +63,14 @@ def _cuda_peak(device: torch.device, draw: Callable[[int], object]) -> float:
 
 
 def _cpu_peak(draw: Callable[[int], object]) -> float:
-    """Bytes that a picture takes at most, by what the process grows to; an upper bound of what others add."""
+    """Measure the peak bytes per picture by the growth of the process: an upper bound for each further one."""
     before = _status("VmRSS")
     draw(1)
     return max(_status("VmHWM") - before, 1)
 
 
 def free_memory() -> int:
-    """Bytes that this process may still take: the machine's, or its container's if that is less."""
+    """Return the bytes that this process may still allocate: of the machine, or of its container if less."""
     machine = _field("/proc/meminfo", "MemAvailable")
     if machine is None:
         return PLENTY_BYTES
@@ -83,7 +83,7 @@ def _status(name: str) -> int:
 
 
 def _field(path: str, name: str) -> int | None:
-    """A line of kilobytes, in bytes."""
+    """Read a line in kilobytes and return bytes."""
     try:
         found = re.search(rf"^{name}:\s*(\d+) kB", Path(path).read_text(encoding="utf-8"), re.MULTILINE)
     except OSError:
@@ -101,9 +101,9 @@ def _number(path: str) -> int | None:
 
 @contextmanager
 def keep_freed_memory() -> Iterator[None]:
-    """Let Linux' C library keep what is freed, instead of giving large blocks back and asking for them again.
+    """Let glibc keep freed memory, instead of returning large blocks to the system and requesting them again.
 
-    Fresh memory is filled with zeros page by page, which takes a fifth of a 1024x1024 picture's time.
+    New memory is zeroed page by page, which takes a fifth of the time of a 1024x1024 picture.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is None:
@@ -113,6 +113,6 @@ def keep_freed_memory() -> Iterator[None]:
     mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
     try:
         yield
-    finally:  # what the library starts with, or adapts itself to
+    finally:  # the library's initial or adapted value
         mallopt(M_MMAP_MAX, 65536)
         mallopt(M_TRIM_THRESHOLD, 64 << 20)

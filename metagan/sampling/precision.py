@@ -1,4 +1,4 @@
-"""Which numbers a generator is sampled in."""
+"""The number format that a generator is sampled in."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
 
     Args:
         name: "fp32": pictures are the generator's own to within a level on at most 0.1% of their values. "bf16":
-            faster, at a PSNR of at least 40 dB. "auto": bf16 where the device multiplies such numbers itself.
-        device: Where the generator runs.
+            faster, at a PSNR of at least 40 dB. "auto": bf16 if the device has instructions for it, else fp32.
+        device: The device that the generator runs on.
 
     Raises:
-        OptionError: There is no such precision.
+        OptionError: If the precision is unknown.
     """
     if name not in PRECISIONS:
         msg = f"precision: want {', '.join(PRECISIONS)}, got {name!r}"
@@ -32,14 +32,14 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether a device has instructions for bfloat16; emulated ones are slower than float32."""
+    """Whether a device has instructions for bfloat16. Emulated bfloat16 is slower than float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     return device.type == "cpu" and bool(_cpu_flags() & {"avx512_bf16", "amx_bf16"})
 
 
 def _cpu_flags() -> set[str]:
-    """What the processor can do, by Linux' names; nothing where that can't be told."""
+    """Return the processor's features by their Linux names, or nothing on other systems."""
     if platform.machine() not in ("x86_64", "AMD64"):
         return set()
     if hasattr(torch.cpu, "get_capabilities"):

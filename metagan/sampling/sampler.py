@@ -1,4 +1,4 @@
-"""Batches of uint8 pictures from a generator."""
+"""Draws batches of uint8 pictures from a generator."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ Picture = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Settings:
-    """How to draw, the same for every picture.
+    """Drawing options that all pictures of a call share.
 
     Args:
         psi: Truncation: 1 leaves styles as they are, 0 gives the mean picture.
-        cutoff: How many styles to truncate, from the coarse end; None for all.
+        cutoff: Number of styles to truncate, from the coarsest on; None for all.
         class_index: The class of a conditional generator; ignored by others.
         noise: "const", "random" (from each picture's seed) or "none".
     """
@@ -46,15 +46,15 @@ class Settings:
 class Sampler:
     """Draws pictures from one generator on one device.
 
-    Every batch has the same size, the last one is filled up with repetitions: convolution kernels choose their order
-    of summation by the batch's shape, and a picture shall not depend on how many others were asked for.
+    All batches have the same size; the last one is padded with repetitions. The reason is that convolution kernels
+    choose their order of summation by the batch's shape, and a picture must not depend on the number of others.
 
     Args:
         generator: Any generator.
-        device: Where to run it.
-        batch: Pictures at once, or None to choose by their size and the device's memory.
-        precision: "fp32", "bf16" or "auto", as `choose_dtype` has them. Generators that have no faster form are
-            always sampled in float32.
+        device: The device to run it on.
+        batch: Pictures per batch, or None to choose by their size and the device's memory.
+        precision: "fp32", "bf16" or "auto"; see `choose_dtype`. Generators without a faster form are always
+            sampled in float32.
         compiled: Whether to compile the synthesis, see CompiledSynthesis; in bfloat16 a CPU draws picture by picture,
             and stays as it is.
         upscaler: What enlarges each picture; None to leave them as they are drawn.
@@ -97,11 +97,11 @@ class Sampler:
         return self.generator.resolution * (self.upscaler.config.factor if self.upscaler else 1)
 
     def pictures(self, seeds: Sequence[int], settings: Settings) -> Iterator[tuple[int, Picture]]:
-        """Each seed with its picture [h, w, ch], in the order asked for.
+        """Yield each seed with its picture [h, w, ch], in the order of the seeds.
 
         Raises:
-            OptionError: The class is missing or out of range.
-            DeviceError: Not even a single picture fits into the device's memory.
+            OptionError: If the class is missing or out of range.
+            DeviceError: If not even a single picture fits into the device's memory.
         """
         with keep_freed_memory():
             yield from self._batches(seeds, settings)
@@ -133,7 +133,8 @@ class Sampler:
             return to_uint8(self._synthesis.synthesize(ws, Noise(settings.noise, seeds)))
 
     def _map_latents(self, z: Tensor, label: Tensor | None, settings: Settings) -> Tensor:
-        """Styles; one by one for bfloat16 on a CPU, which would round up what a batch's size does to last digits."""
+        """Map latents to styles. For bfloat16 on a CPU, map them one by one, because rounding would amplify the tiny
+        differences that the batch size causes."""
         size = 1 if self.precision == "bf16" and self.device.type == "cpu" else len(z)
         parts = [
             self.generator.map_latents(
@@ -147,7 +148,7 @@ class Sampler:
         return torch.cat(parts)
 
     def _fit_batch(self, synthesis: Synthesis) -> int:
-        """The batch that fits, by what pictures of class 0 take; 1 where not even one fits, to be said when drawn."""
+        """Return the batch size that fits, measured with class 0. If not even one picture fits, it is 1."""
 
         def draw(batch: int) -> None:
             z = latents(range(batch), self.generator.z_dim).to(self.device)
@@ -175,12 +176,12 @@ class Sampler:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out: a GPU's has an error of its own, a CPU's is told by its words."""
+    """Whether an error means that memory ran out: GPUs raise a class of their own, CPUs are recognised by the text."""
     if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
         return True
     return "not enough memory" in str(error) or "can't allocate memory" in str(error)
 
 
 def exact_convolutions() -> AbstractContextManager[None]:
-    """On NVIDIA's GPUs: no rounding of float32 to 10 bits (TensorFloat-32), and the same sums each time."""
+    """On NVIDIA GPUs: use full float32 (no TensorFloat-32) and deterministic sums."""
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)

@@ -114,7 +114,7 @@ def test_remote_weights_are_downloaded_unless_offline(check):
         ape = subject("ape", url, f"sha256: {hashlib.sha256(data).hexdigest()}")
         (found,) = problems(check(ape, options=["--offline"]))
         assert found.startswith(f"registry.yaml:5:14: subjects.ape.weights: {url}: not in the cache")
-        assert found.endswith("fix: run the same once without --offline to download it")
+        assert found.endswith("fix: run the command once without --offline to download it")
         assert check(ape).exit_code == 0
         assert check(ape, options=["--offline"]).exit_code == 0
         assert len(host.requests) == 1

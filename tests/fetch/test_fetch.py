@@ -109,7 +109,7 @@ def test_interruptions_that_bring_the_file_forward_are_not_counted(host):
 def test_a_download_that_was_given_up_is_continued_by_the_next(host, cache):
     url = host.put(DATA, cuts=[100_000, 0, 0])
     message = failure(url)
-    assert "the 100,000 bytes that have arrived are kept" in message
+    assert "the 100,000 bytes downloaded so far are kept" in message
     assert part(cache).read_bytes() == DATA[:100_000]
     assert locate(url).read_bytes() == DATA
     assert host.requests[-1]["Range"] == "bytes=100000-"
@@ -172,7 +172,7 @@ def test_a_host_that_promises_too_much_is_seen_through(host):
 
 def test_a_truncated_file_is_no_file(host, cache):
     message = failure(host.put(DATA, ranges=False, cuts=[1000] * 9))
-    assert "look at the network, or try again later; the 1,000 bytes that have arrived are kept" in message
+    assert "check the network, or try again later; the 1,000 bytes downloaded so far are kept" in message
     assert not (cache / "weights").exists()
 
 
@@ -208,7 +208,7 @@ def test_a_damaged_file_in_the_cache_is_named_offline(host, cache):
 
 def test_offline_asks_nobody_and_says_what_to_do(host, cache):
     message = failure(host.put(DATA), OfflineError, offline=True)
-    assert "run the same once without --offline to download it" in message
+    assert "run the command once without --offline to download it" in message
     assert host.requests == []
     assert not cache.exists()
 
@@ -216,14 +216,14 @@ def test_offline_asks_nobody_and_says_what_to_do(host, cache):
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        (401, "answers 401 Unauthorized\n  fix: its host wants a login"),
-        (403, "answers 403 Forbidden\n  fix: its host wants a login"),
-        (404, "answers 404 Not Found\n  fix: the file is not there"),
-        (410, "answers 410 Gone\n  fix: the file is not there"),
+        (401, "answers 401 Unauthorized\n  fix: the host requires a login"),
+        (403, "answers 403 Forbidden\n  fix: the host requires a login"),
+        (404, "answers 404 Not Found\n  fix: the file does not exist"),
+        (410, "answers 410 Gone\n  fix: the file does not exist"),
         (418, "answers 418"),
         (204, "answers 204 No Content\n  fix: open the address in a browser"),
         (304, "answers 304"),
-        (206, "sends another part of the file than was asked for"),
+        (206, "sends another part of the file than requested"),
         (416, "answers 416"),
     ],
 )
@@ -239,7 +239,7 @@ def test_an_answer_that_may_pass_is_tried_again(host):
 
 def test_an_answer_that_does_not_pass_is_an_error_in_the_end(host):
     message = failure(host.put(DATA, statuses=[500] * 9))
-    assert "answers 500 Internal Server Error\n  fix: look at the network, or try again later" in message
+    assert "answers 500 Internal Server Error\n  fix: check the network, or try again later" in message
     assert len(host.requests) == HURRIED.failures
 
 
@@ -274,7 +274,7 @@ def test_a_host_that_falls_silent_is_given_up(host):
 
 def test_a_compressed_answer_is_refused(host):
     message = failure(host.put(DATA, headers={"Content-Encoding": "gzip"}))
-    assert "comes compressed (gzip)" in message
+    assert "was sent compressed (gzip)" in message
 
 
 def test_a_file_of_absurd_size_is_refused_before_it_is_written(host, cache):
@@ -285,7 +285,7 @@ def test_a_file_of_absurd_size_is_refused_before_it_is_written(host, cache):
 def test_a_file_larger_than_the_disk_is_refused(host, monkeypatch):
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
-    assert f"{len(DATA):,} bytes don't fit into the 1,000 that are free" in failure(host.put(DATA))
+    assert f"{len(DATA):,} bytes are needed, but only 1,000 are free" in failure(host.put(DATA))
 
 
 def test_an_endless_answer_is_cut_off(host, monkeypatch):
@@ -299,7 +299,7 @@ def test_a_full_disk_is_an_error_with_a_way_out(host, cache, monkeypatch):
     monkeypatch.setattr("metagan.fetch.cache.Slot.start_over", lambda slot: None)
     part(cache).symlink_to("/dev/full")
     message = failure(host.put(DATA))
-    assert "can't be used: No space left on device\n  fix: make room" in message
+    assert "can't be used: No space left on device\n  fix: free some space" in message
 
 
 def test_a_cache_that_is_a_file_is_an_error_with_a_way_out(host, cache):
@@ -311,7 +311,7 @@ def test_a_refused_connection_is_an_error_with_a_way_out():
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/birds.pkl"
-    assert "look at the network, or try again later" in failure(url)
+    assert "check the network, or try again later" in failure(url)
 
 
 def test_an_unknown_host_is_an_error_at_once(monkeypatch):
@@ -320,7 +320,7 @@ def test_an_unknown_host_is_an_error_at_once(monkeypatch):
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     message = failure("https://nowhere.invalid/birds.pkl")
-    assert "there is no host of that name\n  fix: correct the host's name" in message
+    assert "there is no host with this name\n  fix: correct the host name" in message
 
 
 @pytest.mark.parametrize("host_name", ["a" * 70 + ".invalid", "xn--.invalid", "-.invalid", "a..b"])
@@ -361,7 +361,7 @@ def secure_host(certificate):
 def test_an_unknown_certificate_is_an_error_at_once(secure_host):
     message = failure(secure_host.put(DATA))
     assert "no secure connection" in message
-    assert "look at the machine's clock and certificates" in message
+    assert "check the machine's clock and certificates" in message
     assert secure_host.requests == []
 
 
@@ -429,7 +429,7 @@ def test_a_process_that_never_ends_is_not_waited_for_forever(host, cache):
 
 
 def test_remote_weights_without_a_hash_are_refused():
-    with pytest.raises(FetchError, match="has no SHA-256 to prove it by\n  fix: state the file's sha256"):
+    with pytest.raises(FetchError, match="needs a SHA-256\n  fix: state the file's sha256"):
         locate_weights(WeightsRef("https", "https://example.org/x", None, "https://example.org/x"))
 
 

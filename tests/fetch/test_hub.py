@@ -82,7 +82,7 @@ def test_another_file_than_the_one_meant_is_refused(hub):
 
 
 def test_offline_says_what_to_do(hub):
-    assert "run the same once without --offline" in failure(ref(), OfflineError, offline=True)
+    assert "run the command once without --offline" in failure(ref(), OfflineError, offline=True)
     assert asked(hub) == []
 
 
@@ -93,7 +93,7 @@ def test_the_hub_s_own_offline_switch_is_honoured(hub, monkeypatch):
 
 
 def test_a_host_that_only_looks_like_the_hub_is_quoted(hub):
-    assert "the hub doesn't give it: Client error '404" in failure(ref("owner/birds/other.pkl"))
+    assert "the hub refuses the file: Client error '404" in failure(ref("owner/birds/other.pkl"))
 
 
 @pytest.mark.parametrize(

@@ -283,7 +283,7 @@ def expected_names(record: NetworkRecord) -> Mapping[str, str]:
 
 KERAS = Reading(
     title="the Keras DCGAN",
-    family="the Keras DCGAN of NFT hobby projects",
+    family="Keras DCGANs of NFT hobby projects",
     files=".h5, SavedModel folder, or a zip of one",
     generator=Part(recognises, generator_from_keras, expected_names),
     discriminator=Part(recognises_discriminator, discriminator_from_keras, expected_names),

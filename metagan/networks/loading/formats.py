@@ -1,4 +1,4 @@
-"""The tables of formats in README: every family of files that metagan reads, and as what; and what it refuses."""
+"""The tables of docs/formats.md: all families of files that metagan reads, and those that it refuses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Format:
     Args:
         family: The program that writes such files.
         files: The files themselves.
-        read_as: The architecture's name in metagan's own files, or "any".
+        read_as: The name of the architecture, or "any".
     """
 
     family: str
@@ -34,10 +34,10 @@ FORMATS: tuple[Format, ...] = (
 
 @dataclass(frozen=True)
 class Refusal:
-    """A row of the table of relatives that are refused, in words of their own.
+    """A row of the table of refused files.
 
     Args:
-        family: The files that people have.
+        family: The files.
         why: Why metagan doesn't read them.
     """
 
@@ -46,25 +46,30 @@ class Refusal:
 
 
 REFUSALS: tuple[Refusal, ...] = (
-    Refusal("the first StyleGAN, and the Progressive GAN (TensorFlow)", "other networks"),
-    Refusal("StyleGAN2 of the progressive layout: configurations A to D (TensorFlow)", "another network"),
+    Refusal("StyleGAN (version 1) and Progressive GAN, for TensorFlow", "different architectures"),
     Refusal(
-        "conditional StyleGAN2 from before StyleGAN2-ADA (TensorFlow)",
-        "labels enter where no later network has them",
+        "StyleGAN2 configurations A to D, which grow progressively, for TensorFlow",
+        "a different architecture",
     ),
     Refusal(
-        "class-conditional StyleGAN-XL", "maps embeddings of ImageNet's classes, with a mean style for each"
+        "conditional StyleGAN2 for TensorFlow, before StyleGAN2-ADA",
+        "labels enter the network at another place than in later versions",
     ),
-    Refusal("FastGAN of Projected GAN", "another network; its StyleGAN2 is read"),
     Refusal(
-        "pickles of Projected GAN and StyleGAN-XL with their discriminator", "made of other programs' classes"
+        "class-conditional StyleGAN-XL",
+        "it maps embeddings of ImageNet's classes and has a mean style per class",
     ),
-    Refusal("a StyleGAN3's bare state dict", "its geometry stands in the pickle only"),
-    Refusal("SWAGAN of rosinality's program", "another network"),
+    Refusal("FastGAN of Projected GAN", "a different architecture; Projected GAN's StyleGAN2 is supported"),
+    Refusal(
+        "pickles of Projected GAN and StyleGAN-XL with their discriminator",
+        "the discriminator consists of classes of other programs",
+    ),
+    Refusal("state dicts of StyleGAN3", "only the pickle has the configuration of the layers"),
+    Refusal("SWAGAN (rosinality)", "a different architecture"),
     Refusal(
         "Keras models that aren't plain stacks of layers, or with a Lambda layer",
-        "branches aren't read, code isn't run",
+        "branches are not supported, and Lambda layers contain code",
     ),
-    Refusal("whole models saved by torch.save", "to load one runs its class's code"),
-    Refusal("torch files from before 0.1.10 (tar)", "save them again with a later torch"),
+    Refusal("whole models saved by torch.save", "loading one executes code"),
+    Refusal("PyTorch files from before version 0.1.10 (tar)", "save them again with a newer PyTorch"),
 )

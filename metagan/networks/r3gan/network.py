@@ -188,7 +188,7 @@ class R3GAN(nn.Module):
     def synthesize(
         self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise | None = None
     ) -> Float[Tensor, "batch ch res res"]:
-        """Styles to pictures, nominally within [-1, 1].
+        """Draw pictures, nominally within [-1, 1], from styles.
 
         Args:
             ws: Styles, [batch, 1, w_dim].

@@ -257,7 +257,7 @@ class StyleGAN2(nn.Module):
     def synthesize(
         self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise | None = None
     ) -> Float[Tensor, "batch ch res res"]:
-        """Styles to pictures, nominally within [-1, 1].
+        """Draw pictures, nominally within [-1, 1], from styles.
 
         Karras et al. 2020, arXiv:1912.04958, sections 2 and 4.
 

@@ -244,7 +244,7 @@ class StyleGAN3(nn.Module):
     def synthesize(
         self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise | None = None
     ) -> Float[Tensor, "batch ch res res"]:
-        """Styles to pictures, nominally within [-1, 1].
+        """Draw pictures, nominally within [-1, 1], from styles.
 
         Karras et al. 2021, arXiv:2106.12423, section 3.
 

@@ -23,12 +23,12 @@ from tests.checkpoints.builder import Network, module_tree, pickled
 GOLDEN = Path(__file__).parents[2] / "golden"
 EXAMPLES = {
     "stylegan2-ada-pytorch, and StyleGAN2 written by the stylegan3 code": "sg2ada_cuda16.pkl",
-    "StyleGAN2 and StyleGAN2-ADA of the TensorFlow days": "tf_ada_cond16.pkl",
+    "StyleGAN2 and StyleGAN2-ADA for TensorFlow": "tf_ada_cond16.pkl",
     "rosinality stylegan2-pytorch": "ros_train16.pt",
     "StyleGAN3-T and -R": "sg3t_cond16.pkl",
     "lucidrains stylegan2-pytorch": "luc_16_attn_noconst/model_0.pt",
     "R3GAN": "r3_cond32.pkl",
-    "the Keras DCGAN of NFT hobby projects": "keras_dcgan32.zip",
+    "Keras DCGANs of NFT hobby projects": "keras_dcgan32.zip",
     "metagan's own": "own.safetensors",
 }
 
@@ -118,15 +118,15 @@ SWAGAN = {"g_ema": {"input.input": torch.zeros(1, 2, 4, 4), "conv1.conv.weight":
                     "to_rgbs.0.iwt.ll": torch.zeros(2, 2)}}  # fmt: skip
 CONDITIONAL = {"synthesis__4x4__Const__const": ZEROS, "mapping__LabelConcat__weight": ZEROS}
 REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
-    "the first StyleGAN, and the Progressive GAN (TensorFlow)": (
+    "StyleGAN (version 1) and Progressive GAN, for TensorFlow": (
         lambda: tensorflow(3, dlatent_avg=ZEROS),
         "version 3: StyleGAN1 or ProGAN",
     ),
-    "StyleGAN2 of the progressive layout: configurations A to D (TensorFlow)": (
+    "StyleGAN2 configurations A to D, which grow progressively, for TensorFlow": (
         lambda: tensorflow(4, ToRGB_lod0__weight=ZEROS),
         "the progressive layout",
     ),
-    "conditional StyleGAN2 from before StyleGAN2-ADA (TensorFlow)": (
+    "conditional StyleGAN2 for TensorFlow, before StyleGAN2-ADA": (
         lambda: tensorflow(4, **CONDITIONAL),
         "before StyleGAN2-ADA",
     ),
@@ -136,8 +136,8 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: pickle_of(b"cpg_modules.discriminator\nProjectedDiscriminator\n"),
         "a pickle of Projected GAN or StyleGAN-XL",
     ),
-    "a StyleGAN3's bare state dict": (state_dict_of_a_stylegan3, "this is a StyleGAN3, and .* isn't stated"),
-    "SWAGAN of rosinality's program": (lambda: saved(SWAGAN), "a SWAGAN"),
+    "state dicts of StyleGAN3": (state_dict_of_a_stylegan3, "this is a StyleGAN3, and .* isn't stated"),
+    "SWAGAN (rosinality)": (lambda: saved(SWAGAN), "a SWAGAN"),
     "Keras models that aren't plain stacks of layers, or with a Lambda layer": (
         keras_of_branches,
         "want a Sequential model of Keras, got 'Functional'",
@@ -146,7 +146,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: saved(torch.nn.Linear(1, 1)),
         "a whole pickled model would run",
     ),
-    "torch files from before 0.1.10 (tar)": (tar, "as torch wrote before 0.1.10"),
+    "PyTorch files from before version 0.1.10 (tar)": (tar, "as torch wrote before 0.1.10"),
 }
 
 

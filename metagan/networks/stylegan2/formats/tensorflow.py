@@ -342,7 +342,7 @@ def _expected_of_discriminator(record: NetworkRecord) -> dict[str, str]:
 
 TENSORFLOW = Reading(
     title=TITLE,
-    family="StyleGAN2 and StyleGAN2-ADA of the TensorFlow days",
+    family="StyleGAN2 and StyleGAN2-ADA for TensorFlow",
     files=".pkl with (G, D, Gs)",
     generator=Part(_recognises, generator_from_tensorflow, _expected),
     discriminator=Part(_recognises_discriminator, discriminator_from_tensorflow, _expected_of_discriminator),
