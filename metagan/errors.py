@@ -1,7 +1,7 @@
 """Every failure that a user can mend, one class a remedy.
 
     MetaganError
-    ├── RegistryError         mend the lines of registry.yaml that it lists
+    ├── RegistryError         mend the lines of registry.yaml that it lists; the one with several problems
     ├── TemplateError         mend the template that it names
     ├── FetchError            try again, or look at the network
     │   ├── OfflineError      go online once, or drop --offline
@@ -23,43 +23,110 @@
     │   └── LinkError         mend the templates: pages link to what isn't there
     └── PublishError          make the site smaller, or choose another target
 
-A message says where, what was found, what was expected and the way out.
+An error is data: what is wrong, where, and how to fix it. It becomes text in one place, `Problem.__str__`, and
+that text is never taken apart again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
 
 
-class MetaganError(Exception):
-    """Whatever a user can mend; the command line prints it without a traceback and exits with 1."""
+@dataclass(frozen=True)
+class Location:
+    """A place in a text file.
+
+    Args:
+        file: The file, as messages name it.
+        line: From 1; None for the file as a whole.
+        column: From 1; None for the line as a whole.
+    """
+
+    file: str
+    line: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        """The form that editors turn into a link, "registry.yaml:6:13"."""
+        return ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing to mend in a file that people write.
+    """One thing that is wrong.
 
     Args:
-        where: File, line and column as editors understand them, "registry.yaml:6:13".
+        where: The file, address or option it is about; None where the message says it.
         what: What was found and what was expected, "subjects.cat.sha256: want 64 hex digits, got 'abc'".
-        fix: How to correct it, in the imperative.
+        fix: The way out, in the imperative; None where the message says it.
     """
 
-    where: str
+    where: Location | Path | str | None
     what: str
-    fix: str
+    fix: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}\n  fix: {self.fix}"
+        """The text that users see."""
+        place = "" if self.where is None else f"{self.where}: "
+        return f"{place}{self.what}" if self.fix is None else f"{place}{self.what}\n  fix: {self.fix}"
+
+
+class MetaganError(Exception):
+    """Something that a user can fix; the command line prints it without a traceback and exits with 1.
+
+    Args:
+        what: What was found, and what was expected.
+        where: The file, address or option that it is about.
+        fix: The way out, in the imperative.
+    """
+
+    problems: tuple[Problem, ...]
+
+    def __init__(
+        self, what: object, *, where: Location | Path | str | None = None, fix: str | None = None
+    ) -> None:
+        super().__init__(str(what))
+        self.problems = (Problem(where, str(what), fix),)
+
+    @classmethod
+    def of(cls, problems: Sequence[Problem]) -> Self:
+        """One error for several problems."""
+        error = cls("; ".join(problem.what for problem in problems))
+        error.problems = tuple(problems)
+        return error
+
+    @property
+    def what(self) -> str:
+        """What is wrong, of the first problem."""
+        return self.problems[0].what
+
+    @property
+    def where(self) -> Location | Path | str | None:
+        """The place of the first problem."""
+        return self.problems[0].where
+
+    @property
+    def fix(self) -> str | None:
+        """The way out of the first problem."""
+        return self.problems[0].fix
+
+    def at(self, where: Location | Path | str) -> Self:
+        """The same error about something inside `where`; as it is where it names that place already."""
+        problem = self.problems[0]
+        if problem.where == where:
+            return self
+        what = problem.what if problem.where is None else f"{problem.where}: {problem.what}"
+        return type(self).of([replace(problem, where=where, what=what)])
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.problems))
 
 
 class RegistryError(MetaganError):
-    """A registry that can't be used: every problem of it, not the first."""
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(map(str, self.problems)))
+    """A registry that can't be used; `problems` holds every problem of it."""
 
 
 class TemplateError(MetaganError):

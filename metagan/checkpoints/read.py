@@ -107,7 +107,7 @@ def _stranger(source: Source, head: bytes) -> CheckpointError:
 
 
 def _error(source: Source, found: str, fix: str) -> CheckpointError:
-    return MalformedFileError(f"{source.path}: this is {found}\n  fix: {fix}")
+    return MalformedFileError(f"this is {found}", where=source.path, fix=fix)
 
 
 def stranger_zip(source: Source, names: frozenset[str]) -> CheckpointError:

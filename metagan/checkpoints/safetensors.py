@@ -58,8 +58,11 @@ def check_name(path: Path, name: str) -> str:
         MalformedFileError: It is none.
     """
     if not NAME.fullmatch(name):
-        fix = "names consist of letters, digits and . / : _ -"
-        raise MalformedFileError(f"{path}: want a tensor's name, got {quote(name)}\n  fix: {fix}")
+        raise MalformedFileError(
+            f"want a tensor's name, got {quote(name)}",
+            where=path,
+            fix="names consist of letters, digits and . / : _ -",
+        )
     return name
 
 
@@ -123,5 +126,8 @@ def _entries(value: object) -> list[object]:
 
 
 def _malformed(path: Path, found: str) -> MalformedFileError:
-    fix = "convert the original weights again with `metagan convert`, or upgrade metagan"
-    return MalformedFileError(f"{path}: metagan's header in it: {found}\n  fix: {fix}")
+    return MalformedFileError(
+        f"metagan's header in it: {found}",
+        where=path,
+        fix="convert the original weights again with `metagan convert`, or upgrade metagan",
+    )

@@ -39,11 +39,11 @@ class Source:
         self, offset: int, found: str, remedy: str = "download the file again"
     ) -> MalformedFileError:
         """The error for bytes that make no sense."""
-        return MalformedFileError(f"{self._at(offset)}: {found}\n  fix: {remedy}")
+        return MalformedFileError(found, where=self._at(offset), fix=remedy)
 
     def unsafe(self, offset: int, found: str, remedy: str) -> UnsafeFileError:
         """The error for bytes that ask for code, or for more than is reasonable."""
-        return UnsafeFileError(f"{self._at(offset)}: {found}\n  fix: {remedy}")
+        return UnsafeFileError(found, where=self._at(offset), fix=remedy)
 
     def forget(self) -> None:
         """Let the system take back the memory of these bytes, which were copied; they can be read again."""
@@ -79,10 +79,10 @@ def _map(path: Path) -> mmap.mmap:
     mode = path.stat().st_mode  # before opening: to open a pipe would wait for its writer
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
-        raise MalformedFileError(f"{path}: want a weights file, got {kind}\n  fix: name the file itself")
+        raise MalformedFileError(f"want a weights file, got {kind}", where=path, fix="name the file itself")
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_size == 0:
-            raise MalformedFileError(f"{path}: the file is empty\n  fix: download it again")
+            raise MalformedFileError("the file is empty", where=path, fix="download it again")
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
 
 

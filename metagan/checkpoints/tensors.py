@@ -144,7 +144,7 @@ class TensorMaker:
             raise self._unsafe(name, f"is one of more than {MAX_TENSORS:,}")
 
     def _unsafe(self, name: str, found: str) -> UnsafeFileError:
-        return UnsafeFileError(f"{self.source.path}: the tensor {quote(name)} {found}\n  fix: {TOO_MUCH}")
+        return UnsafeFileError(f"the tensor {quote(name)} {found}", where=self.source.path, fix=TOO_MUCH)
 
 
 def _numbers(source: Source, dtype: torch.dtype) -> Tensor:
@@ -174,8 +174,9 @@ def require_finite(record: NetworkRecord, path: Path) -> None:
     if wrong:
         more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
         raise MalformedFileError(
-            f"{path}: NaN or infinity in {', '.join(map(quote, wrong[:5]))}{more}; want finite numbers\n"
-            f"  fix: the training went wrong; take an earlier snapshot"
+            f"NaN or infinity in {', '.join(map(quote, wrong[:5]))}{more}; want finite numbers",
+            where=path,
+            fix="the training went wrong; take an earlier snapshot",
         )
 
 

@@ -45,8 +45,9 @@ def write_safetensors(
             if check is not None:
                 check(beside)
     except (OSError, SafetensorError) as error:
-        fix = "fix: look at its folder, and at the space there"
-        raise CheckpointError(f"{path}: can't be written: {error}\n  {fix}") from error
+        raise CheckpointError(
+            f"can't be written: {error}", where=path, fix="look at its folder, and at the space there"
+        ) from error
 
 
 def _own_copy(tensor: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from typing import NoReturn
 import click
 
 from metagan import __version__
-from metagan.errors import MetaganError, RegistryError
+from metagan.errors import MetaganError, Problem, RegistryError
 
 COMMANDS = (
     "init",
@@ -66,15 +66,14 @@ def main() -> NoReturn:
     try:
         metagan(standalone_mode=True)
     except MetaganError as error:
-        # Problems begin with file:line:column, where editors look for it.
-        click.echo(str(error) if isinstance(error, RegistryError) else f"metagan: {error}", err=True)
+        # Problems in a file begin with file:line:column, where editors look for it.
+        located = isinstance(error, RegistryError)
+        click.echo(str(error) if located else f"metagan: {error}", err=True)
         sys.exit(1)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         fix = "free some space" if full else "check that file or folder and its permissions"
-        where = f"{error.filename}: " if error.filename else ""
-        click.echo(
-            f"metagan: {where}{error.strerror or error}\n  fix: {fix}, then run the command again", err=True
-        )
+        problem = Problem(error.filename, error.strerror or str(error), f"{fix}, then run the command again")
+        click.echo(f"metagan: {problem}", err=True)
         sys.exit(1)
     raise AssertionError("click always exits")

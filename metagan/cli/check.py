@@ -28,7 +28,7 @@ def command(registry: Path, templates: Path | None, offline: bool) -> None:
     if found.registry is None:
         click.echo("Texts and weights were not checked, because the registry has errors.", err=True)
     if found.problems:
-        raise RegistryError(found.problems)
+        raise RegistryError.of(found.problems)
     if found.registry:
         subjects, pictures = found.registry.subjects, sum(len(s.seeds) for s in found.registry.subjects)
         click.echo(f"{registry}: no problems found (subjects: {len(subjects):,}, pictures: {pictures:,})")

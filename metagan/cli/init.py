@@ -43,7 +43,7 @@ def scaffold(folder: Path) -> tuple[Path, ...]:
         path for path in _parents(sources) if (folder / path).exists() and not (folder / path).is_dir()
     ]
     if in_the_way or (folder.exists() and not folder.is_dir()):
-        raise OptionError(_refusal(folder, in_the_way))
+        raise _refusal(folder, in_the_way)
     wanted = {path: source for path, source in sources.items() if not os.path.lexists(folder / path)}
     for path, source in wanted.items():
         if source.parent == SOURCES:
@@ -69,15 +69,16 @@ def _parents(paths: dict[Path, Path]) -> list[Path]:
     return sorted({parent for path in paths for parent in path.parents if parent != Path()})
 
 
-def _refusal(folder: Path, in_the_way: list[Path]) -> str:
+def _refusal(folder: Path, in_the_way: list[Path]) -> OptionError:
     if not in_the_way:
-        return f"{folder}: this is a file; name a folder"
+        return OptionError("this is a file", where=folder, fix="name a folder")
     names = [f"  {path}" for path in in_the_way[:LISTED]]
     if len(in_the_way) > LISTED:
         names.append(f"  and {len(in_the_way) - LISTED} more")
-    way_out = "choose another folder, or move these files; metagan init never overwrites files"
-    return "\n".join(
-        [f"{folder}: these files exist already, so nothing was written:", *names, f"  fix: {way_out}"]
+    return OptionError(
+        "\n".join(["these files exist already, so nothing was written:", *names]),
+        where=folder,
+        fix="choose another folder, or move these files; metagan init never overwrites files",
     )
 
 

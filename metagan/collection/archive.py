@@ -72,7 +72,7 @@ def write_archive(collection: Path, slug: str, url: str, generator: Path | None 
     wanted = [("archive", collection, pictures), ("metadata_archive", collection, tables)]
     if generator is not None:
         if not generator.is_file():
-            raise CollectionError(f"{generator}: no such file\n  fix: give a weights file as --generator")
+            raise CollectionError("no such file", where=generator, fix="give a weights file as --generator")
         wanted.append(("generator", generator.parent, [generator.name]))
     written = []
     for kind, folder, names in wanted:
@@ -101,13 +101,17 @@ def read_archive(slug: str, url: str, out: Path) -> Collection | None:
             if not _get(url, f"{_checked(slug)}/{slug}_metadata_archive.zip", tables):
                 return None
             if not _get(url, f"{slug}/{slug}_archive.zip", images):
-                what = f"{url}: {slug}_metadata_archive.zip is there, and {slug}_archive.zip is not"
-                raise CollectionError(f"{what}\n  fix: archive the collection again")
+                raise CollectionError(
+                    f"{slug}_metadata_archive.zip is there, and {slug}_archive.zip is not",
+                    where=url,
+                    fix="archive the collection again",
+                )
         try:
             _restore(tables, images, Path(beside) / "tables", out)
         except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError) as error:
-            what = f"{url}: an archive of {slug} is damaged ({error})"
-            raise CollectionError(f"{what}\n  fix: archive the collection again") from error
+            raise CollectionError(
+                f"an archive of {slug} is damaged ({error})", where=url, fix="archive the collection again"
+            ) from error
     return open_collection(out)
 
 
@@ -117,10 +121,10 @@ def _restore(tables: Path, images: Path, beside: Path, out: Path) -> None:
         for name in archive.namelist():
             if name not in _TABLES:
                 raise CollectionError(
-                    f"{name[:80]!r} in an archive: want {', '.join(_TABLES)}\n  fix: archive it again"
+                    f"{name[:80]!r} in an archive: want {', '.join(_TABLES)}", fix="archive it again"
                 )
             if archive.getinfo(name).file_size > _MAX_TABLE_BYTES:
-                raise CollectionError(f"{name}: absurdly large\n  fix: archive the collection again")
+                raise CollectionError("absurdly large", where=name, fix="archive the collection again")
             with archive.open(name) as member, (beside / name).open("wb") as file:
                 shutil.copyfileobj(member, file)
     known = open_collection(beside)  # which refuses files that lie elsewhere
@@ -139,10 +143,13 @@ def _restore_picture(archive: zipfile.ZipFile, item: Item, out: Path) -> None:
         with archive.open(item.file) as member:
             data = member.read(MAX_BYTES * 2)
     except KeyError as error:
-        what = f"{item.file}: not in the archive of pictures"
-        raise CollectionError(f"{what}\n  fix: archive the collection again") from error
+        raise CollectionError(
+            "not in the archive of pictures", where=item.file, fix="archive the collection again"
+        ) from error
     if sha256_of(data) != item.sha256:
-        raise CollectionError(f"{item.file}: another picture than items.jsonl says\n  fix: archive it again")
+        raise CollectionError(
+            "another picture than items.jsonl says", where=item.file, fix="archive it again"
+        )
     (out / IMAGES_NAME).mkdir(exist_ok=True)
     write_bytes(out / item.file, data)
 
@@ -184,7 +191,7 @@ def _get(url: str, name: str, to: Path) -> bool:
 
 def _checked(slug: str) -> str:
     if PurePosixPath(slug).name != slug or slug in ("", ".", "..") or os.sep in slug or "\\" in slug:
-        raise CollectionError(f"{slug!r}: no name for an archive\n  fix: want a name without slashes")
+        raise CollectionError(f"{slug!r}: no name for an archive", fix="want a name without slashes")
     return slug
 
 
@@ -197,8 +204,10 @@ def _plainly(url: str) -> Iterator[None]:
         raise
     except ImportError as error:
         package = _PACKAGES.get(url.partition(":")[0], "the package that fsspec names")
-        raise CollectionError(f"{url}: {error}\n  fix: pip install {package}") from error
+        raise CollectionError(error, where=url, fix=f"pip install {package}") from error
     except Exception as error:  # each storage raises its own library's errors
-        what = f"{url}: {str(error)[:300] or type(error).__name__}"
-        fix = "check the address, your credentials for it, and the network"
-        raise CollectionError(f"{what}\n  fix: {fix}") from error
+        raise CollectionError(
+            str(error)[:300] or type(error).__name__,
+            where=url,
+            fix="check the address, your credentials for it, and the network",
+        ) from error

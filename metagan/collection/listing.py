@@ -138,7 +138,7 @@ class NearestItems:
         self._path = collection.path
         if not self._items:
             raise CollectionError(
-                f"{collection.path}: no item has a picture\n  fix: give the collection it was trained on"
+                "no item has a picture", where=collection.path, fix="give the collection it was trained on"
             )
         self._thumbs = np.stack([_thumb(self._opened(index)) for index in range(len(self._items))])
         self._squares = (self._thumbs**2).sum(axis=1)
@@ -158,7 +158,7 @@ class NearestItems:
                 return to_rgb(image, (255, 255, 255))
         except (OSError, ValueError, SyntaxError) as error:
             raise CollectionError(
-                f"{file}: can't be read ({error})\n  fix: fetch the collection again"
+                f"can't be read ({error})", where=file, fix="fetch the collection again"
             ) from error
 
 
@@ -191,7 +191,7 @@ def write_listing(
         raise OptionError(f"--count {count}: a drop's manifest takes at most {MAX_OPENSEA:,}; list several")
     _check_pattern(terms.name)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise CollectionError(f"{out}: not an empty folder\n  fix: choose another --out")
+        raise CollectionError("not an empty folder", where=out, fix="choose another --out")
     with _staged(out) as staged:
         report = ListingReport(out)
         for candidate in candidates:
@@ -203,7 +203,7 @@ def write_listing(
             else:
                 report.tokens.append(_write_picture(staged, candidate, len(report.tokens), layout, terms))
         if len(report.tokens) < count:
-            raise CollectionError(_too_few(out, count, report))
+            raise _too_few(out, count, report)
         report.provenance = provenance_hash([token.sha256 for token in report.tokens])
         _WRITERS[layout](staged, report.tokens, terms)
         write_bytes(staged / LISTING_NAME, _json(_manifest(report, layout, terms)))
@@ -225,10 +225,13 @@ def _staged(out: Path) -> Iterator[Path]:
         shutil.rmtree(staged, ignore_errors=True)
 
 
-def _too_few(out: Path, count: int, report: ListingReport) -> str:
+def _too_few(out: Path, count: int, report: ListingReport) -> CollectionError:
     near = ", ".join(f"seed {one.seed} like item {one.item}" for one in report.refused[:5])
-    what = f"{out}: {len(report.tokens)} of {count} pictures left, {len(report.refused)} were near duplicates ({near})"
-    return f"{what}\n  fix: list fewer, lower --near, or train on more pictures or for less long"
+    what = (
+        f"{len(report.tokens)} of {count} pictures left, {len(report.refused)} were near duplicates ({near})"
+    )
+    fix = "list fewer, lower --near, or train on more pictures or for less long"
+    return CollectionError(what, where=out, fix=fix)
 
 
 def provenance_hash(digests: Sequence[str]) -> str:

@@ -78,9 +78,9 @@ def drop_text(most_words: int, table: Table, rows: pl.DataFrame) -> pl.DataFrame
 
     program = shutil.which("tesseract")
     if program is None:
-        fix = "install it (Debian: apt install tesseract-ocr), or leave --max-words out"
         raise CollectionError(
-            f"--max-words needs the program tesseract, which is not installed\n  fix: {fix}"
+            "--max-words needs the program tesseract, which is not installed",
+            fix="install it (Debian: apt install tesseract-ocr), or leave --max-words out",
         )
     counts = [_words(program, table.path / file) for file in rows["file"]]
     return rows.filter(pl.Series([count <= most_words for count in counts], dtype=pl.Boolean))
@@ -122,8 +122,11 @@ def _opened(picture: Path) -> Image.Image:
     try:
         return Image.open(picture)
     except (OSError, ValueError, SyntaxError) as error:
-        what = f"{picture}: can't be read any more ({error})"
-        raise CollectionError(f"{what}\n  fix: run the same `metagan collection fetch` again") from error
+        raise CollectionError(
+            f"can't be read any more ({error})",
+            where=picture,
+            fix="run the same `metagan collection fetch` again",
+        ) from error
 
 
 def _size(picture: Path) -> tuple[int, int]:

@@ -183,10 +183,12 @@ class Marketplace:
         self.api_url = api_url.rstrip("/")
         parts = urlsplit(self.api_url)
         if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
-            raise CollectionError(f"--api-url {api_url}: want an https address\n  fix: give one")
+            raise CollectionError(f"--api-url {api_url}: want an https address", fix="give one")
         if not (key.isascii() and key.isprintable() and key) or " " in key:
-            what = "the API key has characters that no key has, such as spaces or line ends"
-            raise CollectionError(f"{what}\n  fix: set {KEY_VARIABLE} to the key alone")
+            raise CollectionError(
+                "the API key has characters that no key has, such as spaces or line ends",
+                fix=f"set {KEY_VARIABLE} to the key alone",
+            )
         self._key = key
         self._free_at = 0.0
         self._client = httpx2.Client(
@@ -244,11 +246,13 @@ class Marketplace:
         try:
             given: Answer = retrying(self._ask_once, answer, method, path, slug, more)
         except TransientError as error:
-            what = f"{self.api_url}{path}: {self._redacted(str(error))}, {self.patience.tries} times in a row"
-            fix = (
-                "look at the network, or try again later; what has arrived is kept, and the same call goes on"
-            )
-            raise CollectionError(f"{what}\n  fix: {fix}") from None
+            raise CollectionError(
+                (f"{self.api_url}{path}: {self._redacted(str(error))}, {self.patience.tries} times in a row"),
+                fix=(
+                    "look at the network, or try again later; what has arrived is kept, and the same "
+                    "call goes on"
+                ),
+            ) from None
         return given
 
     def _wait(self, state: RetryCallState) -> float:
@@ -288,16 +292,21 @@ class Marketplace:
         if status >= 500 or status in _TRANSIENT_4XX:
             raise TransientError(f"HTTP {status}", _asked_pause(response.headers))
         if status in (401, 403):
-            what = f"{self.api_url}: refuses the API key (HTTP {status}: {said})"
-            fix = f"get a key from the marketplace, and set {KEY_VARIABLE} to it, or give --key-file"
-            raise CollectionError(f"{what}\n  fix: {fix}")
+            raise CollectionError(
+                f"refuses the API key (HTTP {status}: {said})",
+                where=self.api_url,
+                fix=f"get a key from the marketplace, and set {KEY_VARIABLE} to it, or give --key-file",
+            )
         if status == 404:
-            what = f"{slug}: no such collection at {self.api_url}"
-            fix = "take the last part of its page's address, https://opensea.io/collection/SLUG"
-            raise CollectionError(f"{what}\n  fix: {fix}")
-        what = f"{self.api_url}{path}: HTTP {status}: {said}"
+            raise CollectionError(
+                f"no such collection at {self.api_url}",
+                where=slug,
+                fix="take the last part of its page's address, https://opensea.io/collection/SLUG",
+            )
         raise CollectionError(
-            f"{what}\n  fix: check the slug and --api-url; if they are right, try again later"
+            f"HTTP {status}: {said}",
+            where=f"{self.api_url}{path}",
+            fix="check the slug and --api-url; if they are right, try again later",
         )
 
     def _redacted(self, text: str) -> str:
@@ -310,7 +319,7 @@ def read_key(key_file: Path | None) -> str:
         try:
             key = key_file.read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise CollectionError(f"--key-file {key_file}: can't be read\n  fix: check the path") from error
+            raise CollectionError(f"--key-file {key_file}: can't be read", fix="check the path") from error
     else:
         key = os.environ.get(KEY_VARIABLE, "").strip()
     if not key:
@@ -319,15 +328,16 @@ def read_key(key_file: Path | None) -> str:
             if key_file is None
             else f"--key-file {key_file}: is empty"
         )
-        raise CollectionError(f"{what}\n  fix: export {KEY_VARIABLE}=..., or give --key-file FILE")
+        raise CollectionError(what, fix=f"export {KEY_VARIABLE}=..., or give --key-file FILE")
     return key
 
 
 def _checked(slug: str) -> str:
     if not _SLUG.fullmatch(slug):
-        what = f"{slug[:80]!r}: no slug of a collection"
-        fix = "take the last part of its page's address, https://opensea.io/collection/SLUG"
-        raise CollectionError(f"{what}\n  fix: {fix}")
+        raise CollectionError(
+            f"{slug[:80]!r}: no slug of a collection",
+            fix="take the last part of its page's address, https://opensea.io/collection/SLUG",
+        )
     return quote(slug, safe="")
 
 

@@ -28,5 +28,7 @@ def need(module: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != module:
             raise
-        what = f"this needs {_PACKAGES.get(module, module)}, which is not installed"
-        raise CollectionError(f"{what}\n  fix: pip install 'metagan[collection]'") from error
+        raise CollectionError(
+            f"this needs {_PACKAGES.get(module, module)}, which is not installed",
+            fix="pip install 'metagan[collection]'",
+        ) from error

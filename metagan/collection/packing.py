@@ -46,16 +46,17 @@ def collection_contents(path: Path, labels: str) -> Contents:
     ours = labels.startswith(_TRAIT) or labels in _GROUPS
     if not is_collection(path):
         if ours:
-            what = f"{path}: no collection, so --labels {labels} says nothing"
             raise CollectionError(
-                f"{what}\n  fix: gather it with `metagan collection fetch --from folder:{path}` first"
+                f"no collection, so --labels {labels} says nothing",
+                where=path,
+                fix=f"gather it with `metagan collection fetch --from folder:{path}` first",
             )
         return Contents(labels)
     collection = open_collection(path)
     items = [item for item in collection.items if item.file]
     if not items:
         raise CollectionError(
-            f"{path}: none of its {len(collection.items):,} items has a picture\n  fix: fetch them"
+            f"none of its {len(collection.items):,} items has a picture", where=path, fix="fetch them"
         )
     facts = collection.facts
     said = {"collection": facts.name, "licence": facts.licence, "attribution": facts.attribution}

@@ -63,11 +63,17 @@ def open_collection(path: Path) -> Collection:
     """
     facts = read_facts(path)
     if facts is None:
-        what = f"{path}: no collection here: it has no {FACTS_NAME}"
-        raise CollectionError(f"{what}\n  fix: give the folder that `metagan collection fetch --out` wrote")
+        raise CollectionError(
+            f"no collection here: it has no {FACTS_NAME}",
+            where=path,
+            fix="give the folder that `metagan collection fetch --out` wrote",
+        )
     if not facts.complete:
-        what = f"{path}: its fetching was interrupted"
-        raise CollectionError(f"{what}\n  fix: run the same `metagan collection fetch` again; it goes on")
+        raise CollectionError(
+            "its fetching was interrupted",
+            where=path,
+            fix="run the same `metagan collection fetch` again; it goes on",
+        )
     items = tuple(read_lines(path / ITEMS_NAME, Item))
     _refuse_outside(path, items)
     sales = tuple(read_lines(path / SALES_NAME, Sale)) if (path / SALES_NAME).is_file() else ()
@@ -83,7 +89,7 @@ def read_facts(path: Path) -> Facts | None:
         return None
     except ValidationError as error:
         raise CollectionError(
-            f"{file}: {_first(error)}\n  fix: mend that, or fetch the collection anew"
+            _first(error), where=file, fix="mend that, or fetch the collection anew"
         ) from error
 
 
@@ -96,13 +102,14 @@ def read_lines(file: Path, record: type[Record]) -> Iterator[Record]:
                     try:
                         yield record.model_validate_json(line)
                     except ValidationError as error:
-                        what = f"{file}:{number}: {_first(error)}"
                         raise CollectionError(
-                            f"{what}\n  fix: mend that line, or fetch the collection anew"
+                            f"{file}:{number}: {_first(error)}",
+                            fix="mend that line, or fetch the collection anew",
                         ) from error
     except FileNotFoundError as error:
-        what = f"{file}: missing"
-        raise CollectionError(f"{what}\n  fix: put it back, or fetch the collection anew") from error
+        raise CollectionError(
+            "missing", where=file, fix="put it back, or fetch the collection anew"
+        ) from error
 
 
 class Writer:
@@ -143,10 +150,10 @@ def writing(path: Path, facts: Facts, *, replaces: bool = False) -> Iterator[Wri
         CollectionError: Something else is there, or another process is writing it.
     """
     if path.exists() and not path.is_dir():
-        raise CollectionError(f"{path}: a file, not a folder\n  fix: choose another --out")
+        raise CollectionError("a file, not a folder", where=path, fix="choose another --out")
     known = read_facts(path)
     if known is None and path.is_dir() and any(path.iterdir()) and not (path / _LOCK_NAME).exists():
-        raise CollectionError(f"{path}: holds other files, and no collection\n  fix: choose another --out")
+        raise CollectionError("holds other files, and no collection", where=path, fix="choose another --out")
     path.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path / _LOCK_NAME, timeout=0)
     try:
@@ -156,8 +163,11 @@ def writing(path: Path, facts: Facts, *, replaces: bool = False) -> Iterator[Wri
             finally:
                 (path / _LOCK_NAME).unlink(missing_ok=True)
     except Timeout as error:
-        what = f"{path}: another process is writing it"
-        raise CollectionError(f"{what}\n  fix: wait for it to end, or end it, then run this again") from error
+        raise CollectionError(
+            "another process is writing it",
+            where=path,
+            fix="wait for it to end, or end it, then run this again",
+        ) from error
 
 
 def _begin(path: Path, facts: Facts, replaces: bool) -> Writer:
@@ -211,32 +221,46 @@ def _refuse_other(path: Path, known: Facts, wanted: Facts) -> None:
         return ":".join(filter(None, (source.kind, source.reference)))
 
     if (known.source.kind, known.source.reference) != (wanted.source.kind, wanted.source.reference):
-        what = f"{path}: holds a collection from {said(known.source)}, not {said(wanted.source)}"
-        raise CollectionError(f"{what}\n  fix: choose another --out")
+        raise CollectionError(
+            f"holds a collection from {said(known.source)}, not {said(wanted.source)}",
+            where=path,
+            fix="choose another --out",
+        )
     before, after = dict(known.source.options), dict(wanted.source.options)
     count, more = before.pop("count", None), after.pop("count", None)
     changed = [name for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name)]
     if changed:
         name = changed[0]
-        what = f"{path}: was begun with --{name} {before.get(name)}, not {after.get(name)}"
-        raise CollectionError(f"{what}\n  fix: give the same again, or choose another --out")
+        raise CollectionError(
+            f"was begun with --{name} {before.get(name)}, not {after.get(name)}",
+            where=path,
+            fix="give the same again, or choose another --out",
+        )
     if isinstance(count, int) and isinstance(more, int) and more < count:
-        what = f"{path}: holds {count:,} items already, and {more:,} are asked for"
-        fix = "choose another --out, or take a part of it with `metagan collection subset`"
-        raise CollectionError(f"{what}\n  fix: {fix}")
+        raise CollectionError(
+            f"holds {count:,} items already, and {more:,} are asked for",
+            where=path,
+            fix="choose another --out, or take a part of it with `metagan collection subset`",
+        )
 
 
 def _refuse_outside(path: Path, items: Sequence[Item]) -> None:
     wrong = [item.file for item in items if item.file and not _is_inside(item.file)]
     if wrong:
-        what = f"{path / ITEMS_NAME}: {len(wrong)} files lie outside of the collection, such as {wrong[0][:60]!r}"
-        raise CollectionError(f"{what}\n  fix: want {IMAGES_NAME}/NAME; fetch the collection anew")
+        raise CollectionError(
+            f"{len(wrong)} files lie outside of the collection, such as {wrong[0][:60]!r}",
+            where=path / ITEMS_NAME,
+            fix=f"want {IMAGES_NAME}/NAME; fetch the collection anew",
+        )
     seen: set[str] = set()
     twice = [item.id for item in items if item.id in seen or seen.add(item.id)]  # type: ignore[func-returns-value]
     if twice:
         shown = ", ".join(twice[:_SHOWN])
-        what = f"{path / ITEMS_NAME}: {len(twice)} ids stand there twice ({shown[:200]})"
-        raise CollectionError(f"{what}\n  fix: remove one line of each, or fetch the collection anew")
+        raise CollectionError(
+            f"{len(twice)} ids stand there twice ({shown[:200]})",
+            where=path / ITEMS_NAME,
+            fix="remove one line of each, or fetch the collection anew",
+        )
 
 
 def _is_inside(name: str) -> bool:

@@ -100,7 +100,7 @@ def take_subset(
         OptionError: A filter asks for what no item can have.
     """
     if out.resolve() == source.resolve():
-        raise CollectionError(f"{out}: is the collection itself\n  fix: choose another --out")
+        raise CollectionError("is the collection itself", where=out, fix="choose another --out")
     table = open_table(source)
     rows, steps = table.items, [Step("all", table.items.height)]
     for what, filtered in _filters(table, choice, looks):
@@ -108,7 +108,7 @@ def take_subset(
         steps.append(Step(what, rows.height))
         if not rows.height:
             said = ", ".join(f"{step.what}: {step.left:,}" for step in steps)
-            raise CollectionError(f"{source}: nothing is left ({said})\n  fix: choose less strictly")
+            raise CollectionError(f"nothing is left ({said})", where=source, fix="choose less strictly")
     collection = open_collection(source)
     chosen = set(rows["id"].to_list())
     return SubsetReport(_write(collection, out, chosen, steps), tuple(steps))
@@ -232,11 +232,11 @@ def _paid(table: Table) -> pl.DataFrame:
     """What items cost, in the one currency that can be compared."""
     known = currencies(table)
     if len(known) != 1:
-        what = f"{table.path}: prices in {len(known)} currencies ({', '.join(known[:5])}) can't be compared"
+        what = f"prices in {len(known)} currencies ({', '.join(known[:5])}) can't be compared"
         if not known:
-            what = f"{table.path}: no item has a price above 0"
+            what = "no item has a price above 0"
         fix = "fetch the collection with --usd rates.csv" if known else "choose by rarity, likes or sales"
-        raise CollectionError(f"{what}\n  fix: {fix}")
+        raise CollectionError(what, where=table.path, fix=fix)
     return priced_items(table, known[0]).select("row", "paid")
 
 
@@ -251,12 +251,12 @@ def _end(table: Table, by: By, amount: str, rows: pl.DataFrame, *, highest: bool
     }[by]()
     if by == "rarity" and not table.text_traits.height:
         raise CollectionError(
-            f"{table.path}: no item has a trait, so none is rarer\n  fix: choose by something else"
+            "no item has a trait, so none is rarer", where=table.path, fix="choose by something else"
         )
     known = rows.select("row").join(values, on="row")
     if not known.height:
         raise CollectionError(
-            f"{table.path}: no {by} is known of these items\n  fix: choose by something else"
+            f"no {by} is known of these items", where=table.path, fix="choose by something else"
         )
     count = min(_count(amount, known.height), known.height)
     # Equal values share a rank, so that which of them is taken never depends on their order in the file.
@@ -287,8 +287,9 @@ def _sampled(count: int, seed: int, rows: pl.DataFrame) -> pl.DataFrame:
 def _write(source: Collection, out: Path, ids: set[str], steps: Sequence[Step]) -> Collection:
     known = read_facts(out)
     if known and known.source.kind != "subset":
-        what = f"{out}: holds a collection of its own, from {known.source.kind}"
-        raise CollectionError(f"{what}\n  fix: choose another --out")
+        raise CollectionError(
+            f"holds a collection of its own, from {known.source.kind}", where=out, fix="choose another --out"
+        )
     options: dict[str, Any] = {"steps": [f"{step.what}: {step.left}" for step in steps]}
     subset = SourceFacts(kind="subset", reference=str(source.path.resolve()), options=options)
     facts: Facts = source.facts.model_copy(

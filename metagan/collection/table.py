@@ -94,21 +94,30 @@ def open_table(path: Path) -> Table:
     pl = need("polars")
     facts = read_facts(path)
     if facts is None:
-        what = f"{path}: no collection here: it has no {FACTS_NAME}"
-        raise CollectionError(f"{what}\n  fix: give the folder that `metagan collection fetch --out` wrote")
+        raise CollectionError(
+            f"no collection here: it has no {FACTS_NAME}",
+            where=path,
+            fix="give the folder that `metagan collection fetch --out` wrote",
+        )
     if not facts.complete:
-        what = f"{path}: its fetching was interrupted"
-        raise CollectionError(f"{what}\n  fix: run the same `metagan collection fetch` again; it goes on")
+        raise CollectionError(
+            "its fetching was interrupted",
+            where=path,
+            fix="run the same `metagan collection fetch` again; it goes on",
+        )
     file = path / ITEMS_NAME
     if not file.is_file():
-        raise CollectionError(f"{file}: missing\n  fix: put it back, or fetch the collection anew")
+        raise CollectionError("missing", where=file, fix="put it back, or fetch the collection anew")
     if file.stat().st_size == 0:
-        raise CollectionError(f"{path}: no items in it\n  fix: fetch more, or choose less strictly")
+        raise CollectionError("no items in it", where=path, fix="fetch more, or choose less strictly")
     try:
         items = pl.read_ndjson(file, schema=_schema(pl))
     except pl.exceptions.PolarsError as error:
-        what = f"{file}: not lines of JSON as metagan writes them ({str(error).splitlines()[0][:200]})"
-        raise CollectionError(f"{what}\n  fix: mend it, or fetch the collection anew") from error
+        raise CollectionError(
+            f"not lines of JSON as metagan writes them ({str(error).splitlines()[0][:200]})",
+            where=file,
+            fix="mend it, or fetch the collection anew",
+        ) from error
     return Table(path, facts, items.with_row_index("row"))
 
 

@@ -23,7 +23,7 @@ def read_rates(path: Path) -> Rates:
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise CollectionError(f"--usd {path}: can't be read ({error})\n  fix: check the path") from error
+        raise CollectionError(f"--usd {path}: can't be read ({error})", fix="check the path") from error
     rates: dict[tuple[str, str], float] = {}
     for number, row in enumerate(csv.reader(io.StringIO(text)), 1):
         if not any(row) or (number == 1 and row[0].strip().lower() == "day"):
@@ -34,8 +34,10 @@ def read_rates(path: Path) -> Rates:
         except ValueError:
             day = ""
         if not day or rate is None or rate <= 0:
-            what = f"--usd {path}:{number}: want day,symbol,rate, got {','.join(row)[:60]!r}"
-            raise CollectionError(f"{what}\n  fix: write lines such as 2021-08-31,ETH,3430.75")
+            raise CollectionError(
+                f"--usd {path}:{number}: want day,symbol,rate, got {','.join(row)[:60]!r}",
+                fix="write lines such as 2021-08-31,ETH,3430.75",
+            )
         rates[day, row[1].strip().upper()] = rate
     return rates
 

@@ -75,8 +75,10 @@ def writing_dataset(path: Path) -> Iterator[DatasetWriter]:
         with replacing(path) as beside, zipfile.ZipFile(beside, "w") as archive:
             yield DatasetWriter(archive)
     except OSError as error:
-        msg = f"{path}: can't be written ({error.strerror or error}); free some space or choose another --out"
-        raise DatasetError(msg) from error
+        raise DatasetError(
+            f"can't be written ({error.strerror or error}); free some space or choose another --out",
+            where=path,
+        ) from error
 
 
 def _json(value: Mapping[str, Any], indent: int | None = None) -> bytes:

@@ -69,19 +69,20 @@ def read_label_table(document: Mapping[str, Any], names: Sequence[str], where: s
     missing = [name for name in names if name not in labels]
     if missing:
         shown = ", ".join(missing[:_SHOWN])
-        msg = f"{where}: {len(missing)} of {len(names)} pictures have no label ({shown}); {_FIX}"
-        raise DatasetError(msg)
+        raise DatasetError(
+            f"{len(missing)} of {len(names)} pictures have no label ({shown}); {_FIX}", where=where
+        )
     return _table([labels[name] for name in names], where)
 
 
 def labels_by_name(pairs: Any, where: str) -> dict[str, Any]:
     """dataset.json's list of [name, label] as a mapping. Raises DatasetError when it is no such list."""
     if not isinstance(pairs, list):
-        raise DatasetError(f"{where}: labels: got {type(pairs).__name__}; {_FIX}")
+        raise DatasetError(f"labels: got {type(pairs).__name__}; {_FIX}", where=where)
     labels = {}
     for index, pair in enumerate(pairs):
         if not (isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str)):
-            raise DatasetError(f"{where}: labels[{index}]: got {str(pair)[:60]!r}; {_FIX}")
+            raise DatasetError(f"labels[{index}]: got {str(pair)[:60]!r}; {_FIX}", where=where)
         labels[pair[0].replace("\\", "/")] = pair[1]
     return labels
 
@@ -93,8 +94,13 @@ def _table(values: list[Any], where: str) -> LabelTable:
         widths = {len(value) for value in values}
         if len(widths) == 1:
             return LabelTable(np.array(values, np.float32), widths.pop())
-    msg = f"{where}: labels: want whole numbers from 0 to {MAX_LABELS - 1}, or lists of numbers of one length"
-    raise DatasetError(f"{msg}; pack the pictures again")
+    raise DatasetError(
+        (
+            f"labels: want whole numbers from 0 to {MAX_LABELS - 1}, or lists of numbers of one "
+            "length; pack the pictures again"
+        ),
+        where=where,
+    )
 
 
 def _all_numbers(value: list[Any]) -> bool:
@@ -158,8 +164,13 @@ def number_labels(labels: Sequence[RawLabel]) -> tuple[list[LabelValue], list[st
 def _from_folders(store: Store, pictures: Sequence[str]) -> Labelling:
     labels = {name: PurePosixPath(name).parts[0] for name in pictures if "/" in name}
     if not labels:
-        msg = f"{store.path}: --labels folders: no picture is in a sub-folder"
-        raise DatasetError(f"{msg}; put each label's pictures in a folder named after it, or give a CSV file")
+        raise DatasetError(
+            (
+                "--labels folders: no picture is in a sub-folder; put each label's pictures in a "
+                "folder named after it, or give a CSV file"
+            ),
+            where=store.path,
+        )
     return Labelling(labels.get, "in no sub-folder, so it has no label")
 
 
@@ -172,7 +183,7 @@ def _from_dataset_json(store: Store, pictures: Sequence[str]) -> Labelling | Non
     labelled = [name for name in pictures if name in known]
     if not labelled:
         raise DatasetError(
-            f"{where}: none of its labels is for a picture here; mend it, or add --labels none"
+            "none of its labels is for a picture here; mend it, or add --labels none", where=where
         )
     table = read_label_table(document, labelled, where)
     values: list[LabelValue] = table.values.tolist() if table else []
@@ -201,8 +212,13 @@ def _from_csv(path: Path, pictures: Sequence[str]) -> Labelling:
         else:
             labels[name] = label.strip()
     if not labels:
-        msg = f"{path}: none of its {len(rows)} lines names a picture (the first names {rows[0][0]!r})"
-        raise DatasetError(f"{msg}; want a picture's path, such as {pictures[0]!r}, then its label")
+        raise DatasetError(
+            (
+                f"none of its {len(rows)} lines names a picture (the first names {rows[0][0]!r}); "
+                f"want a picture's path, such as {pictures[0]!r}, then its label"
+            ),
+            where=path,
+        )
     return Labelling(labels.get, f"no label in {path.name}", tuple(unused))
 
 
@@ -224,7 +240,7 @@ def _read_rows(path: Path) -> list[tuple[str, str]]:
     try:
         rows = [(number, row) for number, row in enumerate(csv.reader(io.StringIO(text)), 1) if any(row)]
     except csv.Error as error:
-        raise DatasetError(f"{path}: not a CSV file ({error}); want lines of file,label") from error
+        raise DatasetError(f"not a CSV file ({error}); want lines of file,label", where=path) from error
     wrong = [
         f"{path}:{number}: want file,label, got {','.join(row)[:60]!r}"
         for number, row in rows
@@ -236,5 +252,5 @@ def _read_rows(path: Path) -> list[tuple[str, str]]:
     if rows and rows[0][1][0].strip().lower() in _HEADINGS:
         del rows[0]
     if not rows:
-        raise DatasetError(f"{path}: no lines of file,label; write one for each picture")
+        raise DatasetError("no lines of file,label; write one for each picture", where=path)
     return [(row[0], row[1]) for _, row in rows]

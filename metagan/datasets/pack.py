@@ -110,8 +110,10 @@ def pack(
         names = list_pictures(store)
         ignored = len(store.names()) - len(names)
     if not names:
-        msg = f"{pictures}: no pictures in it ({len(store.names())} other files)"
-        raise DatasetError(f"{msg}; give the folder or zip that holds them")
+        raise DatasetError(
+            f"no pictures in it ({len(store.names())} other files); give the folder or zip that holds them",
+            where=pictures,
+        )
     labelling = labels if isinstance(labels, Labelling) else choose_labelling(labels, store, names)
     report = PackReport(out, fit.resolution, fit.mode, ignored=ignored)
     chosen = list(_labelled(names, labelling, report))
@@ -191,8 +193,10 @@ def _refuse_nothing(pictures: Path, report: PackReport) -> None:
         return
     reasons = "\n  ".join(f"{name}: {reason}" for name, reason in report.skipped[:_SHOWN])
     more = f"\n  and {len(report.skipped) - _SHOWN} more" if len(report.skipped) > _SHOWN else ""
-    msg = f"{pictures}: none of its {len(report.skipped)} files could be packed; nothing was written"
-    raise DatasetError(f"{msg}\n  {reasons}{more}")
+    raise DatasetError(
+        f"none of its {len(report.skipped)} files could be packed; nothing was written\n  {reasons}{more}",
+        where=pictures,
+    )
 
 
 def _crashed(name: str) -> Packed:

@@ -45,8 +45,10 @@ class PictureSource:
         everything = self._store.names()
         self.names = tuple(n for n in everything if PurePosixPath(n).suffix.lower() in SUFFIXES)
         if not self.names:
-            msg = f"{path}: no picture among its {len(everything)} files; {_PACK}, which reads many more formats"
-            raise DatasetError(msg)
+            raise DatasetError(
+                f"no picture among its {len(everything)} files; {_PACK}, which reads many more formats",
+                where=path,
+            )
         self._has_labels = labelled and LABELS_NAME in everything
         self._has_facts = FACTS_NAME in everything
         self.resolution = self._first_resolution(resolution)
@@ -98,7 +100,7 @@ class PictureSource:
                 rgb = np.asarray(image.convert("RGB"))
         except (UnreadableError, OSError, ValueError, SyntaxError) as error:
             raise DatasetError(
-                f"{self.path}: {name}: {error}; {_PACK}, which leaves such files out"
+                f"{name}: {error}; {_PACK}, which leaves such files out", where=self.path
             ) from error
         return np.ascontiguousarray(rgb.transpose(2, 0, 1))
 
@@ -113,8 +115,9 @@ class PictureSource:
             return
         shown = "\n  ".join(wrong[:_SHOWN])
         more = f"\n  and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
-        msg = f"{self.path}: {len(wrong)} of {len(self)} pictures can't be used; {_PACK}\n  {shown}{more}"
-        raise DatasetError(msg)
+        raise DatasetError(
+            f"{len(wrong)} of {len(self)} pictures can't be used; {_PACK}\n  {shown}{more}", where=self.path
+        )
 
     def _wrong(self) -> Iterator[str]:
         for name in self.names:
@@ -140,17 +143,25 @@ class PictureSource:
                 width, height = image.size
         except (UnreadableError, OSError, ValueError, SyntaxError) as error:
             raise DatasetError(
-                f"{self.path}: {name}: {error}; {_PACK}, which leaves such files out"
+                f"{name}: {error}; {_PACK}, which leaves such files out", where=self.path
             ) from error
         again = f"metagan dataset pack {self.path} --out NEW.zip --resolution"
         if width != height or width & (width - 1) or width < 4:
-            msg = (
-                f"{self.path}: {name} is {width}x{height} pixels, want a square whose side is a power of two"
+            raise DatasetError(
+                (
+                    f"{name} is {width}x{height} pixels, want a square whose side is a power of two; "
+                    f"run `{again} {wanted or 64}`"
+                ),
+                where=self.path,
             )
-            raise DatasetError(f"{msg}; run `{again} {wanted or 64}`")
         if wanted is not None and width != wanted:
-            msg = f"{self.path}: its pictures are {width}x{width} pixels, and {wanted}x{wanted} are asked for"
-            raise DatasetError(f"{msg}; ask for {width}, or run `{again} {wanted}`")
+            raise DatasetError(
+                (
+                    f"its pictures are {width}x{width} pixels, and {wanted}x{wanted} are asked for; "
+                    f"ask for {width}, or run `{again} {wanted}`"
+                ),
+                where=self.path,
+            )
         return width
 
     def _read_labels(self) -> LabelTable | None:

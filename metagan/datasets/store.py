@@ -32,10 +32,12 @@ def open_store(path: Path) -> Store:
     if path.is_dir():
         return FolderStore(path)
     if not path.exists():
-        raise DatasetError(f"{path}: there is no such folder or zip; check the path")
+        raise DatasetError("there is no such folder or zip; check the path", where=path)
     if not zipfile.is_zipfile(path):
-        msg = f"{path}: neither a folder nor a zip file; give the folder that holds the pictures, or a zip of it"
-        raise DatasetError(msg)
+        raise DatasetError(
+            "neither a folder nor a zip file; give the folder that holds the pictures, or a zip of it",
+            where=path,
+        )
     return ZipStore(path)
 
 
@@ -110,8 +112,10 @@ class ZipStore:
                 try:
                     self._archive = zipfile.ZipFile(self.path)
                 except (OSError, ValueError, zipfile.BadZipFile) as error:
-                    msg = f"{self.path}: a damaged zip file ({error}); make it again, or give the folder instead"
-                    raise DatasetError(msg) from error
+                    raise DatasetError(
+                        f"a damaged zip file ({error}); make it again, or give the folder instead",
+                        where=self.path,
+                    ) from error
                 self._owner = os.getpid()
             return self._archive
 
@@ -124,10 +128,12 @@ def read_json(store: Store, name: str) -> dict[str, Any]:
     try:
         value = json.loads(store.read(name))
     except (UnreadableError, ValueError, RecursionError) as error:
-        raise DatasetError(f"{store.path}: {name}: {error}; pack the pictures again") from error
+        raise DatasetError(f"{name}: {error}; pack the pictures again", where=store.path) from error
     if not isinstance(value, dict):
-        msg = f"{store.path}: {name}: want a JSON object, got {type(value).__name__}; pack the pictures again"
-        raise DatasetError(msg)
+        raise DatasetError(
+            f"{name}: want a JSON object, got {type(value).__name__}; pack the pictures again",
+            where=store.path,
+        )
     return value
 
 
@@ -144,5 +150,6 @@ def _check_size(size: int) -> None:
 
 
 def _refuse_folder(error: OSError) -> None:
-    msg = f"{error.filename}: can't be listed ({error.strerror}); change its permissions or move it away"
-    raise DatasetError(msg) from error
+    raise DatasetError(
+        f"can't be listed ({error.strerror}); change its permissions or move it away", where=error.filename
+    ) from error

@@ -84,8 +84,11 @@ def upscale_folder(
         advance(1)
     if not report.upscaled:
         name, reason = report.skipped[0]
-        what = f"{pictures}: none of {len(names)} pictures can be read; {name}: {reason}"
-        raise DatasetError(f"{what}\n  fix: give a folder or zip of pictures")
+        raise DatasetError(
+            f"none of {len(names)} pictures can be read; {name}: {reason}",
+            where=pictures,
+            fix="give a folder or zip of pictures",
+        )
     _copy_labels(store, out, targets)
     return report
 
@@ -97,7 +100,7 @@ def _pictures_at(path: Path) -> tuple[Store, list[str]]:
     names = [name for name in list_pictures(store) if PurePosixPath(name).name != FACTS_NAME]
     if not names:
         raise DatasetError(
-            f"{path}: no picture in it\n  fix: give a folder or zip of pictures, or one picture"
+            "no picture in it", where=path, fix="give a folder or zip of pictures, or one picture"
         )
     return store, names
 
@@ -107,8 +110,9 @@ def _require_elsewhere(pictures: Path, out: Path) -> None:
     folder = pictures if pictures.is_dir() else pictures.parent
     here, there = folder.resolve(), out.resolve()
     if there == here or (pictures.is_dir() and there.is_relative_to(here)):
-        what = f"--out {out}: it lies among the pictures themselves"
-        raise OptionError(f"{what}\n  fix: choose a folder outside {folder}")
+        raise OptionError(
+            f"--out {out}: it lies among the pictures themselves", fix=f"choose a folder outside {folder}"
+        )
 
 
 def _targets(names: list[str]) -> dict[str, PurePosixPath]:

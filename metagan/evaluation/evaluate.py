@@ -80,9 +80,14 @@ def _require_match(sampler: Sampler, pictures: PictureSource, count: int) -> Non
     generator = sampler.generator
     if (sampler.resolution, generator.image_channels) != (pictures.resolution, 3):
         side = sampler.resolution
-        made = f"{side}x{side} pixels, {generator.image_channels} channels"
-        msg = f"{pictures.path}: its pictures are {pictures.resolution}x{pictures.resolution}, the generator's {made}"
-        raise OptionError(f"{msg}; pack the pictures with `metagan dataset pack --resolution {side}`")
+        raise OptionError(
+            (
+                f"its pictures are {pictures.resolution}x{pictures.resolution}, the generator's {side}x{side} "
+                f"pixels, {generator.image_channels} channels; pack the pictures with `metagan "
+                f"dataset pack --resolution {side}`"
+            ),
+            where=pictures.path,
+        )
     if count > len(pictures):
         msg = f"--count {count}: {pictures.path} has {len(pictures)} pictures; ask for at most that many"
         raise OptionError(msg)

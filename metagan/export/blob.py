@@ -60,10 +60,9 @@ def _narrow(name: str, tensor: Tensor, precision: Precision) -> dict[str, Tensor
 def _halved(name: str, tensor: Tensor) -> Tensor:
     half = tensor.half().contiguous()
     if not torch.isfinite(half).all():
-        msg = (
-            f"{name} holds {tensor.abs().max():g}, too large for float16\n  fix: export with --precision fp32"
+        raise ExportError(
+            f"{name} holds {tensor.abs().max():g}, too large for float16", fix="export with --precision fp32"
         )
-        raise ExportError(msg)
     return half
 
 

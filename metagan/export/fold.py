@@ -71,8 +71,9 @@ def fold(generator: Generator, noise: str = "const") -> tuple[WebConfig, dict[st
     problems = list(_obstacles(generator, noise))
     if problems or not isinstance(generator, StyleGAN2):
         reasons = "; ".join(problems)
-        msg = f"the browser's kernel can't run this generator: {reasons}\n  fix: it stays with prepared pictures"
-        raise ExportError(msg)
+        raise ExportError(
+            f"the browser's kernel can't run this generator: {reasons}", fix="it stays with prepared pictures"
+        )
     config, use_noise = generator.config, noise == "const" and generator.config.use_noise
     mapping = config.mapping
     web = WebConfig(

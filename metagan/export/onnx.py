@@ -123,8 +123,9 @@ def make_onnx_models(
     """
     _require_installed()
     if noise not in ("const", "none"):
-        msg = f"noise {noise!r} is drawn anew for every picture\n  fix: export with --noise const or none"
-        raise ExportError(msg)
+        raise ExportError(
+            f"noise {noise!r} is drawn anew for every picture", fix="export with --noise const or none"
+        )
     ready = _ready(generator)
     mapping, synthesis = MappingModel(ready).eval(), SynthesisModel(ready, noise).eval()
     with torch.no_grad():
@@ -153,8 +154,9 @@ def write_onnx_models(models: OnnxModels, out: Path) -> tuple[Path, Path]:
 def _require_installed() -> None:
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        msg = f"ONNX models need {', '.join(missing)}, not installed here\n  fix: pip install 'metagan[onnx]'"
-        raise ExportError(msg)
+        raise ExportError(
+            f"ONNX models need {', '.join(missing)}, not installed here", fix="pip install 'metagan[onnx]'"
+        )
 
 
 def _facts(generator: Generator, noise: str, *, truncates: bool) -> dict[str, str]:
@@ -167,11 +169,13 @@ def _facts(generator: Generator, noise: str, *, truncates: bool) -> dict[str, st
 def _require_likeness(likeness: Likeness) -> None:
     if likeness.worst <= 1 and likeness.off_by_one <= TOLERANCE:
         return
-    msg = (
-        f"the ONNX models don't give this generator's pictures: {likeness.off_by_one:.2%} of the values differ, "
-        f"by up to {likeness.worst} levels; want at most {TOLERANCE:.1%}, by one\n  fix: use it with metagan"
+    raise ExportError(
+        (
+            f"the ONNX models don't give this generator's pictures: {likeness.off_by_one:.2%} of the "
+            f"values differ, by up to {likeness.worst} levels; want at most {TOLERANCE:.1%}, by one"
+        ),
+        fix="use it with metagan",
     )
-    raise ExportError(msg)
 
 
 def _mean_styles(generator: Generator) -> Tensor | None:
@@ -232,8 +236,9 @@ def _export(model: nn.Module, given: Inputs, output: str, facts: Mapping[str, st
     ) as error:  # torch.export raises all of these
         reason = str(error).strip().partition("\n")[0]
         architecture = facts["architecture"]
-        msg = f"this {architecture} can't be exported to ONNX: {reason}\n  fix: draw from it with metagan sample"
-        raise ExportError(msg) from error
+        raise ExportError(
+            f"this {architecture} can't be exported to ONNX: {reason}", fix="draw from it with metagan sample"
+        ) from error
     if program is None:
         raise AssertionError("dynamo=True gives a program")
     return _signed(program.model_proto, facts)

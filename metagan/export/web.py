@@ -76,9 +76,7 @@ def _require_likeness(likeness: Likeness, precision: Precision) -> None:
         return
     finer = {"int8": "export with --precision fp16", "fp16": "export with --precision fp32"}
     fix = finer.get(precision, "it stays with prepared pictures")
-    raise ExportError(
-        f"{precision} weights don't give this generator's pictures: {found}; {want}\n  fix: {fix}"
-    )
+    raise ExportError(f"{precision} weights don't give this generator's pictures: {found}; {want}", fix=fix)
 
 
 def write_web_weights(path: Path, weights: WebWeights) -> None:

@@ -47,9 +47,12 @@ def verify(path: Path, sha256: str, source: str) -> Path:
 def mismatch(source: str, sha256: str, actual: str, kept: Path) -> HashMismatchError:
     """Create the error for a file with another hash than expected."""
     return HashMismatchError(
-        f"{source}: want the file with SHA-256 {sha256}, got one with {actual}\n"
-        f"  fix: ask the publisher which hash is right. The file is kept as {kept}. If it is the right "
-        "one, put its hash into the registry"
+        f"want the file with SHA-256 {sha256}, got one with {actual}",
+        where=source,
+        fix=(
+            f"ask the publisher which hash is right. The file is kept as {kept}. If it is the right "
+            "one, put its hash into the registry"
+        ),
     )
 
 

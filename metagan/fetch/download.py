@@ -182,8 +182,11 @@ def download(url: str, sha256: str, *, offline: bool, progress: Progress | None,
 def _find_offline(slot: Slot, url: str) -> Path:
     if found := slot.find(url):
         return found
-    what = f"not in the cache {slot.folder}, and --offline is set"
-    raise OfflineError(f"{url}: {what}\n  fix: run the command once without --offline to download it")
+    raise OfflineError(
+        f"not in the cache {slot.folder}, and --offline is set",
+        where=url,
+        fix="run the command once without --offline to download it",
+    )
 
 
 def _find(slot: Slot, url: str) -> Path | None:

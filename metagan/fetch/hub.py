@@ -65,9 +65,11 @@ def _explained(source: str, *, offline: bool) -> Iterator[None]:
         raise
     except errors.LocalEntryNotFoundError as error:
         if offline or constants.HF_HUB_OFFLINE:
-            what = "not in the hub library's cache, and offline mode is set"
-            fix = "run the command once without --offline and HF_HUB_OFFLINE to download it"
-            raise OfflineError(f"{source}: {what}\n  fix: {fix}") from error
+            raise OfflineError(
+                "not in the hub library's cache, and offline mode is set",
+                where=source,
+                fix="run the command once without --offline and HF_HUB_OFFLINE to download it",
+            ) from error
         what = f"the hub refuses the file: {_first_line(error.__cause__ or error)}"
         raise fetch_error(source, what, later) from error
     except errors.GatedRepoError as error:

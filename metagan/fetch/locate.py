@@ -52,7 +52,9 @@ def locate_weights(
 def _local(path: Path, ref: WeightsRef) -> Path:
     try:
         if not path.is_file() and not (path / SAVED_MODEL_MARKER).is_file():
-            raise FetchError(f"{path}: there is no such file\n  fix: correct the path, or put the file there")
+            raise FetchError(
+                "there is no such file", where=path, fix="correct the path, or put the file there"
+            )
         return verify(path, ref.sha256, ref.text) if ref.sha256 else path
     except OSError as error:
         fix = "give your user permission to read it"

@@ -48,4 +48,4 @@ class Patience:
 
 def fetch_error(source: str, what: str, fix: str) -> FetchError:
     """Create the error for a failed download."""
-    return FetchError(f"{source}: {what}\n  fix: {fix}")
+    return FetchError(what, where=source, fix=fix)

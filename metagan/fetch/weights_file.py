@@ -55,4 +55,4 @@ def _digest(path: Path) -> str:
 def unreadable(path: Path, error: OSError | ValueError) -> CheckpointError:
     """The error for a weights file that isn't there or can't be read."""
     found = error.strerror if isinstance(error, OSError) else error
-    return CheckpointError(f"{path}: {found}\n  fix: look at the file's name and rights")
+    return CheckpointError(found, where=path, fix="look at the file's name and rights")

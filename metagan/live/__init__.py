@@ -24,9 +24,15 @@ def kernel_files() -> Mapping[str, Path]:
     """
     missing = [name for name in NAMES if not (KERNEL / name).is_file()]
     if missing:
-        msg = (
-            f"{KERNEL}: {' and '.join(missing)} not there: the browser's kernel is compiled when metagan is installed\n"
-            "  fix: `pip install -e .` in the checkout, or `python hatch_build.py` where ziglang and hatchling are"
+        raise BuildError(
+            (
+                f"{' and '.join(missing)} not there: the browser's kernel is compiled when metagan is "
+                "installed"
+            ),
+            where=KERNEL,
+            fix=(
+                "`pip install -e .` in the checkout, or `python hatch_build.py` where ziglang and "
+                "hatchling are"
+            ),
         )
-        raise BuildError(msg)
     return {name: KERNEL / name for name in NAMES}

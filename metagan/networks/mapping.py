@@ -49,8 +49,10 @@ def mean_style(
     with torch.no_grad():
         mean = mapping(z).mean(dim=0)
     if not torch.isfinite(mean).all():
-        msg = "its mapping network has weights so large that styles are no numbers"
-        raise MalformedFileError(f"{msg}\n  fix: the training went wrong; take an earlier snapshot")
+        raise MalformedFileError(
+            "its mapping network has weights so large that styles are no numbers",
+            fix="the training went wrong; take an earlier snapshot",
+        )
     return mean
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from metagan.errors import OptionError, Problem, RegistryError
+from metagan.errors import Location, OptionError, Problem, RegistryError
 from metagan.registry.entries import DefaultsEntry, RegistryFile, SubjectEntry
 from metagan.registry.fields import NO_UPSCALER
 from metagan.registry.models import Registry, Site, Subject, Text, Theme, WeightsRef
@@ -20,7 +19,6 @@ from metagan.registry.weights_ref import existing_file, is_remote, parse_weights
 from metagan.seeds import choose_seeds
 
 MAX_PICTURES = 2_000_000
-_POSITION = re.compile(r":(\d+):(\d+)$")
 
 
 def read_registry(path: Path, *, images: int | None = None) -> Registry:
@@ -45,11 +43,11 @@ def read_registry(path: Path, *, images: int | None = None) -> Registry:
         problems += problems_of(error, tree)
     problems += _without_hash(tree)
     if problems or entries is None:
-        raise RegistryError(sorted(dict.fromkeys(problems), key=_line_and_column))
+        raise RegistryError.of(sorted(dict.fromkeys(problems), key=_line_and_column))
     return _registry(path, entries, folder, images)
 
 
-def find_place(path: Path, place: Place) -> str:
+def find_place(path: Path, place: Place) -> Location:
     """Find file, line and column of a value such as `("subjects", "cat", "weights")`, for messages.
 
     Raises:
@@ -70,7 +68,8 @@ def find_subject(registry: Registry, slug: str) -> Subject:
     close = get_close_matches(slug.lower(), by_slug, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
     raise OptionError(
-        f"there is no subject {slug!r} in {registry.path}\n  fix: {hint}its subjects are: {', '.join(by_slug)}"
+        f"there is no subject {slug!r} in {registry.path}",
+        fix=f"{hint}its subjects are: {', '.join(by_slug)}",
     )
 
 
@@ -78,12 +77,12 @@ def _tree(path: Path) -> Tree:
     try:
         return read_tree(path)
     except UnreadableError as error:
-        raise RegistryError([error.problem]) from error
+        raise RegistryError.of([error.problem]) from error
 
 
 def _line_and_column(problem: Problem) -> tuple[int, int]:
-    match = _POSITION.search(problem.where)
-    return (int(match[1]), int(match[2])) if match else (0, 0)
+    place = problem.where
+    return (place.line or 0, place.column or 0) if isinstance(place, Location) else (0, 0)
 
 
 def _without_hash(tree: Tree) -> Iterator[Problem]:

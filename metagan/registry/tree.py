@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from metagan.errors import Problem
+from metagan.errors import Location, Problem
 from metagan.values import show
 
 MAX_BYTES = 1 << 20
@@ -59,7 +59,7 @@ class Tree:
     root: yaml.Node
     problems: tuple[Problem, ...]
 
-    def where(self, place: Place, *, key: bool = False) -> str:
+    def where(self, place: Place, *, key: bool = False) -> Location:
         """Return file, line and column of a value or its key; if it is missing, of the key above it."""
         node, mark, of_key = self.root, self.root.start_mark, self.root.start_mark
         for step in place:
@@ -104,7 +104,7 @@ def read_tree(path: Path) -> Tree:
     if root is None:
         raise UnreadableError(
             Problem(
-                f"{path}:1:1",
+                Location(str(path), 1, 1),
                 "the file is empty; want a registry",
                 "run `metagan init` to create one",
             )
@@ -127,11 +127,11 @@ def _child(node: yaml.Node, step: str | int) -> tuple[yaml.Node, yaml.Node] | No
     return None
 
 
-def _where(path: Path, mark: yaml.Mark | None) -> str:
-    return f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else f"{path}:1:1"
+def _where(path: Path, mark: yaml.Mark | None) -> Location:
+    return Location(str(path), mark.line + 1, mark.column + 1) if mark else Location(str(path), 1, 1)
 
 
-def _unreadable(where: str, what: str, fix: str) -> UnreadableError:
+def _unreadable(where: Location, what: str, fix: str) -> UnreadableError:
     return UnreadableError(Problem(where, what, fix))
 
 
@@ -141,26 +141,32 @@ def _read_text(path: Path) -> str:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
         fix = "run `metagan init` to create one, or name another file with --registry"
-        raise _unreadable(str(path), "there is no such file", fix) from error
+        raise _unreadable(Location(str(path)), "there is no such file", fix) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise _unreadable(str(path), f"can't be read: {reason}", "name a file that can be read") from error
+        raise _unreadable(
+            Location(str(path)), f"can't be read: {reason}", "name a file that can be read"
+        ) from error
     if len(data) > MAX_BYTES:
         fix = "write many seeds as ranges such as 0-9999, and put long text into separate files"
-        raise _unreadable(f"{path}:1:1", f"want at most {MAX_BYTES:,} bytes, got more", fix)
+        raise _unreadable(Location(str(path), 1, 1), f"want at most {MAX_BYTES:,} bytes, got more", fix)
     return _decode(path, data)
 
 
 def _decode(path: Path, data: bytes) -> str:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise _unreadable(f"{path}:1:1", "want UTF-8 text, got UTF-16", "save it as UTF-8 in your editor")
+        raise _unreadable(
+            Location(str(path), 1, 1), "want UTF-8 text, got UTF-16", "save it as UTF-8 in your editor"
+        )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8", "replace")
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         what = f"want UTF-8 text, got the byte 0x{data[error.start]:02x}"
-        raise _unreadable(f"{path}:{line}:{column}", what, "save it as UTF-8 in your editor") from error
+        raise _unreadable(
+            Location(str(path), line, column), what, "save it as UTF-8 in your editor"
+        ) from error
 
 
 class _Loader(yaml.BaseLoader):
@@ -194,13 +200,13 @@ def _compose(path: Path, text: str) -> yaml.Node | None:
         raise _unreadable(where, *_explain(error)) from error
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
-        where = f"{path}:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
+        where = Location(str(path), before.count("\n") + 1, len(before) - before.rfind("\n"))
         what = f"want printable text, got the control character {error.character:#x}"
         raise _unreadable(where, what, "remove it") from error
     except (ValueError, OverflowError, RecursionError) as error:
         # PyYAML turns digits of escapes and directives into numbers without looking at their size.
         what = "not YAML: an escape (\\U...) or directive (%...) has an invalid number"
-        raise _unreadable(f"{path}:1:1", what, "correct or remove it") from error
+        raise _unreadable(Location(str(path), 1, 1), what, "correct or remove it") from error
 
 
 def _explain(error: yaml.MarkedYAMLError) -> tuple[str, str]:

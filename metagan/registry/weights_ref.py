@@ -44,7 +44,7 @@ def bundled_weights(name: str) -> Path:
     close = get_close_matches(name, names, n=1)
     hint = f"did you mean {BUNDLED}{close[0]}? " if close else ""
     there_are = ", ".join(f"{BUNDLED}{known}" for known in names) or "none in this installation"
-    raise OptionError(f"there are no bundled weights named {name!r}\n  fix: {hint}there are: {there_are}")
+    raise OptionError(f"there are no bundled weights named {name!r}", fix=f"{hint}there are: {there_are}")
 
 
 def _names() -> list[str]:
@@ -145,8 +145,7 @@ def _bundled_name(name: str) -> str:
     try:
         bundled_weights(name)
     except OptionError as error:
-        _, _, fix = str(error).partition("\n  fix: ")
-        raise unfit("the name of bundled weights", show(name), fix) from error
+        raise unfit("the name of bundled weights", show(name), error.fix or "correct the name") from error
     return name
 
 

@@ -74,8 +74,10 @@ class Sampler:
         upscaler: Upscaler | None = None,
     ) -> None:
         if upscaler is not None and generator.image_channels != 3:
-            what = f"upscaling wants RGB pictures, the generator's have {generator.image_channels} channels"
-            raise OptionError(f"{what}\n  fix: draw them without an upscaler")
+            raise OptionError(
+                f"upscaling wants RGB pictures, the generator's have {generator.image_channels} channels",
+                fix="draw them without an upscaler",
+            )
         self.generator = generator.to(device)
         self.upscaler = None if upscaler is None else upscaler.to(device)
         self.device = device
@@ -170,8 +172,9 @@ class Sampler:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         if self.batch == 1:
-            msg = f"{self.device}: not even one picture fits into its memory; try --device cpu"
-            raise DeviceError(msg) from error
+            raise DeviceError(
+                "not even one picture fits into its memory; try --device cpu", where=str(self.device)
+            ) from error
         self.batch //= 2
 
 

@@ -99,7 +99,7 @@ def _discriminator(path: Path, checkpoint: Checkpoint, generator: StyleGAN2) -> 
     try:
         critic = load_discriminator(checkpoint)
     except UnknownArchitectureError as error:
-        raise UnknownArchitectureError(f"{error}\n  fix: {ALONE}") from error
+        raise UnknownArchitectureError(error.what, where=error.where, fix=ALONE) from error
     if isinstance(critic, Discriminator):
         shape, labels = critic.config, critic.config.label_mapping
         judged = (shape.resolution, shape.image_channels, labels.c_dim if labels else 0)

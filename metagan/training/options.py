@@ -133,7 +133,7 @@ def refuse_changes(config: RunConfig, options: Options, given: Collection[str]) 
     ]
     if wrong:
         text = "\n  ".join(wrong)
-        raise OptionError(f"{text}\n  fix: leave these out to go on, or choose another --out for a new run")
+        raise OptionError(text, fix="leave these out to go on, or choose another --out for a new run")
 
 
 def change_pace(config: RunConfig, options: Options, seen: int) -> RunConfig:

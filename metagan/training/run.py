@@ -153,16 +153,16 @@ class Run:
                 self._train()
         except torch.OutOfMemoryError as error:
             half = max(1, self.config.recipe.micro_batch // 2)
-            msg = f"{self.world.device}: too little memory for {self.config.recipe.micro_batch} pictures at once"
             way_out = f"start another run with --micro-batch {half}"
             if self.trainer.records:
                 way_out = f"go on with --no-cuda-graphs, which spares some, or {way_out}"
-            raise DeviceError(f"{msg}; {way_out}") from error
+            what = f"too little memory for {self.config.recipe.micro_batch} pictures at once"
+            raise DeviceError(what, where=str(self.world.device), fix=way_out) from error
         except OSError as error:
-            msg = (
-                f"{self.folder.path}: can't be written ({error.strerror or error}); free some space and go on"
-            )
-            raise TrainingError(msg) from error
+            raise TrainingError(
+                f"can't be written ({error.strerror or error}); free some space and go on",
+                where=self.folder.path,
+            ) from error
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -175,8 +175,9 @@ class Run:
         try:
             lock.acquire(timeout=0)
         except Timeout as error:
-            msg = f"{self.folder.path}: another process trains here; wait for it, or choose another --out"
-            raise TrainingError(msg) from error
+            raise TrainingError(
+                "another process trains here; wait for it, or choose another --out", where=self.folder.path
+            ) from error
         try:
             yield
         finally:
@@ -222,9 +223,12 @@ class Run:
     def _go_on(self) -> None:
         found = fingerprint(self.pictures)
         if found != self.config.fingerprint:
-            msg = f"{self.folder.path}: this run was started with other pictures ({self.config.pictures} of them, "
             raise TrainingError(
-                f"{msg}{self.config.fingerprint}; now {len(self.pictures)}, {found}); give those again"
+                (
+                    f"this run was started with other pictures ({self.config.pictures} of them, "
+                    f"{self.config.fingerprint}; now {len(self.pictures)}, {found}); give those again"
+                ),
+                where=self.folder.path,
             )
         tensors, facts = read_state(self.folder.state)
         self.trainer.restore(tensors, facts)
@@ -242,10 +246,13 @@ class Run:
         needed = 4 * weights + (64 << 20)
         free = shutil.disk_usage(self.folder.path).free
         if free < needed:
-            msg = (
-                f"{self.folder.path}: {free / 1e6:,.0f} MB free, a run of this size wants {needed / 1e6:,.0f}"
+            raise TrainingError(
+                (
+                    f"{free / 1000000.0:,.0f} MB free, a run of this size wants "
+                    f"{needed / 1000000.0:,.0f}; free some space or choose another --out"
+                ),
+                where=self.folder.path,
             )
-            raise TrainingError(f"{msg}; free some space or choose another --out")
 
     def _must_stop(self) -> bool:
         """Whether any process was asked to stop; all of them learn of it."""
@@ -267,9 +274,13 @@ class Run:
             return
         there = self.folder.state.exists()
         good = f"the last good state is {self.folder.state}" if there else "no state was written before"
-        where = f"{self.folder.path}: at {trainer.seen / 1000:g} kimg"
-        msg = f"{where} losses or weights are no numbers any more; {good}"
-        raise DivergedError(f"{msg}; start another run with a lower --lr or a higher --gamma")
+        raise DivergedError(
+            (
+                f"at {trainer.seen / 1000:g} kimg losses or weights are no numbers any more; {good}; "
+                "start another run with a lower --lr or a higher --gamma"
+            ),
+            where=self.folder.path,
+        )
 
     # ---------------------------------------------------------------------------------------------
 

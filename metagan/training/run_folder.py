@@ -161,8 +161,9 @@ def write_config(folder: RunFolder, config: RunConfig) -> None:
     try:
         write_bytes(folder.config, text.encode())
     except OSError as error:
-        msg = f"{folder.path}: can't be written ({error.strerror or error}); choose another --out"
-        raise TrainingError(msg) from error
+        raise TrainingError(
+            f"can't be written ({error.strerror or error}); choose another --out", where=folder.path
+        ) from error
 
 
 def read_config(folder: RunFolder) -> RunConfig:
@@ -174,12 +175,14 @@ def read_config(folder: RunFolder) -> RunConfig:
     try:
         config = TypeAdapter(RunConfig).validate_python(yaml.safe_load(folder.config.read_text("utf-8")))
     except (OSError, UnicodeError, yaml.YAMLError) as error:
-        msg = f"{folder.config}: can't be read ({error}); choose another --out for a new run"
-        raise TrainingError(msg) from error
+        raise TrainingError(
+            f"can't be read ({error}); choose another --out for a new run", where=folder.config
+        ) from error
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:4])
-        msg = f"{folder.config}: {problems}; restore the file, or choose another --out for a new run"
-        raise TrainingError(msg) from error
+        raise TrainingError(
+            f"{problems}; restore the file, or choose another --out for a new run", where=folder.config
+        ) from error
     return config
 
 

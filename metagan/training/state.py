@@ -38,8 +38,13 @@ def write_state(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, A
             with beside.open("rb") as file:
                 os.fsync(file.fileno())
     except (OSError, SafetensorError) as error:
-        msg = f"{path}: the state can't be written ({error}); the previous one is untouched: free some space and go on"
-        raise TrainingError(msg) from error
+        raise TrainingError(
+            (
+                f"the state can't be written ({error}); the previous one is untouched: free some "
+                "space and go on"
+            ),
+            where=path,
+        ) from error
 
 
 def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -61,5 +66,6 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _malformed(path: Path, found: str) -> MalformedFileError:
-    fix = "start a new run in another folder; its snapshots are still good for sampling"
-    return MalformedFileError(f"{path}: {found}\n  fix: {fix}")
+    return MalformedFileError(
+        found, where=path, fix="start a new run in another folder; its snapshots are still good for sampling"
+    )

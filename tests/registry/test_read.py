@@ -358,7 +358,7 @@ def test_a_misspelt_subject_is_answered_with_the_nearest(read):
 
 
 def test_a_place_in_a_good_registry_can_be_found_for_later_messages(write):
-    assert find_place(write(VALID), ("subjects", "hummingbird", "weights")) == "registry.yaml:7:14"
+    assert str(find_place(write(VALID), ("subjects", "hummingbird", "weights"))) == "registry.yaml:7:14"
 
 
 fragments = st.sampled_from(

@@ -71,11 +71,20 @@ def read_keras_folder(folder: Path) -> Checkpoint:
     """
     missing = [part for part in SAVED_MODEL_FILES if not (folder / part).is_file()]
     if MARKER in missing:
-        found = f"want a weights file, or the folder of a Keras SavedModel with its {MARKER}"
-        raise MalformedFileError(f"{folder}: {found}; this folder has none\n  fix: name the file itself")
+        raise MalformedFileError(
+            (
+                f"want a weights file, or the folder of a Keras SavedModel with its {MARKER}; this "
+                "folder has none"
+            ),
+            where=folder,
+            fix="name the file itself",
+        )
     if missing:
-        found = f"a SavedModel's folder without {', '.join(missing)}"
-        raise MalformedFileError(f"{folder}: {found}\n  fix: download the whole folder, or {_AGAIN}")
+        raise MalformedFileError(
+            f"a SavedModel's folder without {', '.join(missing)}",
+            where=folder,
+            fix=f"download the whole folder, or {_AGAIN}",
+        )
     return _saved_model(folder, lambda part: open_source(folder / part))
 
 
@@ -134,10 +143,13 @@ def _checkpoint(path: Path, form: str, model: Any, tensors: Mapping[str, Tensor]
     layers = _layers(path, model)
     code = [quote(str(layer["class_name"])) for layer in layers if layer["class_name"] in _CODE]
     if code:
-        fix = "metagan runs nothing that a file brings; get a model of ordinary layers"
-        raise UnsafeFileError(f"{path}: a layer of the model is code ({', '.join(code[:4])})\n  fix: {fix}")
+        raise UnsafeFileError(
+            f"a layer of the model is code ({', '.join(code[:4])})",
+            where=path,
+            fix="metagan runs nothing that a file brings; get a model of ordinary layers",
+        )
     if not tensors:
-        raise MalformedFileError(f"{path}: a Keras model without a single weight\n  fix: {_AGAIN}")
+        raise MalformedFileError("a Keras model without a single weight", where=path, fix=_AGAIN)
     for name in tensors:
         check_name(path, name)
     record = NetworkRecord(str(model["class_name"])[:64], dict(tensors), {"layers": layers})
@@ -149,8 +161,11 @@ def _layers(path: Path, model: Any) -> list[dict[str, Any]]:
     """The layers of a sequential model, in order: each a dict of "class_name" and "config"."""
     kind = model.get("class_name") if isinstance(model, dict) else None
     if kind != "Sequential":
-        found = f"want a Sequential model of Keras, got {kind!a:.60}"
-        raise CheckpointError(f"{path}: {found}\n  fix: metagan reads plain stacks of layers only")
+        raise CheckpointError(
+            f"want a Sequential model of Keras, got {kind!a:.60}",
+            where=path,
+            fix="metagan reads plain stacks of layers only",
+        )
     config = model.get("config")
     layers = config.get("layers") if isinstance(config, dict) else None
     well = (
@@ -161,7 +176,7 @@ def _layers(path: Path, model: Any) -> list[dict[str, Any]]:
         and all(isinstance(_untupled(layer.get("config")), dict) for layer in layers)
     )
     if not well or not isinstance(layers, list):
-        raise MalformedFileError(f"{path}: the model's list of layers is none\n  fix: {_AGAIN}")
+        raise MalformedFileError("the model's list of layers is none", where=path, fix=_AGAIN)
     return [{"class_name": layer["class_name"], "config": _untupled(layer["config"])} for layer in layers]
 
 

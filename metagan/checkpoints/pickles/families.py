@@ -203,8 +203,9 @@ def _side_car(path: Path) -> object:
         with path.open("rb") as file:
             return json.loads(file.read(MAX_SIDE_CAR_BYTES))
     except (OSError, ValueError, RecursionError) as error:
-        found = f"want lucidrains' options as JSON: {error}"
-        raise CheckpointError(f"{path}: {found}\n  fix: download it again") from error
+        raise CheckpointError(
+            f"want lucidrains' options as JSON: {error}", where=path, fix="download it again"
+        ) from error
 
 
 def _bare(flattener: Flattener, tables: Mapping[str, dict[Any, Any]]) -> Checkpoint:
@@ -239,4 +240,4 @@ def _key_list(top: dict[Any, Any]) -> str:
 
 
 def _unknown(flattener: Flattener, found: str, fix: str = THE_GENERATOR) -> UnknownArchitectureError:
-    return UnknownArchitectureError(f"{flattener.source.path}: {found}\n  fix: {fix}")
+    return UnknownArchitectureError(found, where=flattener.source.path, fix=fix)

@@ -73,7 +73,7 @@ class Flattener:
     def malformed(self, where: str, found: str) -> MalformedFileError:
         """The error for a network that can't be one."""
         return MalformedFileError(
-            f"{self.source.path}: {quote(where)}: {found}\n  fix: download the file again"
+            f"{quote(where)}: {found}", where=self.source.path, fix="download the file again"
         )
 
     def _states(self, record: Record, prefix: str, depth: int) -> Iterator[tuple[str, dict[Any, Any]]]:

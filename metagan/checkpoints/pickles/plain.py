@@ -93,11 +93,11 @@ class Plain:
 
     def _malformed(self, where: str, found: str) -> MalformedFileError:
         return MalformedFileError(
-            f"{self.source.path}: {quote(where)}: {found}\n  fix: download the file again"
+            f"{quote(where)}: {found}", where=self.source.path, fix="download the file again"
         )
 
     def _unsafe(self, where: str, found: str) -> UnsafeFileError:
-        return UnsafeFileError(f"{self.source.path}: {quote(where)}: {found}\n  fix: {TOO_MUCH}")
+        return UnsafeFileError(f"{quote(where)}: {found}", where=self.source.path, fix=TOO_MUCH)
 
 
 def jsonable(value: Any) -> Any:

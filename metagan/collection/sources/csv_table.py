@@ -100,7 +100,7 @@ class CsvSource:
         self._comma: frozenset[str] = frozenset()
         _refuse_unknown(self.columns)
         if pictures is not None and not pictures.is_dir():
-            raise CollectionError(f"{pictures}: no such folder of pictures\n  fix: check --pictures")
+            raise CollectionError("no such folder of pictures", where=pictures, fix="check --pictures")
 
     def facts(self) -> Facts:
         """The collection's facts."""
@@ -182,11 +182,11 @@ class CsvSource:
         try:
             if self.path.stat().st_size > MAX_BYTES:
                 raise CollectionError(
-                    f"{self.path}: more than 1 GiB\n  fix: split it into several collections"
+                    "more than 1 GiB", where=self.path, fix="split it into several collections"
                 )
             data = self.path.read_bytes()
         except OSError as error:
-            raise CollectionError(f"{self.path}: {error.strerror or error}\n  fix: check the path") from error
+            raise CollectionError(error.strerror or error, where=self.path, fix="check the path") from error
         text, self.encoding_used = _decoded(self.path, data, self.encoding)
         delimiter = _delimiter(text)
         try:
@@ -194,11 +194,11 @@ class CsvSource:
             rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
         except csv.Error as error:
             raise CollectionError(
-                f"{self.path}: no CSV file ({error})\n  fix: save it as CSV again"
+                f"no CSV file ({error})", where=self.path, fix="save it as CSV again"
             ) from error
         if len(rows) < 2:
             raise CollectionError(
-                f"{self.path}: no line below its header\n  fix: want a header, then a line an artwork"
+                "no line below its header", where=self.path, fix="want a header, then a line an artwork"
             )
         return [cell.strip() for cell in rows[0][1]], rows[1:], delimiter
 
@@ -208,8 +208,10 @@ class CsvSource:
             f"{name}={column}" for name, column in self.columns.items() if column.casefold() not in by_name
         ]
         if absent:
-            what = f"--map {absent[0]}: {self.path} has no such column"
-            raise CollectionError(f"{what}\n  fix: its columns are {', '.join(header)[:500]}")
+            raise CollectionError(
+                f"--map {absent[0]}: {self.path} has no such column",
+                fix=f"its columns are {', '.join(header)[:500]}",
+            )
         use = {name: by_name[column.casefold()] for name, column in self.columns.items()}
         taken = set(use.values())
         for name in COLUMNS:
@@ -217,8 +219,11 @@ class CsvSource:
                 use[name] = by_name[name]
         self.ignored = tuple(name for at, name in enumerate(header) if at not in use.values() and name)
         if not use:
-            what = f"{self.path}: none of its columns is known ({', '.join(header)[:300]})"
-            raise CollectionError(f"{what}\n  fix: name them by --map, such as --map price={header[0]}")
+            raise CollectionError(
+                f"none of its columns is known ({', '.join(header)[:300]})",
+                where=self.path,
+                fix=f"name them by --map, such as --map price={header[0]}",
+            )
         return use
 
     def _decimal_commas(self, lines: Sequence[Mapping[str, str]], delimiter: str) -> frozenset[str]:
@@ -306,11 +311,12 @@ def _decoded(path: Path, data: bytes, encoding: str | None) -> tuple[str, str]:
             continue
         except LookupError as error:
             raise CollectionError(
-                f"--encoding {name}: not known\n  fix: try utf-8, cp1252 or utf-16"
+                f"--encoding {name}: not known", fix="try utf-8, cp1252 or utf-16"
             ) from error
-    what = f"{path}: not in {' or '.join(tries)}"
     raise CollectionError(
-        f"{what}\n  fix: say its encoding, such as --encoding shift_jis, or save it as UTF-8"
+        f"not in {' or '.join(tries)}",
+        where=path,
+        fix="say its encoding, such as --encoding shift_jis, or save it as UTF-8",
     )
 
 
@@ -371,7 +377,7 @@ def _flag(text: str, notes: list[str]) -> bool | None:
 def _refuse_unknown(columns: Mapping[str, str]) -> None:
     for name, column in columns.items():
         if name not in COLUMNS and not (name.startswith(_TRAIT) and len(name) > len(_TRAIT)):
-            what = f"--map {name}={column}: no such column of a collection"
             raise CollectionError(
-                f"{what}\n  fix: want one of {', '.join(COLUMNS)}, or {_TRAIT}NAME for a trait"
+                f"--map {name}={column}: no such column of a collection",
+                fix=f"want one of {', '.join(COLUMNS)}, or {_TRAIT}NAME for a trait",
             )

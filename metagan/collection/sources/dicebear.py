@@ -125,7 +125,7 @@ def _style(name: str) -> Any:
         close = difflib.get_close_matches(name, names, n=1)
         meant = f"did you mean {close[0]}? " if close else ""
         raise CollectionError(
-            f"dicebear:{name}: no such style\n  fix: {meant}choose one of {', '.join(names)}"
+            f"dicebear:{name}: no such style", fix=f"{meant}choose one of {', '.join(names)}"
         )
     return need("dicebear").Style.from_json(
         (resources.files("dicebear_styles") / f"{name}.json").read_text("utf-8")

@@ -96,9 +96,10 @@ class FolderSource:
         used = {entry.picture for entry in found}
         alone = [name for name in pictures if name not in used and PurePosixPath(name).stem != _COLLECTION]
         if not found and not alone:
-            what = f"{self.path}: no picture and no metadata among its {len(self._names)} files"
             raise CollectionError(
-                f"{what}\n  fix: give the folder that holds images/ and json/, or the pictures"
+                f"no picture and no metadata among its {len(self._names)} files",
+                where=self.path,
+                fix="give the folder that holds images/ and json/, or the pictures",
             )
         note = ("no metadata beside it, so it has no traits",) if found else ()
         found += [FolderEntry(stem, picture=name, notes=note) for stem, name in _named(alone)]
@@ -157,7 +158,7 @@ class FolderSource:
                 items = self._json(name)
             except NoPictureError as error:
                 raise CollectionError(
-                    f"{self.path}: {name}: {error}\n  fix: mend it, or take it away"
+                    f"{name}: {error}", where=self.path, fix="mend it, or take it away"
                 ) from error
             for number, metadata in enumerate(items if isinstance(items, list) else []):
                 if isinstance(metadata, dict):

@@ -156,7 +156,8 @@ def _describe(source: MadeSource[Entry], entry: Entry) -> Item:
 
 
 def _nameless(entry: object) -> Item:
-    what = f"{str(entry)[:60]}: its process was killed"
     raise CollectionError(
-        f"{what}\n  fix: try again with fewer --workers; if it happens again, take that item out"
+        "its process was killed",
+        where=str(entry)[:60],
+        fix="try again with fewer --workers; if it happens again, take that item out",
     )

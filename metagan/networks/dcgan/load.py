@@ -77,7 +77,7 @@ class _Options:
 
     def wrong(self, name: str, want: str) -> MalformedFileError:
         """The error for an option that isn't understood."""
-        return MalformedFileError(f"{self.where}: {name}: want {want}, got {self.values.get(name)!r:.60}")
+        return MalformedFileError(f"{name}: want {want}, got {self.values.get(name)!r:.60}", where=self.where)
 
 
 def _dense(options: _Options) -> LayerConfig:

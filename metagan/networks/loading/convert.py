@@ -117,5 +117,6 @@ def _require_same(path: Path, written: Mapping[str, Tensor], wanted: Mapping[str
         if name not in written or not torch.equal(written[name], tensor)
     ]
     if different:
-        msg = f"{path}: written, but read back different in {', '.join(different[:4])}; is the disk sound?"
-        raise CheckpointError(msg)
+        raise CheckpointError(
+            f"written, but read back different in {', '.join(different[:4])}; is the disk sound?", where=path
+        )

@@ -108,10 +108,7 @@ def _load(checkpoint: Checkpoint, role: str, build: Callable[[NetworkRecord], nn
         record = dataclasses.replace(record, tensors=dict(record.tensors))  # made now, or found to be damaged
         network = build(record)
     except CheckpointError as error:
-        if str(error).startswith(str(checkpoint.path)):  # the reader's own, of a tensor made only now
-            raise
-        msg = f"{checkpoint.path}: {error}"
-        raise type(error)(msg) from error
+        raise error.at(checkpoint.path) from error
     require_finite(record, checkpoint.path)
     return network
 
@@ -137,8 +134,10 @@ def to_official(generator: Generator) -> Official:
         if architecture.name == generator.architecture and architecture.to_official:
             return architecture.to_official(cast("nn.Module", generator))
     written = ", ".join(architecture.title for architecture in ARCHITECTURES if architecture.to_official)
-    msg = f"{title_of(generator)}: metagan writes official state dicts of {written} only; convert to .safetensors"
-    raise OptionError(msg)
+    raise OptionError(
+        f"metagan writes official state dicts of {written} only; convert to .safetensors",
+        where=title_of(generator),
+    )
 
 
 def describe_training(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -154,8 +153,11 @@ def _record(checkpoint: Checkpoint, role: str) -> NetworkRecord:
     if role != "D" and checkpoint.networks.keys() & {"G", "G_ema"}:
         other = "G" if role == "G_ema" else "G_ema"
         fix = f"`metagan convert IN OUT.safetensors --network {other}` takes that generator"
-    msg = f"{checkpoint.format}: it holds {there}, but no {role}\n  fix: {fix}"
-    raise UnknownArchitectureError(msg)
+    raise UnknownArchitectureError(
+        f"it holds {there}, but no {role}",
+        where=checkpoint.format,
+        fix=fix,
+    )
 
 
 def _restore(header: Header, record: NetworkRecord) -> nn.Module:
@@ -163,9 +165,10 @@ def _restore(header: Header, record: NetworkRecord) -> nn.Module:
         if architecture.name == header.architecture:
             return architecture.restore(header.configuration, record.tensors)
     if header.architecture == upscaler.ARCHITECTURE_NAME:
-        what = "it holds an upscaler, no generator"
-        fix = "enlarge pictures with it, `metagan upscale PICTURES --with FILE --out FOLDER`"
-        raise UnknownArchitectureError(f"{what}\n  fix: {fix}")
+        raise UnknownArchitectureError(
+            "it holds an upscaler, no generator",
+            fix="enlarge pictures with it, `metagan upscale PICTURES --with FILE --out FOLDER`",
+        )
     known = ", ".join(architecture.name for architecture in ARCHITECTURES)
     msg = f"unknown architecture {header.architecture!r:.60}; this version of metagan knows {known}"
     raise MalformedFileError(msg)

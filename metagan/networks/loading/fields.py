@@ -92,8 +92,7 @@ def positive(name: str, value: object) -> float:
     """
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < MAX_NUMBER:
         return float(value)
-    msg = f"{name}: want a number above 0, got {value!r:.60}"
-    raise MalformedFileError(msg)
+    raise MalformedFileError(f"want a number above 0, got {value!r:.60}", where=name)
 
 
 def require_stated(shapes: Shapes, facts: Iterable[tuple[str, object]]) -> None:

@@ -141,11 +141,14 @@ class _Stated:
 
     def _wrong(self, name: str, want: str, value: object) -> MalformedFileError:
         if name not in self.attributes:
-            fix = (
-                "StyleGAN3 can't be told from its tensors alone: take the network pickle, not its state dict"
+            return MalformedFileError(
+                f"this is a StyleGAN3, and {name} isn't stated",
+                fix=(
+                    "StyleGAN3 can't be told from its tensors alone: take the network pickle, not "
+                    "its state dict"
+                ),
             )
-            return MalformedFileError(f"this is a StyleGAN3, and {name} isn't stated\n  fix: {fix}")
-        return MalformedFileError(f"{name}: want {want}, got {value!r:.60}")
+        return MalformedFileError(f"want {want}, got {value!r:.60}", where=name)
 
 
 def generator_config(record: NetworkRecord) -> Config:
@@ -305,8 +308,13 @@ def generator_from_official(record: NetworkRecord) -> StyleGAN3:
     """
     relative = _relative(record)
     if relative:
-        fix = "metagan reads StyleGAN-XL's and Projected GAN's generators where they have StyleGAN2's or 3's own keys"
-        raise UnknownArchitectureError(f"this is {relative}: metagan doesn't have that\n  fix: {fix}")
+        raise UnknownArchitectureError(
+            f"this is {relative}: metagan doesn't have that",
+            fix=(
+                "metagan reads StyleGAN-XL's and Projected GAN's generators where they have "
+                "StyleGAN2's or 3's own keys"
+            ),
+        )
     config = generator_config(record)
     return fill(
         record, generator_names(config, layer_names(record)), "StyleGAN3", lambda: make_generator(config)

@@ -43,16 +43,17 @@ def upscaler_of(checkpoint: Checkpoint) -> Upscaler:
     header = checkpoint.header
     if header is None or not is_upscaler(checkpoint):
         holds = f"a {header.architecture} generator" if header else checkpoint.format
-        msg = f"{checkpoint.path}: want an upscaler, found {holds}"
         raise UnknownArchitectureError(
-            f"{msg}\n  fix: give a file that `metagan train PICTURES --upscaler x4` wrote"
+            f"want an upscaler, found {holds}",
+            where=checkpoint.path,
+            fix="give a file that `metagan train PICTURES --upscaler x4` wrote",
         )
     record = checkpoint.networks[ROLE]
     try:
         config = restore_config(UpscalerConfig, header.configuration, TITLE)
         upscaler = assemble(lambda: Upscaler(config), record.tensors)
     except CheckpointError as error:
-        raise type(error)(f"{checkpoint.path}: {error}") from error
+        raise error.at(checkpoint.path) from error
     require_finite(record, checkpoint.path)
     return upscaler
 

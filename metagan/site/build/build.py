@@ -96,7 +96,7 @@ def _draw(plan: Plan, order: Order, progress: Progress) -> int:
     problems = check_templates(order.templates) if order.templates else []
     problems += problems_with_weights(plan.registry, offline=order.offline)
     if problems:
-        raise RegistryError(problems)
+        raise RegistryError.of(problems)
     for shelf in plan.shelves:
         if shelf.subject.text:
             read_corpus(shelf.subject.text.corpus)
@@ -123,8 +123,7 @@ def _stage(
         files |= _copy_pictures(plan, place.staging)
         files |= _copy_models(models, place.staging)
     except OSError as error:
-        msg = f"{error.filename or place.staging}: {error.strerror}; the former site is untouched"
-        raise BuildError(msg) from error
+        raise BuildError(f"{error.strerror}; the former site is untouched", where=error.filename or place.staging) from error
     problems: list[Problem] = check_links(place.staging, content.site.base_url)
     outcome.warnings += [str(problem) for problem in problems]
     outcome.warnings += _keep_extras(place, former, files)

@@ -124,11 +124,9 @@ class Workplace:
                 recover(self.staging, self.site)
                 yield
         except Timeout as error:
-            msg = f"{self.site}: another build is at work there; wait for it, or build elsewhere with --out"
-            raise BuildLockedError(msg) from error
+            raise BuildLockedError("another build is at work there; wait for it, or build elsewhere with --out", where=self.site) from error
         except PermissionError as error:
-            msg = f"{error.filename}: no permission to write there; choose another folder with --out"
-            raise BuildError(msg) from error
+            raise BuildError("no permission to write there; choose another folder with --out", where=error.filename) from error
 
     # --------------------------------------------------------------------------------------------
 

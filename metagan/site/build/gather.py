@@ -119,7 +119,7 @@ def gather(order: Order, place: Workplace, progress: Progress) -> Plan:
         facts.append(known)
         warnings += _warnings_about(subject)
     if problems:
-        raise RegistryError(problems)
+        raise RegistryError.of(problems)
     corpora = [s.text.corpus.read_bytes() for s in registry.subjects if s.text]
     fingerprint = digest_of(
         *(

@@ -55,7 +55,7 @@ def make_models(
         except ExportError as error:
             problems.append(_problem(registry, shelf.subject, error))
     if problems:
-        raise RegistryError(problems)
+        raise RegistryError.of(problems)
     return made
 
 
@@ -125,7 +125,7 @@ def _export(shelf: Shelf, file: Path) -> dict[str, Any]:
         except ExportError:  # too coarse for this one; what no precision helps is refused again
             weights = make_web_weights(generator, "fp32", noise)
     except ExportError as error:
-        return {"reason": str(error).partition("\n")[0]}
+        return {"reason": error.what}
     write_bytes(file, weights.compressed)
     likeness = weights.likeness
     return dataclasses.asdict(

@@ -67,8 +67,10 @@ def read_upscaler_facts(weights: Path, sha256: str, facts: GeneratorFacts) -> Up
         raise AssertionError("upscalers have headers")
     side = facts.width_px * upscaler.config.factor
     if side > MOST_UPSCALED_PX:
-        what = f"pictures of {facts.width_px}x{facts.width_px} pixels would become {side}x{side}"
-        raise OptionError(f"{what}; want at most {MOST_UPSCALED_PX}\n  fix: write `upscale: none`")
+        raise OptionError((
+                f"pictures of {facts.width_px}x{facts.width_px} pixels would become {side}x{side}; "
+                f"want at most {MOST_UPSCALED_PX}"
+            ), fix="write `upscale: none`")
     return UpscalerFacts(
         factor=upscaler.config.factor,
         parameters=sum(parameter.numel() for parameter in upscaler.parameters()),
@@ -157,5 +159,4 @@ def _finish(shelf: Shelf, seed: int, picture: NDArray[np.uint8], label: Label) -
             write_bytes(shelf.card(seed), encode(enlarged, "png", label))
         write_bytes(shelf.picture(seed), encode(picture, shelf.subject.format, label))
     except OSError as error:
-        msg = f"{shelf.picture(seed)}: {error.strerror}; what is finished is kept, run the build again"
-        raise BuildError(msg) from error
+        raise BuildError(f"{error.strerror}; what is finished is kept, run the build again", where=shelf.picture(seed)) from error

@@ -100,14 +100,14 @@ def _in_settings(registry: Registry, subject: Subject, generator: Generator) -> 
     if classes and (chosen is None or chosen >= classes):
         got = "there is none" if chosen is None else f"got {chosen}"
         error = OptionError(
-            f"want a class from 0 to {classes - 1}, {got}: the generator has {classes} classes\n"
-            f"  fix: write for example `class: {classes - 1}`"
+            f"want a class from 0 to {classes - 1}, {got}: the generator has {classes} classes",
+            fix=f"write for example `class: {classes - 1}`",
         )
         yield problem_with(registry, subject, "class", error)
         chosen = 0
     if not classes and chosen is not None:
-        what = f"want none, got {chosen}: the generator has no classes\n  fix: remove the key"
-        yield problem_with(registry, subject, "class", OptionError(what))
+        error = OptionError(f"want none, got {chosen}: the generator has no classes", fix="remove the key")
+        yield problem_with(registry, subject, "class", error)
     try:
         with torch.inference_mode():
             z, label = latents([0], generator.z_dim), labels(chosen, classes, 1)
@@ -118,7 +118,7 @@ def _in_settings(registry: Registry, subject: Subject, generator: Generator) -> 
         try:
             fold(generator, subject.noise)
         except ExportError as error:
-            yield problem_with(registry, subject, "live", ExportError(str(error).partition("\n")[0]))
+            yield problem_with(registry, subject, "live", ExportError(error.what))
 
 
 def _in_upscaler(
@@ -130,14 +130,19 @@ def _in_upscaler(
     try:
         load_upscaler(locate_weights(subject.upscale, offline=offline, progress=progress))
         if generator.image_channels != 3:
-            what = f"upscalers enlarge RGB pictures, the generator's have {generator.image_channels} channels"
-            raise OptionError(f"{what}\n  fix: write `upscale: none`")
+            raise OptionError((
+                    f"upscalers enlarge RGB pictures, the generator's have {generator.image_channels} "
+                    "channels"
+                ), fix="write `upscale: none`")
     except MetaganError as error:
         yield problem_with(registry, subject, "upscale", error)
 
 
 def problem_with(registry: Registry, subject: Subject, key: str, error: MetaganError) -> Problem:
     """An error about one key of a subject, with the place of that key in the registry."""
-    what, _, fix = str(error).partition("\n  fix: ")
-    where = find_place(registry.path, ("subjects", subject.slug, key))
-    return Problem(where, f"subjects.{subject.slug}.{key}: {what}", fix or _FIXES.get(key, "change it"))
+    inside = "" if error.where is None else f"{error.where}: "
+    return Problem(
+        find_place(registry.path, ("subjects", subject.slug, key)),
+        f"subjects.{subject.slug}.{key}: {inside}{error.what}",
+        error.fix or _FIXES.get(key, "change it"),
+    )

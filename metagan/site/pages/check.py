@@ -11,7 +11,7 @@ from pathlib import Path
 import jinja2.defaults
 from jinja2 import meta, nodes
 
-from metagan.errors import Problem
+from metagan.errors import Location, Problem
 from metagan.registry.models import Site, Subject, Theme, WeightsRef
 from metagan.site.pages.content import Collection, GeneratorFacts, LiveModel, Picture, SiteContent
 from metagan.site.pages.render import PAGES, Page, Writer
@@ -51,7 +51,7 @@ def check_templates(templates: Path) -> list[Problem]:
         The problems with file and line; none when a site could be rendered.
     """
     if not templates.is_dir():
-        return [Problem(str(templates), "there is no such folder", "give a folder of templates, or none")]
+        return [Problem(templates, "there is no such folder", "give a folder of templates, or none")]
     environment = make_environment(templates)
     problems: list[Problem] = []
     own = list(_parse_all(environment, templates, problems))
@@ -71,7 +71,7 @@ def _parse_all(environment: jinja2.Environment, folder: Path, problems: list[Pro
             except jinja2.TemplateSyntaxError as error:
                 problems.append(template_problem(error, str(file)))
             except UnicodeDecodeError as error:
-                problems.append(Problem(str(file), f"not UTF-8: {error}", "save the file as UTF-8"))
+                problems.append(Problem(file, f"not UTF-8: {error}", "save the file as UTF-8"))
 
 
 def _unknown_names(own: Sequence[_Source], default: Sequence[_Source]) -> Iterator[Problem]:
@@ -84,7 +84,7 @@ def _unknown_names(own: Sequence[_Source], default: Sequence[_Source]) -> Iterat
         for node in source.tree.find_all(nodes.Name):
             if node.ctx == "load" and node.name in free:
                 what = f"unknown name {node.name!r}{_did_you_mean(node.name, known)}"
-                yield Problem(f"{source.file}:{node.lineno}", what, fix)
+                yield Problem(Location(str(source.file), node.lineno), what, fix)
 
 
 def _set_names(tree: nodes.Template) -> set[str]:
@@ -104,7 +104,7 @@ def _unused(own: Sequence[_Source], default: Sequence[_Source]) -> Iterator[Prob
     for source in own:
         if source.name not in names | mentioned:
             what = f"no page uses this template{_did_you_mean(source.name, names)}"
-            yield Problem(str(source.file), what, "give it the name of the template that it is to replace")
+            yield Problem(source.file, what, "give it the name of the template that it is to replace")
 
 
 def _did_you_mean(word: str, known: Iterable[str]) -> str:

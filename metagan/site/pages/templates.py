@@ -15,7 +15,7 @@ from types import TracebackType
 import jinja2
 
 import metagan
-from metagan.errors import BuildError, Problem, TemplateError
+from metagan.errors import BuildError, Location, Problem, TemplateError
 
 # What a mistake inside a template can raise while it is rendered, besides jinja2's own errors.
 RENDER_FAILURES = (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -34,7 +34,7 @@ def default_templates_dir() -> Path:
     for folder in (package / "templates", package.parent / "templates"):
         if (folder / "base.html").is_file():
             return folder
-    raise BuildError(f"{package}: metagan's own templates are missing; install metagan again")
+    raise BuildError("metagan's own templates are missing; install metagan again", where=package)
 
 
 def search_path(templates: Path | None) -> list[Path]:
@@ -99,7 +99,7 @@ def render_template(template: jinja2.Template, context: Mapping[str, object]) ->
     try:
         return template.render(context).encode()
     except RENDER_FAILURES as error:
-        raise TemplateError(str(template_problem(error, template.name or "a template"))) from error
+        raise TemplateError.of([template_problem(error, template.name or "a template")]) from error
 
 
 def load_template(environment: jinja2.Environment, name: str) -> jinja2.Template:
@@ -111,7 +111,7 @@ def load_template(environment: jinja2.Environment, name: str) -> jinja2.Template
     try:
         return environment.get_template(name)
     except jinja2.TemplateError as error:
-        raise TemplateError(str(template_problem(error, name))) from error
+        raise TemplateError.of([template_problem(error, name)]) from error
 
 
 def template_problem(error: Exception, name: str) -> Problem:
@@ -128,14 +128,14 @@ def describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def error_position(error: Exception, name: str) -> str:
+def error_position(error: Exception, name: str) -> Location:
     """File and line of the template that is at fault, "templates/index.html:12"."""
     if isinstance(error, jinja2.TemplateSyntaxError):
-        return f"{error.filename or error.name or name}:{error.lineno}"
-    position = name
+        return Location(error.filename or error.name or name, error.lineno)
+    position = Location(name)
     for file, line in _frames(error.__traceback__):
         if not file.endswith(".py") and Path(file).is_file():
-            position = f"{file}:{line}"
+            position = Location(file, line)
     return position
 
 

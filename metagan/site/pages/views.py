@@ -139,8 +139,10 @@ class Album:
         subject = collection.subject
         if subject.slug in RESERVED_SLUGS:
             taken = ", ".join(sorted(RESERVED_SLUGS))
-            what = f"subjects.{subject.slug}: the site uses a folder of this name itself"
-            raise BuildError(f"{what}\n  fix: take a slug other than {taken}")
+            raise BuildError(
+                f"subjects.{subject.slug}: the site uses a folder of this name itself",
+                fix=f"take a slug other than {taken}",
+            )
         self.pictures: Sequence[Picture] = collection.pictures
         self.slug = subject.slug
         self.title = printable(subject.title)
@@ -160,7 +162,7 @@ class Album:
         number %= len(self.pictures)
         picture = self.pictures[number]
         if picture.path != f"pictures/{self.slug}/{picture.seed}.{self.extension}":
-            raise BuildError(f"{picture.path}: want pictures/{self.slug}/{picture.seed}.{self.extension}")
+            raise BuildError(f"want pictures/{self.slug}/{picture.seed}.{self.extension}", where=picture.path)
         return Shot(
             seed=picture.seed,
             number=number,

@@ -89,8 +89,11 @@ def _check_repository(branch: Branch) -> None:
     if shutil.which("git") is None:
         raise PublishError("git isn't installed; install it, or publish to a folder or an address with --to")
     if _git(branch, "rev-parse", "--git-dir").returncode:
-        way_out = "run metagan publish inside the repository, or publish to a folder or an address with --to"
-        raise PublishError(f"{branch.repository}: not inside a git repository\n  fix: {way_out}")
+        raise PublishError(
+            "not inside a git repository",
+            where=branch.repository,
+            fix="run metagan publish inside the repository, or publish to a folder or an address with --to",
+        )
     remotes = _git(branch, "remote").stdout.split()
     if branch.remote not in remotes:
         known = (
@@ -98,12 +101,15 @@ def _check_repository(branch: Branch) -> None:
             if remotes
             else "git remote add origin URL"
         )
-        raise PublishError(f"{branch.repository}: no remote {branch.remote!r}\n  fix: {known}")
+        raise PublishError(f"no remote {branch.remote!r}", where=branch.repository, fix=known)
     if _git(branch, "check-ref-format", branch.ref).returncode or branch.name.startswith("-"):
         raise PublishError(f"--branch {branch.name}: no name that git allows; gh-pages is the usual one")
     if f"branch {branch.ref}" in _git(branch, "worktree", "list", "--porcelain").stdout.splitlines():
-        way_out = "check out another one, or publish to a branch that holds nothing else with --branch"
-        raise PublishError(f"{branch.repository}: branch {branch.name} is checked out\n  fix: {way_out}")
+        raise PublishError(
+            f"branch {branch.name} is checked out",
+            where=branch.repository,
+            fix="check out another one, or publish to a branch that holds nothing else with --branch",
+        )
 
 
 def _fetch(branch: Branch, *, dry_run: bool) -> str | None:
@@ -139,10 +145,13 @@ def _check_nothing_unpushed(branch: Branch, published: list[str]) -> None:
         return
     counted = _git(branch, "rev-list", "--count", local, *(f"^{commit}" for commit in published))
     if counted.returncode == 0 and counted.stdout.strip() != "0":
-        what = f"{counted.stdout.strip()} commit(s) that {branch.remote} lacks would be lost"
-        way_out = f"push them, or delete the local branch (git branch -D {branch.name})"
         raise PublishError(
-            f"{branch.repository}: in your local branch {branch.name}, {what}\n  fix: {way_out}"
+            (
+                f"in your local branch {branch.name}, {counted.stdout.strip()} commit(s) that "
+                f"{branch.remote} lacks would be lost"
+            ),
+            where=branch.repository,
+            fix=f"push them, or delete the local branch (git branch -D {branch.name})",
         )
 
 
@@ -271,4 +280,4 @@ def _must(branch: Branch, *arguments: str, data: str | None = None) -> str:
 
 def _refused(what: str, done: Done, way_out: str) -> PublishError:
     said = [f"  git: {line}" for line in done.stderr.strip().splitlines()[-6:]]
-    return PublishError("\n".join([what, *said, f"  fix: {way_out}"]))
+    return PublishError("\n".join([what, *said]), fix=way_out)

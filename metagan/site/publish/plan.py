@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from metagan.errors import PublishError
+from metagan.errors import Problem, PublishError
 from metagan.site.routes import is_hidden
 
 GITHUB_SITE_BYTES = 1_000_000_000  # "published sites may be no larger than 1 GB"
@@ -76,7 +76,7 @@ def site_files(folder: Path) -> tuple[SiteFile, ...]:
         PublishError: There is no built site, or a file that no host can take.
     """
     if not (folder / "index.html").is_file():
-        raise PublishError(f"{folder}: no built site there (no index.html); run metagan build first")
+        raise PublishError("no built site there (no index.html); run metagan build first", where=folder)
     files, refused = [], []
     for file in sorted(folder.rglob("*")):
         path = file.relative_to(folder)
@@ -143,15 +143,18 @@ def check_github_limits(
         PublishError: It is too large, or some of its files are.
     """
     problems = [
-        f"{file.path}: {file.size_bytes / MIB:.1f} MiB; git hosts take {file_bytes / MIB:.0f} MiB a file\n"
-        "  fix: leave it out of the site, or publish to another host with --to"
+        Problem(
+            file.path,
+            f"{file.size_bytes / MIB:.1f} MiB; git hosts take {file_bytes / MIB:.0f} MiB a file",
+            "leave it out of the site, or publish to another host with --to",
+        )
         for file in files
         if file.size_bytes > file_bytes
     ]
     if total_bytes(files) > site_bytes:
         problems.append(_too_large(files, site_bytes))
     if problems:
-        raise PublishError("\n".join(problems))
+        raise PublishError.of(problems)
 
 
 @dataclass(frozen=True)
@@ -194,7 +197,7 @@ def _slug_of(names: tuple[str, ...], slugs: set[str]) -> str | None:
     return None
 
 
-def _too_large(files: tuple[SiteFile, ...], limit: int) -> str:
+def _too_large(files: tuple[SiteFile, ...], limit: int) -> Problem:
     taken = shares(files)
     total = total_bytes(files)
     rest = total - sum(share.size_bytes for share in taken)
@@ -207,10 +210,8 @@ def _too_large(files: tuple[SiteFile, ...], limit: int) -> str:
         advice = f"  images: {share.images} -> {fitting} would fit" if fitting > 0 else ""
         lines.append(f"  {share.slug:<20} {in_words(share.size_bytes):>10}{advice}")
     lines.append(f"  {'everything else':<20} {in_words(rest):>10}")
-    lines.append(
-        "  fix: lower images in registry.yaml, choose a smaller format (webp, avif), or use another --to"
-    )
-    return "\n".join(lines)
+    fix = "lower images in registry.yaml, choose a smaller format (webp, avif), or use another --to"
+    return Problem(None, "\n".join(lines), fix)
 
 
 def sending_stage(file: SiteFile) -> int:

@@ -62,13 +62,13 @@ def publish_to_place(folder: Path, target: str, *, dry_run: bool, overwrite: boo
         place = open_place(target)
         if place.is_local and Path(place.root).resolve().is_relative_to(folder.resolve()):
             raise PublishError(
-                f"{target}: that is inside the built site itself; choose a folder outside {folder}"
+                f"that is inside the built site itself; choose a folder outside {folder}", where=target
             )
         hashes = {file.path: sha256_of(file.file) for file in files}
         owned, sizes = place.read_manifest(), place.sizes()
         foreign = sorted(file.path for file in files if file.path in sizes and file.path not in owned)
         if foreign and not overwrite:
-            raise PublishError(_in_the_way(target, foreign))
+            raise _in_the_way(target, foreign)
         there = {
             file.path: owned.get(file.path) == hashes[file.path] and sizes[file.path] == file.size_bytes
             for file in files
@@ -135,9 +135,9 @@ class Place:
         try:
             return _checked(json.loads(content))
         except ValueError as error:
-            way_out = "delete it, and publish with --force if the site's files there are to be replaced"
             raise PublishError(
-                f"{self.target}/{MANIFEST}: no list of metagan's: {error}\n  fix: {way_out}"
+                f"{self.target}/{MANIFEST}: no list of metagan's: {error}",
+                fix="delete it, and publish with --force if the site's files there are to be replaced",
             ) from error
 
     def write_manifest(self, files: Mapping[str, str | None]) -> None:
@@ -199,16 +199,17 @@ def open_place(target: str) -> Place:
         return Place(target, LocalFileSystem(), str(Path(target).absolute()))
     protocol = target.partition("://")[0].rpartition("::")[2]
     if protocol not in fsspec.available_protocols():
-        known = "s3://, gs://, az://, sftp:// and more, or a folder's path"
         raise PublishError(
-            f"{target}: {protocol}:// is no kind of address that fsspec knows\n  fix: use {known}"
+            f"{protocol}:// is no kind of address that fsspec knows",
+            where=target,
+            fix="use s3://, gs://, az://, sftp:// and more, or a folder's path",
         )
     try:
         filesystem, root = fsspec.core.url_to_fs(target)
     except ImportError as error:
         package = PACKAGES.get(protocol)
         way_out = f"pip install {package}" if package else str(error)
-        raise PublishError(f"{target}: {protocol}:// needs another package\n  fix: {way_out}") from error
+        raise PublishError(f"{protocol}:// needs another package", where=target, fix=way_out) from error
     filesystem.invalidate_cache()
     return Place(target.rstrip("/"), filesystem, str(root).rstrip("/"))
 
@@ -222,20 +223,18 @@ def _in_plain_words(target: str) -> Iterator[None]:
         raise
     except Exception as error:
         said = " ".join(str(error).split()) or "no reason given"
-        way_out = "look at the address, and at your rights there"
-        raise PublishError(f"{target}: {type(error).__name__}: {said:.500}\n  fix: {way_out}") from error
+        raise PublishError(
+            f"{type(error).__name__}: {said:.500}",
+            where=target,
+            fix="look at the address, and at your rights there",
+        ) from error
 
 
-def _in_the_way(target: str, foreign: list[str]) -> str:
+def _in_the_way(target: str, foreign: list[str]) -> PublishError:
     more = [f"  and {len(foreign) - LISTED} more"] if len(foreign) > LISTED else []
-    return "\n".join(
-        [
-            f"{target}: these files are there already, and not from metagan:",
-            *(f"  {path}" for path in foreign[:LISTED]),
-            *more,
-            "  fix: choose an empty place, or replace them with --force",
-        ]
-    )
+    listed = [f"  {path}" for path in foreign[:LISTED]]
+    what = "\n".join(["these files are there already, and not from metagan:", *listed, *more])
+    return PublishError(what, where=target, fix="choose an empty place, or replace them with --force")
 
 
 def _checked(manifest: Any) -> dict[str, str | None]:

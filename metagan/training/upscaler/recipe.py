@@ -96,8 +96,9 @@ def write_upscaler_config(folder: RunFolder, config: UpscalerRunConfig) -> None:
     try:
         write_bytes(folder.config, yaml.safe_dump(plain, sort_keys=False).encode())
     except OSError as error:
-        what = f"{folder.path}: can't be written ({error.strerror or error})"
-        raise TrainingError(f"{what}\n  fix: choose another --out") from error
+        raise TrainingError(
+            f"can't be written ({error.strerror or error})", where=folder.path, fix="choose another --out"
+        ) from error
 
 
 def read_upscaler_config(folder: RunFolder) -> UpscalerRunConfig:
@@ -112,11 +113,12 @@ def read_upscaler_config(folder: RunFolder) -> UpscalerRunConfig:
             yaml.safe_load(folder.config.read_text("utf-8"))
         )
     except (OSError, UnicodeError, yaml.YAMLError) as error:
-        raise TrainingError(f"{folder.config}: can't be read ({error})\n  fix: {fix}") from error
+        raise TrainingError(f"can't be read ({error})", where=folder.config, fix=fix) from error
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:3])
-        what = f"{folder.config}: not the file of an upscaler's run: {problems}"
-        raise TrainingError(f"{what}\n  fix: {fix}") from error
+        raise TrainingError(
+            f"not the file of an upscaler's run: {problems}", where=folder.config, fix=fix
+        ) from error
 
 
 def refuse_recipe_changes(config: UpscalerRunConfig, asked: UpscalerRunConfig, given: set[str]) -> None:
@@ -141,5 +143,5 @@ def refuse_recipe_changes(config: UpscalerRunConfig, asked: UpscalerRunConfig, g
     wrong = [f"{name}: this run has {a}, asked for {b}" for name, (a, b) in sorted(pairs.items()) if a != b]
     if wrong:
         raise TrainingError(
-            f"{'; '.join(wrong)}\n  fix: leave these out to go on, or choose another --out for a new run"
+            "; ".join(wrong), fix="leave these out to go on, or choose another --out for a new run"
         )

@@ -97,14 +97,23 @@ class UpscalerRun:
             with FileLock(self.folder.path / ".lock", timeout=0):
                 self._train()
         except Timeout as error:
-            what = f"{self.folder.path}: another process trains here"
-            raise TrainingError(f"{what}\n  fix: wait for it, or choose another --out") from error
+            raise TrainingError(
+                "another process trains here",
+                where=self.folder.path,
+                fix="wait for it, or choose another --out",
+            ) from error
         except torch.OutOfMemoryError as error:
-            what = f"{self.world.device}: too little memory for {self.config.recipe.batch} crops at once"
-            raise DeviceError(f"{what}\n  fix: start another run with a lower --batch") from error
+            raise DeviceError(
+                f"too little memory for {self.config.recipe.batch} crops at once",
+                where=str(self.world.device),
+                fix="start another run with a lower --batch",
+            ) from error
         except OSError as error:
-            what = f"{self.folder.path}: can't be written ({error.strerror or error})"
-            raise TrainingError(f"{what}\n  fix: free some space and go on") from error
+            raise TrainingError(
+                f"can't be written ({error.strerror or error})",
+                where=self.folder.path,
+                fix="free some space and go on",
+            ) from error
 
     def _train(self) -> None:
         self._begin()
@@ -142,18 +151,24 @@ class UpscalerRun:
     def _go_on(self) -> None:
         found = fingerprint(self.pictures)
         if found != self.config.fingerprint:
-            what = (
-                f"{self.folder.path}: this run was started with other pictures "
-                f"({self.config.pictures} of them, {self.config.fingerprint}; now {len(self.pictures)}, {found})"
+            raise TrainingError(
+                (
+                    f"this run was started with other pictures ({self.config.pictures} of them, "
+                    f"{self.config.fingerprint}; now {len(self.pictures)}, {found})"
+                ),
+                where=self.folder.path,
+                fix="give those again, or choose another --out",
             )
-            raise TrainingError(f"{what}\n  fix: give those again, or choose another --out")
         tensors, facts = read_state(self.folder.state)
         try:
             self.trainer.restore(tensors, facts)
             self._elapsed_s, self._best_psnr = float(facts["elapsed_s"]), float(facts["best_psnr"])
         except (KeyError, RuntimeError) as error:
-            what = f"{self.folder.state}: no state of this run ({error})"
-            raise MalformedFileError(f"{what}\n  fix: start a new run in another folder") from error
+            raise MalformedFileError(
+                f"no state of this run ({error})",
+                where=self.folder.state,
+                fix="start a new run in another folder",
+            ) from error
         self.folder.forget_after(self.trainer.steps)
         self.watcher.say(f"{self.folder.path}: goes on at {self.trainer.seen / 1000:g} kimg")
 
@@ -165,9 +180,11 @@ class UpscalerRun:
     def _require_finite(self) -> None:
         if self.trainer.is_finite():
             return
-        where = f"{self.folder.path}: at {self.trainer.seen / 1000:g} kimg"
-        what = f"{where} losses or weights are no numbers any more"
-        raise DivergedError(f"{what}\n  fix: start another run with a lower --lr")
+        raise DivergedError(
+            f"at {self.trainer.seen / 1000:g} kimg losses or weights are no numbers any more",
+            where=self.folder.path,
+            fix="start another run with a lower --lr",
+        )
 
     # ---------------------------------------------------------------------------------------------
 

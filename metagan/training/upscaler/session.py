@@ -77,7 +77,7 @@ def train_upscaler(options: Mapping[str, Any], given: set[str]) -> None:
     """
     if foreign := sorted(given - OTHERS - RECIPE.keys()):
         names = ", ".join("--" + name.replace("_", "-") for name in foreign)
-        raise OptionError(f"{names}: of no use with --upscaler\n  fix: leave it out")
+        raise OptionError("of no use with --upscaler", where=names, fix="leave it out")
     if options["threads"]:
         torch.set_num_threads(options["threads"])
     device = choose_device(options["device"])
@@ -133,15 +133,21 @@ def _asked(options: Mapping[str, Any], given: set[str], pictures: PictureSource)
 
 def _require_size(pictures: PictureSource, factor: int) -> None:
     if len(pictures) < 2:
-        what = f"{pictures.path}: one picture; an upscaler learns from some and is measured on others"
-        raise OptionError(f"{what}\n  fix: give at least 2, better 1,000")
+        raise OptionError(
+            "one picture; an upscaler learns from some and is measured on others",
+            where=pictures.path,
+            fix="give at least 2, better 1,000",
+        )
     if pictures.resolution < LEAST_CROP_PX:
         side = pictures.resolution
-        what = (
-            f"{pictures.path}: its pictures are {side}x{side} pixels; --upscaler learns from large originals"
+        raise OptionError(
+            f"its pictures are {side}x{side} pixels; --upscaler learns from large originals",
+            where=pictures.path,
+            fix=(
+                "pack them at their full size, `metagan dataset pack ORIGINALS --out NEW.zip "
+                f"--resolution {64 * factor}`"
+            ),
         )
-        again = f"metagan dataset pack ORIGINALS --out NEW.zip --resolution {64 * factor}"
-        raise OptionError(f"{what}\n  fix: pack them at their full size, `{again}`")
 
 
 def _generator(config: UpscalerRunConfig, resolution: int) -> Generator | None:
@@ -150,18 +156,26 @@ def _generator(config: UpscalerRunConfig, resolution: int) -> Generator | None:
         return None
     path = Path(config.generator)
     if not path.exists():
-        what = f"--generator: {path}, which this run was started with, isn't there any more"
-        raise OptionError(f"{what}\n  fix: put it back, or choose another --out for a new run")
+        raise OptionError(
+            f"--generator: {path}, which this run was started with, isn't there any more",
+            fix="put it back, or choose another --out for a new run",
+        )
     if sha256_of(path) != config.generator_sha256:
-        what = f"--generator: {path} isn't the file any more that this run was started with"
-        raise OptionError(f"{what}\n  fix: put that one back, or choose another --out for a new run")
+        raise OptionError(
+            f"--generator: {path} isn't the file any more that this run was started with",
+            fix="put that one back, or choose another --out for a new run",
+        )
     generator = load_generator(read_checkpoint(path))
     side = resolution // config.upscaler.factor
     if (generator.resolution, generator.image_channels) != (side, 3):
-        made = f"{generator.resolution}x{generator.resolution} pixels, {generator.image_channels} channels"
-        what = f"--generator {path}: it makes {made}; originals of {resolution} want {side}x{side}, RGB"
-        fix = f"pack the originals with --resolution {generator.resolution * config.upscaler.factor}"
-        raise OptionError(f"{what}\n  fix: {fix}")
+        raise OptionError(
+            (
+                f"--generator {path}: it makes {generator.resolution}x{generator.resolution} pixels, "
+                f"{generator.image_channels} channels; originals of {resolution} want {side}x{side}, "
+                "RGB"
+            ),
+            fix=f"pack the originals with --resolution {generator.resolution * config.upscaler.factor}",
+        )
     return generator
 
 

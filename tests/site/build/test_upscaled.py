@@ -104,9 +104,9 @@ def test_sample_draws_what_the_site_shows(tmp_path, upscaler):
 def test_what_is_no_upscaler_is_refused_at_its_line(tmp_path, line, said):
     found = survey(registry(tmp_path, line), None)
     (problem,) = found.problems
-    assert problem.where.endswith(":13:14") or "upscale_sha256" in said
+    assert str(problem.where).endswith(":13:14") or "upscale_sha256" in said
     with pytest.raises(RegistryError, match=said):
-        raise RegistryError(found.problems)
+        raise RegistryError.of(found.problems)
 
 
 def test_a_build_says_so_too(tmp_path):

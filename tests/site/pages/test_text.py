@@ -95,5 +95,5 @@ def test_an_unusable_corpus_is_named(tmp_path: Path, content: bytes):
     path.write_bytes(content)
     with pytest.raises(OptionError, match=r"bad\.txt: (?:want a UTF-8|no usable line)"):
         read_corpus(path)
-    assert check_corpus(path)[0].where == str(path)
+    assert check_corpus(path)[0].where == path
     assert check_corpus(tmp_path / "gone.txt")

@@ -173,9 +173,10 @@ def _refuse_wavelets(record: NetworkRecord) -> None:
     if any(
         ".iwt." in name or ".dwt." in name or name.startswith(("iwt.", "dwt.")) for name in record.tensors
     ):
-        msg = "this is a SWAGAN (keys with iwt, dwt), the other network of rosinality's program"
-        fix = "metagan reads its stylegan2; get a checkpoint that was trained with --arch stylegan2"
-        raise UnknownArchitectureError(f"{msg}\n  fix: {fix}")
+        raise UnknownArchitectureError(
+            "this is a SWAGAN (keys with iwt, dwt), the other network of rosinality's program",
+            fix="metagan reads its stylegan2; get a checkpoint that was trained with --arch stylegan2",
+        )
 
 
 def _expected(record: NetworkRecord) -> dict[str, str]:

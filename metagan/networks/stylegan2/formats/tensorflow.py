@@ -99,7 +99,7 @@ class Options:
         if isinstance(value, str) and value in ACTIVATIONS:
             return value
         raise MalformedFileError(
-            f"{name}: unknown activation {value!r:.60}; want one of {', '.join(ACTIVATIONS)}"
+            f"unknown activation {value!r:.60}; want one of {', '.join(ACTIVATIONS)}", where=name
         )
 
     def clamp(self) -> float | None:
@@ -265,9 +265,13 @@ def generator_from_tensorflow(record: NetworkRecord) -> StyleGAN2:
         MalformedFileError: Shapes don't fit together, or the file contradicts itself.
     """
     if "mapping/LabelConcat/weight" in record.tensors:
-        msg = "this is a conditional StyleGAN2 from before StyleGAN2-ADA (mapping/LabelConcat/weight)"
-        fix = "labels enter it as they do no later network; metagan reads unconditional ones, and StyleGAN2-ADA's"
-        raise UnknownArchitectureError(f"{msg}\n  fix: {fix}")
+        raise UnknownArchitectureError(
+            "this is a conditional StyleGAN2 from before StyleGAN2-ADA (mapping/LabelConcat/weight)",
+            fix=(
+                "labels enter it as they do no later network; metagan reads unconditional ones, and "
+                "StyleGAN2-ADA's"
+            ),
+        )
     view = generator_view(record, generator_spelling)
     config = _generator_config(record, view)
     tensors = to_ours(
