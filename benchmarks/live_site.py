@@ -23,7 +23,7 @@ from benchmarks.site import Silent
 from metagan.checkpoints.write import write_safetensors
 from metagan.networks.loading.detect import describe
 from metagan.registry.read import read_registry
-from metagan.site.build.build import Order, build_site
+from metagan.site.build.build import BuildOptions, build_site
 from metagan.site.routes import content_type
 from metagan.site.serve.reload import Board, Built
 from metagan.site.serve.server import PagesHandler, PagesServer
@@ -81,7 +81,7 @@ def _build(folder: Path, weights: dict[str, str], images: int) -> Path:
     path = folder / "registry.yaml"
     subjects = (SUBJECT.format(slug=slug, weights=file, images=images) for slug, file in weights.items())
     path.write_text(HEAD + "".join(subjects))
-    build_site(Order(read_registry(path), folder / "site", device="cpu"), Silent())
+    build_site(BuildOptions(read_registry(path), folder / "site", device="cpu"), Silent())
     return folder / "site"
 
 

@@ -21,9 +21,9 @@ from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
 from metagan.registry.models import Registry, Site, Subject, Theme, WeightsRef
 from metagan.sampling.latents import latents
 from metagan.sampling.sampler import Sampler, Settings, to_uint8
-from metagan.site.build.build import Order, build_site
+from metagan.site.build.build import BuildOptions, build_site
 from metagan.site.build.links import check_links
-from metagan.site.pages.content import Collection, GeneratorFacts, Picture, SiteContent
+from metagan.site.pages.content import GeneratorFacts, Picture, SiteContent, SubjectContent
 from metagan.site.pages.render import render_site
 
 ROUNDS, PICTURES = 5, 16
@@ -77,10 +77,12 @@ def measure_build() -> dict[str, object]:
                 pass
             bare.append(PICTURES / (time.perf_counter() - begin))
             begin = time.perf_counter()
-            build_site(Order(registry_for(weights, seeds), folder / f"build{turn}", device="cpu"), Silent())
+            build_site(
+                BuildOptions(registry_for(weights, seeds), folder / f"build{turn}", device="cpu"), Silent()
+            )
             built.append(PICTURES / (time.perf_counter() - begin))
             begin = time.perf_counter()
-            order = Order(
+            order = BuildOptions(
                 registry_for(weights, seeds), folder / f"narrow{turn}", device="cpu", precision="bf16"
             )
             build_site(order, Silent())
@@ -134,7 +136,7 @@ def _seconds_for_pages(count: int) -> float:
     facts = GeneratorFacts("StyleGAN2", 256, 256, 10**7, "0" * 64, 10**8)
     pictures = tuple(Picture(seed, f"pictures/thing/{seed}.webp") for seed in range(count))
     content = SiteContent(
-        registry.site, (Collection(registry.subjects[0], facts, pictures),), date(2026, 1, 1), "0", "0"
+        registry.site, (SubjectContent(registry.subjects[0], facts, pictures),), date(2026, 1, 1), "0", "0"
     )
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
@@ -176,7 +178,7 @@ def build_in_this_process(count: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         weights = write_generator(folder / "w.safetensors", 32, base=512)
-        order = Order(registry_for(weights, range(count)), folder / "build", device="cpu")
+        order = BuildOptions(registry_for(weights, range(count)), folder / "build", device="cpu")
         begin = time.perf_counter()
         build_site(order, Silent())
         seconds = time.perf_counter() - begin

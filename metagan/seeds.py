@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import chain, islice
 
-from metagan.values import Complaint, UnfitError, show, unfit
+from metagan.values import InvalidValueError, ValueProblem, invalid_value, show
 
 MAX_SEED = 2**32 - 1
 MAX_SEEDS = 1_000_000
@@ -35,18 +35,18 @@ def parse_ranges(text: str) -> tuple[range, ...]:
         UnfitError: As parse_seeds.
     """
     if not text.strip():
-        raise unfit(WANT, "no text", "write at least one seed")
+        raise invalid_value(WANT, "no text", "write at least one seed")
     ranges: list[range] = []
-    complaints: list[Complaint] = []
+    complaints: list[ValueProblem] = []
     for part in text.split(","):
         try:
             ranges.append(_parse_part(part.strip()))
-        except UnfitError as error:
+        except InvalidValueError as error:
             complaints += error.complaints
         if len(complaints) >= MAX_COMPLAINTS:
             break
     if complaints:
-        raise UnfitError(complaints)
+        raise InvalidValueError(complaints)
     return check_size(ranges)
 
 
@@ -57,16 +57,16 @@ def parse_list(items: Sequence[object]) -> tuple[range, ...]:
         UnfitError: As parse_seeds. Each complaint names its item.
     """
     ranges: list[range] = []
-    complaints: list[Complaint] = []
+    complaints: list[ValueProblem] = []
     for index, item in enumerate(items):
         try:
             ranges += _parse_item(item)
-        except UnfitError as error:
-            complaints += [Complaint(c.want, c.got, c.fix, (index,)) for c in error.complaints]
+        except InvalidValueError as error:
+            complaints += [ValueProblem(c.want, c.got, c.fix, (index,)) for c in error.complaints]
         if len(complaints) >= MAX_COMPLAINTS:
             break
     if complaints:
-        raise UnfitError(complaints)
+        raise InvalidValueError(complaints)
     return check_size(ranges)
 
 
@@ -79,7 +79,7 @@ def check_size(ranges: Iterable[range]) -> tuple[range, ...]:
     ranges = tuple(ranges)
     count = sum(map(len, ranges))
     if count > MAX_SEEDS:
-        raise unfit(f"at most {MAX_SEEDS:,} seeds", f"{count:,}", "ask for fewer")
+        raise invalid_value(f"at most {MAX_SEEDS:,} seeds", f"{count:,}", "ask for fewer")
     return ranges
 
 
@@ -106,22 +106,26 @@ def _parse_item(item: object) -> tuple[range, ...]:
         return parse_ranges(item)
     if isinstance(item, int) and not isinstance(item, bool):
         return (_closed_range(item, item, show(item)),)
-    raise unfit(f"a seed from 0 to {MAX_SEED}", show(item), "list whole numbers, for example [0, 7, 42]")
+    raise invalid_value(
+        f"a seed from 0 to {MAX_SEED}", show(item), "list whole numbers, for example [0, 7, 42]"
+    )
 
 
 def _parse_part(part: str) -> range:
     if not part:
-        raise unfit(WANT, "nothing between two commas, or a comma at an end", "remove the extra comma")
+        raise invalid_value(
+            WANT, "nothing between two commas, or a comma at an end", "remove the extra comma"
+        )
     match = _PART.fullmatch(part)
     if match is None:
-        raise unfit(WANT, show(part), "write whole numbers separated by commas, and ranges as 0-35")
+        raise invalid_value(WANT, show(part), "write whole numbers separated by commas, and ranges as 0-35")
     first, last = match.groups()
     return _closed_range(int(first), int(last or first), show(part))
 
 
 def _closed_range(first: int, last: int, got: str) -> range:
     if first < 0 or max(first, last) > MAX_SEED:
-        raise unfit(f"seeds from 0 to {MAX_SEED}", got, "choose seeds within that range")
+        raise invalid_value(f"seeds from 0 to {MAX_SEED}", got, "choose seeds within that range")
     if last < first:
-        raise unfit("a range from the smaller seed to the larger", got, f"write {last}-{first}")
+        raise invalid_value("a range from the smaller seed to the larger", got, f"write {last}-{first}")
     return range(first, last + 1)

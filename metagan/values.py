@@ -10,7 +10,7 @@ SHOWN_CHARACTERS = 60
 
 
 @dataclass(frozen=True)
-class Complaint:
+class ValueProblem:
     """A value that a field does not accept.
 
     Args:
@@ -29,20 +29,20 @@ class Complaint:
         return f"want {self.want}, got {self.got}"
 
 
-class UnfitError(ValueError):
+class InvalidValueError(ValueError):
     """A value that can't be parsed, with all complaints about it.
 
     It is a ValueError, so that pydantic collects it. Readers turn it into a Problem or a usage error.
     """
 
-    def __init__(self, complaints: Sequence[Complaint]) -> None:
+    def __init__(self, complaints: Sequence[ValueProblem]) -> None:
         self.complaints = tuple(complaints)
         super().__init__("; ".join(f"{complaint}; {complaint.fix}" for complaint in self.complaints))
 
 
-def unfit(want: str, got: str, fix: str) -> UnfitError:
+def invalid_value(want: str, got: str, fix: str) -> InvalidValueError:
     """Create the error for a value with one complaint."""
-    return UnfitError([Complaint(want, got, fix)])
+    return InvalidValueError([ValueProblem(want, got, fix)])
 
 
 def has_controls(text: str) -> bool:

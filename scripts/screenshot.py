@@ -9,7 +9,7 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from metagan.cli import metagan
-from metagan.site.serve.reload import Board, Built
+from metagan.site.serve.reload import BuiltSite, LiveSite
 from metagan.site.serve.server import PagesServer
 
 TARGET = Path(__file__).parents[1] / "docs" / "screenshot.png"
@@ -22,7 +22,7 @@ def main() -> None:
         site = Path(name) / "site"
         metagan(["build", "--out", str(site)], standalone_mode=False)
         with PagesServer("127.0.0.1", 0, reload=False, report=lambda _: None) as server:
-            server.board = Board(Built(site, "/", ()), 0.0)
+            server.live_site = LiveSite(BuiltSite(site, "/", ()), 0.0)
             threading.Thread(target=server.serve_forever, daemon=True).start()
             take(server.url + PAGE)
             server.shutdown()

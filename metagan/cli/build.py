@@ -20,7 +20,7 @@ from metagan.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from metagan.site.build.build import Order, Outcome
+    from metagan.site.build.build import BuildOptions, BuildReport
 
 
 @click.command("build", short_help="Build the site.")
@@ -69,11 +69,11 @@ def make_order(
     images: int | None = None,
     templates: Path | None = None,
     offline: bool = False,
-) -> Order:
+) -> BuildOptions:
     """Read the registry and apply the options of `metagan build` to it."""
     from metagan.registry.fields import parse_base_url
     from metagan.registry.read import read_registry
-    from metagan.site.build.build import Order
+    from metagan.site.build.build import BuildOptions
 
     read = read_registry(registry, images=images)
     if base_url is not None:
@@ -84,10 +84,10 @@ def make_order(
         read = dataclasses.replace(read, site=site)
     beside = registry.absolute().parent / "templates"
     chosen = templates or (beside if beside.is_dir() else None)
-    return Order(read, out, templates=chosen, offline=offline, tidy=images is None)
+    return BuildOptions(read, out, templates=chosen, offline=offline, tidy=images is None)
 
 
-def report(outcome: Outcome) -> None:
+def report(outcome: BuildReport) -> None:
     """Print what was built to stdout, and warnings to stderr."""
     for warning in outcome.warnings:
         click.echo(f"warning: {warning}", err=True)

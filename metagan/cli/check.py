@@ -21,10 +21,10 @@ def command(registry: Path, templates: Path | None, offline: bool) -> None:
     unless --offline is given.
     """
     from metagan.cli.progress import stages
-    from metagan.site.build.preflight import survey
+    from metagan.site.build.preflight import preflight
 
     with stages() as progress:
-        found = survey(registry, templates, offline=offline, progress=progress.transfer)
+        found = preflight(registry, templates, offline=offline, progress=progress.transfer)
     if found.registry is None:
         click.echo("Texts and weights were not checked, because the registry has errors.", err=True)
     if found.problems:

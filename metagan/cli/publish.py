@@ -12,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from metagan.site.publish.plan import Plan, SiteFile
+    from metagan.site.publish.plan import PublishPlan, SiteFile
 
 LISTED = 20
 
@@ -64,7 +64,7 @@ def command(
 
 def _to_branch(
     out: Path, remote: str, branch: str, message: str, cname: str | None, keep_history: bool, dry_run: bool
-) -> Plan:
+) -> PublishPlan:
     from metagan.site.publish.branch import Branch, publish_to_branch
 
     where = Branch(Path.cwd(), remote, branch)
@@ -74,15 +74,15 @@ def _to_branch(
         )
 
 
-def _to_place(out: Path, target: str, force: bool, dry_run: bool) -> Plan:
+def _to_place(out: Path, target: str, force: bool, dry_run: bool) -> PublishPlan:
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from metagan.site.publish.storage import publish_to_place
+    from metagan.site.publish.storage import publish_to_storage
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=_console(), disable=not _console().is_terminal) as progress:
         task = progress.add_task(f"Publishing to {target}", total=None)
-        return publish_to_place(
+        return publish_to_storage(
             out, target, dry_run=dry_run, overwrite=force,
             sent=lambda done, total: progress.update(task, completed=done, total=total),
         )  # fmt: skip
@@ -94,16 +94,16 @@ def _console() -> Console:
     return Console(stderr=True)
 
 
-def _as_text(plan: Plan, dry_run: bool) -> Iterator[str]:
-    from metagan.site.publish.plan import in_words, total_bytes
+def _as_text(plan: PublishPlan, dry_run: bool) -> Iterator[str]:
+    from metagan.site.publish.plan import format_bytes, total_bytes
 
-    everything = f"{len(plan.files):,} files, {in_words(total_bytes(plan.files))}"
+    everything = f"{len(plan.files):,} files, {format_bytes(total_bytes(plan.files))}"
     if plan.is_empty:
         yield f"{plan.target}: up to date ({everything})"
         return
     yield f"{'would publish' if dry_run else 'published'} to {plan.target}: {everything}"
     for name, files in (("new", plan.new), ("changed", plan.changed), ("unchanged", plan.unchanged)):
-        yield f"  {name:<10}{len(files):>8,} files  {in_words(total_bytes(files)):>10}"
+        yield f"  {name:<10}{len(files):>8,} files  {format_bytes(total_bytes(files)):>10}"
     yield f"  {'removed':<10}{len(plan.removed):>8,} files"
     if dry_run:
         yield from _listed("+", [file.path for file in plan.new])
@@ -117,7 +117,7 @@ def _listed(mark: str, paths: list[str]) -> Iterator[str]:
         yield f"{mark} and {len(paths) - LISTED:,} more (--json lists them all)"
 
 
-def _as_json(plan: Plan, dry_run: bool) -> dict[str, object]:
+def _as_json(plan: PublishPlan, dry_run: bool) -> dict[str, object]:
     return {
         "target": plan.target,
         "dry_run": dry_run,

@@ -223,13 +223,13 @@ def write_pictures(
     from metagan.cli.progress import stages
     from metagan.files import write_bytes
     from metagan.images.encode import EXTENSIONS, encode
-    from metagan.images.provenance import Label
+    from metagan.images.provenance import Provenance
     from metagan.images.sheet import contact_sheet
 
     def each() -> Iterator[Picture]:
         for seed, picture in sampler.pictures(seeds, settings):
             if folder:
-                label = Label(f"{name} (metagan)", seed, settings.psi)
+                label = Provenance(f"{name} (metagan)", seed, settings.psi)
                 path = folder / f"seed{seed:04d}.{EXTENSIONS[image_format]}"
                 write_bytes(path, encode(picture, image_format, label))
             progress.advance(1)
@@ -240,7 +240,8 @@ def write_pictures(
         if grid:
             sheet = contact_sheet(each(), len(seeds))
             write_bytes(
-                grid, encode(sheet, sheet_format(grid), Label(f"{name} (metagan)", seeds[0], settings.psi))
+                grid,
+                encode(sheet, sheet_format(grid), Provenance(f"{name} (metagan)", seeds[0], settings.psi)),
             )
             click.echo(grid)
         else:

@@ -20,8 +20,8 @@ from metagan.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from metagan.site.build.build import Order
-    from metagan.site.serve.reload import Built
+    from metagan.site.build.build import BuildOptions
+    from metagan.site.serve.reload import BuiltSite
 
 
 @click.command("serve", short_help="Preview the site on this machine.")
@@ -53,7 +53,7 @@ def command(
     from metagan.cli.build import make_order
     from metagan.site.serve.server import serve
 
-    def build() -> Built:
+    def build() -> BuiltSite:
         order = make_order(
             registry, out, base_url=base_url, images=images, templates=templates, offline=offline
         )
@@ -69,21 +69,23 @@ def command(
     )
 
 
-def _build(order: Order, registry: Path) -> Built:
+def _build(order: BuildOptions, registry: Path) -> BuiltSite:
     from urllib.parse import urlsplit
 
     from metagan.cli.progress import stages
     from metagan.site.build.build import build_site
-    from metagan.site.serve.reload import Built
+    from metagan.site.serve.reload import BuiltSite
 
     with stages() as progress:
         outcome = build_site(order, progress)
     for warning in outcome.warnings:
         click.echo(f"warning: {warning}", err=True)
-    return Built(outcome.out, urlsplit(order.registry.site.base_url).path or "/", _sources(order, registry))
+    return BuiltSite(
+        outcome.out, urlsplit(order.registry.site.base_url).path or "/", _sources(order, registry)
+    )
 
 
-def _sources(order: Order, registry: Path) -> tuple[Path, ...]:
+def _sources(order: BuildOptions, registry: Path) -> tuple[Path, ...]:
     """List the local files that the site is built from, including a templates/ folder that does not exist yet."""
     from metagan.site.pages.templates import default_templates_dir
 

@@ -34,7 +34,7 @@ from metagan.datasets.decode import to_rgb
 from metagan.errors import CollectionError, OptionError
 from metagan.files import write_bytes
 from metagan.images.encode import encode
-from metagan.images.provenance import SOURCE_TYPE, Label
+from metagan.images.provenance import SOURCE_TYPE, Provenance
 
 Layout = Literal["opensea", "metaplex", "thirdweb", "hashlips"]
 MAX_OPENSEA: Final = 15_000
@@ -240,7 +240,7 @@ def provenance_hash(digests: Sequence[str]) -> str:
 
 
 def _write_picture(out: Path, candidate: Candidate, index: int, layout: Layout, terms: Terms) -> Token:
-    data = encode(candidate.picture, "png", Label(terms.generator, candidate.seed, terms.psi))
+    data = encode(candidate.picture, "png", Provenance(terms.generator, candidate.seed, terms.psi))
     number = index + _FIRST[layout]
     write_bytes(out / _FOLDER[layout] / f"{number}.png", data)
     name = terms.name.format(number=number, seed=candidate.seed)

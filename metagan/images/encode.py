@@ -11,14 +11,14 @@ from PIL import Image, features
 from PIL.PngImagePlugin import PngInfo
 
 from metagan.errors import OptionError
-from metagan.images.provenance import Label
+from metagan.images.provenance import Provenance
 
 ENCODER_VERSION = 1  # part of every published picture's key; increase it when the encoded bytes change
 LOSSLESS_BELOW_PX = 128  # small pictures are shown enlarged, which makes compression visible
 EXTENSIONS = {"webp": "webp", "png": "png", "jpeg": "jpg", "avif": "avif"}
 
 
-def encode(picture: NDArray[np.uint8], image_format: str, label: Label | None = None) -> bytes:
+def encode(picture: NDArray[np.uint8], image_format: str, label: Provenance | None = None) -> bytes:
     """Encode a picture.
 
     Args:
@@ -61,7 +61,7 @@ def _without_alpha(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(white, image).convert("RGB")
 
 
-def _png_text(label: Label) -> PngInfo:
+def _png_text(label: Provenance) -> PngInfo:
     info = PngInfo()
     info.add_itxt("XML:com.adobe.xmp", label.xmp().decode())
     return info

@@ -22,7 +22,7 @@ _PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 
 
 @dataclass(frozen=True)
-class Label:
+class Provenance:
     """The origin of a picture, as stored in its file.
 
     Args:

@@ -16,7 +16,7 @@ from metagan.registry.models import ImageFormat, LiveMode, NoiseMode
 from metagan.registry.visible import is_visible, stray_characters
 from metagan.registry.weights_ref import WANT as WANT_WEIGHTS
 from metagan.registry.weights_ref import existing_file, parse_weights
-from metagan.values import has_controls, show, unfit
+from metagan.values import has_controls, invalid_value, show
 
 
 @dataclass(frozen=True)
@@ -62,46 +62,52 @@ def parse_base_url(text: str) -> str:
     """
     text = text.strip(" ")
     if has_controls(text):  # urlsplit passes over line breaks and tabs
-        raise unfit(WANT_BASE_URL, show(text), "remove line breaks, tabs and control characters")
+        raise invalid_value(WANT_BASE_URL, show(text), "remove line breaks, tabs and control characters")
     if len(text) > MAX_URL:
-        raise unfit(f"an address of at most {MAX_URL} characters", f"{len(text)}", "write a shorter one")
+        raise invalid_value(
+            f"an address of at most {MAX_URL} characters", f"{len(text)}", "write a shorter one"
+        )
     try:
         parts = urlsplit(text)
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
-        raise unfit(WANT_BASE_URL, show(text), "write it as it appears in a browser's address bar") from error
+        raise invalid_value(
+            WANT_BASE_URL, show(text), "write it as it appears in a browser's address bar"
+        ) from error
     if not host.isascii():
-        raise unfit(WANT_BASE_URL, show(text), f"write the host in ASCII{_ascii_host(host)}")
+        raise invalid_value(WANT_BASE_URL, show(text), f"write the host in ASCII{_ascii_host(host)}")
     if parts.scheme not in {"https", "http"} or not host:
-        raise unfit(WANT_BASE_URL, show(text), "start it with https:// and the host name")
+        raise invalid_value(WANT_BASE_URL, show(text), "start it with https:// and the host name")
     _check_host(host)
     if port == 0 or parts.netloc.endswith(":"):
-        raise unfit(
+        raise invalid_value(
             "a port from 1 to 65535", show(text), "correct the number after the colon, or remove both"
         )
     if "@" in parts.netloc or parts.query or parts.fragment or "?" in text or "#" in text:
-        raise unfit(WANT_BASE_URL, show(text), "remove user names, passwords, and everything from ? or #")
+        raise invalid_value(
+            WANT_BASE_URL, show(text), "remove user names, passwords, and everything from ? or #"
+        )
     if not _URL_PATH.fullmatch(parts.path) or {".", ".."} & set(parts.path.split("/")):
-        raise unfit(WANT_BASE_URL, show(text), "use only letters, digits and - . _ ~ % in the path")
+        raise invalid_value(WANT_BASE_URL, show(text), "use only letters, digits and - . _ ~ % in the path")
     _check_escapes(parts.path)
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}/"
 
 
 def _check_host(host: str) -> None:
     if len(host) > MAX_HOST:
-        raise unfit(
+        raise invalid_value(
             f"a host of at most {MAX_HOST} characters", f"one of {len(host)}", "write the host's real name"
         )
     if not _URL_HOST.fullmatch(host):
         fix = (
             "write names of letters, digits and inner hyphens, at most 63 each, with single dots between them"
         )
-        raise unfit("a host like user.github.io", show(host), fix)
+        raise invalid_value("a host like user.github.io", show(host), fix)
     if host.rpartition(".")[2].isdecimal():
         try:
             IPv4Address(host)
         except ValueError as error:
-            raise unfit(
+            raise invalid_value(
                 "a host like user.github.io", show(host), "write four numbers from 0 to 255"
             ) from error
 
@@ -110,15 +116,17 @@ def _check_escapes(path: str) -> None:
     """Whether what % stands for in a path is a name that a host can serve."""
     for part in path.split("/"):
         if bad := re.search(r"%(?![0-9A-Fa-f]{2}).{0,2}", part):
-            raise unfit("two hex digits after %", show(bad[0]), "write %25 for a percent sign itself")
+            raise invalid_value("two hex digits after %", show(bad[0]), "write %25 for a percent sign itself")
         try:
             name = unquote_to_bytes(part).decode()
         except UnicodeDecodeError as error:
-            raise unfit(
+            raise invalid_value(
                 "a path in UTF-8", show(part), "write it as it appears in a browser's address bar"
             ) from error
         if name in {".", ".."} or has_controls(name) or set(name) & set("/\\:"):
-            raise unfit("names of folders in the path", show(part), "remove what can't be in a folder's name")
+            raise invalid_value(
+                "names of folders in the path", show(part), "remove what can't be in a folder's name"
+            )
 
 
 def _ascii_host(host: str) -> str:
@@ -131,16 +139,16 @@ def _ascii_host(host: str) -> str:
 def _check_line(text: str) -> str:
     text = text.strip()
     if not text:
-        raise unfit("a line of text", "an empty text", "write some text, or remove the key")
+        raise invalid_value("a line of text", "an empty text", "write some text, or remove the key")
     if has_controls(text):
-        raise unfit("a line of text", show(text), "remove line breaks, tabs and control characters")
+        raise invalid_value("a line of text", show(text), "remove line breaks, tabs and control characters")
     if not is_visible(text):
         got = f"{show(text)}, of which nothing can be seen"
-        raise unfit("a line of text", got, "write something that readers see, or remove the key")
+        raise invalid_value("a line of text", got, "write something that readers see, or remove the key")
     if stray := stray_characters(text):
         place, name = stray[0]
         more = f" and {len(stray) - 1} more that can't be seen" if len(stray) > 1 else ""
-        raise unfit("a line of text", show(text), f"remove character {place + 1}, {name}{more}")
+        raise invalid_value("a line of text", show(text), f"remove character {place + 1}, {name}{more}")
     return text
 
 
@@ -148,9 +156,11 @@ def _check_slug(slug: str) -> str:
     if len(slug) > 64 or not re.fullmatch(SLUG_PATTERN, slug):
         better = "-".join(re.findall(r"[a-z0-9]+", slug.lower()))[:64].strip("-")
         fix = f"write {better}" if better else "write a name like hummingbird"
-        raise unfit("a slug of lower-case letters, digits and single hyphens", show(slug), fix)
+        raise invalid_value("a slug of lower-case letters, digits and single hyphens", show(slug), fix)
     if slug in RESERVED_SLUGS:
-        raise unfit("a slug that is not reserved", show(slug), f"choose another, for example {slug}-1")
+        raise invalid_value(
+            "a slug that is not reserved", show(slug), f"choose another, for example {slug}-1"
+        )
     return slug
 
 
@@ -181,13 +191,13 @@ def _read_images(value: object) -> int | tuple[range, ...]:
         if 1 <= value <= seeds.MAX_SEEDS:
             return value
         fix = "write the number of pictures, or a list of seeds"
-        raise unfit(f"a count from 1 to {seeds.MAX_SEEDS:,}", show(value), fix)
+        raise invalid_value(f"a count from 1 to {seeds.MAX_SEEDS:,}", show(value), fix)
     if isinstance(value, str) and value.strip().isdecimal():
         number = value.strip()
         fix = f"write {number} without quotes for that many pictures, or [{number}] for that seed"
-        raise unfit("a count or seeds", f"the text {show(value)}, which could mean either", fix)
+        raise invalid_value("a count or seeds", f"the text {show(value)}, which could mean either", fix)
     if value == []:
-        raise unfit("at least one seed", "an empty list", "write the number of pictures, or seeds")
+        raise invalid_value("at least one seed", "an empty list", "write the number of pictures, or seeds")
     return _read_seeds(value, "images: 200, images: 0-35,42 or images: [0, 7, 42]")
 
 
@@ -202,7 +212,7 @@ def _read_seeds(value: object, example: str) -> tuple[range, ...]:
         return seeds.parse_ranges(value)
     if isinstance(value, list):
         return seeds.parse_list(value)
-    raise unfit("seeds", show(value), f"write {example}")
+    raise invalid_value("seeds", show(value), f"write {example}")
 
 
 _URL_SCHEMA = {"type": "string", "format": "uri", "pattern": "^https?://"}

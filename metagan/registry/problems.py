@@ -14,7 +14,7 @@ from metagan.errors import Problem
 from metagan.registry.entries import RegistryFile
 from metagan.registry.fields import Want
 from metagan.registry.tree import Place, Tree, dotted
-from metagan.values import UnfitError, show
+from metagan.values import InvalidValueError, show
 
 KEY_LOC = "[key]"
 
@@ -53,8 +53,8 @@ def problems_of(error: ValidationError, tree: Tree) -> Iterator[Problem]:
                 yield _missing(place, tree)
         elif entry["type"] == "extra_forbidden":
             yield _unknown_key(place, tree)
-        elif isinstance(unfit := entry.get("ctx", {}).get("error"), UnfitError):
-            for complaint in unfit.complaints:
+        elif isinstance(invalid_value := entry.get("ctx", {}).get("error"), InvalidValueError):
+            for complaint in invalid_value.complaints:
                 at = (*place, *complaint.at)
                 where = tree.where(at, key=KEY_LOC in entry["loc"])
                 yield Problem(where, f"{dotted(at)}: {complaint}", complaint.fix)

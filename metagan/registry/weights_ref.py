@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from metagan import weights
 from metagan.errors import OptionError
 from metagan.registry.models import WeightsRef
-from metagan.values import has_controls, show, unfit
+from metagan.values import has_controls, invalid_value, show
 
 # --------------------------------------------------------------------------------------------
 # The weights that come with metagan, by name.
@@ -78,7 +78,7 @@ def parse_weights(text: str, folder: Path, sha256: str | None = None) -> Weights
     """
     text = text.strip()
     if not text or len(text) > MAX_CHARACTERS or has_controls(text):
-        raise unfit(WANT, show(text), "write the path or address of the weights file")
+        raise invalid_value(WANT, show(text), "write the path or address of the weights file")
     digest = sha256.lower() if sha256 else None
     if text.startswith("bundled:"):
         return WeightsRef("bundled", _bundled_name(text.removeprefix("bundled:")), digest, text)
@@ -107,11 +107,13 @@ def existing_file(text: str, folder: Path) -> Path:
         if path.is_file():
             return path
         if path.exists() and not path.is_dir():  # a device or a pipe, which may never end
-            raise unfit("a regular file", f"{show(text)}, which is {_kind(path)}", "name a file on a disk")
+            raise invalid_value(
+                "a regular file", f"{show(text)}, which is {_kind(path)}", "name a file on a disk"
+            )
         got = f"the folder {show(text)}" if path.is_dir() else f"{show(text)}, and there is no {path}"
-        raise unfit("a file", got, _nearest_file(path))
+        raise invalid_value("a file", got, _nearest_file(path))
     except (OSError, RuntimeError) as error:
-        raise unfit("a file's path", f"{show(text)} ({error})", "write the path of a file") from error
+        raise invalid_value("a file's path", f"{show(text)} ({error})", "write the path of a file") from error
 
 
 def _kind(path: Path) -> str:
@@ -145,13 +147,15 @@ def _bundled_name(name: str) -> str:
     try:
         bundled_weights(name)
     except OptionError as error:
-        raise unfit("the name of bundled weights", show(name), error.fix or "correct the name") from error
+        raise invalid_value(
+            "the name of bundled weights", show(name), error.fix or "correct the name"
+        ) from error
     return name
 
 
 def _hf_location(location: str) -> str:
     if _HF.fullmatch(location) is None:
-        raise unfit(
+        raise invalid_value(
             "hf://owner/repo/file",
             show(f"hf://{location}"),
             "write owner, repository and file, and a revision after the repository: hf://owner/repo@revision/file",
@@ -161,18 +165,22 @@ def _hf_location(location: str) -> str:
 
 def _checked_url(text: str, scheme: str) -> str:
     if scheme not in {"https", "http"}:
-        raise unfit(WANT, show(text), f"{scheme}:// is not supported: download the file and write its path")
+        raise invalid_value(
+            WANT, show(text), f"{scheme}:// is not supported: download the file and write its path"
+        )
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
     except ValueError:
         host = None
     if not host or _URL_CHARACTERS.fullmatch(text) is None:
-        raise unfit("a URL", show(text), "copy it from a browser's address bar: https://host/file")
+        raise invalid_value("a URL", show(text), "copy it from a browser's address bar: https://host/file")
     if parts.username is not None or parts.password is not None:
-        raise unfit("a URL without a password", "one with a password", "remove everything before the @")
+        raise invalid_value(
+            "a URL without a password", "one with a password", "remove everything before the @"
+        )
     if scheme == "http" and host not in LOOPBACK:
-        raise unfit(
+        raise invalid_value(
             "https://", show(text), "use https: with http, anyone on the network could change the file"
         )
     return text

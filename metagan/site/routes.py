@@ -52,7 +52,7 @@ OTHER_TYPES = {
 
 
 @dataclass(frozen=True)
-class Opened:
+class Found:
     """A file to send; the receiver closes it.
 
     Args:
@@ -67,7 +67,7 @@ class Opened:
 
 
 @dataclass(frozen=True)
-class Moved:
+class Redirect:
     """A folder that was asked for without its closing slash.
 
     Args:
@@ -111,7 +111,7 @@ def split_path(below: str) -> tuple[str, ...] | None:
     return parts
 
 
-def open_page(folder: Path, below: str) -> Opened | Moved | None:
+def resolve(folder: Path, below: str) -> Found | Redirect | None:
     """Open what a URL means, or the site's 404.html.
 
     A build swaps the whole folder by renaming; a miss counts only when the folder was there and the same
@@ -131,11 +131,11 @@ def open_page(folder: Path, below: str) -> Opened | Moved | None:
         found = _find(folder, parts) if parts is not None else None
         found = found or _open(folder, ("404.html",), status=404)
         settled = before is not None and before == _identity(folder)
-        if isinstance(found, Opened) and found.status == 200:
+        if isinstance(found, Found) and found.status == 200:
             return found
         if settled or time.monotonic() > deadline:
             return found
-        if isinstance(found, Opened):
+        if isinstance(found, Found):
             found.stream.close()
         time.sleep(0.005)
 
@@ -148,21 +148,21 @@ def _identity(folder: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _find(folder: Path, parts: tuple[str, ...]) -> Opened | Moved | None:
+def _find(folder: Path, parts: tuple[str, ...]) -> Found | Redirect | None:
     if parts[-1] == "":
         return _open(folder, (*parts[:-1], "index.html"))
     found = _open(folder, parts) or _open(folder, (*parts[:-1], f"{parts[-1]}.html"))
     if found is None and _is_folder(folder, parts):
-        return Moved(quote("/".join(parts)) + "/")
+        return Redirect(quote("/".join(parts)) + "/")
     return found
 
 
-def _open(folder: Path, parts: tuple[str, ...], status: int = 200) -> Opened | None:
+def _open(folder: Path, parts: tuple[str, ...], status: int = 200) -> Found | None:
     try:
         file = _inside(folder, parts)
         if file is None or not file.is_file():  # opening a pipe would wait for ever
             return None
-        return Opened(status, parts[-1], file.open("rb"))
+        return Found(status, parts[-1], file.open("rb"))
     except OSError:  # gone since, not readable, or a name too long for the file system
         return None
 

@@ -18,7 +18,7 @@ from hypothesis.errors import HypothesisException
 
 from tests.fuzz.cases import GENUINE_WEIGHT, Case, golden_cases, shared_cases
 from tests.fuzz.mutate import make_case
-from tests.fuzz.runner import Findings, Outcome, Runner, kept_case
+from tests.fuzz.runner import BuildReport, Findings, Runner, kept_case
 from tests.fuzz.searching import FaultFoundError, search
 
 REPORT_SECONDS = 60
@@ -102,12 +102,12 @@ class Campaign:
         except HypothesisException as error:
             say(f"hypothesis after case {number}: {type(error).__name__}: {error}")
 
-    def keep(self, case: Case, outcome: Outcome, facts: Mapping[str, object]) -> None:
+    def keep(self, case: Case, outcome: BuildReport, facts: Mapping[str, object]) -> None:
         """Save a fault."""
         where = self.findings.add(case, outcome, facts)
         say(f"{facts}, from {case.seed}: {(outcome.fault or '')[:300]} in {outcome.where or '?'} -> {where}")
 
-    def count(self, outcome: Outcome) -> None:
+    def count(self, outcome: BuildReport) -> None:
         """Count an outcome; say how far it is, once a minute."""
         loads = "loaded" in outcome.told
         self.counts["faults" if outcome.fault else "with a network that loads" if loads else "refused"] += 1

@@ -29,7 +29,7 @@ RENEWED = 2000  # cases that one child reads
 
 
 @dataclass(frozen=True)
-class Outcome:
+class BuildReport:
     """What came of a case.
 
     Args:
@@ -68,7 +68,7 @@ class Runner:
         self._end()
         shutil.rmtree(self.folder)
 
-    def try_case(self, case: Case) -> Outcome:
+    def try_case(self, case: Case) -> BuildReport:
         """Let the child read a case; a child that crashes or hangs is a fault of the case's."""
         if self.count % RENEWED == 0:
             self._end()
@@ -79,7 +79,7 @@ class Runner:
         shutil.rmtree(place)
         return outcome
 
-    def _ask(self, path: Path) -> Outcome:
+    def _ask(self, path: Path) -> BuildReport:
         child = self.child = self.child or self._start()
         assert child.stdin is not None and child.stdout is not None
         try:
@@ -89,12 +89,12 @@ class Runner:
             return self._crashed(child)
         if not self._answers(child):
             self._end()
-            return Outcome(f"Hang: no answer in {HANG_PROCESSOR_SECONDS:g} seconds of processor time")
+            return BuildReport(f"Hang: no answer in {HANG_PROCESSOR_SECONDS:g} seconds of processor time")
         line = child.stdout.readline()
         if not line:
             return self._crashed(child)
         told = json.loads(line)
-        return Outcome(told["fault"], told["where"], tuple(told["told"]), told["seconds"])
+        return BuildReport(told["fault"], told["where"], tuple(told["told"]), told["seconds"])
 
     def _answers(self, child: subprocess.Popen[str]) -> bool:
         began, used = time.monotonic(), processor_seconds(child.pid)
@@ -106,11 +106,11 @@ class Runner:
                     return False
         return True
 
-    def _crashed(self, child: subprocess.Popen[str]) -> Outcome:
+    def _crashed(self, child: subprocess.Popen[str]) -> BuildReport:
         code = child.wait()
         errors = child.stderr.read() if child.stderr else ""
         self._end()
-        return Outcome(f"Crash: the child ended with {code}", told=tuple(errors.splitlines()[-20:]))
+        return BuildReport(f"Crash: the child ended with {code}", told=tuple(errors.splitlines()[-20:]))
 
     def _start(self) -> subprocess.Popen[str]:
         command = [sys.executable, "-W", "error", "-m", "tests.fuzz.worker"]
@@ -140,7 +140,7 @@ class Findings:
         self.folder = folder
         self.seen: dict[str, int] = {}
 
-    def add(self, case: Case, outcome: Outcome, facts: Mapping[str, object]) -> Path | None:
+    def add(self, case: Case, outcome: BuildReport, facts: Mapping[str, object]) -> Path | None:
         """Keep a case, unless there are enough of its kind; what to read of it."""
         signature = outcome.signature
         self.seen[signature] = self.seen.get(signature, 0) + 1

@@ -10,20 +10,20 @@ from hypothesis import strategies as st
 
 from tests.fuzz.cases import Case
 from tests.fuzz.mutate import make_case
-from tests.fuzz.runner import Outcome, Runner
+from tests.fuzz.runner import BuildReport, Runner
 
 
 class FaultFoundError(Exception):
     """A case that ends in neither networks nor a clean error."""
 
-    def __init__(self, case: Case, outcome: Outcome) -> None:
+    def __init__(self, case: Case, outcome: BuildReport) -> None:
         self.case = case
         self.outcome = outcome
         super().__init__(f"{case.seed}: {outcome.fault}")
 
 
 def search(
-    runner: Runner, corpus: Sequence[Case], number: int, examples: int, done: Callable[[Outcome], None]
+    runner: Runner, corpus: Sequence[Case], number: int, examples: int, done: Callable[[BuildReport], None]
 ) -> None:
     """Try so many cases; the same number makes the same ones.
 

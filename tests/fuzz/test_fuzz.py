@@ -14,7 +14,7 @@ from tests.fuzz import worker
 from tests.fuzz.__main__ import case_of
 from tests.fuzz.cases import Case, golden_cases
 from tests.fuzz.mutate import make_case, mutate
-from tests.fuzz.runner import Findings, Outcome, Runner, kept_case
+from tests.fuzz.runner import BuildReport, Findings, Runner, kept_case
 from tests.fuzz.searching import FaultFoundError, search
 
 CASES = 150
@@ -39,7 +39,7 @@ def test_mutated_files_of_every_format_give_networks_or_clean_errors(runner):
 
 
 def test_hypothesis_finds_nothing_but_networks_and_clean_errors(runner):
-    outcomes: list[Outcome] = []
+    outcomes: list[BuildReport] = []
     search(runner, golden_cases(), 0, EXAMPLES, outcomes.append)
     messages = {outcome.told[0].partition(".")[2] for outcome in outcomes}
     assert len(messages) > EXAMPLES / 10
@@ -54,8 +54,8 @@ def test_every_genuine_file_of_the_corpus_loads(runner):
 
 def test_a_fault_that_hypothesis_meets_is_raised_with_its_case():
     class Faulty:
-        def try_case(self, case: Case) -> Outcome:
-            return Outcome("ValueError: long" if len(case.content) > 100 else None)
+        def try_case(self, case: Case) -> BuildReport:
+            return BuildReport("ValueError: long" if len(case.content) > 100 else None)
 
     with pytest.raises(FaultFoundError) as caught:
         search(Faulty(), golden_cases(), 0, EXAMPLES, lambda _: None)
@@ -156,7 +156,7 @@ def test_a_child_that_hangs_is_a_fault(monkeypatch):
 def test_a_finding_is_kept_with_the_way_to_replay_it(tmp_path):
     findings, case = Findings(tmp_path), make_case(golden_cases(), random.Random(0))
     place = findings.add(
-        case, Outcome("ValueError: found", "read.py:read", ("trace",)), {"seed": 1, "case": 2}
+        case, BuildReport("ValueError: found", "read.py:read", ("trace",)), {"seed": 1, "case": 2}
     )
     assert place is not None
     report = json.loads((place.parents[1] / "report.json" if case.entry in case.files else place).read_text())
@@ -164,5 +164,7 @@ def test_a_finding_is_kept_with_the_way_to_replay_it(tmp_path):
     assert report["fault"] == "ValueError: found"
     assert kept_case(place.parents[1]).files == case.files
     for number in range(20):
-        findings.add(Case("x", "x", {"x": bytes([number])}), Outcome("ValueError: found", "read.py:read"), {})
+        findings.add(
+            Case("x", "x", {"x": bytes([number])}), BuildReport("ValueError: found", "read.py:read"), {}
+        )
     assert len(list(tmp_path.iterdir())) <= 5

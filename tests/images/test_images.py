@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from metagan.images.encode import EXTENSIONS, encode
-from metagan.images.provenance import SOURCE_TYPE, Label
+from metagan.images.provenance import SOURCE_TYPE, Provenance
 from metagan.images.sheet import contact_sheet
 
-LABEL = Label('apes "<&>" (StyleGAN2)', seed=4294967295, psi=0.7)
+LABEL = Provenance('apes "<&>" (StyleGAN2)', seed=4294967295, psi=0.7)
 IPTC = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}"
 SHAPES = [(32, 32, 3), (160, 160, 3), (16, 16, 4), (16, 16, 1)]
 

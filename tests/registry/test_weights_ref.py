@@ -8,7 +8,7 @@ import pytest
 
 from metagan.registry.models import WeightsRef
 from metagan.registry.weights_ref import is_remote, parse_weights
-from metagan.values import UnfitError
+from metagan.values import InvalidValueError
 
 
 @pytest.mark.parametrize(
@@ -47,5 +47,7 @@ def test_what_is_no_regular_file_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("socket")  # a short path: the kernel takes few characters
         for name, kind in {"/dev/zero": "a device", "pipe": "a pipe", "socket": "a socket"}.items():
-            with pytest.raises(UnfitError, match=f"want a regular file, got '{name}', which is {kind}"):
+            with pytest.raises(
+                InvalidValueError, match=f"want a regular file, got '{name}', which is {kind}"
+            ):
                 parse_weights(name, tmp_path)

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from metagan.registry.models import Site, Subject, Theme, WeightsRef
-from metagan.site.pages.content import Collection, GeneratorFacts, LiveModel, Picture, SiteContent
+from metagan.site.pages.content import GeneratorFacts, LiveModel, Picture, SiteContent, SubjectContent
 from metagan.site.pages.render import render_site
 
 EVIL = "<script>alert(1)</script>"
@@ -34,7 +34,7 @@ class Sort:
     live: bool = False  # says that there is a generator for browsers, which isn't
 
 
-def make_collection(sort: Sort = Sort()) -> Collection:
+def make_collection(sort: Sort = Sort()) -> SubjectContent:
     weights = WeightsRef("bundled", "demo", None, "bundled:demo")
     subject = Subject(
         slug=sort.slug,
@@ -65,7 +65,7 @@ def make_collection(sort: Sort = Sort()) -> Collection:
     model = LiveModel(
         f"models/{'cd' * 32}.bin.gz", "ef" * 32, 5_000_000, "cd" * 32, 4_500_000, "fp16", 0.0004, 60.0
     )
-    return Collection(subject, facts, pictures, model if sort.live else None)
+    return SubjectContent(subject, facts, pictures, model if sort.live else None)
 
 
 def make_content(

@@ -13,8 +13,8 @@ import numpy as np
 from playwright.sync_api import Page
 
 from metagan.registry.read import read_registry
-from metagan.site.build.build import Order, Outcome, build_site
-from metagan.site.serve.reload import Board, Built
+from metagan.site.build.build import BuildOptions, BuildReport, build_site
+from metagan.site.serve.reload import BuiltSite, LiveSite
 from metagan.site.serve.server import PagesHandler, PagesServer
 from tests.site.conftest import wait_until
 
@@ -84,11 +84,11 @@ class Silent:
         pass
 
 
-def build(folder: Path, registry: str = REGISTRY, **options: object) -> Outcome:
+def build(folder: Path, registry: str = REGISTRY, **options: object) -> BuildReport:
     """Build a registry's site into folder/build."""
     path = folder / "registry.yaml"
     path.write_text(textwrap.dedent(registry))
-    return build_site(Order(read_registry(path), folder / "build", device="cpu", **options), Silent())
+    return build_site(BuildOptions(read_registry(path), folder / "build", device="cpu", **options), Silent())
 
 
 class _Counting(PagesHandler):
@@ -119,7 +119,7 @@ class CountingServer(PagesServer):
 
     def show(self, site: Path, subpath: str) -> None:
         """Serve this folder from now on."""
-        self.board = Board(Built(site, subpath, ()), 0.0)
+        self.board = LiveSite(BuiltSite(site, subpath, ()), 0.0)
 
 
 @contextmanager

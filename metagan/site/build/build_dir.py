@@ -41,31 +41,31 @@ _AT_FDCWD = -100
 _EXCHANGE = 2  # RENAME_EXCHANGE on Linux, RENAME_SWAP on macOS
 
 
-def swap_in(new: Path, place: Path) -> None:
-    """Make `new` appear at `place`; what was there is removed afterwards.
+def swap_in(new: Path, build_dir: Path) -> None:
+    """Make `new` appear at `build_dir`; what was there is removed afterwards.
 
-    On Linux and macOS there is no moment at which `place` is missing or half old, half new. Elsewhere, and on file
+    On Linux and macOS there is no moment at which `build_dir` is missing or half old, half new. Elsewhere, and on file
     systems that can't exchange, two renames follow each other; `recover` mends an interruption between them.
     """
-    if not place.exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        new.rename(place)
+    if not build_dir.exists():
+        build_dir.parent.mkdir(parents=True, exist_ok=True)
+        new.rename(build_dir)
         return
-    if _exchange(new, place):
+    if _exchange(new, build_dir):
         shutil.rmtree(new)
         return
     old = _old_name(new)
     shutil.rmtree(old, ignore_errors=True)
-    place.rename(old)
-    new.rename(place)
+    build_dir.rename(old)
+    new.rename(build_dir)
     shutil.rmtree(old)
 
 
-def recover(new: Path, place: Path) -> None:
+def recover(new: Path, build_dir: Path) -> None:
     """Put the former folder back where an interruption of `swap_in` left none; `new` as it was given there."""
     old = _old_name(new)
-    if old.exists() and not place.exists():
-        old.rename(place)
+    if old.exists() and not build_dir.exists():
+        old.rename(build_dir)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -90,7 +90,7 @@ MANIFEST = ".metagan-manifest.json"
 
 
 @dataclass(frozen=True)
-class Workplace:
+class BuildDir:
     """The site folder and the work folder beside it."""
 
     site: Path

@@ -17,8 +17,8 @@ from metagan.errors import MetaganError, Problem, RegistryError
 from metagan.registry.models import Registry, Subject
 from metagan.registry.read import find_subject
 from metagan.site.pages.content import GeneratorFacts, UpscalerFacts
-from metagan.site.build.picture_cache import Shelf, shelf_for
-from metagan.site.build.build_dir import Workplace, digest_of, digest_of_folder, read_json, write_json
+from metagan.site.build.picture_cache import PictureCache, picture_cache_for
+from metagan.site.build.build_dir import BuildDir, digest_of, digest_of_folder, read_json, write_json
 from metagan.site.pages.templates import default_templates_dir
 from metagan.site.pages.text import check_corpus
 
@@ -41,7 +41,7 @@ class Progress(Protocol):
 
 
 @dataclass(frozen=True)
-class Order:
+class BuildOptions:
     """What to build, and where.
 
     Args:
@@ -68,11 +68,11 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Plan:
+class BuildInputs:
     """Everything that a build needs, gathered before the first picture."""
 
     registry: Registry
-    shelves: list[Shelf]
+    caches: list[PictureCache]
     facts: list[GeneratorFacts]
     fingerprint: str
     warnings: list[str]
@@ -80,38 +80,38 @@ class Plan:
     @property
     def count(self) -> int:
         """How many pictures the site has."""
-        return sum(len(shelf.subject.seeds) for shelf in self.shelves)
+        return sum(len(cache.subject.seeds) for cache in self.caches)
 
 
-def gather(order: Order, place: Workplace, progress: Progress) -> Plan:
+def gather(options: BuildOptions, build_dir: BuildDir, progress: Progress) -> BuildInputs:
     """Everything that a build needs: weights at hand, what they hold, and where their pictures stand.
 
     Raises:
         RegistryError: Weights can't be had or read; names every such subject.
     """
-    registry = _chosen(order)
+    registry = _chosen(options)
     warnings: list[str] = []
-    shelves, facts, problems = [], [], []
+    caches, facts, problems = [], [], []
     for subject in registry.subjects:
         try:
-            weights = locate_weights(subject.weights, offline=order.offline, progress=progress.transfer)
-            known = _facts(place, weights)
+            weights = locate_weights(subject.weights, offline=options.offline, progress=progress.transfer)
+            known = _facts(build_dir, weights)
         except MetaganError as error:
             problems.append(_problem(registry, subject, "weights", error))
             continue
         try:
-            upscaler_weights, upscaler = _upscaler(order, place, subject, known, progress)
+            upscaler_weights, upscaler = _upscaler(options, build_dir, subject, known, progress)
         except MetaganError as error:
             problems.append(_problem(registry, subject, "upscale", error))
             continue
-        shelves.append(
-            shelf_for(
-                place,
+        caches.append(
+            picture_cache_for(
+                build_dir,
                 subject,
                 weights,
                 known,
                 pages=registry.site.picture_pages,
-                precision=order.precision,
+                precision=options.precision,
                 upscaler=upscaler,
                 upscaler_weights=upscaler_weights,
             )
@@ -126,27 +126,27 @@ def gather(order: Order, place: Workplace, progress: Progress) -> Plan:
             registry.site,
             registry.subjects,
             facts,
-            [shelf.upscaler for shelf in shelves],
+            [cache.upscaler for cache in caches],
             corpora,
-            _digest_of_templates(order),
+            _digest_of_templates(options),
             _digest_of_code(),
         ),
-        *(order.precision, os.environ.get("SOURCE_DATE_EPOCH")),
+        *(options.precision, os.environ.get("SOURCE_DATE_EPOCH")),
     )
-    return Plan(registry, shelves, facts, fingerprint, warnings)
+    return BuildInputs(registry, caches, facts, fingerprint, warnings)
 
 
-def _chosen(order: Order) -> Registry:
-    if not order.subjects:
-        return order.registry
-    chosen = dict.fromkeys(find_subject(order.registry, slug) for slug in order.subjects)
-    return dataclasses.replace(order.registry, subjects=tuple(chosen))
+def _chosen(options: BuildOptions) -> Registry:
+    if not options.subjects:
+        return options.registry
+    chosen = dict.fromkeys(find_subject(options.registry, slug) for slug in options.subjects)
+    return dataclasses.replace(options.registry, subjects=tuple(chosen))
 
 
-def _facts(place: Workplace, weights: Path) -> GeneratorFacts:
+def _facts(build_dir: BuildDir, weights: Path) -> GeneratorFacts:
     """What the weights hold; from the work folder when this very file was opened before."""
-    sha256 = place.sha256(weights)
-    remembered = place.folder / "facts" / f"{sha256}.json"
+    sha256 = build_dir.sha256(weights)
+    remembered = build_dir.folder / "facts" / f"{sha256}.json"
     known = read_json(remembered)
     if known.keys() == {field.name for field in dataclasses.fields(GeneratorFacts)}:
         return GeneratorFacts(**known)
@@ -157,14 +157,14 @@ def _facts(place: Workplace, weights: Path) -> GeneratorFacts:
 
 
 def _upscaler(
-    order: Order, place: Workplace, subject: Subject, facts: GeneratorFacts, progress: Progress
+    options: BuildOptions, build_dir: BuildDir, subject: Subject, facts: GeneratorFacts, progress: Progress
 ) -> tuple[Path | None, UpscalerFacts | None]:
     """A subject's upscaler and what its file holds; remembered in the work folder, as generators' facts are."""
     if subject.upscale is None:
         return None, None
-    weights = locate_weights(subject.upscale, offline=order.offline, progress=progress.transfer)
-    sha256 = place.sha256(weights)
-    remembered = place.folder / "facts" / f"{sha256}-{facts.width_px}.json"
+    weights = locate_weights(subject.upscale, offline=options.offline, progress=progress.transfer)
+    sha256 = build_dir.sha256(weights)
+    remembered = build_dir.folder / "facts" / f"{sha256}-{facts.width_px}.json"
     known = read_json(remembered)
     if known.keys() != {field.name for field in dataclasses.fields(UpscalerFacts)}:
         from metagan.site.build.pictures import read_upscaler_facts
@@ -187,8 +187,8 @@ def _warnings_about(subject: Subject) -> Iterator[str]:
         yield from map(str, check_corpus(subject.text.corpus))
 
 
-def _digest_of_templates(order: Order) -> str:
-    folders = [default_templates_dir(), *([order.templates] if order.templates else [])]
+def _digest_of_templates(options: BuildOptions) -> str:
+    folders = [default_templates_dir(), *([options.templates] if options.templates else [])]
     return digest_of(*(digest_of_folder(folder) for folder in folders))
 
 

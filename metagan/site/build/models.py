@@ -18,15 +18,15 @@ from metagan.errors import ExportError, MetaganError, RegistryError
 from metagan.files import write_bytes
 from metagan.registry.models import Registry, Subject
 from metagan.site.pages.content import GeneratorFacts, LiveModel
-from metagan.site.build.picture_cache import Shelf
-from metagan.site.build.build_dir import Workplace, digest_of, digest_of_folder, read_json, write_json
+from metagan.site.build.picture_cache import PictureCache
+from metagan.site.build.build_dir import BuildDir, digest_of, digest_of_folder, read_json, write_json
 
 LARGEST_BYTES = 12_000_000  # gzipped: what `live: auto` asks a visitor to download at most
 _SMALLEST_BYTES_A_WEIGHT = 1.0  # float16, gzipped; in fact about 1.8
 
 
 @dataclass(frozen=True)
-class Made:
+class BrowserModel:
     """A subject's generator for browsers, or why there is none.
 
     Args:
@@ -41,19 +41,19 @@ class Made:
 
 
 def make_models(
-    registry: Registry, shelves: list[Shelf], facts: list[GeneratorFacts], place: Workplace
-) -> list[Made]:
+    registry: Registry, caches: list[PictureCache], facts: list[GeneratorFacts], build_dir: BuildDir
+) -> list[BrowserModel]:
     """Every subject's generator for browsers, exported where this wasn't done before.
 
     Raises:
         RegistryError: A subject says `live: always`, and its generator can't run in a browser.
     """
     made, problems = [], []
-    for shelf, known in zip(shelves, facts, strict=True):
+    for cache, known in zip(caches, facts, strict=True):
         try:
-            made.append(_make(shelf, known, place))
+            made.append(_make(cache, known, build_dir))
         except ExportError as error:
-            problems.append(_problem(registry, shelf.subject, error))
+            problems.append(_problem(registry, cache.subject, error))
     if problems:
         raise RegistryError.of(problems)
     return made
@@ -65,40 +65,40 @@ def _problem(registry: Registry, subject: Subject, error: MetaganError) -> Any:
     return problem_with(registry, subject, "live", error)
 
 
-def _make(shelf: Shelf, facts: GeneratorFacts, place: Workplace) -> Made:
-    live = shelf.subject.live
+def _make(cache: PictureCache, facts: GeneratorFacts, build_dir: BuildDir) -> BrowserModel:
+    live = cache.subject.live
     if live == "never":
-        return Made()
-    if shelf.upscaler:
+        return BrowserModel()
+    if cache.upscaler:
         reason = "its pictures are enlarged by an upscaler, which browsers don't run yet"
         if live == "always":
             raise ExportError(f"{reason}; write `upscale: none` or `live: auto`")
-        return Made(reason=reason)
+        return BrowserModel(reason=reason)
     if live == "auto" and facts.parameters * _SMALLEST_BYTES_A_WEIGHT > LARGEST_BYTES:
-        return Made(reason=_too_large(f"{facts.parameters:,} parameters"))
-    file = place.folder / "models" / f"{_key(shelf)}.bin.gz"
-    record = _record(shelf, file)
+        return BrowserModel(reason=_too_large(f"{facts.parameters:,} parameters"))
+    file = build_dir.folder / "models" / f"{_key(cache)}.bin.gz"
+    record = _record(cache, file)
     if "reason" in record:
         if live == "always":
             raise ExportError(str(record["reason"]))
-        return Made(None, file, str(record["reason"]))
+        return BrowserModel(None, file, str(record["reason"]))
     model = LiveModel(**record)
     if live == "auto" and model.size_bytes > LARGEST_BYTES:
-        return Made(None, file, _too_large(f"{model.size_bytes / 1e6:.1f} MB"))
-    return Made(model, file)
+        return BrowserModel(None, file, _too_large(f"{model.size_bytes / 1e6:.1f} MB"))
+    return BrowserModel(model, file)
 
 
 def _too_large(what: str) -> str:
     return f"it is large ({what}; the limit is {LARGEST_BYTES / 1e6:.0f} MB unless the registry says `live: always`)"
 
 
-def _key(shelf: Shelf) -> str:
+def _key(cache: PictureCache) -> str:
     """Names everything that the exported file depends on."""
     code = digest_of_folder(Path(metagan.__file__).parent / "export", "*.py")
-    return digest_of(shelf.sha256, shelf.subject.noise, code)
+    return digest_of(cache.sha256, cache.subject.noise, code)
 
 
-def _record(shelf: Shelf, file: Path) -> dict[str, Any]:
+def _record(cache: PictureCache, file: Path) -> dict[str, Any]:
     """What is known of the exported file, exported now if need be."""
     beside = file.with_name(file.name.removesuffix(".bin.gz") + ".json")
     record = read_json(beside)
@@ -108,17 +108,17 @@ def _record(shelf: Shelf, file: Path) -> dict[str, Any]:
         and file.stat().st_size == record["size_bytes"]
     ):
         return record
-    record = _export(shelf, file)
+    record = _export(cache, file)
     write_json(beside, record)
     return record
 
 
-def _export(shelf: Shelf, file: Path) -> dict[str, Any]:
+def _export(cache: PictureCache, file: Path) -> dict[str, Any]:
     from metagan.checkpoints.read import read_checkpoint
     from metagan.export.web import make_web_weights
     from metagan.networks.loading.detect import load_generator
 
-    generator, noise = load_generator(read_checkpoint(shelf.weights)), shelf.subject.noise
+    generator, noise = load_generator(read_checkpoint(cache.weights)), cache.subject.noise
     try:
         try:
             weights = make_web_weights(generator, "fp16", noise)

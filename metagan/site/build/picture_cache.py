@@ -10,7 +10,7 @@ from pathlib import Path
 from metagan.images.encode import ENCODER_VERSION, EXTENSIONS
 from metagan.registry.models import Subject
 from metagan.site.pages.content import GeneratorFacts, UpscalerFacts
-from metagan.site.build.build_dir import Workplace, digest_of
+from metagan.site.build.build_dir import BuildDir, digest_of
 
 PICTURE_VERSION = 2  # raise it when the same weights, seed and settings would give other pixels
 UPSCALING_VERSION = 1  # likewise, of what the upscaler makes of them
@@ -19,7 +19,7 @@ CARD_PX = 512
 
 
 @dataclass(frozen=True)
-class Shelf:
+class PictureCache:
     """Where one subject's pictures stand until they are linked into the site.
 
     A picture is kept as long as everything it depends on is the same: weights, psi, class, noise, format,
@@ -65,8 +65,8 @@ class Shelf:
         ]
 
 
-def shelf_for(
-    place: Workplace,
+def picture_cache_for(
+    build_dir: BuildDir,
     subject: Subject,
     weights: Path,
     facts: GeneratorFacts,
@@ -75,7 +75,7 @@ def shelf_for(
     precision: str,
     upscaler: UpscalerFacts | None = None,
     upscaler_weights: Path | None = None,
-) -> Shelf:
+) -> PictureCache:
     """The shelf of a subject as the registry has it now."""
     settings: tuple[object, ...] = (
         subject.psi,
@@ -86,10 +86,10 @@ def shelf_for(
     )
     if upscaler:
         settings += (upscaler.sha256, UPSCALING_VERSION)
-    folder = place.pictures(digest_of(facts.sha256, *settings, PICTURE_VERSION, ENCODER_VERSION))
+    folder = build_dir.pictures(digest_of(facts.sha256, *settings, PICTURE_VERSION, ENCODER_VERSION))
     width_px = facts.width_px * (upscaler.factor if upscaler else 1)
     with_cards = pages and width_px < CARD_BELOW_PX
-    return Shelf(subject, weights, facts.sha256, folder, with_cards, upscaler, upscaler_weights)
+    return PictureCache(subject, weights, facts.sha256, folder, with_cards, upscaler, upscaler_weights)
 
 
 def chunks_with_gaps(wanted: Sequence[int], missing: set[int], size: int) -> list[tuple[int, ...]]:

@@ -16,13 +16,13 @@ from metagan.fetch.weights_file import size_of
 from metagan.errors import BuildError, OptionError
 from metagan.files import write_bytes
 from metagan.images.encode import encode
-from metagan.images.provenance import Label
+from metagan.images.provenance import Provenance
 from metagan.networks.loading.detect import describe_training, load_generator, title_of
 from metagan.networks.upscaler import load_upscaler, upscaler_of
 from metagan.sampling.device import choose_device
 from metagan.sampling.sampler import Sampler, Settings
 from metagan.site.pages.content import GeneratorFacts, UpscalerFacts, ai_system
-from metagan.site.build.picture_cache import CARD_PX, Shelf, chunks_with_gaps
+from metagan.site.build.picture_cache import CARD_PX, PictureCache, chunks_with_gaps
 
 MOST_UPSCALED_PX = 2048
 ENCODERS = min(4, os.cpu_count() or 1)
@@ -81,11 +81,11 @@ def read_upscaler_facts(weights: Path, sha256: str, facts: GeneratorFacts) -> Up
     )
 
 
-def make_missing(shelf: Shelf, device: str, precision: str, advance: Callable[[int], None]) -> int:
+def make_missing(cache: PictureCache, device: str, precision: str, advance: Callable[[int], None]) -> int:
     """Draw and encode what a shelf lacks.
 
     Args:
-        shelf: The subject's shelf.
+        cache: The subject's shelf.
         device: "auto", "cpu", "cuda", "mps".
         precision: "fp32", "bf16", "auto".
         advance: Called with the number of pictures just finished.
@@ -98,20 +98,20 @@ def make_missing(shelf: Shelf, device: str, precision: str, advance: Callable[[i
         OptionError: The subject's class is missing or out of range.
         BuildError: The disk is full.
     """
-    missing = set(shelf.missing())
+    missing = set(cache.missing())
     if not missing:
         return 0
-    subject = shelf.subject
-    generator = load_generator(read_checkpoint(shelf.weights))
-    upscaler = load_upscaler(shelf.upscaler_weights) if shelf.upscaler_weights else None
+    subject = cache.subject
+    generator = load_generator(read_checkpoint(cache.weights))
+    upscaler = load_upscaler(cache.upscaler_weights) if cache.upscaler_weights else None
     sampler = Sampler(generator, choose_device(device), precision=precision, upscaler=upscaler)
-    name = ai_system(title_of(sampler.generator), shelf.sha256, shelf.upscaler)
+    name = ai_system(title_of(sampler.generator), cache.sha256, cache.upscaler)
     settings = Settings(psi=subject.psi, class_index=subject.class_index, noise=subject.noise)
     with _EncoderPool(advance) as pool:
         for chunk in chunks_with_gaps(subject.seeds, missing, sampler.batch):
             for seed, picture in sampler.pictures(chunk, settings):
                 if seed in missing:
-                    pool.submit(_finish, shelf, seed, picture, Label(name, seed, subject.psi))
+                    pool.submit(_finish, cache, seed, picture, Provenance(name, seed, subject.psi))
     return len(missing)
 
 
@@ -135,28 +135,28 @@ class _EncoderPool:
 
     def submit(
         self,
-        task: Callable[[Shelf, int, NDArray[np.uint8], Label], None],
-        shelf: Shelf,
+        task: Callable[[PictureCache, int, NDArray[np.uint8], Provenance], None],
+        cache: PictureCache,
         seed: int,
         picture: NDArray[np.uint8],
-        label: Label,
+        label: Provenance,
     ) -> None:
         """Queue one picture; waits while the queue is full."""
         while len(self._waiting) >= 16 * ENCODERS:
             self._take_oldest()
-        self._waiting.append(self._threads.submit(task, shelf, seed, picture, label))
+        self._waiting.append(self._threads.submit(task, cache, seed, picture, label))
 
     def _take_oldest(self) -> None:
         self._waiting.popleft().result()
         self._advance(1)
 
 
-def _finish(shelf: Shelf, seed: int, picture: NDArray[np.uint8], label: Label) -> None:
+def _finish(cache: PictureCache, seed: int, picture: NDArray[np.uint8], label: Provenance) -> None:
     try:
-        if shelf.with_cards:
+        if cache.with_cards:
             factor = max(1, CARD_PX // picture.shape[1])
             enlarged = picture.repeat(factor, axis=0).repeat(factor, axis=1)
-            write_bytes(shelf.card(seed), encode(enlarged, "png", label))
-        write_bytes(shelf.picture(seed), encode(picture, shelf.subject.format, label))
+            write_bytes(cache.card(seed), encode(enlarged, "png", label))
+        write_bytes(cache.picture(seed), encode(picture, cache.subject.format, label))
     except OSError as error:
-        raise BuildError(f"{error.strerror}; what is finished is kept, run the build again", where=shelf.picture(seed)) from error
+        raise BuildError(f"{error.strerror}; what is finished is kept, run the build again", where=cache.picture(seed)) from error

@@ -30,7 +30,7 @@ _FIXES = {
 
 
 @dataclass(frozen=True)
-class Survey:
+class PreflightReport:
     """What was found.
 
     Args:
@@ -42,9 +42,9 @@ class Survey:
     problems: tuple[Problem, ...]
 
 
-def survey(
+def preflight(
     registry: Path, templates: Path | None, *, offline: bool = False, progress: Progress | None = None
-) -> Survey:
+) -> PreflightReport:
     """Look for every problem of a site's sources, without building it.
 
     Args:
@@ -65,7 +65,7 @@ def survey(
     if read:
         problems += _in_texts(read)
         problems += problems_with_weights(read, offline=offline, progress=progress)
-    return Survey(read, tuple(problems))
+    return PreflightReport(read, tuple(problems))
 
 
 def _in_texts(registry: Registry) -> Iterator[Problem]:

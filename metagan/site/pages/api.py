@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from metagan.site.pages.content import LiveModel, SiteContent
-from metagan.site.pages.views import DIGITAL_SOURCE_TYPE, LINES_CHUNK, Album, Shot, SubjectView
+from metagan.site.pages.views import DIGITAL_SOURCE_TYPE, LINES_CHUNK, PictureIndex, PictureView, SubjectView
 
 NAME_RULE = (
     "Normalise to NFC, lower case, NFC again; make every run of white space one space, none at the ends; "
@@ -27,7 +27,7 @@ def subjects_json(content: SiteContent, subjects: Sequence[SubjectView]) -> byte
     return _json(_site(content) | {"subjects": listing})
 
 
-def subject_json(content: SiteContent, view: SubjectView, album: Album) -> bytes:
+def subject_json(content: SiteContent, view: SubjectView, album: PictureIndex) -> bytes:
     """A subject with all its pictures, seeds and addresses: api/SLUG.json."""
     base = content.site.base_url
     rules = {"names": NAME_RULE} | ({"live_names": LIVE_NAME_RULE} if view.live else {})
@@ -36,7 +36,7 @@ def subject_json(content: SiteContent, view: SubjectView, album: Album) -> bytes
     return f'{head},"pictures":[\n{rows}\n]}}\n'.encode()
 
 
-def line_files(view: SubjectView, album: Album) -> Iterator[tuple[str, bytes]]:
+def line_files(view: SubjectView, album: PictureIndex) -> Iterator[tuple[str, bytes]]:
     """The made-up lines in small files, api/SLUG/lines/0.json, so that a page fetches only a few."""
     if album.has_lines:
         lines = (shot.text for shot in album.shots())
@@ -87,7 +87,7 @@ def _live(base: str, model: LiveModel) -> dict[str, object]:
     }
 
 
-def _picture(base: str, shot: Shot) -> dict[str, object]:
+def _picture(base: str, shot: PictureView) -> dict[str, object]:
     known: dict[str, object] = {"seed": shot.seed, "image": base + shot.src, "page": base + shot.url}
     return known | {"text": shot.text} if shot.text else known
 

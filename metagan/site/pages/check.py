@@ -13,7 +13,7 @@ from jinja2 import meta, nodes
 
 from metagan.errors import Location, Problem
 from metagan.registry.models import Site, Subject, Theme, WeightsRef
-from metagan.site.pages.content import Collection, GeneratorFacts, LiveModel, Picture, SiteContent
+from metagan.site.pages.content import GeneratorFacts, LiveModel, Picture, SiteContent, SubjectContent
 from metagan.site.pages.render import PAGES, Page, Writer
 from metagan.site.pages.templates import (
     RENDER_FAILURES,
@@ -169,10 +169,10 @@ def _sample_content(*, picture_pages: bool) -> SiteContent:
     return SiteContent(site, collections, date(2026, 1, 1), "0", "0")
 
 
-def _sample_collection(slug: str, licence: str) -> Collection:
+def _sample_collection(slug: str, licence: str) -> SubjectContent:
     weights = WeightsRef("hf", "owner/repo/file", "0" * 64, "hf://owner/repo/file")
     source = "https://example.org/source"
     subject = Subject(slug, "Thing", weights, licence, source, (1, 2), 0.7, 3, "const", "webp", None)
     facts = GeneratorFacts("StyleGAN2", 256, 192, 1, "0" * 64, 1, {"kimg": 1})
     pictures = tuple(Picture(seed, f"pictures/{slug}/{seed}.webp", text="A line.") for seed in subject.seeds)
-    return Collection(subject, facts, pictures)
+    return SubjectContent(subject, facts, pictures)

@@ -105,7 +105,7 @@ class LiveModel:
 
 
 @dataclass(frozen=True)
-class Collection:
+class SubjectContent:
     """One subject with its pictures, in the order to show them; at least one.
 
     Args:
@@ -148,7 +148,7 @@ class SiteContent:
     """
 
     site: Site
-    collections: tuple[Collection, ...]
+    collections: tuple[SubjectContent, ...]
     built: date
     version: str
     revision: str

@@ -26,8 +26,8 @@ from metagan.site.pages.templates import (
 from metagan.site.pages.theme import theme_css
 from metagan.site.pages.views import (
     PLAIN_SHEET,
-    Album,
-    Shot,
+    PictureIndex,
+    PictureView,
     SubjectView,
     album_data,
     base_path,
@@ -52,7 +52,7 @@ _INDEX = "index.html"
 class Offline:
     """Collects the files to keep, with the hashes by which a browser knows that they are of this build."""
 
-    def __init__(self, content: SiteContent, albums: Sequence[tuple[SubjectView, Album]]) -> None:
+    def __init__(self, content: SiteContent, albums: Sequence[tuple[SubjectView, PictureIndex]]) -> None:
         self._revision = content.revision
         self._views = [view for view, _ in albums]
         self._albums = albums[:KEPT_SUBJECTS]
@@ -176,7 +176,7 @@ class Writer:
 
     def __init__(self, content: SiteContent, templates: Path | None) -> None:
         pages = content.site.picture_pages
-        albums = [(c, Album(c, picture_pages=pages)) for c in content.collections]
+        albums = [(c, PictureIndex(c, picture_pages=pages)) for c in content.collections]
         self.content = content
         self.albums = [(view_subject(collection, album), album) for collection, album in albums]
         environment = make_environment(templates)
@@ -204,7 +204,7 @@ class Writer:
         listing = _page("subjects", "subjects/", view, view.first, title=title, says=says)
         yield "subjects/index.html", self.render("subjects.html", listing)
 
-    def _subject_pages(self, view: SubjectView, album: Album) -> Iterator[tuple[str, bytes]]:
+    def _subject_pages(self, view: SubjectView, album: PictureIndex) -> Iterator[tuple[str, bytes]]:
         """A subject's own page, its about page, and a page for each picture."""
         known = {"subject": view, "picture": view.first, "next": album.shot(1)}
         sheet = list(album.shots(PLAIN_SHEET))
@@ -224,7 +224,7 @@ class Writer:
         if self.content.site.picture_pages:
             yield from self._picture_pages(view, album)
 
-    def _picture_pages(self, view: SubjectView, album: Album) -> Iterator[tuple[str, bytes]]:
+    def _picture_pages(self, view: SubjectView, album: PictureIndex) -> Iterator[tuple[str, bytes]]:
         says = _says(view)
         for number in range(len(album)):
             shot = album.shot(number)
@@ -248,7 +248,7 @@ class Writer:
         yield from self._sitemaps()
         yield "robots.txt", self.render("robots.txt", None)
 
-    def _newest(self) -> Iterator[tuple[SubjectView, Shot]]:
+    def _newest(self) -> Iterator[tuple[SubjectView, PictureView]]:
         """Pictures for the feed, each subject in turn, from its last: that is where new ones are added."""
         columns = [
             [(view, -1 - i) for i in range(min(len(album), FEED_ENTRIES))] for view, album in self.albums
@@ -280,7 +280,7 @@ class Writer:
         return render_template(self.templates[name], known)
 
 
-def _page(kind: str, path: str, view: SubjectView, shot: Shot, *, title: str, says: str) -> Page:
+def _page(kind: str, path: str, view: SubjectView, shot: PictureView, *, title: str, says: str) -> Page:
     size = (view.width_px, view.height_px) if shot.card == shot.src else None
     return Page(kind, title, says, path, shot.card, shot.alt, size, "../" * path.count("/"))
 

@@ -18,7 +18,14 @@ from metagan.errors import BuildError
 from metagan.images.provenance import xmp_pattern
 from metagan.registry.fields import RESERVED_SLUGS
 from metagan.registry.models import Site
-from metagan.site.pages.content import Collection, LiveModel, Picture, SiteContent, UpscalerFacts, ai_system
+from metagan.site.pages.content import (
+    LiveModel,
+    Picture,
+    SiteContent,
+    SubjectContent,
+    UpscalerFacts,
+    ai_system,
+)
 from metagan.site.pages.theme import ratio_class
 
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
@@ -37,7 +44,7 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\ufff
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
+class PictureView:
     """A picture as a page shows it.
 
     Args:
@@ -124,7 +131,7 @@ class SubjectView:
     height_px: int
     crisp: bool
     ratio: str
-    first: Shot
+    first: PictureView
     classes: int
     live: LiveModel | None
     why_not_live: str
@@ -132,10 +139,10 @@ class SubjectView:
     upscaler: UpscalerFacts | None
 
 
-class Album:
+class PictureIndex:
     """A subject's pictures, looked up one at a time so that no page has to hold them all."""
 
-    def __init__(self, collection: Collection, *, picture_pages: bool) -> None:
+    def __init__(self, collection: SubjectContent, *, picture_pages: bool) -> None:
         subject = collection.subject
         if subject.slug in RESERVED_SLUGS:
             taken = ", ".join(sorted(RESERVED_SLUGS))
@@ -153,7 +160,7 @@ class Album:
     def __len__(self) -> int:
         return len(self.pictures)
 
-    def shot(self, number: int) -> Shot:
+    def shot(self, number: int) -> PictureView:
         """The picture of that place; places run on in a circle.
 
         Raises:
@@ -163,7 +170,7 @@ class Album:
         picture = self.pictures[number]
         if picture.path != f"pictures/{self.slug}/{picture.seed}.{self.extension}":
             raise BuildError(f"want pictures/{self.slug}/{picture.seed}.{self.extension}", where=picture.path)
-        return Shot(
+        return PictureView(
             seed=picture.seed,
             number=number,
             src=picture.path,
@@ -174,7 +181,7 @@ class Album:
             file_name=f"{self.slug}-{picture.seed}.{self.extension}",
         )
 
-    def shots(self, limit: int | None = None) -> Iterator[Shot]:
+    def shots(self, limit: int | None = None) -> Iterator[PictureView]:
         """The pictures in their order, made as they are asked for."""
         return map(self.shot, range(min(len(self), limit or len(self))))
 
@@ -183,7 +190,7 @@ class Album:
         return f"{self.slug}/{seed}/" if self._pages else f"{self.slug}/?seed={seed}"
 
 
-def view_subject(collection: Collection, album: Album) -> SubjectView:
+def view_subject(collection: SubjectContent, album: PictureIndex) -> SubjectView:
     """A subject as pages show it."""
     subject, facts = collection.subject, collection.facts
     return SubjectView(
@@ -241,7 +248,7 @@ def site_context(content: SiteContent, subjects: Sequence[SubjectView]) -> dict[
     }
 
 
-def album_data(content: SiteContent, albums: Sequence[tuple[SubjectView, Album]]) -> dict[str, object]:
+def album_data(content: SiteContent, albums: Sequence[tuple[SubjectView, PictureIndex]]) -> dict[str, object]:
     """What the browser needs in order to show any picture of the albums: read by static/app.js."""
     return {
         "pages": content.site.picture_pages,

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metagan.errors import PublishError
-from metagan.site.publish.plan import Plan, SiteFile, check_github_limits, make_plan, site_files
+from metagan.site.publish.plan import PublishPlan, SiteFile, check_github_limits, make_plan, site_files
 
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 DOMAIN = re.compile(rf"(?=.{{1,253}}\Z)({LABEL}\.)+{LABEL}", re.IGNORECASE)
@@ -56,7 +56,7 @@ class Branch:
 
 def publish_to_branch(
     folder: Path, branch: Branch, *, message: str, domain: str | None, keep_history: bool, dry_run: bool
-) -> Plan:
+) -> PublishPlan:
     """Commit a site to a branch and push it.
 
     Args:
@@ -188,7 +188,7 @@ def _staged(files: tuple[SiteFile, ...], extra: Mapping[str, bytes]) -> Iterator
         yield stage
 
 
-def _plan(branch: Branch, tip: str | None, stage: Path) -> Plan:
+def _plan(branch: Branch, tip: str | None, stage: Path) -> PublishPlan:
     paths = sorted(path for path in stage.rglob("*") if path.is_file())
     files = [SiteFile(path.relative_to(stage).as_posix(), path, path.stat().st_size) for path in paths]
     lines = "".join(f"{path}\n" for path in paths)

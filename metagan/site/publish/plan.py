@@ -33,7 +33,7 @@ class SiteFile:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PublishPlan:
     """What publishing changes, or would change.
 
     Args:
@@ -94,7 +94,7 @@ def site_files(folder: Path) -> tuple[SiteFile, ...]:
 
 def make_plan(
     target: str, files: Iterable[SiteFile], there: Mapping[str, bool], removed: Iterable[str]
-) -> Plan:
+) -> PublishPlan:
     """Sort a site's files by what is to be done with them.
 
     Args:
@@ -107,7 +107,7 @@ def make_plan(
     for file in files:
         sorted_out[there.get(file.path)].append(file)
     new, changed, unchanged = (tuple(group) for group in sorted_out.values())
-    return Plan(target, new, changed, unchanged, tuple(sorted(removed)))
+    return PublishPlan(target, new, changed, unchanged, tuple(sorted(removed)))
 
 
 def sha256_of(file: Path) -> str:
@@ -121,7 +121,7 @@ def total_bytes(files: Iterable[SiteFile]) -> int:
     return sum(file.size_bytes for file in files)
 
 
-def in_words(size_bytes: int) -> str:
+def format_bytes(size_bytes: int) -> str:
     """A size as people read it: "812.4 MB", in powers of ten, as hosts state their limits."""
     for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if size_bytes >= scale:
@@ -158,7 +158,7 @@ def check_github_limits(
 
 
 @dataclass(frozen=True)
-class Share:
+class SubjectSize:
     """What one subject takes of a site.
 
     Args:
@@ -172,7 +172,7 @@ class Share:
     size_bytes: int
 
 
-def shares(files: Iterable[SiteFile]) -> tuple[Share, ...]:
+def subject_sizes(files: Iterable[SiteFile]) -> tuple[SubjectSize, ...]:
     """What each subject takes, the largest first; a subject is a folder in pictures/."""
     parts = {file: PurePosixPath(file.path).parts for file in files}
     slugs = {names[1] for names in parts.values() if names[0] == "pictures" and len(names) > 2}
@@ -185,7 +185,7 @@ def shares(files: Iterable[SiteFile]) -> tuple[Share, ...]:
         sizes[slug] += file.size_bytes
         if names[0] == "pictures" and PurePosixPath(names[-1]).stem.isdecimal():
             seeds[slug].add(PurePosixPath(names[-1]).stem)
-    found = (Share(slug, len(seeds[slug]), size) for slug, size in sizes.items())
+    found = (SubjectSize(slug, len(seeds[slug]), size) for slug, size in sizes.items())
     return tuple(sorted(found, key=lambda share: (-share.size_bytes, share.slug)))
 
 
@@ -198,18 +198,18 @@ def _slug_of(names: tuple[str, ...], slugs: set[str]) -> str | None:
 
 
 def _too_large(files: tuple[SiteFile, ...], limit: int) -> Problem:
-    taken = shares(files)
+    taken = subject_sizes(files)
     total = total_bytes(files)
     rest = total - sum(share.size_bytes for share in taken)
     scale = (limit * FIT - rest) / max(total - rest, 1)
     lines = [
-        f"the site takes {in_words(total)} in {len(files):,} files; GitHub Pages takes {in_words(limit)}"
+        f"the site takes {format_bytes(total)} in {len(files):,} files; GitHub Pages takes {format_bytes(limit)}"
     ]
     for share in taken:
         fitting = int(share.images * scale)
         advice = f"  images: {share.images} -> {fitting} would fit" if fitting > 0 else ""
-        lines.append(f"  {share.slug:<20} {in_words(share.size_bytes):>10}{advice}")
-    lines.append(f"  {'everything else':<20} {in_words(rest):>10}")
+        lines.append(f"  {share.slug:<20} {format_bytes(share.size_bytes):>10}{advice}")
+    lines.append(f"  {'everything else':<20} {format_bytes(rest):>10}")
     fix = "lower images in registry.yaml, choose a smaller format (webp, avif), or use another --to"
     return Problem(None, "\n".join(lines), fix)
 

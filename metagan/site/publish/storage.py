@@ -23,7 +23,7 @@ from metagan.errors import PublishError
 from metagan.files import replacing, write_bytes
 from metagan.site.publish.plan import (
     LISTED,
-    Plan,
+    PublishPlan,
     SiteFile,
     make_plan,
     sending_stage,
@@ -44,7 +44,9 @@ PACKAGES = {
 Sent = Callable[[int, int], None]
 
 
-def publish_to_place(folder: Path, target: str, *, dry_run: bool, overwrite: bool, sent: Sent) -> Plan:
+def publish_to_storage(
+    folder: Path, target: str, *, dry_run: bool, overwrite: bool, sent: Sent
+) -> PublishPlan:
     """Send what changed to a folder or a storage, and take away what only an earlier publish wanted there.
 
     Args:
@@ -59,7 +61,7 @@ def publish_to_place(folder: Path, target: str, *, dry_run: bool, overwrite: boo
     """
     files = site_files(folder)
     with _in_plain_words(target):
-        place = open_place(target)
+        place = open_storage(target)
         if place.is_local and Path(place.root).resolve().is_relative_to(folder.resolve()):
             raise PublishError(
                 f"that is inside the built site itself; choose a folder outside {folder}", where=target
@@ -82,7 +84,7 @@ def publish_to_place(folder: Path, target: str, *, dry_run: bool, overwrite: boo
 
 
 def _carry_out(
-    plan: Plan, place: Place, owned: Mapping[str, str | None], hashes: Mapping[str, str], sent: Sent
+    plan: PublishPlan, place: Storage, owned: Mapping[str, str | None], hashes: Mapping[str, str], sent: Sent
 ) -> None:
     being_sent = dict.fromkeys(file.path for file in plan.uploads)
     place.write_manifest({**owned, **being_sent})
@@ -99,7 +101,7 @@ def _carry_out(
 
 
 @dataclass(frozen=True)
-class Place:
+class Storage:
     """A folder in a file system of fsspec's.
 
     Args:
@@ -189,14 +191,14 @@ class Place:
         return {"content_settings": {"content_type": kind}} if "az" in protocols else {}
 
 
-def open_place(target: str) -> Place:
+def open_storage(target: str) -> Storage:
     """Find the file system that an address means.
 
     Raises:
         PublishError: No such kind of address, or the package for it isn't installed.
     """
     if "://" not in target:
-        return Place(target, LocalFileSystem(), str(Path(target).absolute()))
+        return Storage(target, LocalFileSystem(), str(Path(target).absolute()))
     protocol = target.partition("://")[0].rpartition("::")[2]
     if protocol not in fsspec.available_protocols():
         raise PublishError(
@@ -211,7 +213,7 @@ def open_place(target: str) -> Place:
         way_out = f"pip install {package}" if package else str(error)
         raise PublishError(f"{protocol}:// needs another package", where=target, fix=way_out) from error
     filesystem.invalidate_cache()
-    return Place(target.rstrip("/"), filesystem, str(root).rstrip("/"))
+    return Storage(target.rstrip("/"), filesystem, str(root).rstrip("/"))
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ DEBOUNCE_MS = 200
 
 
 @dataclass(frozen=True)
-class Built:
+class BuiltSite:
     """A site as a build left it.
 
     Args:
@@ -36,11 +36,11 @@ class Built:
     watch: tuple[Path, ...] = ()
 
 
-Build = Callable[[], Built]
+Build = Callable[[], BuiltSite]
 
 
 @dataclass(frozen=True)
-class News:
+class Reload:
     """What the open pages need to know.
 
     Args:
@@ -53,7 +53,7 @@ class News:
 
 
 @dataclass
-class Board:
+class LiveSite:
     """Where the newest site and the news of it are kept for the server's threads.
 
     Args:
@@ -62,41 +62,41 @@ class Board:
         news: What open pages are told.
     """
 
-    built: Built
+    built: BuiltSite
     since: float
-    news: News = field(default_factory=lambda: News(secrets.token_hex(4)))
+    news: Reload = field(default_factory=lambda: Reload(secrets.token_hex(4)))
     _changed: threading.Condition = field(default_factory=threading.Condition, repr=False)
 
-    def put(self, built: Built, since: float) -> None:
+    def put(self, built: BuiltSite, since: float) -> None:
         """A build succeeded: pages reload."""
         with self._changed:
-            self.built, self.since, self.news = built, since, News(secrets.token_hex(4))
+            self.built, self.since, self.news = built, since, Reload(secrets.token_hex(4))
             self._changed.notify_all()
 
     def fail(self, error: str) -> None:
         """A build failed: pages stay, and show why."""
         with self._changed:
-            self.news = News(self.news.version, error)
+            self.news = Reload(self.news.version, error)
             self._changed.notify_all()
 
-    def follow(self, keep_alive_s: float = KEEP_ALIVE_S) -> Iterator[News | None]:
+    def follow(self, keep_alive_s: float = KEEP_ALIVE_S) -> Iterator[Reload | None]:
         """Yield the news at once and whenever it changes; None when nothing happened for a while."""
-        told: News | None = None
+        told: Reload | None = None
         while True:
             news = self._newer_than(told, keep_alive_s)
             told = news or told
             yield news
 
-    def _newer_than(self, told: News | None, timeout_s: float) -> News | None:
+    def _newer_than(self, told: Reload | None, timeout_s: float) -> Reload | None:
         with self._changed:
             self._changed.wait_for(lambda: self.news != told, timeout=timeout_s)
             return None if self.news == told else self.news
 
 
-def first_board(build: Build) -> Board:
+def first_site(build: Build) -> LiveSite:
     """Build the site that a server starts with; errors are the caller's."""
     since = time.time()
-    return Board(build(), since)
+    return LiveSite(build(), since)
 
 
 def with_script(html: bytes, source: str) -> bytes:
@@ -143,23 +143,23 @@ class SourceFilter(DefaultFilter):
         return any(path.stat().st_mtime > since for path in files)
 
 
-def rebuild_on_change(board: Board, build: Build, stop: threading.Event, report: Report) -> None:
+def rebuild_on_change(live_site: LiveSite, build: Build, stop: threading.Event, report: Report) -> None:
     """Build anew whenever a source changes, until told to stop.
 
     Args:
-        board: Holds the site that was built last; gets the new ones.
+        live_site: Holds the site that was built last; gets the new ones.
         build: Builds the site.
         stop: Ends it, between two builds.
         report: Gets a line for each rebuild, or the error.
     """
     while not stop.is_set():
-        sources = board.built.watch
+        sources = live_site.built.watch
         source_filter = SourceFilter(sources)
         folders = source_filter.folders()
         if not folders:
             return
-        if source_filter.changed_since(board.since):  # edited while the site was being built
-            rebuild(board, build, report)
+        if source_filter.changed_since(live_site.since):  # edited while the site was being built
+            rebuild(live_site, build, report)
         changes = watch(
             *folders,
             watch_filter=source_filter,
@@ -170,22 +170,22 @@ def rebuild_on_change(board: Board, build: Build, stop: threading.Event, report:
         )
         for changed in changes:
             report(f"changed: {_names(changed)}")
-            rebuild(board, build, report)
-            if board.built.watch != sources or SourceFilter(sources).folders() != folders:
+            rebuild(live_site, build, report)
+            if live_site.built.watch != sources or SourceFilter(sources).folders() != folders:
                 break
 
 
-def rebuild(board: Board, build: Build, report: Report) -> None:
-    """Build once and put the outcome on the board; a failure leaves the last good site where it is."""
+def rebuild(live_site: LiveSite, build: Build, report: Report) -> None:
+    """Build once and put the outcome on the live_site; a failure leaves the last good site where it is."""
     since = time.time()
     try:
-        board.put(build(), since)
+        live_site.put(build(), since)
         report(f"rebuilt in {time.time() - since:.1f} s")
     except (MetaganError, OSError) as error:
-        board.fail(str(error))
+        live_site.fail(str(error))
         report(f"not rebuilt, the last good site stays:\n{error}")
     except Exception:  # noqa: BLE001 - a bug in a build must not end the preview; it is shown in full
-        board.fail(traceback.format_exc())
+        live_site.fail(traceback.format_exc())
         report(f"not rebuilt because of a bug in metagan:\n{traceback.format_exc()}")
 
 

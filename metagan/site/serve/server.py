@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from metagan.errors import OptionError
-from metagan.site.routes import Moved, Opened, content_type, open_page
+from metagan.site.routes import Found, Redirect, content_type, resolve
 from metagan.site.serve.reload import (
     SCRIPT,
-    Board,
     Build,
+    LiveSite,
     Report,
-    first_board,
+    first_site,
     rebuild_on_change,
     with_script,
 )
@@ -66,8 +66,8 @@ def serve(build: Build, *, host: str, port: int, reload: bool, report: Report, r
     # The server comes before the build, so that a taken port is known at once.
     with PagesServer(host, port, reload=reload, report=report) as server:
         try:
-            server.board = first_board(build)
-            with _watching(server.board, build, report) if reload else contextlib.nullcontext():
+            server.live_site = first_site(build)
+            with _watching(server.live_site, build, report) if reload else contextlib.nullcontext():
                 ready(server.url)
                 server.serve_forever()
         except KeyboardInterrupt:
@@ -75,9 +75,9 @@ def serve(build: Build, *, host: str, port: int, reload: bool, report: Report, r
 
 
 @contextlib.contextmanager
-def _watching(board: Board, build: Build, report: Report) -> Iterator[None]:
+def _watching(live_site: LiveSite, build: Build, report: Report) -> Iterator[None]:
     stop = threading.Event()
-    watcher = threading.Thread(target=rebuild_on_change, args=(board, build, stop, report), daemon=True)
+    watcher = threading.Thread(target=rebuild_on_change, args=(live_site, build, stop, report), daemon=True)
     watcher.start()
     try:
         yield
@@ -87,7 +87,7 @@ def _watching(board: Board, build: Build, report: Report) -> Iterator[None]:
 
 
 class PagesServer(ThreadingHTTPServer):
-    """A server for one site; it listens once it is made, and answers once its board shows a site.
+    """A server for one site; it listens once it is made, and answers once its live_site shows a site.
 
     Args:
         host: The address to listen on.
@@ -102,7 +102,7 @@ class PagesServer(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = os.name != "nt"  # there it would let two servers take one port
 
-    board: Board
+    live_site: LiveSite
 
     def __init__(self, host: str, port: int, *, reload: bool, report: Report) -> None:
         self.reload = reload
@@ -122,7 +122,7 @@ class PagesServer(ThreadingHTTPServer):
         """Where the site is to be seen."""
         host = str(self.server_address[0])
         name = f"[{host}]" if ":" in host else host
-        return f"http://{name}:{self.server_address[1]}{self.board.built.subpath}"
+        return f"http://{name}:{self.server_address[1]}{self.live_site.built.subpath}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
         """Report what went wrong in a line, unless it is a browser that hung up in the middle of an answer."""
@@ -189,7 +189,7 @@ class PagesHandler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Send what the URL means."""
         path, _, query = self.path.partition("?")
-        built, version = self.server.board.built, self.server.board.news.version
+        built, version = self.server.live_site.built, self.server.live_site.news.version
         if not path.startswith(built.subpath):
             self._outside(path, built.subpath)
             return
@@ -200,11 +200,11 @@ class PagesHandler(BaseHTTPRequestHandler):
         if self.server.reload and below.startswith(RESERVED):
             self._reserved(below.removeprefix(RESERVED))
             return
-        found = open_page(built.folder, below)
-        if isinstance(found, Opened):
+        found = resolve(built.folder, below)
+        if isinstance(found, Found):
             with found.stream:
                 self._page(found, f"{built.subpath}{RESERVED}reload.js?{version}")
-        elif isinstance(found, Moved):
+        elif isinstance(found, Redirect):
             self._move(
                 HTTPStatus.MOVED_PERMANENTLY, built.subpath + found.below + (f"?{query}" if query else "")
             )
@@ -229,7 +229,7 @@ class PagesHandler(BaseHTTPRequestHandler):
         else:
             self._say(HTTPStatus.NOT_FOUND, f"The site's base URL puts it under {subpath}; this is outside.")
 
-    def _page(self, page: Opened, script: str) -> None:
+    def _page(self, page: Found, script: str) -> None:
         kind = content_type(page.name)
         if self.server.reload and kind.startswith("text/html"):
             self._send(page.status, {"Content-Type": kind}, with_script(page.stream.read(), script))
@@ -303,7 +303,7 @@ class PagesHandler(BaseHTTPRequestHandler):
         if self.command == "HEAD":
             return
         self.wfile.write(b"retry: 500\n\n")
-        for news in self.server.board.follow():
+        for news in self.server.live_site.follow():
             data = json.dumps({"version": news.version, "error": news.error}) if news else None
             self.wfile.write(f"data: {data}\n\n".encode() if data else b": still here\n\n")
 

@@ -75,7 +75,7 @@ def test_with_data_saver_the_generator_comes_when_it_is_asked_for(witness: Witne
 @pytest.mark.parametrize("what", ["cut", "other", "no gzip", "another's"])
 def test_a_damaged_download_is_told_and_can_be_tried_again(browser: Browser, server, what: str):
     page = browser.new_page()
-    site = server.board.built.folder
+    site = server.live_site.built.folder
     whole = {file.name: file.read_bytes() for file in (site / "models").iterdir()}
     for name, data in whole.items():
         server.broken[name] = {
@@ -129,7 +129,7 @@ def test_the_wall_leads_to_the_prepared_pictures(witness: Witness, server):
 
 def test_a_wall_whose_generator_is_missing_shows_the_prepared_pictures(browser: Browser, server):
     page = browser.new_page()
-    for file in (server.board.built.folder / "models").iterdir():
+    for file in (server.live_site.built.folder / "models").iterdir():
         server.broken[file.name] = b"gone"
     page.goto(f"{server.url}ape/wall/")
     expect(page.locator(NOTE)).to_contain_text("did not load", timeout=30_000)

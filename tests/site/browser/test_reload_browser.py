@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from metagan.errors import BuildError
-from metagan.site.serve.reload import Board, Built, rebuild
+from metagan.site.serve.reload import BuiltSite, LiveSite, rebuild
 from metagan.site.serve.server import PagesServer
 
 pytestmark = pytest.mark.browser
@@ -20,13 +20,13 @@ PAGE = """<!doctype html><html lang="en"><head><title>x</title>
 
 def write(folder, text):
     (folder / "index.html").write_text(PAGE.format(policy=POLICY, text=text))
-    return Built(folder, "/apes/")
+    return BuiltSite(folder, "/apes/")
 
 
 @contextmanager
 def serving(built):
     with PagesServer("127.0.0.1", 0, reload=True, report=lambda text: None) as server:
-        server.board = Board(built, time.time())
+        server.live_site = LiveSite(built, time.time())
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
@@ -44,19 +44,19 @@ def test_an_open_page_reloads_after_a_build_and_shows_why_one_failed(page, tmp_p
         page.goto(server.url)
         expect(page.locator("h1")).to_have_text("one")
 
-        rebuild(server.board, lambda: write(tmp_path, "two"), str)
+        rebuild(server.live_site, lambda: write(tmp_path, "two"), str)
         expect(page.locator("h1")).to_have_text("two")
 
         def fail():
             raise BuildError("registry.yaml:3:1: <b>no</b>")
 
-        rebuild(server.board, fail, str)
+        rebuild(server.live_site, fail, str)
         alert = page.get_by_role("alert")
         expect(alert).to_contain_text("registry.yaml:3:1: <b>no</b>")
         expect(page.locator("h1")).to_have_text("two")
         assert alert.evaluate("box => getComputedStyle(box).position") == "fixed"
 
-        rebuild(server.board, lambda: write(tmp_path, "three"), str)
+        rebuild(server.live_site, lambda: write(tmp_path, "three"), str)
         expect(page.locator("h1")).to_have_text("three")
         expect(alert).to_have_count(0)
         page.close()
@@ -67,6 +67,6 @@ def test_a_page_that_was_built_before_it_could_listen_reloads(page, tmp_path):
     with serving(write(tmp_path, "one")) as server:
         page.route("**/events", lambda route: (time.sleep(0.3), route.continue_()))
         page.goto(server.url)
-        rebuild(server.board, lambda: write(tmp_path, "two"), str)
+        rebuild(server.live_site, lambda: write(tmp_path, "two"), str)
         expect(page.locator("h1")).to_have_text("two")
         page.close()

@@ -16,9 +16,9 @@ import pytest
 from metagan.errors import BuildError, BuildLockedError, RegistryError
 from metagan.registry.read import read_registry
 from metagan.site.build import build_dir, pictures
-from metagan.site.build.build import Order, Outcome, build_site
+from metagan.site.build.build import BuildOptions, BuildReport, build_site
 from metagan.site.build.picture_cache import chunks_with_gaps
-from metagan.site.build.build_dir import MANIFEST, Workplace
+from metagan.site.build.build_dir import MANIFEST, BuildDir
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "sg2ada_cuda16.pkl"  # 16x16, two classes
 
@@ -57,9 +57,9 @@ def write_registry(folder: Path, *, images: object = 12, psi: float = 0.7, extra
     return path
 
 
-def build(folder: Path, *, out: str = "build", **options) -> Outcome:
+def build(folder: Path, *, out: str = "build", **options) -> BuildReport:
     registry = read_registry(folder / "registry.yaml")
-    return build_site(Order(registry, folder / out, device="cpu", **options), Silent())
+    return build_site(BuildOptions(registry, folder / out, device="cpu", **options), Silent())
 
 
 def digest(folder: Path) -> str:
@@ -83,7 +83,7 @@ def test_a_site_has_its_pages_and_pictures_and_a_manifest_of_them(tmp_path):
                  "subjects/index.html", "feed.xml", "sitemap.xml", "robots.txt", "api/blob.json",
                  "pictures/blob/11.webp", "pictures/blob/11.card.png"):  # fmt: skip
         assert (site / name).is_file(), name
-    manifest = Workplace(site).manifest()
+    manifest = BuildDir(site).manifest()
     there = {p.relative_to(site).as_posix() for p in site.rglob("*") if p.is_file()}
     assert manifest.files.keys() == there - {MANIFEST}
     assert outcome.files == len(manifest.files)
@@ -122,8 +122,8 @@ def test_only_what_changed_is_drawn_again_and_what_is_unwanted_goes(tmp_path):
     assert (site / "blob/14/index.html").is_file()
     write_registry(tmp_path, images=14, extra="exclude: [3]", psi=0.9)
     assert build(tmp_path).drawn == 14
-    (shelf,) = (tmp_path / ".metagan/build/pictures").iterdir()
-    assert len(list(shelf.iterdir())) == 28, "pictures of the former psi are removed"
+    (cache,) = (tmp_path / ".metagan/build/pictures").iterdir()
+    assert len(list(cache.iterdir())) == 28, "pictures of the former psi are removed"
 
 
 def test_another_precision_draws_all_again_and_the_former_s_pictures_are_not_mixed_in(tmp_path):
@@ -150,8 +150,8 @@ def test_an_emptied_picture_is_drawn_again_and_one_changed_on_the_site_is_not_ke
     write_registry(tmp_path)
     build(tmp_path)
     whole = digest(tmp_path / "build")
-    (shelf,) = (tmp_path / ".metagan/build/pictures").iterdir()
-    (shelf / "5.webp").write_bytes(b"")
+    (cache,) = (tmp_path / ".metagan/build/pictures").iterdir()
+    (cache / "5.webp").write_bytes(b"")
     (tmp_path / "build/pictures/blob/3.webp").write_bytes(b"optimised to death")
     assert build(tmp_path).drawn == 1
     assert digest(tmp_path / "build") == whole
@@ -219,7 +219,7 @@ def start(folder: Path, out: str = "build") -> subprocess.Popen:
 
 def test_a_build_killed_at_any_moment_leaves_the_former_site_and_resumes_to_the_same_bytes(tmp_path):
     write_registry(tmp_path, images=150)
-    former, place = tmp_path / "build", Workplace(tmp_path / "build")
+    former, place = tmp_path / "build", BuildDir(tmp_path / "build")
     assert start(tmp_path).wait() == 0
     old = digest(former)
     write_registry(tmp_path, images=150, psi=0.4)
@@ -247,7 +247,7 @@ def test_a_swap_that_was_cut_off_between_two_renames_is_mended(tmp_path, monkeyp
     write_registry(tmp_path)
     build(tmp_path)
     whole = digest(tmp_path / "build")
-    staging = Workplace(tmp_path / "build").staging
+    staging = BuildDir(tmp_path / "build").staging
     staging.mkdir(exist_ok=True)
     (tmp_path / "build").rename(staging.with_name("next.old"))
     assert build(tmp_path).unchanged
@@ -261,7 +261,7 @@ def test_a_swap_that_was_cut_off_between_two_renames_is_mended(tmp_path, monkeyp
 def test_a_second_build_at_the_same_time_is_refused(tmp_path):
     write_registry(tmp_path)
     with (
-        Workplace(tmp_path / "build").locked(),
+        BuildDir(tmp_path / "build").locked(),
         pytest.raises(BuildLockedError, match="another build is at work"),
     ):
         build(tmp_path)

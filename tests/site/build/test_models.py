@@ -13,7 +13,7 @@ from metagan.errors import RegistryError
 from metagan.export import web
 from metagan.registry.read import read_registry
 from metagan.site.build import models
-from metagan.site.build.preflight import survey
+from metagan.site.build.preflight import preflight
 from tests.site.live_site import REGISTRY, build
 
 SMALL = REGISTRY.partition("  blob:")[2].partition("  alien:")[0]
@@ -96,14 +96,14 @@ def test_a_generator_that_browsers_don_t_know_is_an_error_where_it_is_always_wan
     assert why in str(error.value)
     assert f"registry.yaml:{len(text.splitlines())}:11: subjects.blob.live" in str(error.value)
     assert "fix: write `live: auto`" in str(error.value)
-    (problem,) = survey(tmp_path / "registry.yaml", None, offline=True).problems
+    (problem,) = preflight(tmp_path / "registry.yaml", None, offline=True).problems
     assert str(problem) == str(error.value)
     assert not (tmp_path / "build").exists()
 
 
 def test_check_has_nothing_against_one_that_may_stay_with_prepared_pictures(tmp_path):
     (tmp_path / "registry.yaml").write_text(ALIEN)
-    assert survey(tmp_path / "registry.yaml", None, offline=True).problems == ()
+    assert preflight(tmp_path / "registry.yaml", None, offline=True).problems == ()
     assert build(tmp_path, ALIEN).live == 0
 
 

@@ -13,8 +13,8 @@ from metagan.errors import OptionError, RegistryError
 from metagan.networks.upscaler import UpscalerConfig
 from metagan.registry.weights_ref import bundled_names, bundled_upscaler_names, bundled_weights
 from metagan.registry.read import read_registry
-from metagan.site.build.build import Order, build_site
-from metagan.site.build.preflight import survey
+from metagan.site.build.build import BuildOptions, build_site
+from metagan.site.build.preflight import preflight
 from tests.networks.upscaler.test_upscaler import scrambled, write
 from tests.site.live_site import Silent
 
@@ -51,7 +51,7 @@ def upscaler(tmp_path_factory) -> Path:
 
 def build(path: Path) -> Path:
     out = path.parent / "build"
-    build_site(Order(read_registry(path), out), Silent())
+    build_site(BuildOptions(read_registry(path), out), Silent())
     return out
 
 
@@ -102,7 +102,7 @@ def test_sample_draws_what_the_site_shows(tmp_path, upscaler):
     ],
 )
 def test_what_is_no_upscaler_is_refused_at_its_line(tmp_path, line, said):
-    found = survey(registry(tmp_path, line), None)
+    found = preflight(registry(tmp_path, line), None)
     (problem,) = found.problems
     assert str(problem.where).endswith(":13:14") or "upscale_sha256" in said
     with pytest.raises(RegistryError, match=said):

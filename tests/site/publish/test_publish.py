@@ -10,8 +10,15 @@ import pytest
 
 from metagan.errors import PublishError
 from metagan.site.publish import storage
-from metagan.site.publish.plan import SiteFile, check_github_limits, in_words, make_plan, shares, site_files
-from metagan.site.publish.storage import MANIFEST, open_place, publish_to_place
+from metagan.site.publish.plan import (
+    SiteFile,
+    check_github_limits,
+    format_bytes,
+    make_plan,
+    site_files,
+    subject_sizes,
+)
+from metagan.site.publish.storage import MANIFEST, open_storage, publish_to_storage
 
 FILES = {
     "index.html": "home",
@@ -49,11 +56,13 @@ def target(request, tmp_path):
 
 
 def publish(site, target, dry_run=False, overwrite=False):
-    return publish_to_place(site, target, dry_run=dry_run, overwrite=overwrite, sent=lambda done, total: None)
+    return publish_to_storage(
+        site, target, dry_run=dry_run, overwrite=overwrite, sent=lambda done, total: None
+    )
 
 
 def there(target):
-    place = open_place(target)
+    place = open_storage(target)
     return {path: place.filesystem.cat_file(f"{place.root}/{path}").decode() for path in place.sizes()}
 
 
@@ -72,7 +81,7 @@ def test_a_first_publish_puts_everything_there(site, target):
 
 def test_a_second_publish_sends_only_what_changed_and_removes_only_its_own(site, target):
     publish(site, target)
-    place = open_place(target)
+    place = open_storage(target)
     place.filesystem.pipe_file(f"{place.root}/notes/mine.txt", b"mine") if not place.is_local else write(
         site.parent / "public", {"notes/mine.txt": "mine"}
     )
@@ -111,7 +120,7 @@ def test_a_dry_run_changes_nothing(site, target):
 
 def test_what_was_lost_or_cut_short_there_is_sent_again(site, target):
     publish(site, target)
-    place = open_place(target)
+    place = open_storage(target)
     place.filesystem.rm_file(f"{place.root}/static/site.css")
     place.filesystem.pipe_file(f"{place.root}/404.html", b"lo")
     plan = publish(site, target)
@@ -120,7 +129,7 @@ def test_what_was_lost_or_cut_short_there_is_sent_again(site, target):
 
 
 def test_somebody_elses_files_are_not_overwritten_unless_forced(site, target):
-    place = open_place(target)
+    place = open_storage(target)
     if place.is_local:
         write(site.parent / "public", {"index.html": "mine", "other.txt": "mine"})
     else:
@@ -152,7 +161,7 @@ def test_a_publish_that_breaks_off_links_to_nothing_missing_and_is_taken_up_agai
     )
     monkeypatch.setattr(storage, "BATCH", 1)
     sent = []
-    original = storage.Place.put
+    original = storage.Storage.put
 
     def put(self, files):
         if sent and sent[-1] == "pictures/bagel/43.webp":
@@ -161,7 +170,7 @@ def test_a_publish_that_breaks_off_links_to_nothing_missing_and_is_taken_up_agai
         original(self, files)
 
     with monkeypatch.context() as patch:
-        patch.setattr(storage.Place, "put", put)
+        patch.setattr(storage.Storage, "put", put)
         with pytest.raises(PublishError, match="Broken: connection lost"):
             publish(site, target)
     found = there(target)
@@ -175,7 +184,7 @@ def test_a_publish_that_breaks_off_links_to_nothing_missing_and_is_taken_up_agai
 
 def test_progress_counts_the_bytes_of_what_is_sent(site, tmp_path):
     heard = []
-    publish_to_place(
+    publish_to_storage(
         site, str(tmp_path / "public"), dry_run=False, overwrite=False, sent=lambda *say: heard.append(say)
     )
     total = sum(map(len, FILES.values()))
@@ -262,7 +271,7 @@ def big_site(tmp_path):
 
 
 def test_every_file_of_a_subject_counts_as_its_share(big_site):
-    ape, bagel = shares(big_site)
+    ape, bagel = subject_sizes(big_site)
     assert (ape.slug, ape.images, ape.size_bytes) == ("ape", 400, 1_600_000)
     assert (bagel.slug, bagel.images, bagel.size_bytes) == ("bagel", 100, 530_000)
 
@@ -322,4 +331,4 @@ def test_a_site_just_below_the_limit_passes(big_site):
     ("size_bytes", "words"), [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (10**9, "1.00 GB")]
 )
 def test_sizes_are_said_in_powers_of_ten(size_bytes, words):
-    assert in_words(size_bytes) == words
+    assert format_bytes(size_bytes) == words

@@ -18,7 +18,14 @@ import pytest
 
 from metagan.errors import BuildError, OptionError
 from metagan.site.routes import content_type, split_path
-from metagan.site.serve.reload import Board, Built, SourceFilter, rebuild, rebuild_on_change, with_script
+from metagan.site.serve.reload import (
+    BuiltSite,
+    LiveSite,
+    SourceFilter,
+    rebuild,
+    rebuild_on_change,
+    with_script,
+)
 from metagan.site.serve.server import PagesServer, byte_range
 
 
@@ -49,7 +56,7 @@ def write_site(folder: Path) -> Path:
 def serving(built, reload=False):
     reports = []
     with PagesServer("127.0.0.1", 0, reload=reload, report=reports.append) as server:
-        server.board = Board(built, time.time())
+        server.live_site = LiveSite(built, time.time())
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         server.reports = reports
@@ -68,7 +75,7 @@ def site(tmp_path_factory):
 @pytest.fixture(scope="module")
 def server(site):
     (site.parent / "secret.txt").write_text("secret")
-    with serving(Built(site, "/apes/")) as server:
+    with serving(BuiltSite(site, "/apes/")) as server:
         yield server
 
 
@@ -337,7 +344,7 @@ def test_after_a_body_the_connection_goes_on(server):
 def test_a_client_that_resets_its_connection_is_no_news(tmp_path, sent):
     folder = write_site(tmp_path / "site")
     (folder / "large.bin").write_bytes(bytes(20 << 20))
-    with serving(Built(folder, "/apes/"), reload=True) as server:
+    with serving(BuiltSite(folder, "/apes/"), reload=True) as server:
         for _ in range(3):
             connection = socket.create_connection(server.server_address[:2], timeout=10)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -345,7 +352,7 @@ def test_a_client_that_resets_its_connection_is_no_news(tmp_path, sent):
             if b"large" in sent or b"events" in sent:
                 connection.recv(10)
             connection.close()
-        server.board.put(server.board.built, time.time())  # whoever follows is written to
+        server.live_site.put(server.live_site.built, time.time())  # whoever follows is written to
         assert ask(server, "/apes/bagel/").status == 200
         assert [line for line in server.reports if not line.startswith("405 BREW")] == []
 
@@ -407,7 +414,7 @@ def test_requests_that_found_nothing_are_reported(server):
 
 
 def test_a_site_at_a_domains_root_has_no_sub_path(site):
-    with serving(Built(site, "/")) as server:
+    with serving(BuiltSite(site, "/")) as server:
         assert server.url == f"http://127.0.0.1:{server.server_address[1]}/"
         assert b"home" in ask(server, "/").body
         assert ask(server, "/bagel").headers["Location"] == "/bagel/"
@@ -416,7 +423,7 @@ def test_a_site_at_a_domains_root_has_no_sub_path(site):
 
 def test_a_site_without_a_404_page_still_answers(tmp_path):
     (tmp_path / "index.html").write_text("home")
-    with serving(Built(tmp_path, "/")) as server:
+    with serving(BuiltSite(tmp_path, "/")) as server:
         assert ask(server, "/nope").status == 404
 
 
@@ -435,7 +442,7 @@ def test_requests_keep_working_while_builds_swap_the_folder(tmp_path):
             time.sleep(0.03)
 
     swapper = threading.Thread(target=swap)
-    with serving(Built(site, "/apes/")) as server:
+    with serving(BuiltSite(site, "/apes/")) as server:
         swapper.start()
         try:
             statuses = {
@@ -467,11 +474,11 @@ def test_an_address_that_is_not_ours_is_refused():
 
 
 def test_a_page_gets_the_script_only_while_reloading(site):
-    with serving(Built(site, "/apes/")) as server:
+    with serving(BuiltSite(site, "/apes/")) as server:
         assert b"__metagan__" not in ask(server, "/apes/").body
         assert ask(server, "/apes/__metagan__/reload.js").status == 404
-    with serving(Built(site, "/apes/"), reload=True) as server:
-        version = server.board.news.version
+    with serving(BuiltSite(site, "/apes/"), reload=True) as server:
+        version = server.live_site.news.version
         script = f'<script src="/apes/__metagan__/reload.js?{version}" defer></script></body>'.encode()
         for path in ("/apes/", "/apes/bagel/42/", "/apes/no/such/page"):
             assert script in ask(server, path).body
@@ -495,7 +502,7 @@ class Events:
 
     def __init__(self, server):
         self.connection = http.client.HTTPConnection(*server.server_address[:2], timeout=10)
-        self.connection.request("GET", f"{server.board.built.subpath}__metagan__/events")
+        self.connection.request("GET", f"{server.live_site.built.subpath}__metagan__/events")
         self.answer = self.connection.getresponse()
 
     def next(self):
@@ -510,22 +517,22 @@ class Events:
 
 
 def test_open_pages_hear_of_new_builds_and_of_failed_ones(site):
-    with serving(Built(site, "/apes/"), reload=True) as server:
+    with serving(BuiltSite(site, "/apes/"), reload=True) as server:
         events = Events(server)
         assert events.answer.headers["Content-Type"] == "text/event-stream"
         first = events.next()
-        assert first == {"version": server.board.news.version, "error": None}
+        assert first == {"version": server.live_site.news.version, "error": None}
 
         def fail():
             raise BuildError("registry.yaml:3:1: no")
 
         lines = []
-        rebuild(server.board, fail, lines.append)
+        rebuild(server.live_site, fail, lines.append)
         assert events.next() == {"version": first["version"], "error": "registry.yaml:3:1: no"}
         assert "registry.yaml:3:1: no" in lines[0]
         assert b"home" in ask(server, "/apes/").body
 
-        rebuild(server.board, lambda: Built(site, "/apes/"), lines.append)
+        rebuild(server.live_site, lambda: BuiltSite(site, "/apes/"), lines.append)
         news = events.next()
         assert news["error"] is None
         assert news["version"] != first["version"]
@@ -533,7 +540,7 @@ def test_open_pages_hear_of_new_builds_and_of_failed_ones(site):
 
 
 def test_a_bug_in_a_build_is_shown_and_does_not_end_the_preview(site):
-    board = Board(Built(site), time.time())
+    board = LiveSite(BuiltSite(site), time.time())
 
     def broken():
         raise ZeroDivisionError
@@ -542,7 +549,7 @@ def test_a_bug_in_a_build_is_shown_and_does_not_end_the_preview(site):
     rebuild(board, broken, lines.append)
     assert "ZeroDivisionError" in board.news.error
     assert "bug in metagan" in lines[0]
-    assert board.built == Built(site)
+    assert board.built == BuiltSite(site)
 
 
 @contextmanager
@@ -574,9 +581,9 @@ def test_a_changed_source_starts_a_rebuild_even_when_an_editor_replaces_it(tmp_p
 
     def build():
         builds.append(registry.read_text())
-        return Built(tmp_path, watch=(registry, templates))
+        return BuiltSite(tmp_path, watch=(registry, templates))
 
-    board = Board(build(), time.time() + 1)
+    board = LiveSite(build(), time.time() + 1)
     with watching(board, build):
         time.sleep(0.3)
         for text in ("b", "c"):  # the second time shows that the watch outlives the replaced file
@@ -608,9 +615,9 @@ def test_a_source_that_the_registry_newly_names_is_watched_from_then_on(tmp_path
     def build():
         named = "bagels.txt" in registry.read_text()
         seen.append((named, corpus.read_text()))
-        return Built(tmp_path, watch=(registry, corpus) if named else (registry,))
+        return BuiltSite(tmp_path, watch=(registry, corpus) if named else (registry,))
 
-    board = Board(build(), time.time() + 1)
+    board = LiveSite(build(), time.time() + 1)
     with watching(board, build):
         time.sleep(0.3)
         registry.write_text("corpus: bagels.txt")
@@ -627,10 +634,10 @@ def test_what_was_edited_during_the_first_build_is_not_missed(tmp_path):
 
     def build():
         builds.append(registry.read_text())
-        return Built(tmp_path, watch=(registry,))
+        return BuiltSite(tmp_path, watch=(registry,))
 
     os.utime(registry, (time.time() - 10, time.time() - 10))
-    with watching(Board(Built(tmp_path, watch=(registry,)), time.time() - 20), build):
+    with watching(LiveSite(BuiltSite(tmp_path, watch=(registry,)), time.time() - 20), build):
         until(lambda: builds == ["a"])
         time.sleep(0.2)
     assert builds == ["a"]
@@ -686,9 +693,9 @@ def test_ctrl_c_ends_the_server_cleanly(site):
 
 def test_while_pages_reload_no_service_worker_keeps_them(site):
     (site / "sw.js").write_text("// the site's own")
-    with serving(Built(site, "/apes/"), reload=True) as server:
+    with serving(BuiltSite(site, "/apes/"), reload=True) as server:
         answer = ask(server, "/apes/sw.js")
         assert b"unregister" in answer.body
         assert answer.headers["Content-Type"] == "application/javascript; charset=utf-8"
-    with serving(Built(site, "/apes/")) as server:
+    with serving(BuiltSite(site, "/apes/")) as server:
         assert ask(server, "/apes/sw.js").body == b"// the site's own"
