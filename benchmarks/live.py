@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from benchmarks import onnxruntime_web
 from metagan.checkpoints.read import read_checkpoint
-from metagan.export.blob import Precision, compress, pack
+from metagan.export.blob import WebPrecision, compress, pack
 from metagan.export.fold import fold
 from metagan.live import NAMES, kernel_files
 from metagan.networks.generator import Generator
@@ -129,7 +129,7 @@ def _draw_live(page: Page, first: int, count: int) -> list[float]:
     return times
 
 
-def _write_weights(folder: Path, name: str, generator: Generator, precision: Precision = "fp16") -> int:
+def _write_weights(folder: Path, name: str, generator: Generator, precision: WebPrecision = "fp16") -> int:
     """The generator for the page; the answer is its download in bytes."""
     content = compress(pack(*fold(generator), precision))
     (folder / f"{name}.bin.gz").write_bytes(content)

@@ -5,8 +5,24 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 SHOWN_CHARACTERS = 60
+
+PSI_RANGE = (-2, 2)
+"""The least and the largest truncation that is taken, in registries and on the command line."""
+
+NoiseMode = Literal["const", "random", "none"]
+
+Precision = Literal["fp32", "fp16", "bf16", "int8", "auto"]
+"""Number formats by name: of computations, and of stored weights. Each command takes some of them."""
+
+_FORMER_PRECISIONS: dict[object, Precision] = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
+
+
+def precision_of_today(name: object) -> object:
+    """A precision's name, translated from that of earlier versions ("bfloat16"); anything else as it is."""
+    return _FORMER_PRECISIONS.get(name, name) if isinstance(name, str) else name
 
 
 @dataclass(frozen=True)

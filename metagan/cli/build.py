@@ -8,16 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from metagan.cli.options import (
-    base_url_option,
-    device_option,
-    images_option,
-    offline_option,
-    out_option,
-    precision_option,
-    registry_option,
-    templates_option,
-)
+from metagan.cli.options import site_options
 
 if TYPE_CHECKING:
     from metagan.site.build.build import BuildOptions, BuildReport
@@ -25,14 +16,7 @@ if TYPE_CHECKING:
 
 @click.command("build", short_help="Build the site.")
 @click.argument("subjects", metavar="[SUBJECT]...", nargs=-1)
-@registry_option
-@out_option
-@base_url_option
-@images_option
-@templates_option
-@device_option
-@precision_option
-@offline_option
+@site_options
 @click.option("--strict", is_flag=True, help="Treat warnings as errors.")
 def command(
     subjects: tuple[str, ...],

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from metagan.cli.options import device_option, offline_option, registry_option
+from metagan.cli.options import (
+    class_option,
+    device_option,
+    json_option,
+    out_option,
+    psi_option,
+    weights_options,
+    workers_option,
+)
 
 if TYPE_CHECKING:
     from metagan.collection.sources.made import FetchReport, MadeSource
@@ -40,11 +48,7 @@ def _columns(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
 @command.command("fetch", short_help="Gather a collection, or continue to.")
 @click.argument("name")
 @click.option("--from", "origin", metavar=_SOURCES, required=True, help="Source of the collection.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of the collection.  [default: collections/NAME]",
-)
+@out_option("Folder of the collection.  [default: collections/NAME]")
 @click.option(
     "--count", type=click.IntRange(1, 10_000_000), default=10_000, help="dicebear: number of items."
 )
@@ -104,12 +108,8 @@ def _columns(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
     " --out holds nothing, and written there when all is fetched.",
 )
 @click.option("--refresh", is_flag=True, help="opensea: list items and sales of a complete collection anew.")
-@click.option(
-    "--workers",
-    type=click.IntRange(0),
-    help="Number of processes; 0 uses only this one. By default, one per core.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, for scripts.")
+@workers_option
+@json_option
 def fetch(
     name: str,
     origin: str,
@@ -345,11 +345,7 @@ def _listed(lines: list[tuple[str, str]], what: str) -> Iterator[str]:
 
 @command.command("report", short_help="Write tables, charts and rarity of one or several collections.")
 @click.argument("collections", nargs=-1, required=True, type=click.Path(path_type=Path, file_okay=False))
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for index.html, index.json and rarity.csv.  [default: report/ in the first collection]",
-)
+@out_option("Folder for index.html, index.json and rarity.csv.  [default: report/ in the first collection]")
 @click.option(
     "--trim",
     "trims",
@@ -363,7 +359,7 @@ def _listed(lines: list[tuple[str, str]], what: str) -> Iterator[str]:
     default=True,
     help="Whether a missing trait counts for rarity; it should not if bases have different traits.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the content of index.json.")
+@json_option
 def report_command(
     collections: tuple[Path, ...], out: Path | None, trims: tuple[float, ...], missing: bool, as_json: bool
 ) -> None:
@@ -392,12 +388,7 @@ def report_command(
 
 @command.command("subset", short_help="Filter a collection into a smaller one.")
 @click.argument("collection", type=click.Path(path_type=Path, file_okay=False))
-@click.option(
-    "--out",
-    required=True,
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of the new collection.",
-)
+@out_option("Folder of the new collection.", required=True)
 @click.option(
     "--trait",
     "traits",
@@ -442,7 +433,7 @@ def report_command(
 )
 @click.option("--sample", type=click.IntRange(1), help="Keep this many random items.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Random seed of --sample.")
-@click.option("--json", "as_json", is_flag=True, help="Print the steps as JSON, for scripts.")
+@json_option
 def subset_command(
     collection: Path,
     out: Path,
@@ -502,7 +493,7 @@ def subset_command(
 
 @command.command("listing", short_help="Pictures with metadata and a manifest, ready for lazy minting.")
 @click.argument("what", metavar="SUBJECT|WEIGHTS")
-@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="A new folder.")
+@out_option("A new folder.", required=True)
 @click.option("--count", type=click.IntRange(1, 1_000_000), default=100, help="How many pictures.")
 @click.option(
     "--layout",
@@ -515,10 +506,8 @@ def subset_command(
 @click.option("--licence", help="The pictures' licence.  [default: the subject's]")
 @click.option("--external-url", help="The page that shows them, such as your site's.")
 @click.option("--first-seed", type=click.IntRange(0, (1 << 32) - 1), default=0, help="Seeds count from here.")
-@click.option(
-    "--psi", type=click.FloatRange(-2, 2), help="Truncation.  [default: the subject's, 1 for a file]"
-)
-@click.option("--class", "class_index", type=click.IntRange(0), help="Class of a conditional generator.")
+@psi_option()
+@class_option
 @click.option(
     "--collection",
     "training",
@@ -532,9 +521,7 @@ def subset_command(
     help="What counts as near: root mean square difference at 16x16 pixels, in levels of 255.",
 )
 @device_option
-@registry_option
-@click.option("--sha256", help="What the weights file's SHA-256 must be; needed for weights by URL.")
-@offline_option
+@weights_options
 def listing_command(
     what: str,
     out: Path,

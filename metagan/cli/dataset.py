@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from metagan.cli.options import json_option, out_file_option, workers_option
+
 if TYPE_CHECKING:
     from metagan.datasets.pack import PackReport
     from metagan.drawings.render import RenderReport
@@ -28,9 +30,7 @@ def command() -> None:
 
 @command.command("render", short_help="Draw an example collection.")
 @click.argument("collection", type=click.Choice(COLLECTIONS))
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The dataset zip to write."
-)
+@out_file_option("The dataset zip to write.", required=True)
 @click.option("--count", type=click.IntRange(1, 10_000_000), default=10_000, help="Number of pictures.")
 @click.option(
     "--resolution", type=click.IntRange(16, 1024), default=128, help="Side in pixels, a power of two."
@@ -43,11 +43,7 @@ def command() -> None:
     metavar="TRAIT",
     help="Store this trait as the pictures' label, to train a conditional generator.",
 )
-@click.option(
-    "--workers",
-    type=click.IntRange(0),
-    help="Number of processes; 0 uses only this one. By default, one per core.",
-)
+@workers_option
 def render(
     collection: str, out: Path, count: int, resolution: int, seed: int, label: str | None, workers: int | None
 ) -> None:
@@ -105,9 +101,7 @@ def _background(_: click.Context, __: click.Parameter, value: str) -> tuple[int,
 
 @command.command("pack", short_help="Pack your own pictures into a dataset zip.")
 @click.argument("pictures", type=click.Path(path_type=Path))
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The dataset zip to write."
-)
+@out_file_option("The dataset zip to write.", required=True)
 @click.option(
     "--resolution", type=click.IntRange(4, 4096), default=64, help="Side in pixels, a power of two."
 )
@@ -139,12 +133,8 @@ def _background(_: click.Context, __: click.Parameter, value: str) -> tuple[int,
     help="Source of labels: the pictures' dataset.json if there is one (auto), sub-folder names, or a "
     "CSV of file,label. For a collection: the values of a trait, its categories or its types.",
 )
-@click.option(
-    "--workers",
-    type=click.IntRange(0),
-    help="Number of processes; 0 uses only this one. By default, one per core.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, for scripts.")
+@workers_option
+@json_option
 def pack_command(
     pictures: Path,
     out: Path,

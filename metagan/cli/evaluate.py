@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from metagan.cli.options import device_option, offline_option, registry_option
+from metagan.cli.options import (
+    class_option,
+    device_option,
+    json_option,
+    noise_option,
+    offline_option,
+    psi_option,
+    registry_option,
+)
 
 if TYPE_CHECKING:
     from metagan.evaluation.evaluate import Evaluation
@@ -24,14 +32,9 @@ if TYPE_CHECKING:
     default=2000,
     help="Number of generated pictures, and of real pictures to compare them with.",
 )
-@click.option("--psi", type=float, default=1.0, help="Truncation; measures are comparable only at 1.")
-@click.option("--class", "class_index", type=click.IntRange(0), help="The class of a conditional generator.")
-@click.option(
-    "--noise",
-    type=click.Choice(["const", "random", "none"]),
-    default="const",
-    help="Per-pixel noise: const as on sites and in `train`, random as in published measurements.",
-)
+@psi_option(1.0, "Measures are comparable only at 1.")
+@class_option
+@noise_option("const", "const as on sites and in `train`, random as in published measurements.")
 @click.option(
     "--inception",
     type=click.Path(path_type=Path),
@@ -44,10 +47,10 @@ if TYPE_CHECKING:
     default="none",
     help="Enlarge each picture with this upscaler first, to compare with large originals.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
-@registry_option
 @device_option
+@registry_option
 @offline_option
+@json_option
 def command(
     what: str,
     data: Path,

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from metagan.cli.options import offline_option, registry_option
+from metagan.cli.options import json_option, noise_option, out_file_option, precision_option, weights_options
 
 if TYPE_CHECKING:
     from metagan.checkpoints.model import Checkpoint
     from metagan.cli.sample import Target
-    from metagan.export.blob import Precision
+    from metagan.export.blob import WebPrecision
     from metagan.export.likeness import Likeness
 
 Recipient = Literal["web", "onnx"]
@@ -28,30 +28,24 @@ Recipient = Literal["web", "onnx"]
     default="web",
     help="Target: web for the browser's kernel, onnx for other programs.",
 )
-@click.option(
-    "--precision",
-    type=click.Choice(["fp16", "fp32", "int8"]),
+@precision_option(
+    "fp16",
+    "fp32",
+    "int8",
+    default=None,
     help="Number format of browser weights: fp16 halves the download of fp32, at about 72 dB; int8 "
     "quarters convolution weights, at about 45 dB. By default fp16. ONNX models are always fp32.",
 )
-@click.option(
-    "--noise",
-    type=click.Choice(["const", "none"]),
-    help="Per-pixel noise: the stored one, or none. By default the subject's setting, or const for a weights file.",
+@noise_option(modes=("const", "none"))
+@out_file_option(
+    "File to write. By default NAME.bin.gz. ONNX writes two files, OUT.mapping.onnx and OUT.synthesis.onnx."
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="File to write. By default NAME.bin.gz. ONNX writes two files, OUT.mapping.onnx and OUT.synthesis.onnx.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
-@registry_option
-@click.option("--sha256", help="Expected SHA-256 of the weights file; required for URLs.")
-@offline_option
+@weights_options
+@json_option
 def command(
     what: str,
     recipient: Recipient,
-    precision: Precision | None,
+    precision: WebPrecision | None,
     noise: str | None,
     out: Path | None,
     as_json: bool,
@@ -85,7 +79,7 @@ def command(
     click.echo(json.dumps(facts) if as_json else _sentence(facts))
 
 
-def _write_web(checkpoint: Checkpoint, precision: Precision, noise: str, path: Path) -> dict[str, object]:
+def _write_web(checkpoint: Checkpoint, precision: WebPrecision, noise: str, path: Path) -> dict[str, object]:
     from metagan.export.web import make_web_weights, write_web_weights
     from metagan.networks.loading.detect import load_generator
 

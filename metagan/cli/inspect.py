@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from metagan.cli.options import json_option
 from metagan.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def _network_facts(record: NetworkRecord) -> dict[str, Any]:
 
 @click.command("inspect", short_help="Describe a weights file without executing any code in it.")
 @click.argument("weights", type=click.Path(path_type=Path, exists=True))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+@json_option
 def command(weights: Path, as_json: bool) -> None:
     """Describe a weights file without executing any code in it.
 

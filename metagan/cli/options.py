@@ -1,14 +1,44 @@
-"""Options that several commands share."""
+"""Options that mean the same in every command, each written once: alone, and in groups.
+
+A group is a decorator like a single option:
+
+    @click.argument("what", metavar="SUBJECT|WEIGHTS")
+    @drawing_options(seeds="0-15")   # seeds, psi, class_index, noise
+    @weights_options                 # registry, sha256, offline
+    @device_option                   # device
+    @precision_option("fp32", "bf16", "auto", default="fp32", help="...")  # precision
+    @out_option("Folder for the pictures.", default=Path("samples"))       # out
+    @json_option                     # as_json
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
+from metagan.values import PSI_RANGE, NoiseMode, Precision, precision_of_today
+
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+OF_SUBJECT = "By default the subject's setting"
+
+
+def options(*decorators: Decorator) -> Decorator:
+    """Several options as one decorator, in the order in which --help lists them."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
+
+
+# --------------------------------------------------------------------------------------------
+# Drawing: which pictures, and how.
 
 
 class Seeds(click.ParamType[tuple[int, ...]]):
@@ -19,7 +49,7 @@ class Seeds(click.ParamType[tuple[int, ...]]):
     def convert(
         self, value: str | tuple[int, ...], param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, ...]:
-        """Parse the text of the option."""
+        """The text as seeds."""
         from metagan.seeds import parse_seeds
 
         try:
@@ -29,7 +59,7 @@ class Seeds(click.ParamType[tuple[int, ...]]):
 
 
 def seeds_option(default: str) -> Decorator:
-    """`--seeds 0-35,42`."""
+    """`--seeds 0-35,42`, as a tuple of seeds."""
     return click.option(
         "--seeds",
         type=Seeds(),
@@ -39,6 +69,88 @@ def seeds_option(default: str) -> Decorator:
     )
 
 
+def psi_option(
+    default: float | None = None, note: str = f"{OF_SUBJECT}, or 1 for a weights file."
+) -> Decorator:
+    """`--psi`; None leaves it to the subject."""
+    return click.option(
+        "--psi",
+        type=click.FloatRange(*PSI_RANGE),
+        default=default,
+        help=f"Truncation: 1 for full variety, 0 for the mean picture. {note}",
+    )
+
+
+class_option = click.option(
+    "--class", "class_index", type=click.IntRange(0), help="Class of a conditional generator."
+)
+
+
+def noise_option(
+    default: NoiseMode | None = None,
+    note: str = f"{OF_SUBJECT}, or const for a weights file.",
+    *,
+    modes: tuple[NoiseMode, ...] = get_args(NoiseMode),
+) -> Decorator:
+    """`--noise`; None leaves it to the subject."""
+    words = {"const": "stored in the file", "random": "drawn from each seed", "none": "none"}
+    *first, last = (words[mode] for mode in modes)
+    return click.option(
+        "--noise",
+        type=click.Choice(modes),
+        default=default,
+        help=f"Per-pixel noise: {', '.join(first)}, or {last}. {note}",
+    )
+
+
+def drawing_options(seeds: str) -> Decorator:
+    """`--seeds --psi --class --noise`; all but the seeds are None where the subject's own are to be taken."""
+    return options(seeds_option(seeds), psi_option(), class_option, noise_option())
+
+
+upscale_option = click.option(
+    "--upscale",
+    metavar="FILE|bundled:NAME|none",
+    help="Enlarge each picture with this upscaler; by default the subject's own, none for a weights file.",
+)
+
+# --------------------------------------------------------------------------------------------
+# Device and precision.
+
+device_option = click.option(
+    "--device", default="auto", help="Device for the networks: auto, cpu, cuda, cuda:1 or mps."
+)
+
+
+class PrecisionType(click.Choice[str]):
+    """Some names of the one vocabulary of precisions; earlier versions' names are taken as well, unlisted."""
+
+    name = "precision"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The precision's name of today."""
+        return super().convert(precision_of_today(value), param, ctx)
+
+
+def precision_option(*taken: Precision, default: Precision | None, help: str) -> Decorator:  # noqa: A002
+    """`--precision`, of the names that the command takes."""
+    return click.option("--precision", type=PrecisionType(taken), default=default, help=help)
+
+
+sampling_precision_option = precision_option(
+    "fp32",
+    "bf16",
+    "auto",
+    default="fp32",
+    help="Number format of the computation. fp32: exact pictures. bf16: up to twice as fast if the "
+    "hardware supports it, with a PSNR of at least 40 dB. auto: bf16 if the hardware supports it, "
+    "otherwise fp32.",
+)
+sampling_options = options(device_option, sampling_precision_option)
+
+# --------------------------------------------------------------------------------------------
+# Where weights come from.
+
 registry_option = click.option(
     "-r",
     "--registry",
@@ -46,12 +158,44 @@ registry_option = click.option(
     default=Path("registry.yaml"),
     help="The registry file.",
 )
-out_option = click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("build"),
-    help="Folder of the built site.",
+sha256_option = click.option("--sha256", help="Expected SHA-256 of the weights file; required for URLs.")
+offline_option = click.option(
+    "--offline", is_flag=True, help="Don't download anything; use weights from the cache."
 )
+weights_options = options(registry_option, sha256_option, offline_option)
+
+# --------------------------------------------------------------------------------------------
+# Results.
+
+
+def out_option(help: str, *, default: Path | None = None, required: bool = False) -> Decorator:  # noqa: A002
+    """`--out`, a folder."""
+    return click.option(
+        "--out",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=default,
+        required=required,
+        help=help,
+    )
+
+
+def out_file_option(help: str, *, required: bool = False) -> Decorator:  # noqa: A002
+    """`--out`, a file."""
+    return click.option(
+        "--out", type=click.Path(path_type=Path, dir_okay=False), required=required, help=help
+    )
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(0),
+    help="Number of processes; 0 uses only this one. By default, one per core.",
+)
+
+# --------------------------------------------------------------------------------------------
+# The site.
+
 base_url_option = click.option(
     "--base-url", help="Address of the published site; overrides base_url in the registry."
 )
@@ -65,22 +209,12 @@ templates_option = click.option(
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Folder of templates that override metagan's own. By default templates/ next to the registry, if it exists.",
 )
-device_option = click.option(
-    "--device", default="auto", help="Device for the networks: auto, cpu, cuda, cuda:1 or mps."
-)
-precision_option = click.option(
-    "--precision",
-    type=click.Choice(["fp32", "bf16", "auto"]),
-    default="fp32",
-    help="Number format of the computation. fp32: exact pictures. bf16: up to twice as fast if the "
-    "hardware supports it, with a PSNR of at least 40 dB. auto: bf16 if the hardware supports it, "
-    "otherwise fp32.",
-)
-upscale_option = click.option(
-    "--upscale",
-    metavar="FILE|bundled:NAME|none",
-    help="Enlarge each picture with this upscaler; by default the subject's own, none for a weights file.",
-)
-offline_option = click.option(
-    "--offline", is_flag=True, help="Don't download anything; use weights from the cache."
+site_options = options(
+    registry_option,
+    out_option("Folder of the built site.", default=Path("build")),
+    base_url_option,
+    images_option,
+    templates_option,
+    sampling_options,
+    offline_option,
 )

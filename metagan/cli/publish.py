@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from metagan.cli.options import json_option, out_option
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -18,7 +20,7 @@ LISTED = 20
 
 
 @click.command("publish", short_help="Publish the built site.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("build"), help="The built site.")
+@out_option("The built site.", default=Path("build"))
 @click.option(
     "--to",
     "target",
@@ -40,7 +42,7 @@ LISTED = 20
 )
 @click.option("--force", is_flag=True, help="Folder or URL: replace files that metagan did not publish.")
 @click.option("--dry-run", is_flag=True, help="Print what would be done, without doing it.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+@json_option
 def command(
     out: Path, target: str, remote: str, branch: str, message: str, cname: str | None,
     no_history: bool, force: bool, dry_run: bool, as_json: bool,

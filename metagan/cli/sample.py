@@ -9,14 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from metagan.cli.options import (
-    device_option,
-    offline_option,
-    precision_option,
-    registry_option,
-    seeds_option,
-    upscale_option,
-)
+from metagan.cli.options import drawing_options, out_option, sampling_options, upscale_option, weights_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,20 +42,7 @@ def parse_batch(_ctx: click.Context, _param: click.Parameter, value: str) -> int
 
 @click.command("sample", short_help="Draw pictures from a subject or a weights file.")
 @click.argument("what", metavar="SUBJECT|WEIGHTS")
-@seeds_option(default="0-15")
-@click.option(
-    "--psi",
-    type=click.FloatRange(-2, 2),
-    help="Truncation: 1 for full variety, 0 for the mean picture. By default the subject's setting, or 1 "
-    "for a weights file.",
-)
-@click.option("--class", "class_index", type=click.IntRange(0), help="Class of a conditional generator.")
-@click.option(
-    "--noise",
-    type=click.Choice(["const", "random", "none"]),
-    help="Per-pixel noise: stored in the file, drawn from each seed, or none. By default the subject's "
-    "setting, or const for a weights file.",
-)
+@drawing_options(seeds="0-15")
 @click.option("--format", "image_format", type=click.Choice(["png", "webp", "jpeg", "avif"]), default="png",
               help="File format of the pictures.")  # fmt: skip
 @click.option(
@@ -70,21 +50,16 @@ def parse_batch(_ctx: click.Context, _param: click.Parameter, value: str) -> int
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write one sheet with all pictures to this file; its extension sets the format.",
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for the pictures, which are named by seed. By default samples/, or none if --grid is given.",
+@out_option(
+    "Folder for the pictures, which are named by seed. By default samples/, or none if --grid is given."
 )
 @click.option("--batch", default="auto", callback=parse_batch, help="Pictures per batch: auto or a number.")
 @upscale_option
-@device_option
-@precision_option
+@sampling_options
 @click.option("--compile", "compiled", is_flag=True, help="Compile the generator first; it is kept for the next time"
               " with the same --batch. On a processor worth it for tens of thousands of pictures of at most 64x64"
               " pixels (some thousands the next time); larger ones are slower with it.")  # fmt: skip
-@registry_option
-@click.option("--sha256", help="Expected SHA-256 of the weights file; required for URLs.")
-@offline_option
+@weights_options
 def command(
     what: str,
     seeds: tuple[int, ...],

@@ -8,16 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from metagan.cli.options import (
-    base_url_option,
-    device_option,
-    images_option,
-    offline_option,
-    out_option,
-    precision_option,
-    registry_option,
-    templates_option,
-)
+from metagan.cli.options import site_options
 
 if TYPE_CHECKING:
     from metagan.site.build.build import BuildOptions
@@ -25,8 +16,6 @@ if TYPE_CHECKING:
 
 
 @click.command("serve", short_help="Preview the site on this machine.")
-@registry_option
-@out_option
 @click.option(
     "--host",
     default="127.0.0.1",
@@ -36,12 +25,7 @@ if TYPE_CHECKING:
     "--port", type=click.IntRange(0, 65535), default=8000, help="Port to listen on; 0 chooses a free one."
 )
 @click.option("--no-reload", is_flag=True, help="Don't watch the sources and don't reload pages.")
-@base_url_option
-@images_option
-@templates_option
-@device_option
-@precision_option
-@offline_option
+@site_options
 def command(
     registry: Path, out: Path, host: str, port: int, no_reload: bool, base_url: str | None, images: int | None,
     templates: Path | None, device: str, precision: str, offline: bool,

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from metagan.cli.options import device_option, out_option, precision_option
+
 ABOVE_0 = click.FloatRange(min=0, min_open=True)
 FROM_0 = click.FloatRange(min=0)
 SHARE = click.FloatRange(0, 1)
@@ -49,12 +51,7 @@ def _auto_option(
 
 @click.command("train", short_help="Train a generator on a dataset.")
 @click.argument("data", metavar="DATASET", type=click.Path(path_type=Path))
-@click.option(
-    "--out",
-    required=True,
-    type=click.Path(path_type=Path, file_okay=False),
-    help="The run folder. If it contains a run, training resumes.",
-)
+@out_option("The run folder. If it contains a run, training resumes.", required=True)
 @click.option(
     "--upscaler",
     type=click.Choice(["x2", "x4"]),
@@ -175,18 +172,11 @@ def _auto_option(
     default=0,
     help="Number of first discriminator layers whose weights stay fixed.",
 )
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "float32", "bfloat16"]),
-    default="auto",
-    help="Number format of the convolutions.",
-)
+@precision_option("fp32", "bf16", "auto", default="auto", help="Number format of the convolutions.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Random seed.")
 @click.option("--licence", default="unknown", help="Licence to store in the weights.")
 @click.option("--source", default="", help="Origin of the pictures, to store in the weights.")
-@click.option(
-    "--device", default="auto", help="Device: auto, cpu, cuda, cuda:1 or mps. Use torchrun for several GPUs."
-)
+@device_option
 @click.option(
     "--cuda-graphs/--no-cuda-graphs",
     default=True,
@@ -229,7 +219,7 @@ def command(context: click.Context, /, **options: Any) -> None:
     """Train a StyleGAN2-ADA generator on a dataset from `metagan dataset pack`.
 
     The run folder receives weights to sample from (latest.safetensors), sheets of pictures, and report.html. Run the
-    same command again to resume a run exactly where it stopped.
+    same command again to resume a run exactly where it stopped. Use torchrun for several GPUs.
 
     With --upscaler x4 the DATASET holds large originals, and the run's weights enlarge pictures of the same kind
     (`metagan upscale`).

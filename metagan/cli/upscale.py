@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from metagan.cli.options import device_option
+from metagan.cli.options import device_option, out_option
 
 SHOWN = 5
 
@@ -20,12 +20,7 @@ SHOWN = 5
     metavar="FILE|bundled:NAME",
     help="Weights of the upscaler: a file, or a bundled one.",
 )
-@click.option(
-    "--out",
-    required=True,
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for the enlarged pictures: PNG files with the same names.",
-)
+@out_option("Folder for the enlarged pictures: PNG files with the same names.", required=True)
 @device_option
 def command(pictures: Path, weights: str, out: Path, device: str) -> None:
     """Enlarge a picture, or a folder or zip of pictures, two or four times.

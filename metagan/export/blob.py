@@ -19,7 +19,7 @@ from torch import Tensor
 from metagan.errors import ExportError
 from metagan.export.fold import WebConfig
 
-Precision = Literal["fp16", "fp32", "int8"]
+WebPrecision = Literal["fp16", "fp32", "int8"]
 METADATA_KEY: Final = "metagan-live"
 FORMAT_VERSION: Final = 1
 SMALL = 4096  # elements up to which a tensor stays float32
@@ -27,7 +27,7 @@ MOST = 127  # of a byte, both ways
 
 
 def pack(
-    config: WebConfig, tensors: Mapping[str, Tensor], precision: Precision, psnr_db: float | None = None
+    config: WebConfig, tensors: Mapping[str, Tensor], precision: WebPrecision, psnr_db: float | None = None
 ) -> bytes:
     """The file's content before gzip; the same generator gives the same bytes.
 
@@ -47,7 +47,7 @@ def pack(
     return bytes(save(stored, metadata={METADATA_KEY: json.dumps(header, sort_keys=True)}))
 
 
-def _narrow(name: str, tensor: Tensor, precision: Precision) -> dict[str, Tensor]:
+def _narrow(name: str, tensor: Tensor, precision: WebPrecision) -> dict[str, Tensor]:
     """A tensor as it is stored, and what belongs to it."""
     if precision == "fp32" or tensor.numel() <= SMALL:
         return {name: tensor.float().contiguous().clone()}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from metagan.errors import ExportError
-from metagan.export.blob import Precision, compress, pack, unpack
+from metagan.export.blob import WebPrecision, compress, pack, unpack
 from metagan.export.fold import fold
 from metagan.export.likeness import PROOF_PSI, PROOF_SEEDS, Likeness, measure
 from metagan.export.replay import replay
@@ -19,7 +19,7 @@ from metagan.networks.generator import Generator, Noise
 from metagan.sampling.latents import labels, latents
 
 # The share of values that may be off, by one level of 255 and no more.
-TOLERANCE: dict[Precision, float] = {"fp16": 0.05, "fp32": 0.001}
+TOLERANCE: dict[WebPrecision, float] = {"fp16": 0.05, "fp32": 0.001}
 FLOOR_DB = 40.0  # what int8 must reach instead: 2.6 levels of 255 in the root of the mean square
 
 
@@ -36,7 +36,7 @@ class WebWeights:
 
     content: bytes
     compressed: bytes
-    precision: Precision
+    precision: WebPrecision
     likeness: Likeness
 
     @property
@@ -45,7 +45,9 @@ class WebWeights:
         return hashlib.sha256(self.content).hexdigest()
 
 
-def make_web_weights(generator: Generator, precision: Precision = "fp16", noise: str = "const") -> WebWeights:
+def make_web_weights(
+    generator: Generator, precision: WebPrecision = "fp16", noise: str = "const"
+) -> WebWeights:
     """The generator as the browser's kernel takes it.
 
     Args:
@@ -64,7 +66,7 @@ def make_web_weights(generator: Generator, precision: Precision = "fp16", noise:
     return WebWeights(content, compress(content), precision, likeness)
 
 
-def _require_likeness(likeness: Likeness, precision: Precision) -> None:
+def _require_likeness(likeness: Likeness, precision: WebPrecision) -> None:
     if precision == "int8":
         good = likeness.psnr_db >= FLOOR_DB
         found, want = f"{likeness.psnr_db:.1f} dB from them", f"want at least {FLOOR_DB:.0f} dB"

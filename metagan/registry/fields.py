@@ -12,11 +12,11 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 from metagan import seeds
-from metagan.registry.models import ImageFormat, LiveMode, NoiseMode
+from metagan.registry.models import ImageFormat, LiveMode
 from metagan.registry.visible import is_visible, stray_characters
 from metagan.registry.weights_ref import WANT as WANT_WEIGHTS
 from metagan.registry.weights_ref import existing_file, parse_weights
-from metagan.values import has_controls, invalid_value, show
+from metagan.values import PSI_RANGE, NoiseMode, has_controls, invalid_value, show
 
 
 @dataclass(frozen=True)
@@ -275,7 +275,11 @@ Exclude = Annotated[
     BeforeValidator(_read_exclude),
     WithJsonSchema(_EXCLUDE_SCHEMA),
 ]
-Psi = Annotated[float, Want("a number from -2 to 2"), Field(ge=-2, le=2)]
+Psi = Annotated[
+    float,
+    Want(f"a number from {PSI_RANGE[0]} to {PSI_RANGE[1]}"),
+    Field(ge=PSI_RANGE[0], le=PSI_RANGE[1]),
+]
 ClassIndex = Annotated[int, Want("a whole number from 0 on"), Field(ge=0)]
 Noise = Annotated[NoiseMode, Want("const, random or none")]
 Live = Annotated[LiveMode, Want("auto, always or never")]

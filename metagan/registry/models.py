@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from metagan.values import NoiseMode
+
 ImageFormat = Literal["webp", "png", "jpeg", "avif"]
-NoiseMode = Literal["const", "random", "none"]
 LiveMode = Literal["auto", "always", "never"]
 WeightsKind = Literal["path", "https", "hf", "bundled"]
 

@@ -18,9 +18,9 @@ from metagan.training.networks import Networks, networks_from, new_networks
 from metagan.training.recipe import (
     PRESETS,
     Augmentation,
-    Precision,
     Preset,
     Recipe,
+    TrainPrecision,
     choose_batch,
     choose_gamma,
     choose_pace,
@@ -70,7 +70,7 @@ class Options:
     augment_kimg: float = 500.0
     freeze_d: int = 0
     d_warmup_kimg: float | None = None
-    precision: Precision | Literal["auto"] = "auto"
+    precision: TrainPrecision | Literal["auto"] = "auto"
 
 
 def begin(options: Options, pictures: Pictures, world: World) -> tuple[RunConfig, Networks]:
@@ -207,9 +207,9 @@ def _or(asked: float | None, ours: float) -> float:
     return ours if asked is None else asked
 
 
-def choose_precision(device: str) -> Precision:
-    """bfloat16 where the device multiplies in it, else float32."""
-    return "bfloat16" if multiplies_bfloat16(torch.device(device)) else "float32"
+def choose_precision(device: str) -> TrainPrecision:
+    """bf16 where the device multiplies in it, else fp32."""
+    return "bf16" if multiplies_bfloat16(torch.device(device)) else "fp32"
 
 
 def _require_groups(groups: tuple[str, ...]) -> None:

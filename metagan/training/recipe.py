@@ -9,14 +9,18 @@ References:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator
 
 from metagan.networks.stylegan2.discriminator import DiscriminatorConfig
 from metagan.networks.stylegan2.network import Config, MappingConfig
+from metagan.values import precision_of_today
 
 Preset = Literal["tiny", "small", "web", "official"]
 Augmentation = Literal["none", "fixed", "adaptive"]
-Precision = Literal["float32", "bfloat16"]
+# The names that config.yaml had in earlier versions are read as today's.
+TrainPrecision = Annotated[Literal["fp32", "bf16"], BeforeValidator(precision_of_today)]
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ class Recipe:
         freeze_d: Layers of the discriminator, from the picture's end, that keep their weights (transfer).
         d_warmup_kimg: Thousands of pictures at the beginning in which only the discriminator learns, for one that
             has to catch up with a trained generator.
-        precision: What synthesis and discrimination compute in; weights and losses are always float32.
+        precision: What the networks compute in, "fp32" or "bf16"; weights and losses are always float32.
     """
 
     seed: int = 0
@@ -108,7 +112,7 @@ class Recipe:
     augment_interval: int = 4
     freeze_d: int = 0
     d_warmup_kimg: float = 0.0
-    precision: Precision = "float32"
+    precision: TrainPrecision = "fp32"
 
 
 def choose_preset(resolution: int, device: str, pictures: int) -> Preset:

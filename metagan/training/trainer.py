@@ -304,7 +304,7 @@ class Trainer:
         return mix_styles(first, second, draw_cutoffs(n, generator.num_ws, self.recipe.style_mixing, source))
 
     def _half(self) -> AbstractContextManager[None]:
-        device, enabled = self.world.device.type, self.recipe.precision == "bfloat16"
+        device, enabled = self.world.device.type, self.recipe.precision == "bf16"
         return torch.autocast(device, torch.bfloat16, enabled=enabled)
 
     def _synthesize(self, styles: Tensor) -> Tensor:

@@ -115,5 +115,5 @@ def test_a_run_goes_on_where_it_stopped(tmp_path, world):
 
 
 def test_half_precision_trains(tmp_path, world):
-    made = run(tmp_path / "run", world, 0.2, dataclasses.replace(OPTIONS, precision="bfloat16"))
+    made = run(tmp_path / "run", world, 0.2, dataclasses.replace(OPTIONS, precision="bf16"))
     assert all(tensor.isfinite().all() for tensor in made.networks.tensors().values())

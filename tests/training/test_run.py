@@ -27,7 +27,7 @@ from metagan.training.distributed import World
 from metagan.training.options import Options, again, begin, change_pace, refuse_changes
 from metagan.training.recipe import choose_gamma
 from metagan.training.run import Run, Schedule, Silent
-from metagan.training.run_folder import FormerPace, RunFolder, read_config
+from metagan.training.run_folder import FormerPace, RunFolder, read_config, write_config
 from metagan.training.snapshot import real_pictures, write_generator
 from metagan.training.state import read_state
 from tests.training.toy import OPTIONS, Discs
@@ -180,7 +180,7 @@ def test_augmentation_that_is_not_adaptive_keeps_its_strength(tmp_path, setting)
 
 
 def test_bfloat16_keeps_weights_and_losses_in_float32(tmp_path):
-    run = make_run(tmp_path / "run", Discs(16), dataclasses.replace(OPTIONS, precision="bfloat16"))
+    run = make_run(tmp_path / "run", Discs(16), dataclasses.replace(OPTIONS, precision="bf16"))
     run.train()
     assert {parameter.dtype for parameter in run.networks.generator.parameters()} == {torch.float32}
     assert all(math.isfinite(value) for line in lines_of(run) for value in line.values())
@@ -464,6 +464,17 @@ def test_a_configuration_reads_back_as_it_was_written(tmp_path):
     run = make_run(tmp_path / "run", Discs(8, classes=2), dataclasses.replace(OPTIONS, mirror=True))
     run.train()
     assert read_config(run.folder) == run.config
+
+
+def test_a_config_with_a_former_name_of_its_precision_is_read_as_today_s(tmp_path):
+    run = make_run(tmp_path, Discs(16), dataclasses.replace(OPTIONS, precision="bf16"))
+    write_config(run.folder, run.config)
+    text = run.folder.config.read_text()
+    run.folder.config.write_text(text.replace("precision: bf16", "precision: bfloat16"))
+    assert read_config(run.folder) == run.config
+    run.folder.config.write_text(text.replace("precision: bf16", "precision: [bf16]"))
+    with pytest.raises(TrainingError, match=r"recipe\.precision: Input should be 'fp32' or 'bf16'"):
+        read_config(run.folder)
 
 
 def test_a_configuration_that_says_nonsense_is_refused(tmp_path):

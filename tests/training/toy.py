@@ -14,7 +14,7 @@ OPTIONS = Options(  # everything that a step can do takes part
     learning_rate=0.0025,
     path_weight=2.0,
     style_mixing=0.9,
-    precision="float32",
+    precision="fp32",
 )
 
 
