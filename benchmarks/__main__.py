@@ -24,7 +24,6 @@ ALL = {
     "load": "load.measure",
     "stylegan3": "stylegan3.measure",
     "sample": "sample.measure",
-    "compiled": "compiled.measure",
 }
 ON_GPU = {"sample": "sample.measure_cuda", "train": "train_cuda.measure_cuda"}
 

@@ -56,9 +56,6 @@ def parse_batch(_ctx: click.Context, _param: click.Parameter, value: str) -> int
 @click.option("--batch", default="auto", callback=parse_batch, help="Pictures per batch: auto or a number.")
 @upscale_option
 @sampling_options
-@click.option("--compile", "compiled", is_flag=True, help="Compile the generator first; it is kept for the next time"
-              " with the same --batch. On a processor worth it for tens of thousands of pictures of at most 64x64"
-              " pixels (some thousands the next time); larger ones are slower with it.")  # fmt: skip
 @weights_options
 def command(
     what: str,
@@ -73,7 +70,6 @@ def command(
     upscale: str | None,
     device: str,
     precision: str,
-    compiled: bool,
     registry: Path,
     sha256: str | None,
     offline: bool,
@@ -98,10 +94,7 @@ def command(
         class_index=target.class_index if class_index is None else class_index,
         noise=target.noise if noise is None else noise,
     )
-    sampler = make_sampler(target, device, batch, precision, compiled=compiled)
-    if compiled and (settings.noise == "random" or not sampler.compiled):
-        why = "random noise" if settings.noise == "random" else "bf16 on a processor"
-        click.echo(f"note: {target.name}: --compile does nothing with {why}", err=True)
+    sampler = make_sampler(target, device, batch, precision)
     if settings.class_index is not None and not sampler.generator.c_dim:
         click.echo(
             f"warning: --class {settings.class_index} is ignored, {target.name} has no classes", err=True
@@ -157,9 +150,7 @@ def _is_weights(path: Path) -> bool:
     return path.is_file() or (path / "saved_model.pb").is_file()
 
 
-def make_sampler(
-    target: Target, device: str, batch: int | None, precision: str = "fp32", *, compiled: bool = False
-) -> Sampler:
+def make_sampler(target: Target, device: str, batch: int | None, precision: str = "fp32") -> Sampler:
     """Load the target's generator onto a device."""
     from metagan.checkpoints.read import read_checkpoint
     from metagan.networks.loading.detect import load_generator, notes_on, title_of
@@ -176,7 +167,6 @@ def make_sampler(
         choose_device(device),
         batch,
         precision=precision,
-        compiled=compiled,
         upscaler=load_upscaler(target.upscaler) if target.upscaler else None,
     )
     if precision == "bf16" and sampler.precision != "bf16":

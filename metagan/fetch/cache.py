@@ -5,7 +5,6 @@
     partial/SHA256.json          its URL and version, to resume the download
     partial/SHA256.lock          a lock that the downloading process holds
     mismatched/SHA256-NAME       files with another hash than the registry states, under their own hash
-    compiled/                    generators compiled by `sample --compile`; may be deleted at any time
     inception/                   Inception's features of real pictures, for FID and KID; may be deleted at any time
 
 METAGAN_CACHE sets its folder; by default it is in the system's cache folder of the user.

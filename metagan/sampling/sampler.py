@@ -15,7 +15,6 @@ from metagan.errors import DeviceError, OptionError
 from metagan.networks.generator import Generator, Noise, Synthesis
 from metagan.networks.loading.detect import has_narrow_form, is_recordable, prepare_synthesis
 from metagan.networks.upscaler import Upscaler
-from metagan.sampling.compiled import CompiledSynthesis
 from metagan.sampling.graphs import RecordedSynthesis
 from metagan.sampling.latents import labels, latents
 from metagan.sampling.levels import to_uint8
@@ -55,8 +54,6 @@ class Sampler:
         batch: Pictures per batch, or None to choose by their size and the device's memory.
         precision: "fp32", "bf16" or "auto"; see `choose_dtype`. Generators without a faster form are always
             sampled in float32.
-        compiled: Whether to compile the synthesis, see CompiledSynthesis; in bfloat16 a CPU draws picture by picture,
-            and stays as it is.
         upscaler: What enlarges each picture; None to leave them as they are drawn.
 
     Raises:
@@ -70,7 +67,6 @@ class Sampler:
         batch: int | None = None,
         *,
         precision: str = "fp32",
-        compiled: bool = False,
         upscaler: Upscaler | None = None,
     ) -> None:
         if upscaler is not None and generator.image_channels != 3:
@@ -83,12 +79,8 @@ class Sampler:
         self.device = device
         dtype = choose_dtype(precision, device) if has_narrow_form(generator) else torch.float32
         self.precision = "fp32" if dtype == torch.float32 else "bf16"
-        self.compiled = compiled and not (self.precision == "bf16" and device.type == "cpu")
-        # In float32 the generator's own operations, plain ones, are what a compiler knows best.
-        plain = self.compiled and self.precision == "fp32"
-        form = self.generator if plain else prepare_synthesis(self.generator, dtype)
+        form = prepare_synthesis(self.generator, dtype)
         self.batch = batch or self._fit_batch(form)
-        form = CompiledSynthesis(form) if self.compiled else form
         recorded = device.type == "cuda" and is_recordable(generator)
         self._recorded = RecordedSynthesis(form) if recorded else None
         self._synthesis = self._recorded or form
