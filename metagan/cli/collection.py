@@ -545,27 +545,26 @@ def listing_command(
 
     It mints nothing and touches no wallet. Every picture says that a machine made it.
     """
-    from metagan.cli.progress import stages
-    from metagan.cli.sample import find_target, make_sampler
+    from metagan.cli.progress import note, stages
     from metagan.collection.listing import Candidate, NearestItems, Terms, write_listing
     from metagan.collection.store import open_collection
-    from metagan.sampling.sampler import Settings
+    from metagan.sampling.target import find_target, open_sampler
 
-    target = find_target(what, registry, sha256, offline=offline)
+    with stages() as progress:
+        target = find_target(what, registry, sha256, offline=offline, progress=progress.transfer)
+    settings = target.settings(psi, class_index)
     title = target.name.partition(".")[0].replace("-", " ").capitalize()
     terms = Terms(
         name=pattern or f"{title} #{{number}}",
         description=description or f"{title}: a picture of what does not exist, made by a machine.",
         generator=f"{target.name} (metagan)",
-        psi=target.psi if psi is None else psi,
+        psi=settings.psi,
         licence=licence or target.licence,
         source=target.source,
         external_url=external_url,
     )
     nearest = NearestItems(open_collection(training)) if training else None
-    sampler = make_sampler(target, device, None)
-    wanted = target.class_index if class_index is None else class_index
-    settings = Settings(psi=terms.psi, class_index=wanted, noise=target.noise)
+    sampler = open_sampler(target, device, note=note)
     with stages() as progress:
         progress.begin("listing", count)
 

@@ -70,18 +70,18 @@ def command(
     Each measure is printed next to its floor: the same measure between two sets of real pictures, which is the best
     value to expect. docs/training.md explains the measures.
     """
-    from metagan.cli.progress import stages
-    from metagan.cli.sample import find_target, make_sampler
+    from metagan.cli.progress import note, stages
     from metagan.datasets.source import PictureSource
     from metagan.evaluation.evaluate import evaluate
     from metagan.evaluation.inception import require_inception
     from metagan.sampling.sampler import Settings
+    from metagan.sampling.target import find_target, open_sampler
 
     weights = require_inception(inception) if inception else None
     pictures = PictureSource(data)
-    sampler = make_sampler(
-        find_target(what, registry, None, offline=offline, upscale=upscale), device, None, "fp32"
-    )
+    with stages() as progress:
+        target = find_target(what, registry, offline=offline, upscale=upscale, progress=progress.transfer)
+    sampler = open_sampler(target, device, note=note)
     settings = Settings(psi=psi, class_index=class_index, noise=noise)
     with stages() as progress:
         progress.begin("pictures", count * (4 if weights else 1))

@@ -12,9 +12,9 @@ from metagan.cli.options import json_option, noise_option, out_file_option, prec
 
 if TYPE_CHECKING:
     from metagan.checkpoints.model import Checkpoint
-    from metagan.cli.sample import Target
     from metagan.export.blob import WebPrecision
     from metagan.export.likeness import Likeness
+    from metagan.sampling.target import Target
 
 Recipient = Literal["web", "onnx"]
 
@@ -65,11 +65,13 @@ def command(
     metagan export network.pkl --to onnx --out models/ape
     """
     from metagan.checkpoints.read import read_checkpoint
-    from metagan.cli.sample import find_target
+    from metagan.cli.progress import stages
+    from metagan.sampling.target import find_target
 
     if recipient == "onnx" and precision not in (None, "fp32"):
         raise click.BadParameter("ONNX models are fp32", param_hint="--precision")
-    found = find_target(what, registry, sha256, offline=offline)
+    with stages() as progress:
+        found = find_target(what, registry, sha256, offline=offline, progress=progress.transfer)
     checkpoint = read_checkpoint(found.weights)
     name, noise = Path(found.name.replace(":", "-")).stem, noise or found.noise
     if recipient == "onnx":

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import click
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -78,3 +79,8 @@ def stages() -> Iterator[Stages]:
         progress = Stages(bars)
         yield progress
         progress.finish()
+
+
+def note(text: str) -> None:
+    """Print something worth knowing to stderr."""
+    click.echo(f"note: {text}", err=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,20 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from metagan.sampling.sampler import Picture, Sampler, Settings
-
-
-@dataclass(frozen=True)
-class Target:
-    """What to sample: a weights file, and the drawing options of its subject."""
-
-    name: str
-    weights: Path
-    psi: float
-    class_index: int | None
-    noise: str
-    licence: str = "unknown"
-    source: str = ""
-    upscaler: Path | None = None
+    from metagan.values import NoiseMode
 
 
 def parse_batch(_ctx: click.Context, _param: click.Parameter, value: str) -> int | None:
@@ -62,7 +47,7 @@ def command(
     seeds: tuple[int, ...],
     psi: float | None,
     class_index: int | None,
-    noise: str | None,
+    noise: NoiseMode | None,
     image_format: str,
     grid: Path | None,
     out: Path | None,
@@ -84,94 +69,23 @@ def command(
     metagan sample network.pkl --psi 0.7 --out pictures
     metagan sample bundled:apes --format webp
     """
-    from metagan.sampling.sampler import Settings
+    from metagan.cli.progress import note, stages
+    from metagan.sampling.target import find_target, open_sampler
 
     if grid:
         sheet_format(grid)
-    target = find_target(what, registry, sha256, offline=offline, upscale=upscale)
-    settings = Settings(
-        psi=target.psi if psi is None else psi,
-        class_index=target.class_index if class_index is None else class_index,
-        noise=target.noise if noise is None else noise,
-    )
-    sampler = make_sampler(target, device, batch, precision)
+    with stages() as progress:
+        target = find_target(
+            what, registry, sha256, offline=offline, upscale=upscale, progress=progress.transfer
+        )
+    settings = target.settings(psi, class_index, noise)
+    sampler = open_sampler(target, device, batch, precision, note=note)
     if settings.class_index is not None and not sampler.generator.c_dim:
         click.echo(
             f"warning: --class {settings.class_index} is ignored, {target.name} has no classes", err=True
         )
     folder = out if out or grid else Path("samples")
     write_pictures(sampler, settings, seeds, target.name, folder=folder, image_format=image_format, grid=grid)
-
-
-def find_target(
-    what: str, registry: Path, sha256: str | None, *, offline: bool, upscale: str | None = None
-) -> Target:
-    """Find what to sample: a weights file by path, URL or `bundled:name`, or a subject of the registry.
-
-    Args:
-        what: The file or subject.
-        registry: Where a subject is looked up.
-        sha256: What the weights file's SHA-256 must be.
-        offline: Download nothing.
-        upscale: An upscaler's file, "none", or None for the subject's own.
-    """
-    from metagan.cli.progress import stages
-    from metagan.fetch.locate import locate_weights
-    from metagan.registry.read import find_subject, read_registry
-    from metagan.registry.weights_ref import parse_weights
-
-    if ":" in what or "/" in what or Path(what).suffix or _is_weights(Path(what)):
-        try:
-            ref = parse_weights(what, Path.cwd(), sha256)
-        except ValueError as error:
-            raise click.BadParameter(str(error), param_hint="SUBJECT|WEIGHTS") from error
-        target, enlarger = Target(Path(ref.location).name, Path(), 1.0, None, "const"), None
-    else:
-        if not registry.is_file():
-            message = f"{what!r} is not a weights file, and there is no {registry} that could define it as a subject"
-            raise click.BadParameter(f"{message}; try bundled:apes", param_hint="SUBJECT|WEIGHTS")
-        subject = find_subject(read_registry(registry), what)
-        ref, enlarger = subject.weights, subject.upscale
-        target = Target(subject.slug, Path(), subject.psi, subject.class_index, subject.noise,
-                        subject.licence, subject.source)  # fmt: skip
-    if upscale is not None:
-        try:
-            enlarger = None if upscale == "none" else parse_weights(upscale, Path.cwd())
-        except ValueError as error:
-            raise click.BadParameter(str(error), param_hint="--upscale") from error
-    with stages() as progress:
-        weights = locate_weights(ref, offline=offline, progress=progress.transfer)
-        upscaler = locate_weights(enlarger, offline=offline, progress=progress.transfer) if enlarger else None
-    return dataclasses.replace(target, weights=weights, upscaler=upscaler)
-
-
-def _is_weights(path: Path) -> bool:
-    """Whether the path is a file or the folder of a Keras SavedModel."""
-    return path.is_file() or (path / "saved_model.pb").is_file()
-
-
-def make_sampler(target: Target, device: str, batch: int | None, precision: str = "fp32") -> Sampler:
-    """Load the target's generator onto a device."""
-    from metagan.checkpoints.read import read_checkpoint
-    from metagan.networks.loading.detect import load_generator, notes_on, title_of
-    from metagan.networks.upscaler import load_upscaler
-    from metagan.sampling.device import choose_device
-    from metagan.sampling.sampler import Sampler
-
-    checkpoint = read_checkpoint(target.weights)
-    generator = load_generator(checkpoint)
-    for note in notes_on(checkpoint):
-        click.echo(f"note: {target.name}: {note}", err=True)
-    sampler = Sampler(
-        generator,
-        choose_device(device),
-        batch,
-        precision=precision,
-        upscaler=load_upscaler(target.upscaler) if target.upscaler else None,
-    )
-    if precision == "bf16" and sampler.precision != "bf16":
-        click.echo(f"note: {title_of(generator)} generators are always drawn in fp32", err=True)
-    return sampler
 
 
 def write_pictures(
