@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import torch
 
 from benchmarks.train import Noise
 from metagan.training.data_loader import Feed
 from metagan.training.distributed import World
-from metagan.training.options import Options, begin
-from metagan.training.recipe import Preset
+from metagan.training.options import AUTO, Preset, Recipe, TrainOptions
+from metagan.training.setup import begin
 from metagan.training.trainer import Trainer
 
 CASES: tuple[tuple[Preset, int], ...] = (("tiny", 16), ("web", 64), ("official", 32))
@@ -36,7 +37,8 @@ def measure_cuda() -> dict[str, object]:
 def images_per_s(preset: Preset, batch: int, device: str, *, records: bool, steps: int = STEPS) -> float:
     """The rate of whole steps, all regularisers in their turns."""
     world, pictures = World(0, 1, torch.device(device)), Noise(RESOLUTION)
-    options = Options("noise", preset=preset, batch=batch, augmentation="fixed", augment_p=AUGMENT_P)
+    recipe = Recipe(batch=batch, augmentation="fixed", augment_p=AUGMENT_P)
+    options = TrainOptions(Path("noise"), recipe=recipe, auto=AUTO - {"batch"}, preset=preset)
     config, networks = begin(options, pictures, world)
     feed = Feed(pictures, 0, mirror=False)
     trainer = Trainer(config.recipe, networks.to(world.device), feed, world, records=records)

@@ -13,13 +13,17 @@ A group is a decorator like a single option:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import click
 
 from metagan.values import PSI_RANGE, NoiseMode, Precision, precision_of_today
+
+if TYPE_CHECKING:
+    from metagan.training.options import Setting
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -218,3 +222,104 @@ site_options = options(
     sampling_options,
     offline_option,
 )
+
+# --------------------------------------------------------------------------------------------
+# Options that are declared as the fields of dataclasses, see metagan.training.options.
+
+T = TypeVar("T")
+
+
+def dataclass_options(*classes: type) -> Decorator:
+    """An option for each field of the classes that was declared by `setting`."""
+    return options(*(_field_option(each, hint) for each, hint in _settings(*classes)))
+
+
+def read_dataclass(kind: type[T], values: Mapping[str, Any], **more: Any) -> T:
+    """A dataclass from an invocation's values; its own default for each that is None or isn't there."""
+    names = {each.name for each in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    found = {name: value for name, value in values.items() if name in names and value is not None}
+    return kind(**found | more)
+
+
+def given_names(context: click.Context) -> frozenset[str]:
+    """The parameters that were written on the command line."""
+    written = click.core.ParameterSource.COMMANDLINE
+    return frozenset(name for name in context.params if context.get_parameter_source(name) is written)
+
+
+class AutoOr(click.ParamType[Any]):
+    """What another type takes, or "auto", which is None."""
+
+    def __init__(self, kind: click.ParamType[Any]) -> None:
+        self.kind = kind
+        self.name = f"auto|{kind.name}"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:  # noqa: ARG002
+        """What --help calls the value."""
+        if isinstance(self.kind, click.Choice):
+            return f"[{'|'.join((*self.kind.choices, 'auto'))}]"
+        return f"auto|{self.kind.name.split()[0].upper()}"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The value, or None."""
+        return None if value == "auto" else self.kind.convert(value, param, ctx)
+
+
+def _settings(*classes: type) -> list[tuple[dataclasses.Field[Any], Any]]:
+    return [
+        (each, get_type_hints(kind)[each.name])
+        for kind in classes
+        for each in dataclasses.fields(kind)
+        if "setting" in each.metadata
+    ]
+
+
+def _field_option(each: dataclasses.Field[Any], hint: Any) -> Decorator:
+    declared: Setting = each.metadata["setting"]
+    default = each.default
+    flag = declared.flag or "--" + each.name.replace("_", "-")
+    if hint is bool:
+        no = flag if "/" in flag else f"{flag}/--no-{flag.removeprefix('--')}"
+        return click.option(no, each.name, default=default, help=declared.help)
+    kind = _param_type(hint, declared, precision=each.name == "precision")
+    return click.option(
+        flag,
+        each.name,
+        type=AutoOr(kind) if declared.auto else kind,
+        default="auto" if declared.auto else ",".join(default) if isinstance(default, tuple) else default,
+        show_default=declared.shown or True,
+        metavar=declared.metavar or None,
+        help=declared.help,
+    )
+
+
+def _param_type(hint: Any, declared: Setting, *, precision: bool) -> click.ParamType[Any]:
+    """What a field of this type is read by."""
+    kinds = [kind for kind in get_args(hint) if kind is not type(None)]
+    if get_origin(hint) is tuple:
+        return Words()
+    if choices := [word for kind in (hint, *kinds) if get_origin(kind) is Literal for word in get_args(kind)]:
+        return PrecisionType(choices) if precision else click.Choice(choices)
+    plain = kinds[0] if kinds else hint
+    if plain is Path:
+        return click.Path(path_type=Path, exists=declared.exists, dir_okay=not declared.exists)
+    low, high = declared.least if declared.above is None else declared.above, declared.most
+    if plain is int:
+        return click.IntRange(_whole(low), _whole(high), min_open=declared.above is not None)
+    if plain is float:
+        return click.FloatRange(low, high, min_open=declared.above is not None)
+    return click.STRING
+
+
+def _whole(bound: float | None) -> int | None:
+    return None if bound is None else int(bound)
+
+
+class Words(click.ParamType[tuple[str, ...]]):
+    """Words with commas between."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: object, ctx: object) -> tuple[str, ...]:  # noqa: ARG002
+        """The words."""
+        return tuple(value.split(",")) if isinstance(value, str) else tuple(value)

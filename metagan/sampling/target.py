@@ -85,9 +85,9 @@ def find_target(
         target = Target(Path(ref.location).name, Path())
     else:
         if not registry.is_file():
-            message = f"{what!r} is not a weights file, and there is no {registry} that could define it as a subject"
             raise OptionError(
-                f"{message}\n  fix: name a file or a registry with --registry, or try bundled:apes"
+                f"{what!r} is not a weights file, and there is no {registry} that could define it as a subject",
+                fix="name a file or a --registry, or try bundled:apes",
             )
         subject = find_subject(read_registry(registry), what)
         ref, upscaler = subject.weights, subject.upscale
@@ -145,7 +145,7 @@ def _parse(text: str, option: str, sha256: str | None = None) -> WeightsRef:
     try:
         return parse_weights(text, Path.cwd(), sha256)
     except ValueError as error:
-        raise OptionError(f"{option}: {error}") from error
+        raise OptionError(error, where=option) from error
 
 
 def _is_weights(path: Path) -> bool:

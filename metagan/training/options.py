@@ -1,227 +1,255 @@
-"""What a user asks for, with everything left to us decided: options and pictures to a run's configuration."""
+"""What one can ask of a training run, each option declared once: its name, type, range, default and help.
+
+The command line is made from these declarations (cli/train.py), a run's recipe is one of them, and config.yaml holds
+that recipe. Nothing here imports torch, so that --help is quick.
+
+References:
+    [1] Karras et al. 2020, Analyzing and Improving the Image Quality of StyleGAN, arXiv:1912.04958.
+    [2] Karras et al. 2020, Training GANs with Limited Data, arXiv:2006.06676.
+    [3] Karras et al. 2024, Analyzing and Improving the Training Dynamics of Diffusion Models, arXiv:2312.02696.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import torch
-
-from metagan.errors import OptionError
-from metagan.sampling.precision import multiplies_bfloat16
-from metagan.training.augment.augmenter import GROUPS
-from metagan.training.data_loader import Pictures, fingerprint
-from metagan.training.distributed import World
-from metagan.training.networks import Networks, networks_from, new_networks
-from metagan.training.recipe import (
-    PRESETS,
-    Augmentation,
-    Preset,
-    Recipe,
-    TrainPrecision,
-    choose_batch,
-    choose_gamma,
-    choose_pace,
-    choose_preset,
-    discriminator_config,
-    generator_config,
-)
-from metagan.training.run_folder import FormerPace, RunConfig
-
-MICRO_BATCH_PIXELS = {"cuda": 2**21, "mps": 2**19, "cpu": 2**19}  # pixels at once, when left to us
-GROUP = 4  # pictures a minibatch-std group
-D_WARMUP_KIMG = 10.0  # what a new discriminator is given to catch up with a trained generator
+Preset = Literal["tiny", "small", "web", "official"]
+Augmentation = Literal["none", "fixed", "adaptive"]
+TrainPrecision = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True)
-class Options:
-    """A run as asked for; None leaves the choice to us. See Recipe for what each means.
+class Setting:
+    """How a field is asked for.
 
     Args:
-        data: The pictures' path, to record.
-        preset: Widths by name.
-        start: Weights to start from.
-        licence: To record in the snapshots.
-        source: To record in the snapshots.
+        help: What it does, for --help.
+        flag: Its option, "--lr" or "--best/--no-best"; made from the field's name where empty.
+        least: The smallest value that is taken.
+        above: Values must be above this one.
+        most: The largest value that is taken.
+        auto: Whether "auto" leaves the value to metagan, as leaving the option out does.
+        shown: The default in --help, where it isn't the field's.
+        metavar: What --help calls the value.
+        exists: Whether a path must be that of a file.
     """
 
-    data: str
-    preset: Preset | Literal["auto"] = "auto"
-    start: Path | None = None
-    licence: str = "unknown"
-    source: str = ""
-    seed: int = 0
-    batch: int | None = None
-    micro_batch: int | None = None
-    learning_rate: float | None = None
-    lr_decay_kimg: float | None = None
-    discriminator_rate: float = 1.0
-    gamma: float | None = None
-    path_weight: float | None = None
-    style_mixing: float | None = None
-    ema_kimg: float | None = None
-    mirror: bool = False
-    augmentation: Augmentation = "adaptive"
-    augment_groups: tuple[str, ...] = ("blit", "geometry", "colour")
-    augment_p: float = 0.0
-    augment_target: float = 0.6
-    augment_kimg: float = 500.0
-    freeze_d: int = 0
-    d_warmup_kimg: float | None = None
-    precision: TrainPrecision | Literal["auto"] = "auto"
+    help: str
+    flag: str = ""
+    least: float | None = None
+    above: float | None = None
+    most: float | None = None
+    auto: bool = False
+    shown: str = ""
+    metavar: str = ""
+    exists: bool = False
 
 
-def begin(options: Options, pictures: Pictures, world: World) -> tuple[RunConfig, Networks]:
-    """A new run's configuration and networks.
+def setting(default: object, help: str, flag: str = "", **how: Any) -> Any:  # noqa: A002
+    """A dataclass field that is an option, see Setting."""
+    return field(default=default, metadata={"setting": Setting(help, flag, **how)})
 
-    Raises:
-        OptionError: Options that don't fit each other, the pictures or the world.
-        CheckpointError: The weights to start from can't be used.
+
+@dataclass(frozen=True)
+class Recipe:
+    """Every number that the trained weights depend on, besides the pictures and the networks' shapes.
+
+    Most are options; their help says what they do. The others are the published settings:
+
+    Args:
+        learning_rate: Adam's, before the correction for lazy regularisation ([1] appendix B).
+        lr_decay_kimg: Thousands of pictures from which on the rate falls with the square root of the pictures shown
+            ([3]); 0 keeps it.
+        gamma: R1's weight; its penalty is gamma/2 times the squared gradient.
+        r1_interval: Steps between two R1 penalties; 0 switches R1 off.
+        path_interval: Steps between two path-length penalties.
+        path_shrink: Path lengths are measured on the batch divided by this.
+        ema_rampup: The average's half-life is at most this fraction of the pictures shown so far; 0 for no such bound.
+        augmentation: "adaptive" finds the strength by itself ([2] section 3), "fixed" keeps `augment_p`.
+        augment_interval: Steps between two adjustments of the strength.
+        precision: What the networks compute in; weights and losses are always float32.
     """
-    resolution, c_dim = pictures.resolution, pictures.label_count
-    preset = options.preset
-    if preset == "auto":
-        preset = choose_preset(resolution, world.device.type, len(pictures))
-    if options.start is not None:
-        networks, has_critic = networks_from(options.start, resolution, c_dim, options.seed)
-    else:
-        shape, has_critic = generator_config(PRESETS[preset], resolution, c_dim), False
-        networks = new_networks(shape, discriminator_config(shape), options.seed)
-    if options.freeze_d and not has_critic:
-        msg = "--freeze-d keeps a trained discriminator's layers; give --start a file that has one, or leave it out"
-        raise OptionError(msg)
-    recipe = _recipe(options, pictures, world, networks, has_critic=has_critic)
-    config = RunConfig(
-        data=options.data,
-        pictures=len(pictures),
-        fingerprint=fingerprint(pictures),
-        recipe=recipe,
-        generator=networks.generator.config,
-        discriminator=networks.discriminator.config,
-        preset="start" if options.start else preset,
-        start=None if options.start is None else str(options.start),
-        licence=options.licence,
-        source=options.source,
+
+    seed: int = setting(0, "Random seed.", least=0)
+    batch: int = setting(32, "Pictures per step, over all devices.", above=0, auto=True)
+    micro_batch: int = setting(
+        32, "Pictures processed at once on a device; lower it if memory runs out.", above=0, auto=True
     )
-    return config, networks
-
-
-def again(config: RunConfig) -> Networks:
-    """Networks of a continued run's shape; its state file has the weights."""
-    return new_networks(config.generator, config.discriminator, config.recipe.seed)
-
-
-def refuse_changes(config: RunConfig, options: Options, given: Collection[str]) -> None:
-    """Refuse options that a continued run was not started with.
-
-    Args:
-        config: What it was started with.
-        options: What is asked for now.
-        given: The fields of `options` that were given explicitly.
-
-    Raises:
-        OptionError: All of them, with both values.
-    """
-    was = asdict(config) | asdict(config.recipe)
-    now = asdict(options) | {"start": None if options.start is None else str(options.start)}
-    wrong = [
-        f"{field.name}: this run has {was[field.name]}, asked for {now[field.name]}"
-        for field in fields(options)
-        if field.name in given and now[field.name] not in (None, "auto", was[field.name])
-    ]
-    if wrong:
-        text = "\n  ".join(wrong)
-        raise OptionError(text, fix="leave these out to go on, or choose another --out for a new run")
-
-
-def change_pace(config: RunConfig, options: Options, seen: int) -> RunConfig:
-    """A continued run's configuration with the learning rate and R1's weight that are asked for now.
-
-    What they were before is kept beside. A rate that is asked for stays, unless a decay is asked for as well, as at a
-    run's beginning.
-
-    Args:
-        config: What it has been until now.
-        options: What is asked for now; None keeps what is.
-        seen: Pictures until now.
-    """
-    recipe = config.recipe
-    rate = options.learning_rate or recipe.learning_rate
-    held = recipe.lr_decay_kimg if rate == recipe.learning_rate else 0.0
-    decay = _or(options.lr_decay_kimg, held)
-    changed = replace(recipe, learning_rate=rate, lr_decay_kimg=decay, gamma=options.gamma or recipe.gamma)
-    if changed == recipe:
-        return config
-    former_rates, kimg = config.former_rates, seen / 1000
-    used = not former_rates or former_rates[-1].until_kimg < kimg  # else it was changed here before
-    if used:
-        former = FormerPace(kimg, recipe.learning_rate, recipe.lr_decay_kimg, recipe.gamma)
-        former_rates = (*former_rates, former)
-    return replace(config, recipe=changed, former_rates=former_rates)
-
-
-def _recipe(
-    options: Options, pictures: Pictures, world: World, networks: Networks, *, has_critic: bool
-) -> Recipe:
-    device = world.device.type
-    batch = options.batch or choose_batch(pictures.resolution, world.size, device)
-    local = world.share(batch)
-    most = max(GROUP, MICRO_BATCH_PIXELS.get(device, 2**19) // pictures.resolution**2)
-    most_channels = max(networks.discriminator.config.channels)
-    warmup_kimg = D_WARMUP_KIMG if options.start is not None and not has_critic else 0.0
-    _require_groups(options.augment_groups)
-    pace = choose_pace(batch, max(networks.generator.config.channels), trained=options.start is not None)
-    # A rate that was asked for stays, unless a decay is asked for as well.
-    decay = pace.lr_decay_kimg if options.learning_rate is None else 0.0
-    recipe = Recipe(
-        seed=options.seed,
-        batch=batch,
-        micro_batch=min(local, options.micro_batch or most),
-        learning_rate=options.learning_rate or pace.learning_rate,
-        lr_decay_kimg=_or(options.lr_decay_kimg, decay),
-        discriminator_rate=options.discriminator_rate,
-        gamma=options.gamma or choose_gamma(pictures.resolution, batch, most_channels),
-        path_weight=_or(options.path_weight, pace.path_weight),
-        style_mixing=_or(options.style_mixing, pace.style_mixing),
-        ema_kimg=options.ema_kimg or batch * 10 / 32,
-        # A trained generator's average is worth keeping from the first step on.
-        ema_rampup=0.05 if options.start is None else 0.0,
-        mirror=options.mirror,
-        augmentation=options.augmentation,
-        augment_groups=options.augment_groups,
-        augment_p=options.augment_p,
-        augment_target=options.augment_target,
-        augment_kimg=options.augment_kimg,
-        freeze_d=options.freeze_d,
-        d_warmup_kimg=_or(options.d_warmup_kimg, warmup_kimg),
-        precision=choose_precision(device) if options.precision == "auto" else options.precision,
+    learning_rate: float = setting(
+        0.0025,
+        "Learning rate. auto: 0.01 for new narrow networks (at most 128 channels), otherwise 0.0025. "
+        "May change when a run resumes.",
+        "--lr",
+        above=0,
+        auto=True,
     )
-    _require_whole_groups(local, recipe.micro_batch)
-    return recipe
+    lr_decay_kimg: float = setting(
+        0.0,
+        "Thousands of pictures after which the rate decays with the inverse square root of pictures "
+        "shown; 0 keeps it constant. auto: after 2,500 steps if --lr auto is 0.01, otherwise 0. May change "
+        "when a run resumes.",
+        "--lr-decay",
+        least=0,
+        auto=True,
+    )
+    discriminator_rate: float = setting(
+        1.0,
+        "Learning rate of the discriminator, as a multiple of the generator's.",
+        "--d-rate",
+        above=0,
+    )
+    gamma: float = setting(
+        1.0,
+        "Weight of R1 regularisation: higher is more stable, lower is sharper. May change when a run resumes.",
+        above=0,
+        auto=True,
+    )
+    r1_interval: int = 16
+    path_weight: float = setting(
+        2.0,
+        "Weight of path-length regularisation; 0 turns it off. auto: 2, or 0 for narrow networks.",
+        least=0,
+        auto=True,
+    )
+    path_interval: int = 4
+    path_shrink: int = 2
+    style_mixing: float = setting(
+        0.9,
+        "Fraction of pictures with two mixed styles. auto: 0.9, or 0 for narrow networks.",
+        least=0,
+        most=1,
+        auto=True,
+    )
+    ema_kimg: float = setting(
+        10.0, "Half-life of the generator's moving average, in thousands of pictures.", above=0, auto=True
+    )
+    ema_rampup: float = 0.05
+    mirror: bool = setting(False, "Also show mirrored pictures.")
+    augmentation: Augmentation = setting(
+        "adaptive",
+        "Augmentation against overfitting: adaptive adjusts its strength, fixed keeps it at --augment-p.",
+        "--augment",
+    )
+    augment_groups: tuple[str, ...] = setting(
+        ("blit", "geometry", "colour"),
+        "Groups of transforms, separated by commas: blit, geometry, colour, filter, noise, cutout.",
+    )
+    augment_p: float = setting(0.0, "Strength of augmentation; the initial one if adaptive.", least=0, most=1)
+    augment_target: float = setting(
+        0.6, "Target for the mean sign of the discriminator's logits on real pictures.", least=-1, most=1
+    )
+    augment_kimg: float = setting(
+        500.0, "Thousands of pictures in which the strength can rise from 0 to 1.", above=0
+    )
+    augment_interval: int = 4
+    freeze_d: int = setting(0, "Number of first discriminator layers whose weights stay fixed.", least=0)
+    d_warmup_kimg: float = setting(
+        0.0,
+        "Thousands of pictures in which only the discriminator learns. auto: 10 if the --start file has "
+        "no discriminator, otherwise 0.",
+        "--d-warmup",
+        least=0,
+        auto=True,
+    )
+    precision: TrainPrecision = setting("fp32", "Number format of the convolutions.", auto=True)
 
 
-def _or(asked: float | None, ours: float) -> float:
-    """What was asked for, 0 included; else ours."""
-    return ours if asked is None else asked
+@dataclass(frozen=True)
+class Schedule:
+    """When a run does what besides training; none of it changes the weights."""
+
+    total_kimg: float = setting(
+        1000.0,
+        "Train until this many thousand pictures were shown.",
+        "--kimg",
+        above=0,
+        shown="1000; 100 with --upscaler",
+    )
+    state_kimg: float = setting(4.0, "Thousands of pictures between state files.", "--state-every", above=0)
+    metrics_kimg: float = setting(
+        1.0, "Thousands of pictures between lines of metrics.jsonl.", "--metrics-every", above=0
+    )
+    snapshot_kimg: float = setting(
+        20.0, "Thousands of pictures between snapshots.", "--snapshot-every", above=0
+    )
+    measured_pictures: int = setting(
+        1000,
+        "Number of pictures on which each snapshot is measured; 0 turns measuring off.",
+        "--measure",
+        least=0,
+        shown="1000; 100 with --upscaler",
+    )
+    keep_best: bool = setting(True, "Keep the best snapshot as best.safetensors.", "--best/--no-best")
 
 
-def choose_precision(device: str) -> TrainPrecision:
-    """bf16 where the device multiplies in it, else fp32."""
-    return "bf16" if multiplies_bfloat16(torch.device(device)) else "fp32"
+AUTO = frozenset(f.name for f in fields(Recipe) if "setting" in f.metadata and f.metadata["setting"].auto)
+"""The recipe's fields that can be left to metagan."""
 
 
-def _require_groups(groups: tuple[str, ...]) -> None:
-    unknown = [name for name in groups if name not in GROUPS]
-    if unknown:
-        msg = f"--augment-groups: unknown {', '.join(unknown)}; want some of {', '.join(GROUPS)}"
-        raise OptionError(msg)
+@dataclass(frozen=True)
+class TrainOptions:
+    """A run as asked for.
+
+    Args:
+        data: The pictures' path.
+        out: The run's folder.
+        recipe: The hyper-parameters. Fields in `auto` hold no choice yet.
+        schedule: When the run does what.
+        auto: Fields of the recipe that are left to metagan.
+        given: Names of all fields, the recipe's and the schedule's too, that were asked for explicitly.
+        device: See `choose_device`.
+    """
+
+    data: Path
+    out: Path = Path()
+    recipe: Recipe = Recipe()
+    schedule: Schedule = Schedule()
+    auto: frozenset[str] = AUTO
+    given: frozenset[str] = frozenset()
+    device: str = "auto"
+    upscaler: Literal["x2", "x4"] | None = setting(
+        None,
+        "Train a network that enlarges the collection's pictures so many times, in place of a generator.",
+    )
+    generator: Path | None = setting(
+        None,
+        "With --upscaler: weights whose pictures it shall enlarge; they take part in the training.",
+        exists=True,
+    )
+    resolution: int | None = setting(None, "Require pictures of this size.", least=8)
+    labels: bool = setting(True, "Train a conditional generator if the dataset has labels.")
+    preset: Preset | Literal["auto"] = setting(
+        "auto",
+        "Width of the networks. auto chooses by resolution, device and dataset size; web suits live pages.",
+    )
+    start: Path | None = setting(
+        None,
+        "StyleGAN2 weights to start from (transfer learning); the file need not contain a discriminator.",
+        exists=True,
+    )
+    licence: str = setting("unknown", "Licence to store in the weights.")
+    source: str = setting("", "Origin of the pictures, to store in the weights.")
+    cuda_graphs: bool = setting(
+        True,
+        "Record training steps as CUDA graphs on a single NVIDIA GPU, which is up to ten times as fast.",
+    )
+    threads: int | None = setting(
+        None, "Number of processor threads. By default, the number of cores.", least=1
+    )
+    inception: Path | None = setting(
+        None,
+        "Also measure FID and KID with these Inception weights; auto uses installed ones (needs metagan[evaluate]).",
+        metavar="FILE|auto",
+    )
+    tensorboard: bool = setting(False, "Also write TensorBoard events (needs metagan[tensorboard]).")
 
 
-def _require_whole_groups(local: int, micro_batch: int) -> None:
-    """Refuse batches that minibatch std can't divide into its groups."""
-    sizes = {micro_batch, local % micro_batch or micro_batch}
-    if any(size > GROUP and size % GROUP for size in sizes):
-        msg = f"a batch of {local} on each device in portions of {micro_batch}: want multiples of {GROUP} (or less)"
-        raise OptionError(f"{msg}; choose --batch and --micro-batch so")
+def flag_of(name: str) -> str:
+    """The option that asks for a field of TrainOptions, Recipe or Schedule: "--lr" for "learning_rate"."""
+    for group in (TrainOptions, Recipe, Schedule):
+        for each in fields(group):
+            if each.name == name and "setting" in each.metadata and each.metadata["setting"].flag:
+                return str(each.metadata["setting"].flag)
+    return "--" + name.replace("_", "-")

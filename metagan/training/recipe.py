@@ -1,4 +1,4 @@
-"""What decides a training run's numbers: widths and hyper-parameters, complete and frozen.
+"""What `auto` stands for in a run's options: widths and hyper-parameters.
 
 References:
     [1] Karras et al. 2020, Analyzing and Improving the Image Quality of StyleGAN, arXiv:1912.04958.
@@ -8,19 +8,12 @@ References:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Literal
-
-from pydantic import BeforeValidator
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 from metagan.networks.stylegan2.discriminator import DiscriminatorConfig
 from metagan.networks.stylegan2.network import Config, MappingConfig
-from metagan.values import precision_of_today
-
-Preset = Literal["tiny", "small", "web", "official"]
-Augmentation = Literal["none", "fixed", "adaptive"]
-# The names that config.yaml had in earlier versions are read as today's.
-TrainPrecision = Annotated[Literal["fp32", "bf16"], BeforeValidator(precision_of_today)]
+from metagan.training.options import Preset, Recipe
 
 
 @dataclass(frozen=True)
@@ -54,65 +47,6 @@ PRESETS: dict[Preset, Widths] = {
     "web": Widths(base=4096, most=112, latent=128, mapping_layers=4),
     "official": Widths(base=16384, most=512, latent=512, mapping_layers=8),
 }
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Every number that the trained weights depend on, besides the pictures and the networks' shapes.
-
-    Args:
-        seed: Of the weights' initialisation, the order of pictures and all that is drawn while training.
-        batch: Pictures per step, over all devices.
-        micro_batch: Pictures at once on one device; the gradients of several are added up.
-        learning_rate: Adam's, before the correction for lazy regularisation ([1] appendix B).
-        lr_decay_kimg: Thousands of pictures from which on the rate falls with the square root of the pictures seen
-            ([3]); 0 holds it.
-        discriminator_rate: Learning rate of the discriminator, as a multiple of the generator's.
-        gamma: R1's weight; its penalty is gamma/2 times the squared gradient.
-        r1_interval: Steps between two R1 penalties; 0 switches R1 off.
-        path_weight: Path-length regularisation's weight; 0 switches it off.
-        path_interval: Steps between two path-length penalties.
-        path_shrink: Path lengths are measured on the batch divided by this.
-        style_mixing: Share of pictures made of two latents' styles.
-        ema_kimg: Half-life of the generator's moving average, in thousands of pictures.
-        ema_rampup: The half-life is at most this share of the pictures seen so far; 0 for no such bound.
-        mirror: Whether pictures are also shown mirrored, half of the time.
-        augmentation: "adaptive" finds the strength by itself ([2] section 3), "fixed" keeps `augment_p`.
-        augment_groups: Which transforms take part, by name in augment.GROUPS.
-        augment_p: The strength at the beginning.
-        augment_target: What the mean sign of the logits of real pictures is steered to.
-        augment_kimg: Thousands of pictures in which the strength may go from 0 to 1.
-        augment_interval: Steps between two adjustments.
-        freeze_d: Layers of the discriminator, from the picture's end, that keep their weights (transfer).
-        d_warmup_kimg: Thousands of pictures at the beginning in which only the discriminator learns, for one that
-            has to catch up with a trained generator.
-        precision: What the networks compute in, "fp32" or "bf16"; weights and losses are always float32.
-    """
-
-    seed: int = 0
-    batch: int = 32
-    micro_batch: int = 32
-    learning_rate: float = 0.0025
-    lr_decay_kimg: float = 0.0
-    discriminator_rate: float = 1.0
-    gamma: float = 1.0
-    r1_interval: int = 16
-    path_weight: float = 2.0
-    path_interval: int = 4
-    path_shrink: int = 2
-    style_mixing: float = 0.9
-    ema_kimg: float = 10.0
-    ema_rampup: float = 0.05
-    mirror: bool = False
-    augmentation: Augmentation = "adaptive"
-    augment_groups: tuple[str, ...] = ("blit", "geometry", "colour")
-    augment_p: float = 0.0
-    augment_target: float = 0.6
-    augment_kimg: float = 500.0
-    augment_interval: int = 4
-    freeze_d: int = 0
-    d_warmup_kimg: float = 0.0
-    precision: TrainPrecision = "fp32"
 
 
 def choose_preset(resolution: int, device: str, pictures: int) -> Preset:
@@ -153,40 +87,32 @@ def choose_gamma(resolution: int, batch: int, most: int) -> float:
     return float(f"{share * resolution**2 / batch:.3g}")
 
 
-@dataclass(frozen=True)
-class Pace:
-    """What `auto` stands for in the options that decide how fast a run learns; see Recipe.
+def choose_pace(recipe: Recipe, auto: Collection[str], most: int, *, trained: bool) -> Recipe:
+    """Choose what decides how fast a run learns: learning rate and its decay, style mixing, path lengths.
 
-    Args:
-        learning_rate: For `--lr`.
-        lr_decay_kimg: For `--lr-decay`.
-        style_mixing: For `--style-mixing`.
-        path_weight: For `--path-weight`.
-    """
-
-    learning_rate: float = 0.0025
-    lr_decay_kimg: float = 0.0
-    style_mixing: float = 0.9
-    path_weight: float = 2.0
-
-
-def choose_pace(batch: int, most: int, *, trained: bool) -> Pace:
-    """The published pace ([1], [2]) for wide networks, and a brisker one for narrow ones, whose runs are short.
-
-    Networks as narrow as processors train learn at four times the published rate, and without mixed styles, in half the
+    The published pace ([1], [2]) for wide networks, and a faster one for narrow ones, whose runs are short. Networks
+    as narrow as processors train learn at four times the published rate, and without mixed styles, in half the
     pictures (docs/training.md has the numbers). After 2,500 steps the rate falls, so that details settle. Path lengths
     would cost them steps.
 
     Args:
-        batch: Pictures a step.
+        recipe: What was asked for, its batch chosen.
+        auto: Its fields that are left open.
         most: The generator's largest number of channels.
         trained: Whether the networks are trained already; a high rate would undo that.
     """
-    if most > NARROW:
-        return Pace()
-    if trained:
-        return Pace(style_mixing=0.0, path_weight=0.0)
-    return Pace(learning_rate=0.01, lr_decay_kimg=2.5 * batch, style_mixing=0.0, path_weight=0.0)
+    narrow, fast = most <= NARROW, most <= NARROW and not trained
+    # A rate that was asked for stays, unless a decay is asked for as well.
+    decays = fast and "learning_rate" in auto
+    if "learning_rate" in auto:
+        recipe = replace(recipe, learning_rate=0.01 if fast else 0.0025)
+    if "lr_decay_kimg" in auto:
+        recipe = replace(recipe, lr_decay_kimg=2.5 * recipe.batch if decays else 0.0)
+    if "style_mixing" in auto:
+        recipe = replace(recipe, style_mixing=0.0 if narrow else 0.9)
+    if "path_weight" in auto:
+        recipe = replace(recipe, path_weight=0.0 if narrow else 2.0)
+    return recipe
 
 
 def generator_config(widths: Widths, resolution: int, c_dim: int, clamp: float | None = None) -> Config:

@@ -20,6 +20,7 @@ from metagan.errors import DeviceError, DivergedError, TrainingError
 from metagan.training.data_loader import Feed, Pictures, fingerprint
 from metagan.training.distributed import World
 from metagan.training.networks import Networks
+from metagan.training.options import Schedule
 from metagan.training.report import write_report
 from metagan.training.run_folder import RunConfig, RunFolder, write_config
 from metagan.training.snapshot import (
@@ -37,27 +38,6 @@ from metagan.training.trainer import Trainer
 # When a training run does what, and who is told of it.
 
 Measure = Callable[[NDArray[np.uint8]], Mapping[str, float]]
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """When a run does what besides training; none of it changes the weights.
-
-    Args:
-        total_kimg: Where the run ends.
-        state_kimg: Between two state files: what a crash loses at most.
-        metrics_kimg: Between two lines of measurements.
-        snapshot_kimg: Between two snapshots, with their grids and the report.
-        measured_pictures: How many pictures a snapshot's quality is measured on.
-        keep_best: Whether best.safetensors is kept.
-    """
-
-    total_kimg: float
-    state_kimg: float
-    metrics_kimg: float
-    snapshot_kimg: float
-    measured_pictures: int = 1000
-    keep_best: bool = True
 
 
 @runtime_checkable

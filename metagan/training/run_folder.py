@@ -25,7 +25,8 @@ from metagan.errors import TrainingError
 from metagan.files import write_bytes
 from metagan.networks.stylegan2.discriminator import DiscriminatorConfig
 from metagan.networks.stylegan2.network import Config
-from metagan.training.recipe import Recipe
+from metagan.training.options import Recipe
+from metagan.values import precision_of_today
 
 VERSION = 1
 
@@ -173,7 +174,9 @@ def read_config(folder: RunFolder) -> RunConfig:
         TrainingError: config.yaml is missing or says what metagan doesn't understand.
     """
     try:
-        config = TypeAdapter(RunConfig).validate_python(yaml.safe_load(folder.config.read_text("utf-8")))
+        config = TypeAdapter(RunConfig).validate_python(
+            _of_today(yaml.safe_load(folder.config.read_text("utf-8")))
+        )
     except (OSError, UnicodeError, yaml.YAMLError) as error:
         raise TrainingError(
             f"can't be read ({error}); choose another --out for a new run", where=folder.config
@@ -184,6 +187,14 @@ def read_config(folder: RunFolder) -> RunConfig:
             f"{problems}; restore the file, or choose another --out for a new run", where=folder.config
         ) from error
     return config
+
+
+def _of_today(written: Any) -> Any:
+    """What an earlier version wrote, in today's words."""
+    recipe = written.get("recipe") if isinstance(written, dict) else None
+    if not isinstance(recipe, dict) or "precision" not in recipe:
+        return written
+    return written | {"recipe": recipe | {"precision": precision_of_today(recipe["precision"])}}
 
 
 def _plain(value: Any) -> Any:

@@ -6,7 +6,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,12 @@ from metagan.evaluation.inception import Inception, require_inception
 from metagan.evaluation.quality import Quality, halves, quality_and_floor
 from metagan.training.distributed import World, joined
 from metagan.training.networks import Networks
-from metagan.training.options import Options, again, begin, change_pace, refuse_changes
-from metagan.training.run import Measure, Run, Schedule
+from metagan.training.options import Schedule, TrainOptions
+from metagan.training.run import Measure, Run
 from metagan.training.run_folder import RunConfig, RunFolder, read_config
+from metagan.training.setup import PACE, again, begin, change_pace, refuse_changes
 from metagan.training.state import read_state
 
-PACE = {"learning_rate", "lr_decay_kimg", "gamma"}  # may change from one call to the next
 SHOWN_FLOOR = ("floor_distance", "floor_precision", "floor_recall", "floor_coverage")
 SHOWN = (
     ("loss_g", "G"),
@@ -38,21 +37,19 @@ SHOWN = (
 )
 
 
-def train(options: Mapping[str, Any], given: set[str]) -> None:
-    """Train as asked for.
+def train(options: TrainOptions) -> None:
+    """Train a generator as asked for.
 
-    Args:
-        options: Every option of the command line by its name.
-        given: Those of them that were given explicitly.
+    Raises:
+        MetaganError: See Run.train and begin.
     """
-    if options["threads"]:
-        torch.set_num_threads(options["threads"])
-    pictures = PictureSource(options["data"], options["resolution"], labelled=options["labels"])
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    pictures = PictureSource(options.data, options.resolution, labelled=options.labels)
     pictures.check()
-    folder = RunFolder(options["out"])
-    schedule = _schedule(options)
-    with joined(options["device"]) as world, watching(schedule, shown=world.is_first) as watcher:
-        config, networks = _begin_or_go_on(folder, options, given, pictures, world)
+    folder, schedule = RunFolder(options.out), options.schedule
+    with joined(options.device) as world, watching(schedule, shown=world.is_first) as watcher:
+        config, networks = _begin_or_go_on(folder, options, pictures, world)
         _require_training(config.recipe.d_warmup_kimg, schedule.total_kimg)
         run = Run(
             folder=folder,
@@ -64,7 +61,7 @@ def train(options: Mapping[str, Any], given: set[str]) -> None:
             measure=_measure(options, pictures, world),
             watcher=watcher,
             mirrors=_event_writer(folder, options, world),
-            records=options["cuda_graphs"],
+            records=options.cuda_graphs,
         )
         run.train()
         kimg = run.trainer.seen / 1000
@@ -77,31 +74,16 @@ def print_result(folder: RunFolder, kimg: float) -> None:
     sys.stdout.write(f"{folder.path / 'latest.safetensors'}: {kimg:g} kimg; look at {folder.report}\n")
 
 
-def _schedule(options: Mapping[str, Any]) -> Schedule:
-    return Schedule(
-        total_kimg=options["kimg"],
-        state_kimg=options["state_every"],
-        metrics_kimg=options["metrics_every"],
-        snapshot_kimg=options["snapshot_every"],
-        measured_pictures=options["measure"],
-        keep_best=options["best"],
-    )
-
-
 def _begin_or_go_on(
-    folder: RunFolder, options: Mapping[str, Any], given: set[str], pictures: PictureSource, world: World
+    folder: RunFolder, options: TrainOptions, pictures: PictureSource, world: World
 ) -> tuple[RunConfig, Networks]:
-    names = {field.name for field in fields(Options)}
-    asked = Options(
-        **{name: value for name, value in options.items() if name in names} | {"data": str(options["data"])}
-    )
     if not folder.config.exists() or not folder.state.exists():
-        _require_other_folder(asked.start, folder)
-        return begin(asked, pictures, world)
+        _require_other_folder(options.start, folder)
+        return begin(options, pictures, world)
     config = read_config(folder)
-    refuse_changes(config, asked, given - {"data"} - PACE)
-    if given & PACE:
-        config = change_pace(config, asked, read_state(folder.state)[1]["seen"])
+    refuse_changes(config, options)
+    if options.given & PACE:
+        config = change_pace(config, options, read_state(folder.state)[1]["seen"])
     return config, again(config)
 
 
@@ -118,14 +100,14 @@ def _require_other_folder(start: Path | None, folder: RunFolder) -> None:
         raise OptionError(f"{msg}; choose another --out")
 
 
-def _measure(options: Mapping[str, Any], pictures: PictureSource, world: World) -> Measure | None:
+def _measure(options: TrainOptions, pictures: PictureSource, world: World) -> Measure | None:
     """Quality of made pictures by name, and the same of other real ones ("floor_distance") where there are enough."""
-    count = options["measure"]
-    if options["inception"] and not count:
+    count = options.schedule.measured_pictures
+    if options.inception and not count:
         raise OptionError("--inception: with --measure 0 nothing is measured; leave one of them out")
     if not count or not world.is_first:
         return None
-    weights = require_inception(options["inception"]) if options["inception"] else None
+    weights = require_inception(options.inception) if options.inception else None
     ready: list[tuple[Quality, dict[str, float], Inception | None]] = []
 
     def measure(made: NDArray[np.uint8]) -> dict[str, float]:
@@ -144,10 +126,10 @@ def _measure(options: Mapping[str, Any], pictures: PictureSource, world: World) 
 
 
 def _event_writer(
-    folder: RunFolder, options: Mapping[str, Any], world: World
+    folder: RunFolder, options: TrainOptions, world: World
 ) -> Callable[[Mapping[str, Any]], None] | None:
     """A function that writes measurements as TensorBoard events, where asked for."""
-    if not options["tensorboard"] or not world.is_first:
+    if not options.tensorboard or not world.is_first:
         return None
     try:
         from torch.utils.tensorboard.writer import SummaryWriter

@@ -43,7 +43,7 @@ from metagan.training.optimize import (
     scale_rate,
     update_average,
 )
-from metagan.training.recipe import Recipe
+from metagan.training.options import Recipe
 
 # --------------------------------------------------------------------------------------------
 # Where a training step's chance comes from.

@@ -12,7 +12,7 @@ from metagan.checkpoints.read import read_checkpoint
 from metagan.datasets.source import PictureSource
 from metagan.errors import OptionError
 from metagan.networks.loading.detect import load_generator
-from metagan.training.recipe import Recipe
+from metagan.training.options import Recipe
 from metagan.training.run_folder import RunFolder, read_config
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "weights.py"

@@ -1,7 +1,6 @@
 """What plays a step's parts: with a stand-in for CUDA graphs here, with real ones in test_gpu.py."""
 
 import contextlib
-import dataclasses
 import weakref
 
 import pytest
@@ -11,7 +10,7 @@ from metagan.training import trainer as trainer_module
 from metagan.training.cuda_graphs import WARM_UPS, Recorder
 from metagan.training.data_loader import Feed
 from metagan.training.distributed import World
-from metagan.training.options import begin
+from metagan.training.setup import begin
 from metagan.training.trainer import Trainer
 from tests.training import toy
 from tests.training.toy import Discs
@@ -65,7 +64,7 @@ def make(monkeypatch):
 
     def made(*, records=True, classes=0, **asked) -> Trainer:
         monkeypatch.setattr(trainer_module, "Recorder", StandIn if records else Recorder)
-        options = dataclasses.replace(toy.OPTIONS, augment_groups=("blit", "geometry", "colour"), **asked)
+        options = toy.change(toy.OPTIONS, augment_groups=("blit", "geometry", "colour"), **asked)
         pictures = Discs(32, classes=classes)
         config, networks = begin(options, pictures, WORLD)
         trainer = Trainer(config.recipe, networks, Feed(pictures, 0, mirror=False), WORLD)

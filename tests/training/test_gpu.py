@@ -1,22 +1,21 @@
 """Training on a CUDA device: the processor's numbers, nothing that waits for the device, and going on."""
 
-import dataclasses
-
 import pytest
 import torch
 
 from metagan.networks import ops
 from metagan.training.augment.augmenter import GROUPS
 from metagan.training.distributed import World
-from metagan.training.options import again, begin
-from metagan.training.run import Run, Schedule
+from metagan.training.options import Schedule
+from metagan.training.run import Run
 from metagan.training.run_folder import RunFolder
+from metagan.training.setup import again, begin
 from tests.training import toy
 from tests.training.toy import Discs
 
 pytestmark = pytest.mark.gpu
 
-OPTIONS = dataclasses.replace(toy.OPTIONS, augment_p=0.3)
+OPTIONS = toy.change(toy.OPTIONS, augment_p=0.3)
 
 
 @pytest.fixture
@@ -69,7 +68,7 @@ def test_augmentation_gives_what_the_processor_gives(name):
 @pytest.mark.parametrize("records", [False, True])
 @pytest.mark.parametrize("classes", [0, 3])
 def test_a_step_never_waits_for_the_device(tmp_path, world, records, classes):
-    options = dataclasses.replace(OPTIONS, augmentation="fixed")
+    options = toy.change(OPTIONS, augmentation="fixed")
     trainer = run(tmp_path / "run", world, 0.4, options, classes=classes, records=records).trainer
     torch.cuda.set_sync_debug_mode("error")
     try:
@@ -93,7 +92,7 @@ def far(networks, others) -> float:
 )
 @pytest.mark.parametrize("classes", [0, 3])
 def test_recorded_steps_do_what_unrecorded_ones_do(tmp_path, world, p, groups, tolerance, classes):
-    options = dataclasses.replace(OPTIONS, augmentation="fixed", augment_p=p, augment_groups=groups)
+    options = toy.change(OPTIONS, augmentation="fixed", augment_p=p, augment_groups=groups)
     recorded, plain = (
         run(tmp_path / str(records), world, 0.4, options, classes=classes, records=records)
         for records in (True, False)
@@ -106,7 +105,7 @@ def test_recorded_steps_do_what_unrecorded_ones_do(tmp_path, world, p, groups, t
 
 
 def test_a_run_goes_on_where_it_stopped(tmp_path, world):
-    options = dataclasses.replace(OPTIONS, augmentation="none")
+    options = toy.change(OPTIONS, augmentation="none")
     whole = run(tmp_path / "whole", world, 0.4, options)
     run(tmp_path / "parts", world, 0.2, options)
     parts = run(tmp_path / "parts", world, 0.4, options)
@@ -115,5 +114,5 @@ def test_a_run_goes_on_where_it_stopped(tmp_path, world):
 
 
 def test_half_precision_trains(tmp_path, world):
-    made = run(tmp_path / "run", world, 0.2, dataclasses.replace(OPTIONS, precision="bf16"))
+    made = run(tmp_path / "run", world, 0.2, toy.change(OPTIONS, precision="bf16"))
     assert all(tensor.isfinite().all() for tensor in made.networks.tensors().values())

@@ -1,20 +1,33 @@
 """A toy collection: discs of one colour on another, drawn by numpy."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from metagan.training.options import Options
+from metagan.training.options import Recipe, TrainOptions
 
-OPTIONS = Options(  # everything that a step can do takes part
-    data="discs",
-    preset="tiny",
-    batch=8,
-    learning_rate=0.0025,
-    path_weight=2.0,
-    style_mixing=0.9,
-    precision="fp32",
+AUTOMATIC = TrainOptions(data=Path("discs"), preset="tiny")
+
+
+def change(options: TrainOptions, **asked: object) -> TrainOptions:
+    """The options with these asked for as well, the recipe's among them; None leaves a choice open."""
+    names = {field.name for field in dataclasses.fields(Recipe)}
+    left = {name for name, value in asked.items() if name in names and value is None}
+    recipe = {name: value for name, value in asked.items() if name in names - left}
+    others = {name: value for name, value in asked.items() if name not in names}
+    return dataclasses.replace(
+        options,
+        recipe=dataclasses.replace(options.recipe, **recipe),
+        auto=frozenset((options.auto - recipe.keys()) | left),
+        given=frozenset((options.given | asked.keys()) - left),
+        **others,
+    )
+
+
+OPTIONS = change(  # everything that a step can do takes part
+    AUTOMATIC, batch=8, learning_rate=0.0025, path_weight=2.0, style_mixing=0.9, precision="fp32"
 )
 
 

@@ -1,6 +1,5 @@
 """What test_world.py has torchrun start twice: trains together, and compares the two results."""
 
-import dataclasses
 import sys
 from pathlib import Path
 
@@ -8,13 +7,14 @@ import torch
 import torch.distributed as dist
 
 from metagan.training.distributed import joined
-from metagan.training.options import begin
-from metagan.training.run import Run, Schedule
+from metagan.training.options import Schedule
+from metagan.training.run import Run
 from metagan.training.run_folder import RunFolder
+from metagan.training.setup import begin
 from tests.training import toy
 from tests.training.toy import Discs
 
-OPTIONS = dataclasses.replace(toy.OPTIONS, augment_p=0.2)
+OPTIONS = toy.change(toy.OPTIONS, augment_p=0.2)
 SCHEDULE = Schedule(total_kimg=0.04, state_kimg=0.016, metrics_kimg=0.016, snapshot_kimg=0.04)
 
 

@@ -121,13 +121,13 @@ def read_upscaler_config(folder: RunFolder) -> UpscalerRunConfig:
         ) from error
 
 
-def refuse_recipe_changes(config: UpscalerRunConfig, asked: UpscalerRunConfig, given: set[str]) -> None:
+def refuse_recipe_changes(config: UpscalerRunConfig, asked: UpscalerRunConfig, given: frozenset[str]) -> None:
     """Refuse to go on with another recipe than a run began with.
 
     Args:
         config: What the run began with.
         asked: What is asked for now.
-        given: Names of the recipe's fields, and "factor" or "generator", that were asked for explicitly.
+        given: Names of the recipe's fields, and "upscaler" or "generator", that were asked for explicitly.
 
     Raises:
         TrainingError: Names every value that differs.
@@ -136,7 +136,7 @@ def refuse_recipe_changes(config: UpscalerRunConfig, asked: UpscalerRunConfig, g
         name: (getattr(config.recipe, name), getattr(asked.recipe, name))
         for name in given & {field.name for field in dataclasses.fields(UpscalerRecipe)}
     }
-    if "factor" in given:
+    if "upscaler" in given:
         pairs["factor"] = (config.upscaler.factor, asked.upscaler.factor)
     if "generator" in given:
         pairs["generator"] = (config.generator_sha256, asked.generator_sha256)

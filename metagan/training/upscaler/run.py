@@ -24,7 +24,8 @@ from metagan.networks.upscaler import Upscaler, UpscalerConfig, describe_upscale
 from metagan.sampling.upscale import enlarge, upscale_pictures
 from metagan.training.data_loader import Feed, Pictures, as_uint8, fingerprint
 from metagan.training.distributed import World
-from metagan.training.run import Schedule, Silent, Watcher
+from metagan.training.options import Schedule
+from metagan.training.run import Silent, Watcher
 from metagan.training.run_folder import RunFolder
 from metagan.training.state import read_state, write_state
 from metagan.training.trainer import seed_of

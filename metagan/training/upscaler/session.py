@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 
@@ -19,7 +18,7 @@ from metagan.networks.upscaler import UpscalerConfig
 from metagan.sampling.device import choose_device
 from metagan.training.data_loader import fingerprint
 from metagan.training.distributed import World
-from metagan.training.run import Schedule
+from metagan.training.options import Schedule, TrainOptions, flag_of
 from metagan.training.run_folder import RunFolder
 from metagan.training.session import print_result, watching
 from metagan.training.upscaler.data import draw_made, hold_out
@@ -34,67 +33,42 @@ from metagan.training.upscaler.run import UpscalerRun
 DEFAULT_KIMG: Final = 100.0
 MEASURED: Final = 100
 LEAST_CROP_PX: Final = 64
-# Options of `metagan train` by the recipe's field that they set.
-RECIPE: Final = {
-    "batch": "batch",
-    "learning_rate": "learning_rate",
-    "discriminator_rate": "discriminator_rate",
-    "lr_decay_kimg": "lr_decay_kimg",
-    "ema_kimg": "ema_kimg",
-    "mirror": "mirror",
-    "seed": "seed",
-}
+RECIPE: Final = frozenset(field.name for field in dataclasses.fields(UpscalerRecipe))
 OTHERS: Final = frozenset(
     {
-        *(
-            "data",
-            "out",
-            "kimg",
-            "resolution",
-            "upscaler",
-            "generator",
-            "licence",
-            "source",
-            "device",
-            "threads",
-        ),
-        *("state_every", "metrics_every", "snapshot_every", "measure", "best"),
+        *("data", "out", "device", "threads", "resolution", "upscaler", "generator", "licence", "source"),
+        *(field.name for field in dataclasses.fields(Schedule)),
     }
 )
 
 
-def train_upscaler(options: Mapping[str, Any], given: set[str]) -> None:
+def train_upscaler(options: TrainOptions, factor: int) -> None:
     """Train an upscaler as asked for.
 
     Args:
-        options: Every option of the command line by its name.
-        given: Those of them that were given explicitly.
+        options: What is asked for; of the recipe only what was given, since upscalers have defaults of their own.
+        factor: How many times it enlarges.
 
     Raises:
         OptionError: An option was given that upscalers don't have, or the generator's pictures have another size than
             the upscaler is for.
         TrainingError: The folder belongs to another run.
     """
-    if foreign := sorted(given - OTHERS - RECIPE.keys()):
-        names = ", ".join("--" + name.replace("_", "-") for name in foreign)
+    if foreign := sorted(options.given - OTHERS - RECIPE):
+        names = ", ".join(flag_of(name) for name in foreign)
         raise OptionError("of no use with --upscaler", where=names, fix="leave it out")
-    if options["threads"]:
-        torch.set_num_threads(options["threads"])
-    device = choose_device(options["device"])
-    pictures = PictureSource(options["data"], options["resolution"], labelled=False)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    device = choose_device(options.device)
+    pictures = PictureSource(options.data, options.resolution, labelled=False)
     pictures.check()
-    folder, asked = RunFolder(options["out"]), _asked(options, given, pictures)
+    folder, asked = RunFolder(options.out), _asked(options, factor, pictures)
     config = asked
     if folder.config.exists() and folder.state.exists():
         config = read_upscaler_config(folder)
-        changed = {RECIPE[name] for name in given & RECIPE.keys()}
-        changed |= {
-            {"upscaler": "factor", "generator": "generator"}[name]
-            for name in given & {"upscaler", "generator"}
-        }
-        refuse_recipe_changes(config, asked, changed)
+        refuse_recipe_changes(config, asked, _given(options) | (options.given & {"upscaler", "generator"}))
     generator = _generator(config, pictures.resolution)
-    schedule = _schedule(options, given)
+    schedule = _schedule(options)
     with watching(schedule, shown=True) as watcher:
         run = UpscalerRun(
             folder=folder,
@@ -110,15 +84,20 @@ def train_upscaler(options: Mapping[str, Any], given: set[str]) -> None:
     print_result(folder, run.trainer.seen / 1000)
 
 
-def _asked(options: Mapping[str, Any], given: set[str], pictures: PictureSource) -> UpscalerRunConfig:
-    factor = int(options["upscaler"].removeprefix("x"))
+def _given(options: TrainOptions) -> frozenset[str]:
+    """The recipe's fields that were asked for."""
+    return (options.given & RECIPE) - options.auto
+
+
+def _asked(options: TrainOptions, factor: int, pictures: PictureSource) -> UpscalerRunConfig:
     _require_size(pictures, factor)
     recipe = UpscalerRecipe(crop_px=min(UpscalerRecipe.crop_px, pictures.resolution))
-    chosen = {RECIPE[name]: options[name] for name in given & RECIPE.keys() if options[name] is not None}
+    asked = dataclasses.asdict(options.recipe)
+    chosen = {name: asked[name] for name in _given(options)}
     _, held_out = hold_out(pictures)
-    weights: Path | None = options["generator"]
+    weights = options.generator
     return UpscalerRunConfig(
-        data=str(options["data"]),
+        data=str(options.data),
         pictures=len(pictures),
         held_out=len(held_out),
         fingerprint=fingerprint(pictures),
@@ -126,8 +105,8 @@ def _asked(options: Mapping[str, Any], given: set[str], pictures: PictureSource)
         upscaler=UpscalerConfig(factor=factor),
         generator=str(weights) if weights else None,
         generator_sha256=sha256_of(weights) if weights else None,
-        licence=options["licence"],
-        source=options["source"],
+        licence=options.licence,
+        source=options.source,
     )
 
 
@@ -179,12 +158,11 @@ def _generator(config: UpscalerRunConfig, resolution: int) -> Generator | None:
     return generator
 
 
-def _schedule(options: Mapping[str, Any], given: set[str]) -> Schedule:
-    return Schedule(
-        total_kimg=options["kimg"] if "kimg" in given else DEFAULT_KIMG,
-        state_kimg=options["state_every"],
-        metrics_kimg=options["metrics_every"],
-        snapshot_kimg=options["snapshot_every"],
-        measured_pictures=options["measure"] if "measure" in given else MEASURED,
-        keep_best=options["best"],
-    )
+def _schedule(options: TrainOptions) -> Schedule:
+    """The schedule as asked for, with upscalers' own defaults."""
+    schedule = options.schedule
+    if "total_kimg" not in options.given:
+        schedule = dataclasses.replace(schedule, total_kimg=DEFAULT_KIMG)
+    if "measured_pictures" not in options.given:
+        schedule = dataclasses.replace(schedule, measured_pictures=MEASURED)
+    return schedule

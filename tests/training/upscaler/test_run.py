@@ -14,7 +14,8 @@ from metagan.networks.upscaler import UpscalerConfig, load_upscaler
 from metagan.sampling.upscale import enlarge, upscale_pictures
 from metagan.training.data_loader import fingerprint
 from metagan.training.distributed import World
-from metagan.training.run import Schedule, Silent
+from metagan.training.options import Schedule
+from metagan.training.run import Silent
 from metagan.training.run_folder import RunFolder
 from metagan.training.state import read_state
 from metagan.training.upscaler.data import hold_out

@@ -1,0 +1,184 @@
+"""What a user asks for, with everything left open decided: options and pictures to a run's configuration."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+
+from metagan.errors import OptionError
+from metagan.sampling.precision import multiplies_bfloat16
+from metagan.training.augment.augmenter import GROUPS
+from metagan.training.data_loader import Pictures, fingerprint
+from metagan.training.distributed import World
+from metagan.training.networks import Networks, networks_from, new_networks
+from metagan.training.options import Recipe, TrainOptions, TrainPrecision
+from metagan.training.recipe import (
+    PRESETS,
+    choose_batch,
+    choose_gamma,
+    choose_pace,
+    choose_preset,
+    discriminator_config,
+    generator_config,
+)
+from metagan.training.run_folder import FormerPace, RunConfig
+
+MICRO_BATCH_PIXELS = {"cuda": 2**21, "mps": 2**19, "cpu": 2**19}  # pixels at once, when left to us
+GROUP = 4  # pictures a minibatch-std group
+D_WARMUP_KIMG = 10.0  # what a new discriminator is given to catch up with a trained generator
+
+
+def begin(options: TrainOptions, pictures: Pictures, world: World) -> tuple[RunConfig, Networks]:
+    """A new run's configuration and networks.
+
+    Raises:
+        OptionError: Options that don't fit each other, the pictures or the world.
+        CheckpointError: The weights to start from can't be used.
+    """
+    resolution, c_dim = pictures.resolution, pictures.label_count
+    preset = options.preset
+    if preset == "auto":
+        preset = choose_preset(resolution, world.device.type, len(pictures))
+    if options.start is not None:
+        networks, has_critic = networks_from(options.start, resolution, c_dim, options.recipe.seed)
+    else:
+        shape, has_critic = generator_config(PRESETS[preset], resolution, c_dim), False
+        networks = new_networks(shape, discriminator_config(shape), options.recipe.seed)
+    if options.recipe.freeze_d and not has_critic:
+        msg = "--freeze-d keeps a trained discriminator's layers; give --start a file that has one, or leave it out"
+        raise OptionError(msg)
+    recipe = _recipe(options, pictures, world, networks, has_critic=has_critic)
+    config = RunConfig(
+        data=str(options.data),
+        pictures=len(pictures),
+        fingerprint=fingerprint(pictures),
+        recipe=recipe,
+        generator=networks.generator.config,
+        discriminator=networks.discriminator.config,
+        preset="start" if options.start else preset,
+        start=None if options.start is None else str(options.start),
+        licence=options.licence,
+        source=options.source,
+    )
+    return config, networks
+
+
+def again(config: RunConfig) -> Networks:
+    """Networks of a continued run's shape; its state file has the weights."""
+    return new_networks(config.generator, config.discriminator, config.recipe.seed)
+
+
+PACE = frozenset({"learning_rate", "lr_decay_kimg", "gamma"})
+"""What may change from one call to the next."""
+
+
+def refuse_changes(config: RunConfig, options: TrainOptions) -> None:
+    """Refuse options that a continued run was not started with.
+
+    Args:
+        config: What it was started with.
+        options: What is asked for now.
+
+    Raises:
+        OptionError: If any were given; names all of them, with both values.
+    """
+    was: dict[str, Any] = asdict(config.recipe) | {
+        "preset": config.preset,
+        "start": config.start,
+        "licence": config.licence,
+        "source": config.source,
+    }
+    now: dict[str, Any] = asdict(options.recipe) | {
+        "preset": options.preset,
+        "start": None if options.start is None else str(options.start),
+        "licence": options.licence,
+        "source": options.source,
+    }
+    asked = [name for name in now if name in options.given - options.auto - PACE and now[name] != "auto"]
+    wrong = [
+        f"{name}: this run has {was[name]}, asked for {now[name]}" for name in asked if now[name] != was[name]
+    ]
+    if wrong:
+        text = "\n  ".join(wrong)
+        raise OptionError(text, fix="leave these out to go on, or choose another --out for a new run")
+
+
+def change_pace(config: RunConfig, options: TrainOptions, seen: int) -> RunConfig:
+    """A continued run's configuration with the learning rate and R1's weight that are asked for now.
+
+    What they were before is kept beside. A rate that is asked for stays, unless a decay is asked for as well, as at a
+    run's beginning.
+
+    Args:
+        config: What it has been until now.
+        options: What is asked for now; what is left to metagan stays as it is.
+        seen: Pictures until now.
+    """
+    recipe, asked, auto = config.recipe, options.recipe, options.auto
+    rate = recipe.learning_rate if "learning_rate" in auto else asked.learning_rate
+    decay = recipe.lr_decay_kimg if rate == recipe.learning_rate else 0.0
+    changed = replace(
+        recipe,
+        learning_rate=rate,
+        lr_decay_kimg=decay if "lr_decay_kimg" in auto else asked.lr_decay_kimg,
+        gamma=recipe.gamma if "gamma" in auto else asked.gamma,
+    )
+    if changed == recipe:
+        return config
+    former_rates, kimg = config.former_rates, seen / 1000
+    used = not former_rates or former_rates[-1].until_kimg < kimg  # else it was changed here before
+    if used:
+        former = FormerPace(kimg, recipe.learning_rate, recipe.lr_decay_kimg, recipe.gamma)
+        former_rates = (*former_rates, former)
+    return replace(config, recipe=changed, former_rates=former_rates)
+
+
+def _recipe(
+    options: TrainOptions, pictures: Pictures, world: World, networks: Networks, *, has_critic: bool
+) -> Recipe:
+    """The recipe as asked for, with everything chosen that was left open."""
+    device, auto, recipe = world.device.type, options.auto, options.recipe
+    _require_groups(recipe.augment_groups)
+    if "batch" in auto:
+        recipe = replace(recipe, batch=choose_batch(pictures.resolution, world.size, device))
+    local = world.share(recipe.batch)
+    most = max(GROUP, MICRO_BATCH_PIXELS.get(device, 2**19) // pictures.resolution**2)
+    recipe = replace(recipe, micro_batch=min(local, most if "micro_batch" in auto else recipe.micro_batch))
+    _require_whole_groups(local, recipe.micro_batch)
+
+    trained = options.start is not None
+    recipe = choose_pace(recipe, auto, max(networks.generator.config.channels), trained=trained)
+    if "gamma" in auto:
+        widest = max(networks.discriminator.config.channels)
+        recipe = replace(recipe, gamma=choose_gamma(pictures.resolution, recipe.batch, widest))
+    if "ema_kimg" in auto:
+        recipe = replace(recipe, ema_kimg=recipe.batch * 10 / 32)
+    if trained:  # a trained generator's average is worth keeping from the first step on
+        recipe = replace(recipe, ema_rampup=0.0)
+    if "d_warmup_kimg" in auto:
+        recipe = replace(recipe, d_warmup_kimg=D_WARMUP_KIMG if trained and not has_critic else 0.0)
+    if "precision" in auto:
+        recipe = replace(recipe, precision=choose_precision(device))
+    return recipe
+
+
+def choose_precision(device: str) -> TrainPrecision:
+    """bf16 where the device multiplies in it, else fp32."""
+    return "bf16" if multiplies_bfloat16(torch.device(device)) else "fp32"
+
+
+def _require_groups(groups: tuple[str, ...]) -> None:
+    unknown = [name for name in groups if name not in GROUPS]
+    if unknown:
+        msg = f"--augment-groups: unknown {', '.join(unknown)}; want some of {', '.join(GROUPS)}"
+        raise OptionError(msg)
+
+
+def _require_whole_groups(local: int, micro_batch: int) -> None:
+    """Refuse batches that minibatch std can't divide into its groups."""
+    sizes = {micro_batch, local % micro_batch or micro_batch}
+    if any(size > GROUP and size % GROUP for size in sizes):
+        msg = f"a batch of {local} on each device in portions of {micro_batch}: want multiples of {GROUP} (or less)"
+        raise OptionError(f"{msg}; choose --batch and --micro-batch so")
