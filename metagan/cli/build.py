@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ import click
 from metagan.cli.options import site_options
 
 if TYPE_CHECKING:
-    from metagan.site.build.build import BuildOptions, BuildReport
+    from metagan.site.build.build import BuildReport
 
 
 @click.command("build", short_help="Build the site.")
@@ -36,39 +35,23 @@ def command(
     interrupted build resumes where it stopped.
     """
     from metagan.cli.progress import stages
-    from metagan.site.build.build import build_site
+    from metagan.site.build.build import BuildOptions, build_site
 
-    order = make_order(registry, out, base_url=base_url, images=images, templates=templates, offline=offline)
-    order = dataclasses.replace(order, subjects=subjects, device=device, precision=precision, strict=strict)
+    options = BuildOptions.read(
+        registry,
+        out,
+        subjects=subjects,
+        base_url=base_url,
+        images=images,
+        templates=templates,
+        device=device,
+        precision=precision,
+        offline=offline,
+        strict=strict,
+    )
     with stages() as progress:
-        outcome = build_site(order, progress)
+        outcome = build_site(options, progress)
     report(outcome)
-
-
-def make_order(
-    registry: Path,
-    out: Path,
-    *,
-    base_url: str | None = None,
-    images: int | None = None,
-    templates: Path | None = None,
-    offline: bool = False,
-) -> BuildOptions:
-    """Read the registry and apply the options of `metagan build` to it."""
-    from metagan.registry.fields import parse_base_url
-    from metagan.registry.read import read_registry
-    from metagan.site.build.build import BuildOptions
-
-    read = read_registry(registry, images=images)
-    if base_url is not None:
-        try:
-            site = dataclasses.replace(read.site, base_url=parse_base_url(base_url))
-        except ValueError as error:
-            raise click.BadParameter(str(error), param_hint="--base-url") from error
-        read = dataclasses.replace(read, site=site)
-    beside = registry.absolute().parent / "templates"
-    chosen = templates or (beside if beside.is_dir() else None)
-    return BuildOptions(read, out, templates=chosen, offline=offline, tidy=images is None)
 
 
 def report(outcome: BuildReport) -> None:

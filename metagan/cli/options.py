@@ -200,8 +200,20 @@ workers_option = click.option(
 # --------------------------------------------------------------------------------------------
 # The site.
 
+
+def _parse_base_url(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    from metagan.registry.fields import parse_base_url
+
+    try:
+        return None if value is None else parse_base_url(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
 base_url_option = click.option(
-    "--base-url", help="Address of the published site; overrides base_url in the registry."
+    "--base-url",
+    callback=_parse_base_url,
+    help="Address of the published site; overrides base_url in the registry.",
 )
 images_option = click.option(
     "--images",

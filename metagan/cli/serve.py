@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,14 +33,21 @@ def command(
 
     Pages reload when the registry, templates, local weights or text files change. Press Ctrl-C to stop.
     """
-    from metagan.cli.build import make_order
+    from metagan.site.build.build import BuildOptions
     from metagan.site.serve.server import serve
 
     def build() -> BuiltSite:
-        order = make_order(
-            registry, out, base_url=base_url, images=images, templates=templates, offline=offline
+        options = BuildOptions.read(
+            registry,
+            out,
+            base_url=base_url,
+            images=images,
+            templates=templates,
+            device=device,
+            precision=precision,
+            offline=offline,
         )
-        return _build(dataclasses.replace(order, device=device, precision=precision), registry)
+        return _build(options, registry)
 
     serve(
         build,
@@ -53,7 +59,7 @@ def command(
     )
 
 
-def _build(order: BuildOptions, registry: Path) -> BuiltSite:
+def _build(options: BuildOptions, registry: Path) -> BuiltSite:
     from urllib.parse import urlsplit
 
     from metagan.cli.progress import stages
@@ -61,20 +67,20 @@ def _build(order: BuildOptions, registry: Path) -> BuiltSite:
     from metagan.site.serve.reload import BuiltSite
 
     with stages() as progress:
-        outcome = build_site(order, progress)
+        outcome = build_site(options, progress)
     for warning in outcome.warnings:
         click.echo(f"warning: {warning}", err=True)
     return BuiltSite(
-        outcome.out, urlsplit(order.registry.site.base_url).path or "/", _sources(order, registry)
+        outcome.out, urlsplit(options.registry.site.base_url).path or "/", _sources(options, registry)
     )
 
 
-def _sources(order: BuildOptions, registry: Path) -> tuple[Path, ...]:
+def _sources(options: BuildOptions, registry: Path) -> tuple[Path, ...]:
     """List the local files that the site is built from, including a templates/ folder that does not exist yet."""
     from metagan.site.pages.templates import default_templates_dir
 
-    subjects = order.registry.subjects
+    subjects = options.registry.subjects
     weights = [Path(subject.weights.location) for subject in subjects if subject.weights.kind == "path"]
     corpora = [subject.text.corpus for subject in subjects if subject.text]
-    templates = order.templates or registry.absolute().parent / "templates"
+    templates = options.templates or registry.absolute().parent / "templates"
     return (registry, templates, default_templates_dir(), *weights, *corpora)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metagan.checkpoints.read import read_checkpoint
-from metagan.errors import OptionError
+from metagan.errors import OptionError, Problem
 from metagan.fetch.locate import locate_weights
 from metagan.fetch.transfer import Transfer
 from metagan.networks.loading.detect import load_generator, notes_on, title_of
@@ -18,7 +18,7 @@ from metagan.registry.read import find_subject, read_registry
 from metagan.registry.weights_ref import parse_weights
 from metagan.sampling.device import choose_device
 from metagan.sampling.sampler import Sampler, Settings
-from metagan.values import NoiseMode
+from metagan.values import InvalidValueError, NoiseMode
 
 
 @dataclass(frozen=True)
@@ -144,8 +144,8 @@ def open_sampler(
 def _parse(text: str, option: str, sha256: str | None = None) -> WeightsRef:
     try:
         return parse_weights(text, Path.cwd(), sha256)
-    except ValueError as error:
-        raise OptionError(error, where=option) from error
+    except InvalidValueError as error:
+        raise OptionError.of([Problem(option, str(each), each.fix) for each in error.complaints]) from error
 
 
 def _is_weights(path: Path) -> bool:

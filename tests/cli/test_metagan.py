@@ -153,6 +153,18 @@ def test_bundled_weights_can_be_sampled_by_name(tmp_path):
     [
         (("sample", "nothing.pkl"), "nothing.pkl"),
         (("sample", "aep", "-r", "none.yaml"), "'aep' is not a weights file, and there is no none.yaml"),
+    ],
+)
+def test_what_is_neither_a_file_nor_a_subject_is_an_error(capsys, arguments, message):
+    code, text = fail(capsys, *arguments)
+    assert code == 1
+    assert message in text
+    assert "  fix: " in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
         (("sample", CONDITIONAL, "--grid", "grid.bmp"), "want a name that ends in .png"),
         (("sample", CONDITIONAL, "--batch", "some"), "want auto or a number"),
         (("convert", CONDITIONAL, "out.pkl"), "want a name that ends in .safetensors"),

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 import metagan
 import metagan.live
@@ -15,7 +15,7 @@ from metagan.fetch.locate import locate_weights
 from metagan.fetch.transfer import Transfer
 from metagan.errors import MetaganError, Problem, RegistryError
 from metagan.registry.models import Registry, Subject
-from metagan.registry.read import find_subject
+from metagan.registry.read import find_subject, read_registry
 from metagan.site.pages.content import GeneratorFacts, UpscalerFacts
 from metagan.site.build.picture_cache import PictureCache, picture_cache_for
 from metagan.site.build.build_dir import BuildDir, digest_of, digest_of_folder, read_json, write_json
@@ -65,6 +65,50 @@ class BuildOptions:
     offline: bool = False
     strict: bool = False
     tidy: bool = True
+
+    @classmethod
+    def read(
+        cls,
+        registry: Path,
+        out: Path,
+        *,
+        subjects: tuple[str, ...] = (),
+        base_url: str | None = None,
+        images: int | None = None,
+        templates: Path | None = None,
+        device: str = "auto",
+        precision: str = "fp32",
+        offline: bool = False,
+        strict: bool = False,
+    ) -> Self:
+        """Read a registry file and apply what overrides it.
+
+        Args:
+            registry: The file. A folder templates/ beside it is used where `templates` is None.
+            out: The site folder.
+            subjects: As in the class, like `device`, `precision`, `offline` and `strict`.
+            base_url: Overrides the registry's; checked by parse_base_url.
+            images: Number of pictures per subject, overrides the registry's.
+            templates: A folder whose templates win over metagan's own.
+
+        Raises:
+            RegistryError: If the file has problems.
+        """
+        read = read_registry(registry, images=images)
+        if base_url is not None:
+            read = dataclasses.replace(read, site=dataclasses.replace(read.site, base_url=base_url))
+        beside = registry.absolute().parent / "templates"
+        return cls(
+            registry=read,
+            out=out,
+            subjects=subjects,
+            templates=templates or (beside if beside.is_dir() else None),
+            device=device,
+            precision=precision,
+            offline=offline,
+            strict=strict,
+            tidy=images is None,
+        )
 
 
 @dataclass(frozen=True)
