@@ -42,9 +42,10 @@ async function takeOver() {
   const mine = (await caches.keys()).filter((name) => name.startsWith(FAMILY) && name !== CACHE);
   await Promise.all(mine.slice(0, -1).map((name) => caches.delete(name)));
   const models = await caches.open(MODELS);
-  const wanted = new Set(BUILD.models.map(address));
+  const folder = address("models/");
+  const isWanted = (url) => BUILD.models.some((name) => url.startsWith(folder + name)); // the beginnings of hashes
   for (const { url } of await models.keys()) {
-    if (url.startsWith(address("models/")) && !wanted.has(url)) await models.delete(url);
+    if (url.startsWith(folder) && !isWanted(url)) await models.delete(url);
   }
   await self.clients.claim();
 }

@@ -5,6 +5,7 @@
 import { writePick } from "./address.js";
 
 const TRIES = 24;
+const PATIENCE_MS = 2500;
 
 /** Seeds as the page has them, "0-35,42", in that order. */
 export function parseSeeds(ranges) {
@@ -26,8 +27,42 @@ export class Album {
   constructor(data) {
     this.pages = data.pages;
     this.chunk = data.chunk;
-    this.subjects = data.subjects;
     this.wording = data.alt;
+    this.xmp = data.xmp ?? "";
+    /** Of many subjects the page has the first ones; the others lie in files, a group each. */
+    this.groups = [{ count: data.subjects.length }, ...(data.groups ?? [])];
+    /** The subjects that chance chooses from, and all that have come so far. */
+    this.subjects = this.#take(data.subjects, 0);
+    this.known = [...this.subjects];
+  }
+
+  #take(subjects, group) {
+    for (const subject of subjects) {
+      Object.assign(subject, { group, xmp: this.xmp.replace("{maker}", () => subject.maker) });
+    }
+    this.groups[group].subjects = subjects;
+    return subjects;
+  }
+
+  /** A group's subjects, fetched when they are first wanted; null if they don't come. `root` is the site's address. */
+  async load(number, root) {
+    const group = this.groups[number];
+    if (!group || group.subjects) return group?.subjects ?? null;
+    const signal = AbortSignal.timeout(PATIENCE_MS);
+    const subjects = await fetch(new URL(group.url, root), { signal })
+      .then((answer) => (answer.ok ? answer.json() : null))
+      .catch(() => null);
+    if (!subjects || group.subjects) return group.subjects ?? null; // two may have asked
+    this.known.push(...this.#take(subjects, number));
+    return subjects;
+  }
+
+  /** Lets chance choose the group to choose from; the one before stays if the new one doesn't come. */
+  async turn(root) {
+    if (this.groups.length === 1) return;
+    let place = Math.random() * this.groups.reduce((sum, { count }) => sum + count, 0);
+    const number = this.groups.findIndex(({ count }) => (place -= count) < 0);
+    this.subjects = (await this.load(number, root)) ?? this.subjects;
   }
 
   /** A subject's seeds, unfolded when they are first wanted. */
@@ -42,14 +77,14 @@ export class Album {
 
   /** The pick of that slug and seed, or null. */
   find(slug, seed) {
-    const subject = this.subjects.find((one) => one.slug === slug);
+    const subject = this.known.find((one) => one.slug === slug);
     const number = subject && /^\d+$/.test(seed) ? this.seeds(subject).indexOf(Number(seed)) : -1;
     return number < 0 ? null : this.at(subject, number);
   }
 
   /** Whether there is only one picture in all. */
   get lonely() {
-    return this.subjects.length === 1 && this.seeds(this.subjects[0]).length === 1;
+    return this.groups.length === 1 && this.subjects.length === 1 && this.seeds(this.subjects[0]).length === 1;
   }
 
   /** A random picture of one of the subjects. The last of the names in `recent` is never taken again at once. */

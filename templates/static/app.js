@@ -71,13 +71,16 @@ function loadAnyway() {
 // Pictures, one after the other
 
 function draw() {
-  const { subject } = trail.current ?? {};
-  const studio = subject && studios.of(subject);
-  const bound = studio?.hopeful && !isLost; // a generator on its way is not left for another's
-  if (bound && studio.ready) return studios.newPick(subject);
+  const subject = boundTo();
+  if (subject && studios.of(subject).ready) return studios.newPick(subject);
   const seen = trail.latest(MEMORY).map(nameOf);
-  const subjects = bound ? [subject] : album.subjects;
-  return album.random(seen.length ? seen : [lastSeen.get()], subjects);
+  return album.random(seen.length ? seen : [lastSeen.get()], subject ? [subject] : album.subjects);
+}
+
+/** The current subject while its generator is there or on its way, which is not left for another's; else null. */
+function boundTo() {
+  const { subject } = trail.current ?? {};
+  return subject && !isLost && studios.of(subject).hopeful ? subject : null;
 }
 
 /**
@@ -120,7 +123,7 @@ function settleFor(shown, pick, asked) {
 
 /** Picks that need no network, the likest to this one first: to show in its place when its picture doesn't come. */
 async function* standIns(pick) {
-  const warm = isLost ? [] : await studios.kept(album.subjects);
+  const warm = isLost ? [] : await studios.kept(album.known);
   if (!pick.live && warm.includes(pick.subject) && (await wake(pick.subject))) {
     yield { ...studios.ordinaryPick(pick.subject), seed: pick.seed };
   }
@@ -133,7 +136,8 @@ async function* standIns(pick) {
 
 function note({ subject, seed, live, psi, label, mix }, address, push) {
   try {
-    history[push ? "pushState" : "replaceState"]({ slug: subject.slug, seed, live, psi, label, mix }, "", address);
+    const state = { slug: subject.slug, group: subject.group, seed, live, psi, label, mix };
+    history[push ? "pushState" : "replaceState"](state, "", address);
   } catch {
     // Some browsers refuse a hundred changes within seconds; the picture matters more.
   }
@@ -151,6 +155,7 @@ async function prepare() {
 
 /** The next pick; one at hand while pictures don't come. */
 async function drawAtHand() {
+  if (!boundTo()) await album.turn(root);
   const pick = draw();
   if (pick.live || performance.now() - trouble > TROUBLE_MS) return pick;
   for await (const other of standIns(pick)) if (!isSame(other, trail.current)) return other;
@@ -256,15 +261,18 @@ function remembered() {
 
 /** A pick from what `note` left; null if there is none. */
 async function pickOf(state) {
-  const subject = state?.slug && album.subjects.find(({ slug }) => slug === state.slug);
+  if (!state?.slug) return null;
+  await album.load(state.group ?? 0, root);
+  const subject = album.known.find(({ slug }) => slug === state.slug);
   if (!subject) return null;
   return state.live ? found({ ...state, subject }) : album.find(state.slug, String(state.seed));
 }
 
 /** What to begin with: a new picture at once if an earlier visit has kept the generator, else a prepared one. */
 async function opening() {
+  await album.turn(root);
   const pick = draw();
-  const warm = isLost ? [] : await studios.kept(album.subjects);
+  const warm = isLost ? [] : await studios.kept(album.known);
   if (!warm.length) return pick;
   const [any] = shuffled(warm);
   // Without a network the subject is one whose generator is at hand.

@@ -24,7 +24,7 @@ def subjects_json(content: SiteContent, subjects: Sequence[SubjectView]) -> byte
     """What the site has: api/subjects.json."""
     base = content.site.base_url
     listing = [_summary(base, view) | {"api": base + view.api} for view in subjects]
-    return _json(_site(content) | {"subjects": listing})
+    return json_bytes(_site(content) | {"subjects": listing})
 
 
 def subject_json(content: SiteContent, view: SubjectView, album: PictureIndex) -> bytes:
@@ -42,7 +42,7 @@ def line_files(view: SubjectView, album: PictureIndex) -> Iterator[tuple[str, by
         lines = (shot.text for shot in album.shots())
         chunks = iter(lambda: list(islice(lines, LINES_CHUNK)), [])
         for number, chunk in enumerate(chunks):
-            yield f"api/{view.slug}/lines/{number}.json", _json(chunk)
+            yield f"api/{view.slug}/lines/{number}.json", json_bytes(chunk)
 
 
 def _site(content: SiteContent) -> dict[str, object]:
@@ -92,7 +92,8 @@ def _picture(base: str, shot: PictureView) -> dict[str, object]:
     return known | {"text": shot.text} if shot.text else known
 
 
-def _json(value: object) -> bytes:
+def json_bytes(value: object) -> bytes:
+    """A value as a JSON file for browsers."""
     return f"{_text(value)}\n".encode()
 
 

@@ -14,7 +14,7 @@ from itertools import islice, zip_longest
 from pathlib import Path, PurePosixPath
 
 from metagan.live import kernel_files
-from metagan.site.pages.api import line_files, subject_json, subjects_json
+from metagan.site.pages.api import json_bytes, line_files, subject_json, subjects_json
 from metagan.site.pages.content import SiteContent
 from metagan.site.pages.templates import (
     load_template,
@@ -32,6 +32,7 @@ from metagan.site.pages.views import (
     album_data,
     base_path,
     site_context,
+    subjects_data,
     view_subject,
 )
 
@@ -45,6 +46,7 @@ LARGEST_BYTES = 300_000
 KEPT_PICTURES = 4
 FEWEST_PICTURES = 2
 KEPT_PIXELS = 1_000_000
+MODEL_NAME = 16
 _STATIC = frozenset({".css", ".js", ".svg", ".wasm"})
 _INDEX = "index.html"
 
@@ -86,8 +88,13 @@ class Offline:
             "revision": self._revision,
             "files": self._files,
             "pictures": [shot.src for view, album in self._albums for shot in album.shots(_how_many(view))],
-            "models": sorted({view.live.path for view in self._views if view.live}),
+            "models": sorted({_model_name(view.live.path) for view in self._views if view.live}),
         }
+
+
+def _model_name(path: str) -> str:
+    """As much of a generator's file name, which is a hash, as tells it from all others."""
+    return PurePosixPath(path).name[:MODEL_NAME]
 
 
 def _how_many(view: SubjectView) -> int:
@@ -98,6 +105,11 @@ def _how_many(view: SubjectView) -> int:
 # https://www.sitemaps.org/protocol.html allows 50,000 addresses a file.
 SITEMAP_LIMIT = 50_000
 FEED_ENTRIES = 30
+# A site may have thousands of subjects. The front page shows the first ones' cards and knows the pictures of the first
+# group; the browser fetches another group when chance falls on it.
+FRONT_CARDS = 24
+GROUP_SUBJECTS = 40
+LISTED_SUBJECTS = 96
 THEME = "static/theme.css"
 PAGES = (
     "index.html",
@@ -143,7 +155,17 @@ def _files(content: SiteContent, templates: Path | None, writer: Writer) -> Iter
     for view, album in writer.albums:
         yield view.api, subject_json(content, view, album)
         yield from line_files(view, album)
+    for number, group in enumerate(_groups(writer.albums)[1:], 1):
+        yield _group_file(number), json_bytes(subjects_data(group))
     yield "api/subjects.json", subjects_json(content, [view for view, _ in writer.albums])
+
+
+def _groups(albums: Sequence[tuple[SubjectView, Album]]) -> list[Sequence[tuple[SubjectView, Album]]]:
+    return [albums[i : i + GROUP_SUBJECTS] for i in range(0, len(albums), GROUP_SUBJECTS)]
+
+
+def _group_file(number: int) -> str:
+    return f"api/home/{number}.json"
 
 
 @dataclass(frozen=True)
@@ -193,16 +215,44 @@ class Writer:
     def _front_pages(self) -> Iterator[tuple[str, bytes]]:
         """The pages that belong to no one subject."""
         site, (view, album) = self.content.site, self.albums[0]
-        data = album_data(self.content, self.albums)
-        known = {"subject": view, "picture": view.first, "next": album.shot(1), "album": data}
+        views = [view for view, _ in self.albums]
+        first, *others = _groups(self.albums)
+        data = album_data(self.content, first)
+        known = {
+            "subject": view,
+            "picture": view.first,
+            "next": album.shot(1),
+            "subjects": views[:FRONT_CARDS],
+        }
+        groups = [{"url": _group_file(i), "count": len(group)} for i, group in enumerate(others, 1)]
         home = _page("home", "", view, view.first, title=site.title, says=site.description)
-        yield "index.html", self.render("index.html", home, **known)
+        yield "index.html", self.render("index.html", home, **known, album=data | {"groups": groups})
         title, says = "This Page Does Not Exist", "Nor does its picture."
         lost = _page("lost", "404.html", view, view.first, title=title, says=says)
-        yield "404.html", self.render("404.html", replace(lost, root=base_path(site)), **known)
-        title, says = f"Subjects – {site.title}", "Everything here that does not exist."
-        listing = _page("subjects", "subjects/", view, view.first, title=title, says=says)
-        yield "subjects/index.html", self.render("subjects.html", listing)
+        yield "404.html", self.render("404.html", replace(lost, root=base_path(site)), **known, album=data)
+        yield from self._listings(views)
+
+    def _listings(self, views: Sequence[SubjectView]) -> Iterator[tuple[str, bytes]]:
+        """All subjects, in pages of so many."""
+        pages = [views[i : i + LISTED_SUBJECTS] for i in range(0, len(views), LISTED_SUBJECTS)]
+        for number, shown in enumerate(pages, 1):
+            which = f", page {number}" if number > 1 else ""
+            title, says = (
+                f"Subjects{which} – {self.content.site.title}",
+                "Everything here that does not exist.",
+            )
+            first = shown[0].first
+            listing = _page("subjects", _listing(number), shown[0], first, title=title, says=says)
+            pager = {
+                "number": number,
+                "count": len(pages),
+                "previous": _listing(number - 1) if number > 1 else None,
+                "next": _listing(number + 1) if number < len(pages) else None,
+            }
+            yield (
+                f"{_listing(number)}index.html",
+                self.render("subjects.html", listing, subjects=shown, pager=pager),
+            )
 
     def _subject_pages(self, view: SubjectView, album: PictureIndex) -> Iterator[tuple[str, bytes]]:
         """A subject's own page, its about page, and a page for each picture."""
@@ -267,7 +317,8 @@ class Writer:
             yield name, self.render("sitemap.xml", None, addresses=islice(addresses, SITEMAP_LIMIT))
 
     def _addresses(self) -> Iterator[str]:
-        yield from ("", "subjects/")
+        yield ""
+        yield from (_listing(i + 1) for i in range(-(-len(self.albums) // LISTED_SUBJECTS)))
         for view, album in self.albums:
             yield from (view.url, view.about, *([view.wall] if view.wall else []))
             if self.content.site.picture_pages:
@@ -278,6 +329,11 @@ class Writer:
         if page is not None:
             known |= {"page": page, "root": page.root}
         return render_template(self.templates[name], known)
+
+
+def _listing(number: int) -> str:
+    """The address of a page of the list of subjects, from 1."""
+    return f"subjects/{number}/" if number > 1 else "subjects/"
 
 
 def _page(kind: str, path: str, view: SubjectView, shot: PictureView, *, title: str, says: str) -> Page:

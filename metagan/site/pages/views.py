@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import PureWindowsPath
 from typing import Any
 from urllib.parse import urlsplit
+from xml.sax.saxutils import escape
 
 from metagan.errors import BuildError
 from metagan.images.provenance import xmp_pattern
@@ -241,6 +242,7 @@ def site_context(content: SiteContent, subjects: Sequence[SubjectView]) -> dict[
             "picture_pages": site.picture_pages,
         },
         "subjects": subjects,
+        "subject_count": len(subjects),
         "built": content.built.isoformat(),
         "version": content.version,
         "revision": content.revision,
@@ -255,27 +257,33 @@ def album_data(content: SiteContent, albums: Sequence[tuple[SubjectView, Picture
         "alt": ALT,
         "chunk": LINES_CHUNK,
         "base": content.site.base_url,
-        "subjects": [
-            {
-                "slug": view.slug,
-                "title": view.title,
-                "long": view.long,
-                "seeds": seed_ranges([picture.seed for picture in album.pictures]),
-                "extension": album.extension,
-                "width": view.width_px,
-                "height": view.height_px,
-                "ratio": view.ratio,
-                "crisp": view.crisp,
-                "psi": view.psi,
-                "architecture": view.architecture,
-                "lines": album.has_lines,
-                "xmp": xmp_pattern(ai_system(view.architecture, view.sha256, view.upscaler)),
-                "live": _live_data(view),
-                "unfit": bool(view.why_not_live),
-            }
-            for view, album in albums
-        ],
+        "xmp": xmp_pattern("{maker}"),
+        "subjects": subjects_data(albums),
     }
+
+
+def subjects_data(albums: Sequence[tuple[SubjectView, Album]]) -> list[dict[str, object]]:
+    """The part of that which is told of each subject."""
+    return [
+        {
+            "slug": view.slug,
+            "title": view.title,
+            "long": view.long,
+            "seeds": seed_ranges([picture.seed for picture in album.pictures]),
+            "extension": album.extension,
+            "width": view.width_px,
+            "height": view.height_px,
+            "ratio": view.ratio,
+            "crisp": view.crisp,
+            "psi": view.psi,
+            "architecture": view.architecture,
+            "lines": album.has_lines,
+            "maker": escape(ai_system(view.architecture, view.sha256, view.upscaler)),
+            "live": _live_data(view),
+            "unfit": bool(view.why_not_live),
+        }
+        for view, album in albums
+    ]
 
 
 def _live_data(view: SubjectView) -> dict[str, object] | None:

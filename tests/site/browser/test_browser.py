@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.site.conftest import Witness, wait_for_picture, wait_until
-from tests.site.demo import EVIL
+from tests.site.demo import EVIL, Sort, make_content, write_site
 
 pytestmark = pytest.mark.browser
 
@@ -279,3 +281,48 @@ def test_the_browser_refuses_inline_code_and_other_hosts(page: Page, site: str):
     page.wait_for_timeout(100)
     assert page.evaluate("window.ran") is None
     assert len([text for text in witness.complaints if "Content Security Policy" in text]) == 2
+
+
+@pytest.fixture(scope="module")
+def crowded_site(tmp_path_factory: pytest.TempPathFactory, serve: Callable[[Path], str]) -> str:
+    """A site of a hundred subjects."""
+    root = tmp_path_factory.mktemp("crowded")
+    sorts = [Sort(f"ape{i}", f"Ape {i}", seeds=(i, i + 1)) for i in range(100)]
+    write_site(make_content(*sorts, base_url="https://someone.example/", picture_pages=False), root)
+    return f"{serve(root)}/"
+
+
+def test_home_draws_from_subjects_that_its_page_doesn_t_know(witness: Witness, crowded_site: str):
+    page = witness.page
+    seen = set()
+    for _ in range(6):
+        page.goto(crowded_site)
+        wait_for_picture(page)
+        for _ in range(4):
+            seen.add(int(page.locator("h1 em").text_content().split()[-1]))
+            press(page, " ")
+    assert max(seen) >= 40  # the page itself has the first forty
+
+
+def test_back_at_home_there_is_the_picture_of_before_whatever_its_group(witness: Witness, crowded_site: str):
+    page = witness.page
+    page.add_init_script("Math.random = () => 0.95")
+    page.goto(crowded_site)
+    wait_for_picture(page)
+    expect(page.locator("h1")).to_contain_text("Ape 9")
+    before = shown(page)
+    page.goto(f"{crowded_site}subjects/")
+    page.go_back()
+    wait_for_picture(page)
+    assert shown(page) == before
+
+
+def test_home_goes_on_where_a_group_of_subjects_doesn_t_come(browser: Browser, crowded_site: str):
+    page = browser.new_page()
+    page.route("**/api/home/*", lambda route: route.abort())
+    page.goto(crowded_site)
+    wait_for_picture(page)
+    for _ in range(4):
+        press(page, " ")
+        assert int(page.locator("h1 em").text_content().split()[-1]) < 40
+    page.close()

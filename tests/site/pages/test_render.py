@@ -1,5 +1,6 @@
 """Every file of a site but its pictures."""
 
+import gzip
 import json
 import re
 import subprocess
@@ -257,3 +258,46 @@ def test_memory_stays_within_a_file_s_size():
     # The compiled templates take about a megabyte, up to three more were seen after other tests in the same process;
     # all pages together would take 24. The list of all pictures is a file of its own.
     assert peak < 5_000_000 + 5 * largest
+
+
+@pytest.fixture(scope="module")
+def thousand() -> dict[str, bytes]:
+    """The files of a site of a thousand subjects."""
+    sorts = [Sort(f"ape-{i}", f"Ape of Kind {i}", seeds=range(3), live=True) for i in range(1000)]
+    return dict(render_site(make_content(*sorts, picture_pages=False), None))
+
+
+def test_no_page_grows_with_the_number_of_subjects(thousand):
+    own = re.compile(r"ape-\d+/|api/subjects.json|sitemap|pictures/|api/ape")
+    large = {
+        path: len(data) for path, data in thousand.items() if not own.match(path) and len(data) > 100_000
+    }
+    assert large == {}
+    assert len(thousand["index.html"]) < 50_000
+    assert len(gzip.compress(thousand["index.html"])) < 10_000
+
+
+def test_every_subject_is_reached_from_the_list_and_by_chance(thousand):
+    listed, path = [], "subjects/"
+    while path:
+        page = thousand[f"{path}index.html"].decode()
+        listed += re.findall(r'class="card"><a href="(?:\.\./)+(ape-\d+)/"', page)
+        follow = re.search(r'rel="next" href="(?:\.\./)+(subjects/\d+/)"', page)
+        path = follow and follow[1]
+    assert listed == [f"ape-{i}" for i in range(1000)]
+    album = json.loads(re.search(r'id="album">(.*?)</script>', thousand["index.html"].decode(), re.S)[1])
+    known = [one["slug"] for one in album["subjects"]]
+    for group in album["groups"]:
+        found = [one["slug"] for one in json.loads(thousand[group["url"]])]
+        assert len(found) == group["count"]
+        known += found
+    assert known == listed
+    assert "subjects/11/" in thousand["sitemap.xml"].decode()
+    assert "All 1,000 subjects" in thousand["index.html"].decode()
+
+
+def test_few_subjects_are_on_one_page():
+    files = dict(render_site(make_content(), None))
+    assert 'rel="next"' not in files["subjects/index.html"].decode()
+    assert "subjects/2/index.html" not in files
+    assert not [path for path in files if path.startswith("api/home/")]
