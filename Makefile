@@ -16,7 +16,7 @@ help:  ## this list
 
 setup: $(STAMP)  ## a virtual environment in .venv with metagan and its tools
 
-$(STAMP): pyproject.toml scripts/setup.sh hatch_build.py $(wildcard metagan/live/kernel/*.[ch])
+$(STAMP): pyproject.toml scripts/setup.sh hatch_build.py $(wildcard metagan/live/kernel/*.[ch] metagan/live/kernel/native/*.[ch])
 	PYTHON="$(PYTHON)" TORCH="$(TORCH)" VENV="$(VENV)" sh scripts/setup.sh
 	@touch $@
 

@@ -24,6 +24,7 @@ ALL = {
     "load": "load.measure",
     "stylegan3": "stylegan3.measure",
     "sample": "sample.measure",
+    "native": "native.measure",
 }
 ON_GPU = {"sample": "sample.measure_cuda", "train": "train_cuda.measure_cuda"}
 
@@ -42,6 +43,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(ALL)}; by default all")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument(
+        "--peer", type=Path, metavar="DIR", help="a checkout of NVlabs/stylegan2-ada-pytorch, for `native`"
+    )
     chosen = parser.parse_args()
     there, ending = (ALL, "") if chosen.device == "cpu" else (ON_GPU, "_cuda")
     if unknown := set(chosen.names) - set(there):
@@ -56,7 +60,7 @@ def main() -> None:
         print(f"{name} ...", file=sys.stderr)
         module, function = there[name].split(".")
         measure = getattr(importlib.import_module(f"benchmarks.{module}"), function)
-        results[name + ending] = measure()
+        results[name + ending] = measure(chosen.peer) if name == "native" else measure()
         print(json.dumps(results[name + ending], indent=2), file=sys.stderr)
         write_bytes(RESULTS, json.dumps(results, indent=2).encode() + b"\n")
 

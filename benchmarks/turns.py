@@ -29,15 +29,13 @@ class Taken(NamedTuple):
 
 
 def measure_in_passive_process(module: str, function: str) -> dict[str, object]:
-    """What that function of that module returns, called in a process whose threads sleep while they wait.
+    """What that function (or call, with its arguments) of that module returns, in a process whose threads sleep while
+    they wait.
 
     Else, on a busy machine, waiting for each other takes processor time.
     """
-    command = [
-        sys.executable,
-        "-c",
-        f"import json, {module} as m; print(json.dumps(m.{function}()))",
-    ]
+    call = function if function.endswith(")") else f"{function}()"
+    command = [sys.executable, "-c", f"import json, {module} as m; print(json.dumps(m.{call}))"]
     environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
     printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
     results: dict[str, object] = json.loads(printed)

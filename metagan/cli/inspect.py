@@ -44,7 +44,7 @@ def summarize(path: Path) -> dict[str, Any]:
 
 
 def _generator_facts(checkpoint: Checkpoint) -> dict[str, Any]:
-    from metagan.networks.loading.detect import describe, load_generator, notes_on, title_of
+    from metagan.networks.loading.detect import describe, describe_program, load_generator, notes_on, title_of
 
     try:
         generator = load_generator(checkpoint)
@@ -58,6 +58,7 @@ def _generator_facts(checkpoint: Checkpoint) -> dict[str, Any]:
         "w_dim": getattr(generator, "w_dim", None),
         "c_dim": generator.c_dim,
         "parameters": sum(parameter.numel() for parameter in generator.parameters()),
+        "drawn_by": describe_program(generator),
         "configuration": dict(describe(generator).configuration),
         "notes": list(notes_on(checkpoint)),
     }

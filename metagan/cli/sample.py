@@ -40,6 +40,8 @@ def parse_batch(_ctx: click.Context, _param: click.Parameter, value: str) -> int
 )
 @click.option("--batch", default="auto", callback=parse_batch, help="Pictures per batch: auto or a number.")
 @upscale_option
+@click.option("--verbose", is_flag=True, help="Say what draws: metagan's kernel for this processor or PyTorch, and"
+              " why.")  # fmt: skip
 @sampling_options
 @weights_options
 def command(
@@ -55,6 +57,7 @@ def command(
     upscale: str | None,
     device: str,
     precision: str,
+    verbose: bool,
     registry: Path,
     sha256: str | None,
     offline: bool,
@@ -80,6 +83,11 @@ def command(
         )
     settings = target.settings(psi, class_index, noise)
     sampler = open_sampler(target, device, batch, precision, note=note)
+    if verbose:
+        import torch
+
+        at_once, threads = sampler.batch, torch.get_num_threads()
+        note(f"{target.name}: drawn by {sampler.program}; {at_once} at once, {threads} threads")
     if settings.class_index is not None and not sampler.generator.c_dim:
         click.echo(
             f"warning: --class {settings.class_index} is ignored, {target.name} has no classes", err=True

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from metagan.errors import ShapeError
@@ -57,6 +57,23 @@ class Synthesis(Protocol):
         self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise | None = None
     ) -> Float[Tensor, "batch ch res res"]:
         """Styles to pictures, nominally within [-1, 1]; noise defaults to the checkpoint's own."""
+        ...
+
+
+@runtime_checkable
+class PictureSynthesis(Protocol):
+    """A form that makes bytes itself; a picture has the same bits in every batch and on any number of threads."""
+
+    def synthesize(
+        self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise | None = None
+    ) -> Float[Tensor, "batch ch res res"]:
+        """Styles to pictures, nominally within [-1, 1]; noise defaults to the checkpoint's own."""
+        ...
+
+    def pictures(
+        self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise | None = None
+    ) -> UInt8[Tensor, "batch res res ch"]:
+        """Styles to bytes: trunc(clamp(127.5 x + 128, 0, 255)), as published generators round."""
         ...
 
 

@@ -12,8 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metagan.errors import DeviceError, OptionError
-from metagan.networks.generator import Generator, Noise, Synthesis
-from metagan.networks.loading.detect import has_narrow_form, is_recordable, prepare_synthesis
+from metagan.networks.generator import Generator, Noise, PictureSynthesis, Synthesis
+from metagan.networks.loading.detect import (
+    describe_program,
+    has_narrow_form,
+    is_recordable,
+    prepare_synthesis,
+)
 from metagan.networks.upscaler import Upscaler
 from metagan.sampling.graphs import RecordedSynthesis
 from metagan.sampling.latents import labels, latents
@@ -45,8 +50,9 @@ class Settings:
 class Sampler:
     """Draws pictures from one generator on one device.
 
-    All batches have the same size; the last one is padded with repetitions. The reason is that convolution kernels
-    choose their order of summation by the batch's shape, and a picture must not depend on the number of others.
+    A picture must not depend on the number of others. PyTorch's convolutions choose their order of summation by the
+    batch's shape, so its batches all have the same size and the last one is padded with repetitions. Pictures of the
+    kernel have the same bits in every batch.
 
     Args:
         generator: Any generator.
@@ -84,11 +90,21 @@ class Sampler:
         recorded = device.type == "cuda" and is_recordable(generator)
         self._recorded = RecordedSynthesis(form) if recorded else None
         self._synthesis = self._recorded or form
+        self._alone = isinstance(form, PictureSynthesis) or (
+            self.precision == "bf16" and device.type == "cpu"
+        )
 
     @property
     def resolution(self) -> int:
         """Height and width of its pictures in pixels."""
         return self.generator.resolution * (self.upscaler.config.factor if self.upscaler else 1)
+
+    @property
+    def program(self) -> str:
+        """What draws, for people: "metagan's kernel, x86-64-v4", or "PyTorch" and why."""
+        if self.device.type == "cpu" and self.precision == "fp32":
+            return describe_program(self.generator)
+        return f"PyTorch, {self.precision} on {self.device}"
 
     def pictures(self, seeds: Sequence[int], settings: Settings) -> Iterator[tuple[int, Picture]]:
         """Yield each seed with its picture [h, w, ch], in the order of the seeds.
@@ -105,7 +121,7 @@ class Sampler:
         while start < len(seeds):
             chunk = list(seeds[start : start + self.batch])
             try:
-                drawn = self._draw(chunk + chunk[-1:] * (self.batch - len(chunk)), settings)
+                drawn = self._draw(self._filled_up(chunk), settings)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -117,19 +133,26 @@ class Sampler:
             yield from zip(chunk, drawn, strict=True)
             start += len(chunk)
 
+    def _filled_up(self, seeds: list[int]) -> list[int]:
+        if isinstance(self._synthesis, PictureSynthesis):
+            return seeds
+        return seeds + seeds[-1:] * (self.batch - len(seeds))
+
     @torch.inference_mode()
     def _draw(self, seeds: list[int], settings: Settings) -> list[Picture]:
         z = latents(seeds, self.generator.z_dim).to(self.device)
         label = labels(settings.class_index, self.generator.c_dim, len(seeds))
         label = None if label is None else label.to(self.device)
         with exact_convolutions():
-            ws = self._map_latents(z, label, settings)
-            return to_uint8(self._synthesis.synthesize(ws, Noise(settings.noise, seeds)))
+            ws, noise = self._map_latents(z, label, settings), Noise(settings.noise, seeds)
+            if isinstance(self._synthesis, PictureSynthesis):
+                return list(self._synthesis.pictures(ws, noise).numpy())
+            return to_uint8(self._synthesis.synthesize(ws, noise))
 
     def _map_latents(self, z: Tensor, label: Tensor | None, settings: Settings) -> Tensor:
-        """Map latents to styles. For bfloat16 on a CPU, map them one by one, because rounding would amplify the tiny
-        differences that the batch size causes."""
-        size = 1 if self.precision == "bf16" and self.device.type == "cpu" else len(z)
+        """Map latents to styles. For the kernel, and for bfloat16 on a CPU, map them one by one: the result must not
+        depend on the batch size, and rounding to bfloat16 would amplify the tiny differences that it causes."""
+        size = 1 if self._alone else len(z)
         parts = [
             self.generator.map_latents(
                 z[start : start + size],

@@ -1,8 +1,9 @@
-"""The compiled kernel in a real browser's engine, called function by function."""
+"""The compiled kernel, in a real browser's engine and natively, called function by function."""
 
 from __future__ import annotations
 
 import base64
+import ctypes
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from metagan.live import KERNEL, NAMES, kernel_files
+from metagan.live.native import NativeKernel, libraries, load_library
 from tests.live.page import READER, LivePage, write_page
 from tests.site.conftest import base_url, browser_type_launch_args, serve  # noqa: F401
 
@@ -66,9 +68,10 @@ class Out:
 
 @dataclass(frozen=True)
 class Kernel:
-    """The kernel's exported functions."""
+    """The kernel's exported functions in a browser."""
 
     page: Page
+    lanes = 8
 
     def number(self, name: str, *args: int) -> int:
         """What a function of numbers answers."""
@@ -81,6 +84,46 @@ class Kernel:
         outs = [(arg, text) for arg, text in zip(args, back, strict=True) if isinstance(arg, Out)]
         filled, text = outs[0]
         return np.frombuffer(base64.b64decode(text), filled.array.dtype).reshape(filled.array.shape)
+
+
+@dataclass(frozen=True)
+class NativeFunctions:
+    """The same of a native library."""
+
+    library: NativeKernel
+
+    @property
+    def lanes(self) -> int:
+        """What channels are padded to."""
+        return self.library.lanes
+
+    def number(self, name: str, *args: int) -> int:
+        """What a function of numbers answers."""
+        return int(ctypes.CDLL(self.library.run._name)[name](*args))
+
+    def __call__(self, name: str, *args: Array | Out | float) -> Array:
+        """Call a function with arrays and numbers; the answer is the first array marked as `Out`, filled."""
+        arrays = [_as_array(arg) for arg in args]
+        function = ctypes.CDLL(self.library.run._name)[
+            name
+        ]  # without the signatures that metagan gives its own
+        function.restype = None
+        function(*(_as_argument(arg, array) for arg, array in zip(args, arrays, strict=True)))
+        return next(array for arg, array in zip(args, arrays, strict=True) if isinstance(arg, Out))
+
+
+def _as_array(arg: Array | Out | float) -> Array | None:
+    """A copy that a function may change."""
+    if isinstance(arg, float | int):
+        return None
+    array = arg.array if isinstance(arg, Out) else np.asarray(arg)
+    return np.array(array, np.float32 if array.dtype == np.float64 else array.dtype, order="C")
+
+
+def _as_argument(arg: object, array: Array | None) -> object:
+    if array is not None:
+        return array.ctypes.data_as(ctypes.c_void_p)
+    return ctypes.c_float(arg) if isinstance(arg, float) else ctypes.c_void_p(arg)  # of an int, or of none
 
 
 def _as_message(arg: Array | Out | float) -> object:
@@ -104,13 +147,19 @@ def compiled() -> None:
 
 
 def _is_stale() -> bool:
-    newest = max(source.stat().st_mtime for source in KERNEL.glob("*.[ch]"))
-    return any(not (KERNEL / name).is_file() or (KERNEL / name).stat().st_mtime < newest for name in NAMES)
+    newest = max(source.stat().st_mtime for source in KERNEL.rglob("*.[ch]"))
+    files = [*(KERNEL / name for name in NAMES), *libraries().values()]
+    return any(not file.is_file() or file.stat().st_mtime < newest for file in files)
 
 
-@pytest.fixture(scope="session", params=NAMES)
-def kernel(request: pytest.FixtureRequest, browser: Browser, compiled: None) -> Iterator[Kernel]:
-    """Each of the two builds."""
+@pytest.fixture(scope="session", params=[*NAMES, *libraries()])
+def kernel(
+    request: pytest.FixtureRequest, browser: Browser, compiled: None
+) -> Iterator[Kernel | NativeFunctions]:
+    """Each of the two builds for browsers, and each library that this processor runs."""
+    if request.param not in NAMES:
+        yield NativeFunctions(load_library(request.param, libraries()[request.param]))
+        return
     page = browser.new_page()
     page.evaluate(CALLER, base64.b64encode(kernel_files()[request.param].read_bytes()).decode())
     yield Kernel(page)

@@ -7,16 +7,16 @@ import numpy as np
 Array = np.ndarray
 
 
-def padded_channels(count: int) -> int:
+def padded_channels(count: int, lanes: int) -> int:
     """As the kernel pads them."""
-    return -(-count // 8) * 8
+    return -(-count // lanes) * lanes
 
 
-def widen(array: Array, *axes: int) -> Array:
+def widen(array: Array, *axes: int, lanes: int) -> Array:
     """Zeros after the last channel of these axes."""
     pads = [(0, 0)] * array.ndim
     for axis in axes:
-        pads[axis] = (0, padded_channels(array.shape[axis]) - array.shape[axis])
+        pads[axis] = (0, padded_channels(array.shape[axis], lanes) - array.shape[axis])
     return np.pad(array, pads)
 
 

@@ -37,15 +37,16 @@ def run_layer(kernel, names, data, size, clamp, *more):
     """Pack the kernels and convolve; the answer has no border and only the channels asked for."""
     x, w, s, gain, bias, noise = data
     outputs, inputs = w.shape[:2]
-    out, into = padded_channels(outputs), padded_channels(inputs)
+    lanes = kernel.lanes
+    out, into = padded_channels(outputs, lanes), padded_channels(inputs, lanes)
     pack, run, kernel_floats, work_floats = names
     packed = kernel(pack, w, Out.of(kernel_floats), outputs, inputs, out, into)
     y = kernel(
         run,
-        widen(border(x), 2),
+        widen(border(x), 2, lanes=lanes),
         Out(np.zeros((size + 2, size + 2, out), np.float32)),
         packed,
-        *(widen(array, 0) for array in (s, gain, bias)),
+        *(widen(array, 0, lanes=lanes) for array in (s, gain, bias)),
         0 if noise is None else noise,
         clamp,
         np.zeros(work_floats, np.float32),
@@ -75,9 +76,9 @@ def run_layer(kernel, names, data, size, clamp, *more):
     ],
 )
 def test_a_product_is_the_matrix_product_at_every_height_of_tile_and_depth(kernel, floats, shape):
-    rows, inner, columns = shape
+    rows, inner, columns = shape[0], shape[1], shape[2] // 8 * kernel.lanes
     a, b = floats(rows, inner), floats(inner, columns)
-    packed = b.reshape(inner, columns // 8, 8).transpose(1, 0, 2)
+    packed = b.reshape(inner, -1, kernel.lanes).transpose(1, 0, 2)
     assert_close(kernel("multiply_once", a, packed, Out.of(rows, columns), rows, inner, columns), a @ b)
 
 
@@ -86,7 +87,7 @@ def test_a_product_is_the_matrix_product_at_every_height_of_tile_and_depth(kerne
 @pytest.mark.parametrize(("noise", "clamp"), [(True, np.inf), (False, 0.5)])
 def test_a_winograd_convolution_is_a_convolution(kernel, floats, channels, size, chunk, noise, clamp):
     data = x, w, s, *rest = layer(floats, (size, size), *channels, noise)
-    into, out = (padded_channels(count) for count in channels)
+    into, out = (padded_channels(count, kernel.lanes) for count in channels)
     sizes = (
         kernel.number("winograd_kernels_floats", out, into),
         kernel.number("convolve_floats", into, out, chunk),
@@ -99,7 +100,7 @@ def test_a_winograd_convolution_is_a_convolution(kernel, floats, channels, size,
 @pytest.mark.parametrize(("noise", "clamp"), [(True, np.inf), (False, 0.5)])
 def test_a_small_convolution_is_a_convolution(kernel, floats, channels, noise, clamp):
     data = x, w, s, *rest = layer(floats, (8, 8), *channels, noise)
-    into, out = (padded_channels(count) for count in channels)
+    into, out = (padded_channels(count, kernel.lanes) for count in channels)
     sizes = 9 * into * out, kernel.number("convolve_small_floats", 8, into, out)
     got = run_layer(kernel, ("small_kernels", "convolve_small", *sizes), data, 8, clamp)
     assert_close(got, reference.finish(reference.convolve(x * s, w), *rest, clamp))
@@ -123,7 +124,7 @@ def test_a_winograd_upsampling_is_a_transposed_convolution_and_its_filter(
     kernel, floats, channels, half, tile_rows, noise, clamp
 ):
     data = layer(floats, (half, 2 * half), *channels, noise)
-    into, out = (padded_channels(count) for count in channels)
+    into, out = (padded_channels(count, kernel.lanes) for count in channels)
     sizes = (
         kernel.number("upsampling_kernels_floats", out, into),
         kernel.number("convolve_up_floats", half, into, out, tile_rows),
@@ -140,7 +141,7 @@ def test_a_small_upsampling_is_a_transposed_convolution_and_its_filter(
     kernel, floats, channels, half, noise, clamp
 ):
     data = layer(floats, (half, 2 * half), *channels, noise)
-    into, out = (padded_channels(count) for count in channels)
+    into, out = (padded_channels(count, kernel.lanes) for count in channels)
     sizes = 9 * into * out, kernel.number("convolve_up_small_floats", half, into, out)
     names = ("small_upsampling_kernels", "convolve_up_small", *sizes)
     assert_close(run_layer(kernel, names, sixteenth(data), 2 * half, clamp), upsampled(data, clamp))
@@ -160,10 +161,10 @@ def test_normalising_activating_and_truncating_are_their_formulas(kernel, floats
 
 
 def test_demodulation_brings_kernels_back_to_unit_norm(kernel, floats):
-    w, s = floats(5, 6, 3, 3), floats(6)
-    squares = kernel("sum_squares", w, Out.of(8, 8), 5, 6, 8, 8)
-    np.testing.assert_allclose(squares, widen(np.sum(w**2, axis=(2, 3)), 0, 1), rtol=1e-6)
-    gain = kernel("demodulate", squares, widen(s, 0), Out.of(8), 8, 8, 2.0)
+    w, s, lanes = floats(5, 6, 3, 3), floats(6), kernel.lanes
+    squares = kernel("sum_squares", w, Out.of(lanes, lanes), 5, 6, lanes, lanes)
+    np.testing.assert_allclose(squares, widen(np.sum(w**2, axis=(2, 3)), 0, 1, lanes=lanes), rtol=1e-6)
+    gain = kernel("demodulate", squares, widen(s, 0, lanes=lanes), Out.of(lanes), lanes, lanes, 2.0)
     norms = np.sqrt(np.sum((w * s[:, None, None]) ** 2, axis=(1, 2, 3)) + 1e-8)
     np.testing.assert_allclose(gain[:5], 2 / norms, rtol=1e-6)
     assert np.all(np.isfinite(gain))
@@ -175,20 +176,20 @@ def test_colours_are_a_modulated_product_on_top_of_the_former_picture(
     kernel, floats, channels, former, clamp
 ):
     x, weights, s, b = floats(8, 8, 7), floats(channels, 7), floats(7), floats(channels)
-    small = floats(4, 4, 4) if former else None
+    small, lanes = floats(4, 4, 4) if former else None, kernel.lanes
     got = kernel(
         "colour_picture",
-        widen(border(x), 2),
+        widen(border(x), 2, lanes=lanes),
         Out.of(8, 8, 4),
         0 if small is None else small,
-        widen(weights, 1),
-        widen(s, 0),
+        widen(weights, 1, lanes=lanes),
+        widen(s, 0, lanes=lanes),
         np.pad(b, (0, 4 - channels)),
         clamp,
-        np.zeros(32, np.float32),
+        np.zeros(4 * lanes, np.float32),
         8,
         channels,
-        8,
+        lanes,
     )
     want = np.clip((x * s) @ weights.T + b, -clamp, clamp)
     want = want if small is None else want + reference.double(small)[:, :, :channels]
@@ -224,7 +225,7 @@ def test_bytes_become_floats_each_row_by_its_factor(kernel, floats):
 def test_a_constant_is_placed_inside_and_a_border_is_cleared(kernel, floats):
     x = floats(4, 4, 5)
     plane = kernel("place", x, Out(np.zeros((6, 6, 8), np.float32)), 4, 5, 8)
-    assert np.array_equal(plane, widen(border(x), 2))
+    assert np.array_equal(plane, widen(border(x), 2, lanes=8))
     cleared = kernel("clear_border", Out(floats(10, 10, 8)), 8, 8)
     assert not cleared[[0, -1]].any() and not cleared[:, [0, -1]].any()
     assert cleared[1:-1, 1:-1].all()

@@ -33,8 +33,8 @@ static inline float *output_of(const Layer *l, int picture) {
 // Each layer's parts; `work` holds as many floats as the function beside it says.
 void convolve_part(const Layer *l, Part p, float *work, int chunk);
 int convolve_part_floats(const Layer *l, int channels, int chunk);
-void convolve_up_part(const Layer *l, Part p, float *work, int tile_rows);
-int convolve_up_part_floats(const Layer *l, int channels, int tile_rows);
+void convolve_up_part(const Layer *l, Part p, float *work, int tile_rows, int chunk);
+int convolve_up_part_floats(const Layer *l, int channels, int tile_rows, int chunk);
 void convolve_small_part(const Layer *l, Part p, float *work);
 int convolve_small_part_floats(const Layer *l, int channels);
 void convolve_up_small_part(const Layer *l, Part p, float *work);

@@ -1,7 +1,10 @@
 #include "multiply.h"
 #include "simd.h"
 
+#ifndef DEPTH
 #define DEPTH 256  // rows of a panel that stay in the nearest cache beside TALLEST rows of the left matrix
+
+#endif
 
 // Inlined where it is called, the innermost loop would be compiled anew in the neighbourhood of other variables, with
 // fewer registers left for its sums.
@@ -13,35 +16,36 @@
 #define UNROLL _Pragma("GCC unroll 12")
 #endif
 
-// c[HEIGHT][LANES] = a[HEIGHT][inner] * panel[inner][LANES], added to c unless it is `first`. Twice TALLEST sums,
-// two vectors of the panel and one element of a fill the registers.
-#define TILE(HEIGHT)                                                                                               \
+// c[HEIGHT][LANES] = a[HEIGHT][inner] * panel[inner][LANES], added to c unless it is `first`. Twice TALLEST sums, two
+// vectors of the panel and one element of a fill the registers, into which a loop that isn't unrolled would not let
+// them.
+#define TILE(HEIGHT)                                                                                            \
   ALONE static void tile##HEIGHT(const float *a, int a_row, const float *panel, int inner, float *c, int c_row, \
-                                  int first) {                                                                     \
-    Vector left[HEIGHT], right[HEIGHT];                                                                              \
-    const float *row[HEIGHT];                                                                                      \
-    for (int i = 0; i < HEIGHT; i++) {                                                                             \
-      row[i] = a + i * a_row;                                                                                      \
-      left[i] = first ? splat(0) : load(c + i * c_row);                                                            \
-      right[i] = first ? splat(0) : load(c + i * c_row + W);                                                       \
-    }                                                                                                              \
-    for (int k = 0; k < inner; k += 4) {                                                                           \
-      UNROLL for (int step = 0; step < 4; step++, panel += LANES) {                                                \
-        Vector low = load(panel), high = load(panel + W);                                                            \
-        UNROLL for (int i = 0; i < HEIGHT; i++) {                                                                  \
-          Vector value = splat_at(row[i] + step);                                                                    \
-          left[i] = fma(value, low, left[i]);                                                                      \
-          IN_ORDER(left[i]);                                                                                       \
-          right[i] = fma(value, high, right[i]);                                                                   \
-          IN_ORDER(right[i]);                                                                                      \
-        }                                                                                                          \
-      }                                                                                                            \
-      for (int i = 0; i < HEIGHT; i++) row[i] += 4;                                                                \
-    }                                                                                                              \
-    for (int i = 0; i < HEIGHT; i++) {                                                                             \
-      store(c + i * c_row, left[i]);                                                                               \
-      store(c + i * c_row + W, right[i]);                                                                          \
-    }                                                                                                              \
+                                 int first) {                                                                   \
+    Vector left[HEIGHT], right[HEIGHT];                                                                         \
+    const float *row[HEIGHT];                                                                                   \
+    UNROLL for (int i = 0; i < HEIGHT; i++) {                                                                   \
+      row[i] = a + i * a_row;                                                                                   \
+      left[i] = first ? splat(0) : load(c + i * c_row);                                                         \
+      right[i] = first ? splat(0) : load(c + i * c_row + W);                                                    \
+    }                                                                                                           \
+    for (int k = 0; k < inner; k += 4) {                                                                        \
+      UNROLL for (int step = 0; step < 4; step++, panel += LANES) {                                             \
+        Vector low = load(panel), high = load(panel + W);                                                       \
+        UNROLL for (int i = 0; i < HEIGHT; i++) {                                                               \
+          Vector value = splat_at(row[i] + step);                                                               \
+          left[i] = fma(value, low, left[i]);                                                                   \
+          IN_ORDER(left[i]);                                                                                    \
+          right[i] = fma(value, high, right[i]);                                                                \
+          IN_ORDER(right[i]);                                                                                   \
+        }                                                                                                       \
+      }                                                                                                         \
+      UNROLL for (int i = 0; i < HEIGHT; i++) row[i] += 4;                                                      \
+    }                                                                                                           \
+    UNROLL for (int i = 0; i < HEIGHT; i++) {                                                                   \
+      store(c + i * c_row, left[i]);                                                                            \
+      store(c + i * c_row + W, right[i]);                                                                       \
+    }                                                                                                           \
   }
 
 TILE(1)

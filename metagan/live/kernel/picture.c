@@ -2,20 +2,26 @@
 #include "picture.h"
 #include "simd.h"
 
+#define PIXELS 4  // that are summed at once; rows are a multiple of it
+
 void modulate_colours(const float *weights, const float *s, float *colours, int channels, int in) {
   __builtin_memset(colours, 0, 4 * in * sizeof(float));
   for (int c = 0; c < channels; c++)
     for (int i = 0; i < in; i++) colours[4 * i + c] = weights[c * in + i] * s[i];
 }
 
-// b + sum over i of x[i] colours[i]
-static inline Pixel colour(const float *x, const float *colours, Pixel b, int in) {
-  Pixel even = b, odd = splat_pixel(0);
+// b + sum over i of x[i] colours[i], of some pixels in a row: one pixel's sum alone would wait for itself.
+static inline void sum_colours(const float *x, const float *colours, Pixel b, int in, Pixel *sums) {
+  Pixel even[PIXELS], odd[PIXELS];
+  for (int p = 0; p < PIXELS; p++) even[p] = b, odd[p] = splat_pixel(0);
   for (int i = 0; i < in; i += 2) {
-    even = fma_pixel(splat_at_pixel(x + i), load_pixel(colours + 4 * i), even);
-    odd = fma_pixel(splat_at_pixel(x + i + 1), load_pixel(colours + 4 * i + 4), odd);
+    Pixel first = load_pixel(colours + 4 * i), second = load_pixel(colours + 4 * i + 4);
+    for (int p = 0; p < PIXELS; p++) {
+      even[p] = fma_pixel(splat_at_pixel(x + p * in + i), first, even[p]);
+      odd[p] = fma_pixel(splat_at_pixel(x + p * in + i + 1), second, odd[p]);
+    }
   }
-  return add_pixel(even, odd);
+  for (int p = 0; p < PIXELS; p++) sums[p] = add_pixel(even[p], odd[p]);
 }
 
 // Pixel (row, column) of an image [size][size][4]; zero outside.
@@ -41,11 +47,14 @@ void colour_rows(const float *x, float *image, const float *former, const float 
   Pixel bias = load_pixel(b), high = splat_pixel(clamp), low = splat_pixel(-clamp);
   image += from * size * 4;
   for (int row = from; row < to; row++)
-    for (int column = 0; column < size; column++, image += 4) {
-      Pixel y = colour(x + inside(row, column, size, in), colours, bias, in);
-      y = larger_pixel(smaller_pixel(y, high), low);
-      if (former) y = add_pixel(y, doubled(former, row, column, size / 2));
-      store_pixel(image, y);
+    for (int column = 0; column < size; column += PIXELS) {
+      Pixel sums[PIXELS];
+      sum_colours(x + inside(row, column, size, in), colours, bias, in, sums);
+      for (int p = 0; p < PIXELS; p++, image += 4) {
+        Pixel y = larger_pixel(smaller_pixel(sums[p], high), low);
+        if (former) y = add_pixel(y, doubled(former, row, column + p, size / 2));
+        store_pixel(image, y);
+      }
     }
 }
 

@@ -121,13 +121,13 @@ typedef struct {
   const Layer *l;
   Part p;
   float *planes, *sums, *band, *line, *side, *edge;
-  int tile_rows;  // rows of tiles that are taken at a time
+  int tile_rows;  // rows of tiles whose results are filtered at a time
+  int chunk;      // tiles that are multiplied at a time
 } Up;
 
 static int across_of(const Up *u) { return u->l->from / TILE_SIZE; }
-static int tiles_of(const Up *u) { return u->l->pictures * u->tile_rows * across_of(u); }
-static int in_plane(const Up *u) { return tiles_of(u) * u->l->in + GUARD; }
-static int out_plane(const Up *u) { return tiles_of(u) * u->p.channels + GUARD; }
+static int in_plane(const Up *u) { return u->chunk * u->l->in + GUARD; }
+static int out_plane(const Up *u) { return u->chunk * u->p.channels + GUARD; }
 static int band_row(const Up *u) { return (u->l->size + 1) * u->p.channels; }
 static int band_floats(const Up *u) { return (CARRY + 2 * TILE_SIZE * u->tile_rows) * band_row(u); }
 static int edge_floats(const Up *u) { return u->l->from * 3 * u->p.channels; }
@@ -150,9 +150,9 @@ static int lay_out(Up *u, float *work) {
   return at - work;
 }
 
-int convolve_up_part_floats(const Layer *l, int channels, int tile_rows) {
+int convolve_up_part_floats(const Layer *l, int channels, int tile_rows, int chunk) {
   float start[1];
-  Up u = {.l = l, .p = {0, 0, 0, channels}, .tile_rows = tile_rows};
+  Up u = {.l = l, .p = {0, 0, 0, channels}, .tile_rows = tile_rows, .chunk = chunk};
   return lay_out(&u, start);
 }
 
@@ -188,7 +188,7 @@ static void gather_edge(const Up *u, int picture, int place, int even, float *y)
   }
 }
 
-// The 36 products of one band of tiles; planes of an odd phase share their weights.
+// The 36 products of some tiles; planes of an odd phase share their weights.
 static void multiply_planes(const Up *u, int tiles) {
   int a = in_plane(u), c = out_plane(u), in = u->l->in, channels = u->p.channels;
   for (int i = 0; i < STEPS; i++)
@@ -200,29 +200,36 @@ static void multiply_planes(const Up *u, int tiles) {
     }
 }
 
-// Rows of tiles from `tile_row` on, to the rows of every picture's band after those carried over.
-static void fill_band(const Up *u, int tile_row, int tile_rows) {
+// Tiles `from` up to but without `to`, which are counted through all pictures' bands, to the bands' rows after those
+// carried over; `tiles` of a band, the first in row `tile_row`.
+static void fill_tiles(const Up *u, int tile_row, int tiles, int from, int to) {
   const Layer *l = u->l;
-  int across = across_of(u), tiles = tile_rows * across, all = l->pictures * tiles, in = l->in;
-  int channels = u->p.channels, row = band_row(u);
-  for (int t = 0; t < all; t++) {
+  int across = across_of(u), in = l->in, channels = u->p.channels, row = band_row(u);
+  for (int t = from; t < to; t++) {
     int top = (tile_row + t % tiles / across) * TILE_SIZE, left = t % across * TILE_SIZE;
     const float *corner = input_of(l, t / tiles) + inside(top - 1, left - 1, l->from, in);
     const float *s = l->s + t / tiles * in;
     for (int i = 0; i < in; i += W)
-      spread_tile(corner + i, (l->from + 2) * in, in, load(s + i), u->planes + t * in + i, in_plane(u));
+      spread_tile(corner + i, (l->from + 2) * in, in, load(s + i), u->planes + (t - from) * in + i, in_plane(u));
   }
-  multiply_planes(u, all);
-  for (int t = 0; t < all; t++) {
+  multiply_planes(u, to - from);
+  for (int t = from; t < to; t++) {
     float *y = u->band + t / tiles * band_floats(u) + (CARRY + t % tiles / across * 2 * TILE_SIZE) * row +
                t % across * 2 * TILE_SIZE * channels;
     for (int o = 0; o < channels; o += W)
-      gather_tile(u->sums + t * channels + o, out_plane(u), y + o, row, channels);
+      gather_tile(u->sums + (t - from) * channels + o, out_plane(u), y + o, row, channels);
   }
-  for (int picture = 0; picture < l->pictures; picture++)
+}
+
+// Rows of tiles from `tile_row` on, of all pictures.
+static void fill_band(const Up *u, int tile_row, int tile_rows) {
+  int tiles = tile_rows * across_of(u), all = u->l->pictures * tiles, row = band_row(u);
+  for (int from = 0; from < all; from += u->chunk)
+    fill_tiles(u, tile_row, tiles, from, all - from < u->chunk ? all : from + u->chunk);
+  for (int picture = 0; picture < u->l->pictures; picture++)
     for (int r = 0; r < tile_rows * 2 * TILE_SIZE; r++)
       gather_edge(u, picture, tile_row * 2 * TILE_SIZE + r, 0,
-                  u->band + picture * band_floats(u) + (CARRY + r + 1) * row - channels);
+                  u->band + picture * band_floats(u) + (CARRY + r + 1) * row - u->p.channels);
 }
 
 // The last rows of a band become the first of the next.
@@ -254,8 +261,8 @@ static void finish_bands(const Up *u, int first, int from, int to) {
 // y[size][size][out] = finish(fir(transposed conv3x3(s * x))). The filter's factor, 1/16, belongs to gain. A part is
 // some rows of tiles, and some of the channels: it finishes the rows that its tiles complete, and where it doesn't
 // begin with the first ones, computes the row of tiles before them again for the filter.
-void convolve_up_part(const Layer *l, Part p, float *work, int tile_rows) {
-  Up u = {.l = l, .p = p, .tile_rows = tile_rows};
+void convolve_up_part(const Layer *l, Part p, float *work, int tile_rows, int chunk) {
+  Up u = {.l = l, .p = p, .tile_rows = tile_rows, .chunk = chunk};
   int down = l->from / TILE_SIZE, done = 0;
   lay_out(&u, work);
   for (int picture = 0; picture < l->pictures; picture++)
@@ -282,7 +289,7 @@ void convolve_up_part(const Layer *l, Part p, float *work, int tile_rows) {
 // Floats of work that `convolve_up` takes.
 int EXPORT(convolve_up_floats)(int half, int in, int out, int tile_rows) {
   Layer l = {.pictures = 1, .from = half, .size = 2 * half, .in = in, .out = out};
-  return convolve_up_part_floats(&l, out, tile_rows);
+  return convolve_up_part_floats(&l, out, tile_rows, tile_rows * (half / TILE_SIZE));
 }
 
 // One picture's whole layer, both planes with borders, x's being zero. work: `convolve_up_floats`.
@@ -290,5 +297,5 @@ void EXPORT(convolve_up)(const float *x, float *y, const float *kernels, const f
                          const float *bias, const float *noise, float clamp, float *work, int half, int in, int out,
                          int tile_rows) {
   Layer l = {x, 0, y, kernels, s, gain, bias, noise, 0, clamp, 1, half, 2 * half, in, out};
-  convolve_up_part(&l, (Part){0, half / TILE_SIZE, 0, out}, work, tile_rows);
+  convolve_up_part(&l, (Part){0, half / TILE_SIZE, 0, out}, work, tile_rows, tile_rows * (half / TILE_SIZE));
 }

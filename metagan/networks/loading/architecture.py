@@ -126,6 +126,7 @@ class Architecture:
         to_official: A generator back to its authors' layout; None where metagan doesn't write it.
         prepare: A generator on its device, and the type of number wanted, to a faster form of its synthesis; None
             where the generator's own is the fastest there is.
+        program: What computes that form in float32 on a CPU, for people; None where that is PyTorch as ever.
         recordable: Whether that form may be recorded as a CUDA graph: it neither waits for the GPU nor asks the CPU.
     """
 
@@ -136,6 +137,7 @@ class Architecture:
     make: Callable[[Any], nn.Module]
     to_official: Callable[[nn.Module], Official] | None = None
     prepare: Callable[[nn.Module, torch.dtype], Synthesis] | None = None
+    program: Callable[[nn.Module], str] | None = None
     recordable: bool = False
 
     def restore(self, configuration: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> nn.Module:

@@ -196,6 +196,12 @@ def prepare_synthesis(generator: Generator, dtype: torch.dtype) -> Synthesis:
     return prepare(cast("nn.Module", generator), dtype) if prepare else generator
 
 
+def describe_program(generator: Generator) -> str:
+    """What draws a generator in float32 on the CPU: the kernel of this machine, or PyTorch and why."""
+    program = _architecture(generator).program
+    return program(cast("nn.Module", generator)) if program else "PyTorch"
+
+
 def has_narrow_form(generator: Generator) -> bool:
     """Whether a generator can be sampled in narrower numbers than float32."""
     return _architecture(generator).prepare is not None

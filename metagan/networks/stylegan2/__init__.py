@@ -1,11 +1,11 @@
 """StyleGAN2 and StyleGAN2-ADA."""
 
 from metagan.networks.loading.architecture import Architecture
-from metagan.networks.stylegan2.fast import prepare
 from metagan.networks.stylegan2.formats.limits import make_generator
 from metagan.networks.stylegan2.formats.official import OFFICIAL, to_official
 from metagan.networks.stylegan2.formats.rosinality import ROSINALITY
 from metagan.networks.stylegan2.formats.tensorflow import TENSORFLOW
+from metagan.networks.stylegan2.native import describe_program, prepare
 from metagan.networks.stylegan2.network import Config
 
 ARCHITECTURE = Architecture(
@@ -16,6 +16,7 @@ ARCHITECTURE = Architecture(
     make=make_generator,
     to_official=to_official,
     prepare=prepare,
+    program=describe_program,
     recordable=True,
 )
 

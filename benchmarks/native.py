@@ -1,0 +1,196 @@
+"""StyleGAN2 on metagan's kernel beside PyTorch, and beside the authors' own program where a folder of it is given.
+
+Same weights and styles, float32, in turns in one process; the fastest turn of each counts, because other programs slow
+all of them down. With `--peer DIR`, DIR is a checkout of NVlabs/stylegan2-ada-pytorch: its own Generator is built from
+metagan's weights by its own classes, and its pictures must equal metagan's to one level.
+
+The share of the peak of each layer is what its products would take at the rate of a large product in the nearest cache,
+by the time that the whole layer takes.
+"""
+
+import ctypes
+import importlib
+import sys
+import time
+import warnings
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.sample import make_network
+from benchmarks.turns import Draw, as_the_sampler_does, in_turns, measure_in_passive_process
+from metagan.live.native import NativeKernel, native_kernel
+from metagan.networks.stylegan2.fast import FastSynthesis, choose_ways
+from metagan.networks.stylegan2.formats.official import to_official
+from metagan.networks.stylegan2.native import NativeSynthesis, native_form
+from metagan.networks.stylegan2.network import StyleGAN2
+from metagan.sampling.latents import latents
+
+TURNS = 4
+# Resolution, channel base, pictures at once, threads.
+CASES = (
+    (256, 16384, 1, 1),
+    (256, 16384, 4, 1),
+    (256, 16384, 8, 1),
+    (256, 32768, 1, 1),
+    (256, 32768, 4, 1),
+    (256, 32768, 8, 1),
+    (1024, 32768, 1, 1),
+    (256, 16384, 1, 2),
+    (256, 16384, 8, 2),
+    (1024, 32768, 1, 2),
+)
+# Of each layer of a 256x256 network of channel base 16384, and the last ones at 1024x1024: size, inputs, outputs.
+LAYERS = (
+    (16, 512, 512),
+    (32, 512, 512),
+    (64, 512, 256),
+    (128, 256, 128),
+    (256, 128, 64),
+    (512, 128, 64),
+    (1024, 64, 32),
+)
+PEAK = (240, 256, 512)  # rows, inner size and columns of the product that counts as the peak
+TILES = 32  # at a time
+
+
+def measure(peer: Path | None = None) -> dict[str, object]:
+    """Milliseconds a picture, ratios and differences by case, and the layers' shares of the peak."""
+    argument = "None" if peer is None else repr(str(peer.resolve()))
+    return measure_in_passive_process("benchmarks.native", f"measure_here({argument})")
+
+
+def measure_here(peer: str | None) -> dict[str, object]:
+    """The same, in this process."""
+    kernel = native_kernel()
+    if not isinstance(kernel, NativeKernel):
+        return {"kernel": None, "reason": kernel.reason}
+    with torch.inference_mode():
+        cases = {_name(*case): _measure_case(*case, peer=peer) for case in CASES}
+        torch.set_num_threads(1)
+        return {"kernel": kernel.name, "cases": cases, "layers": _measure_layers(kernel)}
+
+
+def _name(resolution: int, base: int, batch: int, threads: int) -> str:
+    return f"{resolution}x{resolution}, channel base {base}, batch {batch}, {threads} thread{'s' * (threads > 1)}"
+
+
+def _measure_case(
+    resolution: int, base: int, batch: int, threads: int, *, peer: str | None
+) -> dict[str, object]:
+    torch.set_num_threads(threads)
+    network = make_network(resolution, base)
+    ws = network.map_latents(latents(range(batch), network.z_dim), psi=0.7)
+    form = native_form(network)
+    if not isinstance(form, NativeSynthesis):
+        raise SystemExit(f"the kernel does not draw this: {form.reason}")
+    ways: dict[str, Draw] = {
+        "kernel": partial(form.synthesize, ws),
+        "pytorch": as_the_sampler_does(partial(FastSynthesis(network, choose_ways(network)).synthesize, ws)),
+    }
+    if peer:
+        ways["peer"] = partial(_authors_generator(peer, network, base).synthesis, ws, noise_mode="const")
+    taken = in_turns(ways, TURNS)
+    mine = _levels(form.synthesize(ws))
+    facts: dict[str, object] = {}
+    for name, draw in ways.items():
+        facts[f"{name}_ms"] = round(1e3 * taken[name].wall / batch, 1)
+        facts[f"{name}_cpu_ms"] = round(1e3 * taken[name].processor / batch, 1)
+        if name != "kernel":
+            difference = (_levels(draw()) - mine).abs()
+            facts[f"{name}_ratio"] = round(taken[name].wall / taken["kernel"].wall, 2)
+            facts[f"{name}_cpu_ratio"] = round(taken[name].processor / taken["kernel"].processor, 2)
+            facts[f"{name}_most_levels"] = int(difference.max())
+            facts[f"{name}_share_differing"] = round(float((difference > 0).float().mean()), 6)
+    return facts
+
+
+def _authors_generator(folder: str, network: StyleGAN2, base: int) -> Any:
+    """The Generator of the program in that folder, with this network's weights."""
+    official = to_official(network)
+    sys.path.insert(0, folder)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            generator_class = importlib.import_module("training.networks").Generator
+    finally:
+        sys.path.remove(folder)
+    arguments = {"synthesis_kwargs": {"channel_base": base, "channel_max": 512, "conv_clamp": 256}}
+    generator = generator_class(**(arguments | dict(official.arguments))).eval().requires_grad_(False)
+    generator.load_state_dict(official.state)
+    return generator
+
+
+def _levels(images: Tensor) -> Tensor:
+    return (images * 127.5 + 128).clamp(0, 255).to(torch.uint8).int()
+
+
+# --------------------------------------------------------------------------------------------
+# Layer by layer
+
+
+def _measure_layers(kernel: NativeKernel) -> dict[str, object]:
+    library = ctypes.CDLL(kernel.run._name)  # its functions, without metagan's signatures
+    peak = _best(*_product(library)) / 1e9
+    layers: dict[str, object] = {}
+    for size, inputs, outputs in LAYERS:
+        for up in (True, False):
+            run, flops = _layer(library, size, inputs if up else outputs, outputs, up=up)
+            rate = _best(run, flops) / 1e9
+            name = f"{size}x{size}, {inputs if up else outputs} to {outputs}{', up' if up else ''}"
+            layers[name] = {"products_gflops_a_s": round(rate, 1), "share_of_peak": round(rate / peak, 2)}
+    return {"peak_gflops_a_s": round(peak, 1), "by_layer": layers}
+
+
+def _best(run: Draw, flops: float) -> float:
+    """Operations by second of processor time, of the fastest of some runs."""
+    best = 0.0
+    for _ in range(9):
+        begin = time.process_time()
+        run()
+        best = max(best, flops / max(time.process_time() - begin, 1e-9))
+    return best
+
+
+def _product(library: ctypes.CDLL) -> tuple[Draw, float]:
+    rows, inner, columns = PEAK
+    a, b, c = torch.randn(rows * inner), torch.randn(inner * columns), torch.zeros(rows * columns)
+
+    def run() -> Tensor:
+        for _ in range(20):
+            library.multiply_once(_place(a), _place(b), _place(c), rows, inner, columns)
+        return c
+
+    return run, 20 * 2 * rows * inner * columns
+
+
+def _layer(library: ctypes.CDLL, size: int, inputs: int, outputs: int, *, up: bool) -> tuple[Draw, float]:
+    """A layer's call, and the operations of its products: 81 a tile of 4x4 inputs when upsampling, else 36."""
+    before, name = (size // 2, "upsampling") if up else (size, "winograd")
+    x, weight = torch.zeros(before + 2, before + 2, inputs), torch.randn(outputs, inputs, 3, 3)
+    x[1:-1, 1:-1] = torch.randn(before, before, inputs)
+    y, s, gain, bias = (
+        torch.zeros(size + 2, size + 2, outputs),
+        *map(torch.ones, (inputs, outputs, outputs)),
+    )
+    kernels = torch.empty(library[f"{name}_kernels_floats"](outputs, inputs))
+    library[f"{name}_kernels"](_place(weight), _place(kernels), outputs, inputs, outputs, inputs)
+    across = before // 4
+    chunk = max(1, TILES // across) if up else min(TILES, across**2)
+    sizes = (before, inputs, outputs, chunk)
+    work = torch.empty(library.convolve_up_floats(*sizes) if up else library.convolve_floats(*sizes[1:]))
+    function = library.convolve_up if up else library.convolve
+    places = [*map(_place, (x, y, kernels, s, gain, bias))]
+
+    def run() -> Tensor:
+        function(*places, None, ctypes.c_float(1e9), _place(work), *sizes)
+        return y
+
+    return run, 2 * (81 if up else 36) * across**2 * inputs * outputs
+
+
+def _place(tensor: Tensor) -> ctypes.c_void_p:
+    return ctypes.c_void_p(tensor.data_ptr())

@@ -1,0 +1,36 @@
+// What the native library has beyond the layers: a whole network, and the threads that draw it.
+#ifndef METAGAN_NATIVE_H
+#define METAGAN_NATIVE_H
+
+#include "../layer.h"
+#include "../multiply.h"
+
+void dense(const float *w, const float *b, const float *x, float *y, int out, int in);
+void demodulate(const float *squares, const float *s, float *gain, int out, int in, float scale);
+void clear_border(float *plane, int size, int channels);
+int skip_part_floats(const Layer *l, int rows, int channels);
+void skip_part(const Layer *l, Part p, float *work);
+
+// One layer of a network; a layout that metagan/live/native.py repeats.
+typedef enum { SMALL, WINOGRAD, UP_SMALL, UP, SKIP, COLOUR } Kind;
+
+typedef struct {
+  int kind;
+  int from, size;            // of its input and output
+  int in, out;               // channels, padded; of COLOUR: the image's
+  int style;                 // which of the styles
+  float scale, clamp;        // of the demodulation; of the output
+  const float *kernels;      // packed; of COLOUR: [out][in]
+  const float *style_weight; // [in][style_width]
+  const float *style_bias;   // [in]
+  const float *squares;      // [out][in]
+  const float *bias;         // [out]; of COLOUR: four
+} Step;
+
+typedef struct {
+  int count, styles, style_width, resolution, image_channels;
+  const float *constant;  // plane [6][6][in of the first]
+  const Step *steps;
+} Network;
+
+#endif

@@ -1,0 +1,139 @@
+"""The kernel compiled for this machine: which library fits the processor, and its functions.
+
+The libraries are made when metagan is installed (hatch_build.py), one for each instruction set; nothing is compiled
+here. METAGAN_KERNEL=none has PyTorch do the kernel's work, METAGAN_KERNEL=x86-64-v3 takes that library.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import platform
+from ctypes import POINTER, c_float, c_int, c_longlong, c_void_p
+from dataclasses import dataclass
+from pathlib import Path
+
+from metagan.live import KERNEL
+
+VARIABLE = "METAGAN_KERNEL"
+X86_LEVELS = {
+    4: ("x86-64-v4", "x86-64-v3"),
+    3: ("x86-64-v3",),
+}  # what a processor of that level runs, best first
+
+
+class Step(ctypes.Structure):
+    """One layer of a network, as kernel/native/native.h has it."""
+
+    _fields_ = (
+        *((name, c_int) for name in ("kind", "from_px", "size_px", "inputs", "outputs", "style")),
+        *((name, c_float) for name in ("scale", "clamp")),
+        *((name, c_void_p) for name in ("kernels", "style_weight", "style_bias", "squares", "bias")),
+    )
+
+
+class Network(ctypes.Structure):
+    """All layers of a network, as kernel/native/native.h has it."""
+
+    _fields_ = (
+        *((name, c_int) for name in ("count", "styles", "style_width", "resolution", "image_channels")),
+        ("constant", c_void_p),
+        ("steps", POINTER(Step)),
+    )
+
+
+SMALL, WINOGRAD, UP_SMALL, UP, SKIP, COLOUR = range(6)
+
+_PACK = (c_void_p, c_void_p, c_int, c_int, c_int, c_int)
+_SIGNATURES: dict[str, tuple[object, tuple[object, ...]]] = {
+    "vector_floats": (c_int, ()),
+    "winograd_kernels_floats": (c_int, (c_int, c_int)),
+    "upsampling_kernels_floats": (c_int, (c_int, c_int)),
+    **{
+        f"{name}_kernels": (None, _PACK)
+        for name in ("winograd", "upsampling", "small", "small_upsampling", "skip")
+    },
+    "sum_squares": (None, _PACK),
+    "draw_floats": (c_longlong, (POINTER(Network), c_int, c_int)),
+    "draw": (None, (POINTER(Network), *(c_void_p,) * 6, c_int, c_int)),
+}
+
+
+@dataclass(frozen=True)
+class NativeKernel:
+    """A library that this processor runs.
+
+    Args:
+        name: Its instruction set, "x86-64-v4".
+        run: Its functions. What is passed to them is checked before: they check nothing.
+        lanes: Channels are padded to a multiple of it.
+    """
+
+    name: str
+    run: ctypes.CDLL
+    lanes: int
+
+
+@dataclass(frozen=True)
+class NoKernel:
+    """Why there is no library to run."""
+
+    reason: str
+
+
+def native_kernel() -> NativeKernel | NoKernel:
+    """The best library for this processor, or what METAGAN_KERNEL chooses; loaded once."""
+    chosen = os.environ.get(VARIABLE, "")
+    if chosen == "none":
+        return NoKernel(f"{VARIABLE} is none")
+    return _load(KERNEL, chosen)
+
+
+@functools.cache
+def _load(folder: Path, chosen: str) -> NativeKernel | NoKernel:
+    try:
+        there = libraries(folder)
+        name = chosen or next(iter(there), "")
+        if name in there:
+            return load_library(name, there[name])
+    except OSError as error:
+        return NoKernel(f"its library can't be loaded: {error}")
+    if chosen:
+        return NoKernel(f"{VARIABLE} is {chosen!r}, and here there is {', '.join(there) or 'no library'}")
+    if not any(folder.glob("kernel.*.so")):
+        return NoKernel("it was not compiled for this system when metagan was installed")
+    return NoKernel("there is no library for this processor")
+
+
+def libraries(folder: Path = KERNEL) -> dict[str, Path]:
+    """Names and files of the libraries that this processor runs, best first.
+
+    Raises:
+        OSError: What asks the processor is no library of this system.
+    """
+    files = {name: folder / f"kernel.{name}.so" for name in _able(folder)}
+    return {name: file for name, file in files.items() if file.is_file()}
+
+
+def load_library(name: str, file: Path) -> NativeKernel:
+    """That library, whether or not the processor can run it.
+
+    Raises:
+        OSError: It is no library of this system.
+    """
+    library = ctypes.CDLL(str(file))
+    for function, (result, arguments) in _SIGNATURES.items():
+        getattr(library, function).restype = result
+        getattr(library, function).argtypes = arguments
+    return NativeKernel(name, library, 2 * library.vector_floats())
+
+
+def _able(folder: Path) -> tuple[str, ...]:
+    """Instruction sets that this processor has, best first."""
+    machine, check = platform.machine(), folder / "processor.so"
+    if machine in ("aarch64", "arm64"):
+        return ("aarch64",)
+    if machine not in ("x86_64", "AMD64") or not check.is_file():
+        return ()
+    return X86_LEVELS.get(ctypes.CDLL(str(check)).x86_64_level(), ())

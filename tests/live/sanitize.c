@@ -1,0 +1,95 @@
+// Small networks of odd widths drawn with buffers that end where the kernel says: for a build with sanitizers.
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../../metagan/live/kernel/native/native.h"
+
+long long draw_floats(const Network *network, int pictures, int threads);
+void draw(const Network *network, const float *ws, const float *const *noise, const int *noise_step, float *images,
+          unsigned char *bytes, float *work, int pictures, int threads);
+int winograd_kernels_floats(int wide_out, int wide_in);
+int upsampling_kernels_floats(int wide_out, int wide_in);
+typedef void Pack(const float *w, float *to, int out, int in, int wide_out, int wide_in);
+Pack winograd_kernels, upsampling_kernels, small_kernels, small_upsampling_kernels, skip_kernels, sum_squares;
+
+#define STYLE_WIDTH 7
+#define MOST_STEPS 32
+
+static float *kept[1024];
+static int kept_count;
+static unsigned state = 1;
+
+static float *floats(size_t count) {
+  float *made = malloc(count * sizeof(float));
+  for (size_t i = 0; i < count; i++) made[i] = (float)((state = state * 1664525u + 1013904223u) >> 8) / (1 << 24) - 0.5f;
+  return kept[kept_count++] = made;
+}
+
+static int wide(int channels) { return (channels + LANES - 1) / LANES * LANES; }
+
+static void add_style(Step *s, int style) {
+  s->style = style;
+  s->style_weight = floats(s->in * STYLE_WIDTH);
+  s->style_bias = floats(s->in);
+}
+
+static void add_convolution(Step *s, int from, int size, int in, int out, int style) {
+  int up = from < size, small = from <= 8, into = wide(in), to = wide(out);
+  float *weights = floats(9 * in * out), *squares = floats(to * into);
+  Pack *pack = small ? up ? small_upsampling_kernels : small_kernels : up ? upsampling_kernels : winograd_kernels;
+  size_t count = small ? 9 * into * to : up ? upsampling_kernels_floats(to, into) : winograd_kernels_floats(to, into);
+  float *kernels = floats(count);
+  pack(weights, kernels, out, in, to, into);
+  sum_squares(weights, squares, out, in, to, into);
+  int kind = small ? up ? UP_SMALL : SMALL : up ? UP : WINOGRAD;
+  *s = (Step){.kind = kind, .from = from, .size = size, .in = into, .out = to, .scale = 1, .clamp = 2,
+              .kernels = kernels, .squares = squares, .bias = floats(to)};
+  add_style(s, style);
+}
+
+// layout 0: output skips; 1: none; 2: residual.
+static void draw_network(const int *channels, int blocks, int layout, int colours, int pictures, int threads) {
+  Step steps[MOST_STEPS];
+  const float *noise[MOST_STEPS] = {0};
+  int noise_step[MOST_STEPS] = {0}, count = 0, style = 0, size = 4;
+  for (int b = 0; b < blocks; b++, size *= 2) {
+    if (b) add_convolution(&steps[count++], size / 2, size, channels[b - 1], channels[b], style++);
+    noise_step[count] = size * size;
+    noise[count] = floats(size * size * pictures);
+    add_convolution(&steps[count++], size, size, channels[b], channels[b], style++);
+    if (b && layout == 2) {
+      int in = wide(channels[b - 1]), out = wide(channels[b]);
+      float *kernels = floats(in * out);
+      skip_kernels(floats(channels[b - 1] * channels[b]), kernels, channels[b], channels[b - 1], out, in);
+      steps[count++] = (Step){.kind = SKIP, .from = size / 2, .size = size, .in = in, .out = out, .kernels = kernels};
+    }
+    if (layout == 0 || b == blocks - 1) {
+      Step *s = &steps[count++];
+      *s = (Step){.kind = COLOUR, .from = size, .size = size, .in = wide(channels[b]), .out = colours, .clamp = 2};
+      s->kernels = floats(colours * s->in);
+      s->bias = floats(4);
+      add_style(s, style);
+    }
+  }
+  int resolution = size / 2;
+  float *constant = floats(36 * steps[0].in);
+  Network network = {count, style + 1, STYLE_WIDTH, resolution, colours, constant, steps};
+  float *ws = floats((size_t)pictures * (style + 1) * STYLE_WIDTH);
+  float *images = floats((size_t)pictures * colours * resolution * resolution);
+  unsigned char *bytes = malloc((size_t)pictures * colours * resolution * resolution);
+  float *work = malloc(draw_floats(&network, pictures, threads) * sizeof(float));
+  draw(&network, ws, noise, noise_step, images, bytes, work, pictures, threads);
+  free(work);
+  free(bytes);
+  while (kept_count) free(kept[--kept_count]);
+}
+
+int main(void) {
+  static const int widths[][5] = {{1, 2, 3, 1, 5}, {17, 40, 9, 33, 16}, {20, 7, 64, 31, 2}};
+  int drawn = 0;
+  for (int w = 0; w < 3; w++)
+    for (int layout = 0; layout < 3; layout++, drawn++)
+      draw_network(widths[w], 5 - w % 2, layout, 1 + (drawn + w) % 4, 3, 3);
+  for (int layout = 0; layout < 3; layout++, drawn++) draw_network(widths[1], 4, layout, 3, 1, 1);
+  printf("%d networks\n", drawn);
+}

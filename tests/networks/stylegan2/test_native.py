@@ -1,0 +1,259 @@
+"""The kernel that is compiled for this processor, against the readable network: same pictures, whatever the shape."""
+
+import dataclasses
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from metagan.checkpoints.read import read_checkpoint
+from metagan.errors import ShapeError
+from metagan.live import KERNEL
+from metagan.live.native import NativeKernel, NoKernel, libraries, load_library, native_kernel
+from metagan.networks.generator import Noise
+from metagan.networks.loading.detect import load_generator
+from metagan.networks.stylegan2.native import NativeSynthesis, native_form, obstacles
+from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
+from metagan.registry.weights_ref import bundled_names, bundled_weights
+from metagan.sampling.latents import latents
+from metagan.sampling.levels import to_uint8
+from metagan.sampling.sampler import Sampler, Settings
+
+ROOT = Path(__file__).resolve().parents[3]
+GOLDEN = ROOT / "tests" / "golden"
+OFFICIAL = ["sg2ada_cuda16.pkl", "tf_ada_cond16.pkl", "ros_train16.pt"]
+VECTORS = ["sg2ada/*.pkl", "sg2in3/*.pkl", "tf/tf_ada*.pkl", "tf/tf_sg2_skip32.pkl", "rosinality/*.pt"]
+PLAIN = Config(MappingConfig(z_dim=6, c_dim=0, embed_dim=0, widths=(7, 9)), channels=(6, 33, 5, 40, 17))
+needs_library = pytest.mark.skipif(not libraries(), reason="no library was compiled for this processor")
+
+
+@pytest.fixture(params=libraries())
+def kernel(request: pytest.FixtureRequest) -> NativeKernel:
+    """Each library that this processor runs."""
+    return load_library(request.param, libraries()[request.param])
+
+
+@pytest.fixture(autouse=True)
+def threads_as_before() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def make(config: Config, seed: int = 0) -> StyleGAN2:
+    """A network of random weights, with noise and biases, whose pictures are within range."""
+    torch.manual_seed(seed)
+    network = StyleGAN2(config).eval()
+    for name, tensor in network.state_dict().items():
+        if name.endswith(("noise_strength", "bias")):
+            tensor.copy_(torch.rand_like(tensor) - 0.4)
+        elif "to_rgb.weight" in name:
+            tensor.mul_(0.3)
+    return network
+
+
+def styles(network: StyleGAN2, batch: int) -> torch.Tensor:
+    return torch.randn(batch, network.num_ws, network.w_dim, generator=torch.Generator().manual_seed(1))
+
+
+def assert_alike(got: torch.Tensor, wanted: torch.Tensor) -> None:
+    """Within rounding, and within a level in at most a thousandth of the values (of few values: in three)."""
+    torch.testing.assert_close(got, wanted, rtol=0, atol=2e-5 * max(1.0, float(wanted.abs().max())))
+    mine, theirs = (np.stack(to_uint8(each)).astype(int) for each in (got, wanted))
+    assert np.abs(mine - theirs).max() <= 1
+    assert np.count_nonzero(mine != theirs) <= max(3, mine.size / 1000)
+
+
+@pytest.mark.parametrize("image_channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("kind", ["skip", "orig", "resnet"])
+@pytest.mark.parametrize("clamp", [None, 0.7])
+def test_every_layout_gives_the_readable_network_s_pictures(kernel, kind, image_channels, clamp):
+    network = make(dataclasses.replace(PLAIN, kind=kind, image_channels=image_channels, clamp=clamp))
+    ws, form = styles(network, 3), NativeSynthesis(network, kernel)
+    with torch.inference_mode():
+        for mode in ("const", "none", "random"):
+            wanted = network.synthesize(ws, Noise(mode, range(3)))
+            got = form.synthesize(ws, Noise(mode, range(3)))
+            assert_alike(got, wanted)
+            assert np.array_equal(np.stack(to_uint8(got)), form.pictures(ws, Noise(mode, range(3))).numpy())
+
+
+@needs_library
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    channels=st.lists(st.integers(1, 70), min_size=1, max_size=5),
+    kind=st.sampled_from(["skip", "orig", "resnet"]),
+    widths=st.tuples(st.integers(1, 40)),
+    use_noise=st.booleans(),
+    threads=st.integers(1, 5),
+    batch=st.integers(1, 10),
+)
+def test_widths_of_any_kind_are_padded_rightly(channels, kind, widths, use_noise, threads, batch):
+    mapping = dataclasses.replace(PLAIN.mapping, widths=widths)
+    config = dataclasses.replace(
+        PLAIN, mapping=mapping, channels=tuple(channels), kind=kind, use_noise=use_noise
+    )
+    network, name = make(config), sorted(libraries())[0]
+    torch.set_num_threads(threads)
+    form = NativeSynthesis(network, load_library(name, libraries()[name]))
+    ws = styles(network, batch)
+    with torch.inference_mode():
+        assert_alike(form.synthesize(ws), network.synthesize(ws))
+
+
+@pytest.mark.parametrize("kind", ["skip", "resnet"])
+def test_a_picture_has_the_same_bits_in_every_batch_and_on_any_number_of_threads(kernel, kind):
+    network = make(dataclasses.replace(PLAIN, channels=(70, 70, 70, 70, 33, 20), kind=kind))
+    ws, form = styles(network, 11), NativeSynthesis(network, kernel)
+    torch.set_num_threads(1)
+    wanted = torch.cat([form.synthesize(ws[n : n + 1]) for n in range(11)])
+    for threads, batch in itertools.product((1, 2, 3, 7), (1, 4, 11)):
+        torch.set_num_threads(threads)
+        got = torch.cat([form.synthesize(part) for part in ws.split(batch)])
+        assert torch.equal(got, wanted), (threads, batch)
+
+
+@needs_library
+def test_sampled_pictures_have_the_same_bytes_in_every_batch_and_on_any_number_of_threads():
+    generator = load_generator(read_checkpoint(bundled_weights("bagels")))
+
+    def draw(batch: int, threads: int, **settings) -> np.ndarray:
+        torch.set_num_threads(threads)
+        sampler = Sampler(generator, torch.device("cpu"), batch)
+        return np.stack([picture for _, picture in sampler.pictures(range(5), Settings(**settings))])
+
+    for noise in ("const", "random"):
+        wanted = draw(1, 1, psi=0.7, noise=noise)
+        for batch, threads in ((2, 1), (5, 2), (3, 3)):
+            assert np.array_equal(draw(batch, threads, psi=0.7, noise=noise), wanted)
+
+
+def test_random_noise_belongs_to_the_seed_and_not_to_the_batch(kernel):
+    network = make(PLAIN)
+    ws, form = styles(network, 3), NativeSynthesis(network, kernel)
+    together = form.synthesize(ws, Noise("random", (5, 6, 7)))
+    assert torch.equal(together[1:2], form.synthesize(ws[1:2], Noise("random", (6,))))
+    with pytest.raises(ShapeError, match="a seed for each of 3 pictures, got 1"):
+        form.synthesize(ws, Noise("random", (1,)))
+
+
+def test_two_threads_of_python_may_draw_at_once(kernel):
+    network = make(PLAIN)
+    ws, form = styles(network, 4), NativeSynthesis(network, kernel)
+    wanted, made = form.synthesize(ws), []
+    workers = [threading.Thread(target=lambda: made.append(form.synthesize(ws))) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(made) == 4
+    assert all(torch.equal(each, wanted) for each in made)
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_golden_generators_are_drawn_as_their_authors_drew_them(kernel, name):
+    network = load_generator(read_checkpoint(GOLDEN / name))
+    assert isinstance(network, StyleGAN2)
+    z = torch.from_numpy(np.load((GOLDEN / name).with_suffix(".npz"))["z"]).float()
+    label = torch.eye(network.c_dim)[torch.arange(len(z)) % network.c_dim] if network.c_dim else None
+    with torch.inference_mode():
+        ws = network.map_latents(z, label)
+        assert obstacles(network) == []
+        assert_alike(NativeSynthesis(network, kernel).synthesize(ws), network.synthesize(ws))
+
+
+def test_every_reference_vector_s_pictures_are_its_own(shared_vectors, kernel):
+    checked = 0
+    for path in sorted(itertools.chain(*(shared_vectors.glob(pattern) for pattern in VECTORS))):
+        network = load_generator(read_checkpoint(path))
+        assert isinstance(network, StyleGAN2)
+        if obstacles(network):  # another activation, kernel or filter
+            continue
+        z = torch.from_numpy(np.load(path.with_suffix(".npz"))["z"]).float()
+        label = torch.eye(network.c_dim)[torch.arange(len(z)) % network.c_dim] if network.c_dim else None
+        with torch.inference_mode():
+            ws = network.map_latents(z, label)
+            assert_alike(NativeSynthesis(network, kernel).synthesize(ws), network.synthesize(ws))
+        checked += 1
+    assert checked >= 11
+
+
+@pytest.mark.parametrize("name", bundled_names())
+def test_bundled_generators_are_drawn_as_the_network_draws_them(kernel, name):
+    network = load_generator(read_checkpoint(bundled_weights(name)))
+    assert isinstance(network, StyleGAN2)
+    with torch.inference_mode():
+        ws = network.map_latents(latents(range(8), network.z_dim), psi=0.7)
+        assert_alike(NativeSynthesis(network, kernel).synthesize(ws), network.synthesize(ws))
+
+
+def test_what_the_kernel_does_not_draw_is_left_to_pytorch_with_a_reason():
+    config = dataclasses.replace(
+        PLAIN, activation="swish", kernel_size=1, image_channels=5, filter_shape=(8,)
+    )
+    reasons = obstacles(StyleGAN2(config))
+    assert reasons == [
+        "its activation is swish, want lrelu",
+        "its kernels are 1x1, want 3x3",
+        "its filter isn't [1, 3, 3, 1]",
+        "its pictures have 5 channels, want 1 to 4",
+    ]
+    assert obstacles(make(PLAIN)) == []
+
+
+def test_styles_of_another_shape_are_refused_before_the_kernel_sees_them(kernel):
+    form = NativeSynthesis(make(PLAIN), kernel)
+    for shape in ((1, 9, 9), (1, 10, 8)):
+        with pytest.raises(ShapeError, match=r"want \[batch, 10, 9\], got \[1, "):
+            form.synthesize(torch.zeros(shape))
+    assert form.synthesize(torch.zeros(0, 10, 9)).shape == (0, 3, 64, 64)
+
+
+def test_without_a_library_pytorch_draws_and_the_reason_is_known(monkeypatch, tmp_path):
+    monkeypatch.setenv("METAGAN_KERNEL", "none")
+    form = native_form(make(PLAIN))
+    assert form == NoKernel("METAGAN_KERNEL is none")
+    monkeypatch.setenv("METAGAN_KERNEL", "sse9")
+    reason = native_kernel()
+    assert isinstance(reason, NoKernel) and reason.reason.startswith(
+        "METAGAN_KERNEL is 'sse9', and here there is"
+    )
+    monkeypatch.delenv("METAGAN_KERNEL")
+    monkeypatch.setattr("metagan.live.native.KERNEL", tmp_path)
+    assert native_kernel() == NoKernel("it was not compiled for this system when metagan was installed")
+
+
+def test_a_library_that_cannot_be_loaded_is_a_reason_and_no_traceback(monkeypatch, tmp_path):
+    for name in libraries():
+        (tmp_path / f"kernel.{name}.so").write_bytes(b"\x7fELF and no more")
+    if (KERNEL / "processor.so").is_file():
+        shutil.copyfile(KERNEL / "processor.so", tmp_path / "processor.so")
+    if not libraries():
+        pytest.skip("no library was compiled for this processor")
+    monkeypatch.setattr("metagan.live.native.KERNEL", tmp_path)
+    reason = native_kernel()
+    assert isinstance(reason, NoKernel) and reason.reason.startswith("its library can't be loaded:")
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not shutil.which("gcc"), reason="wants gcc and its sanitizers")
+@pytest.mark.parametrize("sanitizers", ["address,undefined", "thread"])
+def test_the_kernel_stays_within_its_memory_and_defined_behaviour(tmp_path, sanitizers):
+    """Networks of odd widths in all layouts, by three threads, with every buffer as long as the kernel says."""
+    program = tmp_path / "sanitized"
+    sources = [*KERNEL.glob("*.c"), *(KERNEL / "native").glob("*.c"), ROOT / "tests" / "live" / "sanitize.c"]
+    wide = [] if os.uname().machine == "aarch64" else ["-mavx2", "-mfma"]
+    command = ["gcc", "-std=c11", "-O1", "-g", *wide, f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all"]
+    subprocess.run([*command, "-pthread", "-o", program, *map(str, sources), "-lm"], check=True)
+    done = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "12 networks\n"
