@@ -18,11 +18,14 @@ from metagan.registry.fields import (
     Exclude,
     Flag,
     Format,
+    Headline,
     Images,
+    Language,
     Licence,
     Line,
     Live,
     LocalFile,
+    NamedHeadline,
     Noise,
     Paragraph,
     Psi,
@@ -32,8 +35,12 @@ from metagan.registry.fields import (
     Upscale,
     Want,
     Weights,
+    WrittenFrom,
 )
+from metagan.registry.models import Headline as HeadlineModel
 from metagan.registry.models import Theme
+
+DEFAULT_HEADLINE = HeadlineModel()
 
 
 class Entry(BaseModel):
@@ -92,6 +99,26 @@ class SiteEntry(Entry):
         default=True,
         description="Whether each picture has a page of its own, so that a shared link shows a preview.",
         examples=[False],
+    )
+    headline: Headline = Field(
+        default=DEFAULT_HEADLINE.text,
+        description="Headline of subjects and pictures; {title} stands for the subject's title and can be left out.",
+        examples=["Diese {title} gibt es nicht"],
+    )
+    named_headline: NamedHeadline | None = Field(
+        default=None,
+        description="Headline of the picture of a visitor's name; by default the name, a colon and the headline.",
+        examples=["Nur für {name}, diese {title}"],
+    )
+    lang: Language = Field(
+        default=DEFAULT_HEADLINE.lang,
+        description="Language of titles, headlines and lines of text, for browsers, search engines and screen readers.",
+        examples=["de"],
+    )
+    dir: WrittenFrom | None = Field(
+        default=None,
+        description="Direction of that text; by default as the language is written.",
+        examples=["rtl"],
     )
 
 
@@ -198,6 +225,26 @@ class SubjectEntry(Entry):
         default=None,
         description="Pictures made in the visitor's browser; overrides defaults.",
         examples=["always"],
+    )
+    headline: Headline | None = Field(
+        default=None,
+        description="Headline of this subject, instead of the site's.",
+        examples=["No {title} Looks Like This"],
+    )
+    named_headline: NamedHeadline | None = Field(
+        default=None,
+        description="Headline of the picture of a visitor's name, instead of the site's.",
+        examples=["Only {name} Has This {title}"],
+    )
+    lang: Language | None = Field(
+        default=None,
+        description="Language of this subject's title, headline and lines, instead of the site's.",
+        examples=["fr"],
+    )
+    dir: WrittenFrom | None = Field(
+        default=None,
+        description="Direction of that text; by default as its language is written.",
+        examples=["rtl"],
     )
     text: Annotated[TextEntry, Want("a mapping with corpus")] | None = Field(
         default=None, description="Adds a generated line of text to each picture, chosen by its seed."

@@ -12,7 +12,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 from metagan import seeds
-from metagan.registry.models import ImageFormat, LiveMode
+from metagan.registry.models import Direction, ImageFormat, LiveMode
 from metagan.registry.visible import is_visible, stray_characters
 from metagan.registry.weights_ref import WANT as WANT_WEIGHTS
 from metagan.registry.weights_ref import existing_file, parse_weights
@@ -152,6 +152,28 @@ def _check_line(text: str) -> str:
     return text
 
 
+def _check_headline(text: str) -> str:
+    return _check_places(text, "a headline, with {title} where the subject's title goes")
+
+
+def _check_named_headline(text: str) -> str:
+    want = "a headline with {name} where a visitor's name goes, and {title} or not"
+    if "{name}" not in text:
+        raise invalid_value(want, show(text), "write {name} in it")
+    return _check_places(text, want, "{name}")
+
+
+def _check_places(text: str, want: str, *more: str) -> str:
+    """A text in which braces hold nothing but what is filled in, each once."""
+    places = re.findall(r"\{[^{}]*\}|[{}]", text)
+    for place in places:
+        if place not in {"{title}", *more}:
+            raise invalid_value(want, show(text), f"remove {place}")
+        if places.count(place) > 1:
+            raise invalid_value(want, show(text), f"write {place} once")
+    return text
+
+
 def _check_slug(slug: str) -> str:
     if len(slug) > 64 or not re.fullmatch(SLUG_PATTERN, slug):
         better = "-".join(re.findall(r"[a-z0-9]+", slug.lower()))[:64].strip("-")
@@ -237,6 +259,16 @@ Line = Annotated[
 Paragraph = Annotated[
     str, Want("a line of text"), StringConstraints(min_length=1, max_length=1000), AfterValidator(_check_line)
 ]
+Headline = Annotated[Line, Want("a headline, with {title} or without"), AfterValidator(_check_headline)]
+NamedHeadline = Annotated[
+    Line, Want("a headline with {name}, and {title} or not"), AfterValidator(_check_named_headline)
+]
+Language = Annotated[
+    str,
+    Want("a language's code", "write a BCP 47 tag, for example de or pt-BR"),
+    StringConstraints(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", max_length=35),
+]
+WrittenFrom = Annotated[Direction, Want("ltr or rtl")]
 Flag = Annotated[bool, Want("true or false")]
 Colour = Annotated[
     str,

@@ -10,6 +10,7 @@ from metagan.values import NoiseMode
 
 ImageFormat = Literal["webp", "png", "jpeg", "avif"]
 LiveMode = Literal["auto", "always", "never"]
+Direction = Literal["ltr", "rtl"]
 WeightsKind = Literal["path", "https", "hf", "bundled"]
 
 
@@ -44,6 +45,23 @@ class Theme:
 
 
 @dataclass(frozen=True)
+class Headline:
+    """How pages announce a subject.
+
+    Args:
+        text: The headline, with {title} where the subject's title goes, or without.
+        named: The headline of a visitor's own picture, with {name}, and {title} or not.
+        lang: The language of headline, title and lines, a BCP 47 tag such as "de" or "pt-BR".
+        dir: The direction in which it is written.
+    """
+
+    text: str = "This {title} Does Not Exist"
+    named: str = "{name}’s {title} Does Not Exist"
+    lang: str = "en"
+    dir: Direction = "ltr"
+
+
+@dataclass(frozen=True)
 class Site:
     """Settings of the whole site.
 
@@ -54,6 +72,7 @@ class Site:
         author: Who publishes it; empty if nobody is named.
         theme: Colours.
         picture_pages: Whether each picture has a page of its own.
+        headline: The subjects' headline, and the pages' language.
     """
 
     title: str
@@ -62,6 +81,7 @@ class Site:
     author: str
     theme: Theme
     picture_pages: bool
+    headline: Headline = Headline()
 
 
 @dataclass(frozen=True)
@@ -92,6 +112,7 @@ class Subject:
         format: File format of the published pictures.
         text: Generated lines, or None.
         live: Whether the site contains the generator for visitors' browsers.
+        headline: How pages announce it, and in which language.
         upscale: The upscaler's file, or None where pictures are published as the generator draws them.
     """
 
@@ -107,6 +128,7 @@ class Subject:
     format: ImageFormat
     text: Text | None
     live: LiveMode = "auto"
+    headline: Headline = Headline()
     upscale: WeightsRef | None = None
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -10,15 +12,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from metagan.errors import Location, OptionError, Problem, RegistryError
-from metagan.registry.entries import DefaultsEntry, RegistryFile, SubjectEntry
+from metagan.registry.entries import RegistryFile, SiteEntry, SubjectEntry
 from metagan.registry.fields import NO_UPSCALER
-from metagan.registry.models import Registry, Site, Subject, Text, Theme, WeightsRef
+from metagan.registry.models import Direction, Headline, Registry, Site, Subject, Text, Theme, WeightsRef
 from metagan.registry.problems import problems_of
 from metagan.registry.tree import Place, Tree, UnreadableError, dotted, read_tree
 from metagan.registry.weights_ref import existing_file, is_remote, parse_weights
 from metagan.seeds import choose_seeds
 
 MAX_PICTURES = 2_000_000
+# Languages written from right to left, and the scripts that a tag can name instead (ISO 639, ISO 15924).
+RIGHT_TO_LEFT_LANGUAGES = re.compile("ar|arc|ckb|dv|fa|he|iw|ji|ks|nqo|ps|sd|syr|ug|ur|yi")
+RIGHT_TO_LEFT_SCRIPTS = re.compile("adlm|arab|hebr|mand|nkoo|rohg|samr|syrc|thaa")
 
 
 def read_registry(path: Path, *, images: int | None = None) -> Registry:
@@ -122,20 +127,27 @@ def _registry(path: Path, entries: RegistryFile, folder: Path, images: int | Non
     theme = Theme(site.theme.accent.lower(), site.theme.accent_dark.lower())
     return Registry(
         path=path,
-        site=Site(site.title, site.base_url, site.description, site.author, theme, site.picture_pages),
+        site=Site(
+            site.title,
+            site.base_url,
+            site.description,
+            site.author,
+            theme,
+            site.picture_pages,
+            _headline(site),
+        ),
         subjects=tuple(
-            _subject(slug, entry, entries.defaults, folder, images)
-            for slug, entry in entries.subjects.items()
+            _subject(slug, entry, entries, folder, images) for slug, entry in entries.subjects.items()
         ),
     )
 
 
 def _subject(
-    slug: str, entry: SubjectEntry, defaults: DefaultsEntry, folder: Path, images: int | None
+    slug: str, entry: SubjectEntry, entries: RegistryFile, folder: Path, images: int | None
 ) -> Subject:
     def chosen(name: str) -> Any:
         own = getattr(entry, name)
-        return getattr(defaults, name) if own is None else own
+        return getattr(entries.defaults, name) if own is None else own
 
     return Subject(
         slug=slug,
@@ -150,8 +162,34 @@ def _subject(
         format=chosen("format"),
         text=Text(existing_file(entry.text.corpus, folder)) if entry.text else None,
         live=chosen("live"),
+        headline=_headline(entries.site, entry),
         upscale=_upscale(entry, folder),
     )
+
+
+def _headline(site: SiteEntry, subject: SubjectEntry | None = None) -> Headline:
+    """A subject's headline, or the site's; what isn't said follows from what is."""
+    known = Headline()
+    for entry in (site, subject):
+        if entry is None:
+            continue
+        if entry.headline is not None and entry.headline != known.text:
+            known = replace(known, text=entry.headline, named=f"{{name}}: {entry.headline}")
+        if entry.named_headline is not None:
+            known = replace(known, named=entry.named_headline)
+        if entry.lang is not None and entry.lang != known.lang:
+            known = replace(known, lang=entry.lang, dir=direction_of(entry.lang))
+        if entry.dir is not None:
+            known = replace(known, dir=entry.dir)
+    return known
+
+
+def direction_of(lang: str) -> Direction:
+    """The direction in which a language is written, unless its tag names a script."""
+    first, *others = lang.lower().split("-")
+    script = next((part for part in others if len(part) == 4 and part.isalpha()), None)
+    turned = RIGHT_TO_LEFT_SCRIPTS.fullmatch(script) if script else RIGHT_TO_LEFT_LANGUAGES.fullmatch(first)
+    return "rtl" if turned else "ltr"
 
 
 def _upscale(entry: SubjectEntry, folder: Path) -> WeightsRef | None:

@@ -29,6 +29,7 @@ export class Album {
     this.chunk = data.chunk;
     this.wording = data.alt;
     this.xmp = data.xmp ?? "";
+    this.headline = data.headline;
     /** Of many subjects the page has the first ones; the others lie in files, a group each. */
     this.groups = [{ count: data.subjects.length }, ...(data.groups ?? [])];
     /** The subjects that chance chooses from, and all that have come so far. */
@@ -38,7 +39,8 @@ export class Album {
 
   #take(subjects, group) {
     for (const subject of subjects) {
-      Object.assign(subject, { group, xmp: this.xmp.replace("{maker}", () => subject.maker) });
+      const xmp = this.xmp.replace("{maker}", () => subject.maker);
+      Object.assign(subject, { group, xmp, headline: { ...this.headline, ...subject.headline } });
     }
     this.groups[group].subjects = subjects;
     return subjects;

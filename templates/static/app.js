@@ -4,7 +4,7 @@ import { Album, isSame, nameOf } from "./album.js";
 import { bindKeys, bindNames, bindSwipe, upgradeNext } from "./controls.js";
 import { fillGallery } from "./gallery.js";
 import { answers, keptPictures, shuffled } from "./kept.js";
-import { placeOf, possessive, readName, seedOf } from "./names.js";
+import { placeOf, readName, seedOf } from "./names.js";
 import { keepOffline } from "./offline.js";
 import { bindPair } from "./pair.js";
 import { Panel } from "./panel.js";
@@ -92,7 +92,7 @@ async function show(pick, { address = null, push = false, name = "", quietly = f
   note(pick, address ?? location.href, push);
   meet(pick);
   const patience_ms = asked ? ASKED_PATIENCE_MS : PATIENCE_MS;
-  const shown = await stage.show(pick, name && possessive(name), { quietly, patience_ms });
+  const shown = await stage.show(pick, name, { quietly, patience_ms });
   if (!shown) return;
   if (shown !== pick) settleFor(shown, pick, asked);
   prepare();

@@ -23,18 +23,14 @@ export async function placeOf(name, count) {
 /** A name as somebody may write it, without what only hides or turns others' letters; "" if nothing of it is seen. */
 export function readName(text) {
   const name = (text ?? "").replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069\ufeff]/gu, " ").trim();
-  return /[^\p{Default_Ignorable_Code_Point}\p{C}\p{Z}\u2800]/u.test(name) ? [...name].slice(0, 80).join("") : "";
+  const seen = /[^\p{Default_Ignorable_Code_Point}\p{C}\p{Z}\u2800]/u.test(name);
+  return seen ? [...name.normalize("NFC").replace(SPACES, " ")].slice(0, 80).join("") : "";
 }
 
 /** The seed of a name, for a generator that draws any. */
 export async function seedOf(name) {
   const bytes = await digest(normalise(name));
   return bytes.slice(0, 4).reduce((number, byte) => number * 256 + byte, 0);
-}
-
-/** "Ada’s", for the headline. */
-export function possessive(name) {
-  return `${name.normalize("NFC").replace(SPACES, " ").trim()}’s`;
 }
 
 const rotate = (word, by) => (word >>> by) | (word << (32 - by));

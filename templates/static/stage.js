@@ -18,6 +18,12 @@ function point(slot, href) {
   for (const link of all(`a[data-slot="${slot}"]`)) link.href = href;
 }
 
+function filled(tag, text) {
+  const element = document.createElement(tag);
+  element.textContent = text;
+  return element;
+}
+
 const lateAfter = (ms) => new Promise((resolve) => setTimeout(resolve, ms, LATE));
 
 export class Stage {
@@ -140,15 +146,26 @@ export class Stage {
   }
 
   #words(pick, owner) {
-    const { title, architecture } = pick.subject;
+    const { title, architecture, headline } = pick.subject;
+    for (const heading of all("[data-headline]")) this.#announce(heading, pick.subject, owner);
     fill('[data-slot="title"]', title);
     fill('[data-text="seed"]', pick.mix ? `${pick.seed} + ${pick.mix.seed}` : pick.seed);
     fill('[data-text="psi"]', pick.live ? short(pick.psi) : pick.subject.psi);
     fill('[data-text="architecture"]', architecture);
-    for (const slot of all('[data-slot="owner"]')) slot.textContent = owner || slot.dataset.default;
+    for (const slot of all('[data-slot="owner"]')) slot.textContent = owner ? `${owner}’s` : slot.dataset.default;
+    for (const slot of all('[data-slot="line"]')) Object.assign(slot, { lang: headline.lang, dir: headline.dir });
     const heading = this.element.querySelector("h1");
-    if (heading?.querySelector('[data-slot="title"]')) heading.classList.toggle("long", pick.subject.long);
     if (heading) document.title = heading.textContent.trim().replace(/\s+/g, " ");
+  }
+
+  /** The subject's headline, or with an owner's name that of names. */
+  #announce(heading, { title, long, headline }, owner) {
+    const words = { title: ["em", title], name: ["bdi", owner] };
+    const parts = (owner ? headline.named : headline.text).split(/\{(title|name)\}/);
+    const nodes = parts.map((part, i) => (i % 2 ? filled(...words[part]) : part));
+    heading.replaceChildren(...nodes);
+    heading.classList.toggle("long", long);
+    Object.assign(heading, { lang: headline.lang, dir: headline.dir });
   }
 
   #links(pick) {

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from metagan.errors import OptionError, RegistryError
-from metagan.registry.models import Registry, Site, Subject, Text, Theme, WeightsRef
+from metagan.registry.models import Headline, Registry, Site, Subject, Text, Theme, WeightsRef
 from metagan.registry.read import find_place, find_subject, read_registry
 from tests.registry.conftest import VALID
 
@@ -138,6 +138,12 @@ def test_every_mistake_is_reported_at_once_in_the_file_s_order(messages, folder)
         ("hummingbird:", "<b>:", "fix: write b"),
         ("hummingbird:", "hummingbird-:", "fix: write hummingbird"),
         ("hummingbird:", "é:", "fix: write a name like hummingbird"),
+        ("title: These", "headline: a {name}\n  title: These", "fix: remove {name}"),
+        ("title: These", "headline: a { b\n  title: These", "fix: remove {"),
+        ("title: These", "headline: '{title} {title}'\n  title: These", "fix: write {title} once"),
+        ("title: These", "named_headline: '{title}'\n  title: These", "fix: write {name} in it"),
+        ("title: These", "lang: German!\n  title: These", "want a language's code, got 'German!'"),
+        ("title: These", "dir: up\n  title: These", "want ltr or rtl, got 'up'"),
         ("hummingbird:", "404:", "want a slug that is not reserved, got '404'"),
         ("hummingbird:", "x" * 65 + ":", "want a slug of lower-case letters"),
         ("hummingbird:", "[a, b]:", "want a word as a key, got a list or mapping"),
@@ -396,3 +402,35 @@ def test_arbitrary_text_only_ever_raises_registry_error(write, content):
     except RegistryError as error:
         str(error).encode()
         assert all(problem.fix for problem in error.problems)
+
+
+@pytest.mark.parametrize(
+    ("site", "subject", "headline"),
+    [
+        ("", "", Headline()),
+        ("lang: en", "", Headline()),
+        (
+            "headline: Diese {title} gibt es nicht\n  lang: de",
+            "",
+            Headline("Diese {title} gibt es nicht", "{name}: Diese {title} gibt es nicht", "de", "ltr"),
+        ),
+        (
+            "headline: Nobody\n  named_headline: Nobody but {name}",
+            "",
+            Headline("Nobody", "Nobody but {name}"),
+        ),
+        ("lang: fa", "", Headline(lang="fa", dir="rtl")),
+        ("lang: fa-Latn", "", Headline(lang="fa-Latn")),
+        ("lang: az-Arab", "", Headline(lang="az-Arab", dir="rtl")),
+        ("lang: de\n  dir: rtl", "", Headline(lang="de", dir="rtl")),
+        ("lang: ar", "lang: de", Headline(lang="de")),
+        ("lang: ar", "dir: ltr", Headline(lang="ar")),
+        ("headline: A {title}", "headline: '{title}?'", Headline("{title}?", "{name}: {title}?")),
+        ("named_headline: Hey {name}", "headline: No {title}", Headline("No {title}", "{name}: No {title}")),
+        ("headline: No {title}", "named_headline: '{name}!'", Headline("No {title}", "{name}!")),
+    ],
+)
+def test_a_subject_s_headline_follows_from_its_own_words_and_the_site_s(read, site, subject, headline):
+    text = VALID.replace("subjects:", f"  {site}\nsubjects:") if site else VALID
+    registry = read(text + (f"    {subject}\n" if subject else ""))
+    assert registry.subjects[0].headline == headline

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from PIL import Image
 
-from metagan.registry.models import Site, Subject, Theme, WeightsRef
+from metagan.registry.models import Headline, Site, Subject, Theme, WeightsRef
 from metagan.site.pages.content import GeneratorFacts, LiveModel, Picture, SiteContent, SubjectContent
 from metagan.site.pages.render import render_site
 
 EVIL = "<script>alert(1)</script>"
 BASE_URL = "https://apes.example/sub/path/"
 PLAIN = Theme()
+USUAL = Headline()
 LINES = ("It was never there, and still it waits.", "The third one left before the second came.")
 
 
@@ -31,6 +32,7 @@ class Sort:
     lines: bool = False
     licence: str = "CC0-1.0"
     source: str = "Drawn for the tests"
+    headline: Headline = USUAL
     live: bool = False  # says that there is a generator for browsers, which isn't
 
 
@@ -48,6 +50,7 @@ def make_collection(sort: Sort = Sort()) -> SubjectContent:
         noise="const",
         format="png",
         text=None,
+        headline=sort.headline,
     )
     facts = GeneratorFacts(
         "StyleGAN2",
@@ -74,8 +77,9 @@ def make_content(
     picture_pages: bool = True,
     title: str = "Not Here",
     theme: Theme = PLAIN,
+    headline: Headline = USUAL,
 ) -> SiteContent:
-    site = Site(title, base_url, "Things that are not.", "The Testers", theme, picture_pages)
+    site = Site(title, base_url, "Things that are not.", "The Testers", theme, picture_pages, headline)
     collections = tuple(map(make_collection, sorts or (Sort(),)))
     return SiteContent(site, collections, date(2026, 11, 22), "0.1.0", "rev1")
 

@@ -156,11 +156,13 @@ def _files(content: SiteContent, templates: Path | None, writer: Writer) -> Iter
         yield view.api, subject_json(content, view, album)
         yield from line_files(view, album)
     for number, group in enumerate(_groups(writer.albums)[1:], 1):
-        yield _group_file(number), json_bytes(subjects_data(group))
+        yield _group_file(number), json_bytes(subjects_data(content, group))
     yield "api/subjects.json", subjects_json(content, [view for view, _ in writer.albums])
 
 
-def _groups(albums: Sequence[tuple[SubjectView, Album]]) -> list[Sequence[tuple[SubjectView, Album]]]:
+def _groups(
+    albums: Sequence[tuple[SubjectView, PictureIndex]],
+) -> list[Sequence[tuple[SubjectView, PictureIndex]]]:
     return [albums[i : i + GROUP_SUBJECTS] for i in range(0, len(albums), GROUP_SUBJECTS)]
 
 

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import PureWindowsPath
 from typing import Any
 from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
 
+from markupsafe import Markup
+
 from metagan.errors import BuildError
 from metagan.images.provenance import xmp_pattern
 from metagan.registry.fields import RESERVED_SLUGS
-from metagan.registry.models import Site
+from metagan.registry.models import Headline, Site
 from metagan.site.pages.content import (
     LiveModel,
     Picture,
@@ -77,6 +79,9 @@ class SubjectView:
         slug: Its folder's name.
         title: What it is, in the singular.
         headline: "This Ape Does Not Exist".
+        heading: The same in parts: before the title, the title, and after it; the title is empty if it isn't told.
+        lang: The language of headline, title and lines.
+        dir: The direction in which they are written.
         long: Whether its title has a word too long for the headline's full size.
         url: Its page.
         about: The page about its generator.
@@ -110,6 +115,9 @@ class SubjectView:
     slug: str
     title: str
     headline: str
+    heading: tuple[str, str, str]
+    lang: str
+    dir: str
     long: bool
     url: str
     about: str
@@ -194,11 +202,16 @@ class PictureIndex:
 def view_subject(collection: SubjectContent, album: PictureIndex) -> SubjectView:
     """A subject as pages show it."""
     subject, facts = collection.subject, collection.facts
+    before, place, after = printable(subject.headline.text).partition("{title}")
+    heading = (before, album.title if place else "", after)
     return SubjectView(
         slug=subject.slug,
         title=album.title,
-        headline=f"This {album.title} Does Not Exist",
-        long=max(map(len, album.title.split()), default=0) > LONG_WORD,
+        headline="".join(heading),
+        heading=heading,
+        lang=subject.headline.lang,
+        dir=subject.headline.dir,
+        long=max(map(len, "".join(heading).split()), default=0) > LONG_WORD,
         url=f"{subject.slug}/",
         about=f"{subject.slug}/about/",
         api=f"api/{subject.slug}.json",
@@ -240,7 +253,11 @@ def site_context(content: SiteContent, subjects: Sequence[SubjectView]) -> dict[
             "base_url": site.base_url,
             "base_path": base_path(site),
             "picture_pages": site.picture_pages,
+            "lang": site.headline.lang,
+            "dir": site.headline.dir,
         },
+        # What metagan's own templates say in English, on a page in another language.
+        "english": "" if _is_english(site.headline) else Markup(' lang="en" dir="ltr"'),
         "subjects": subjects,
         "subject_count": len(subjects),
         "built": content.built.isoformat(),
@@ -258,12 +275,20 @@ def album_data(content: SiteContent, albums: Sequence[tuple[SubjectView, Picture
         "chunk": LINES_CHUNK,
         "base": content.site.base_url,
         "xmp": xmp_pattern("{maker}"),
-        "subjects": subjects_data(albums),
+        "headline": asdict(content.site.headline),
+        "subjects": subjects_data(content, albums),
     }
 
 
-def subjects_data(albums: Sequence[tuple[SubjectView, Album]]) -> list[dict[str, object]]:
+def _is_english(headline: Headline) -> bool:
+    return headline.lang.lower().partition("-")[0] == "en" and headline.dir == "ltr"
+
+
+def subjects_data(
+    content: SiteContent, albums: Sequence[tuple[SubjectView, PictureIndex]]
+) -> list[dict[str, object]]:
     """The part of that which is told of each subject."""
+    headlines = {one.subject.slug: one.subject.headline for one in content.collections}
     return [
         {
             "slug": view.slug,
@@ -281,9 +306,15 @@ def subjects_data(albums: Sequence[tuple[SubjectView, Album]]) -> list[dict[str,
             "maker": escape(ai_system(view.architecture, view.sha256, view.upscaler)),
             "live": _live_data(view),
             "unfit": bool(view.why_not_live),
+            "headline": _different(headlines[view.slug], content.site.headline),
         }
         for view, album in albums
     ]
+
+
+def _different(headline: Headline, usual: Headline) -> dict[str, str]:
+    """What is said otherwise of a subject than of the site."""
+    return {key: value for key, value in asdict(headline).items() if value != getattr(usual, key)}
 
 
 def _live_data(view: SubjectView) -> dict[str, object] | None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from metagan.registry.models import Headline
 from tests.site.browser.test_browser import press, shown
 from tests.site.conftest import INSECURE_HOST, Witness, wait_for_picture, wait_until
+from tests.site.demo import Sort, make_content, write_site
 
 pytestmark = pytest.mark.browser
 
@@ -99,10 +103,37 @@ def test_a_name_can_t_turn_the_words_beside_it(witness: Witness, site: str):
     expect(witness.page.locator("h1")).to_have_text("eve’s Ape Does Not Exist")
     witness.page.goto(f"{site}ape/?name=%D9%82%D8%B7%D8%A9")
     expect(witness.page.locator("h1")).to_have_text("قطة’s Ape Does Not Exist")
-    assert (
-        witness.page.locator('[data-slot="owner"]').evaluate("one => getComputedStyle(one).unicodeBidi")
-        == "isolate"
-    )
+    assert witness.page.locator("h1 bdi").evaluate("one => getComputedStyle(one).unicodeBidi") == "isolate"
+
+
+@pytest.fixture(scope="module")
+def polyglot_site(tmp_path_factory: pytest.TempPathFactory, serve: Callable[[Path], str]) -> str:
+    """A German site with an Arabic subject."""
+    german = Headline("Diese {title} gibt es nicht", "{title} für {name}", "de")
+    arabic = Headline("{title} بلا وجود", "{title} {name}", "ar", "rtl")
+    root = tmp_path_factory.mktemp("polyglot")
+    sorts = [Sort(title="Affen", headline=german), Sort("cat", "قطط", headline=arabic, lines=True)]
+    write_site(make_content(*sorts, base_url="https://someone.example/", headline=german), root)
+    return f"{serve(root)}/"
+
+
+def test_headlines_follow_the_picture_in_its_language(witness: Witness, polyglot_site: str):
+    page = witness.page
+    heading = page.locator("h1")
+    page.goto(f"{polyglot_site}ape/?name=Ada")
+    expect(heading).to_have_text("Affen für Ada")
+    expect(page).to_have_title("Affen für Ada")
+    page.goto(f"{polyglot_site}cat/")
+    expect(heading).to_have_text("قطط بلا وجود")
+    expect(heading).to_have_attribute("dir", "rtl")
+    seen = set()
+    page.goto(polyglot_site)
+    for _ in range(12):
+        wait_for_picture(page)
+        seen.add((heading.text_content(), heading.get_attribute("lang"), heading.get_attribute("dir")))
+        press(page, " ")
+    assert seen == {("Diese Affen gibt es nicht", "de", "ltr"), ("قطط بلا وجود", "ar", "rtl")}
+    assert page.evaluate("document.documentElement.lang") == "de"
 
 
 def test_names_work_without_https(witness: Witness, site: str):

@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from metagan.errors import BuildError, TemplateError
+from metagan.registry.models import Headline
 from metagan.site.pages.content import Picture
 from metagan.site.pages.render import render_site
 from metagan.site.pages.views import training_rows
@@ -301,3 +302,34 @@ def test_few_subjects_are_on_one_page():
     assert 'rel="next"' not in files["subjects/index.html"].decode()
     assert "subjects/2/index.html" not in files
     assert not [path for path in files if path.startswith("api/home/")]
+
+
+GERMAN = Headline("Diese {title} gibt es nicht", "{title} von {name}", "de")
+ARABIC = Headline("{title} بلا وجود", "{name}: {title} بلا وجود", "ar", "rtl")
+
+
+def test_headline_and_language_are_the_site_s_or_the_subject_s():
+    sorts = [Sort(title="Affen", headline=GERMAN), Sort("cat", "قطط", headline=ARABIC, live=True)]
+    files = dict(render_site(make_content(*sorts, headline=GERMAN), None))
+    for path in ("index.html", "ape/index.html", "ape/3/index.html"):
+        page = text_of(files, path)
+        assert '<html lang="de" dir="ltr">' in page
+        assert "data-headline>Diese <em>Affen</em> gibt es nicht</h1>" in page
+        assert "Does Not Exist" not in page
+    assert "<title>Diese Affen gibt es nicht – no. 3</title>" in text_of(files, "ape/3/index.html")
+    for path in ("cat/index.html", "cat/3/index.html"):
+        assert 'data-headline lang="ar" dir="rtl"><em>قطط</em> بلا وجود</h1>' in text_of(files, path)
+    assert 'xml:lang="de"' in text_of(files, "feed.xml")
+    assert "قطط بلا وجود" in text_of(files, "feed.xml")
+    for path in ("subjects/index.html", "ape/about/index.html", "cat/wall/index.html", "404.html"):
+        assert '<em lang="' in text_of(files, path) or '<h1 class="title" lang="en" dir="ltr">' in text_of(
+            files, path
+        )
+        assert '<footer class="foot" id="foot" lang="en" dir="ltr">' in text_of(files, path)
+
+
+def test_a_headline_without_the_title_is_whole():
+    plain = Headline("Nobody <b>Here</b>", "{name}: Nobody")
+    files = dict(render_site(make_content(Sort(headline=plain), headline=plain), None))
+    assert "data-headline>Nobody &lt;b&gt;Here&lt;/b&gt;</h1>" in text_of(files, "ape/index.html")
+    assert '<footer class="foot" id="foot">' in text_of(files, "ape/index.html")
