@@ -667,10 +667,10 @@ def test_a_path_is_taken_apart_after_decoding(below, parts):
 PROGRAM = """
 import sys
 from pathlib import Path
-from metagan.site.serve.reload import Built
+from metagan.site.serve.reload import BuiltSite
 from metagan.site.serve.server import serve
 say = lambda text: print(text, flush=True)
-built = Built(Path(sys.argv[1]), "/apes/", (Path(sys.argv[1]),))
+built = BuiltSite(Path(sys.argv[1]), "/apes/", (Path(sys.argv[1]),))
 serve(lambda: built, host="127.0.0.1", port=0, reload=True, report=say, ready=say)
 """
 
