@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
+import itertools
 import json
 import time
 from collections.abc import Iterator
@@ -14,13 +17,18 @@ from metagan.cli.options import (
     class_option,
     device_option,
     json_option,
+    offline_option,
+    out_file_option,
     out_option,
     psi_option,
+    registry_option,
     weights_options,
     workers_option,
 )
 
 if TYPE_CHECKING:
+    from metagan.collection.listing import Candidate
+    from metagan.collection.review_page import ReviewServer
     from metagan.collection.sources.made import FetchReport, MadeSource
 
 _SHOWN = 5
@@ -515,6 +523,18 @@ def subset_command(
     help="The collection that it learnt from: near duplicates of it are refused, and shown as pairs in refused/.",
 )
 @click.option(
+    "--traits",
+    "classifier",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A file of `metagan collection traits`: every picture gets the traits that it is told to have.",
+)
+@click.option(
+    "--pick",
+    type=click.Choice(["random", "rarest"]),
+    default="random",
+    help="rarest draws ten times as many and lists those whose traits are rarest in --collection; it needs --traits.",
+)
+@click.option(
     "--near",
     type=click.FloatRange(0, 255),
     default=6.0,
@@ -535,6 +555,8 @@ def listing_command(
     psi: float | None,
     class_index: int | None,
     training: Path | None,
+    classifier: Path | None,
+    pick: Literal["random", "rarest"],
     near: float,
     device: str,
     registry: Path,
@@ -546,8 +568,9 @@ def listing_command(
     It mints nothing and touches no wallet. Every picture says that a machine made it.
     """
     from metagan.cli.progress import note, stages
-    from metagan.collection.listing import Candidate, NearestItems, Terms, write_listing
+    from metagan.collection.listing import Candidate, NearestItems, Terms, rarest_first, write_listing
     from metagan.collection.store import open_collection
+    from metagan.collection.table import open_table
     from metagan.sampling.target import find_target, open_sampler
 
     with stages() as progress:
@@ -563,18 +586,24 @@ def listing_command(
         source=target.source,
         external_url=external_url,
     )
-    nearest = NearestItems(open_collection(training)) if training else None
+    known = open_collection(training) if training else None
+    if pick == "rarest" and not (known and classifier):
+        raise click.UsageError("--pick rarest needs --traits and --collection, which say what is rare")
     sampler = open_sampler(target, device, note=note)
+    last = min(first_seed + count * 10, 1 << 32)  # nine of ten may be refused before it gives up
     with stages() as progress:
-        progress.begin("listing", count)
+        progress.begin("drawing", count if pick == "random" else last - first_seed)
 
-        def candidates() -> Iterator[Candidate]:
-            last = min(first_seed + count * 10, 1 << 32)  # nine of ten may be refused before it gives up
+        def drawn() -> Iterator[Candidate]:
             for seed, picture in sampler.pictures(range(first_seed, last), settings):
                 yield Candidate(seed, picture)
                 progress.advance(1)
 
-        report = write_listing(out, candidates(), count, layout, terms, training=nearest, near_levels=near)
+        candidates = _labelled(drawn(), classifier) if classifier else drawn()
+        if pick == "rarest" and training:
+            candidates = iter(rarest_first(list(candidates), open_table(training)))
+        nearest = NearestItems(known) if known else None
+        report = write_listing(out, candidates, count, layout, terms, training=nearest, near_levels=near)
     click.echo(f"{out}: {len(report.tokens):,} pictures for {layout}, licence {terms.licence}")
     click.echo(f"  provenance hash {report.provenance}")
     if report.refused:
@@ -583,6 +612,26 @@ def listing_command(
         )
         for refused in report.refused[:_SHOWN]:
             click.echo(f"    seed {refused.seed} is like item {refused.item} ({refused.levels:.1f} levels)")
+
+
+def _labelled(candidates: Iterator[Candidate], classifier: Path) -> Iterator[Candidate]:
+    """Candidates with the traits that the classifier tells of them; "none" is no trait."""
+    import numpy as np
+    import torch
+
+    from metagan.collection.packing import NONE
+    from metagan.networks.trait_classifier import load_classifier
+
+    network, _ = load_classifier(classifier)
+    heads = network.config.heads
+    while some := list(itertools.islice(candidates, 64)):
+        rgb = np.stack([np.broadcast_to(one.picture, (*one.picture.shape[:2], 3)) for one in some])
+        told = [numbers.tolist() for numbers in network.tell(torch.from_numpy(rgb))]
+        for row, one in enumerate(some):
+            values = [
+                (head.type, head.values[numbers[row]]) for head, numbers in zip(heads, told, strict=True)
+            ]
+            yield dataclasses.replace(one, traits=tuple(pair for pair in values if pair[1] != NONE))
 
 
 @command.command("archive", short_help="Put a collection's zips into a folder or on a storage.")
@@ -602,3 +651,168 @@ def archive_command(collection: Path, place: str, name: str | None, generator: P
     from metagan.collection.store import open_collection
 
     _archive(collection, name or open_collection(collection).facts.name, place, generator)
+
+
+@command.command(
+    "traits", short_help="Train a classifier of the collection's traits, for generated pictures."
+)
+@click.argument("collection", type=click.Path(path_type=Path, file_okay=False))
+@out_file_option("The file, NAME.safetensors.", required=True)
+@click.option(
+    "--resolution",
+    type=click.IntRange(8, 512),
+    default=64,
+    help="Side that pictures are looked at with, a power of two.",
+)
+@click.option("--epochs", type=click.IntRange(1, 1000), default=12, help="How often every item is seen.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    help="Of the held-out items, the order and the first weights.",
+)
+@workers_option
+@device_option
+@json_option
+def traits_command(
+    collection: Path,
+    out: Path,
+    resolution: int,
+    epochs: int,
+    seed: int,
+    workers: int | None,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Train a small classifier that tells COLLECTION's traits of pictures that a generator drew.
+
+    A tenth of the items is held out. Each trait's accuracy on it stands beside what always saying the most common value
+    would give; what isn't told better than that is left out of the file.
+    """
+    import torch
+
+    from metagan.checkpoints.write import write_safetensors
+    from metagan.cli.progress import stages
+    from metagan.collection.store import open_collection
+    from metagan.collection.trait_labels import load_labelled
+    from metagan.datasets.pool import available_cores
+    from metagan.networks.trait_classifier import describe_classifier
+    from metagan.sampling.device import choose_device
+    from metagan.training.traits import TraitsRecipe, train_traits
+
+    if resolution & (resolution - 1):
+        raise click.BadParameter(f"want a power of two, got {resolution}", param_hint="--resolution")
+    known = open_collection(collection)
+    recipe = TraitsRecipe(epochs=epochs, seed=seed)
+    with stages() as progress:
+        progress.begin("reading pictures", sum(item.file is not None for item in known.items))
+        cores = available_cores() if workers is None else workers
+        pictures, labels = load_labelled(known, resolution, cores, progress.advance)
+        progress.begin("training", len(pictures) * epochs * 9 // 10)
+        classifier, told = train_traits(
+            torch.from_numpy(pictures), labels, recipe, choose_device(device), progress.advance
+        )
+    facts = {
+        "collection": known.facts.name,
+        "items": len(pictures),
+        "held_out": -(-len(pictures) // 10),
+        "recipe": dataclasses.asdict(recipe),
+        "told": [dataclasses.asdict(one) for one in told],
+    }
+    header = dataclasses.replace(
+        describe_classifier(classifier),
+        licence=known.facts.licence or "unknown",
+        source=known.facts.name,
+        training=facts,
+    )
+    write_safetensors(out, classifier.state_dict(), header)
+    if as_json:
+        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        return
+    kept = sum(one.kept for one in told)
+    click.echo(
+        f"{out}: tells {kept} of {len(told)} trait types, measured on {facts['held_out']:,} held-out items"
+    )
+    for one in sorted(told, key=lambda one: (not one.kept, one.type)):
+        note = f"  left out: {one.why}" if not one.kept else ""
+        click.echo(
+            f"  {one.accuracy:>6.1%}  (most common value {one.majority:.1%}, {one.values} values)  {one.type}{note}"
+        )
+
+
+@command.command("review", short_help="Sort pictures out by eye, on a page on this machine.")
+@click.argument("what", metavar="COLLECTION|SUBJECT")
+@registry_option
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="Port of the page; 0 for any that is free."
+)
+@device_option
+@offline_option
+def review_command(what: str, registry: Path, port: int, device: str, offline: bool) -> None:
+    """Show contact sheets on which you click away what is bad; keys work too.
+
+    Of a COLLECTION the choices are kept in review.csv beside it, which `subset` honours. Of a SUBJECT of the registry,
+    generated pictures are shown, and the choices become its `exclude`. Press Ctrl-C to stop.
+    """
+    from metagan.collection.store import is_collection
+
+    server: ReviewServer
+    if is_collection(Path(what)):
+        server = _review_collection(Path(what), port)
+    else:
+        server = _review_subject(what, registry, port, device, offline=offline)
+    click.echo(f"{server.url} (press Ctrl-C to stop)")
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.server_close()
+    click.echo(f"{len(server.out):,} of {len(server.pictures):,} pictures sorted out")
+
+
+def _review_collection(path: Path, port: int) -> ReviewServer:
+    from metagan.collection.review import read_review, write_review
+    from metagan.collection.review_page import Reviewed, ReviewServer
+    from metagan.collection.store import open_collection
+
+    collection = open_collection(path)
+    pictures = [
+        Reviewed(item.id, item.name or item.id, item.file.rpartition(".")[2], (path / item.file).read_bytes)
+        for item in collection.items
+        if item.file
+    ]
+    title = collection.facts.title or collection.facts.name
+    return ReviewServer(title, pictures, read_review(path), lambda out: write_review(path, out), port)
+
+
+def _review_subject(slug: str, registry: Path, port: int, device: str, *, offline: bool) -> ReviewServer:
+    from metagan.cli.progress import note, stages
+    from metagan.collection.review_page import Reviewed, ReviewServer
+    from metagan.images.encode import encode
+    from metagan.registry.exclude import excluded_seeds, write_exclude
+    from metagan.registry.read import find_subject, read_registry
+    from metagan.sampling.target import find_target, open_sampler
+
+    if not registry.is_file():
+        raise click.BadParameter(
+            f"{slug!r} is no collection, and there is no {registry} in which it could be a subject"
+        )
+    subject = find_subject(read_registry(registry), slug)
+    out = excluded_seeds(registry, subject.slug)
+    with stages() as progress:
+        target = find_target(slug, registry, offline=offline, progress=progress.transfer)
+    sampler = open_sampler(target, device, note=note)
+    seeds = sorted({*subject.seeds, *out})
+    pictures = []
+    with stages() as progress:
+        progress.begin("drawing", len(seeds))
+        for seed, picture in sampler.pictures(seeds, target.settings()):
+            data = io.BytesIO(encode(picture, "png"))
+            pictures.append(Reviewed(str(seed), f"seed {seed}", "png", data.getvalue))
+            progress.advance(1)
+
+    def save(chosen: frozenset[str]) -> None:
+        write_exclude(registry, subject.slug, [int(seed) for seed in chosen])
+
+    return ReviewServer(subject.title, pictures, frozenset(map(str, out)), save, port)

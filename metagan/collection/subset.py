@@ -20,6 +20,7 @@ import numpy as np
 from metagan.collection.model import Facts, SourceFacts
 from metagan.collection.prices import currencies, kept_after_trim, priced_items
 from metagan.collection.rarity import score_items
+from metagan.collection.review import REVIEW_NAME, read_review
 from metagan.collection.store import IMAGES_NAME, Collection, now, open_collection, read_facts, writing
 from metagan.collection.table import Table, open_table
 from metagan.errors import CollectionError, OptionError
@@ -165,6 +166,10 @@ def _filters(table: Table, choice: Choice, looks: Sequence[tuple[str, Look]]) ->
 
 def _filters_by_property(table: Table, choice: Choice) -> Iterator[Filter]:
     import polars as pl
+
+    if sorted_out := read_review(table.path):
+        ids = list(sorted_out)
+        yield f"not sorted out in {REVIEW_NAME}", lambda rows: rows.filter(~pl.col("id").is_in(ids))
 
     for kind, values in choice.traits:
         yield f"{kind} = {' or '.join(values)}", partial(_in_rows, _rows_with_trait(table, kind, values))

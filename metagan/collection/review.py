@@ -1,0 +1,56 @@
+"""What a person sorted out of a collection, in review.csv beside it: lines of id,choice; the choice is "out"."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from metagan.errors import CollectionError, Location
+from metagan.files import write_bytes
+
+REVIEW_NAME: Final = "review.csv"
+_OUT: Final = "out"
+_HEADER: Final = ["id", "choice"]
+
+
+def read_review(collection: Path) -> frozenset[str]:
+    """The ids that were sorted out; none where nothing was.
+
+    Raises:
+        CollectionError: review.csv is not lines of id,choice.
+    """
+    file = collection / REVIEW_NAME
+    try:
+        rows = list(csv.reader(io.StringIO(file.read_text("utf-8-sig"), newline="")))
+    except FileNotFoundError:
+        return frozenset()
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise CollectionError(
+            f"can't be read ({error})", where=file, fix="mend it, or take it away"
+        ) from error
+    return frozenset(_ids(file, rows))
+
+
+def write_review(collection: Path, out: Iterable[str]) -> None:
+    """Keep which ids are sorted out, at once."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_HEADER)
+    writer.writerows([item_id, _OUT] for item_id in sorted(out))
+    write_bytes(collection / REVIEW_NAME, text.getvalue().encode())
+
+
+def _ids(file: Path, rows: list[list[str]]) -> Iterator[str]:
+    for number, row in enumerate(rows, 1):
+        if not any(row) or row == _HEADER:
+            continue
+        if len(row) != 2 or row[1].strip().lower() not in (_OUT, "in"):
+            what = f"want id,{_OUT}, got {','.join(row)[:60]!r}"
+            raise CollectionError(
+                what, where=Location(str(file), number), fix="mend that line, or take it away"
+            )
+        if row[1].strip().lower() == _OUT:
+            yield row[0]

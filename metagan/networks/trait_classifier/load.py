@@ -1,0 +1,49 @@
+"""Trait classifiers in metagan's own safetensors format."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from metagan.checkpoints.model import Header
+from metagan.checkpoints.read import read_checkpoint
+from metagan.checkpoints.tensors import require_finite
+from metagan.errors import CheckpointError, UnknownArchitectureError
+from metagan.networks.loading.architecture import restore_config
+from metagan.networks.loading.assemble import assemble
+from metagan.networks.trait_classifier.network import TraitClassifier, TraitClassifierConfig
+
+ARCHITECTURE_NAME: Final = "trait_classifier"
+TITLE: Final = "metagan trait classifier"
+_ROLE: Final = "G_ema"  # of the only network in metagan's own files
+
+
+def load_classifier(path: Path) -> tuple[TraitClassifier, Mapping[str, Any]]:
+    """Read a classifier, on the CPU, in evaluation mode, and what its header says of its training.
+
+    Raises:
+        CheckpointError: The file can't be read, holds something else (a generator, say), or is damaged.
+    """
+    checkpoint = read_checkpoint(path)
+    header = checkpoint.header
+    if header is None or header.architecture != ARCHITECTURE_NAME:
+        holds = f"a {header.architecture} network" if header else checkpoint.format
+        what = f"want a trait classifier, found {holds}"
+        raise UnknownArchitectureError(
+            what, where=path, fix="give a file that `metagan collection traits` wrote"
+        )
+    record = checkpoint.networks[_ROLE]
+    try:
+        config = restore_config(TraitClassifierConfig, header.configuration, TITLE)
+        classifier = assemble(lambda: TraitClassifier(config), record.tensors)
+    except CheckpointError as error:
+        raise type(error)(f"{path}: {error}") from error
+    require_finite(record, path)
+    return classifier.eval(), header.training
+
+
+def describe_classifier(classifier: TraitClassifier) -> Header:
+    """A header for metagan's own format; licence, source and facts of the training are the caller's."""
+    return Header(architecture=ARCHITECTURE_NAME, configuration=dataclasses.asdict(classifier.config))

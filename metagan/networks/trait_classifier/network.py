@@ -1,0 +1,132 @@
+"""A convolutional classifier with a head for each trait type.
+
+References:
+    [1] He et al. 2015, Delving Deep into Rectifiers, arXiv:1502.01852 (initialisation).
+    [2] Wu and He 2018, Group Normalization, arXiv:1803.08494 (a picture's result doesn't depend on its batch).
+
+Each stage halves the picture, down to 4x4 places, which the heads see one by one: where a trait sits tells it too.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor, nn
+
+from metagan.errors import MalformedFileError
+
+LEAST_PX: Final = 8
+MOST_PX: Final = 512
+MOST_VALUES: Final = 1_000
+LAST_PX: Final = 4
+_GROUPS: Final = 8
+_MOST_CHANNELS: Final = 128
+
+
+@dataclass(frozen=True)
+class Head:
+    """A trait type that is told.
+
+    Args:
+        type: "Hat".
+        values: What it may be, in the order of the head's logits; "none" is a value where items may lack it.
+    """
+
+    type: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TraitClassifierConfig:
+    """A classifier's shape.
+
+    Args:
+        resolution: The side that pictures are looked at with, a power of two.
+        channels: Of the first stage; each next one has twice as many, at most 128.
+        heads: One a trait type.
+    """
+
+    resolution: int
+    heads: tuple[Head, ...]
+    channels: int = 32
+
+    def check(self) -> None:
+        """Refuse a shape that makes no network.
+
+        Raises:
+            MalformedFileError: The resolution, a width or a head is out of range.
+        """
+        side = self.resolution
+        if not LEAST_PX <= side <= MOST_PX or side & (side - 1):
+            raise MalformedFileError(
+                f"a classifier's resolution: want a power of two from {LEAST_PX} to {MOST_PX}, got {side}"
+            )
+        if not 8 <= self.channels <= _MOST_CHANNELS or self.channels % _GROUPS:
+            raise MalformedFileError(
+                f"a classifier's channels: want a multiple of 8 up to {_MOST_CHANNELS}, got {self.channels}"
+            )
+        if not self.heads or any(not 2 <= len(head.values) <= MOST_VALUES for head in self.heads):
+            raise MalformedFileError(
+                f"a classifier's heads: want 2 to {MOST_VALUES} values each, and one head at least"
+            )
+
+
+class TraitClassifier(nn.Module):
+    """Pictures to logits of each trait type's values.
+
+    Args:
+        config: Its shape.
+
+    Raises:
+        MalformedFileError: The shape makes no network.
+    """
+
+    def __init__(self, config: TraitClassifierConfig) -> None:
+        config.check()
+        super().__init__()
+        self.config = config
+        stages = (config.resolution // LAST_PX).bit_length() - 1
+        widths = [3, *(min(config.channels << stage, _MOST_CHANNELS) for stage in range(stages))]
+        self.stages = nn.ModuleList(Stage(*pair) for pair in itertools.pairwise(widths))
+        features = widths[-1] * LAST_PX * LAST_PX
+        self.heads = nn.ModuleList(nn.Linear(features, len(head.values)) for head in config.heads)
+
+    def forward(self, pictures: Float[Tensor, "n 3 h w"]) -> list[Tensor]:
+        """Logits, [n, values], one tensor a head; pictures are nominally within [-1, 1]."""
+        x = pictures
+        for stage in self.stages:
+            x = stage(x)
+        x = x.flatten(1)
+        return [head(x) for head in self.heads]
+
+    @torch.no_grad()
+    def tell(self, pictures: UInt8[Tensor, "n h w 3"]) -> list[Int[Tensor, " n"]]:
+        """The likeliest value of each head, as its number; pictures of any size, as samplers give them."""
+        x = pictures.permute(0, 3, 1, 2).float().div(127.5).sub(1)
+        side = self.config.resolution
+        if x.shape[2:] != (side, side):
+            x = F.interpolate(x, (side, side), mode="bicubic", antialias=True, align_corners=False).clamp(
+                -1, 1
+            )
+        logits: list[Tensor] = self(x)
+        return [one.argmax(1) for one in logits]
+
+
+class Stage(nn.Module):
+    """Half the size: a 3x3 convolution by two, normalised in groups, then ReLU."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False)
+        self.norm = nn.GroupNorm(_GROUPS, outputs)
+        if not self.convolution.weight.is_meta:
+            nn.init.kaiming_normal_(self.convolution.weight)
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d half_h half_w"]:
+        """Features to features."""
+        return F.relu(self.norm(self.convolution(x)))

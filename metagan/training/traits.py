@@ -1,0 +1,231 @@
+"""Training of a collection's trait classifier.
+
+A tenth of the items is held out. Each trait type's accuracy on it stands beside what always saying the most common
+value would give; types that aren't told better than that are left out of the file, and named.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from metagan.errors import TrainingError
+from metagan.networks.trait_classifier import Head, TraitClassifier, TraitClassifierConfig
+
+HELD_OUT: Final = 10  # one of so many
+LEAST_ITEMS: Final = 50
+RARE: Final = 5  # values of fewer items are not learnt; in the accuracy they count as wrong
+MOST_VALUES: Final = 200
+_UNKNOWN: Final = -100  # cross_entropy's own "ignore"
+_SURE: Final = 2.0  # standard errors above the majority's share
+
+
+@dataclass(frozen=True)
+class TraitsRecipe:
+    """How to train.
+
+    Args:
+        epochs: How often every item is seen.
+        batch: Pictures a step.
+        learning_rate: Its peak; it rises for a tenth of the steps and falls to 0 as a cosine.
+        weight_decay: AdamW's.
+        seed: Of the split, the order and the first weights.
+    """
+
+    epochs: int = 12
+    batch: int = 64
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.05
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Told:
+    """How well a trait type is told.
+
+    Args:
+        type: "Hat".
+        values: How many values are told apart.
+        accuracy: Of the held-out items, how many are told right.
+        majority: How many are right when the most common value is always said.
+        kept: Whether the file tells it.
+        why: Why it doesn't.
+    """
+
+    type: str
+    values: int
+    accuracy: float
+    majority: float
+    kept: bool
+    why: str = ""
+
+
+def train_traits(
+    pictures: UInt8[Tensor, "n h w 3"],
+    traits: Mapping[str, Sequence[str]],
+    recipe: TraitsRecipe,
+    device: torch.device,
+    advance: Callable[[int], None] = lambda _: None,
+) -> tuple[TraitClassifier, list[Told]]:
+    """Train a classifier of all trait types at once, and keep the heads that tell something.
+
+    Args:
+        pictures: Squares whose side is a power of two.
+        traits: By type: each picture's value, in the pictures' order.
+        recipe: How.
+        device: Where.
+        advance: Told how many more pictures were seen.
+
+    Returns:
+        The classifier, on the CPU, in evaluation mode, and how well every type is told.
+
+    Raises:
+        TrainingError: Too few pictures, or no type that can be told.
+    """
+    if len(pictures) < LEAST_ITEMS:
+        what = f"{len(pictures)} pictures: want at least {LEAST_ITEMS}"
+        raise TrainingError(what, fix="fetch more of the collection, or choose less strictly")
+    heads, hopeless = _heads(traits)
+    if not heads:
+        said = "; ".join(f"{told.type}: {told.why}" for told in hopeless[:5]) or "no traits"
+        raise TrainingError(f"no trait type to be told ({said})", fix="give a collection with traits")
+    targets = _targets(heads, traits)
+    rng = torch.Generator().manual_seed(recipe.seed)
+    order = torch.randperm(len(pictures), generator=rng)
+    held, learnt = order[::HELD_OUT], _without(order, HELD_OUT)
+    classifier = _train(
+        TraitClassifierConfig(pictures.shape[1], tuple(heads)),
+        pictures,
+        targets,
+        learnt,
+        recipe,
+        device,
+        advance,
+    )
+    told = _measure(classifier, pictures, targets, held, device)
+    kept = [index for index, one in enumerate(told) if one.kept]
+    if not kept:
+        best = max(told, key=lambda one: one.accuracy - one.majority)
+        what = f"no trait type is told better than by its most common value (best: {best.type}, {best.accuracy:.0%})"
+        raise TrainingError(what, fix="more --epochs, a larger --resolution, or more items")
+    return _only(classifier, kept), [*told, *hopeless]
+
+
+def _heads(traits: Mapping[str, Sequence[str]]) -> tuple[list[Head], list[Told]]:
+    heads, hopeless = [], []
+    for kind, values in traits.items():
+        counts = Counter(values)
+        common = sorted(value for value, count in counts.items() if count >= RARE)
+        share = max(counts.values()) / len(values)
+        if len(common) < 2:
+            why = "all items are alike" if len(counts) == 1 else f"fewer than two values have {RARE} items"
+            hopeless.append(Told(kind, len(common), share, share, kept=False, why=why))
+        elif len(common) > MOST_VALUES:
+            why = f"{len(common)} values; the most is {MOST_VALUES}"
+            hopeless.append(Told(kind, len(common), 0.0, share, kept=False, why=why))
+        else:
+            heads.append(Head(kind, tuple(common)))
+    return heads, hopeless
+
+
+def _targets(heads: Sequence[Head], traits: Mapping[str, Sequence[str]]) -> Int[Tensor, "heads n"]:
+    rows = []
+    for head in heads:
+        number = {value: index for index, value in enumerate(head.values)}
+        rows.append([number.get(value, _UNKNOWN) for value in traits[head.type]])
+    return torch.tensor(rows)
+
+
+def _without(order: Tensor, step: int) -> Tensor:
+    keep = torch.ones(len(order), dtype=torch.bool)
+    keep[::step] = False
+    return order[keep]
+
+
+def _train(
+    config: TraitClassifierConfig,
+    pictures: UInt8[Tensor, "n h w 3"],
+    targets: Int[Tensor, "heads n"],
+    learnt: Int[Tensor, " m"],
+    recipe: TraitsRecipe,
+    device: torch.device,
+    advance: Callable[[int], None],
+) -> TraitClassifier:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        classifier = TraitClassifier(config).to(device).train()
+    steps = recipe.epochs * math.ceil(len(learnt) / recipe.batch)
+    adam = torch.optim.AdamW(classifier.parameters(), weight_decay=recipe.weight_decay)
+    rng = torch.Generator().manual_seed(recipe.seed + 1)
+    step = 0
+    for _ in range(recipe.epochs):
+        for rows in torch.split(learnt[torch.randperm(len(learnt), generator=rng)], recipe.batch):
+            adam.param_groups[0]["lr"] = recipe.learning_rate * _pace(step / steps)
+            logits = classifier(_floats(pictures[rows], device))
+            loss = _loss(logits, targets[:, rows].to(device))
+            adam.zero_grad()
+            torch.autograd.backward(loss)
+            adam.step()
+            step += 1
+            advance(len(rows))
+    return classifier.eval()
+
+
+def _pace(done: float) -> float:
+    return done / 0.1 if done < 0.1 else 0.5 + 0.5 * math.cos(math.pi * (done - 0.1) / 0.9)
+
+
+def _loss(logits: Sequence[Tensor], targets: Int[Tensor, "heads n"]) -> Float[Tensor, ""]:
+    losses = [
+        F.cross_entropy(one, target, ignore_index=_UNKNOWN, label_smoothing=0.05)
+        for one, target in zip(logits, targets, strict=True)
+        if (target != _UNKNOWN).any()
+    ]
+    return torch.stack(losses).mean()
+
+
+@torch.no_grad()
+def _measure(
+    classifier: TraitClassifier,
+    pictures: UInt8[Tensor, "n h w 3"],
+    targets: Int[Tensor, "heads n"],
+    held: Int[Tensor, " m"],
+    device: torch.device,
+) -> list[Told]:
+    rows = [classifier(_floats(pictures[some], device)) for some in torch.split(held, 256)]
+    told = []
+    for index, head in enumerate(classifier.config.heads):
+        said = torch.cat([row[index] for row in rows]).argmax(1).cpu()
+        right = targets[index, held]
+        accuracy = (said == right).double().mean().item()
+        known = right[right != _UNKNOWN]
+        most = known.bincount().max().item() / len(held) if len(known) else 0.0
+        error = math.sqrt(max(most * (1 - most), 1e-9) / len(held))
+        kept = accuracy > most + _SURE * error
+        why = "" if kept else "not told better than by its most common value"
+        told.append(Told(head.type, len(head.values), accuracy, most, kept, why))
+    return told
+
+
+def _only(classifier: TraitClassifier, kept: Sequence[int]) -> TraitClassifier:
+    """The classifier with these heads alone."""
+    heads = tuple(classifier.config.heads[index] for index in kept)
+    smaller = TraitClassifier(
+        TraitClassifierConfig(classifier.config.resolution, heads, classifier.config.channels)
+    )
+    smaller.stages = copy.deepcopy(classifier.stages)
+    smaller.heads = torch.nn.ModuleList(copy.deepcopy(classifier.heads[index]) for index in kept)
+    return smaller.cpu().eval()
+
+
+def _floats(pictures: UInt8[Tensor, "n h w 3"], device: torch.device) -> Float[Tensor, "n 3 h w"]:
+    return pictures.to(device).permute(0, 3, 1, 2).float().div(127.5).sub(1)
