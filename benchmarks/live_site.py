@@ -25,7 +25,7 @@ from metagan.networks.loading.detect import describe
 from metagan.registry.read import read_registry
 from metagan.site.build.build import BuildOptions, build_site
 from metagan.site.routes import content_type
-from metagan.site.serve.reload import Board, Built
+from metagan.site.serve.reload import BuiltSite, LiveSite
 from metagan.site.serve.server import PagesHandler, PagesServer
 
 VISITS, WARM_UP, PICTURES = 5, 50, 500
@@ -71,7 +71,7 @@ SEEN: list[str] = []
 def _served(site: Path) -> Iterator[str]:
     with PagesServer("127.0.0.1", 0, reload=False, report=lambda _: None) as server:
         server.RequestHandlerClass = _Counting
-        server.board = Board(Built(site, "/things/", ()), 0.0)
+        server.live_site = LiveSite(BuiltSite(site, "/things/", ()), 0.0)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.url
         server.shutdown()

@@ -23,7 +23,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         text: Seeds and inclusive ranges from 0 to 4294967295, separated by commas; spaces are ignored.
 
     Raises:
-        UnfitError: If the text contains anything else, or more than a million seeds. It is a ValueError.
+        InvalidValueError: If the text contains anything else, or more than a million seeds. It is a ValueError.
     """
     return expand(parse_ranges(text))
 
@@ -32,7 +32,7 @@ def parse_ranges(text: str) -> tuple[range, ...]:
     """Parse "0-35,42" into ranges, without expanding them.
 
     Raises:
-        UnfitError: As parse_seeds.
+        InvalidValueError: As parse_seeds.
     """
     if not text.strip():
         raise invalid_value(WANT, "no text", "write at least one seed")
@@ -54,7 +54,7 @@ def parse_list(items: Sequence[object]) -> tuple[range, ...]:
     """Parse a list of seeds, whose items may also be text such as "0-35".
 
     Raises:
-        UnfitError: As parse_seeds. Each complaint names its item.
+        InvalidValueError: As parse_seeds. Each complaint names its item.
     """
     ranges: list[range] = []
     complaints: list[ValueProblem] = []
@@ -74,7 +74,7 @@ def check_size(ranges: Iterable[range]) -> tuple[range, ...]:
     """Return the ranges if they contain at most a million seeds in total.
 
     Raises:
-        UnfitError: If they contain more.
+        InvalidValueError: If they contain more.
     """
     ranges = tuple(ranges)
     count = sum(map(len, ranges))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import errno
 import importlib
+import signal
 import sys
+from types import FrameType
 from typing import NoReturn
 
 import click
@@ -61,8 +63,21 @@ def metagan() -> None:
     """Turn trained StyleGANs into published “This X Does Not Exist” sites."""
 
 
+def _end_on_signals() -> None:
+    """End on SIGTERM, and when the terminal closes, as an error would: temporary files and worker processes go too."""
+
+    def end(number: int, _frame: FrameType | None) -> NoReturn:
+        sys.exit(128 + number)
+
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores SIGHUP
+            signal.signal(number, end)
+
+
 def main() -> NoReturn:
     """Run the command line. Errors that a user can fix are printed on stderr, with exit status 1."""
+    _end_on_signals()
     try:
         metagan(standalone_mode=True)
     except MetaganError as error:

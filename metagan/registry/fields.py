@@ -58,7 +58,7 @@ def parse_base_url(text: str) -> str:
     """Validate a site's address and return it with a closing slash.
 
     Raises:
-        UnfitError: If it is not an http or https URL of a folder, such as "https://user.github.io/apes/".
+        InvalidValueError: If it is not an http or https URL of a folder, such as "https://user.github.io/apes/".
     """
     text = text.strip(" ")
     if has_controls(text):  # urlsplit passes over line breaks and tabs

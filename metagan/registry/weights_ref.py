@@ -74,7 +74,7 @@ def parse_weights(text: str, folder: Path, sha256: str | None = None) -> Weights
         sha256: The file's SHA-256 in hex, if the registry has it.
 
     Raises:
-        UnfitError: If it is not a reference, or names a local file that does not exist.
+        InvalidValueError: If it is not a reference, or names a local file that does not exist.
     """
     text = text.strip()
     if not text or len(text) > MAX_CHARACTERS or has_controls(text):
@@ -100,7 +100,7 @@ def existing_file(text: str, folder: Path) -> Path:
 
 
     Raises:
-        UnfitError: If there is no such file. The fix suggests a similar name in its folder.
+        InvalidValueError: If there is no such file. The fix suggests a similar name in its folder.
     """
     try:
         path = Path(os.path.normpath(folder.absolute() / Path(text).expanduser()))

@@ -14,6 +14,7 @@ import pytest
 
 import metagan
 from metagan.cli.init import scaffold
+from tests.conftest import started
 
 PATIENCE_S = 120
 
@@ -32,14 +33,9 @@ def running(project, *arguments):
         **os.environ,
         "PYTHONPATH": str(Path(metagan.__file__).parents[1]),
     }  # the metagan under test
-    program = subprocess.Popen(
-        command, cwd=project, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with started(command, cwd=project, env=environment, text=True, **pipes) as program:
         yield program
-    finally:
-        program.kill()
-        program.communicate()
 
 
 def stop(program):

@@ -5,11 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from metagan.datasets.pool import OrderedPool
+from tests.conftest import started
 
 
 def square(number: int) -> int:
@@ -61,14 +63,16 @@ def test_few_items_are_taken_ahead():
 LONG = ["-m", "metagan", "dataset", "render", "apes", "--resolution", "16", "--workers", "2"]
 
 
+@contextmanager
 def rendering(folder):
     """A rendering that takes minutes, under way, in a process group of its own; and its workers."""
     command = [sys.executable, *LONG, "--out", str(folder / "a.zip"), "--count", "100000"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and not any(path.stat().st_size > 20_000 for path in folder.iterdir()):
-        time.sleep(0.1)
-    return process, [pid for pid in group_of(process.pid) if pid != process.pid]
+    with started(command, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 120
+        while not any(path.stat().st_size > 20_000 for path in folder.iterdir()):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        yield process, [pid for pid in group_of(process.pid) if pid != process.pid]
 
 
 def group_of(leader):
@@ -90,22 +94,22 @@ def all_end(leader):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
-def test_ctrl_c_ends_every_process_without_a_traceback_and_leaves_nothing(tmp_path):
-    process, workers = rendering(tmp_path)
-    assert len(workers) >= 2
-    os.killpg(process.pid, signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert "Traceback" not in stderr
-    assert all_end(process.pid)
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_every_process_without_a_traceback_and_leaves_nothing(tmp_path, number):
+    with rendering(tmp_path) as (process, workers):
+        assert len(workers) >= 2
+        (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)  # Ctrl-C reaches them all
+        _, stderr = process.communicate(timeout=120)
+        assert process.returncode == (1 if number == signal.SIGINT else 128 + number)
+        assert "Traceback" not in stderr
+        assert all_end(process.pid)
+        assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 def test_workers_end_when_their_parent_is_killed(tmp_path):
-    process, workers = rendering(tmp_path)
-    assert len(workers) >= 2
-    process.kill()
-    process.communicate(timeout=60)
-    assert all_end(process.pid)
-    assert not (tmp_path / "a.zip").exists()
+    with rendering(tmp_path) as (process, workers):
+        assert len(workers) >= 2
+        process.kill()
+        process.communicate(timeout=60)
+        assert all_end(process.pid)

@@ -18,6 +18,7 @@ from metagan.errors import FetchError, HashMismatchError, OfflineError, OptionEr
 from metagan.fetch.locate import locate_weights
 from metagan.fetch.transfer import Patience, Transfer
 from metagan.registry.models import WeightsRef
+from tests.conftest import started
 from tests.fetch.hosts import running
 
 DATA = bytes(range(256)) * 1200
@@ -384,7 +385,7 @@ print(locate_weights(WeightsRef("https", url, sha256, url)))
 
 
 def start(url):
-    return subprocess.Popen(
+    return started(
         [sys.executable, "-c", DOWNLOAD, url, sha256(DATA)],
         stdout=subprocess.PIPE,
         text=True,
@@ -394,13 +395,13 @@ def start(url):
 
 def test_a_killed_download_is_continued_to_the_right_bytes(host, cache):
     url = host.put(DATA, pause_s=0.2, pause_every=50_000)
-    process = start(url)
-    deadline = time.monotonic() + 30
-    while not (part(cache).exists() and part(cache).stat().st_size > 0):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    with start(url) as process:
+        deadline = time.monotonic() + 60
+        while not (part(cache).exists() and part(cache).stat().st_size > 0):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
     arrived = part(cache).stat().st_size
     assert 0 < arrived < len(DATA)
     host.files["/birds.pkl"].pause_s = 0
@@ -410,9 +411,9 @@ def test_a_killed_download_is_continued_to_the_right_bytes(host, cache):
 
 def test_two_processes_at_once_download_it_once(host):
     url = host.put(DATA, pause_s=0.1, pause_every=50_000)
-    processes = [start(url), start(url)]
-    paths = {process.communicate(timeout=60)[0].strip() for process in processes}
-    assert [process.returncode for process in processes] == [0, 0]
+    with start(url) as one, start(url) as other:
+        paths = {process.communicate(timeout=120)[0].strip() for process in (one, other)}
+        assert [one.returncode, other.returncode] == [0, 0]
     assert len(paths) == 1
     assert Path(paths.pop()).read_bytes() == DATA
     assert len(host.requests) == 1

@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 from safetensors import safe_open
 
+from tests.conftest import started
 from tests.training.toy import write_folder
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -23,15 +25,10 @@ SETTINGS = (
 )
 
 
-def start(data: Path, out: Path, kimg: float) -> subprocess.Popen:
+def start(data: Path, out: Path, kimg: float) -> AbstractContextManager[subprocess.Popen]:
     words = [sys.executable, "-m", "metagan", "train", data, "--out", out, "--kimg", kimg, *SETTINGS]
-    return subprocess.Popen(
-        [str(word) for word in words],
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return started([str(word) for word in words], env=ENVIRONMENT, text=True, **pipes)
 
 
 def finish(process: subprocess.Popen) -> str:
@@ -57,19 +54,19 @@ def wait_for(path: Path, process: subprocess.Popen, since: float = 0.0) -> None:
 @pytest.mark.timeout(600)
 def test_a_killed_run_goes_on_to_the_weights_of_one_never_interrupted(tmp_path):
     data = write_folder(tmp_path / "discs", count=24)
-    whole = start(data, tmp_path / "whole", KIMG)
-    killed = start(data, tmp_path / "killed", KIMG)
     state = tmp_path / "killed" / "state.safetensors"
-    wait_for(state, killed)
-    wait_for(state, killed, since=state.stat().st_mtime)
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
-    assert killed.returncode == -signal.SIGKILL
+    with start(data, tmp_path / "killed", KIMG) as killed:
+        wait_for(state, killed)
+        wait_for(state, killed, since=state.stat().st_mtime)
+        killed.send_signal(signal.SIGKILL)
+        killed.communicate()
+        assert killed.returncode == -signal.SIGKILL
     with safe_open(state, framework="np") as file:
         seen = json.loads(file.metadata()["metagan_training_state"])["seen"]
     assert 0 < seen < 1000 * KIMG, "it was killed on its way"
-    finish(start(data, tmp_path / "killed", KIMG))
-    finish(whole)
+    with start(data, tmp_path / "killed", KIMG) as goes_on, start(data, tmp_path / "whole", KIMG) as whole:
+        finish(goes_on)
+        finish(whole)
     one, other = (tensors(tmp_path / run / "state.safetensors") for run in ("whole", "killed"))
     assert one == other
     assert tensors(tmp_path / "whole" / "latest.safetensors") == tensors(
@@ -84,10 +81,10 @@ def test_a_killed_run_goes_on_to_the_weights_of_one_never_interrupted(tmp_path):
 @pytest.mark.timeout(600)
 def test_a_run_that_is_asked_to_stop_saves_its_last_step(tmp_path):
     data = write_folder(tmp_path / "discs", count=24)
-    run = start(data, tmp_path / "run", 1000)
-    wait_for(tmp_path / "run" / "state.safetensors", run)
-    run.send_signal(signal.SIGTERM)
-    said = finish(run)
+    with start(data, tmp_path / "run", 1000) as run:
+        wait_for(tmp_path / "run" / "state.safetensors", run)
+        run.send_signal(signal.SIGTERM)
+        said = finish(run)
     assert "latest.safetensors" in said
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     with safe_open(tmp_path / "run" / "state.safetensors", framework="np") as file:

@@ -27,6 +27,7 @@ from metagan.site.serve.reload import (
     with_script,
 )
 from metagan.site.serve.server import PagesServer, byte_range
+from tests.conftest import started
 
 
 def write_site(folder: Path) -> Path:
@@ -676,18 +677,17 @@ serve(lambda: built, host="127.0.0.1", port=0, reload=True, report=say, ready=sa
 
 
 def test_ctrl_c_ends_the_server_cleanly(site):
-    program = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(site)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    url = program.stdout.readline().strip()
-    assert url.startswith("http://127.0.0.1:")
-    port = int(url.split(":")[2].split("/")[0])
-    stream = socket.create_connection(("127.0.0.1", port), timeout=10)
-    stream.sendall(b"GET /apes/__metagan__/events HTTP/1.1\r\nHost: x\r\n\r\n")
-    assert stream.recv(100).startswith(b"HTTP/1.1 200")
-    program.send_signal(signal.SIGINT)
-    out, err = program.communicate(timeout=15)
-    stream.close()
+    command = [sys.executable, "-c", PROGRAM, str(site)]
+    with started(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
+        url = program.stdout.readline().strip()
+        assert url.startswith("http://127.0.0.1:")
+        port = int(url.split(":")[2].split("/")[0])
+        stream = socket.create_connection(("127.0.0.1", port), timeout=10)
+        stream.sendall(b"GET /apes/__metagan__/events HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert stream.recv(100).startswith(b"HTTP/1.1 200")
+        program.send_signal(signal.SIGINT)
+        out, err = program.communicate(timeout=60)
+        stream.close()
     assert (program.returncode, out, err) == (0, "stopped\n", "")
 
 
