@@ -367,15 +367,31 @@ def _listed(lines: list[tuple[str, str]], what: str) -> Iterator[str]:
     default=True,
     help="Whether a missing trait counts for rarity; it should not if bases have different traits.",
 )
+@click.option(
+    "--traits",
+    "classifier",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A file of `metagan collection traits`, to show how well it tells the traits.",
+)
 @json_option
 def report_command(
-    collections: tuple[Path, ...], out: Path | None, trims: tuple[float, ...], missing: bool, as_json: bool
+    collections: tuple[Path, ...],
+    out: Path | None,
+    trims: tuple[float, ...],
+    missing: bool,
+    classifier: Path | None,
+    as_json: bool,
 ) -> None:
     """Analyse COLLECTIONS: years, kinds, prices, traits and rarity, as a page, as JSON and as CSV."""
-    from metagan.collection.report import write_report
+    from metagan.collection.report import ToldTrait, write_report
 
     folder = out or collections[0] / "report"
-    report = write_report(collections, folder, trims=trims, missing=missing)
+    told = []
+    if classifier:
+        from metagan.networks.trait_classifier import load_classifier
+
+        told = [ToldTrait(**one) for one in load_classifier(classifier)[1].get("told", [])]
+    report = write_report(collections, folder, trims=trims, missing=missing, told=told)
     if as_json:
         click.echo((folder / "index.json").read_text("utf-8"), nl=False)
         return

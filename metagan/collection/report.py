@@ -116,6 +116,27 @@ class Analysis:
 
 
 @dataclass(frozen=True)
+class ToldTrait:
+    """How well a classifier tells a trait type of the collection, as its file says.
+
+    Args:
+        type: "Hat".
+        values: How many values it tells apart.
+        accuracy: Share of held-out items that it tells right.
+        majority: Share that is right when the most common value is always said.
+        kept: Whether the file tells it.
+        why: Why it doesn't.
+    """
+
+    type: str
+    values: int
+    accuracy: float
+    majority: float
+    kept: bool
+    why: str = ""
+
+
+@dataclass(frozen=True)
 class Report:
     """Where a report was written, and what it says."""
 
@@ -124,7 +145,12 @@ class Report:
 
 
 def write_report(
-    collections: Sequence[Path], out: Path, *, trims: Sequence[float] = (1.0, 5.0), missing: bool = True
+    collections: Sequence[Path],
+    out: Path,
+    *,
+    trims: Sequence[float] = (1.0, 5.0),
+    missing: bool = True,
+    told: Sequence[ToldTrait] = (),
 ) -> Report:
     """Write index.html, index.json and rarity.csv about collections into a folder.
 
@@ -133,6 +159,7 @@ def write_report(
         out: The folder; made where it isn't there.
         trims: Percent trimmed at both ends, a table each.
         missing: Whether a missing trait counts for rarity.
+        told: How well a classifier tells the traits, see `metagan collection traits`.
 
     Raises:
         CollectionError: A collection can't be read.
@@ -144,9 +171,9 @@ def write_report(
     )
     across = _charts_across(tables, analyses)
     write_bytes(out / "rarity.csv", _rarity_csv(tables, scores))
-    write_bytes(out / "index.json", _json(analyses))
+    write_bytes(out / "index.json", _json(analyses, told))
     page = out / "index.html"
-    write_bytes(page, _html(analyses, across, out).encode())
+    write_bytes(page, _html(analyses, across, out, told).encode())
     return Report(page, analyses)
 
 
@@ -306,17 +333,23 @@ def _rarity_csv(tables: Sequence[Table], scores: Sequence[pl.DataFrame]) -> byte
     return csv_bytes(header, rows)
 
 
-def _json(analyses: Sequence[Analysis]) -> bytes:
+def _json(analyses: Sequence[Analysis], told: Sequence[ToldTrait]) -> bytes:
     shown: list[dict[str, Any]] = []
     for analysis in analyses:
         one = dataclasses.asdict(analysis)
         del one["charts"]
         shown.append(one | {"path": str(analysis.path)})
-    document = {"made_by": f"metagan {__version__}", "trimming": TRIM_DEFINITION, "collections": shown}
+    document: dict[str, Any] = {
+        "made_by": f"metagan {__version__}",
+        "trimming": TRIM_DEFINITION,
+        "collections": shown,
+    }
+    if told:
+        document["told"] = [dataclasses.asdict(one) for one in told]
     return json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
-def _html(analyses: Sequence[Analysis], across: dict[str, str], out: Path) -> str:
+def _html(analyses: Sequence[Analysis], across: dict[str, str], out: Path, told: Sequence[ToldTrait]) -> str:
     import jinja2
     from markupsafe import Markup
 
@@ -338,6 +371,7 @@ def _html(analyses: Sequence[Analysis], across: dict[str, str], out: Path) -> st
     return environment.get_template("report.html.j2").render(
         analyses=analyses,
         across=across,
+        told=sorted(told, key=lambda one: (not one.kept, one.type)),
         trimming=TRIM_DEFINITION,
         picture=picture,
         rarest_shown=_RAREST_SHOWN,
@@ -395,6 +429,11 @@ def _never_row(row: NeverMet) -> tuple[str, ...]:
     return (f"{first.type}: {first.value}", f"{second.type}: {second.value}", counts, f"{row.expected:.1f}")
 
 
+def _told_row(row: ToldTrait) -> tuple[str, ...]:
+    kept = "told" if row.kept else f"left out: {row.why}"
+    return (row.type, _number(row.values), _percent(row.accuracy), _percent(row.majority), kept)
+
+
 def _ranked_row(row: RankedItem) -> tuple[str, ...]:
     scores = (
         _number(row.rarity_rank),
@@ -414,4 +453,5 @@ _ROWS: Final = {
     "number_row": _number_row,
     "never_row": _never_row,
     "ranked_row": _ranked_row,
+    "told_row": _told_row,
 }

@@ -128,6 +128,17 @@ def test_another_file_is_no_classifier() -> None:
         load_classifier(bundled_weights("apes"))
 
 
+def test_the_report_shows_how_well_traits_are_told(shapes: Path, classifier: Path, tmp_path: Path) -> None:
+    options = ["--out", str(tmp_path / "report"), "--traits", str(classifier)]
+    result = CliRunner().invoke(metagan, ["collection", "report", str(shapes), *options])
+    assert result.exit_code == 0, result.output + str(result.exception)
+    told = {one["type"]: one for one in json.loads((tmp_path / "report/index.json").read_text())["told"]}
+    assert told["Ground"]["kept"]
+    assert not told["Mood"]["kept"]
+    page = (tmp_path / "report/index.html").read_text()
+    assert "left out: all items are alike" in page
+
+
 def test_the_rarest_come_first(tmp_path: Path) -> None:
     # Hat: Crown 1 of 5, Cap 3, none 1. Eyes: Blue 4, Red 1.
     table = open_table(write(tmp_path / "five", FIVE))
