@@ -1,26 +1,26 @@
-"""Every failure that a user can mend, one class a remedy.
+"""The errors that a user can fix. Each class stands for a kind of fix.
 
     MetaganError
-    ├── RegistryError         mend the lines of registry.yaml that it lists; the one with several problems
-    ├── TemplateError         mend the template that it names
-    ├── FetchError            try again, or look at the network
-    │   ├── OfflineError      go online once, or drop --offline
-    │   └── HashMismatchError the file is not the one the registry means
-    ├── CheckpointError       get another weights file
-    │   ├── MalformedFileError      it is truncated, damaged or something else altogether
-    │   ├── UnsafeFileError         it asks for code to be run, or for absurd memory
-    │   └── UnknownArchitectureError its tensors fit no network that metagan knows
-    ├── ShapeError            give latents, labels or styles of the size the network takes
-    ├── OptionError           give another value to the option that it names
-    ├── DatasetError          look at the pictures, labels or dataset zip that it names
-    ├── CollectionError       look at the collection, or the source of one, that it names
-    ├── ExportError           choose another precision or noise, or leave the generator where it is
-    ├── TrainingError         look at the run folder that it names
+    ├── RegistryError         correct the lines of registry.yaml that it lists; it can have several problems
+    ├── TemplateError         correct the template that it names
+    ├── FetchError            try again, or check the network
+    │   ├── OfflineError      go online once, or leave --offline out
+    │   └── HashMismatchError the file has another hash than the registry states
+    ├── CheckpointError       use another weights file
+    │   ├── MalformedFileError      it is truncated, damaged, or not a weights file
+    │   ├── UnsafeFileError         it would run code, or needs absurd amounts of memory
+    │   └── UnknownArchitectureError its tensors fit no network that metagan supports
+    ├── ShapeError            use latents, labels or styles of the network's size
+    ├── OptionError           use another value for the option that it names
+    ├── DatasetError          check the pictures, labels or dataset zip that it names
+    ├── CollectionError       check the collection, or its source, that it names
+    ├── ExportError           choose another precision or noise, or don't export this generator
+    ├── TrainingError         check the run folder that it names
     │   └── DivergedError     lower the learning rate or raise gamma, and start another run
     ├── DeviceError           choose another --device, or a smaller batch
-    ├── BuildError            look at the site folder that it names
-    │   ├── BuildLockedError  wait for the other build
-    │   └── LinkError         mend the templates: pages link to what isn't there
+    ├── BuildError            check the site folder that it names
+    │   ├── BuildLockedError  wait until the other build ends
+    │   └── LinkError         correct the templates: pages link to missing files
     └── PublishError          make the site smaller, or choose another target
 
 An error is data: what is wrong, where, and how to fix it. It becomes text in one place, `Problem.__str__`, and
@@ -59,9 +59,9 @@ class Problem:
     """One thing that is wrong.
 
     Args:
-        where: The file, address or option it is about; None where the message says it.
+        where: The file, address or option it is about; None if the message says it.
         what: What was found and what was expected, "subjects.cat.sha256: want 64 hex digits, got 'abc'".
-        fix: The way out, in the imperative; None where the message says it.
+        fix: How to correct it, in the imperative; None if the message says it.
     """
 
     where: Location | Path | str | None
@@ -134,11 +134,11 @@ class TemplateError(MetaganError):
 
 
 class FetchError(MetaganError):
-    """Remote weights that could not be had."""
+    """Remote weights that could not be downloaded."""
 
 
 class OfflineError(FetchError):
-    """Remote weights that are not in the cache, asked for offline."""
+    """Remote weights that are not in the cache, in offline mode."""
 
 
 class HashMismatchError(FetchError):
@@ -150,27 +150,27 @@ class CheckpointError(MetaganError):
 
 
 class MalformedFileError(CheckpointError):
-    """A weights file that is truncated, damaged, or no weights file at all."""
+    """A file that is truncated, damaged, or not a weights file."""
 
 
 class UnsafeFileError(CheckpointError):
-    """A weights file that wants code run, files written, or absurd amounts of memory."""
+    """A weights file that would run code, write files, or need absurd amounts of memory."""
 
 
 class UnknownArchitectureError(CheckpointError):
-    """A readable weights file whose tensors fit no known network; names the nearest."""
+    """A readable weights file whose tensors fit no known network. The message names the nearest one."""
 
 
 class ShapeError(MetaganError):
-    """Latents, labels or styles of another size than the network takes."""
+    """Latents, labels or styles of the wrong size for the network."""
 
 
 class OptionError(MetaganError):
-    """An option's value that can't be honoured here."""
+    """An invalid value of an option, or one that is not possible here."""
 
 
 class DatasetError(MetaganError):
-    """Training pictures that can't be read, fit no network, or contradict their labels."""
+    """Training pictures that can't be read, don't fit the network, or contradict their labels."""
 
 
 class CollectionError(MetaganError):
@@ -178,32 +178,32 @@ class CollectionError(MetaganError):
 
 
 class ExportError(MetaganError):
-    """A generator that another program can't run, or would run differently."""
+    """A generator that another program can't run, or that would draw other pictures there."""
 
 
 class TrainingError(MetaganError):
-    """A training run that can't start or go on in the folder asked for."""
+    """A training run that can't start or resume in its folder."""
 
 
 class DivergedError(TrainingError):
-    """A training run whose losses are no numbers any more."""
+    """A training run whose losses have become NaN or infinite."""
 
 
 class DeviceError(MetaganError):
-    """A device that isn't there, or has too little memory."""
+    """A device that does not exist, or has too little memory."""
 
 
 class BuildError(MetaganError):
-    """A site that can't be built in the folder asked for."""
+    """A site that can't be built in its folder."""
 
 
 class BuildLockedError(BuildError):
-    """Another build is at work in the same folder."""
+    """Another build is running in the same folder."""
 
 
 class LinkError(BuildError):
-    """Rendered pages that link to what is not in the site."""
+    """Rendered pages that link to missing files."""
 
 
 class PublishError(MetaganError):
-    """A site that can't be published where it was asked to be."""
+    """A site that can't be published to its target."""

@@ -78,7 +78,7 @@ def open_source(path: Path) -> Source:
 def _map(path: Path) -> mmap.mmap:
     mode = path.stat().st_mode  # before opening: to open a pipe would wait for its writer
     if not stat.S_ISREG(mode):
-        kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+        kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
         raise MalformedFileError(f"want a weights file, got {kind}", where=path, fix="name the file itself")
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_size == 0:

@@ -73,7 +73,7 @@ def download_pictures(
         out: The collection's folder.
         items: Each with its `url`, or without a picture.
         how: Limits.
-        advance: Told how many more are done.
+        advance: Called with the number of further pictures done.
 
     Returns:
         The items in their order, with `file` and `sha256`, or with the reason in `missing`.

@@ -1,1 +1,1 @@
-"""Training pictures: packed from anything, read back one by one, and drawn by three example collections."""
+"""Training datasets: packing pictures of any kind, and reading them back one by one."""

@@ -1,10 +1,10 @@
-"""The dataset zip: PNG files stored as they are, and dataset.json, named as the official dataset tool names them.
+"""The dataset zip: uncompressed PNG entries and dataset.json, with the names of the official dataset tool.
 
-    00000/img00000000.png      picture 0; a thousand a folder
+    00000/img00000000.png      picture 0; a thousand per folder
     dataset.json               {"labels": [["00000/img00000000.png", 6], ...]}, or {"labels": null}
-    metagan.json               what only metagan reads: label names, how pictures were fitted (optional)
+    metagan.json               facts for metagan only: label names, how pictures were fitted (optional)
 
-Nothing is compressed twice, names sort in order, and times are fixed, so that equal pictures give equal bytes.
+PNG files are not compressed again, names sort in order, and times are fixed, so that equal pictures give equal bytes.
 """
 
 from __future__ import annotations
@@ -29,27 +29,27 @@ LabelValue = int | Sequence[float]
 
 
 def picture_name(index: int, suffix: str = "png") -> str:
-    """Where picture `index` lies: 1234567 is "01234/img01234567.png"."""
+    """Return the name of picture `index`: 1234567 is "01234/img01234567.png"."""
     digits = f"{index:08d}"
     return f"{digits[:5]}/img{digits}.{suffix}"
 
 
 class DatasetWriter:
-    """Adds pictures to an open dataset zip, one after the other."""
+    """Adds pictures to an open dataset zip."""
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
         self.count = 0
 
     def add(self, png: bytes, metadata: Mapping[str, Any] | None = None) -> None:
-        """The next picture, and the JSON that describes it, if any, beside it."""
+        """Add the next picture, and the JSON that describes it, if any."""
         self._write(picture_name(self.count), png)
         if metadata is not None:
             self._write(picture_name(self.count, "json"), _json(metadata, indent=2))
         self.count += 1
 
     def finish(self, labels: Sequence[LabelValue] | None, facts: Mapping[str, Any]) -> None:
-        """Write dataset.json and metagan.json; `labels` has one for each picture, in order."""
+        """Write dataset.json and metagan.json. `labels` has one label per picture, in order."""
         pairs = None
         if labels is not None:
             if len(labels) != self.count:
@@ -66,10 +66,10 @@ class DatasetWriter:
 
 @contextmanager
 def writing_dataset(path: Path) -> Iterator[DatasetWriter]:
-    """A writer whose zip takes its place at `path` when the block ends well, and leaves nothing when it doesn't.
+    """Yield a writer. If the block succeeds, its zip is moved to `path`; otherwise nothing is left.
 
     Raises:
-        DatasetError: The zip can't be written there.
+        DatasetError: If the zip can't be written.
     """
     try:
         with replacing(path) as beside, zipfile.ZipFile(beside, "w") as archive:

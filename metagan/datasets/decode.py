@@ -19,7 +19,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from metagan.datasets.store import UnreadableError
 
-# Formats that Pillow reads itself; not EPS, which starts Ghostscript, nor formats that only name other files.
+# Formats that Pillow decodes itself: not EPS, which starts Ghostscript, nor formats that only refer to other files.
 FORMATS: Final = (
     *("PNG", "JPEG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "AVIF", "JPEG2000", "ICO", "ICNS"),
     *("TGA", "PCX", "SGI", "QOI", "DDS", "PSD", "CUR", "MSP", "XBM", "XPM", "IM"),
@@ -36,7 +36,7 @@ _TURNS: Final = {
     8: Image.Transpose.ROTATE_90,
 }
 _DRAFT_FACTOR: Final = (
-    4  # a JPEG is decoded at a fraction of its size while that leaves so many pixels for one
+    4  # JPEGs are decoded at a fraction of their size that keeps this many pixels per output pixel
 )
 _LEAST_ART_SIDE: Final = 8  # of pixel art, which has few pixels and few colours
 _MOST_ART_SIDE: Final = 128
@@ -54,12 +54,12 @@ _METADATA_DAMAGE: Final = (
 
 @dataclass(frozen=True)
 class Fit:
-    """How pictures are made square.
+    """How pictures become square.
 
     Args:
         resolution: The side in pixels.
         mode: "crop" keeps the middle square; "pad" keeps everything, enlarges nothing, and fills the rest.
-        background: What shows through transparent pixels, and fills what "pad" adds.
+        background: Colour behind transparent pixels and in the padding.
         resample: "lanczos"; "nearest" takes whole pixels and enlarges by whole factors; "auto" does that with
             pictures that are pixel art where their size divides `resolution`, and takes Lanczos for others.
     """
@@ -72,12 +72,12 @@ class Fit:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A picture made square.
+    """A square picture.
 
     Args:
         image: RGB, resolution x resolution.
         cut: Whether it lost an edge, or gained one: it wasn't square, or too small to be padded by nothing.
-        enlarged: Whether it had fewer pixels than it has now.
+        enlarged: Whether it had fewer pixels before.
     """
 
     image: Image.Image
@@ -89,32 +89,32 @@ def fit_picture(data: bytes, fit: Fit) -> Fitted:
     """Decode a picture file and make it square.
 
     Raises:
-        UnreadableError: It is damaged, no picture, or so large that decoding could exhaust the memory.
+        UnreadableError: If it is damaged, not a picture, or too large to decode in memory.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of sizes, which _guard judges, and of odd but readable metadata
+            warnings.simplefilter(
+                "ignore"
+            )  # warnings about sizes, which _guard checks, and about odd but readable metadata
             rgb = _decode(data, fit)
     except UnreadableError:
         raise
     except MemoryError as error:
         raise UnreadableError("not enough memory to decode it") from error
-    except Exception as error:  # Pillow's decoders raise anything on damaged files; all mean the same
+    except Exception as error:  # Pillow's decoders raise all kinds of errors for damaged files
         raise UnreadableError(_reason(error)) from error
     return _squared(rgb, fit)
 
 
 def to_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    """A picture of any mode as 8-bit sRGB, with its transparent parts over `background`."""
+    """Convert a picture of any mode to 8-bit sRGB, with transparent parts over `background`."""
     if image.mode.startswith("I") or image.mode == "F":
         image = _to_eight_bits(image)
     profile = image.info.get("icc_profile")
     if has_transparency(image):
         rgba = image.convert("RGBA")
         flat = Image.new("RGB", rgba.size, background)
-        colours = _to_srgb(
-            rgba.convert("RGB"), profile
-        )  # a profile for greys fits no RGB, and is left aside there
+        colours = _to_srgb(rgba.convert("RGB"), profile)  # a profile for greyscale does not apply to RGB
         flat.paste(colours, mask=rgba.getchannel("A"))
         return flat
     return _to_srgb(image if image.mode in ("CMYK", "L", "LAB") else image.convert("RGB"), profile)
@@ -132,7 +132,7 @@ def decode_picture(data: bytes) -> Image.Image:
     """A picture file at its own size: sRGB, RGBA where it has transparency, turned as its EXIF says.
 
     Raises:
-        UnreadableError: It is damaged, no picture, or so large that decoding could exhaust the memory.
+        UnreadableError: If it is damaged, not a picture, or too large to decode in memory.
     """
     try:
         with warnings.catch_warnings():
@@ -169,8 +169,8 @@ def _open(data: bytes) -> Image.Image:
 def _guard(image: Image.Image) -> None:
     pixels = image.width * image.height
     if pixels > MAX_DECODED_PIXELS:
-        msg = f"{image.width}x{image.height} pixels; the most is {MAX_DECODED_PIXELS >> 20} megapixels"
-        raise UnreadableError(f"{msg}: make it smaller first")
+        msg = f"{image.width}x{image.height} pixels; the limit is {MAX_DECODED_PIXELS >> 20} megapixels"
+        raise UnreadableError(f"{msg}: reduce its size first")
     if pixels == 0:
         raise UnreadableError(f"{image.width}x{image.height} pixels")
 
@@ -179,7 +179,7 @@ def _turn(image: Image.Image) -> Image.Image:
     try:
         orientation = image.getexif().get(_EXIF_ORIENTATION)
     except _METADATA_DAMAGE:
-        return image  # the pixels are whole, only what is said of them isn't
+        return image  # the pixels are complete, only the metadata is damaged
     turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
     if turn is None:
         return image
@@ -213,7 +213,7 @@ def _to_srgb(image: Image.Image, profile: object) -> Image.Image:
             )
         except _METADATA_DAMAGE:
             converted = (
-                None  # a damaged profile, or one for another kind of picture: read the numbers as they are
+                None  # a damaged profile, or one for another kind of picture: use the pixels without it
             )
         if converted is not None:
             return converted

@@ -1,4 +1,4 @@
-"""Where a picture's label comes from: its sub-folder, a CSV file, or the dataset.json that it came with."""
+"""Sources of labels: sub-folders, a CSV file, or the dataset.json next to the pictures."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class LabelTable:
-    """Each picture's label.
+    """The labels of all pictures.
 
     Args:
         values: Label numbers, [pictures], or label vectors, [pictures, width].
-        width: A label vector's length.
+        width: Length of a label vector.
     """
 
     values: NDArray[np.int64] | NDArray[np.float32]
     width: int
 
     def vector(self, index: int) -> NDArray[np.float32]:
-        """Picture `index`'s label: one-hot where labels are numbers, [width]."""
+        """Return the label of picture `index`, [width]: one-hot if labels are numbers."""
         value = self.values[index]
         if self.values.ndim == 2:
             return np.array(value, np.float32)
@@ -46,21 +46,21 @@ class LabelTable:
         return vector
 
     def counts(self) -> NDArray[np.int64]:
-        """How many pictures have each label number, [width]; a vector counts where it is largest."""
+        """Count the pictures of each label number, [width]. Vectors count for their largest element."""
         numbers = self.values.argmax(1) if self.values.ndim == 2 else self.values
         return np.bincount(numbers.astype(np.int64), minlength=self.width)
 
 
 def read_label_table(document: Mapping[str, Any], names: Sequence[str], where: str) -> LabelTable | None:
-    """The labels of the pictures called `names`, in their order; None when the dataset has none.
+    """Read the labels of pictures, in the order of `names`, or return None if the dataset has no labels.
 
     Args:
-        document: What dataset.json holds.
+        document: The content of dataset.json.
         names: The pictures' names.
-        where: For messages: the dataset and the file.
+        where: The dataset and the file, for messages.
 
     Raises:
-        DatasetError: The document is no such list, pictures have no label, or labels are of several kinds.
+        DatasetError: If the document has another structure, pictures have no label, or labels differ in kind.
     """
     pairs = document.get("labels")
     if pairs is None:
@@ -76,7 +76,7 @@ def read_label_table(document: Mapping[str, Any], names: Sequence[str], where: s
 
 
 def labels_by_name(pairs: Any, where: str) -> dict[str, Any]:
-    """dataset.json's list of [name, label] as a mapping. Raises DatasetError when it is no such list."""
+    """Convert dataset.json's list of [name, label] to a mapping. Raises DatasetError if it has another structure."""
     if not isinstance(pairs, list):
         raise DatasetError(f"labels: got {type(pairs).__name__}; {_FIX}", where=where)
     labels = {}
@@ -113,12 +113,12 @@ _HEADINGS = frozenset({"file", "filename", "file_name", "name", "path", "image",
 
 @dataclass(frozen=True)
 class Labelling:
-    """Gives pictures their labels.
+    """Assigns labels to pictures.
 
     Args:
-        find: A picture's label by its name; None when it has none, which leaves the picture out.
-        missing: Why a picture without a label is left out.
-        unused: Labelled names that are no picture.
+        find: Returns the label of a picture by its name, or None, in which case the picture is skipped.
+        missing: The reason for skipping a picture without a label.
+        unused: Names with a label that are not pictures.
     """
 
     find: Callable[[str], RawLabel | None]
@@ -127,15 +127,15 @@ class Labelling:
 
 
 def choose_labelling(how: str, store: Store, pictures: Sequence[str]) -> Labelling | None:
-    """The labelling that `--labels` asks for; None for no labels.
+    """Return the labelling for `--labels`, or None for no labels.
 
     Args:
         how: "none", "folders", "auto" for the dataset.json among the pictures, if any, or a CSV file's path.
-        store: Where the pictures are.
+        store: The folder or zip of the pictures.
         pictures: The pictures' names.
 
     Raises:
-        DatasetError: There is no such CSV, its lines are not "file,label", or the labels fit no picture.
+        DatasetError: If the CSV does not exist, its lines are not "file,label", or no label is for a picture.
     """
     if how == "none":
         return None
@@ -147,9 +147,10 @@ def choose_labelling(how: str, store: Store, pictures: Sequence[str]) -> Labelli
 
 
 def number_labels(labels: Sequence[RawLabel]) -> tuple[list[LabelValue], list[str]]:
-    """Raw labels as dataset.json stores them, and the names of numbers 0, 1, ...; no names for numbers and vectors.
+    """Convert raw labels to those of dataset.json, with the names of labels 0, 1, ...
 
-    Texts that are all whole numbers keep their numbers; others are numbered in alphabetical order.
+    If all texts are whole numbers, they are kept as numbers. Other texts are numbered in alphabetical order.
+    Numbers and vectors have no names.
     """
     texts = [label for label in labels if isinstance(label, str)]
     if len(texts) < len(labels):
@@ -166,12 +167,12 @@ def _from_folders(store: Store, pictures: Sequence[str]) -> Labelling:
     if not labels:
         raise DatasetError(
             (
-                "--labels folders: no picture is in a sub-folder; put each label's pictures in a "
-                "folder named after it, or give a CSV file"
+                "--labels folders: no picture is in a sub-folder; put the pictures of each label into a "
+                "folder with its name, or use a CSV file"
             ),
             where=store.path,
         )
-    return Labelling(labels.get, "in no sub-folder, so it has no label")
+    return Labelling(labels.get, "not in a sub-folder, so it has no label")
 
 
 def _from_dataset_json(store: Store, pictures: Sequence[str]) -> Labelling | None:
@@ -183,7 +184,7 @@ def _from_dataset_json(store: Store, pictures: Sequence[str]) -> Labelling | Non
     labelled = [name for name in pictures if name in known]
     if not labelled:
         raise DatasetError(
-            "none of its labels is for a picture here; mend it, or add --labels none", where=where
+            "none of its labels is for a picture here; correct it, or use --labels none", where=where
         )
     table = read_label_table(document, labelled, where)
     values: list[LabelValue] = table.values.tolist() if table else []
@@ -192,7 +193,7 @@ def _from_dataset_json(store: Store, pictures: Sequence[str]) -> Labelling | Non
 
 
 def _named(values: list[LabelValue], store: Store) -> Sequence[RawLabel]:
-    # A dataset that metagan packed says what its numbers mean.
+    # A dataset packed by metagan contains the names of its label numbers.
     names = read_json(store, FACTS_NAME).get("label_names") if FACTS_NAME in store.names() else None
     numbers = [value for value in values if isinstance(value, int)]
     if not isinstance(names, list) or len(numbers) < len(values) or max(numbers) >= len(names):
@@ -214,8 +215,8 @@ def _from_csv(path: Path, pictures: Sequence[str]) -> Labelling:
     if not labels:
         raise DatasetError(
             (
-                f"none of its {len(rows)} lines names a picture (the first names {rows[0][0]!r}); "
-                f"want a picture's path, such as {pictures[0]!r}, then its label"
+                f"none of its {len(rows)} lines matches a picture (the first: {rows[0][0]!r}); want a "
+                f"picture's path, such as {pictures[0]!r}, then its label"
             ),
             where=path,
         )
@@ -223,7 +224,7 @@ def _from_csv(path: Path, pictures: Sequence[str]) -> Labelling:
 
 
 def _names(pictures: Sequence[str]) -> Mapping[str, str]:
-    # A picture may be called by its path, or by its bare name where no two share it.
+    # A line may have a picture's path, or its bare name if that is unique.
     bare: dict[str, str | None] = {}
     for name in pictures:
         last = PurePosixPath(name).name
@@ -252,5 +253,5 @@ def _read_rows(path: Path) -> list[tuple[str, str]]:
     if rows and rows[0][1][0].strip().lower() in _HEADINGS:
         del rows[0]
     if not rows:
-        raise DatasetError("no lines of file,label; write one for each picture", where=path)
+        raise DatasetError("it has no lines of file,label; write one for each picture", where=path)
     return [(row[0], row[1]) for _, row in rows]

@@ -1,4 +1,4 @@
-"""Pictures of any kind, packed into a dataset zip; what can't be read is left out and listed."""
+"""Packs pictures of any kind into a dataset zip. Unreadable files are skipped and listed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from metagan.datasets.pool import OrderedPool
 from metagan.datasets.store import Store, UnreadableError, open_store, printable
 from metagan.errors import DatasetError
 
-# What lies beside pictures and isn't meant as one. Anything else is tried, whatever its name.
+# Files next to pictures that are not pictures. All other files are tried, whatever their name.
 _BESIDE: Final = frozenset(
     {
         *(".csv", ".db", ".gz", ".html", ".ini", ".json", ".jsonl", ".log", ".md", ".pdf", ".py", ".tar"),
@@ -31,7 +31,7 @@ _SHOWN: Final = 5
 
 @dataclass(frozen=True)
 class Packed:
-    """One picture's outcome: a PNG file, or the reason why there is none."""
+    """The result for one picture: a PNG file, or the reason why there is none."""
 
     name: str
     png: bytes | None = None
@@ -42,19 +42,19 @@ class Packed:
 
 @dataclass
 class PackReport:
-    """What became of the pictures.
+    """The result of packing.
 
     Args:
         path: The dataset zip.
         resolution: The pictures' side in pixels.
         fit: "crop" or "pad".
         packed: Pictures in the zip.
-        skipped: Name and reason of each picture left out.
-        ignored: Files that are no pictures by their names: hidden ones, texts.
-        cut: Pictures that weren't square, so that they lost an edge or were padded.
-        enlarged: Pictures with fewer pixels than the zip's.
-        labels: Each label's name and its number of pictures; empty without labels, or when labels are vectors.
-        unused_labels: Names in the CSV that are no picture.
+        skipped: Name and reason of each skipped picture.
+        ignored: Number of files that are not pictures by their names: hidden files, text files.
+        cut: Number of pictures that were cropped or padded.
+        enlarged: Number of pictures that were enlarged.
+        labels: Number of pictures by label name; empty without labels or with label vectors.
+        unused_labels: Names in the CSV that match no picture.
     """
 
     path: Path
@@ -70,7 +70,7 @@ class PackReport:
 
 
 def list_pictures(store: Store) -> list[str]:
-    """The files that may be pictures; hidden files and those that lie beside pictures are not."""
+    """List the files that may be pictures: all except hidden files and known others, such as texts."""
     return [name for name in store.names() if not _is_beside(PurePosixPath(name))]
 
 
@@ -89,20 +89,20 @@ def pack(
     """Pack a folder or zip of pictures into a dataset zip, in the order of their names.
 
     Args:
-        pictures: The folder or zip; nothing in it is changed, and a zip is never extracted.
+        pictures: The folder or zip. It is not changed, and zips are not extracted.
         out: The dataset zip.
         fit: Size, crop or pad, and background.
         labels: "none", "folders", "auto" (a dataset.json among the pictures, if any), a CSV file's path, or a
             labelling.
         names: Which pictures, in this order; all that may be pictures when None.
         facts: What metagan.json says besides: the pictures' licence and origin.
-        workers: Processes that decode; 0 decodes in this one, where a crash of a decoder isn't survived.
-        begin: Told how many pictures there are.
-        advance: Told how many more are done.
+        workers: Number of decoding processes. 0 decodes in this one, which a crash of a decoder ends.
+        begin: Called with the number of pictures.
+        advance: Called with the number of further pictures done.
 
     Raises:
-        DatasetError: No such folder or zip, no picture in it that can be read, labels that fit nothing, or a zip
-            that can't be written.
+        DatasetError: If the folder or zip does not exist or has no readable picture, labels match nothing, or
+            the zip can't be written.
     """
     store = open_store(pictures)
     ignored = 0
@@ -111,7 +111,7 @@ def pack(
         ignored = len(store.names()) - len(names)
     if not names:
         raise DatasetError(
-            f"no pictures in it ({len(store.names())} other files); give the folder or zip that holds them",
+            f"it contains no pictures ({len(store.names())} other files); name the folder or zip that contains them",
             where=pictures,
         )
     labelling = labels if isinstance(labels, Labelling) else choose_labelling(labels, store, names)
@@ -131,7 +131,7 @@ def pack(
 
 
 def pack_one(store: Store, fit: Fit, name: str) -> Packed:
-    """Read and fit one picture; what is wrong with it is in the outcome."""
+    """Read and fit one picture. Errors are part of the result."""
     try:
         fitted = fit_picture(store.read(name), fit)
     except UnreadableError as error:

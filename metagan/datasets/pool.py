@@ -1,7 +1,7 @@
-"""Work spread over processes: results in order, bounded memory, and a crash costs one item.
+"""Runs tasks in several processes: ordered results, bounded memory, and a crash loses only one item.
 
-A picture file can take down the process that decodes it (a fault in a C library, the system's memory killer). The
-items under way then run again one at a time, so that the one that crashes is known.
+A picture file can crash the process that decodes it (a fault in a C library, or the system's out-of-memory killer).
+The pending items then run again one at a time, to find the one that crashes.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ Result = TypeVar("Result")
 
 _adopted: list[
     Callable[[Any], Any]
-] = []  # in a worker process only: the task, sent once and not with each item
+] = []  # in worker processes only: the task, which is sent once instead of with each item
 
 
 def available_cores() -> int:
-    """How many processor cores this process may use."""
+    """Return the number of processor cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 class OrderedPool(Generic[Item, Result]):
-    """Runs one task on many items.
+    """Runs a task on many items.
 
     Args:
-        task: A function that can be pickled.
-        workers: Processes; 0 runs everything in this one.
+        task: A picklable function.
+        workers: Number of processes; 0 runs everything in this one.
         on_crash: The result for an item whose process died.
     """
 
@@ -50,7 +50,7 @@ class OrderedPool(Generic[Item, Result]):
         self._on_crash = on_crash
 
     def map(self, items: Iterable[Item]) -> Iterator[Result]:
-        """The results, in the items' order; few are held at a time. What the task raises is raised here."""
+        """Yield results in the order of the items, with few in memory at a time. Errors of the task are raised here."""
         if self._workers == 0:
             yield from map(self._task, items)
             return
@@ -94,18 +94,18 @@ class OrderedPool(Generic[Item, Result]):
     def _open(self, workers: int) -> ProcessPoolExecutor:
         context = multiprocessing.get_context(
             "spawn"
-        )  # a fork would copy the progress bar's thread, half alive
+        )  # a fork would copy the progress bar's thread in an undefined state
         return ProcessPoolExecutor(workers, context, initializer=_adopt, initargs=(self._task,))
 
 
 def _adopt(task: Callable[[Any], Any]) -> None:
     _adopted[:] = [task]
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent ends the others
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent stops the others
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    # A parent that is killed tells nobody, and its workers would wait for items for ever.
+    # If the parent is killed, its workers would wait for items forever.
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

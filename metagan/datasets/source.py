@@ -1,7 +1,7 @@
-"""A packed dataset, read back picture by picture.
+"""Reads the pictures of a packed dataset.
 
-Reads metagan's zips and the official dataset tool's, and folders laid out the same way. A source may be pickled,
-forked and shared by threads: whoever reads opens the zip anew.
+Supports zips of metagan and of the official dataset tool, and folders with the same layout. A source can be pickled,
+forked and shared by threads, because each reader opens the zip itself.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class PictureSource:
 
     Args:
         path: A dataset zip, or a folder with the same files.
-        resolution: The side in pixels that the caller needs; any when None.
-        labelled: Whether to read dataset.json; without it every picture has the empty label.
+        resolution: The required side in pixels, or None for any.
+        labelled: Whether to read dataset.json. If not, every picture has an empty label.
 
     Raises:
-        DatasetError: No such dataset, none of its files is a picture, the first has another resolution than asked
-            for, or the labels don't fit the pictures.
+        DatasetError: If the dataset does not exist or has no pictures, the first picture has another resolution, or
+            the labels don't match the pictures.
     """
 
     def __init__(self, path: Path | str, resolution: int | None = None, *, labelled: bool = True) -> None:
@@ -46,7 +46,7 @@ class PictureSource:
         self.names = tuple(n for n in everything if PurePosixPath(n).suffix.lower() in SUFFIXES)
         if not self.names:
             raise DatasetError(
-                f"no picture among its {len(everything)} files; {_PACK}, which reads many more formats",
+                f"none of its {len(everything)} files is a PNG picture; {_PACK}, which reads more formats",
                 where=path,
             )
         self._has_labels = labelled and LABELS_NAME in everything
@@ -59,12 +59,12 @@ class PictureSource:
 
     @property
     def label_count(self) -> int:
-        """The width of a label vector; 0 when the pictures have no labels."""
+        """The width of a label vector; 0 without labels."""
         return self.table.width if self.table else 0
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """A name for each label; its number when the dataset gives no name. Empty without labels."""
+        """The name of each label, or its number if the dataset has no names. Empty without labels."""
         names = self.facts.get("label_names") if self._has_facts else None
         if isinstance(names, list) and len(names) == self.label_count:
             return tuple(map(str, names))
@@ -72,27 +72,27 @@ class PictureSource:
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """What metagan.json says of how the dataset was made; empty when another tool made it."""
+        """The facts in metagan.json about how the dataset was made; empty for datasets of other tools."""
         return read_json(self._store, FACTS_NAME) if self._has_facts else {}
 
     def get(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Picture and label number `index`.
+        """Return picture and label `index`.
 
         Returns:
-            RGB, [3, resolution, resolution], and the label vector, [label_count]: one-hot where labels are numbers.
+            RGB, [3, resolution, resolution], and the label vector, [label_count]: one-hot if labels are numbers.
 
         Raises:
-            DatasetError: The picture is missing, damaged or of another size.
-            IndexError: There is no such number.
+            DatasetError: If the picture is missing, damaged or of another size.
+            IndexError: If the index is out of range.
         """
         return self.pixels(index), self.label(index)
 
     def label(self, index: int) -> NDArray[np.float32]:
-        """Label vector number `index`, [label_count]."""
+        """Return the label vector of picture `index`, [label_count]."""
         return self.table.vector(index) if self.table else np.zeros(0, np.float32)
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
-        """Picture number `index`, RGB, [3, resolution, resolution]. Raises DatasetError."""
+        """Return picture `index`, RGB, [3, resolution, resolution]. Raises DatasetError."""
         name = self.names[index]
         try:
             with _opened(self._store.read(name)) as image:
@@ -100,15 +100,15 @@ class PictureSource:
                 rgb = np.asarray(image.convert("RGB"))
         except (UnreadableError, OSError, ValueError, SyntaxError) as error:
             raise DatasetError(
-                f"{name}: {error}; {_PACK}, which leaves such files out", where=self.path
+                f"{name}: {error}; {_PACK}, which skips such files", where=self.path
             ) from error
         return np.ascontiguousarray(rgb.transpose(2, 0, 1))
 
     def check(self) -> None:
-        """Look at every picture's header, so that what is wrong is known before hours of work.
+        """Check the header of every picture, to find problems before hours of training.
 
         Raises:
-            DatasetError: Pictures are missing, damaged, or not of one size; names the first ten.
+            DatasetError: If pictures are missing, damaged, or not of one size. The message lists the first ten.
         """
         wrong = list(self._wrong())
         if not wrong:
@@ -143,7 +143,7 @@ class PictureSource:
                 width, height = image.size
         except (UnreadableError, OSError, ValueError, SyntaxError) as error:
             raise DatasetError(
-                f"{name}: {error}; {_PACK}, which leaves such files out", where=self.path
+                f"{name}: {error}; {_PACK}, which skips such files", where=self.path
             ) from error
         again = f"metagan dataset pack {self.path} --out NEW.zip --resolution"
         if width != height or width & (width - 1) or width < 4:
@@ -157,7 +157,7 @@ class PictureSource:
         if wanted is not None and width != wanted:
             raise DatasetError(
                 (
-                    f"its pictures are {width}x{width} pixels, and {wanted}x{wanted} are asked for; "
+                    f"its pictures are {width}x{width} pixels, but {wanted}x{wanted} was requested; "
                     f"ask for {width}, or run `{again} {wanted}`"
                 ),
                 where=self.path,

@@ -1,7 +1,7 @@
-"""A folder or a zip of files, read by name and never extracted.
+"""Reads files from a folder or zip by name, without extracting them.
 
-A member's name is a key, never a path to write to; a file is read only up to a limit, whatever size it claims.
-Stores can be sent to other processes: each opens the zip for itself.
+Names are used as keys, never as paths to write to. Files are read up to a limit, whatever size the zip states. Stores
+can be sent to other processes, because each process opens the zip itself.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ MAX_FILE_BYTES = 512 * 2**20
 
 
 class UnreadableError(Exception):
-    """One file that can't be read; says why. The others may be fine."""
+    """A single file that can't be read, with the reason."""
 
 
 def open_store(path: Path) -> Store:
-    """The folder or zip at `path`.
+    """Open the folder or zip at `path`.
 
     Raises:
-        DatasetError: There is nothing there, or something else.
+        DatasetError: If it does not exist, or is neither.
     """
     if path.is_dir():
         return FolderStore(path)
@@ -35,20 +35,20 @@ def open_store(path: Path) -> Store:
         raise DatasetError("there is no such folder or zip; check the path", where=path)
     if not zipfile.is_zipfile(path):
         raise DatasetError(
-            "neither a folder nor a zip file; give the folder that holds the pictures, or a zip of it",
+            "neither a folder nor a zip file; name the folder that contains the pictures, or a zip of it",
             where=path,
         )
     return ZipStore(path)
 
 
 class FolderStore:
-    """The files of a folder and its sub-folders; links to folders are not followed."""
+    """The files of a folder and its sub-folders. Links to folders are not followed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def names(self) -> tuple[str, ...]:
-        """Every file's name, sorted. Raises DatasetError when a folder can't be listed."""
+        """Return the sorted names of all files. Raises DatasetError if a folder can't be listed."""
         found = []
         for folder, folders, files in os.walk(self.path, onerror=_refuse_folder):
             folders.sort()
@@ -57,11 +57,11 @@ class FolderStore:
         return tuple(sorted(found))
 
     def read(self, name: str) -> bytes:
-        """A file's bytes. Raises UnreadableError."""
+        """Read a file. Raises UnreadableError."""
         file = self.path / name
         try:
             if not file.is_file():
-                raise UnreadableError("no regular file" if file.exists() else "missing")
+                raise UnreadableError("not a regular file" if file.exists() else "missing")
             _check_size(file.stat().st_size)
             return file.read_bytes()
         except OSError as error:
@@ -69,7 +69,7 @@ class FolderStore:
 
 
 class ZipStore:
-    """The members of a zip file, opened again in each process that reads it."""
+    """The members of a zip file. Each process that reads it opens it again."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -84,11 +84,11 @@ class ZipStore:
         self.__init__(state["path"])  # type: ignore[misc]
 
     def names(self) -> tuple[str, ...]:
-        """Every member's name, sorted. Raises DatasetError when the zip is damaged."""
+        """Return the sorted names of all members. Raises DatasetError if the zip is damaged."""
         return tuple(sorted({info.filename for info in self._open().infolist() if not info.is_dir()}))
 
     def read(self, name: str) -> bytes:
-        """A member's bytes. Raises UnreadableError."""
+        """Read a member. Raises UnreadableError."""
         archive = self._open()
         try:
             info = archive.getinfo(name)
@@ -97,7 +97,9 @@ class ZipStore:
                 data = member.read(MAX_FILE_BYTES + 1)
         except KeyError as error:
             raise UnreadableError("missing") from error
-        except RuntimeError as error:  # encrypted, or a method of compression this Python lacks
+        except (
+            RuntimeError
+        ) as error:  # encrypted, or compressed by a method that this Python does not support
             raise UnreadableError(str(error)) from error
         except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
             raise UnreadableError(f"damaged in the zip ({error})") from error
@@ -113,7 +115,7 @@ class ZipStore:
                     self._archive = zipfile.ZipFile(self.path)
                 except (OSError, ValueError, zipfile.BadZipFile) as error:
                     raise DatasetError(
-                        f"a damaged zip file ({error}); make it again, or give the folder instead",
+                        f"a damaged zip file ({error}); create it again, or name the folder instead",
                         where=self.path,
                     ) from error
                 self._owner = os.getpid()
@@ -124,7 +126,7 @@ Store = FolderStore | ZipStore  # names() sorted, with forward slashes; read(nam
 
 
 def read_json(store: Store, name: str) -> dict[str, Any]:
-    """A file's JSON object. Raises DatasetError when it is missing, damaged or no object."""
+    """Read a JSON object from a file. Raises DatasetError if it is missing, damaged or not an object."""
     try:
         value = json.loads(store.read(name))
     except (UnreadableError, ValueError, RecursionError) as error:
@@ -138,14 +140,14 @@ def read_json(store: Store, name: str) -> dict[str, Any]:
 
 
 def printable(text: str) -> str:
-    """A stranger's file name or message, fit for a terminal: nothing in it moves the cursor or can't be encoded."""
+    """Make a file name or message from an untrusted source safe to print on a terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _check_size(size: int) -> None:
     if size > MAX_FILE_BYTES:
         raise UnreadableError(
-            f"{size / 2**20:,.0f} MiB when read; the most for one file is {MAX_FILE_BYTES >> 20} MiB"
+            f"{size / 2**20:,.0f} MiB when read; the limit for one file is {MAX_FILE_BYTES >> 20} MiB"
         )
 
 

@@ -32,12 +32,12 @@ MOST_RESULT_PIXELS: Final = 2**28  # 268 megapixels, 0.8 GB
 
 @dataclass
 class UpscaleReport:
-    """What became of the pictures.
+    """The result of enlarging pictures.
 
     Args:
         out: The folder of the results.
         upscaled: How many there are.
-        skipped: Name and reason of each picture left out.
+        skipped: Name and reason of each skipped picture.
     """
 
     out: Path
@@ -62,9 +62,9 @@ def upscale_folder(
         pictures: A folder, a zip (a dataset or not) or one picture.
         out: The folder to write into; files of other names in it stay.
         upscaler: On the device.
-        device: Where to compute.
+        device: The device to compute on.
         advance: Told after each picture.
-        begin: Told how many pictures there are.
+        begin: Called with the number of pictures.
 
     Raises:
         DatasetError: There is no picture, or none that can be read.

@@ -19,7 +19,7 @@ def choose(rng: np.random.Generator, chances: Mapping[str, float]) -> str:
 
 
 Array = NDArray[np.float32]
-Reals = NDArray[np.floating[Any]]  # taken in any precision, given back in single
+Reals = NDArray[np.floating[Any]]  # any precision as input, single precision as output
 
 LATTICE = 32
 
@@ -104,6 +104,6 @@ def shrink(pixels: Array, factor: int) -> Array:
 
 
 def vignette(size_px: int, strength: float) -> Array:
-    """What a lens lets through: 1 in the picture's middle, less in its corners, [size, size]."""
+    """Vignetting of a lens: 1 in the middle of the picture, less in its corners, [size, size]."""
     step = np.linspace(-1, 1, size_px, dtype=np.float32)
     return np.asarray(1 - np.float32(strength) * (step[None, :] ** 2 + step[:, None] ** 2), np.float32)

@@ -1,7 +1,7 @@
-"""The example collections, drawn: a module each, pictures and traits from a seed.
+"""Draws the example collections. Each has a module that makes pictures and traits from a seed.
 
-Picture i depends on (seed, i) only, not on the count or the number of processes, so a larger collection begins with
-the smaller one, and its traits are the same at every resolution. Collections are CC0.
+Picture i depends only on (seed, i), not on the count or the number of processes. A larger collection therefore begins
+with the smaller one, and traits are the same at every resolution. The collections are CC0.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from metagan.errors import OptionError
 Rendered = tuple[bytes, dict[str, str]]  # a PNG file and its traits
 
 
-# What a collection's module offers as `draw`: (generator, resolution) to RGB [resolution, resolution, 3] and traits.
+# The `draw` of a collection's module: from (generator, resolution) to RGB [resolution, resolution, 3] and traits.
 Draw = Callable[[np.random.Generator, int], tuple[NDArray[np.uint8], dict[str, str]]]
 
 
 @dataclass(frozen=True)
 class Collection:
-    """One example collection.
+    """An example collection.
 
     Args:
-        module: Where its `draw` is.
-        title: One of its pictures is called this.
-        description: What every picture's metadata says.
+        module: The module with its `draw`.
+        title: The title of a single picture.
+        description: The description in every picture's metadata.
     """
 
     module: str
@@ -63,13 +63,13 @@ COLLECTIONS: Final = {
 
 @dataclass(frozen=True)
 class RenderReport:
-    """What was drawn.
+    """The result of rendering.
 
     Args:
         path: The dataset zip.
         count: Pictures in it.
         resolution: Their side in pixels.
-        traits: Each trait's values with how many pictures have them, commonest first.
+        traits: The number of pictures by trait and value, most frequent value first.
     """
 
     path: Path
@@ -79,20 +79,20 @@ class RenderReport:
 
 
 def load_draw(name: str) -> Draw:
-    """The drawing function of collection `name`, a key of COLLECTIONS."""
+    """Return the drawing function of the collection `name`, a key of COLLECTIONS."""
     return cast("Draw", importlib.import_module(COLLECTIONS[name].module).draw)
 
 
 def draw_picture(
     name: str, seed: int, index: int, resolution: int
 ) -> tuple[NDArray[np.uint8], dict[str, str]]:
-    """Picture `index` of the collection `name` with this seed, RGB [resolution, resolution, 3], and its traits."""
+    """Draw picture `index` of a collection with a seed, RGB [resolution, resolution, 3], and return its traits."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))
     return load_draw(name)(rng, resolution)
 
 
 def metadata(name: str, index: int, traits: dict[str, str]) -> dict[str, Any]:
-    """What marketplaces read of picture `index`: the ERC-721 metadata schema, with `attributes` for the traits."""
+    """Return the marketplace metadata of picture `index`: ERC-721, with `attributes` for the traits."""
     collection = COLLECTIONS[name]
     return {
         "name": f"{collection.title} #{index}",
@@ -113,25 +113,25 @@ def render(
     workers: int = 0,
     advance: Callable[[int], None] = lambda _: None,
 ) -> RenderReport:
-    """Draw a collection into a dataset zip with a metadata file beside each picture.
+    """Draw a collection into a dataset zip, with a metadata file for each picture.
 
     Args:
         name: A key of COLLECTIONS.
         out: The zip.
         count: How many pictures.
         resolution: Their side in pixels.
-        seed: Other seeds give other collections.
-        label: The trait whose values become the labels; without it there are none.
-        workers: Processes; 0 draws in this one.
-        advance: Told how many more pictures are done.
+        seed: Random seed; each seed gives another collection.
+        label: The trait whose values become labels, or None for no labels.
+        workers: Number of processes; 0 draws in this one.
+        advance: Called with the number of further pictures done.
 
     Raises:
-        OptionError: The pictures have no trait called `label`.
-        DatasetError: The zip can't be written.
+        OptionError: If the collection has no trait `label`.
+        DatasetError: If the zip can't be written.
     """
     known = draw_picture(name, seed, 0, resolution)[1]
     if label is not None and label not in known:
-        raise OptionError(f"--label {label}: {name} have no such trait; choose one of {', '.join(known)}")
+        raise OptionError(f"--label {label}: {name} do not have this trait; choose one of {', '.join(known)}")
     pool = OrderedPool(partial(_rendered, name, seed, resolution), workers, _died)
     everything: list[dict[str, str]] = []
     with writing_dataset(out) as writer:

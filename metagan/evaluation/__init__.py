@@ -1,1 +1,1 @@
-"""How near generated pictures come to real ones, measured offline."""
+"""Measures how close generated pictures are to real ones, offline."""

@@ -1,4 +1,4 @@
-"""How good a generator is: measures of its pictures beside the same measures of other real ones."""
+"""Evaluates a generator: measures of its pictures, next to the same measures between real ones."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Evaluation:
     """A generator's measures.
 
     Args:
-        count: How many pictures were made, of seeds 0 to count - 1, and compared with as many real ones.
-        made: By name, see Quality; "fid" and "kid" where asked for.
-        floor: The same of other real pictures; empty where the collection is too small for two such halves.
+        count: Number of generated pictures (seeds 0 to count - 1), and of the real ones they were compared with.
+        made: Measures by name, see Quality, with "fid" and "kid" if requested.
+        floor: The same between real pictures; empty if the dataset is too small for two sets of `count`.
     """
 
     count: int
@@ -40,18 +40,18 @@ def evaluate(
     inception: InceptionFile | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Evaluation:
-    """Compare a generator's pictures with a collection's.
+    """Compare a generator's pictures with those of a dataset.
 
     Args:
-        sampler: The generator on its device, where the measures are computed too.
-        pictures: What it shall look like.
-        settings: How to draw. Measures are comparable at psi 1 only.
-        count: How many pictures; at most the collection's number.
-        inception: Weights for FID and KID, as `require_inception` found them.
-        advance: Told how many more pictures are drawn, or seen by Inception: up to three times as many again.
+        sampler: The generator. Its device computes the measures too.
+        pictures: The dataset.
+        settings: Drawing options. Measures are comparable only at psi 1.
+        count: Number of pictures; at most those of the dataset.
+        inception: Weights for FID and KID, from `require_inception`.
+        advance: Called with the number of further pictures, drawn or processed by Inception (up to three times more).
 
     Raises:
-        OptionError: The collection has other pictures than the generator draws, or too few.
+        OptionError: If the dataset has pictures of another shape than the generator's, or too few.
     """
     _require_match(sampler, pictures, count)
     made = _drawn(sampler, settings, count, advance)
@@ -82,8 +82,9 @@ def _require_match(sampler: Sampler, pictures: PictureSource, count: int) -> Non
         side = sampler.resolution
         raise OptionError(
             (
-                f"its pictures are {pictures.resolution}x{pictures.resolution}, the generator's {side}x{side} "
-                f"pixels, {generator.image_channels} channels; pack the pictures with `metagan "
+                f"its pictures are {pictures.resolution}x{pictures.resolution}, but the generator draws "
+                f"{side}x{side} pixels, {generator.image_channels} channels; pack the pictures with "
+                "`metagan "
                 f"dataset pack --resolution {side}`"
             ),
             where=pictures.path,

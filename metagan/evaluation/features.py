@@ -1,9 +1,9 @@
-"""A small space in which pictures of one collection can be told apart, without any learned network.
+"""A small feature space that distinguishes pictures of a dataset without a learned network.
 
-A picture becomes 704 numbers: its mean colour in 8x8 cells (192), and in each cell how strong edges of 8 directions are
-(512). Both parts are scaled to the same variance over the real pictures, and the principal components of the real
-pictures that hold most variance (at most 64) are kept, unscaled. Distances in it follow layout, colour and outline.
-It is no substitute for FID's features on photographs; it needs no download and costs milliseconds.
+A picture becomes 704 numbers: its mean colour in 8x8 cells (192), and the strength of edges in 8 directions in each
+cell (512). Both parts are scaled to the same variance over the real pictures. Then the principal components of the
+real pictures with the most variance (at most 64) are kept, unscaled. Distances reflect layout, colour and outline.
+These features don't replace those of FID for photographs, but need no download and cost milliseconds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CHUNK = 256
 
 
 def raw_features(pictures: NDArray[np.uint8], device: torch.device | str = "cpu") -> Float[Tensor, "n 704"]:
-    """Cell colours and edge directions of pictures [n, 3, side, side], side at least 8, on a device."""
+    """Compute cell colours and edge directions of pictures [n, 3, side, side] on a device; side is at least 8."""
     chunks = [pictures[start : start + CHUNK] for start in range(0, len(pictures), CHUNK)]
     return torch.cat([_features(torch.from_numpy(chunk).to(device).float() / 127.5 - 1) for chunk in chunks])
 
@@ -41,18 +41,18 @@ def _features(images: Tensor) -> Tensor:
     apart = (angle - bins).abs()
     shares = (1 - torch.minimum(apart, DIRECTIONS - apart)).clamp(
         min=0
-    )  # each edge belongs to its two neighbours
+    )  # each edge counts for its two nearest directions
     edges = F.adaptive_avg_pool2d(shares * strength, CELLS).flatten(1)
     return torch.cat([colours, edges.sqrt()], dim=1)
 
 
 @dataclass(frozen=True)
 class FeatureSpace:
-    """The space that one collection spans.
+    """The feature space of a dataset.
 
     Args:
-        mean: Of the real pictures' scaled features.
-        scale: What each feature is multiplied by.
+        mean: Mean of the real pictures' scaled features.
+        scale: The factor of each feature.
         components: Principal directions, [704, at most 64].
     """
 
@@ -62,7 +62,7 @@ class FeatureSpace:
 
     @classmethod
     def of(cls, real: NDArray[np.uint8], device: torch.device | str = "cpu") -> FeatureSpace:
-        """The space of these real pictures, [n, 3, side, side], on a device."""
+        """Compute the feature space of real pictures, [n, 3, side, side], on a device."""
         raw = raw_features(real, device)
         colours = 3 * CELLS**2
         spread = [raw[:, :colours].var(dim=0).sum().sqrt(), raw[:, colours:].var(dim=0).sum().sqrt()]
@@ -75,5 +75,5 @@ class FeatureSpace:
         return cls(mean, scale, directions[:COMPONENTS].t().contiguous())
 
     def place(self, pictures: NDArray[np.uint8]) -> Float[Tensor, "n kept"]:
-        """Where pictures lie in it."""
+        """Project pictures into the space."""
         return (raw_features(pictures, self.mean.device) * self.scale - self.mean) @ self.components

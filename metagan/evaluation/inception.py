@@ -1,4 +1,4 @@
-"""FID and KID by torch-fidelity, for whoever has Inception's weights and the extra `metagan[evaluate]`.
+"""FID and KID by torch-fidelity. They need Inception's weights and the extra `metagan[evaluate]`.
 
 References:
     [1] Heusel et al. 2017, GANs Trained by a Two Time-Scale Update Rule, arXiv:1706.08500 (FID).
@@ -31,24 +31,24 @@ BATCH = 16
 
 
 def require_inception(asked: Path) -> InceptionFile:
-    """What FID and KID need, before anything else is done: the extra, and weights of a known origin.
+    """Check that FID and KID can be measured: the extra is installed, and the weights are known.
 
     Args:
-        asked: As for `find_inception`.
+        asked: See `find_inception`.
 
     Raises:
-        OptionError: The extra isn't installed, no weights are at hand, or the file is another one.
+        OptionError: If the extra is not installed, there are no weights, or the file is an unknown one.
     """
     try:
         import torch_fidelity  # noqa: F401
     except ImportError as error:
-        msg = "--inception: torch-fidelity isn't installed; run `pip install 'metagan[evaluate]'`"
+        msg = "--inception: torch-fidelity is not installed; run `pip install 'metagan[evaluate]'`"
         raise OptionError(msg) from error
     return find_inception(asked)
 
 
 def load_inception(weights: InceptionFile) -> nn.Module:
-    """torch-fidelity's network: from pictures, uint8 [n, 3, h, w], to a tuple of features, float32 [n, 2048]."""
+    """Load torch-fidelity's network, from pictures, uint8 [n, 3, h, w], to a tuple of features, float32 [n, 2048]."""
     from torch_fidelity import FeatureExtractorInceptionV3
 
     file = io.BytesIO()  # it unpickles what it is given: numbers only
@@ -61,14 +61,14 @@ def load_inception(weights: InceptionFile) -> nn.Module:
 
 
 class Inception:
-    """FID [1] and KID [2] of made pictures, again and again beside the same real ones.
+    """Measures FID [1] and KID [2] of generated pictures against a fixed set of real ones.
 
     Args:
-        weights: What `require_inception` found.
-        real: [m, 3, h, w]; published figures use 50,000 made and all the real pictures there are, fewer give a higher
-            FID. Their features stay in the user's cache (8 KB each), by the pictures' hash.
-        device: Where Inception runs; whatever isn't CUDA leaves that to the CPU.
-        advance: Told how many more pictures it has seen.
+        weights: Weights from `require_inception`.
+        real: Real pictures, [m, 3, h, w]. Published figures use 50,000 generated and all real pictures; fewer give
+            a higher FID. Their features are cached (8 KB each) under the pictures' hash.
+        device: The device for Inception; the CPU is used unless it is CUDA.
+        advance: Called with the number of further pictures processed.
     """
 
     def __init__(
@@ -89,10 +89,10 @@ class Inception:
 
         Args:
             made: [n, 3, h, w].
-            are_real: They are the collection's own, for the floor: their features are kept as well.
+            are_real: Whether they are real pictures, for the floor. Their features are cached as well.
 
         Returns:
-            "fid", "kid" and "kid_deviation": over 100 subsets of 1,000, or 0 where there are no more than that.
+            "fid", "kid" and "kid_deviation" over 100 subsets of 1,000 pictures; 0 if there are not more than that.
         """
         from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
         from torch_fidelity.metric_kid import kid_features_to_metric
@@ -119,7 +119,7 @@ class Inception:
         return torch.cat(rows)
 
     def _remembered(self, pictures: NDArray[np.uint8]) -> Tensor:
-        """Features from the cache, or put there for the next time; a file that can't be read is made anew."""
+        """Read features from the cache, or compute and cache them. Unreadable cache files are replaced."""
         shape = "x".join(map(str, pictures.shape))
         name = f"{shape}-{hashlib.sha256(pictures.tobytes()).hexdigest()}.safetensors"
         path = cache_folder() / "inception" / name
@@ -128,6 +128,9 @@ class Inception:
             self._advance(len(features))
             return features
         features = self._features(pictures)
-        with suppress(OSError, SafetensorError), replacing(path) as beside:  # no room to remember is no error
+        with (
+            suppress(OSError, SafetensorError),
+            replacing(path) as beside,
+        ):  # a full disk only means that nothing is cached
             save_file({"features": features}, beside)
         return features

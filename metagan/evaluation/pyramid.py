@@ -1,11 +1,12 @@
-"""Sliced Wasserstein distance between patches of real and made pictures, scale by scale.
+"""Sliced Wasserstein distance between patches of real and generated pictures, per scale.
 
 References:
     [1] Karras et al. 2018, Progressive Growing of GANs, arXiv:1710.10196, section 5.
     [2] Burt and Adelson 1983, The Laplacian Pyramid as a Compact Image Code.
 
-A level of the pyramid holds what is seen at one scale. 7x7 patches are drawn at random from each picture's levels;
-sets of patches are compared by projecting them onto random directions and comparing the sorted projections.
+A level of the pyramid contains the details of one scale. 7x7 patches are drawn at random from the levels of each
+picture. Two sets of patches are compared by projecting them onto random directions and comparing the sorted
+projections.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 PATCH_PX = 7
-PATCHES = 64  # a picture and level
+PATCHES = 64  # per picture and level
 DIRECTIONS = 128
 SMALLEST_PX = 16
 CHUNK = 256
@@ -29,10 +30,10 @@ BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
 @dataclass(frozen=True)
 class Descriptors:
-    """Patches of one level.
+    """The patches of one level.
 
     Args:
-        size_px: The level's side.
+        size_px: Side of the level in pixels.
         patches: [pictures x PATCHES, 3 x 49], not normalised.
     """
 
@@ -41,7 +42,7 @@ class Descriptors:
 
 
 def laplacian_pyramid(images: Float[Tensor, "n c h w"]) -> list[Float[Tensor, "n c _h _w"]]:
-    """What each scale adds to the next coarser one, finest first; the last level is the coarsest picture itself."""
+    """Compute the Laplacian pyramid, finest level first. The last level is the coarsest picture itself."""
     levels = []
     while images.shape[-1] > SMALLEST_PX:
         smaller = _blur(images)[:, :, ::2, ::2]
@@ -68,11 +69,11 @@ def _expand(images: Tensor) -> Tensor:
 
 
 def describe(pictures: NDArray[np.uint8], device: torch.device | str = "cpu") -> list[Descriptors]:
-    """Patches of every level of every picture, at places that depend on the pictures' number and size alone.
+    """Take patches from all levels of all pictures, at positions that depend only on their number and size.
 
     Args:
         pictures: [n, 3, side, side].
-        device: Where to compute.
+        device: The device to compute on.
     """
     source = np.random.default_rng(0)
     collected: dict[int, list[Tensor]] = {}
@@ -95,10 +96,10 @@ def _patches(level: Tensor, source: np.random.Generator) -> Float[Tensor, "n fea
 
 
 def sliced_wasserstein(real: Descriptors, made: Descriptors) -> float:
-    """The mean distance of sorted projections, times 1000 as in [1].
+    """Compute the mean distance of sorted projections, times 1000 as in [1].
 
-    Both sets are normalised by the real patches' mean and deviation in each colour channel, so that a colour cast
-    counts. The larger set is thinned to the smaller one's size.
+    Both sets are normalised by the mean and deviation of the real patches in each colour channel, so that a colour
+    cast counts. The larger set is thinned to the size of the smaller one.
     """
     first, second = _normalised(real.patches, real.patches), _normalised(made.patches, real.patches)
     size = min(len(first), len(second))

@@ -1,4 +1,4 @@
-"""The offline measures of a set of made pictures, all at once, and what can be expected of them."""
+"""All offline measures of a set of generated pictures, and their floor between real pictures."""
 
 from __future__ import annotations
 
@@ -25,19 +25,20 @@ COVERAGE_K = 5
 
 
 def radii(points: Float[Tensor, "n features"], k: int) -> Float[Tensor, " n"]:
-    """Each point's distance to its k-th nearest other point."""
+    """Compute the distance from each point to its k-th nearest other point."""
     distances = torch.cdist(points, points)
     distances.fill_diagonal_(0)
     return distances.kthvalue(min(k + 1, len(points)), dim=1).values
 
 
 def compare(real: Float[Tensor, "n features"], made: Float[Tensor, "m features"]) -> dict[str, float]:
-    """How well two sets of points cover each other, each measure near 1 for two samples of the same thing.
+    """Measure how well two sets of points cover each other. Each measure is near 1 for two samples of one distribution.
 
     Returns:
-        "precision", the share of made points within the real ones' neighbourhoods ([1] equation 1); "recall", the
-        same the other way round; "density", how many real neighbourhoods a made point lies in, by k; "coverage",
-        the share of real neighbourhoods that have a made point ([2] equations 3 and 4).
+        "precision", the fraction of generated points in neighbourhoods of real ones ([1] equation 1); "recall", the
+            fraction of real points in neighbourhoods of generated ones; "density", the number of real neighbourhoods
+            that contain a generated point, divided by k; "coverage", the fraction of real neighbourhoods that contain a
+            generated point ([2] equations 3 and 4).
     """
     between = torch.cdist(real, made)
     near_real = between <= radii(real, PRECISION_K)[:, None]
@@ -51,17 +52,17 @@ def compare(real: Float[Tensor, "n features"], made: Float[Tensor, "m features"]
     }
 
 
-FLOOR: Final = "floor_"  # before a measure's name: the same of other real pictures
+FLOOR: Final = "floor_"  # prefix of a measure's name: the same measure between real pictures
 
 
 class Quality:
-    """Measures made pictures against the same real ones, again and again.
+    """Measures sets of generated pictures against a fixed set of real ones.
 
     Args:
-        real: Real pictures, [n, 3, side, side]; as many as will be made, for comparable numbers.
-        device: Where to compute; whatever isn't CUDA leaves that to the CPU, which has every operation.
+        real: Real pictures, [n, 3, side, side]; as many as the generated ones, for comparable numbers.
+        device: The device to compute on; the CPU is used unless it is CUDA.
 
-    The floor is the same measure of other real pictures: nothing made can be expected to come nearer.
+    The floor is the same measure between real pictures: the best value to expect.
     """
 
     def __init__(self, real: NDArray[np.uint8], device: torch.device | str = "cpu") -> None:
@@ -71,7 +72,7 @@ class Quality:
         self._places = self._space.place(real)
 
     def __call__(self, made: NDArray[np.uint8]) -> dict[str, float]:
-        """Measures by name.
+        """Return measures by name.
 
         Returns:
             "swd_64" and so on, the sliced Wasserstein distance of each scale; "distance", their mean; and
@@ -86,19 +87,19 @@ class Quality:
 
 
 def spread(total: int, count: int) -> list[int]:
-    """`count` numbers (or all of them) evenly spread over the first `total`."""
+    """Return `count` indices (or all of them) evenly spread over the first `total`."""
     return [int(index) for index in np.linspace(0, total - 1, min(count, total))]
 
 
 def halves(
     pixels: Callable[[int], NDArray[np.uint8]], total: int, count: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-    """`count` real pictures to measure against, and `count` others for the floor; None where there aren't enough.
+    """Return `count` real pictures, and `count` others for the floor, or None if there aren't enough.
 
     Args:
-        pixels: A picture by its number, [3, side, side].
-        total: How many there are.
-        count: How many will be made.
+        pixels: Returns a picture [3, side, side] by its index.
+        total: Number of pictures in the dataset.
+        count: Number of generated pictures.
     """
     real = np.stack([pixels(index) for index in spread(total, 2 * count)])
     return (real[::2], real[1::2]) if len(real) == 2 * count else (real, None)
@@ -107,7 +108,7 @@ def halves(
 def quality_and_floor(
     pixels: Callable[[int], NDArray[np.uint8]], total: int, count: int, device: torch.device | str = "cpu"
 ) -> tuple[Quality, dict[str, float]]:
-    """The measure against a collection's pictures, and its floor by name ("floor_distance"), as for `halves`."""
+    """Create the measure against a dataset's pictures, and its floor by name ("floor_distance"); see `halves`."""
     real, others = halves(pixels, total, count)
     quality = Quality(real, device)
     floor = {} if others is None else quality(others)

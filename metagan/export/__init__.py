@@ -1,1 +1,1 @@
-"""Generators for other programs: the browser's kernel."""
+"""Exports generators for other programs: the browser's kernel, and ONNX."""

@@ -1,8 +1,8 @@
-"""The browser's weights file: safetensors, gzipped, its configuration under the key "metagan-live".
+"""The browser's weights file: gzipped safetensors, with the configuration under the key "metagan-live".
 
-Names and shapes are those of `fold`. Matrices are float16 or float32 as asked for; what is small stays float32,
-where it costs nothing and spares a rounding. With int8 convolutions' kernels are bytes, NAME, each output channel
-times its own factor, NAME.scale; everything else is as with float16.
+Names and shapes are those of `fold`. Large tensors are float16 or float32 as requested; small ones stay float32,
+which costs little and avoids rounding. With int8, convolution weights are bytes (NAME) with one factor per output
+channel (NAME.scale); everything else is as with float16.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from metagan.export.fold import WebConfig
 WebPrecision = Literal["fp16", "fp32", "int8"]
 METADATA_KEY: Final = "metagan-live"
 FORMAT_VERSION: Final = 1
-SMALL = 4096  # elements up to which a tensor stays float32
-MOST = 127  # of a byte, both ways
+SMALL = 4096  # tensors with at most this many elements stay float32
+MOST = 127  # of a signed byte
 
 
 def pack(
     config: WebConfig, tensors: Mapping[str, Tensor], precision: WebPrecision, psnr_db: float | None = None
 ) -> bytes:
-    """The file's content before gzip; the same generator gives the same bytes.
+    """Serialise a generator, before gzip. The same generator gives the same bytes.
 
     Args:
-        config: What the browser must know.
-        tensors: As `fold` gives them.
-        precision: The matrices' format.
-        psnr_db: How near the pictures are to the generator's, for the header.
+        config: The configuration that the browser needs.
+        tensors: The tensors from `fold`.
+        precision: The number format of large tensors.
+        psnr_db: PSNR of its pictures against the generator's, for the header.
 
     Raises:
-        ExportError: A weight is too large for float16.
+        ExportError: If a weight is too large for float16.
     """
     stored: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
@@ -48,7 +48,7 @@ def pack(
 
 
 def _narrow(name: str, tensor: Tensor, precision: WebPrecision) -> dict[str, Tensor]:
-    """A tensor as it is stored, and what belongs to it."""
+    """Convert a tensor to its stored form, with its scale if it has one."""
     if precision == "fp32" or tensor.numel() <= SMALL:
         return {name: tensor.float().contiguous().clone()}
     if precision == "int8" and tensor.ndim == 4:
@@ -61,13 +61,14 @@ def _halved(name: str, tensor: Tensor) -> Tensor:
     half = tensor.half().contiguous()
     if not torch.isfinite(half).all():
         raise ExportError(
-            f"{name} holds {tensor.abs().max():g}, too large for float16", fix="export with --precision fp32"
+            f"{name} contains {tensor.abs().max():g}, which is too large for float16",
+            fix="export with --precision fp32",
         )
     return half
 
 
 def unpack(content: bytes) -> tuple[WebConfig, dict[str, Tensor]]:
-    """What `pack` packed, widened to float32."""
+    """Read what `pack` wrote, converted to float32."""
     length = int.from_bytes(content[:8], "little")
     header = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][METADATA_KEY])
     for name in ("version", "architecture", "precision", "psnr_db"):
@@ -78,12 +79,12 @@ def unpack(content: bytes) -> tuple[WebConfig, dict[str, Tensor]]:
 
 
 def _widened(stored: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Every tensor as float32, bytes times their channel's factor."""
+    """Convert every tensor to float32, multiplying bytes by their channel's factor."""
     scales = {name: stored.pop(f"{name}.scale") for name in list(stored) if f"{name}.scale" in stored}
     tensors = {name: tensor.float() for name, tensor in stored.items()}
     return tensors | {name: tensors[name] * scale[:, None, None, None] for name, scale in scales.items()}
 
 
 def compress(content: bytes) -> bytes:
-    """Gzip, without a date."""
+    """Compress with gzip, without a date."""
     return gzip.compress(content, 9, mtime=0)

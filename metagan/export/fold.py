@@ -1,13 +1,14 @@
-"""A StyleGAN2 in the form that the browser's kernel runs: every constant factor folded into its weights.
+"""Folds all constant factors of a StyleGAN2 into its weights, which is the form that the browser's kernel runs.
 
     y = clamp(lrelu(conv(s x) d + noise + b)),  s = A w + a,  d = sqrt(2) (s^2 . sum(W^2) + 1e-8)^(-1/2)
 
-With lrelu(g v) = g lrelu(v) for g > 0, the activation's gain sqrt(2) goes into noise and b, equalised learning rates
-into the matrices, the noise's strength into the noise (Karras et al. 2020, arXiv:1912.04958, sections 2 to 4).
+Because lrelu(g v) = g lrelu(v) for g > 0, the activation's gain sqrt(2) goes into noise and b, equalised learning
+rates into the matrices, and the noise strength into the noise (Karras et al. 2020, arXiv:1912.04958, sections 2
+to 4).
 
-Matrices are only multiplied by powers of two, which round nothing: those of a file in half precision stay what they
-are. What is left of a factor goes on to the next layer, by lrelu's equation, and at last into s, whose scale d cancels;
-in the conversion to RGB, which has no d, the small kernel takes it.
+Matrices are only multiplied by powers of two, which is exact, so that weights in half precision stay unchanged. The
+rest of a factor moves to the next layer, by lrelu's equation, and finally into s, whose scale d cancels. The
+conversion to RGB has no d; there the small kernel takes the factor.
 """
 
 from __future__ import annotations
@@ -31,19 +32,19 @@ GAIN = math.sqrt(2)
 
 @dataclass(frozen=True)
 class WebConfig:
-    """What the browser must know of a generator before it reads its tensors.
+    """The configuration that the browser needs to read a generator's tensors.
 
     Args:
         resolution: Height and width of the pictures in pixels.
         channels: Feature channels at 4x4, 8x8, ...
         image_channels: 1 (grey), 3 (RGB) or 4 (RGBA).
         z_dim: Width of the latents.
-        c_dim: Number of classes, 0 when unconditional.
-        embed_dim: Width of the label's embedding, 0 when unconditional.
+        c_dim: Number of classes; 0 if unconditional.
+        embed_dim: Width of the label's embedding; 0 if unconditional.
         widths: Output width of each mapping layer; the last is w_dim.
-        clamp: Bound of every layer's output, or None.
-        noise: Whether layers add the noise that is stored.
-        mean: Whether the mean style is known; without it psi is 1.
+        clamp: Bound of the absolute value of every layer's output, or None.
+        noise: Whether layers add the stored noise.
+        mean: Whether the mean style is known. Without it, psi is always 1.
     """
 
     resolution: int
@@ -58,21 +59,22 @@ class WebConfig:
     mean: bool
 
     def as_json(self) -> dict[str, Any]:
-        """As the blob's header holds it."""
+        """Serialise it for the header."""
         return {"architecture": StyleGAN2.architecture, **dataclasses.asdict(self)}
 
 
 def fold(generator: Generator, noise: str = "const") -> tuple[WebConfig, dict[str, Tensor]]:
-    """The generator's configuration and folded tensors, float32.
+    """Return the generator's configuration and folded tensors in float32.
 
     Raises:
-        ExportError: The kernel can't run it; every reason is listed.
+        ExportError: If the kernel does not support the generator. The message lists all reasons.
     """
     problems = list(_obstacles(generator, noise))
     if problems or not isinstance(generator, StyleGAN2):
         reasons = "; ".join(problems)
         raise ExportError(
-            f"the browser's kernel can't run this generator: {reasons}", fix="it stays with prepared pictures"
+            f"the browser's kernel does not support this generator: {reasons}",
+            fix="show prepared pictures instead",
         )
     config, use_noise = generator.config, noise == "const" and generator.config.use_noise
     mapping = config.mapping
@@ -93,12 +95,12 @@ def fold(generator: Generator, noise: str = "const") -> tuple[WebConfig, dict[st
 
 
 def _obstacles(generator: Generator, noise: str) -> Iterator[str]:
-    """Everything about it that the kernel doesn't know."""
+    """Yield every property of the generator that the kernel does not support."""
     if not isinstance(generator, StyleGAN2):
         yield f"it is a {generator.architecture}, want a stylegan2"
         return
     if noise not in ("const", "none"):
-        yield f"noise {noise!r} is drawn anew for every picture, want const or none (--noise)"
+        yield f"noise {noise!r} is drawn anew for each picture, want const or none (--noise)"
     yield from _odd_settings(generator.config)
     usual = usual_taps((4, 4))
     taps = [tensor for name, tensor in generator.state_dict().items() if name.endswith("taps")]
@@ -117,7 +119,7 @@ def _odd_settings(config: Config) -> Iterator[str]:
         if found != want:
             yield f"{name} is {found!r}, want {want!r}"
     if not config.mapping.widths:
-        yield "its mapping network has no layer"
+        yield "its mapping network has no layers"
     if config.image_channels not in (1, 3, 4):
         yield f"its pictures have {config.image_channels} channels, want 1, 3 or 4"
 
@@ -127,7 +129,7 @@ def _tensors(generator: StyleGAN2, use_noise: bool) -> Iterator[tuple[str, Tenso
     if mapping.embed is not None:
         yield "embed.weight", mapping.embed.weight * mapping.embed.weight_gain
         yield "embed.bias", mapping.embed.bias * mapping.embed.lr_multiplier
-    left = 1.0  # a layer puts out its features divided by this
+    left = 1.0  # a layer outputs its features divided by this
     for index, layer in enumerate(mapping.layers):
         matrix, left = _dense(f"mapping.{index}", cast("Dense", layer), left)
         yield from matrix
@@ -147,7 +149,7 @@ def _block(name: str, block: Block, left: float, use_noise: bool) -> Iterator[tu
 
 
 def _dense(name: str, layer: Dense, left: float) -> tuple[list[tuple[str, Tensor]], float]:
-    """[out, in] and [out], for inputs divided by `left`; and what the outputs are divided by, within [1, 2)."""
+    """Return weight [out, in], bias [out] for inputs divided by `left`, and the divisor of the outputs, in [1, 2)."""
     mantissa, exponent = math.frexp(layer.weight_gain * left)
     power, rest = 2.0 ** (exponent - 1), 2 * mantissa
     bias = layer.bias * (layer.lr_multiplier / rest)
@@ -155,7 +157,7 @@ def _dense(name: str, layer: Dense, left: float) -> tuple[list[tuple[str, Tensor
 
 
 def _conv(name: str, conv: StyledConv, left: float, use_noise: bool) -> Iterator[tuple[str, Tensor]]:
-    """[out, in, 3, 3], its style's matrix, bias [out], noise [size, size]."""
+    """Yield a convolution's weight [out, in, 3, 3], style matrix, bias [out] and noise [size, size]."""
     yield f"{name}.weight", conv.weight
     yield from _dense(f"{name}.style", conv.affine, left)[0]
     yield f"{name}.bias", conv.bias * GAIN
@@ -164,7 +166,7 @@ def _conv(name: str, conv: StyledConv, left: float, use_noise: bool) -> Iterator
 
 
 def _colours(name: str, layer: ToRGB, left: float) -> Iterator[tuple[str, Tensor]]:
-    """[image channels, in] with the gains, its style's matrix, bias [image channels]."""
+    """Yield the RGB weight [image channels, in] with the gains, its style matrix and bias [image channels]."""
     style, rest = _dense(f"{name}.style", layer.affine, left)
     yield f"{name}.weight", layer.weight[:, :, 0, 0] * (layer.weight_gain * rest)
     yield from style

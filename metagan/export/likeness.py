@@ -1,4 +1,4 @@
-"""How near what was written for another program comes to the generator, at fixed seeds."""
+"""Measures how close an exported generator's pictures are to the original's, at fixed seeds."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ PROOF_PSI = 0.7
 
 @dataclass(frozen=True)
 class Likeness:
-    """How near the written generator is to the original, over the proof's pictures.
+    """The difference between pictures of an exported generator and of the original.
 
     Args:
-        off_by_one: The share of values that differ, 0 to 1.
-        worst: The largest difference in levels of 255.
-        psnr_db: Peak signal to noise ratio of the pictures before rounding, in dB; infinity when they are the same.
+        off_by_one: The fraction of values that differ, 0 to 1.
+        worst: The largest difference, in levels of 255.
+        psnr_db: Peak signal-to-noise ratio before rounding, in dB; infinity if the pictures are equal.
     """
 
     off_by_one: float
@@ -31,12 +31,12 @@ class Likeness:
 
     @property
     def finite_psnr_db(self) -> float | None:
-        """For JSON, which knows no infinity: to a tenth, None when the pictures are the same."""
+        """The PSNR rounded to a tenth, for JSON; None if the pictures are equal, because JSON has no infinity."""
         return round(self.psnr_db, 1) if math.isfinite(self.psnr_db) else None
 
 
 def measure(pairs: Iterable[tuple[Tensor, Tensor]]) -> Likeness:
-    """Pictures nominally within [-1, 1], got and wanted, [batch, channels, height, width] each."""
+    """Compare pictures nominally within [-1, 1], [batch, channels, height, width] each."""
     differences: list[Tensor] = []
     squares: list[Tensor] = []
     for got, want in pairs:

@@ -1,11 +1,11 @@
-"""Write a generator as two ONNX models, proved by drawing from them with onnxruntime.
+"""Exports a generator as two ONNX models, and checks them by drawing from them with onnxruntime.
 
-Mapping and synthesis are apart, so that styles can be mixed and blended between them:
+Mapping and synthesis are separate, so that styles can be mixed and blended between them:
 
     mapping    z [batch, z_dim], label [batch, c_dim] (one-hot), psi []  ->  ws [batch, num_ws, w_dim]
     synthesis  ws [batch, num_ws, w_dim]  ->  images [batch, channels, height, width]
 
-Everything is float32. A generator without classes takes no label, one without a mean style no psi.
+Everything is float32. Unconditional generators have no label input, and those without a mean style no psi.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from metagan.networks.stylegan3.network import StyleGAN3
 from metagan.sampling.latents import labels, latents
 
 OPSET = 18
-STEPS = 3  # mapping, synthesis, proof
+STEPS = 3  # mapping, synthesis, comparison
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
-TOLERANCE = 0.001  # the share of values that may be off, by one level of 255 and no more
-SEEDS = "z = numpy.random.RandomState(seed).randn(1, {z_dim}) as float32, a row a seed"
+TOLERANCE = 0.001  # the fraction of values that may differ, by at most one level of 255
+SEEDS = "z = numpy.random.RandomState(seed).randn(1, {z_dim}) as float32, one row per seed"
 PIXELS = "trunc(clamp(127.5 x + 128, 0, 255)); images are [batch, channels, height, width], nominally within [-1, 1]"
 PSI = "truncation toward the mean style: 1 leaves styles as they are, 0 gives the mean picture"
 Inputs = dict[str, Tensor]
@@ -44,12 +44,12 @@ Inputs = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class OnnxModels:
-    """A generator for other programs.
+    """A generator as ONNX models.
 
     Args:
-        mapping: The first model, serialised.
-        synthesis: The second.
-        likeness: How near their pictures are to the generator's.
+        mapping: The serialised mapping network.
+        synthesis: The serialised synthesis network.
+        likeness: The difference of their pictures from the generator's.
     """
 
     mapping: bytes
@@ -57,13 +57,13 @@ class OnnxModels:
     likeness: Likeness
 
     def paths(self, out: Path) -> tuple[Path, Path]:
-        """Where they are written: beside each other, OUT.mapping.onnx and OUT.synthesis.onnx."""
+        """Return the paths of both files, OUT.mapping.onnx and OUT.synthesis.onnx."""
         stem = out.with_suffix("") if out.suffix == ".onnx" else out
         return stem.with_name(f"{stem.name}.mapping.onnx"), stem.with_name(f"{stem.name}.synthesis.onnx")
 
 
 class MappingModel(nn.Module):
-    """Latents to truncated styles."""
+    """The mapping network with truncation: latents to styles."""
 
     mean: Tensor | None
 
@@ -73,12 +73,12 @@ class MappingModel(nn.Module):
         self.register_buffer("mean", _mean_styles(generator))
 
     def forward(self, z: Tensor, label: Tensor | None = None, psi: Tensor | None = None) -> Tensor:
-        """Latents [batch, z_dim], one-hot labels [batch, c_dim] and psi [] to styles [batch, num_ws, w_dim]."""
+        """Map latents [batch, z_dim], one-hot labels [batch, c_dim] and psi [] to styles [batch, num_ws, w_dim]."""
         ws: Tensor = self.generator.map_latents(z, label)  # type: ignore[operator]
         return ws if self.mean is None or psi is None else self.mean + psi * (ws - self.mean)
 
     def inputs(self, generator: Generator, seeds: tuple[int, ...], psi: float) -> Inputs:
-        """What it takes, for these seeds; classes take turns."""
+        """Return example inputs for seeds, with alternating classes."""
         given: Inputs = {"z": latents(seeds, generator.z_dim)}
         if generator.c_dim:
             rows = [labels(seed % generator.c_dim, generator.c_dim, 1) for seed in seeds]
@@ -89,14 +89,14 @@ class MappingModel(nn.Module):
 
 
 class SynthesisModel(nn.Module):
-    """Styles to pictures."""
+    """The synthesis network: styles to pictures."""
 
     def __init__(self, generator: Generator, noise: str) -> None:
         super().__init__()
         self.generator, self.noise = cast("nn.Module", generator), noise
 
     def forward(self, ws: Tensor) -> Tensor:
-        """Styles [batch, num_ws, w_dim] to pictures [batch, channels, height, width]."""
+        """Draw pictures [batch, channels, height, width] from styles [batch, num_ws, w_dim]."""
         images: Tensor = self.generator.synthesize(ws, Noise(self.noise))  # type: ignore[operator]
         return images
 
@@ -109,22 +109,22 @@ def make_onnx_models(
     source: str = "",
     step: Callable[[], None] = lambda: None,
 ) -> OnnxModels:
-    """The generator as ONNX, opset 18, of any batch.
+    """Convert a generator to ONNX, opset 18, for any batch size.
 
     Args:
-        generator: On the CPU, of any architecture.
+        generator: A generator of any architecture, on the CPU.
         noise: "const" or "none".
-        licence: The weights', written into both models.
+        licence: Licence of the weights, for the metadata of both models.
         source: Where the weights come from.
-        step: Called after each of STEPS steps; the whole takes some seconds to some minutes.
+        step: Called after each of STEPS steps. The export takes from seconds to minutes.
 
     Raises:
-        ExportError: What ONNX needs isn't installed, the network can't be exported, or the models give other pictures.
+        ExportError: If a package is missing, the network can't be exported, or the models give other pictures.
     """
     _require_installed()
     if noise not in ("const", "none"):
         raise ExportError(
-            f"noise {noise!r} is drawn anew for every picture", fix="export with --noise const or none"
+            f"noise {noise!r} is drawn anew for each picture", fix="export with --noise const or none"
         )
     ready = _ready(generator)
     mapping, synthesis = MappingModel(ready).eval(), SynthesisModel(ready, noise).eval()
@@ -143,7 +143,7 @@ def make_onnx_models(
 
 
 def write_onnx_models(models: OnnxModels, out: Path) -> tuple[Path, Path]:
-    """Write both files, each whole; none of them when one can't be written."""
+    """Write both files atomically, or none of them if one can't be written."""
     first, second = models.paths(out)
     with replacing(first) as one, replacing(second) as other:
         one.write_bytes(models.mapping)
@@ -155,12 +155,13 @@ def _require_installed() -> None:
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise ExportError(
-            f"ONNX models need {', '.join(missing)}, not installed here", fix="pip install 'metagan[onnx]'"
+            f"ONNX export needs {', '.join(missing)}, which is not installed",
+            fix="pip install 'metagan[onnx]'",
         )
 
 
 def _facts(generator: Generator, noise: str, *, truncates: bool) -> dict[str, str]:
-    """What others must know to get the pictures that metagan gets."""
+    """Return the metadata that other programs need to draw the same pictures."""
     facts = {"architecture": generator.architecture, "noise": noise, "pixels": PIXELS}
     facts["seeds"] = SEEDS.format(z_dim=generator.z_dim)
     return facts | {"psi": PSI} if truncates else facts
@@ -171,15 +172,15 @@ def _require_likeness(likeness: Likeness) -> None:
         return
     raise ExportError(
         (
-            f"the ONNX models don't give this generator's pictures: {likeness.off_by_one:.2%} of the "
-            f"values differ, by up to {likeness.worst} levels; want at most {TOLERANCE:.1%}, by one"
+            f"the ONNX models don't draw this generator's pictures: {likeness.off_by_one:.2%} of the "
+            f"values differ, by up to {likeness.worst} levels; want at most {TOLERANCE:.1%}, by one level"
         ),
-        fix="use it with metagan",
+        fix="use this generator with metagan only",
     )
 
 
 def _mean_styles(generator: Generator) -> Tensor | None:
-    """What psi 0 gives for any latents, [1, num_ws, w_dim]; None where there is no mean style."""
+    """Return the styles at psi 0, [1, num_ws, w_dim], or None if there is no mean style."""
     label = labels(0 if generator.c_dim else None, generator.c_dim, 1)
     try:
         with torch.no_grad():
@@ -189,7 +190,7 @@ def _mean_styles(generator: Generator) -> Tensor | None:
 
 
 def _ready(generator: Generator) -> Generator:
-    """A copy that can be traced; StyleGAN3's filters are split here, since ONNX can't decompose matrices."""
+    """Copy a generator for tracing. StyleGAN3's filters are factorised here, because ONNX can't decompose matrices."""
     ready = copy.deepcopy(generator)
     cast("nn.Module", ready).requires_grad_(requires_grad=False)
     if isinstance(ready, StyleGAN3):
@@ -203,7 +204,7 @@ def _ready(generator: Generator) -> Generator:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Exporters warn of what users can't mend: deprecations among themselves, operators of other libraries."""
+    """Silence warnings of the exporters that users can't act on, such as deprecations inside libraries."""
     level = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
@@ -215,7 +216,7 @@ def _silence() -> Iterator[None]:
 
 
 def _export(model: nn.Module, given: Inputs, output: str, facts: Mapping[str, str]) -> bytes:
-    """One model; a batch of one would be taken for the only size, so there are two in the example."""
+    """Export one model. The example batch has two pictures; one would be exported as a fixed batch size."""
     batch = torch.export.Dim("batch", min=1)
     shapes: dict[str, Any] = {name: {0: batch} if value.ndim else {} for name, value in given.items()}
     try:
@@ -237,7 +238,7 @@ def _export(model: nn.Module, given: Inputs, output: str, facts: Mapping[str, st
         reason = str(error).strip().partition("\n")[0]
         architecture = facts["architecture"]
         raise ExportError(
-            f"this {architecture} can't be exported to ONNX: {reason}", fix="draw from it with metagan sample"
+            f"this {architecture} can't be exported to ONNX: {reason}", fix="use `metagan sample` instead"
         ) from error
     if program is None:
         raise AssertionError("dynamo=True gives a program")
@@ -245,7 +246,7 @@ def _export(model: nn.Module, given: Inputs, output: str, facts: Mapping[str, st
 
 
 def _signed(model: Any, facts: Mapping[str, str]) -> bytes:
-    """The model with what is to be known of it, and without what names files of this machine."""
+    """Add metadata to a model, and remove names of files on this machine."""
     for part in (*model.graph.node, *model.graph.value_info, *model.graph.initializer, *model.functions):
         del part.metadata_props[:]
         part.doc_string = ""
@@ -263,7 +264,7 @@ def _signed(model: Any, facts: Mapping[str, str]) -> bytes:
 def _drawn(
     generator: Generator, mapping: MappingModel, first: bytes, second: bytes, noise: str
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Pictures of onnxruntime and of the generator, one by one and all at once."""
+    """Draw pictures with onnxruntime and with the generator, one by one and as a batch."""
     map_run, synthesis_run = _session(first), _session(second)
     groups: tuple[tuple[int, ...], ...] = (*((seed,) for seed in PROOF_SEEDS), PROOF_SEEDS)
     for seeds in groups:

@@ -1,7 +1,7 @@
-"""What the browser will compute from its weights file, computed in PyTorch: the proof of what was written.
+"""Computes in PyTorch what the browser's kernel computes from its weights file, to check an export.
 
-Follows the kernel's formulas, not the network's: factors are folded, upsampling is a transposed convolution and a
-separable filter.
+It follows the kernel's formulas, not the network's: factors are folded, and upsampling is a transposed convolution
+and a separable filter.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _LINE = (1 / 4, 3 / 4, 3 / 4, 1 / 4)
 def replay(
     config: WebConfig, tensors: Mapping[str, Tensor], z: Tensor, label: Tensor | None, psi: float
 ) -> Tensor:
-    """Latents [batch, z_dim] and one-hot labels to pictures [batch, image_channels, resolution, resolution]."""
+    """Draw pictures [batch, image_channels, resolution, resolution] from latents [batch, z_dim] and one-hot labels."""
     return synthesize(config, tensors, map_latents(config, tensors, z, label, psi))
 
 
 def map_latents(
     config: WebConfig, tensors: Mapping[str, Tensor], z: Tensor, label: Tensor | None, psi: float
 ) -> Tensor:
-    """Latents to truncated styles [batch, w_dim]."""
+    """Map latents to truncated styles [batch, w_dim]."""
     x = normalize_second_moment(z)
     if label is not None:
         embedded = F.linear(label, tensors["embed.weight"], tensors["embed.bias"])
@@ -40,7 +40,7 @@ def map_latents(
 
 
 def synthesize(config: WebConfig, tensors: Mapping[str, Tensor], w: Tensor) -> Tensor:
-    """Styles [batch, w_dim] to pictures."""
+    """Draw pictures from styles [batch, w_dim]."""
     x = tensors["constant"].permute(2, 0, 1).expand(len(w), -1, -1, -1)
     image: Tensor | None = None
     for index in range(len(config.channels)):
@@ -83,7 +83,7 @@ def _bounded(x: Tensor, clamp: float | None) -> Tensor:
 
 
 def _filter(x: Tensor, pads: tuple[int, int]) -> Tensor:
-    """[1, 3, 3, 1] / 4 along both axes, each padded."""
+    """Apply the filter [1, 3, 3, 1] / 4 along both axes, with padding."""
     line, channels = torch.tensor(_LINE), x.shape[1]
     x = F.pad(x, (*pads, *pads))
     x = F.conv2d(x, line.view(1, 1, 4, 1).expand(channels, 1, 4, 1), groups=channels)
@@ -91,7 +91,7 @@ def _filter(x: Tensor, pads: tuple[int, int]) -> Tensor:
 
 
 def _double(image: Tensor) -> Tensor:
-    """Zeros between the pixels, then the filter."""
+    """Double the size: insert zeros between pixels, then filter."""
     n, c, h, w = image.shape
     sparse = torch.zeros(n, c, 2 * h, 2 * w)
     sparse[:, :, ::2, ::2] = image

@@ -1,4 +1,4 @@
-"""Write a generator for the browser's kernel, proved by computing pictures from what was written."""
+"""Exports a generator for the browser's kernel, and checks it by computing pictures from the result."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from metagan.files import write_bytes
 from metagan.networks.generator import Generator, Noise
 from metagan.sampling.latents import labels, latents
 
-# The share of values that may be off, by one level of 255 and no more.
+# The fraction of values that may differ, by at most one level of 255.
 TOLERANCE: dict[WebPrecision, float] = {"fp16": 0.05, "fp32": 0.001}
-FLOOR_DB = 40.0  # what int8 must reach instead: 2.6 levels of 255 in the root of the mean square
+FLOOR_DB = 40.0  # the PSNR that int8 must reach instead: a root mean square error of 2.6 levels of 255
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class WebWeights:
     """A weights file for the browser.
 
     Args:
-        content: Before gzip; its SHA-256 is the file's name and what the browser verifies.
-        compressed: As it is served.
-        precision: The matrices' format.
-        likeness: How near it is to the original.
+        content: The bytes before gzip. Their SHA-256 is the file's name, and the browser verifies it.
+        compressed: The gzipped bytes, which the site serves.
+        precision: The number format of large tensors.
+        likeness: The difference of its pictures from the original's.
     """
 
     content: bytes
@@ -41,23 +41,23 @@ class WebWeights:
 
     @property
     def sha256(self) -> str:
-        """Of the content, in hex."""
+        """SHA-256 of the content, in hex."""
         return hashlib.sha256(self.content).hexdigest()
 
 
 def make_web_weights(
     generator: Generator, precision: WebPrecision = "fp16", noise: str = "const"
 ) -> WebWeights:
-    """The generator as the browser's kernel takes it.
+    """Convert a generator for the browser's kernel.
 
     Args:
-        generator: On the CPU.
-        precision: fp16 halves the download at about 72 dB, int8 halves convolutions once more at about 45 dB, fp32
-            keeps every weight.
+        generator: A generator on the CPU.
+        precision: fp32 keeps every weight; fp16 halves the download, at about 72 dB; int8 halves convolution weights
+            once more, at about 45 dB.
         noise: "const" or "none".
 
     Raises:
-        ExportError: The kernel can't run it, or what was written gives other pictures than the generator.
+        ExportError: If the kernel does not support it, or the result draws other pictures than the generator.
     """
     config, tensors = fold(generator, noise)
     likeness = compare(generator, pack(config, tensors, precision), noise)
@@ -77,18 +77,18 @@ def _require_likeness(likeness: Likeness, precision: WebPrecision) -> None:
     if good:
         return
     finer = {"int8": "export with --precision fp16", "fp16": "export with --precision fp32"}
-    fix = finer.get(precision, "it stays with prepared pictures")
-    raise ExportError(f"{precision} weights don't give this generator's pictures: {found}; {want}", fix=fix)
+    fix = finer.get(precision, "show prepared pictures instead")
+    raise ExportError(f"{precision} weights don't draw this generator's pictures: {found}; {want}", fix=fix)
 
 
 def write_web_weights(path: Path, weights: WebWeights) -> None:
-    """Write the compressed file, whole or not at all."""
+    """Write the compressed file atomically."""
     write_bytes(path, weights.compressed)
 
 
 @torch.inference_mode()
 def compare(generator: Generator, content: bytes, noise: str) -> Likeness:
-    """The generator's pictures against those computed from the written content, at fixed seeds."""
+    """Compare the generator's pictures with those computed from the exported content, at fixed seeds."""
     config, tensors = unpack(content)
     psi = PROOF_PSI if config.mean else 1.0
 

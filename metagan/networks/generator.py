@@ -86,7 +86,7 @@ class Generator(Protocol):
         resolution: Height and width of its pictures in pixels.
         image_channels: 3 for RGB, 4 with alpha, 1 for grey.
         z_dim: Width of its latents.
-        c_dim: Number of classes, 0 when unconditional.
+        c_dim: Number of classes; 0 if unconditional.
     """
 
     architecture: str

@@ -62,7 +62,7 @@ class MappingConfig:
 
     Args:
         z_dim: Width of the latents; 0 in a discriminator's label mapping.
-        c_dim: Number of classes, 0 when unconditional.
+        c_dim: Number of classes; 0 if unconditional.
         embed_dim: Width of the label embedding, 0 when unconditional.
         widths: Output width of each layer; the last is w_dim. A discriminator's may have none.
         activation: Every layer's, by its name in ops.ACTIVATIONS.

@@ -25,7 +25,7 @@ def upscale_pictures(
     Args:
         upscaler: On `device`.
         pictures: RGB, [h, w, 3] each.
-        device: Where to compute.
+        device: The device to compute on.
 
     Returns:
         RGB, [factor h, factor w, 3] each.

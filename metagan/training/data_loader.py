@@ -38,7 +38,7 @@ class Pictures(Protocol):
         ...
 
     def label(self, index: int) -> NDArray[np.float32]:
-        """Label vector number `index`, [label_count]."""
+        """Return the label vector of picture `index`, [label_count]."""
         ...
 
 

@@ -283,4 +283,4 @@ def test_the_message_for_a_bomb_is_short(bomb_report: dict[str, dict]):
 
 
 def test_a_pipe_is_refused_without_waiting_for_it(bomb_report: dict[str, dict]):
-    assert "no regular file" in bomb_report["pipe.pkl"]["message"]
+    assert "not a regular file" in bomb_report["pipe.pkl"]["message"]

@@ -80,16 +80,16 @@ def test_every_problem_of_templates_texts_and_weights_is_listed(check, tmp_path)
         )
     )
     assert found[0].startswith("mine/abuot.html: no page uses this template")
-    assert "few.txt: too small to make up lines" in found[1]
+    assert "few.txt: too small to generate lines" in found[1]
     assert found[2].startswith("registry.yaml:5:14: subjects.ape.weights: ")
     assert "broken.pkl" in found[2]
     assert sorted(found[3:]) == [
-        "registry.yaml:16:3: subjects.cat.class: want a class from 0 to 1, there is none: "
-        "the generator has 2 classes\n  fix: write for example `class: 1`",
-        "registry.yaml:28:12: subjects.dog.class: want a class from 0 to 1, got 2: "
-        "the generator has 2 classes\n  fix: write for example `class: 1`",
-        "registry.yaml:35:12: subjects.eel.class: want none, got 0: "
-        "the generator has no classes\n  fix: remove the key",
+        "registry.yaml:16:3: subjects.cat.class: want a class from 0 to 1, there is none; the generator "
+        "has 2 classes\n  fix: write for example `class: 1`",
+        "registry.yaml:28:12: subjects.dog.class: want a class from 0 to 1, got 2; the generator has 2 "
+        "classes\n  fix: write for example `class: 1`",
+        "registry.yaml:35:12: subjects.eel.class: want no class, got 0; the generator is "
+        "unconditional\n  fix: remove the key",
     ]
     assert all("\n  fix: " in problem for problem in found)
 

@@ -66,7 +66,7 @@ def test_labels_from_sub_folders(tmp_path):
     pictures = folder(tmp_path / "in", files | {"stray.png": png()})
     report = pack(pictures, tmp_path / "out.zip", FIT, labels="folders")
     assert report.labels == {"plain": 2, "poppy": 2}
-    assert report.skipped == [("stray.png", "in no sub-folder, so it has no label")]
+    assert report.skipped == [("stray.png", "not in a sub-folder, so it has no label")]
     source = PictureSource(tmp_path / "out.zip")
     assert source.label_names == ("plain", "poppy")
     assert [int(source.label(i).argmax()) for i in range(4)] == [0, 0, 1, 1]
@@ -105,7 +105,7 @@ def test_whole_numbers_in_a_csv_keep_their_value(tmp_path):
     [
         ("a.png\nb.png\n", r"l\.csv:1: want file,label, got 'a.png'\n.*l\.csv:2:"),
         ("", "no lines of file,label"),
-        ("q.png,1\n", "none of its 1 lines names a picture.*'q.png'"),
+        ("q.png,1\n", "none of its 1 lines matches a picture.*'q.png'"),
     ],
 )
 def test_a_csv_that_labels_nothing_is_refused(tmp_path, text, message):
@@ -228,8 +228,8 @@ def test_what_holds_no_picture_is_refused_and_nothing_is_written(tmp_path):
     out = tmp_path / "out.zip"
     for pictures, message in [
         (tmp_path / "none", "no such folder or zip"),
-        (tmp_path / "empty", r"no pictures in it \(0 other files\)"),
-        (texts, r"no pictures in it \(1 other files\)"),
+        (tmp_path / "empty", r"it contains no pictures \(0 other files\)"),
+        (texts, r"it contains no pictures \(1 other files\)"),
         (
             broken,
             r"none of its 7 files could be packed; nothing was written\n  0.png: not a picture(?s:.)*and 2 more",
@@ -248,7 +248,7 @@ def test_odd_files_in_a_folder_are_left_out(tmp_path):
     os.mkfifo(pictures / "pipe.png")
     report = pack(pictures, tmp_path / "out.zip", FIT)
     assert report.packed == 1
-    assert dict(report.skipped) == {"dangling.png": "missing", "pipe.png": "no regular file"}
+    assert dict(report.skipped) == {"dangling.png": "missing", "pipe.png": "not a regular file"}
 
 
 def test_an_interrupted_packing_leaves_the_old_file_and_nothing_else(tmp_path):

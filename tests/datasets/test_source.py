@@ -91,7 +91,7 @@ def test_grey_pictures_of_the_official_tool_become_rgb(tmp_path):
 def test_another_resolution_than_asked_for_is_refused_with_the_command_that_helps(tmp_path):
     path = zipped(tmp_path / "a.zip", members())
     assert PictureSource(path, 16).resolution == 16
-    with pytest.raises(DatasetError, match=r"16x16 pixels, and 32x32 are asked for.*pack .*--resolution 32"):
+    with pytest.raises(DatasetError, match=r"16x16 pixels, but 32x32 was requested.*pack .*--resolution 32"):
         PictureSource(path, 32)
 
 
@@ -142,7 +142,7 @@ def test_what_is_no_dataset_is_refused(tmp_path):
         PictureSource(tmp_path / "none")
     with pytest.raises(DatasetError, match="neither a folder nor a zip"):
         PictureSource(tmp_path / "text.zip")
-    with pytest.raises(DatasetError, match="no picture among its 0 files"):
+    with pytest.raises(DatasetError, match="none of its 0 files is a PNG picture"):
         PictureSource(tmp_path / "empty")
 
 

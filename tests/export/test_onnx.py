@@ -121,7 +121,7 @@ def test_a_network_that_can_t_be_traced_is_said_in_words(monkeypatch):
 
     monkeypatch.setattr("torch.export.export", fail)
     with pytest.raises(
-        ExportError, match=r"this stylegan2 can't .* ONNX: no such operator\n  fix: draw from it"
+        ExportError, match=r"this stylegan2 can't .* ONNX: no such operator\n  fix: use `metagan sample`"
     ):
         make_onnx_models(make("classes"))
 
@@ -131,7 +131,10 @@ def test_what_is_missing_is_named_with_the_way_out(monkeypatch):
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name.startswith("onnxr") else find(name)
     )
-    with pytest.raises(ExportError, match=r"need onnxruntime, not .*\n  fix: pip install 'metagan\[onnx\]'"):
+    with pytest.raises(
+        ExportError,
+        match=r"ONNX export needs onnxruntime, which is not installed\n  fix: pip install 'metagan\[onnx\]'",
+    ):
         make_onnx_models(make("classes"))
 
 

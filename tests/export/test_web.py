@@ -100,7 +100,7 @@ def test_everything_that_the_kernel_does_not_know_is_listed_at_once():
         "'random'",
     ):
         assert part in message
-    assert message.endswith("fix: it stays with prepared pictures")
+    assert message.endswith("fix: show prepared pictures instead")
 
 
 def test_another_resampling_filter_is_refused():
@@ -115,14 +115,16 @@ def test_another_resampling_filter_is_refused():
 def test_weights_too_large_for_half_precision_are_refused_with_the_way_out():
     generator = make(PLAIN)
     generator.state_dict()["blocks.0.conv1.weight"].mul_(1e5)
-    with pytest.raises(ExportError, match=r"4\.conv1\.weight holds .*\n  fix: export with --precision fp32"):
+    with pytest.raises(
+        ExportError, match=r"4\.conv1\.weight contains .*\n  fix: export with --precision fp32"
+    ):
         make_web_weights(generator)
     assert make_web_weights(generator, "fp32").likeness.worst <= 1
 
 
 def test_a_generator_that_half_precision_would_change_is_not_exported():
     generator = make(PLAIN, scale=3000.0)
-    with pytest.raises(ExportError, match=r"fp16 weights don't give .* want at most 5\.0%.*\n  fix: .*fp32"):
+    with pytest.raises(ExportError, match=r"fp16 weights don't draw .* want at most 5\.0%.*\n  fix: .*fp32"):
         make_web_weights(generator)
 
 

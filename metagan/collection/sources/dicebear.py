@@ -37,7 +37,7 @@ class DicebearSource:
         style: Which style, one of `style_names()`.
         count: How many items.
         size_px: Their side.
-        seed: Other seeds give other collections.
+        seed: Random seed; each seed gives another collection.
     """
 
     name: str

@@ -90,7 +90,7 @@ def fetch_made(
         out: The collection's folder.
         workers: Processes; 0 makes everything in this one.
         begin: Told how many items there are.
-        advance: Told how many more are done.
+        advance: Called with the number of further pictures done.
 
     Raises:
         CollectionError: The source can't be read, or something else is at `out`.

@@ -83,7 +83,7 @@ def fetch_opensea(
         out: Its folder.
         refresh: Whether to list the items and sales of a complete one anew; pictures stay.
         begin: Told what begins and how many there are.
-        advance: Told how many more are done.
+        advance: Called with the number of further pictures done.
 
     Raises:
         CollectionError: The API refuses, is unknown, or can't be reached; what has arrived stays.

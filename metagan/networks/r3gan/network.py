@@ -45,7 +45,7 @@ class Config:
     Args:
         stages: From 4x4 on, each of twice the resolution.
         z_dim: Width of the latents; 0 in a discriminator.
-        c_dim: Number of classes, 0 when unconditional.
+        c_dim: Number of classes; 0 if unconditional.
         embed_dim: Width of the label embedding, 0 when unconditional.
         image_channels: 3 for RGB.
         filter_size: Side of the resampling filters.

@@ -1,1 +1,1 @@
-"""A registry becomes a site folder."""
+"""Builds a site folder from a registry."""

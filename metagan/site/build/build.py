@@ -1,6 +1,6 @@
-"""The build: gather, draw, render, check, and swap the finished site in.
+"""The build: gather, draw, render, check, and move the finished site into place.
 
-Nothing of the former site is touched until the next one is whole. Torch is imported only when a picture is missing.
+The previous site is not touched until the next one is complete. Torch is imported only if a picture is missing.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ __all__ = ["BuildOptions", "BuildReport", "Progress", "build_site"]
 
 @dataclass
 class BuildReport:
-    """What a build did.
+    """The result of a build.
 
     Args:
         out: The site folder.
         subjects: How many subjects the site has.
         pictures: How many pictures it has.
-        drawn: How many of them were made in this build.
-        live: How many subjects' generators visitors' browsers get.
+        drawn: Number of pictures drawn in this build.
+        live: Number of subjects whose generators run in browsers.
         files: How many files it has.
-        unchanged: Whether there was nothing to do.
-        warnings: What its author should know.
+        unchanged: Whether nothing had to be done.
+        warnings: Warnings for the site's author.
     """
 
     out: Path
@@ -52,12 +52,12 @@ class BuildReport:
 
 
 def build_site(options: BuildOptions, progress: Progress) -> BuildReport:
-    """Build a site, or bring it up to date.
+    """Build or update a site.
 
     Raises:
-        BuildLockedError: Another build is at work in the same folder.
-        BuildError: The folder isn't ours, the disk is full, or a strict build has warnings.
-        MetaganError: Whatever is wrong with registry, weights or templates.
+        BuildLockedError: Another build is running in the same folder.
+        BuildError: If the folder has files of others, the disk is full, or a strict build has warnings.
+        MetaganError: If the registry, weights or templates have errors.
     """
     build_dir = BuildDir(options.out.resolve())
     with build_dir.locked():
@@ -92,7 +92,7 @@ def _draw(plan: BuildInputs, options: BuildOptions, progress: Progress) -> int:
     from metagan.site.build.pictures import make_missing
     from metagan.site.build.preflight import problems_with_weights
 
-    # Whatever would stop the build later, it says before it has drawn for hours.
+    # Report everything that would stop the build before drawing for hours.
     problems = check_templates(options.templates) if options.templates else []
     problems += problems_with_weights(plan.registry, offline=options.offline)
     if problems:
@@ -113,7 +113,7 @@ def _stage(
     outcome: BuildReport,
     progress: Progress,
 ) -> dict[str, int]:
-    """Put the next site together; returns its files with their sizes."""
+    """Assemble the next site, and return its files with their sizes."""
     shutil.rmtree(build_dir.staging, ignore_errors=True)
     build_dir.staging.mkdir(parents=True)
     content = _content(plan, models, build_dir)
@@ -123,7 +123,7 @@ def _stage(
         files |= _copy_pictures(plan, build_dir.staging)
         files |= _copy_models(models, build_dir.staging)
     except OSError as error:
-        raise BuildError(f"{error.strerror}; the former site is untouched", where=error.filename or build_dir.staging) from error
+        raise BuildError(f"{error.strerror}; the previous site is untouched", where=error.filename or build_dir.staging) from error
     problems: list[Problem] = check_links(build_dir.staging, content.site.base_url)
     outcome.warnings += [str(problem) for problem in problems]
     outcome.warnings += _keep_extras(build_dir, former, files)
@@ -176,7 +176,7 @@ def _copy_pictures(plan: BuildInputs, folder: Path) -> Iterator[tuple[str, int]]
         target.mkdir(parents=True)
         for seed in cache.subject.seeds:
             for path in cache.files(seed):
-                # Copies, not links: what somebody does to the site's file must not reach the kept one.
+                # Copies, not links, so that changes to the site's files don't affect the cached ones.
                 shutil.copyfile(path, target / path.name)
                 yield f"pictures/{cache.subject.slug}/{path.name}", path.stat().st_size
 
@@ -191,7 +191,7 @@ def _copy_models(models: list[BrowserModel], folder: Path) -> Iterator[tuple[str
 
 
 def _keep_extras(build_dir: BuildDir, former: Manifest | None, files: dict[str, int]) -> list[str]:
-    """Carry over what somebody else put into the site folder."""
+    """Keep files that others put into the site folder."""
     if former is None:
         return []
     kept = []
@@ -206,17 +206,17 @@ def _keep_extras(build_dir: BuildDir, former: Manifest | None, files: dict[str, 
     if not kept:
         return []
     names = ", ".join(kept[:4]) + (f" and {len(kept) - 4} more" if len(kept) > 4 else "")
-    return [f"{build_dir.site}: kept files that metagan didn't make: {names}; templates/static is a better home"]
+    return [f"{build_dir.site}: kept files that metagan did not make: {names}; put them into templates/static instead"]
 
 
 def _fail_if_strict(options: BuildOptions, outcome: BuildReport) -> None:
     if options.strict and outcome.warnings:
-        msg = "warnings, and --strict was given:\n" + "\n".join(outcome.warnings)
+        msg = "there are warnings, and --strict is set:\n" + "\n".join(outcome.warnings)
         raise BuildError(msg)
 
 
 def _tidy(build_dir: BuildDir, plan: BuildInputs, models: list[BrowserModel]) -> None:
-    """Remove finished pictures and generators that no longer are on the site."""
+    """Remove cached pictures and generators that are no longer on the site."""
     kept = {made.file.name.partition(".")[0] for made in models if made.file}
     for path in (build_dir.folder / "models").glob("*.*"):
         if path.name.partition(".")[0] not in kept:

@@ -124,9 +124,9 @@ class BuildDir:
                 recover(self.staging, self.site)
                 yield
         except Timeout as error:
-            raise BuildLockedError("another build is at work there; wait for it, or build elsewhere with --out", where=self.site) from error
+            raise BuildLockedError("another build is running there; wait until it ends, or choose another folder with --out", where=self.site) from error
         except PermissionError as error:
-            raise BuildError("no permission to write there; choose another folder with --out", where=error.filename) from error
+            raise BuildError("no permission to write; choose another folder with --out", where=error.filename) from error
 
     # --------------------------------------------------------------------------------------------
 
@@ -151,8 +151,8 @@ class BuildDir:
         except (ValueError, KeyError, TypeError, AttributeError):
             pass
         msg = (
-            f"{self.site} holds files, but no site that metagan built ({MANIFEST} is missing or damaged); "
-            "nothing was touched. Choose another folder with --out, or empty this one"
+            f"{self.site} contains files that metagan did not build ({MANIFEST} is missing or damaged); "
+            "nothing was changed. Choose another folder with --out, or empty this one"
         )
         raise BuildError(msg)
 
@@ -190,7 +190,7 @@ class Manifest:
     Args:
         fingerprint: Of everything it was made from.
         files: Size in bytes by path relative to the site.
-        warnings: What its author should know, as of when it was built.
+        warnings: Warnings for the site's author when it was built.
     """
 
     fingerprint: str

@@ -126,7 +126,7 @@ def _problem(what: str, links: list[_Link]) -> Problem:
     first, more = links[0], len({link.page for link in links}) - 1
     also = f" (and on {more:,} more page{'s' * (more > 1)})" if more else ""
     return Problem(
-        f"{first.page}:{first.line}", f"link to {first.value!r}: {what}{also}", "mend the template"
+        f"{first.page}:{first.line}", f"link to {first.value!r}: {what}{also}", "correct the template"
     )
 
 

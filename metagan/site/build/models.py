@@ -89,7 +89,7 @@ def _make(cache: PictureCache, facts: GeneratorFacts, build_dir: BuildDir) -> Br
 
 
 def _too_large(what: str) -> str:
-    return f"it is large ({what}; the limit is {LARGEST_BYTES / 1e6:.0f} MB unless the registry says `live: always`)"
+    return f"the generator is large ({what}; the limit is {LARGEST_BYTES / 1e6:.0f} MB unless the registry says `live: always`)"
 
 
 def _key(cache: PictureCache) -> str:

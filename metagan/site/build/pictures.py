@@ -159,4 +159,4 @@ def _finish(cache: PictureCache, seed: int, picture: NDArray[np.uint8], label: P
             write_bytes(cache.card(seed), encode(enlarged, "png", label))
         write_bytes(cache.picture(seed), encode(picture, cache.subject.format, label))
     except OSError as error:
-        raise BuildError(f"{error.strerror}; what is finished is kept, run the build again", where=cache.picture(seed)) from error
+        raise BuildError(f"{error.strerror}; finished pictures are kept, run the build again", where=cache.picture(seed)) from error

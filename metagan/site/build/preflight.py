@@ -23,9 +23,9 @@ from metagan.site.pages.check import check_templates
 from metagan.site.pages.text import check_corpus
 
 _FIXES = {
-    "weights": "get other weights; `metagan inspect` says what these are",
+    "weights": "use other weights; `metagan inspect` describes these",
     "upscale": "get another upscaler, or write `upscale: none`",
-    "live": "write `live: auto`, or remove the key: it stays with prepared pictures",
+    "live": "write `live: auto`, or remove the key, to show prepared pictures",
 }
 
 
@@ -100,13 +100,13 @@ def _in_settings(registry: Registry, subject: Subject, generator: Generator) -> 
     if classes and (chosen is None or chosen >= classes):
         got = "there is none" if chosen is None else f"got {chosen}"
         error = OptionError(
-            f"want a class from 0 to {classes - 1}, {got}: the generator has {classes} classes",
+            f"want a class from 0 to {classes - 1}, {got}; the generator has {classes} classes",
             fix=f"write for example `class: {classes - 1}`",
         )
         yield problem_with(registry, subject, "class", error)
         chosen = 0
     if not classes and chosen is not None:
-        error = OptionError(f"want none, got {chosen}: the generator has no classes", fix="remove the key")
+        error = OptionError(f"want no class, got {chosen}; the generator is unconditional", fix="remove the key")
         yield problem_with(registry, subject, "class", error)
     try:
         with torch.inference_mode():

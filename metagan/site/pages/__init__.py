@@ -1,1 +1,1 @@
-"""What pages show, and their HTML. No torch here."""
+"""The content of pages, and their HTML. Nothing here imports torch."""

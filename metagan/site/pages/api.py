@@ -1,4 +1,4 @@
-"""The site's JSON: for other people's programs, and the made-up lines for the site's own pages."""
+"""The site's JSON: an API for other programs, and generated lines of text for its own pages."""
 
 from __future__ import annotations
 

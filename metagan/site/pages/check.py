@@ -51,7 +51,11 @@ def check_templates(templates: Path) -> list[Problem]:
         The problems with file and line; none when a site could be rendered.
     """
     if not templates.is_dir():
-        return [Problem(templates, "there is no such folder", "give a folder of templates, or none")]
+        return [
+            Problem(
+                templates, "there is no such folder", "name a folder of templates, or leave the option out"
+            )
+        ]
     environment = make_environment(templates)
     problems: list[Problem] = []
     own = list(_parse_all(environment, templates, problems))
@@ -104,7 +108,7 @@ def _unused(own: Sequence[_Source], default: Sequence[_Source]) -> Iterator[Prob
     for source in own:
         if source.name not in names | mentioned:
             what = f"no page uses this template{_did_you_mean(source.name, names)}"
-            yield Problem(source.file, what, "give it the name of the template that it is to replace")
+            yield Problem(source.file, what, "give it the name of the template that it should replace")
 
 
 def _did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -116,7 +116,7 @@ def load_template(environment: jinja2.Environment, name: str) -> jinja2.Template
 
 def template_problem(error: Exception, name: str) -> Problem:
     """A template's failure as a user meets it: file, line and what is wrong there."""
-    return Problem(error_position(error, name), describe(error), "mend that line of the template")
+    return Problem(error_position(error, name), describe(error), "correct that line of the template")
 
 
 def describe(error: Exception) -> str:

@@ -55,10 +55,14 @@ def read_corpus(path: Path) -> Corpus:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise OptionError(f"want a UTF-8 text file, a sentence a line: {error}", where=path) from error
+        raise OptionError(
+            f"want a UTF-8 text file with one sentence per line: {error}", where=path
+        ) from error
     lines = [line.split() for line in text.splitlines() if _is_usable(line)]
     if not lines:
-        raise OptionError("no usable line; want a sentence a line, without quotes or brackets", where=path)
+        raise OptionError(
+            "it has no usable line; want one sentence per line, without quotes or brackets", where=path
+        )
     models = (markovify.Text(None, size, parsed_sentences=lines) for size in STATE_SIZES)
     return Corpus(tuple(map(tuple, lines)), tuple(model.compile(inplace=True) for model in models))
 
@@ -89,7 +93,7 @@ def check_corpus(path: Path) -> list[Problem]:
     new = sum(_make_line(corpus, seed) is not None for seed in range(PROBES))
     if 2 * new >= PROBES:
         return []
-    found = f"too small to make up lines: of {PROBES} drawn from its {len(corpus.lines)} lines, {new} are new"
+    found = f"too small to generate lines: of {PROBES} lines generated from its {len(corpus.lines)}, {new} are new"
     return [Problem(path, found, "add sentences that share words, a hundred or more")]
 
 

@@ -156,8 +156,8 @@ class PictureIndex:
         if subject.slug in RESERVED_SLUGS:
             taken = ", ".join(sorted(RESERVED_SLUGS))
             raise BuildError(
-                f"subjects.{subject.slug}: the site uses a folder of this name itself",
-                fix=f"take a slug other than {taken}",
+                f"subjects.{subject.slug}: the site itself uses a folder of this name",
+                fix=f"choose another slug than {taken}",
             )
         self.pictures: Sequence[Picture] = collection.pictures
         self.slug = subject.slug

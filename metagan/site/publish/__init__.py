@@ -1,1 +1,1 @@
-"""A built site goes to a branch, a folder or a storage."""
+"""Publishes a built site to a branch, a folder or a storage."""

@@ -87,12 +87,12 @@ def publish_to_branch(
 
 def _check_repository(branch: Branch) -> None:
     if shutil.which("git") is None:
-        raise PublishError("git isn't installed; install it, or publish to a folder or an address with --to")
+        raise PublishError("git is not installed; install it, or publish to a folder or an address with --to")
     if _git(branch, "rev-parse", "--git-dir").returncode:
         raise PublishError(
             "not inside a git repository",
             where=branch.repository,
-            fix="run metagan publish inside the repository, or publish to a folder or an address with --to",
+            fix="run metagan publish inside a repository, or publish to a folder or an address with --to",
         )
     remotes = _git(branch, "remote").stdout.split()
     if branch.remote not in remotes:
@@ -103,12 +103,12 @@ def _check_repository(branch: Branch) -> None:
         )
         raise PublishError(f"no remote {branch.remote!r}", where=branch.repository, fix=known)
     if _git(branch, "check-ref-format", branch.ref).returncode or branch.name.startswith("-"):
-        raise PublishError(f"--branch {branch.name}: no name that git allows; gh-pages is the usual one")
+        raise PublishError(f"--branch {branch.name}: git does not allow this name; gh-pages is the usual one")
     if f"branch {branch.ref}" in _git(branch, "worktree", "list", "--porcelain").stdout.splitlines():
         raise PublishError(
             f"branch {branch.name} is checked out",
             where=branch.repository,
-            fix="check out another one, or publish to a branch that holds nothing else with --branch",
+            fix="check out another branch, or choose a branch that contains nothing else with --branch",
         )
 
 
@@ -121,7 +121,7 @@ def _fetch(branch: Branch, *, dry_run: bool) -> str | None:
     known = _commit_of(branch, branch.tracking_ref)
     listed = _git(branch, "ls-remote", "--heads", branch.remote, branch.ref)
     if listed.returncode:
-        raise _refused(f"{branch.remote} can't be reached", listed, "look at its address with git remote -v")
+        raise _refused(f"{branch.remote} can't be reached", listed, "check its address with git remote -v")
     tip = listed.stdout.split()[0] if listed.stdout else None
     if tip is not None:
         # An empty refmap keeps a dry run from moving what the repository knows of the remote.
@@ -132,7 +132,7 @@ def _fetch(branch: Branch, *, dry_run: bool) -> str | None:
         )
         fetched = _git(branch, "fetch", "--no-tags", "--quiet", *into)
         if fetched.returncode:
-            raise _refused(f"{branch} can't be fetched", fetched, "try git fetch yourself")
+            raise _refused(f"{branch} can't be fetched", fetched, "run git fetch to see the reason")
         _check_nothing_unpushed(branch, [tip, *([known] if known else [])])
     elif not dry_run and known:
         _git(branch, "update-ref", "-d", branch.tracking_ref)
@@ -214,7 +214,7 @@ def _commit(branch: Branch, stage: Path, message: str, *, keep_history: bool) ->
     done = _run(branch, command, env={**os.environ, **_identity(branch)})
     if done.returncode or _commit_of(branch, branch.ref) in {None, before}:
         raise _refused(
-            f"the site can't be committed to {branch.name}", done, "look at the repository with git fsck"
+            f"the site can't be committed to {branch.name}", done, "check the repository with git fsck"
         )
 
 
@@ -222,7 +222,7 @@ def _push(branch: Branch, tip: str | None, *, keep_history: bool) -> None:
     lease = [] if keep_history else [f"--force-with-lease={branch.name}:{tip or ''}"]
     pushed = _git(branch, "push", "--quiet", *lease, branch.remote, f"{branch.ref}:{branch.ref}")
     if pushed.returncode:
-        way_out = "look at your rights there; if somebody else published meanwhile, publish again"
+        way_out = "check your permissions there; if somebody else published in the meantime, publish again"
         raise _refused(f"{branch.remote} refused the push", pushed, way_out)
 
 
@@ -274,7 +274,7 @@ def _run(
 def _must(branch: Branch, *arguments: str, data: str | None = None) -> str:
     done = _git(branch, *arguments, data=data)
     if done.returncode:
-        raise _refused(f"git {arguments[0]} failed", done, "look at the repository with git fsck")
+        raise _refused(f"git {arguments[0]} failed", done, "check the repository with git fsck")
     return done.stdout
 
 

@@ -83,9 +83,11 @@ def site_files(folder: Path) -> tuple[SiteFile, ...]:
         if is_hidden(path.parts) or not file.is_file():
             continue
         if not file.resolve().is_relative_to(folder.resolve()):
-            refused.append(f"{file}: a symbolic link out of the site; put the file itself there")
+            refused.append(
+                f"{file}: a symbolic link to a place outside the site; replace it by the file itself"
+            )
         elif not path.as_posix().isprintable() or path.as_posix().startswith('"'):
-            refused.append(f"{file!s:.200}: no name for a web page; rename it")
+            refused.append(f"{file!s:.200}: not a valid name for a web page; rename it")
         files.append(SiteFile(path.as_posix(), file, file.stat().st_size))
     if refused:
         raise PublishError("\n".join(refused))
@@ -145,8 +147,8 @@ def check_github_limits(
     problems = [
         Problem(
             file.path,
-            f"{file.size_bytes / MIB:.1f} MiB; git hosts take {file_bytes / MIB:.0f} MiB a file",
-            "leave it out of the site, or publish to another host with --to",
+            f"{file.size_bytes / MIB:.1f} MiB; git hosts accept at most {file_bytes / MIB:.0f} MiB per file",
+            "remove it from the site, or publish to another host with --to",
         )
         for file in files
         if file.size_bytes > file_bytes
@@ -203,7 +205,7 @@ def _too_large(files: tuple[SiteFile, ...], limit: int) -> Problem:
     rest = total - sum(share.size_bytes for share in taken)
     scale = (limit * FIT - rest) / max(total - rest, 1)
     lines = [
-        f"the site takes {format_bytes(total)} in {len(files):,} files; GitHub Pages takes {format_bytes(limit)}"
+        f"the site takes {format_bytes(total)} in {len(files):,} files; GitHub Pages accepts {format_bytes(limit)}"
     ]
     for share in taken:
         fitting = int(share.images * scale)

@@ -64,7 +64,7 @@ def publish_to_storage(
         place = open_storage(target)
         if place.is_local and Path(place.root).resolve().is_relative_to(folder.resolve()):
             raise PublishError(
-                f"that is inside the built site itself; choose a folder outside {folder}", where=target
+                f"this is inside the built site; choose a folder outside {folder}", where=target
             )
         hashes = {file.path: sha256_of(file.file) for file in files}
         owned, sizes = place.read_manifest(), place.sizes()
@@ -138,8 +138,8 @@ class Storage:
             return _checked(json.loads(content))
         except ValueError as error:
             raise PublishError(
-                f"{self.target}/{MANIFEST}: no list of metagan's: {error}",
-                fix="delete it, and publish with --force if the site's files there are to be replaced",
+                f"{self.target}/{MANIFEST}: not a list of metagan's files: {error}",
+                fix="delete it, and use --force if the site's files there may be replaced",
             ) from error
 
     def write_manifest(self, files: Mapping[str, str | None]) -> None:
@@ -202,7 +202,7 @@ def open_storage(target: str) -> Storage:
     protocol = target.partition("://")[0].rpartition("::")[2]
     if protocol not in fsspec.available_protocols():
         raise PublishError(
-            f"{protocol}:// is no kind of address that fsspec knows",
+            f"fsspec does not support {protocol}:// addresses",
             where=target,
             fix="use s3://, gs://, az://, sftp:// and more, or a folder's path",
         )
@@ -228,15 +228,15 @@ def _in_plain_words(target: str) -> Iterator[None]:
         raise PublishError(
             f"{type(error).__name__}: {said:.500}",
             where=target,
-            fix="look at the address, and at your rights there",
+            fix="check the address and your permissions there",
         ) from error
 
 
 def _in_the_way(target: str, foreign: list[str]) -> PublishError:
     more = [f"  and {len(foreign) - LISTED} more"] if len(foreign) > LISTED else []
     listed = [f"  {path}" for path in foreign[:LISTED]]
-    what = "\n".join(["these files are there already, and not from metagan:", *listed, *more])
-    return PublishError(what, where=target, fix="choose an empty place, or replace them with --force")
+    what = "\n".join(["these files exist already, and metagan did not publish them:", *listed, *more])
+    return PublishError(what, where=target, fix="choose an empty place, or use --force to replace them")
 
 
 def _checked(manifest: Any) -> dict[str, str | None]:

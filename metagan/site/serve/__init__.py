@@ -1,1 +1,1 @@
-"""A preview of a site on this machine."""
+"""Serves a site on this machine, for previews."""

@@ -209,14 +209,14 @@ class PagesHandler(BaseHTTPRequestHandler):
                 HTTPStatus.MOVED_PERMANENTLY, built.subpath + found.below + (f"?{query}" if query else "")
             )
         else:
-            self._say(HTTPStatus.NOT_FOUND, "Nothing here, and the site has no 404.html.")
+            self._say(HTTPStatus.NOT_FOUND, "This page does not exist, and the site has no 404.html.")
 
     do_HEAD = do_GET  # noqa: N815 - http.server's name; bodies are left out in _send
 
     def do_POST(self) -> None:
         """Refuse what a site of files can't take."""
         self._say(
-            HTTPStatus.METHOD_NOT_ALLOWED, "A published site takes GET and HEAD only.", {"Allow": METHODS}
+            HTTPStatus.METHOD_NOT_ALLOWED, "A published site supports only GET and HEAD.", {"Allow": METHODS}
         )
 
     do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_POST  # noqa: N815
@@ -227,7 +227,9 @@ class PagesHandler(BaseHTTPRequestHandler):
         elif path == subpath.rstrip("/"):
             self._move(HTTPStatus.MOVED_PERMANENTLY, subpath)
         else:
-            self._say(HTTPStatus.NOT_FOUND, f"The site's base URL puts it under {subpath}; this is outside.")
+            self._say(
+                HTTPStatus.NOT_FOUND, f"The site's address is under {subpath}; this path is outside of it."
+            )
 
     def _page(self, page: Found, script: str) -> None:
         kind = content_type(page.name)
@@ -295,7 +297,7 @@ class PagesHandler(BaseHTTPRequestHandler):
         elif name == "events":
             self._events()
         else:
-            self._say(HTTPStatus.NOT_FOUND, "metagan keeps this folder for itself while it serves.")
+            self._say(HTTPStatus.NOT_FOUND, "metagan uses this folder itself while it serves the site.")
 
     def _events(self) -> None:
         self.close_connection = True
@@ -351,8 +353,8 @@ def _why_not(error: OSError | OverflowError, host: str, port: int) -> str:
         way_out = f"; --port {free} is free" if free else "; stop the other program or choose another --port"
         return f"port {port} of {host} is taken by another program{way_out}"
     if error.errno == errno.EACCES:
-        return f"port {port} of {host} may not be used by you; choose a --port above 1023, 8000 for instance"
-    way_out = "127.0.0.1 serves this machine alone, 0.0.0.0 everybody"
+        return f"you have no permission to use port {port} of {host}; choose a --port above 1023, for instance 8000"
+    way_out = "127.0.0.1 serves only this machine, 0.0.0.0 the whole network"
     return f"--host {host}: can't listen there ({error.strerror}); {way_out}"
 
 

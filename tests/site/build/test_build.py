@@ -262,7 +262,7 @@ def test_a_second_build_at_the_same_time_is_refused(tmp_path):
     write_registry(tmp_path)
     with (
         BuildDir(tmp_path / "build").locked(),
-        pytest.raises(BuildLockedError, match="another build is at work"),
+        pytest.raises(BuildLockedError, match="another build is running"),
     ):
         build(tmp_path)
     build(tmp_path)
@@ -279,7 +279,7 @@ def test_a_full_disk_is_said_so_and_keeps_what_is_finished(tmp_path, monkeypatch
         write(path, data)
 
     monkeypatch.setattr(pictures, "write_bytes", filling)
-    with pytest.raises(BuildError, match="No space left on device; what is finished is kept"):
+    with pytest.raises(BuildError, match="No space left on device; finished pictures are kept"):
         build(tmp_path)
     assert not (tmp_path / "build").exists()
     budget[0] = 10**6
@@ -294,7 +294,7 @@ def test_a_folder_with_other_peoples_files_is_refused_untouched(tmp_path):
     write_registry(tmp_path)
     (tmp_path / "build").mkdir()
     (tmp_path / "build/thesis.txt").write_text("years of work")
-    with pytest.raises(BuildError, match="no site that metagan built"):
+    with pytest.raises(BuildError, match="contains files that metagan did not build"):
         build(tmp_path)
     assert (tmp_path / "build/thesis.txt").read_text() == "years of work"
     with pytest.raises(BuildError, match="is a file; choose a folder"):
@@ -309,7 +309,7 @@ def test_a_file_that_somebody_added_is_kept_with_a_warning_that_strict_refuses(t
     with pytest.raises(BuildError, match="--strict"):
         build(tmp_path, strict=True)
     outcome = build(tmp_path)
-    assert "kept files that metagan didn't make: CNAME" in outcome.warnings[0]
+    assert "kept files that metagan did not make: CNAME" in outcome.warnings[0]
     assert (tmp_path / "build/CNAME").read_text() == "blobs.example.org"
     assert build(tmp_path).unchanged
 

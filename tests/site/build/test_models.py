@@ -77,7 +77,7 @@ def test_a_large_generator_is_left_out_unless_it_is_always_wanted(tmp_path, monk
     build(tmp_path, BLOB)
     assert api(tmp_path)["live"] is None
     about = (tmp_path / "build/blob/about/index.html").read_text()
-    assert "it is large" in about
+    assert "the generator is large" in about
     build(tmp_path, f"{BLOB}    live: always\n")
     assert api(tmp_path)["live"] is not None
 

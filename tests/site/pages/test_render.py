@@ -220,7 +220,7 @@ def test_a_template_with_wrong_syntax_is_named_with_its_line(tmp_path: Path):
 
 def test_a_slug_that_the_site_uses_itself_is_refused():
     with pytest.raises(
-        BuildError, match=r"subjects\.static: .*\n  fix: take a slug other than .*api, .*pictures"
+        BuildError, match=r"subjects\.static: .*\n  fix: choose another slug than .*api, .*pictures"
     ):
         render(Sort("static"))
 

@@ -76,7 +76,7 @@ def test_a_corpus_too_small_says_so_and_gives_its_own_lines(tmp_path: Path):
     path.write_text("Only one line.\n")
     assert line_for(path, 5) == "Only one line."
     [problem] = check_corpus(path)
-    assert problem.what == "too small to make up lines: of 20 drawn from its 1 lines, 0 are new"
+    assert problem.what == "too small to generate lines: of 20 lines generated from its 1, 0 are new"
 
 
 def test_a_large_enough_corpus_is_no_problem(corpus: Path):
@@ -93,7 +93,7 @@ def test_lines_with_quotes_or_brackets_are_left_out(tmp_path: Path):
 def test_an_unusable_corpus_is_named(tmp_path: Path, content: bytes):
     path = tmp_path / "bad.txt"
     path.write_bytes(content)
-    with pytest.raises(OptionError, match=r"bad\.txt: (?:want a UTF-8|no usable line)"):
+    with pytest.raises(OptionError, match=r"bad\.txt: (?:want a UTF-8|it has no usable line)"):
         read_corpus(path)
     assert check_corpus(path)[0].where == path
     assert check_corpus(tmp_path / "gone.txt")

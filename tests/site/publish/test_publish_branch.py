@@ -291,7 +291,8 @@ def test_a_site_over_the_limits_is_refused_before_anything_is_sent(repository, r
     with (site / "pictures/bagel/45.webp").open("wb") as huge:
         huge.truncate(1_000_000_001)
     with pytest.raises(
-        PublishError, match=r"953\.7 MiB; git hosts take 100 MiB[^$]*1\.00 GB in 5 files[^$]*images: 3 -> 2"
+        PublishError,
+        match=r"953\.7 MiB; git hosts accept at most 100 MiB[^$]*1\.00 GB in 5 files[^$]*images: 3 -> 2",
     ):
         publish(repository, site)
     assert git(remote, "branch", "--list") == "main" or "gh-pages" not in git(remote, "branch", "--list")

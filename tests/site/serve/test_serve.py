@@ -263,7 +263,7 @@ def test_methods_that_nobody_knows_are_refused_in_plain_text(server, method):
     assert answer.status == 405
     assert answer.headers["Allow"] == "GET, HEAD"
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
-    assert answer.body == b"A published site takes GET and HEAD only.\n"
+    assert answer.body == b"A published site supports only GET and HEAD.\n"
 
 
 def say(server, data: bytes) -> bytes:
