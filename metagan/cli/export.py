@@ -77,15 +77,19 @@ def command(
     if recipient == "onnx":
         facts = _write_onnx(found, checkpoint, noise, out or Path(name))
     else:
-        facts = _write_web(checkpoint, precision or "fp16", noise, out or Path(f"{name}.bin.gz"))
+        facts = _write_web(found, checkpoint, precision or "fp16", noise, out or Path(f"{name}.bin.gz"))
     click.echo(json.dumps(facts) if as_json else _sentence(facts))
 
 
-def _write_web(checkpoint: Checkpoint, precision: WebPrecision, noise: str, path: Path) -> dict[str, object]:
+def _write_web(
+    found: Target, checkpoint: Checkpoint, precision: WebPrecision, noise: str, path: Path
+) -> dict[str, object]:
     from metagan.export.web import make_web_weights, write_web_weights
     from metagan.networks.loading.detect import load_generator
+    from metagan.networks.upscaler import load_upscaler
 
-    weights = make_web_weights(load_generator(checkpoint), precision, noise)
+    upscaler = load_upscaler(found.upscaler) if found.upscaler else None
+    weights = make_web_weights(load_generator(checkpoint), precision, noise, upscaler)
     write_web_weights(path, weights)
     return {
         "file": str(path),

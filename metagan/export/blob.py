@@ -18,6 +18,7 @@ from torch import Tensor
 
 from metagan.errors import ExportError
 from metagan.export.fold import WebConfig
+from metagan.networks.upscaler import UpscalerConfig
 
 WebPrecision = Literal["fp16", "fp32", "int8"]
 METADATA_KEY: Final = "metagan-live"
@@ -75,6 +76,8 @@ def unpack(content: bytes) -> tuple[WebConfig, dict[str, Tensor]]:
         del header[name]
     for name in ("channels", "widths"):
         header[name] = tuple(header[name])
+    if "upscaler" in header:
+        header["upscaler"] = UpscalerConfig(**header["upscaler"])
     return WebConfig(**header), _widened(load(content))
 
 

@@ -26,6 +26,7 @@ from metagan.errors import ExportError
 from metagan.networks.generator import Generator
 from metagan.networks.ops import Dense, usual_taps
 from metagan.networks.stylegan2.network import Block, Config, StyledConv, StyleGAN2, ToRGB
+from metagan.networks.upscaler import UpscalerConfig
 
 GAIN = math.sqrt(2)
 
@@ -45,6 +46,7 @@ class WebConfig:
         clamp: Bound of the absolute value of every layer's output, or None.
         noise: Whether layers add the stored noise.
         mean: Whether the mean style is known. Without it, psi is always 1.
+        upscaler: Shape of the upscaler that follows, whose tensors are in the same file; None if there is none.
     """
 
     resolution: int
@@ -57,10 +59,14 @@ class WebConfig:
     clamp: float | None
     noise: bool
     mean: bool
+    upscaler: UpscalerConfig | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Serialise it for the header."""
-        return {"architecture": StyleGAN2.architecture, **dataclasses.asdict(self)}
+        header = {"architecture": StyleGAN2.architecture, **dataclasses.asdict(self)}
+        if self.upscaler is None:
+            del header["upscaler"]
+        return header
 
 
 def fold(generator: Generator, noise: str = "const") -> tuple[WebConfig, dict[str, Tensor]]:

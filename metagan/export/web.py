@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,10 @@ from metagan.export.blob import WebPrecision, compress, pack, unpack
 from metagan.export.fold import fold
 from metagan.export.likeness import PROOF_PSI, PROOF_SEEDS, Likeness, measure
 from metagan.export.replay import replay
+from metagan.export.upscaler import fold_upscaler, replay_upscaler
 from metagan.files import write_bytes
 from metagan.networks.generator import Generator, Noise
+from metagan.networks.upscaler import Upscaler
 from metagan.sampling.latents import labels, latents
 
 # The fraction of values that may differ, by at most one level of 255.
@@ -46,7 +49,10 @@ class WebWeights:
 
 
 def make_web_weights(
-    generator: Generator, precision: WebPrecision = "fp16", noise: str = "const"
+    generator: Generator,
+    precision: WebPrecision = "fp16",
+    noise: str = "const",
+    upscaler: Upscaler | None = None,
 ) -> WebWeights:
     """Convert a generator for the browser's kernel.
 
@@ -55,12 +61,19 @@ def make_web_weights(
         precision: fp32 keeps every weight; fp16 halves the download, at about 72 dB; int8 halves convolution weights
             once more, at about 45 dB.
         noise: "const" or "none".
+        upscaler: What enlarges the pictures, on the CPU; its weights come with the generator's.
 
     Raises:
         ExportError: If the kernel does not support it, or the result draws other pictures than the generator.
     """
     config, tensors = fold(generator, noise)
-    likeness = compare(generator, pack(config, tensors, precision), noise)
+    if upscaler is not None:
+        if generator.image_channels != 3:
+            what = f"upscalers enlarge RGB pictures, the generator's have {generator.image_channels} channels"
+            raise ExportError(f"{what}\n  fix: export it without an upscaler")
+        config = dataclasses.replace(config, upscaler=upscaler.config)
+        tensors |= fold_upscaler(upscaler)
+    likeness = compare(generator, pack(config, tensors, precision), noise, upscaler)
     _require_likeness(likeness, precision)
     content = pack(config, tensors, precision, likeness.finite_psnr_db)
     return WebWeights(content, compress(content), precision, likeness)
@@ -87,7 +100,7 @@ def write_web_weights(path: Path, weights: WebWeights) -> None:
 
 
 @torch.inference_mode()
-def compare(generator: Generator, content: bytes, noise: str) -> Likeness:
+def compare(generator: Generator, content: bytes, noise: str, upscaler: Upscaler | None = None) -> Likeness:
     """Compare the generator's pictures with those computed from the exported content, at fixed seeds."""
     config, tensors = unpack(content)
     psi = PROOF_PSI if config.mean else 1.0
@@ -96,6 +109,10 @@ def compare(generator: Generator, content: bytes, noise: str) -> Likeness:
         z = latents([seed], config.z_dim)
         label = labels(seed % config.c_dim if config.c_dim else None, config.c_dim, 1)
         want = generator.synthesize(generator.map_latents(z, label, psi=psi), Noise(noise))
-        return replay(config, tensors, z, label, psi), want
+        got = replay(config, tensors, z, label, psi)
+        if upscaler is not None and config.upscaler is not None:
+            want = upscaler(want.clamp(-1, 1))
+            got = replay_upscaler(config.upscaler, tensors, got)
+        return got, want
 
     return measure(map(drawn, PROOF_SEEDS))

@@ -25,7 +25,6 @@ from metagan.sampling.latents import labels, latents
 from metagan.sampling.levels import to_uint8
 from metagan.sampling.memory import fit_batch, keep_freed_memory
 from metagan.sampling.precision import choose_dtype
-from metagan.sampling.upscale import upscale_pictures
 
 Picture = NDArray[np.uint8]
 
@@ -127,10 +126,7 @@ class Sampler:
                     raise
                 self._halve(error)
                 continue
-            drawn = drawn[: len(chunk)]
-            if self.upscaler is not None:
-                drawn = upscale_pictures(self.upscaler, drawn, self.device)
-            yield from zip(chunk, drawn, strict=True)
+            yield from zip(chunk, drawn, strict=False)
             start += len(chunk)
 
     def _filled_up(self, seeds: list[int]) -> list[int]:
@@ -145,6 +141,10 @@ class Sampler:
         label = None if label is None else label.to(self.device)
         with exact_convolutions():
             ws, noise = self._map_latents(z, label, settings), Noise(settings.noise, seeds)
+            if self.upscaler is not None:
+                # By the generator's own numbers, not yet rounded, and one by one: a picture doesn't depend on the batch.
+                images = self._synthesis.synthesize(ws, noise).float().clamp(-1, 1)
+                return [to_uint8(self.upscaler(image[None]))[0] for image in images]
             if isinstance(self._synthesis, PictureSynthesis):
                 return list(self._synthesis.pictures(ws, noise).numpy())
             return to_uint8(self._synthesis.synthesize(ws, noise))

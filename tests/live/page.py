@@ -14,6 +14,7 @@ from playwright.sync_api import Page
 from metagan.export.web import WebWeights, make_web_weights
 from metagan.live import kernel_files
 from metagan.networks.generator import Generator
+from metagan.networks.upscaler import Upscaler
 from metagan.site.pages.templates import default_templates_dir
 
 SELF = ("connect-src", "img-src", "worker-src")
@@ -62,9 +63,15 @@ class LivePage:
     page: Page
     folder: Path
 
-    def load(self, generator: Generator, precision: str = "fp16", noise: str = "const") -> WebWeights:
+    def load(
+        self,
+        generator: Generator,
+        precision: str = "fp16",
+        noise: str = "const",
+        upscaler: Upscaler | None = None,
+    ) -> WebWeights:
         """Export a generator and have the page's worker load it."""
-        weights = make_web_weights(generator, precision, noise)
+        weights = make_web_weights(generator, precision, noise, upscaler)
         self.load_file(weights.compressed, weights.sha256)
         return weights
 

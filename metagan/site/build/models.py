@@ -69,11 +69,6 @@ def _make(cache: PictureCache, facts: GeneratorFacts, build_dir: BuildDir) -> Br
     live = cache.subject.live
     if live == "never":
         return BrowserModel()
-    if cache.upscaler:
-        reason = "its pictures are enlarged by an upscaler, which browsers don't run yet"
-        if live == "always":
-            raise ExportError(f"{reason}; write `upscale: none` or `live: auto`")
-        return BrowserModel(reason=reason)
     if live == "auto" and facts.parameters * _SMALLEST_BYTES_A_WEIGHT > LARGEST_BYTES:
         return BrowserModel(reason=_too_large(f"{facts.parameters:,} parameters"))
     file = build_dir.folder / "models" / f"{_key(cache)}.bin.gz"
@@ -95,7 +90,8 @@ def _too_large(what: str) -> str:
 def _key(cache: PictureCache) -> str:
     """Names everything that the exported file depends on."""
     code = digest_of_folder(Path(metagan.__file__).parent / "export", "*.py")
-    return digest_of(cache.sha256, cache.subject.noise, code)
+    upscaler = [cache.upscaler.sha256] if cache.upscaler else []
+    return digest_of(cache.sha256, cache.subject.noise, code, *upscaler)
 
 
 def _record(cache: PictureCache, file: Path) -> dict[str, Any]:
@@ -117,13 +113,15 @@ def _export(cache: PictureCache, file: Path) -> dict[str, Any]:
     from metagan.checkpoints.read import read_checkpoint
     from metagan.export.web import make_web_weights
     from metagan.networks.loading.detect import load_generator
+    from metagan.networks.upscaler import load_upscaler
 
     generator, noise = load_generator(read_checkpoint(cache.weights)), cache.subject.noise
+    upscaler = load_upscaler(cache.upscaler_weights) if cache.upscaler_weights else None
     try:
         try:
-            weights = make_web_weights(generator, "fp16", noise)
+            weights = make_web_weights(generator, "fp16", noise, upscaler)
         except ExportError:  # too coarse for this one; what no precision helps is refused again
-            weights = make_web_weights(generator, "fp32", noise)
+            weights = make_web_weights(generator, "fp32", noise, upscaler)
     except ExportError as error:
         return {"reason": error.what}
     write_bytes(file, weights.compressed)

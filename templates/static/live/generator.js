@@ -2,6 +2,7 @@
 
 import { Colours, Convolution, layersOf, plane, wide } from "./layers.js";
 import { latents } from "./seeds.js";
+import { Upscaler } from "./upscaler.js";
 
 const START = 4; // the learned constant's size
 
@@ -10,6 +11,7 @@ export class Generator {
   #layers;
   #mapping = [];
   #places = {};
+  #upscaler = null;
 
   /**
    * @param {import("./kernel.js").Kernel} kernel
@@ -23,10 +25,17 @@ export class Generator {
     this.#layers = layersOf(this.config);
     this.#layOut();
     this.#load(weights);
+    if (this.config.upscaler) this.#upscaler = new Upscaler(kernel, weights, this.config.upscaler, this.size);
   }
 
-  get resolution() {
+  /** The side of the pictures that the network draws. */
+  get size() {
     return this.config.resolution;
+  }
+
+  /** The side of the pictures that are given out. */
+  get resolution() {
+    return this.#upscaler ? this.#upscaler.resolution : this.size;
   }
 
   /** Scratch that all layers share: features, pictures, work. Two neighbours lie at a region's two ends. */
@@ -37,12 +46,12 @@ export class Generator {
     const most = (of) => Math.max(...convolutions.map(of));
     const features = most(({ planes: [before, after], from, size }) => (from === START && size === START ? after : before + after));
     const work = Math.max(...this.#layers.map((layer) => layer.work(run)), this.#widest * 4);
-    const pictures = 5 * this.resolution ** 2; // one, and the former at half its size
+    const pictures = 5 * this.size ** 2; // one, and the former at half its size
     const loading = Math.max(most((layer) => layer.loading), 2 * this.#widestMatrix);
     const start = this.#kernel.keep(Math.max(features + pictures + work, loading));
     this.#places = { features, pictures, scratch: start, image: start + 4 * features, work: start + 4 * (features + pictures) };
     for (const name of ["s", "gain"]) this.#places[name] = this.#kernel.keep(channels);
-    this.#places.bytes = this.#kernel.keep(this.resolution ** 2);
+    this.#places.bytes = this.#kernel.keep(this.size ** 2);
     this.#places.ws = this.#kernel.keep(this.styles * this.styleWidth);
   }
 
@@ -55,7 +64,7 @@ export class Generator {
   /** Elements of the largest matrix outside the convolutions' own kernels. */
   get #widestMatrix() {
     const channels = Math.max(...this.config.channels, 16);
-    return Math.max(this.#widest ** 2, channels * this.styleWidth, this.resolution ** 2, 16 * channels);
+    return Math.max(this.#widest ** 2, channels * this.styleWidth, this.size ** 2, 16 * channels);
   }
 
   #load(weights) {
@@ -146,8 +155,10 @@ export class Generator {
       throw new RangeError(`want ${this.styles} styles of ${this.styleWidth}, got ${ws.length} numbers`);
     }
     this.#kernel.floats(this.#places.ws, ws.length).set(ws);
-    run.to_bytes(this.#run(), bytes, this.resolution ** 2, this.config.image_channels);
-    return new Uint8ClampedArray(run.memory.buffer, bytes, 4 * this.resolution ** 2).slice();
+    const image = this.#run();
+    if (this.#upscaler) return this.#upscaler.enlarge(image);
+    run.to_bytes(image, bytes, this.size ** 2, this.config.image_channels);
+    return new Uint8ClampedArray(run.memory.buffer, bytes, 4 * this.size ** 2).slice();
   }
 
   /** All layers; the answer is the place of the picture. Features and pictures go from one end to the other. */

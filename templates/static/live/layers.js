@@ -13,6 +13,9 @@ export const wide = (channels) => Math.ceil(channels / 8) * 8;
 /** Floats of features with their border. */
 export const plane = (size, channels) => (size + 2) ** 2 * channels;
 
+/** Tiles of an ordinary convolution that are worked on at a time, by the channels that it reads and writes. */
+export const chunkOf = (channels) => Math.min(MOST, Math.max(FEWEST, Math.floor(CACHE / (POINTS.same * channels))));
+
 /** A styled convolution, to twice the size or to the same. */
 export class Convolution {
   /** @param size of the output in pixels */
@@ -32,10 +35,11 @@ export class Convolution {
 
   /** The last argument of the larger convolutions: tiles, or rows of tiles, at a time. */
   get #chunk() {
-    const fitting = CACHE / ((this.up ? POINTS.up : POINTS.same) * (this.in + this.out));
+    if (!this.up) return chunkOf(this.in + this.out);
+    const fitting = CACHE / (POINTS.up * (this.in + this.out));
     const tiles = Math.min(MOST, Math.max(FEWEST, Math.floor(fitting)));
     const across = this.from / TILE;
-    return this.up ? Math.min(across, Math.ceil(tiles / across)) : tiles;
+    return Math.min(across, Math.ceil(tiles / across));
   }
 
   /** Floats of work. */
