@@ -25,6 +25,7 @@ ALL = {
     "stylegan3": "stylegan3.measure",
     "sample": "sample.measure",
     "native": "native.measure",
+    "upscale": "upscale.measure",
 }
 ON_GPU = {"sample": "sample.measure_cuda", "train": "train_cuda.measure_cuda"}
 

@@ -142,7 +142,7 @@ class Sampler:
         with exact_convolutions():
             ws, noise = self._map_latents(z, label, settings), Noise(settings.noise, seeds)
             if self.upscaler is not None:
-                # By the generator's own numbers, not yet rounded, and one by one: a picture doesn't depend on the batch.
+                # By the generator's own numbers, not yet rounded, and one by one: batches change no bit.
                 images = self._synthesis.synthesize(ws, noise).float().clamp(-1, 1)
                 return [to_uint8(self.upscaler(image[None]))[0] for image in images]
             if isinstance(self._synthesis, PictureSynthesis):

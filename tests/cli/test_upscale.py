@@ -144,7 +144,7 @@ def test_weights_that_are_no_upscaler_are_refused(tmp_path):
     picture = save(tmp_path / "a.png", noise(4, 4, 3))
     for weights, said in (
         (GOLDEN / "sg2ada_gemaonly16.pkl", "want an upscaler"),
-        ("bundled:nothing-x4", "no bundled weights are named 'nothing-x4'"),
+        ("bundled:nothing-x4", "no bundled weights named 'nothing-x4'"),
         (tmp_path / "missing.safetensors", "missing.safetensors"),
     ):
         result = upscale(picture, "--with", weights, "--out", tmp_path / "out")

@@ -19,6 +19,7 @@ BLOTCHES: Final = 0.03
 BLOTCH_PX: Final = 4
 PATCH_PX: Final = 8  # the scale on which smeared and sharp places change
 CLEAN_SHARE: Final = 0.25
+LANCZOS_LOBES: Final = 3
 LEVELS: Final = 127.5
 
 
@@ -26,6 +27,36 @@ def reduce(pictures: Float[Tensor, "n c h w"], factor: int) -> Float[Tensor, "n 
     """Pictures at 1/factor of their size: bicubic with its support widened by the factor, so that nothing aliases."""
     size = (pictures.shape[2] // factor, pictures.shape[3] // factor)
     return F.interpolate(pictures, size, mode="bicubic", antialias=True, align_corners=False).clamp(-1, 1)
+
+
+def reduce_variously(
+    pictures: Float[Tensor, "n c h w"], factor: int, rng: torch.Generator
+) -> Float[Tensor, "n c small_h small_w"]:
+    """The same by the mean of pixels, bicubic or Lanczos, each picture as it comes.
+
+    Nobody knows how a collection's small pictures were made, and an upscaler that has seen one filter only draws
+    grids on the pictures of another.
+    """
+    ways = torch.stack([F.avg_pool2d(pictures, factor), reduce(pictures, factor), _lanczos(pictures, factor)])
+    picks = torch.randint(len(ways), (len(pictures),), generator=rng, device=rng.device)
+    return ways[picks, torch.arange(len(pictures), device=picks.device)]
+
+
+def _lanczos(pictures: Tensor, factor: int) -> Tensor:
+    """Lanczos's filter of 3 lobes on each side, as wide as `factor` asks for; edges are repeated."""
+    half = LANCZOS_LOBES * factor
+    x = (torch.arange(2 * half, dtype=pictures.dtype, device=pictures.device) - half + 0.5) / factor
+    taps = torch.sinc(x) * torch.sinc(x / LANCZOS_LOBES)
+    taps = taps / taps.sum()
+    channels, pad = pictures.shape[1], half - factor // 2
+    padded = F.pad(pictures, (pad, pad, pad, pad), mode="replicate")
+    rows = F.conv2d(
+        padded, taps.view(1, 1, -1, 1).expand(channels, 1, -1, 1), stride=(factor, 1), groups=channels
+    )
+    lines = F.conv2d(
+        rows, taps.view(1, 1, 1, -1).expand(channels, 1, 1, -1), stride=(1, factor), groups=channels
+    )
+    return lines.clamp(-1, 1)
 
 
 def degrade(

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from metagan.checkpoints.write import write_safetensors
@@ -22,7 +23,7 @@ from metagan.images.encode import encode
 from metagan.images.sheet import contact_sheet
 from metagan.networks.upscaler import Upscaler, UpscalerConfig, describe_upscaler
 from metagan.sampling.upscale import enlarge, upscale_pictures
-from metagan.training.data_loader import Feed, Pictures, as_uint8, fingerprint
+from metagan.training.data_loader import Feed, Pictures, fingerprint
 from metagan.training.distributed import World
 from metagan.training.options import Schedule
 from metagan.training.run import Silent, Watcher
@@ -30,7 +31,6 @@ from metagan.training.run_folder import RunFolder
 from metagan.training.state import read_state, write_state
 from metagan.training.trainer import seed_of
 from metagan.training.upscaler.data import hold_out
-from metagan.training.upscaler.degrade import reduce
 from metagan.training.upscaler.recipe import UpscalerRunConfig, write_upscaler_config
 from metagan.training.upscaler.report import write_upscaler_report
 from metagan.training.upscaler.trainer import UpscalerTrainer
@@ -229,9 +229,10 @@ class UpscalerRun:
         return [self.held_out.pixels(int(index)).transpose(1, 2, 0) for index in picks]
 
     def _reduced(self, originals: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
-        stack = torch.from_numpy(np.stack(originals)).permute(0, 3, 1, 2).float().div(127.5).sub(1)
-        small = as_uint8(reduce(stack, self.config.upscaler.factor))
-        return [picture.permute(1, 2, 0).numpy() for picture in small]
+        """Made small as `metagan dataset pack` makes them."""
+        side = self.pictures.resolution // self.config.upscaler.factor
+        lanczos = Image.Resampling.LANCZOS
+        return [np.asarray(Image.fromarray(picture).resize((side, side), lanczos)) for picture in originals]
 
     def _sheet(self) -> NDArray[np.uint8]:
         """Rows of pairs. Held out: input, Lanczos, upscaled, original; then generated: input, Lanczos, upscaled."""

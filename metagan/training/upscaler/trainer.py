@@ -30,7 +30,7 @@ from metagan.training.optimize import (
 )
 from metagan.training.trainer import Meter, seed_of
 from metagan.training.upscaler.data import crop
-from metagan.training.upscaler.degrade import degrade, reduce
+from metagan.training.upscaler.degrade import degrade, reduce, reduce_variously
 from metagan.training.upscaler.discriminator import PatchDiscriminator
 from metagan.training.upscaler.recipe import UpscalerRecipe
 
@@ -83,7 +83,7 @@ class UpscalerTrainer:
         # Originals, and the small pictures that an upscaler would be given of them.
         pictures = self.feed.batch(self.seen, recipe.batch, self.world.device, stride=recipe.batch).images
         originals = crop(pictures, recipe.crop_px, factor, self._rng)
-        small = degrade(reduce(originals, factor), recipe.degradation, self._rng)
+        small = degrade(reduce_variously(originals, factor, self._rng), recipe.degradation, self._rng)
         made = self._draw_made()
         upscaled = self.upscaler(small if made is None else torch.cat([small, made]))
         upscaled_originals = upscaled[: len(originals)]

@@ -1,10 +1,12 @@
 """Inputs as a generator makes them: degraded, but the same pictures."""
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from metagan.training.upscaler.data import crop
-from metagan.training.upscaler.degrade import degrade, reduce
+from metagan.training.upscaler.degrade import degrade, reduce, reduce_variously
 
 
 def smooth(n: int = 8, side: int = 32) -> torch.Tensor:
@@ -48,6 +50,22 @@ def test_reduced_pictures_keep_their_mean_and_flat_colours(factor):
     assert torch.allclose(
         reduce(flat, factor), torch.full((1, 3, 16 // factor, 16 // factor), 0.25), atol=1e-5
     )
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_pictures_are_made_small_by_several_filters_and_lanczos_is_pillow_s(factor):
+    source = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    coarse = np.asarray(Image.fromarray(source[:8, :8]).resize((32, 32), Image.Resampling.BICUBIC))
+    picture = torch.from_numpy(coarse.copy()).permute(2, 0, 1).float().div(127.5).sub(1)
+    small = reduce_variously(picture.expand(64, 3, 32, 32), factor, torch.Generator().manual_seed(0))
+    different = {tuple(one.flatten().tolist()) for one in small}
+    assert len(different) == 3
+    want = Image.fromarray(coarse).resize((32 // factor, 32 // factor), Image.Resampling.LANCZOS)
+    inner = (slice(3, -3), slice(3, -3))
+    off = [
+        np.abs(one.permute(1, 2, 0).numpy() * 127.5 + 127.5 - np.asarray(want))[inner].max() for one in small
+    ]
+    assert min(off) < 1  # but for the border, where Pillow cuts the filter off
 
 
 def test_crops_lie_on_the_grid_of_the_small_picture():
