@@ -421,6 +421,35 @@ def bundled() -> None:
     )
 
 
+def upscalers() -> None:
+    """Upscalers beside plain filters and general ones, on originals that none has seen."""
+    for name, facts in results()["upscale"].items():
+        pictures = next(iter(facts["programs"].values()))["pictures"]
+        heads = [f"{name}, {pictures} originals", "PSNR", "SSIM", "ST-LPIPS", "ms of a thread"]
+        table(
+            heads,
+            (
+                (
+                    title if row["pictures"] == pictures else f"{title} ({row['pictures']} of them)",
+                    f"{row['psnr']:.1f} dB",
+                    f"{row['ssim']:.3f}",
+                    f"{row['st_lpips']:.3f}" if "st_lpips" in row else "–",
+                    f"{row['ms']:.0f}",
+                )
+                for title, row in facts["programs"].items()
+            ),
+        )
+        if facts["generated"]:
+            kid = {title: f"{1000 * value:.0f}" for title, value in facts["generated"]["kid"].items()}
+            count, psi = facts["generated"]["pictures"], facts["generated"]["psi"]
+            print_lines(
+                [
+                    f"KID ×1000 of {count} generated pictures (psi {psi}) to these originals: {kid['Lanczos']} "
+                    f"enlarged by Lanczos, {kid['metagan']} by the upscaler."
+                ]
+            )
+
+
 def pages() -> list[Path]:
     """The Markdown files that have generated parts."""
     found = [

@@ -1,11 +1,12 @@
-"""The bundled generators, from nothing: draw a collection, train on it, measure the result, ship it.
+"""The bundled generators and upscalers, from nothing: draw a collection, train on it, measure the result, ship it.
 
     python scripts/weights.py [--runs FOLDER] [--device auto] [--inception auto] [--ship-only] [NAME ...]
 
-`make weights` calls it. A run that was interrupted goes on. --ship-only takes runs as they are: the last snapshot
-becomes metagan/weights/NAME.safetensors, and its measures, those of the snapshot at 20 kimg and the floor stand in its
-header and in benchmarks/weights.json, which README shows. FID and KID are among them where Inception's weights are at
-hand (docs/training.md).
+NAME-x4 is the upscaler of NAME: it learns from large originals and from the shipped generator's pictures, and is
+measured on originals that it has not seen. `make weights` calls this. A run that was interrupted goes on. --ship-only
+takes runs as they are: the last snapshot becomes metagan/weights/NAME.safetensors; a generator's measures, those of the
+snapshot at 20 kimg and the floor stand in its header and in benchmarks/weights.json, upscalers' in
+benchmarks/upscalers.json. FID and KID are among them where Inception's weights are at hand (docs/training.md).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from metagan.training.state import read_state
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "weights.json"
+UPSCALER_RESULTS = ROOT / "benchmarks" / "upscalers.json"
 SHIPPED = ROOT / "metagan" / "weights"
 PICTURES = 10_000
 RESOLUTION = 64
@@ -38,6 +40,9 @@ NARROW = ("--preset", "tiny", "--batch", 16, "--mirror", *COMMON)
 # The apes' many rare traits want a wider network, as a GPU trains it in minutes; a core would take a day and a half.
 # Their sides differ (an earring, a hat's feather): they aren't mirrored.
 RECIPES = {"apes": ("--preset", "web", "--batch", 32, *COMMON), "bagels": NARROW, "hummingbirds": NARROW}
+# Large originals that upscalers learn from, and for how long: a core takes about a minute for two kimg.
+ORIGINALS_RESOLUTION = 256
+UPSCALERS = {"apes-x4": (2500, 14), "bagels-x4": (482, 12), "hummingbirds-x4": (906, 12)}
 EARLY_KIMG = 20
 CHANGED_AT = "latents_changed_at"  # in a state file: where experiments/latents.py changed it
 SNAPSHOT_KIMG = 10
@@ -190,6 +195,42 @@ def ship(name: str, runs: Path, count: int, device: str, inception: Sequence[str
     return {**measures, "size_bytes": out.stat().st_size}
 
 
+def train_upscaler(name: str, runs: Path, device: str) -> None:
+    """Draw large originals, where they aren't there yet, and train; a run that was interrupted goes on."""
+    subject, _, factor = name.rpartition("-")
+    count, kimg = UPSCALERS[name]
+    data, run = runs / f"{subject}-{ORIGINALS_RESOLUTION}.zip", runs / name
+    drawn = ("dataset", "render", subject, "--count", count, "--resolution", ORIGINALS_RESOLUTION)
+    if not data.exists():
+        metagan(*drawn, "--out", data)
+    words = ("--upscaler", factor, "--generator", SHIPPED / f"{subject}.safetensors", "--out", run)
+    told = ("--licence", "CC0-1.0", "--source", f"metagan {' '.join(map(str, drawn))}")
+    metagan("train", data, *words, "--kimg", kimg, "--snapshot-every", 2, "--device", device, *told)
+
+
+def ship_upscaler(name: str, runs: Path) -> dict[str, Any]:
+    """Put the last snapshot in its place; its measures, as the run took them."""
+    until = UPSCALERS[name][1]
+    snapshots = {kimg_of(path): path for path in sorted((runs / name / "snapshots").glob("*.safetensors"))}
+    last = max(kimg for kimg in snapshots if kimg <= until + 0.1)
+    checkpoint = read_checkpoint(snapshots[last])
+    header, (network,) = checkpoint.header, checkpoint.networks.values()
+    if header is None:
+        raise AssertionError("snapshots are metagan's own files")
+    subject = name.rpartition("-")[0]
+    source = f"Trained by metagan on pictures that it drew itself (metagan dataset render {subject})"
+    out = SHIPPED / f"{name}.safetensors"
+    write_safetensors(out, network.tensors, dataclasses.replace(header, source=source))
+    quality = {key: float(f"{value:.4g}") for key, value in header.training["quality"].items()}
+    return {"kimg": last, "quality": quality, "size_bytes": out.stat().st_size}
+
+
+def record(path: Path, name: str, measures: dict[str, Any]) -> None:
+    """Put measures into a file of them, in place of the former ones of that name."""
+    results = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(results | {name: measures}, indent=2, sort_keys=True) + "\n")
+
+
 def inception_options(asked: str) -> Sequence[str]:
     """What `metagan evaluate` is told of Inception: nothing, where "auto" finds no weights."""
     try:
@@ -218,7 +259,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("names", nargs="*", default=["apes", "bagels", "hummingbirds"])
+    parser.add_argument("names", nargs="*", default=[*STAGES, *UPSCALERS])
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--count", type=int, default=2000, help="pictures to measure on")
     parser.add_argument("--device", default="auto")
@@ -230,12 +271,15 @@ def main() -> None:
     runs = options.runs.resolve()
     runs.mkdir(parents=True, exist_ok=True)
     inception = inception_options(options.inception)
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name in options.names:
+        if name in UPSCALERS:
+            if not options.ship_only:
+                train_upscaler(name, runs, options.device)
+            record(UPSCALER_RESULTS, name, ship_upscaler(name, runs))
+            continue
         if not options.ship_only:
             train(name, runs, options.device)
-        results[name] = ship(name, runs, options.count, options.device, inception)
-        RESULTS.write_text(json.dumps(results, indent=2, sort_keys=True) + "\n")
+        record(RESULTS, name, ship(name, runs, options.count, options.device, inception))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from metagan.checkpoints.read import read_checkpoint
 from metagan.datasets.source import PictureSource
 from metagan.errors import OptionError
 from metagan.networks.loading.detect import load_generator
+from metagan.networks.upscaler import load_upscaler
 from metagan.training.options import Recipe
 from metagan.training.run_folder import RunFolder, read_config
 
@@ -37,9 +38,15 @@ def script(tmp_path, monkeypatch):
         "EARLY_KIMG": 0.032,
         "SNAPSHOT_KIMG": 0.016,
         "STAGES": {"apes": stages},
+        "UPSCALERS": {"apes-x4": (24, 0.016)},
+        "ORIGINALS_RESOLUTION": 64,
     }
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)  # the same on every machine
-    paths = {"RESULTS": tmp_path / "weights.json", "SHIPPED": tmp_path}
+    paths = {
+        "RESULTS": tmp_path / "weights.json",
+        "UPSCALER_RESULTS": tmp_path / "upscalers.json",
+        "SHIPPED": tmp_path,
+    }
     for name, value in (small | paths).items():
         monkeypatch.setattr(module, name, value)
     options = ("--runs", tmp_path / "runs", "--count", "24", "--device", "cpu")
@@ -47,7 +54,7 @@ def script(tmp_path, monkeypatch):
     return module
 
 
-def test_one_command_draws_trains_measures_and_ships(script, tmp_path):
+def test_one_command_draws_trains_measures_and_ships(script, tmp_path, monkeypatch):
     script.main()
     assert len(PictureSource(tmp_path / "runs" / "apes.zip", 16)) == 48
     checkpoint = read_checkpoint(tmp_path / "apes.safetensors")
@@ -68,6 +75,14 @@ def test_one_command_draws_trains_measures_and_ships(script, tmp_path):
     assert snapshots == {f"000000_{kimg:03}" for kimg in (0, 16, 32, 48, 64)}
     run = read_config(RunFolder(tmp_path / "runs" / "apes"))
     assert (run.recipe.learning_rate, [rate.until_kimg for rate in run.former_rates]) == (0.0025, [0.048])
+
+    monkeypatch.setattr(sys, "argv", [*sys.argv[:-1], "apes-x4"])
+    script.main()
+    upscaler = load_upscaler(tmp_path / "apes-x4.safetensors")
+    measured = json.loads((tmp_path / "upscalers.json").read_text())["apes-x4"]
+    assert upscaler.config.factor == 4
+    assert (measured["kimg"], measured["quality"].keys() >= {"psnr", "lanczos_psnr"}) == (0.016, True)
+    monkeypatch.setattr(sys, "argv", [*sys.argv[:-1], "apes"])
 
     script.main()  # again: nothing is left to train, and the same is shipped
     assert json.loads((tmp_path / "weights.json").read_text())["apes"] == recorded
