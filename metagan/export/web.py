@@ -70,7 +70,7 @@ def make_web_weights(
     if upscaler is not None:
         if generator.image_channels != 3:
             what = f"upscalers enlarge RGB pictures, the generator's have {generator.image_channels} channels"
-            raise ExportError(f"{what}\n  fix: export it without an upscaler")
+            raise ExportError(what, fix="export it without an upscaler")
         config = dataclasses.replace(config, upscaler=upscaler.config)
         tensors |= fold_upscaler(upscaler)
     likeness = compare(generator, pack(config, tensors, precision), noise, upscaler)
