@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from metagan.cli.options import json_option, noise_option, out_file_option, precision_option, weights_options
+from metagan.cli.options import (
+    json_option,
+    noise_option,
+    out_file_option,
+    precision_option,
+    upscale_option,
+    weights_options,
+)
 
 if TYPE_CHECKING:
     from metagan.checkpoints.model import Checkpoint
@@ -40,6 +47,7 @@ Recipient = Literal["web", "onnx"]
 @out_file_option(
     "File to write. By default NAME.bin.gz. ONNX writes two files, OUT.mapping.onnx and OUT.synthesis.onnx."
 )
+@upscale_option
 @weights_options
 @json_option
 def command(
@@ -48,6 +56,7 @@ def command(
     precision: WebPrecision | None,
     noise: str | None,
     out: Path | None,
+    upscale: str | None,
     as_json: bool,
     registry: Path,
     sha256: str | None,
@@ -57,7 +66,8 @@ def command(
     programs (pip install 'metagan[onnx]').
 
     Pictures of fixed seeds are drawn from the result and compared with the generator's own. They must agree within
-    one level of 255 (int8: within 40 dB); otherwise nothing is written.
+    one level of 255 (int8: within 40 dB); otherwise nothing is written. An upscaler comes along in the browser's
+    file; ONNX models are of the generator alone.
 
     \b
     metagan export ape
@@ -71,7 +81,9 @@ def command(
     if recipient == "onnx" and precision not in (None, "fp32"):
         raise click.BadParameter("ONNX models are fp32", param_hint="--precision")
     with stages() as progress:
-        found = find_target(what, registry, sha256, offline=offline, progress=progress.transfer)
+        found = find_target(
+            what, registry, sha256, offline=offline, upscale=upscale, progress=progress.transfer
+        )
     checkpoint = read_checkpoint(found.weights)
     name, noise = Path(found.name.replace(":", "-")).stem, noise or found.noise
     if recipient == "onnx":

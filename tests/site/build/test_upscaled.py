@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from metagan.cli.export import command as export
 from metagan.cli.sample import command as sample
 from metagan.errors import OptionError, RegistryError
 from metagan.export.blob import unpack
@@ -137,3 +138,12 @@ def test_bundled_upscalers_are_listed_apart_from_generators(tmp_path, monkeypatc
     assert bundled_weights("apes-x4") == tmp_path / "apes-x4.safetensors"
     with pytest.raises(OptionError, match="did you mean bundled:apes-x4"):
         bundled_weights("ape-x4")
+
+
+def test_an_upscaler_comes_along_when_a_subject_is_exported(tmp_path, upscaler):
+    path, out = registry(tmp_path, f"upscale: {upscaler}"), tmp_path / "thing.bin.gz"
+    words = ("thing", "--registry", str(path), "--out", str(out))
+    for more, expected in (((), True), (("--upscale", "none"), False)):
+        result = CliRunner().invoke(export, [*words, *more], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        assert (unpack(gzip.decompress(out.read_bytes()))[0].upscaler is not None) == expected

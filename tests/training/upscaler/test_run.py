@@ -154,11 +154,11 @@ def test_other_pictures_are_refused_when_a_run_goes_on(tmp_path, discs):
 def test_another_recipe_is_refused_by_name(tmp_path, discs):
     config = make_run(tmp_path / "run", discs).config
     asked = dataclasses.replace(config, recipe=dataclasses.replace(RECIPE, batch=5, seed=3))
-    refuse_recipe_changes(config, asked, {"learning_rate"})
+    refuse_recipe_changes(config, asked, frozenset({"learning_rate"}))
     with pytest.raises(
         TrainingError, match="batch: this run has 4, asked for 5; seed: this run has 0, asked for 3"
     ):
-        refuse_recipe_changes(config, asked, {"batch", "seed", "factor"})
+        refuse_recipe_changes(config, asked, frozenset({"batch", "seed", "factor"}))
 
 
 def test_a_damaged_config_or_state_is_refused(tmp_path, discs):
