@@ -31,7 +31,11 @@ COMMANDS = (
     "train",
     "upscale",
     "evaluate",
+    "project",
+    "walk",
+    "directions",
 )
+LAB = ("project", "walk", "directions")
 
 
 class LazyGroup(click.Group):
@@ -40,6 +44,18 @@ class LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """Return the names of all commands, in the order in which a new user needs them."""
         return list(COMMANDS)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands to --help, those of the lab in a section of their own."""
+        others = tuple(name for name in self.list_commands(ctx) if name not in LAB)
+        for title, names in (("Commands", others), ("Lab", LAB)):
+            found = [(name, self.get_command(ctx, name)) for name in names]
+            width = formatter.width - 6 - max(map(len, COMMANDS))
+            rows = [
+                (name, command.get_short_help_str(width)) for name, command in found if command is not None
+            ]
+            with formatter.section(title):
+                formatter.write_dl(rows)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import and return a command, or return None if the name is unknown."""

@@ -118,6 +118,16 @@ upscale_option = click.option(
     help="Enlarge each picture with this upscaler; by default the subject's own, none for a weights file.",
 )
 
+foreign_styles_option = click.option(
+    "--foreign-styles", is_flag=True, help="Accept styles of another generator if the shapes agree."
+)
+lpips_option = click.option(
+    "--lpips",
+    type=click.Choice(["auto", "alex", "vgg", "none"]),
+    default="auto",
+    help="Perceptual distance beside that of pixels. auto: alex if the package stlpips-pytorch is installed.",
+)
+
 # --------------------------------------------------------------------------------------------
 # Device and precision.
 

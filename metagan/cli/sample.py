@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from metagan.cli.options import drawing_options, out_option, sampling_options, upscale_option, weights_options
+from metagan.cli.options import (
+    drawing_options,
+    foreign_styles_option,
+    out_option,
+    sampling_options,
+    upscale_option,
+    weights_options,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +35,14 @@ def parse_batch(_ctx: click.Context, _param: click.Parameter, value: str) -> int
 @click.command("sample", short_help="Draw pictures from a subject or a weights file.")
 @click.argument("what", metavar="SUBJECT|WEIGHTS")
 @drawing_options(seeds="0-15")
+@click.option(
+    "--styles",
+    "styles_files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Draw a styles file that `metagan project` wrote instead of seeds. May be given more than once.",
+)
+@foreign_styles_option
 @click.option("--format", "image_format", type=click.Choice(["png", "webp", "jpeg", "avif"]), default="png",
               help="File format of the pictures.")  # fmt: skip
 @click.option(
@@ -50,6 +65,8 @@ def command(
     psi: float | None,
     class_index: int | None,
     noise: NoiseMode | None,
+    styles_files: tuple[Path, ...],
+    foreign_styles: bool,
     image_format: str,
     grid: Path | None,
     out: Path | None,
@@ -93,6 +110,18 @@ def command(
             f"warning: --class {settings.class_index} is ignored, {target.name} has no classes", err=True
         )
     folder = out if out or grid else Path("samples")
+    if styles_files:
+        write_styled(
+            sampler,
+            styles_files,
+            psi,
+            target.name,
+            foreign=foreign_styles,
+            folder=folder,
+            image_format=image_format,
+            grid=grid,
+        )
+        return
     write_pictures(sampler, settings, seeds, target.name, folder=folder, image_format=image_format, grid=grid)
 
 
@@ -136,6 +165,41 @@ def write_pictures(
                 pass
     if folder:
         click.echo(f"{folder}: {len(seeds)} pictures")
+
+
+def write_styled(
+    sampler: Sampler,
+    files: tuple[Path, ...],
+    psi: float | None,
+    name: str,
+    *,
+    foreign: bool,
+    folder: Path | None,
+    image_format: str,
+    grid: Path | None,
+) -> None:
+    """Write the pictures of styles files, under the same names."""
+    from metagan.files import write_bytes
+    from metagan.images.encode import EXTENSIONS, encode
+    from metagan.images.provenance import Provenance
+    from metagan.images.sheet import contact_sheet
+    from metagan.lab.styles import draw, read_styles, require_same_generator
+
+    styles = [read_styles(path) for path in files]
+    for path, one in zip(files, styles, strict=True):
+        require_same_generator(one, sampler.generator, path, foreign=foreign)
+    pictures = list(draw(sampler, styles, psi))
+    label = Provenance(f"{name} (metagan)", None, psi)
+    for path, picture in zip(files, pictures, strict=True):
+        if folder:
+            write_bytes(
+                folder / f"{path.stem}.{EXTENSIONS[image_format]}", encode(picture, image_format, label)
+            )
+    if grid:
+        write_bytes(grid, encode(contact_sheet(pictures, len(pictures)), sheet_format(grid), label))
+        click.echo(grid)
+    if folder:
+        click.echo(f"{folder}: {len(pictures)} pictures")
 
 
 def sheet_format(grid: Path) -> str:

@@ -14,7 +14,7 @@ _PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <rdf:Description rdf:about=""
  xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
- xmlns:metagan="urn:metagan:xmp:" metagan:seed={seed} metagan:psi={psi}>
+ xmlns:metagan="urn:metagan:xmp:"{origin}>
 <Iptc4xmpExt:DigitalSourceType>{source_type}</Iptc4xmpExt:DigitalSourceType>
 <Iptc4xmpExt:AISystemUsed>{generator}</Iptc4xmpExt:AISystemUsed>
 </rdf:Description></rdf:RDF></x:xmpmeta>
@@ -27,17 +27,18 @@ class Provenance:
 
     Args:
         generator: The generator's name, "apes (StyleGAN2)".
-        seed: The seed it was drawn from.
-        psi: The truncation it was drawn with.
+        seed: The seed it was drawn from; None where it comes from styles.
+        psi: The truncation it was drawn with; None where that says nothing.
     """
 
     generator: str
-    seed: int
-    psi: float
+    seed: int | None
+    psi: float | None
 
     def xmp(self) -> bytes:
         """Return the XMP packet."""
-        return _fill(self.generator, str(self.seed), f"{self.psi:g}").encode()
+        seed = None if self.seed is None else str(self.seed)
+        return _fill(self.generator, seed, None if self.psi is None else f"{self.psi:g}").encode()
 
 
 def xmp_pattern(generator: str) -> str:
@@ -45,7 +46,9 @@ def xmp_pattern(generator: str) -> str:
     return _fill(generator, "{seed}", "{psi}")
 
 
-def _fill(generator: str, seed: str, psi: str) -> str:
-    return _PACKET.format(
-        seed=quoteattr(seed), psi=quoteattr(psi), source_type=SOURCE_TYPE, generator=escape(generator)
+def _fill(generator: str, seed: str | None, psi: str | None) -> str:
+    facts = {"seed": seed, "psi": psi}
+    origin = "".join(
+        f" metagan:{name}={quoteattr(value)}" for name, value in facts.items() if value is not None
     )
+    return _PACKET.format(origin=origin, source_type=SOURCE_TYPE, generator=escape(generator))

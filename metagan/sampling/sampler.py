@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -114,6 +116,41 @@ class Sampler:
         """
         with keep_freed_memory():
             yield from self._batches(seeds, settings)
+
+    def draw_styles(
+        self, rows: Iterable[Float[Tensor, "num_ws w_dim"]], noise: str = "const"
+    ) -> Iterator[Picture]:
+        """The picture [h, w, ch] of each row of styles, in order; no more than a batch is held.
+
+        Args:
+            rows: Styles as `Generator.map_latents` gives them, of one picture each.
+            noise: "const", or "none".
+
+        Raises:
+            DeviceError: Not even a single picture fits into the device's memory.
+        """
+        waiting = iter(rows)
+        with keep_freed_memory():
+            while chunk := list(islice(waiting, self.batch)):
+                yield from self._draw_chunk(chunk, noise)
+
+    def _draw_chunk(self, chunk: list[Tensor], noise: str) -> Iterator[Picture]:
+        start = 0
+        while start < len(chunk):
+            part = chunk[start : start + self.batch]
+            try:
+                ws = torch.stack(part + part[-1:] * (self.batch - len(part))).to(self.device)
+                with torch.inference_mode(), exact_convolutions():
+                    drawn = to_uint8(self._synthesis.synthesize(ws, Noise(noise)))[: len(part)]
+                if self.upscaler is not None:
+                    drawn = upscale_pictures(self.upscaler, drawn, self.device)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._halve(error)
+                continue
+            yield from drawn
+            start += len(part)
 
     def _batches(self, seeds: Sequence[int], settings: Settings) -> Iterator[tuple[int, Picture]]:
         start = 0

@@ -1,0 +1,120 @@
+"""`metagan directions`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from metagan.cli.options import class_option, device_option, lpips_option, out_file_option, weights_options
+
+
+def parse_ranges(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> tuple[tuple[int, int], ...]:
+    """Layer ranges, "0-3,4-9"."""
+    if value is None:
+        return ()
+    ranges = []
+    for part in value.split(","):
+        match = re.fullmatch(r"\s*(\d{1,4})(?:-(\d{1,4}))?\s*", part)
+        if match is None:
+            raise click.BadParameter(f"want ranges of layers, such as 0-3,4-9, got {value!r}")
+        ranges.append((int(match[1]), int(match[2] or match[1])))
+    return tuple(ranges)
+
+
+@click.command("directions", short_help="Find dials: directions that change pictures visibly.")
+@click.argument("what", metavar="SUBJECT|WEIGHTS")
+@out_file_option("The directions file to write.", required=True)
+@click.option(
+    "--sheet",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a picture of each dial at -3 to 3 on four seeds; its extension sets the format.",
+)
+@click.option(
+    "--method",
+    type=click.Choice(["both", "sefa", "pca"]),
+    default="both",
+    help="Source of candidates: the layers' weights (SeFa), or the spread of styles (PCA). Generators without a "
+    "mapping network have PCA of their features only.",
+)
+@click.option(
+    "--layers",
+    callback=parse_ranges,
+    metavar="RANGES",
+    help="Layers to move, 0-3,4-9. By default all of them, and the coarse, middle and fine ones.",
+)
+@click.option("--count", type=click.IntRange(1, 1000), default=10, help="Dials to keep at most.")
+@click.option(
+    "--candidates", type=click.IntRange(1, 512), default=6, help="Candidates per method and range of layers."
+)
+@click.option("--pictures", type=click.IntRange(2, 64), default=6, help="Pictures to measure the effect on.")
+@click.option("--psi", type=click.FloatRange(0, 1), default=0.7, help="Truncation of these pictures.")
+@class_option
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Seed of everything random.")
+@lpips_option
+@device_option
+@weights_options
+def command(
+    what: str,
+    out: Path,
+    sheet: Path | None,
+    method: str,
+    layers: tuple[tuple[int, int], ...],
+    count: int,
+    candidates: int,
+    pictures: int,
+    psi: float,
+    class_index: int | None,
+    seed: int,
+    lpips: str,
+    device: str,
+    registry: Path,
+    sha256: str | None,
+    offline: bool,
+) -> None:
+    """Find directions along which pictures change visibly, each in its own way.
+
+    Directions with less than twice the effect of a random direction are dropped, and so are copies of stronger ones.
+    One step of each dial is the same visible change.
+
+    \b
+    metagan directions ape --out ape-directions.safetensors --sheet dials.png
+    """
+    from metagan.cli.progress import note, stages
+    from metagan.files import write_bytes
+    from metagan.images.encode import encode
+    from metagan.images.provenance import Provenance
+    from metagan.lab.directions import DirectionFinder, DirectionsOptions, describe, write_directions
+    from metagan.lab.film import picture_format
+    from metagan.lab.perceptual import load_perceptual
+    from metagan.sampling.target import find_target, open_sampler
+
+    if sheet is not None:
+        picture_format(sheet)
+    perceptual = load_perceptual(lpips)
+    with stages() as progress:
+        target = find_target(what, registry, sha256, offline=offline, progress=progress.transfer)
+    options = DirectionsOptions(
+        methods=("sefa", "pca") if method == "both" else ("sefa",) if method == "sefa" else ("pca",),
+        ranges=layers,
+        count=count,
+        candidates=candidates,
+        pictures=pictures,
+        psi=psi,
+        class_index=target.class_index if class_index is None else class_index,
+        seed=seed,
+    )
+    finder = DirectionFinder(open_sampler(target, device, 1, note=note).generator, options, perceptual)
+    with stages() as progress:
+        progress.begin("candidates", finder.total)
+        directions = finder.find(progress.advance)
+    write_directions(out, directions)
+    for line in describe(directions):
+        click.echo(line)
+    if sheet is not None:
+        label = Provenance(f"{target.name} (metagan)", None, psi)
+        write_bytes(sheet, encode(finder.sheet(directions), picture_format(sheet), label))
+        click.echo(sheet)

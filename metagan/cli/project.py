@@ -1,0 +1,136 @@
+"""`metagan project`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from metagan.cli.options import class_option, device_option, lpips_option, out_option, weights_options
+
+if TYPE_CHECKING:
+    from metagan.lab.project_files import Found
+    from metagan.lab.targets import Box
+
+
+def parse_box(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Box | None:
+    """Left, top, right and bottom in pixels, or None."""
+    if value is None:
+        return None
+    parts = value.split(",")
+    if len(parts) != 4 or not all(part.strip().isdecimal() for part in parts):
+        raise click.BadParameter(f"want LEFT,TOP,RIGHT,BOTTOM in pixels, got {value!r}")
+    left, top, right, bottom = (int(part) for part in parts)
+    return left, top, right, bottom
+
+
+@click.command("project", short_help="Find pictures of your own in a generator.")
+@click.argument("pictures", metavar="PICTURES...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("what", metavar="SUBJECT|WEIGHTS")
+@out_option("Folder for the results; an interrupted run continues there.", default=Path("projected"))
+@click.option("--space", type=click.Choice(["auto", "z", "w", "w+"]), default="auto", help="What to search: latents z,"
+              " one style w for all layers, or a style a layer, w+, which comes nearest. auto: w+, or z where a"
+              " generator has no mapping network.")  # fmt: skip
+@click.option("--steps", type=click.IntRange(1, 100_000), default=400, help="How often to adjust.")
+@click.option("--start", default="nearest", metavar="nearest|mean|FILE", help="Where to begin: the nearest of 600"
+              " pictures, the mean picture, or a styles file.")  # fmt: skip
+@click.option("--learning-rate", type=click.FloatRange(0, 10, min_open=True), default=0.1,
+              help="By how much a step changes styles at most, in standard deviations.")  # fmt: skip
+@click.option("--noise", type=click.Choice(["fit", "const"]), default="fit", help="Look for noise images as well, or"
+              " keep the generator's own.")  # fmt: skip
+@class_option
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Decides everything random.")
+@click.option("--crop/--pad", default=False, help="What to do with pictures that aren't square: take the middle, or"
+              " keep everything; what is added then counts for nothing.")  # fmt: skip
+@click.option("--box", metavar="LEFT,TOP,RIGHT,BOTTOM", callback=parse_box, help="Cut this out of each picture first,"
+              " in its own pixels: to align it by hand.")  # fmt: skip
+@lpips_option
+@click.option("--verdict", "own", type=click.IntRange(0, 1000), default=8, help="Compare with so many of the"
+              " generator's own pictures, projected in the same way; they are kept for the next time."
+              " 0: don't.")  # fmt: skip
+@click.option("--film", type=click.Choice(["mp4", "webm", "webp", "gif", "none"]), default="webp",
+              help="Film of the way; mp4 and webm need ffmpeg.")  # fmt: skip
+@click.option("--again", is_flag=True, help="Replace what an earlier run found, whatever its options were.")
+@device_option
+@weights_options
+def command(
+    pictures: tuple[Path, ...],
+    what: str,
+    out: Path,
+    space: str,
+    steps: int,
+    start: str,
+    learning_rate: float,
+    noise: str,
+    class_index: int | None,
+    seed: int,
+    crop: bool,
+    box: Box | None,
+    lpips: str,
+    own: int,
+    film: str,
+    again: bool,
+    device: str,
+    registry: Path,
+    sha256: str | None,
+    offline: bool,
+) -> None:
+    """Find the styles with which a generator draws your pictures.
+
+    PICTURES are files, or folders of them. For each there will be its styles (TITLE.safetensors), the picture beside
+    what was found (TITLE.png) and a film of the way. `metagan sample SUBJECT --styles FILE` draws it again.
+
+    \b
+    metagan project photo.jpg ape --out projected
+    metagan project photos/ network.pkl --space w --steps 1000 --start nearest
+    """
+    from typing import cast
+
+    from metagan.cli.progress import note as tell
+    from metagan.cli.progress import stages
+    from metagan.lab.film import film_format
+    from metagan.lab.perceptual import load_perceptual
+    from metagan.lab.project import ProjectOptions, Projector
+    from metagan.lab.project_files import project_into, write_way
+    from metagan.lab.styles import Space, read_styles, require_same_generator
+    from metagan.lab.targets import list_pictures, read_target
+    from metagan.lab.verdict import judge, own_distances
+    from metagan.sampling.target import find_target, open_sampler
+
+    if film != "none":
+        film_format(Path(f"film.{film}"))
+    files = list_pictures(pictures)
+    perceptual = load_perceptual(lpips)
+    with stages() as progress:
+        target = find_target(what, registry, sha256, offline=offline, progress=progress.transfer)
+    generator = open_sampler(target, device, 1, note=tell).generator
+    side, channels = generator.resolution, generator.image_channels
+    targets = [read_target(path, side, channels, mode="crop" if crop else "pad", box=box) for path in files]
+    begin = None
+    if start not in ("mean", "nearest"):
+        begin = read_styles(Path(start))
+        require_same_generator(begin, generator, Path(start), foreign=True)
+    options = ProjectOptions(
+        space=cast("Space", space),
+        steps=steps,
+        start="nearest" if start == "nearest" else "mean",
+        learning_rate=learning_rate,
+        noise="fit" if noise == "fit" else "const",
+        class_index=target.class_index if class_index is None else class_index,
+        seed=seed,
+    )
+    projector = Projector(generator, options, perceptual)
+    found: list[Found] = []
+    with stages() as progress:
+        progress.begin("steps", len(targets) * steps)
+        for one in project_into(out, projector, targets, begin, again=again, advance=progress.advance):
+            found.append(one)
+            click.echo(f"{out / one.title}.safetensors: {one.styles.info.psnr_db:.1f} dB")
+            if film != "none" and one.projection is not None:
+                write_way(one.projection, out / f"{one.title}.{film}", generator, f"{target.name} (metagan)")
+        if own:
+            progress.begin("the generator's own pictures, to compare with", own * steps)
+            distances = own_distances(projector, own, progress.advance)
+    for one in found if own else []:
+        click.echo(f"{one.title}: {judge(one.styles.info.distance or 0.0, distances).words}")

@@ -1,0 +1,170 @@
+"""`metagan walk`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from metagan.cli.options import (
+    class_option,
+    psi_option,
+    sampling_options,
+    seeds_option,
+    upscale_option,
+    weights_options,
+)
+
+
+def parse_grid(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[int, int]:
+    """Columns and rows, "3x2"."""
+    match = re.fullmatch(r"([1-9]\d?)x([1-9]\d?)", value)
+    if match is None:
+        raise click.BadParameter(f"want COLUMNSxROWS, such as 3x2, got {value!r}")
+    return int(match[1]), int(match[2])
+
+
+@click.command("walk", short_help="Film a walk through a generator.")
+@click.argument("what", metavar="SUBJECT|WEIGHTS")
+@seeds_option(default="0-4")
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    metavar="KEY",
+    help="A key frame, in place of --seeds; may be given more than once. A seed, a styles file of `metagan project`, "
+    "two halfway (5+9), or two mixed by layers (5/9@8: from layer 8 on of the second).",
+)
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The film: .mp4 or .webm (by ffmpeg), .webp or .gif. Without an extension, a folder of numbered PNG files.",
+)
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), default=10.0, help="Length of the film.")
+@click.option("--fps", type=click.FloatRange(0, 240, min_open=True), default=30.0, help="Frames per second.")
+@click.option("--loop", is_flag=True, help="Return to the first key frame at the end.")
+@click.option(
+    "--curve",
+    type=click.Choice(["auto", "z", "w", "w+"]),
+    default="auto",
+    help="Path between key frames: great circles of latents (z), straight lines of styles (w), or a cubic spline "
+    "through all of them (w+). auto: w+, or z for generators without a mapping network.",
+)
+@click.option(
+    "--circle",
+    type=click.IntRange(0, 2**32 - 1),
+    metavar="SEED",
+    help="Walk a circle of latents drawn from this seed, without key frames. Its end meets its beginning.",
+)
+@click.option(
+    "--easing",
+    type=click.Choice(["linear", "smooth", "sine"]),
+    default="linear",
+    help="Speed between key frames: constant, or slow at each of them.",
+)
+@click.option(
+    "--grid",
+    default="1x1",
+    callback=parse_grid,
+    metavar="COLUMNSxROWS",
+    help="Several walks side by side; key frames are dealt out to them evenly.",
+)
+@psi_option()
+@click.option(
+    "--psi-to",
+    type=click.FloatRange(-2, 2),
+    help="Truncation at the end (with --loop, in the middle): a sweep. One key frame is enough then.",
+)
+@click.option("--hold", metavar="KEY", help="Layers from --hold-from on keep the styles of this key frame.")
+@click.option("--hold-from", type=click.IntRange(0), default=8, help="First layer that --hold keeps.")
+@class_option
+@click.option(
+    "--frames",
+    "frames_folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Keep the frames in this folder, too; an interrupted film continues from them.",
+)
+@click.option(
+    "--foreign-styles", is_flag=True, help="Accept styles of another generator if the shapes agree."
+)
+@upscale_option
+@sampling_options
+@weights_options
+def command(
+    what: str,
+    seeds: tuple[int, ...],
+    keys: tuple[str, ...],
+    out: Path,
+    seconds: float,
+    fps: float,
+    loop: bool,
+    curve: str,
+    circle: int | None,
+    easing: str,
+    grid: tuple[int, int],
+    psi: float | None,
+    psi_to: float | None,
+    hold: str | None,
+    hold_from: int,
+    class_index: int | None,
+    frames_folder: Path | None,
+    foreign_styles: bool,
+    upscale: str | None,
+    device: str,
+    precision: str,
+    registry: Path,
+    sha256: str | None,
+    offline: bool,
+) -> None:
+    """Film a walk through a generator.
+
+    Frames are drawn in batches and encoded while the next ones are drawn, so that memory doesn't grow with the length.
+    A folder of PNG files, or one given as --frames, lets an interrupted film continue.
+
+    \b
+    metagan walk ape --seeds 1,5,9 --seconds 10 --fps 30 --loop --out walk.mp4
+    metagan walk ape --key 5 --key projected/photo.safetensors --loop --out me.webp
+    metagan walk ape --seeds 0-11 --grid 3x2 --loop --out wall.mp4
+    """
+    from typing import cast
+
+    from metagan.cli.progress import note, stages
+    from metagan.lab.film import film_format
+    from metagan.lab.walk import Curve, Easing, Walk, WalkOptions, write_walk
+    from metagan.sampling.target import find_target, open_sampler
+
+    film_format(out)
+    with stages() as progress:
+        target = find_target(
+            what, registry, sha256, offline=offline, upscale=upscale, progress=progress.transfer
+        )
+    sampler = open_sampler(target, device, None, precision, note=note)
+    options = WalkOptions(
+        keys=keys or tuple(map(str, seeds)) if circle is None else (),
+        seconds=seconds,
+        fps=fps,
+        loop=loop or circle is not None,
+        curve=cast("Curve", curve),
+        circle=circle,
+        easing=cast("Easing", easing),
+        grid=grid,
+        psi=target.psi if psi is None else psi,
+        psi_to=psi_to,
+        hold=hold,
+        hold_from=hold_from,
+        class_index=target.class_index if class_index is None else class_index,
+    )
+    walk = Walk(sampler.generator, options, foreign=foreign_styles)
+    with stages() as progress:
+        progress.begin("frames", options.frames)
+        write_walk(
+            walk,
+            sampler,
+            out,
+            f"{target.name} (metagan)",
+            frames_folder=frames_folder,
+            advance=progress.advance,
+        )
+    click.echo(f"{out}: {options.frames} frames")

@@ -1,0 +1,550 @@
+"""Dials: directions in styles or latents along which a generator's pictures change visibly, each in its own way.
+
+References:
+    [1] Shen and Zhou 2021, Closed-Form Factorization of Latent Semantics in GANs, arXiv:2007.06600 (SeFa, equation 4:
+        the eigenvectors of AᵀA, A the weights by which layers take styles).
+    [2] Härkönen et al. 2020, GANSpace, arXiv:2004.02546 (section 2.1: principal components of w; section 2.2: of
+        features of an early layer, brought back to z by least squares, equation 2).
+
+Directions come from these; which of them are worth having is measured. A direction's effect is the visible change that
+it makes on some pictures. Directions that do less than twice what random ones do are dropped, and so are those that
+change pictures in the same way as a stronger one. The others are scaled: one step of each is the same visible change.
+
+A directions file is a .safetensors with "directions" [n, width], each as long as one step, and a JSON text under the
+metadata key "metagan-directions".
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from metagan.errors import MalformedFileError, OptionError
+from metagan.files import write_bytes
+from metagan.lab.film import to_frame
+from metagan.lab.perceptual import PerceptualDistance
+from metagan.lab.styles import fingerprint, mean_style, styles_shape, truncate
+from metagan.networks.generator import Generator
+from metagan.sampling.latents import labels
+from metagan.sampling.levels import to_uint8
+from metagan.sampling.sampler import exact_convolutions
+
+Method = Literal["sefa", "pca"]
+METADATA_KEY: Final = "metagan-directions"
+SAMPLES: Final = 4096
+FEATURE_SAMPLES: Final = 1024
+RANDOM: Final = 4  # random directions that a range of layers is compared with
+TIMES_RANDOM: Final = 2.0
+ALIKE: Final = 0.7  # cosine of two directions' changes from which on they are one
+STEP_SHARE: Final = 0.2  # of the visible difference between two pictures, in a step
+SCALING_ROUNDS: Final = 4
+FARTHEST: Final = 3
+MAX_TEXT: Final = 1 << 20
+_Text = Annotated[str, Field(max_length=200)]
+
+
+class Dial(BaseModel):
+    """One direction.
+
+    Args:
+        name: For people; "dial 1" until its owner names it.
+        method: How it was found.
+        first: The first layer that it moves.
+        last: The last layer that it moves.
+        times_random: Its effect, as a multiple of a random direction's.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: _Text
+    method: Method
+    first: Annotated[int, Field(ge=0, le=1000)]
+    last: Annotated[int, Field(ge=0, le=1000)]
+    times_random: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class DirectionsInfo(BaseModel):
+    """What a directions file says of itself.
+
+    Args:
+        version: Of the format.
+        generator: The generator's fingerprint, as in styles files.
+        architecture: Its architecture.
+        space: What directions are added to: styles w, or latents z.
+        step: The visible change of one step, as a share of that between two random pictures.
+        dials: The directions, strongest first.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: Literal[1] = 1
+    generator: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    architecture: _Text
+    space: Literal["z", "w"]
+    step: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    dials: Annotated[tuple[Dial, ...], Field(max_length=1000)]
+
+
+@dataclass(frozen=True)
+class Directions:
+    """A generator's dials.
+
+    Args:
+        info: What they are.
+        vectors: Each as long as one step, [n, w_dim or z_dim].
+    """
+
+    info: DirectionsInfo
+    vectors: Float[Tensor, "n width"]
+
+    def turn(
+        self, code: Float[Tensor, "batch *rest"], values: dict[int, float]
+    ) -> Float[Tensor, "batch *rest"]:
+        """Move styles [batch, num_ws, w_dim], or latents [batch, z_dim], by so many steps of some dials.
+
+        Args:
+            code: Styles where the space is w, latents where it is z.
+            values: Steps by the dial's number, from 0.
+
+        Raises:
+            OptionError: There is no dial of that number.
+        """
+        code = code.clone()
+        for number, steps in values.items():
+            if not 0 <= number < len(self.vectors):
+                msg = f"dial {number + 1}: this file has dials 1 to {len(self.vectors)}"
+                raise OptionError(msg, fix="give one of them")
+            dial, step = self.info.dials[number], steps * self.vectors[number].to(code)
+            if self.info.space == "w":
+                code[:, dial.first : dial.last + 1] += step
+            else:
+                code += step
+        return code
+
+
+@dataclass(frozen=True)
+class DirectionsOptions:
+    """How to look for directions.
+
+    Args:
+        methods: Which ways to find candidates.
+        ranges: Layer ranges, first and last; empty for all layers, and for coarse, middle and fine ones.
+        count: How many to keep at most.
+        candidates: How many of each method and range are tried.
+        pictures: On how many pictures their effect is measured.
+        psi: Truncation of these pictures; 1 for generators without a mean style.
+        class_index: The class of a conditional generator.
+        seed: Decides everything random.
+    """
+
+    methods: tuple[Method, ...] = ("sefa", "pca")
+    ranges: tuple[tuple[int, int], ...] = ()
+    count: int = 10
+    candidates: int = 6
+    pictures: int = 6
+    psi: float = 0.7
+    class_index: int | None = None
+    seed: int = 0
+
+
+@dataclass
+class _Candidate:
+    """A unit vector, its layers, and what it does."""
+
+    vector: Tensor
+    method: Method
+    first: int
+    last: int
+    times_random: float = 0.0
+    change: Tensor | None = None
+
+
+class DirectionFinder:
+    """Looks for one generator's directions.
+
+    Args:
+        generator: On its device.
+        options: How.
+        perceptual: LPIPS as the measure of visible change, beside pixels at several scales; None for these alone.
+
+    Raises:
+        OptionError: There are no such layers, or SeFa is asked of a generator without styles.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        options: DirectionsOptions,
+        perceptual: PerceptualDistance | None = None,
+    ) -> None:
+        self.generator = generator
+        self.options = options
+        self._perceptual = perceptual
+        self.device = next(generator.parameters()).device
+        self.space: Literal["z", "w"] = "w" if hasattr(generator, "mapping") else "z"
+        self.num_ws, self.w_dim = styles_shape(generator)
+        self.methods = (
+            options.methods if self.space == "w" else tuple(m for m in options.methods if m == "pca")
+        )
+        if not self.methods:
+            msg = f"--method sefa: this architecture ({generator.architecture}) has no styles"
+            raise OptionError(msg, fix="use --method pca, of its features")
+        self.ranges = self._checked_ranges()
+        self._psi = options.psi if mean_style(generator) is not None else 1.0
+        with torch.inference_mode(), exact_convolutions():
+            self.base = self._base(options.pictures)
+            self._shown = self._draw(self.base)
+            self._unit = self._unit_length()
+            apart = self._visible(self._shown, self._shown.roll(1, 0))
+            self._step = STEP_SHARE * float(apart.mean())
+
+    def find(self, advance: Callable[[int], None] = lambda _: None) -> Directions:
+        """The directions worth having, strongest first.
+
+        Args:
+            advance: Told how many more candidates are measured; `total` says how many there are.
+
+        Raises:
+            OptionError: None does more than a random one.
+        """
+        with torch.inference_mode(), exact_convolutions():
+            strong: list[_Candidate] = []
+            for first, last in self.ranges:
+                random = self._random_effect(first, last)
+                for candidate in self._candidates(first, last):
+                    effect, candidate.change = self._effect(candidate)
+                    candidate.times_random = effect / max(random, 1e-12)
+                    if candidate.times_random >= TIMES_RANDOM:
+                        strong.append(candidate)
+                    advance(1)
+            strong.sort(key=lambda candidate: -candidate.times_random)
+            kept: list[_Candidate] = []
+            for candidate in strong:
+                if len(kept) < self.options.count and not any(_alike(candidate, other) for other in kept):
+                    kept.append(candidate)
+            if not kept:
+                msg = "no direction does twice as much as a random one"
+                raise OptionError(
+                    msg, fix="try more --candidates, other --layers, or a better trained generator"
+                )
+            vectors = torch.stack([self._scaled(candidate) for candidate in kept]).cpu()
+        dials = tuple(
+            Dial(
+                name=f"dial {number}",
+                method=candidate.method,
+                first=candidate.first,
+                last=candidate.last,
+                times_random=round(candidate.times_random, 3),
+            )
+            for number, candidate in enumerate(kept, 1)
+        )
+        info = DirectionsInfo(
+            generator=fingerprint(self.generator),
+            architecture=self.generator.architecture,
+            space=self.space,
+            step=STEP_SHARE,
+            dials=dials,
+        )
+        return Directions(info, vectors)
+
+    @property
+    def total(self) -> int:
+        """How many candidates are measured, at most."""
+        return len(self.ranges) * len(self.methods) * self.options.candidates
+
+    def sheet(self, directions: Directions, pictures: int = 4) -> NDArray[np.uint8]:
+        """Each dial at -3 to 3 on some pictures: a block of rows per dial, with a line between blocks."""
+        blocks = []
+        with torch.inference_mode(), exact_convolutions():
+            base = self._base(pictures)
+            for number in range(len(directions.vectors)):
+                columns = [
+                    self._draw(directions.turn(base, {number: steps}))
+                    for steps in range(-FARTHEST, FARTHEST + 1)
+                ]
+                rows = [
+                    np.concatenate(
+                        [to_frame(to_uint8(column[index : index + 1])[0]) for column in columns], axis=1
+                    )
+                    for index in range(pictures)
+                ]
+                blocks += [*rows, np.full((4, rows[0].shape[1], 3), 255, np.uint8)]
+        return np.concatenate(blocks[:-1], axis=0)
+
+    # ----------------------------------------------------------------------------------------
+    # Candidates
+
+    def _checked_ranges(self) -> tuple[tuple[int, int], ...]:
+        count = self.num_ws if self.space == "w" else 1
+        for first, last in self.options.ranges:
+            if not 0 <= first <= last < count:
+                msg = f"layers {first}-{last}: this generator has layers 0 to {count - 1}"
+                raise OptionError(msg, fix="give a range within these")
+        if self.options.ranges:
+            return self.options.ranges
+        if count < 3:
+            return ((0, count - 1),)
+        edges = [round(share * count / 3) for share in range(4)]
+        return ((0, count - 1), *((first, after - 1) for first, after in pairwise(edges)))
+
+    def _candidates(self, first: int, last: int) -> Iterator[_Candidate]:
+        for method in self.methods:
+            vectors = self._sefa(first, last) if method == "sefa" else self._principal()
+            for vector in vectors[: self.options.candidates]:
+                yield _Candidate(vector / vector.norm(), method, first, last)
+
+    def _sefa(self, first: int, last: int) -> Tensor:
+        """The eigenvectors of AᵀA, largest eigenvalue first ([1] equation 4)."""
+        weights = [weight for layer, weight in style_weights(self.generator) if first <= layer <= last]
+        if not weights:
+            return torch.zeros(0, self.w_dim)
+        stacked = torch.cat(
+            [weight / weight.norm(dim=0, keepdim=True).mean().clamp(min=1e-12) for weight in weights]
+        )
+        _, vectors = torch.linalg.eigh((stacked.t() @ stacked).double())
+        largest_first: Tensor = vectors.flip(1).t().float()
+        return largest_first
+
+    def _principal(self) -> Tensor:
+        """Principal components of styles ([2] section 2.1), or of features, in latents ([2] section 2.2)."""
+        if self.space == "w":
+            w = self._map(self._latents(SAMPLES, self.options.seed + 1))[:, 0]
+            axes: Tensor = torch.linalg.svd((w - w.mean(dim=0)).double(), full_matrices=False).Vh
+            return axes.float()
+        z = self._latents(FEATURE_SAMPLES, self.options.seed + 1)
+        features = early_features(self.generator, self._map(z)).double()
+        features = features - features.mean(dim=0)
+        components = torch.linalg.svd(features, full_matrices=False).Vh[: self.options.candidates]
+        coordinates = features @ components.t()
+        solved: Tensor = torch.linalg.lstsq(
+            coordinates, z.double()
+        ).solution  # z from coordinates, [2] equation 2
+        scaled: Tensor = solved * coordinates.std(dim=0)[:, None]
+        return scaled.float()
+
+    # ----------------------------------------------------------------------------------------
+    # Effects
+
+    def _base(self, count: int) -> Tensor:
+        """Styles, or latents, of some pictures."""
+        z = self._latents(count, self.options.seed)
+        if self.space == "z":
+            return z
+        return truncate(self.generator, self._map(z), self._psi)
+
+    def _unit_length(self) -> float:
+        """How far codes lie from their mean: the length over which candidates are compared, a third of it."""
+        codes = self._latents(SAMPLES, self.options.seed + 1)
+        if self.space == "w":
+            codes = self._map(codes)[:, 0]
+        return float((codes - codes.mean(dim=0)).norm(dim=1).mean()) / 3
+
+    def _moved(self, vector: Tensor, first: int, last: int, length: float) -> Tensor:
+        code = self.base.clone()
+        if self.space == "w":
+            code[:, first : last + 1] += length * vector
+        else:
+            code += length * vector
+        return code
+
+    def _effect(self, candidate: _Candidate) -> tuple[float, Tensor]:
+        """The visible change of a unit, and how pixels change, of unit length."""
+        drawn = self._draw(
+            self._moved(candidate.vector.to(self.device), candidate.first, candidate.last, self._unit)
+        )
+        change = (drawn - self._shown).flatten()
+        return float(self._visible(drawn, self._shown).mean()), change / change.norm().clamp(min=1e-12)
+
+    def _random_effect(self, first: int, last: int) -> float:
+        width = self.base.shape[-1]
+        source = torch.Generator().manual_seed(self.options.seed)
+        effects = []
+        for _ in range(RANDOM):
+            vector = torch.randn(width, generator=source)
+            effects.append(self._effect(_Candidate(vector / vector.norm(), "pca", first, last))[0])
+        return sum(effects) / RANDOM
+
+    def _scaled(self, candidate: _Candidate) -> Tensor:
+        """The candidate as long as one step: the length at which the visible change, both ways, is the same for all."""
+        length, vector = self._unit, candidate.vector.to(self.device)
+        for _ in range(SCALING_ROUNDS):
+            there, back = (
+                self._draw(self._moved(vector, candidate.first, candidate.last, sign * length))
+                for sign in (1, -1)
+            )
+            change = float((self._visible(there, self._shown) + self._visible(back, self._shown)).mean()) / 2
+            length *= min(4.0, max(0.25, self._step / max(change, 1e-12)))
+        return vector * length
+
+    def _visible(self, a: Tensor, b: Tensor) -> Tensor:
+        """How different pictures look; grows about as fast as what changes."""
+        difference = a - b
+        total = difference.square().mean(dim=(1, 2, 3))
+        total = total + nn.functional.avg_pool2d(difference, 4).square().mean(dim=(1, 2, 3))
+        if self._perceptual is not None:
+            rgb = [x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x[:, :3] for x in (a, b)]
+            total = total + 20 * self._perceptual(rgb[0], rgb[1])
+        return total.sqrt()
+
+    # ----------------------------------------------------------------------------------------
+    # Drawing
+
+    def _latents(self, count: int, seed: int) -> Tensor:
+        rows = np.random.RandomState(seed % 2**32).randn(count, self.generator.z_dim)
+        return torch.from_numpy(rows).float().to(self.device)
+
+    def _map(self, z: Tensor) -> Tensor:
+        label = labels(self.options.class_index, self.generator.c_dim, len(z))
+        ws: Tensor = self.generator.map_latents(z, None if label is None else label.to(self.device))
+        return ws
+
+    def _draw(self, code: Tensor) -> Tensor:
+        ws = code if self.space == "w" else self._map(code)
+        images: Tensor = self.generator.synthesize(ws)
+        return images.clamp(-1, 1)
+
+
+def _alike(one: _Candidate, other: _Candidate) -> bool:
+    if one.change is None or other.change is None:
+        raise AssertionError("candidates are measured before they are compared")
+    return abs(float(one.change @ other.change)) > ALIKE
+
+
+def style_weights(generator: Generator) -> list[tuple[int, Tensor]]:
+    """By which weights [out, w_dim] convolutions take their style, and which of the styles that is.
+
+    Found by drawing a picture of styles that are all different, and looking what each layer is given.
+    """
+    network: Any = generator
+    num_ws, w_dim = styles_shape(generator)
+    device = next(generator.parameters()).device
+    ws = torch.randn(1, num_ws, w_dim, generator=torch.Generator().manual_seed(0)).to(device)
+    found: list[tuple[int, Tensor]] = []
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        for index in range(num_ws):
+            if torch.equal(inputs[0], ws[:, index]):
+                found.append((index, module.get_parameter("weight").detach().float()))
+                return
+
+    hooks = [
+        module.register_forward_pre_hook(note)
+        for name, module in network.named_modules()
+        if name.endswith((".affine", ".to_style")) and "rgb" not in name
+    ]
+    try:
+        generator.synthesize(ws)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def early_features(generator: Generator, ws: Tensor) -> Tensor:
+    """The features [n, width] of an early layer, of generators that are a plain stack of layers."""
+    network: Any = generator
+    stack = network.stages if hasattr(network, "stages") else network.layers
+    early = stack[0] if hasattr(network, "stages") else stack[min(2, len(stack) - 1)]
+    taken: list[Tensor] = []
+    hook = early.register_forward_hook(lambda _module, _inputs, output: taken.append(output.flatten(1)))
+    try:
+        for start in range(0, len(ws), 32):
+            generator.synthesize(ws[start : start + 32])
+    finally:
+        hook.remove()
+    return torch.cat(taken)
+
+
+def find_directions(
+    generator: Generator,
+    options: DirectionsOptions | None = None,
+    *,
+    perceptual: PerceptualDistance | None = None,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Directions:
+    """Find the directions of a generator that are worth having; see DirectionFinder."""
+    return DirectionFinder(generator, options or DirectionsOptions(), perceptual).find(advance)
+
+
+# --------------------------------------------------------------------------------------------
+# Files
+
+
+def write_directions(path: Path, directions: Directions) -> None:
+    """Write a directions file, whole or not at all."""
+    vectors = directions.vectors.detach().float().cpu().contiguous().clone()
+    write_bytes(
+        path, save({"directions": vectors}, metadata={METADATA_KEY: directions.info.model_dump_json()})
+    )
+
+
+def read_directions(path: Path) -> Directions:
+    """Read a directions file.
+
+    Raises:
+        MalformedFileError: There is no such file, or it is no directions file, or damaged.
+    """
+    if not path.is_file():
+        raise _malformed(path, "there is no such file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(METADATA_KEY)
+            if text is None or len(text) > MAX_TEXT or list(file.keys()) != ["directions"]:
+                raise _malformed(path, "a safetensors file, but not of directions")
+            vectors = file.get_tensor("directions")
+        info = DirectionsInfo.model_validate(json.loads(text))
+    except SafetensorError as error:
+        raise _malformed(path, f"no safetensors file, or a damaged one ({error})") from error
+    except (ValidationError, ValueError, RecursionError) as error:
+        raise _malformed(path, "what it says of itself can't be read") from error
+    good = vectors.dtype == torch.float32 and vectors.ndim == 2 and len(vectors) == len(info.dials)
+    if not good or not torch.isfinite(vectors).all():
+        raise _malformed(path, "its numbers don't fit what it says of itself, or aren't finite")
+    return Directions(info, vectors)
+
+
+def parse_dials(text: str) -> dict[int, float]:
+    """Dials as addresses hold them, "1:1.5,4:-2": the dial's number, from 1, and how many steps.
+
+    Raises:
+        OptionError: It is something else.
+    """
+    values: dict[int, float] = {}
+    for part in text.split(","):
+        number, colon, steps = part.partition(":")
+        try:
+            good = bool(colon) and number.isdecimal() and int(number) > 0 and math.isfinite(float(steps))
+        except ValueError:
+            good = False
+        if not good or abs(float(steps)) > 100:
+            msg = f"dials {text!r:.80}: want the numbers of dials and how many steps, such as 1:1.5,4:-2"
+            raise OptionError(msg, fix="write them like that")
+        values[int(number) - 1] = float(steps)
+    return values
+
+
+def _malformed(path: Path, found: str) -> MalformedFileError:
+    return MalformedFileError(found, where=path, fix="give a file that `metagan directions` wrote")
+
+
+def describe(directions: Directions) -> Sequence[str]:
+    """A line for each dial."""
+    return [
+        f"{dial.name}: layers {dial.first} to {dial.last}, {dial.times_random:.1f} times a random direction"
+        f" ({dial.method})"
+        for dial in directions.info.dials
+    ]

@@ -1,0 +1,496 @@
+"""Find a picture in a generator: the latents or styles, and noise images, whose picture comes nearest to it.
+
+References:
+    [1] Karras et al. 2020, Analyzing and Improving the Image Quality of StyleGAN, arXiv:1912.04958, appendix D (the
+        schedule, the noise added to styles early on, the regularisation of noise images).
+    [2] Abdal et al. 2019, Image2StyleGAN, arXiv:1904.03189 (W+: a style of its own for each layer).
+    [3] Zhu et al. 2020, Improved StyleGAN Embedding, arXiv:2012.09036, section 3 (styles in whitened coordinates).
+
+Symbols: z latents, w styles. Each picture of a batch is optimised by itself: the batch only saves time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from metagan.errors import OptionError
+from metagan.lab.perceptual import PerceptualDistance
+from metagan.lab.styles import (
+    FittedNoise,
+    Space,
+    Styles,
+    StylesInfo,
+    fingerprint,
+    noise_shapes,
+    styles_shape,
+)
+from metagan.lab.targets import Target
+from metagan.networks.generator import Generator, Noise
+from metagan.sampling.latents import labels
+from metagan.sampling.levels import to_uint8
+from metagan.sampling.sampler import exact_convolutions
+
+STATISTICS: Final = 4096  # latents for the mean style and its spread
+CANDIDATES: Final = 600  # pictures among which the nearest is taken for a start
+RAMP_UP, RAMP_DOWN, NOISY = 0.05, 0.25, 0.75  # shares of all steps, [1] appendix D
+STYLE_NOISE: Final = (
+    0.01  # of the whole spread of styles, at the beginning; [1] has 0.05, and three times the steps
+)
+NOISE_WEIGHT: Final = 1e5  # of the noise images' regularisation
+NOISE_RATE: Final = 0.1
+LEAST_DEVIATION: Final = 0.3  # of the largest: directions that styles never take are still open
+PIXEL_WEIGHT: Final = 1.0
+PERCEPTUAL_WEIGHT: Final = 0.5
+PRIOR_WEIGHT: Final = 0.02  # keeps latents at the length that a generator is used to
+SCALES: Final = 4
+FILM_FRAMES: Final = 90
+COARSE_PX: Final = 16
+
+
+@dataclass(frozen=True)
+class ProjectOptions:
+    """How to look for a picture.
+
+    Args:
+        space: "w+" a style a layer, "w" one for all of them, "z" latents; "auto" is w+ where a generator has a mapping
+            network, else z.
+        steps: How often to adjust.
+        start: "nearest", that of the nearest of 600 pictures, or "mean", the mean style (zero latents in z).
+        learning_rate: By how much a step changes styles at most, in standard deviations.
+        noise: "fit" looks for noise images as well, "const" keeps the generator's own.
+        class_index: The class of a conditional generator.
+        seed: Decides everything random.
+    """
+
+    space: Space | Literal["auto"] = "auto"
+    steps: int = 400
+    start: Literal["mean", "nearest"] = "nearest"
+    learning_rate: float = 0.1
+    noise: Literal["fit", "const"] = "fit"
+    class_index: int | None = None
+    seed: int = 0
+
+
+@dataclass
+class Search:
+    """A picture being looked for, at some step: all that a resumed search needs.
+
+    Args:
+        step: How many steps are done.
+        code: What is optimised: latents [z_dim], or the coordinates of styles [1 or num_ws, w_dim].
+        noise: Noise images, [h, w] each.
+        moments: Adam's two moments of the code, then of each noise image.
+        path: The styles at some of the steps, for the film, [num_ws, w_dim] each.
+    """
+
+    step: int
+    code: Tensor
+    noise: list[Tensor]
+    moments: list[Tensor]
+    path: list[Tensor] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Projection:
+    """A picture as it was found.
+
+    Args:
+        styles: What draws it.
+        picture: The generator's picture, [side, side, ch].
+        target: The picture that was looked for, the same.
+        distance: Between the two: several scales of pixels and, where its weights are at hand, LPIPS.
+        psnr_db: Between the two, where the picture isn't padding.
+        path: The styles on the way, [num_ws, w_dim] each, the last at the end.
+    """
+
+    styles: Styles
+    picture: NDArray[np.uint8]
+    target: NDArray[np.uint8]
+    distance: float
+    psnr_db: float
+    path: tuple[Tensor, ...]
+
+
+class Distance:
+    """How far pictures are from some targets: mean squares at several scales, and LPIPS.
+
+    Args:
+        targets: The pictures, each [ch, side, side].
+        perceptual: LPIPS, or None to go by pixels alone.
+        device: Where pictures are made.
+    """
+
+    def __init__(
+        self, targets: Sequence[Target], perceptual: PerceptualDistance | None, device: torch.device
+    ) -> None:
+        self.pixels = torch.stack([target.pixels for target in targets]).to(device)
+        self.masks = torch.stack([target.mask for target in targets]).to(device)
+        self._perceptual = None if perceptual is None else perceptual.to(device)
+        self._is_whole = bool((self.masks == 1).all())
+        with torch.inference_mode():
+            self._features = self._target_features(self.pixels) if self._is_whole else []
+        self._features = [
+            features.clone() for features in self._features
+        ]  # usable where gradients are wanted
+
+    def __call__(self, images: Float[Tensor, "n ch side side"]) -> Float[Tensor, " n"]:
+        """Each picture's distance to its target, 0 where they are the same; what was padded counts for nothing."""
+        wanted = self.pixels
+        # Whiter than white is white: what a picture file can't tell apart is no difference.
+        images = torch.where((images * wanted.sign() > 1) & (wanted.abs() >= 1), wanted, images)
+        if not self._is_whole:  # outside, both are what the generator draws, and nothing follows from it
+            wanted = torch.where(self.masks > 0, self.pixels, images.detach())
+            images = torch.where(self.masks > 0, images, images.detach())
+        share = self.masks.mean(dim=(1, 2, 3))
+        distance = PIXEL_WEIGHT * self._pixel_distance(images - wanted) / share
+        if self._perceptual is None:
+            return distance
+        features = self._features or self._target_features(wanted)
+        return distance + PERCEPTUAL_WEIGHT * self._perceptual.compare(
+            self._perceptual.features(_rgb(images)), features
+        )
+
+    def psnr_db(self, images: Float[Tensor, "n ch side side"]) -> list[float]:
+        """Each picture's peak signal-to-noise ratio after rounding to 8 bits, at most 99."""
+        scaled = (images * 127.5 + 128).clamp(0, 255).floor()
+        wanted = (self.pixels * 127.5 + 127.5).round().clamp(0, 255)
+        square = ((scaled - wanted).square() * self.masks).sum(dim=(1, 2, 3))
+        mean = square / (self.masks.sum(dim=(1, 2, 3)) * images.shape[1])
+        return [min(99.0, 10 * math.log10(255**2 / max(float(value), 1e-9))) for value in mean]
+
+    def _target_features(self, wanted: Tensor) -> list[Tensor]:
+        if self._perceptual is None:
+            return []
+        with torch.no_grad():
+            return self._perceptual.features(_rgb(wanted))
+
+    def _pixel_distance(self, difference: Tensor) -> Tensor:
+        total = difference.new_zeros(len(difference))
+        for scale in range(SCALES):
+            total = total + difference.square().mean(dim=(1, 2, 3))
+            if min(difference.shape[2:]) < 2 or scale == SCALES - 1:
+                break
+            difference = F.avg_pool2d(difference, 2)
+        return total
+
+
+class Projector:
+    """Looks for pictures in one generator.
+
+    Args:
+        generator: Any generator, on its device.
+        options: How to look.
+        perceptual: LPIPS; None goes by pixels alone.
+
+    Raises:
+        OptionError: The generator has no such space, or a class is missing or out of range.
+    """
+
+    def __init__(
+        self, generator: Generator, options: ProjectOptions, perceptual: PerceptualDistance | None = None
+    ) -> None:
+        self.generator = generator
+        self.options = options
+        self.perceptual = perceptual
+        self.device = next(generator.parameters()).device
+        self.num_ws, self.w_dim = styles_shape(generator)
+        self.fingerprint = fingerprint(generator)
+        self.space = _space(generator, options.space)
+        self._noise_shapes = noise_shapes(generator) if options.noise == "fit" else []
+        self._mean, self._basis = self._statistics()
+
+    @torch.no_grad()
+    def _statistics(self) -> tuple[Tensor, Tensor]:
+        """The mean style, and the principal directions of styles, each a row as long as the styles' deviation along it.
+
+        In these coordinates styles are unit-normal ([3] section 3), and a step is as large in each of them.
+        """
+        if self.space == "z":
+            return torch.zeros(self.generator.z_dim, device=self.device), torch.eye(self.generator.z_dim).to(
+                self.device
+            )
+        w = self._map(self._latents(STATISTICS, self.options.seed))[:, 0]
+        mean = w.mean(dim=0)
+        _, deviations, directions = torch.linalg.svd((w - mean).double(), full_matrices=False)
+        deviations = deviations / math.sqrt(STATISTICS)
+        least = max(float(deviations[0]) * LEAST_DEVIATION, 1e-8)
+        return mean, (directions * deviations.clamp(min=least)[:, None]).float()
+
+    def begin(self, targets: Sequence[Target], starts: Sequence[Styles | None] = ()) -> list[Search]:
+        """Where the search for each target begins.
+
+        Args:
+            targets: The pictures.
+            starts: Styles to begin from, one a target; None for the option's start.
+
+        Raises:
+            OptionError: Latents are searched, and the styles to start from have none.
+        """
+        starts = list(starts) or [None] * len(targets)
+        nearest = iter(())  # type: Iterator[Tensor]
+        if self.options.start == "nearest":
+            nearest = iter(self._nearest([t for t, s in zip(targets, starts, strict=True) if s is None]))
+        searches = []
+        for start in starts:
+            noise = [torch.randn(shape, generator=_source(self.options.seed, index)).to(self.device)
+                     for index, shape in enumerate(self._noise_shapes)]  # fmt: skip
+            if start is not None:
+                code = self._code_of(start)
+                if start.noise and self._noise_shapes:
+                    noise = [image.clone().to(self.device) for image in start.noise]
+            elif self.options.start == "nearest":
+                code = next(nearest)
+            else:
+                code = (
+                    torch.zeros(self._rows, self.w_dim)
+                    if self.space != "z"
+                    else torch.zeros(self.generator.z_dim)
+                )
+            code = code.clone().to(self.device)
+            moments = [torch.zeros_like(x) for x in (code, *noise) for _ in range(2)]
+            searches.append(Search(0, code, noise, moments))
+        return searches
+
+    def run(
+        self,
+        targets: Sequence[Target],
+        searches: Sequence[Search],
+        advance: Callable[[int], None] = lambda _: None,
+        keep: Callable[[Sequence[Search]], None] = lambda _: None,
+    ) -> list[Projection]:
+        """Search to the end.
+
+        Args:
+            targets: The pictures.
+            searches: Where each stands; all at the same step. They are changed.
+            advance: Told how many more steps of a picture are done.
+            keep: Given the searches after every step, to be written down now and then.
+        """
+        distance = Distance(targets, self.perceptual, self.device)
+        with _frozen(self.generator), exact_convolutions():
+            while searches[0].step < self.options.steps:
+                self._step(distance, searches)
+                advance(len(searches))
+                keep(searches)
+            return self._finish(targets, distance, searches)
+
+    @property
+    def _rows(self) -> int:
+        return self.num_ws if self.space == "w+" else 1
+
+    def _step(self, distance: Distance, searches: Sequence[Search]) -> None:
+        """One step of Adam for every picture, [1] appendix D."""
+        step, steps = searches[0].step, self.options.steps
+        done = step / steps
+        frames = min(FILM_FRAMES, steps)
+        code = torch.stack([search.code for search in searches]).requires_grad_()
+        if step * frames // steps != (step - 1) * frames // steps:
+            for search, ws in zip(searches, self._styles(code).detach().cpu(), strict=True):
+                search.path.append(ws.clone())
+        noise = [torch.stack(images)[:, None].requires_grad_() for images in
+                 zip(*(search.noise for search in searches), strict=True)]  # fmt: skip
+
+        # Explore widely at first: styles are shaken, less and less until three quarters of the way.
+        strength = STYLE_NOISE * math.sqrt(code.shape[-1]) * max(0.0, 1 - done / NOISY) ** 2
+        shake = torch.randn(code.shape[1:], generator=_source(self.options.seed, 1_000_000 + step)).to(code)
+        images = self.generator.synthesize(
+            self._styles(code + strength * shake), FittedNoise(noise) if noise else Noise("const")
+        )
+        loss = distance(images) + NOISE_WEIGHT * _self_likeness(noise, len(code))
+        if self.space == "z":
+            loss = loss + PRIOR_WEIGHT * (code.square().mean(dim=1) - 1).square()
+        gradients = torch.autograd.grad(loss.sum(), [code, *noise])
+
+        rate = min(1.0, done / RAMP_UP + 1 / (RAMP_UP * steps)) * _ramp_down(done)
+        for index, search in enumerate(searches):
+            values = [search.code, *search.noise]
+            for which, value in enumerate(values):
+                gradient = gradients[which][index] if which == 0 else gradients[which][index, 0]
+                size = self.options.learning_rate if which == 0 else NOISE_RATE
+                _adam(value, gradient, search.moments[2 * which : 2 * which + 2], step + 1, size * rate)
+            for image in search.noise:  # unit-normal again
+                image.sub_(image.mean())
+                image.mul_(image.square().mean().clamp(min=1e-16).rsqrt())
+            search.step += 1
+
+    @torch.no_grad()
+    def _finish(
+        self, targets: Sequence[Target], distance: Distance, searches: Sequence[Search]
+    ) -> list[Projection]:
+        code = torch.stack([search.code for search in searches])
+        ws = self._styles(code)
+        noise = [torch.stack(images)[:, None] for images in
+                 zip(*(search.noise for search in searches), strict=True)]  # fmt: skip
+        images = self.generator.synthesize(ws, FittedNoise(noise) if noise else Noise("const"))
+        far, ratios = distance(images), distance.psnr_db(images)
+        pictures, wanted = to_uint8(images), to_uint8(distance.pixels)
+        found = []
+        for index, (target, search) in enumerate(zip(targets, searches, strict=True)):
+            info = StylesInfo(
+                generator=self.fingerprint,
+                architecture=self.generator.architecture,
+                resolution=self.generator.resolution,
+                space=self.space,
+                title=target.title,
+                psnr_db=round(ratios[index], 2),
+                distance=float(far[index]),
+            )
+            z = search.code.cpu().clone() if self.space == "z" else None  # there, codes are latents
+            styles = Styles(info, ws[index].cpu(), z, tuple(image.cpu() for image in search.noise))
+            path = (*search.path, ws[index].cpu())
+            found.append(
+                Projection(styles, pictures[index], wanted[index], float(far[index]), ratios[index], path)
+            )
+        return found
+
+    # ----------------------------------------------------------------------------------------
+    # Codes, styles and where they begin
+
+    def _latents(self, count: int, seed: int) -> Tensor:
+        rows = np.random.RandomState(seed).randn(count, self.generator.z_dim)
+        return torch.from_numpy(rows).float().to(self.device)
+
+    def _map(self, z: Tensor) -> Tensor:
+        label = labels(self.options.class_index, self.generator.c_dim, len(z))
+        return self.generator.map_latents(z, None if label is None else label.to(self.device))
+
+    def _styles(self, code: Tensor) -> Tensor:
+        """Codes of a batch to styles [n, num_ws, w_dim]."""
+        if self.space == "z":
+            return self._map(code)
+        return (self._mean + code @ self._basis).expand(-1, self.num_ws, -1)
+
+    def _coordinates(self, ws: Tensor) -> Tensor:
+        """Styles [rows, w_dim] as codes: the other way round."""
+        lengths = self._basis.square().sum(dim=1)
+        return (ws.to(self.device) - self._mean) @ self._basis.t() / lengths
+
+    def _code_of(self, start: Styles) -> Tensor:
+        if self.space == "z":
+            if start.z is None:
+                msg = f"--start: {start.info.title or 'the file'} was found in {start.info.space}, and has no latents"
+                raise OptionError(msg, fix="give one that was found with --space z, or search w+")
+            return start.z
+        return self._coordinates(start.ws if self.space == "w+" else start.ws.mean(dim=0, keepdim=True))
+
+    @torch.inference_mode()
+    def _nearest(self, targets: Sequence[Target]) -> list[Tensor]:
+        """The code of the nearest of many pictures, for each target, by their pixels at 16x16."""
+        wanted, masks = (torch.stack([getattr(t, name) for t in targets]).to(self.device)
+                         for name in ("pixels", "mask"))  # fmt: skip
+        weights = _coarse(masks)
+        wanted = _coarse(wanted * masks) / weights.clamp(min=1e-6)
+        best = [(math.inf, self._latents(1, self.options.seed)[0])] * len(targets)
+        batch = max(1, min(32, 2**19 // self.generator.resolution**2))
+        for start in range(0, CANDIDATES, batch):
+            z = self._latents(batch, self.options.seed + 1 + start)
+            images = _coarse(self.generator.synthesize(self._map(z)))
+            apart = ((images[None] - wanted[:, None]).square() * weights[:, None]).mean(dim=(2, 3, 4))
+            for index, row in enumerate(apart):
+                at = int(row.argmin())
+                if float(row[at]) < best[index][0]:
+                    best[index] = (float(row[at]), z[at])
+        codes = torch.stack([z for _, z in best])
+        if self.space == "z":
+            return [code.clone() for code in codes]
+        return [self._coordinates(ws[: self._rows]).clone() for ws in self._map(codes)]
+
+
+def project(
+    generator: Generator,
+    targets: Sequence[Target],
+    options: ProjectOptions | None = None,
+    *,
+    perceptual: PerceptualDistance | None = None,
+    advance: Callable[[int], None] = lambda _: None,
+) -> list[Projection]:
+    """Find pictures in a generator, [1] appendix D and [2].
+
+    Args:
+        generator: Any generator, on its device.
+        targets: The pictures, as `read_target` reads them.
+        options: How to look; the defaults when None.
+        perceptual: LPIPS as `load_perceptual` gives it; None goes by pixels alone.
+        advance: Told how many more steps of a picture are done.
+
+    Raises:
+        OptionError: The generator has no such space, or a class is missing or out of range.
+    """
+    projector = Projector(generator, options or ProjectOptions(), perceptual)
+    return projector.run(targets, projector.begin(targets), advance)
+
+
+def _space(generator: Generator, asked: Space | Literal["auto"]) -> Space:
+    has_mapping = hasattr(generator, "mapping")
+    if asked == "auto":
+        return "w+" if has_mapping else "z"
+    if asked != "z" and not has_mapping:
+        msg = f"--space {asked}: this architecture ({generator.architecture}) has no mapping network"
+        raise OptionError(f"{msg}, so that there are no styles apart from its latents", fix="use --space z")
+    return asked
+
+
+def _source(seed: int, number: int) -> torch.Generator:
+    """Random numbers of one purpose, the same whenever they are asked for."""
+    state = np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state) % 2**63)
+
+
+def _ramp_down(done: float) -> float:
+    return 0.5 - 0.5 * math.cos(math.pi * min(1.0, (1 - done) / RAMP_DOWN))
+
+
+def _adam(value: Tensor, gradient: Tensor, moments: list[Tensor], step: int, rate: float) -> None:
+    """One step of Adam (arXiv:1412.6980, algorithm 1), in place."""
+    first, second = moments
+    first.mul_(0.9).add_(gradient, alpha=0.1)
+    second.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
+    scaled = (second / (1 - 0.999**step)).sqrt_().add_(1e-8)
+    value.sub_(first / scaled, alpha=rate / (1 - 0.9**step))
+
+
+def _self_likeness(noise: Sequence[Tensor], batch: int) -> Tensor:
+    """How much noise images [n, 1, h, w] are like themselves moved by a pixel, at all scales, [1] appendix D."""
+    total = torch.zeros(batch, device=noise[0].device if noise else None)
+    for image in noise:
+        scaled = image
+        while True:
+            for axis in (2, 3):
+                total = total + (scaled * scaled.roll(1, dims=axis)).mean(dim=(1, 2, 3)).square()
+            if scaled.shape[2] <= 8:
+                break
+            scaled = F.avg_pool2d(scaled, 2) * 2  # sums of four by two: variance stays one
+    return total
+
+
+def _coarse(images: Tensor) -> Tensor:
+    side = min(COARSE_PX, images.shape[-1])
+    return F.adaptive_avg_pool2d(images, side)
+
+
+def _rgb(images: Tensor) -> Tensor:
+    return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images[:, :3]
+
+
+@contextmanager
+def _frozen(generator: Generator) -> Iterator[None]:
+    """The generator's own tensors take no gradients meanwhile, which is a third of the work."""
+    trained = [parameter for parameter in generator.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)

@@ -1,0 +1,246 @@
+"""Pictures of a folder, projected one batch after the other into another folder; an interrupted run goes on.
+
+For each picture there are TITLE.safetensors (its styles), TITLE.png (the picture and what was found, side by side) and
+a film of the way. While it is being looked for, .TITLE.search.safetensors holds where the search stands.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from metagan.errors import OptionError
+from metagan.files import write_bytes
+from metagan.images.encode import encode
+from metagan.images.provenance import Provenance
+from metagan.lab.film import FilmOptions, Frame, enlarge, to_frame, write_film
+from metagan.lab.project import Projection, Projector, Search
+from metagan.lab.styles import Styles, read_styles, write_styles
+from metagan.lab.targets import Target
+from metagan.networks.generator import Generator
+from metagan.sampling.levels import to_uint8
+from metagan.sampling.sampler import exact_convolutions
+
+STATE_EVERY_S: Final = 15.0
+BATCH_PIXELS: Final = 8 * 64**2
+MAX_BATCH: Final = 8
+METADATA_KEY: Final = "metagan-search"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A picture of the list, done.
+
+    Args:
+        title: Its file's name without the ending.
+        styles: What draws it, with the distance between the two.
+        projection: As it was found now; None where an earlier run had found it.
+    """
+
+    title: str
+    styles: Styles
+    projection: Projection | None
+
+
+def batch_of(resolution: int) -> int:
+    """How many pictures are looked for at once: a gain for small pictures, only memory for large ones."""
+    return max(1, min(MAX_BATCH, BATCH_PIXELS // resolution**2))
+
+
+def task_of(projector: Projector, target: Target, start: Styles | None) -> str:
+    """A hash of all that decides a picture's projection: picture, generator, options, distance."""
+    perceptual = projector.perceptual
+    facts = {
+        "generator": projector.fingerprint,
+        "options": asdict(projector.options),
+        "perceptual": None if perceptual is None else perceptual.backbone,
+        "start": None if start is None else hashlib.sha256(start.ws.numpy().tobytes()).hexdigest(),
+    }
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    digest.update(target.pixels.numpy().tobytes())
+    digest.update(target.mask.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def project_into(
+    folder: Path,
+    projector: Projector,
+    targets: Sequence[Target],
+    start: Styles | None = None,
+    *,
+    again: bool = False,
+    advance: Callable[[int], None] = lambda _: None,
+    state_every_s: float = STATE_EVERY_S,
+) -> Iterator[Found]:
+    """Project pictures into a folder, and give each as it is done.
+
+    Args:
+        folder: Where results go; those of an earlier run with the same pictures and options are taken as they are.
+        projector: How to look, and in which generator.
+        targets: The pictures.
+        start: Styles to start from, for all of them.
+        again: Look for everything anew, whatever there is.
+        advance: Told how many more steps of a picture are done.
+        state_every_s: Seconds between two notes of where a search stands.
+
+    Raises:
+        OptionError: The folder has results of other options or pictures under the same names; before anything is done.
+    """
+    tasks = [task_of(projector, target, start) for target in targets]
+    states = [
+        _state(folder, target, task, projector.device, again=again)
+        for target, task in zip(targets, tasks, strict=True)
+    ]
+    waiting: list[tuple[int, Search]] = []
+    for index, (target, state) in enumerate(zip(targets, states, strict=True)):
+        if isinstance(state, Styles):
+            advance(projector.options.steps)
+            yield Found(target.title, state, None)
+        else:
+            search = state or projector.begin([target], [start])[0]
+            advance(search.step)
+            waiting.append((index, search))
+    for batch in _batches(waiting, batch_of(projector.generator.resolution)):
+        chosen = [targets[index] for index, _ in batch]
+        keeper = _Keeper(folder, chosen, [tasks[index] for index, _ in batch], state_every_s)
+        projections = projector.run(chosen, [search for _, search in batch], advance, keeper)
+        for (index, _), projection in zip(batch, projections, strict=True):
+            title = targets[index].title
+            yield _write(folder, title, tasks[index], projection)
+
+
+def _batches(waiting: Sequence[tuple[int, Search]], size: int) -> Iterator[list[tuple[int, Search]]]:
+    """Searches at the same step, so many at once; those that stand furthest first."""
+    by_step: dict[int, list[tuple[int, Search]]] = {}
+    for index, search in waiting:
+        by_step.setdefault(search.step, []).append((index, search))
+    for step in sorted(by_step, reverse=True):
+        same = by_step[step]
+        yield from (same[first : first + size] for first in range(0, len(same), size))
+
+
+class _Keeper:
+    """Writes down now and then where searches stand, and whenever the user stops them."""
+
+    def __init__(self, folder: Path, targets: Sequence[Target], tasks: Sequence[str], every_s: float) -> None:
+        self._paths = [_search_path(folder, target.title) for target in targets]
+        self._tasks = tasks
+        self._every_s = every_s
+        self._last = time.monotonic()
+
+    def __call__(self, searches: Sequence[Search]) -> None:
+        if time.monotonic() - self._last < self._every_s:
+            return
+        for path, task, search in zip(self._paths, self._tasks, searches, strict=True):
+            write_search(path, task, search)
+        self._last = time.monotonic()
+
+
+def write_search(path: Path, task: str, search: Search) -> None:
+    """Write down where a search stands."""
+    tensors = {"code": search.code}
+    tensors |= {f"noise.{index}": image for index, image in enumerate(search.noise)}
+    tensors |= {f"moments.{index}": moment for index, moment in enumerate(search.moments)}
+    tensors |= {f"path.{index}": ws for index, ws in enumerate(search.path)}
+    whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    text = json.dumps({"task": task, "step": search.step})
+    write_bytes(path, save(whole, metadata={METADATA_KEY: text}))
+
+
+def read_search(path: Path, device: torch.device | str = "cpu") -> tuple[str, Search] | None:
+    """Where a search stood, and of which task; None where there is none, or what there is can't be read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {})[METADATA_KEY])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dict
+
+        def numbered(stem: str, device: torch.device | str) -> list[torch.Tensor]:
+            count = sum(name.startswith(stem) for name in tensors)
+            return [tensors[f"{stem}{index}"].to(device) for index in range(count)]
+
+        return str(facts["task"]), Search(
+            int(facts["step"]),
+            tensors["code"].to(device),
+            numbered("noise.", device),
+            numbered("moments.", device),
+            numbered("path.", "cpu"),
+        )
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _state(
+    folder: Path, target: Target, task: str, device: torch.device, *, again: bool
+) -> Styles | Search | None:
+    """What there is of a picture: its styles when it is done, its search, or nothing."""
+    if again:
+        return None
+    path = _styles_path(folder, target.title)
+    if path.exists():
+        styles = read_styles(path)
+        if styles.info.task == task:
+            return styles
+        msg = f"{path}: projected from another picture, or with other options"
+        raise OptionError(msg, fix="give another --out, or --again to replace it")
+    found = read_search(_search_path(folder, target.title), device)
+    return found[1] if found is not None and found[0] == task else None
+
+
+def _write(folder: Path, title: str, task: str, projection: Projection) -> Found:
+    pair = enlarge(side_by_side(to_frame(projection.target), to_frame(projection.picture)))
+    write_bytes(folder / f"{title}.png", encode(pair, "png"))
+    info = projection.styles.info.model_copy(update={"task": task})
+    styles = dataclasses.replace(projection.styles, info=info)
+    write_styles(_styles_path(folder, title), styles)
+    _search_path(folder, title).unlink(missing_ok=True)
+    return Found(title, styles, projection)
+
+
+def side_by_side(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Two pictures [h, w, ch] of one size beside each other."""
+    return np.concatenate([left, right], axis=1)
+
+
+def _styles_path(folder: Path, title: str) -> Path:
+    return folder / f"{title}.safetensors"
+
+
+def _search_path(folder: Path, title: str) -> Path:
+    return folder / f".{title}.search.safetensors"
+
+
+def write_way(projection: Projection, path: Path, generator: Generator, name: str, fps: float = 15) -> None:
+    """Write the film of a projection: the picture that was looked for, and beside it what was found on the way.
+
+    Args:
+        projection: What was found.
+        path: The film; its ending chooses the format.
+        generator: In which it was found.
+        name: The generator's, for the film's provenance.
+        fps: Steps of the way a second; the end stands still for a second.
+    """
+    target = to_frame(projection.target)
+
+    def frames() -> Iterator[Frame]:
+        device = next(generator.parameters()).device
+        for ws in projection.path[:-1]:
+            with torch.inference_mode(), exact_convolutions():
+                picture = to_uint8(generator.synthesize(ws[None].to(device)))[0]
+            yield enlarge(side_by_side(target, to_frame(picture)))
+        for _ in range(round(fps)):
+            yield enlarge(side_by_side(target, to_frame(projection.picture)))
+
+    count = len(projection.path) - 1 + round(fps)
+    write_film(path, frames(), count, FilmOptions(fps, Provenance(name, None, None), loop=True))

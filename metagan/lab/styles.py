@@ -1,0 +1,285 @@
+"""Styles files: what a picture is to one generator, so that it can be drawn, filmed and changed again.
+
+A styles file is a .safetensors of three kinds of tensors and a JSON text under the metadata key "metagan-styles":
+
+* "ws" [num_ws, w_dim], the styles that `Generator.synthesize` takes;
+* "z" [z_dim], where the picture was looked for among latents;
+* "noise.0", "noise.1", ... [h, w], where the noise images of the layers were fitted too, in the layers' order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import torch
+from jaxtyping import Float
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from metagan.errors import MalformedFileError, OptionError
+from metagan.files import write_bytes
+from metagan.networks.generator import Generator, Noise
+from metagan.sampling.levels import to_uint8
+from metagan.sampling.sampler import Picture, Sampler, exact_convolutions
+from metagan.sampling.upscale import upscale_pictures
+
+Space = Literal["z", "w", "w+"]
+METADATA_KEY: Final = "metagan-styles"
+MAX_BYTES: Final = 256 << 20
+MAX_TEXT: Final = 1 << 16
+_Text = Annotated[str, Field(max_length=1000)]
+
+
+class StylesInfo(BaseModel):
+    """What a styles file says of itself.
+
+    Args:
+        version: Of the format.
+        generator: The generator's `fingerprint`.
+        architecture: Its architecture, "stylegan2".
+        resolution: Its pictures' side in pixels.
+        space: What was searched: latents z, one style w for all layers, or a style a layer, w+.
+        title: What the picture is called, usually its file's name without the ending.
+        psnr_db: How near the generator's picture comes to the one it was found for; None where there was none.
+        distance: The same, as the search measured it: pixels at several scales, and LPIPS where it was at hand.
+        task: A hash of the picture and the options that it was found with, so that a run that goes on knows it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: Literal[1] = 1
+    generator: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    architecture: _Text
+    resolution: Annotated[int, Field(gt=0, le=65536)]
+    space: Space
+    title: _Text = ""
+    psnr_db: Annotated[float, Field(ge=-1000, le=1000)] | None = None
+    distance: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    task: _Text = ""
+
+
+@dataclass(frozen=True)
+class Styles:
+    """One picture as a generator's styles.
+
+    Args:
+        info: What it is, and of which generator.
+        ws: Styles, [num_ws, w_dim].
+        z: The latents that they come from, [z_dim]; None where styles were searched.
+        noise: Fitted noise images, [h, w] each, in the layers' order; empty for the generator's own.
+    """
+
+    info: StylesInfo
+    ws: Float[Tensor, "num_ws w_dim"]
+    z: Float[Tensor, " z_dim"] | None = None
+    noise: tuple[Tensor, ...] = ()
+
+
+class FittedNoise(Noise):
+    """Noise images that are given, one a layer and call, instead of the generator's own.
+
+    Args:
+        images: Each layer's, [batch, 1, h, w] or [h, w], in the layers' order.
+    """
+
+    def __init__(self, images: Sequence[Tensor]) -> None:
+        super().__init__("const")
+        self._images = list(images)
+        self._next = 0
+
+    def image(self, stored: Float[Tensor, "h w"], batch: int, *, uniform: bool = False) -> Tensor | None:
+        """The next layer's image; the stored one where noise is uniform, which isn't fitted."""
+        if uniform:
+            return super().image(stored, batch, uniform=uniform)
+        image = self._images[self._next]
+        self._next = (self._next + 1) % len(self._images)
+        return image
+
+
+class _NoiseShapes(Noise):
+    """Notes the size of each layer's noise image."""
+
+    def __init__(self) -> None:
+        super().__init__("const")
+        self.shapes: list[tuple[int, int]] = []
+
+    def image(self, stored: Float[Tensor, "h w"], batch: int, *, uniform: bool = False) -> Tensor | None:
+        """The generator's own noise, its size noted."""
+        if not uniform:
+            self.shapes.append((stored.shape[0], stored.shape[1]))
+        return super().image(stored, batch, uniform=uniform)
+
+
+def noise_shapes(generator: Generator) -> list[tuple[int, int]]:
+    """The sizes of a generator's noise images in the order in which it asks for them; empty where it has none."""
+    noted = _NoiseShapes()
+    with torch.inference_mode():
+        num_ws, w_dim = styles_shape(generator)
+        device = next(generator.parameters()).device
+        generator.synthesize(torch.zeros(1, num_ws, w_dim, device=device), noted)
+    return noted.shapes
+
+
+def styles_shape(generator: Generator) -> tuple[int, int]:
+    """How many styles a picture of this generator takes, and how wide each is."""
+    with torch.inference_mode():
+        device = next(generator.parameters()).device
+        z = torch.zeros(1, generator.z_dim, device=device)
+        label = torch.zeros(1, generator.c_dim, device=device) if generator.c_dim else None
+        _, num_ws, w_dim = generator.map_latents(z, label).shape
+    return int(num_ws), int(w_dim)
+
+
+def fingerprint(generator: Generator) -> str:
+    """A generator's hash, 64 hex digits: of its tensors by name, whatever file they were read from."""
+    digest = hashlib.sha256(generator.architecture.encode())
+    for name, tensor in sorted(generator.state_dict().items()):
+        digest.update(f"{name} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def write_styles(path: Path, styles: Styles) -> None:
+    """Write a styles file, whole or not at all; the same styles give the same bytes."""
+    tensors = {"ws": styles.ws}
+    if styles.z is not None:
+        tensors["z"] = styles.z
+    tensors |= {f"noise.{index}": image for index, image in enumerate(styles.noise)}
+    whole = {name: tensor.detach().float().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    write_bytes(path, save(whole, metadata={METADATA_KEY: styles.info.model_dump_json()}))
+
+
+def read_styles(path: Path) -> Styles:
+    """Read a styles file.
+
+    Raises:
+        MalformedFileError: There is no such file, or it is no styles file, damaged, or holds numbers that aren't
+            finite.
+    """
+    if not path.is_file():
+        raise _malformed(path, "there is no such file")
+    if path.stat().st_size > MAX_BYTES:
+        raise _malformed(path, f"larger than {MAX_BYTES >> 20} MiB, which no styles file is")
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(METADATA_KEY)
+            if text is None:
+                raise _malformed(path, "a safetensors file, but not of styles")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dict
+    except SafetensorError as error:
+        raise _malformed(path, f"no safetensors file, or a damaged one ({error})") from error
+    return _checked(path, _info(path, text), tensors)
+
+
+def _info(path: Path, text: str) -> StylesInfo:
+    if len(text) > MAX_TEXT:
+        raise _malformed(path, f"says {len(text):,} characters of itself")
+    try:
+        return StylesInfo.model_validate(json.loads(text))
+    except (ValidationError, ValueError, RecursionError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise _malformed(path, f"what it says of itself can't be read: {reason}") from error
+
+
+def _checked(path: Path, info: StylesInfo, tensors: dict[str, Tensor]) -> Styles:
+    noise_names = [f"noise.{index}" for index in range(sum(name.startswith("noise.") for name in tensors))]
+    unknown = sorted(tensors.keys() - {"ws", "z", *noise_names})
+    if "ws" not in tensors or unknown:
+        raise _malformed(path, f"holds {unknown[0]!r}" if unknown else "holds no tensor ws")
+    ranks = {"ws": 2, "z": 1} | dict.fromkeys(noise_names, 2)
+    for name, tensor in tensors.items():
+        if tensor.dtype != torch.float32 or tensor.ndim != ranks[name]:
+            raise _malformed(
+                path, f"{name} is {tensor.dtype} {list(tensor.shape)}, want {ranks[name]} axes of float32"
+            )
+        if not torch.isfinite(tensor).all():
+            raise _malformed(path, f"{name} holds numbers that aren't finite")
+    return Styles(info, tensors["ws"], tensors.get("z"), tuple(tensors[name] for name in noise_names))
+
+
+def require_same_generator(
+    styles: Styles, generator: Generator, where: Path, *, foreign: bool = False
+) -> None:
+    """Refuse styles of another generator.
+
+    Args:
+        styles: As read.
+        generator: The one that shall draw them.
+        where: Their file, for messages.
+        foreign: Take those of another generator, too, if it has the same shape: a child's, or a blend's.
+
+    Raises:
+        OptionError: They are another generator's, or have another shape than this one takes.
+    """
+    shape = styles_shape(generator)
+    if tuple(styles.ws.shape) != shape:
+        msg = f"{where}: styles of shape {list(styles.ws.shape)}, and this generator takes {list(shape)}"
+        raise OptionError(msg, fix="project the picture with this generator")
+    if foreign or styles.info.generator == fingerprint(generator):
+        return
+    msg = (
+        f"{where}: these are styles of another generator, whose hash begins with {styles.info.generator[:12]}"
+    )
+    raise OptionError(
+        msg, fix="project the picture with this generator, or take them as they are with --foreign-styles"
+    )
+
+
+def draw(sampler: Sampler, styles: Sequence[Styles], psi: float | None = None) -> Iterator[Picture]:
+    """Each styles file's picture [h, w, ch], with the noise images that were fitted for it.
+
+    Args:
+        sampler: The generator that they are of.
+        styles: As `read_styles` gives them, of a shape that the generator takes.
+        psi: Pull them toward the mean style; None leaves them as they were found.
+
+    Raises:
+        OptionError: psi is given, and the generator has no mean style.
+    """
+    for one in styles:
+        ws = one.ws if psi is None else truncate(sampler.generator, one.ws[None].to(sampler.device), psi)[0]
+        if not one.noise:
+            yield next(sampler.draw_styles([ws]))
+            continue
+        noise = FittedNoise([image.to(sampler.device) for image in one.noise])
+        with torch.inference_mode(), exact_convolutions():
+            drawn = to_uint8(sampler.generator.synthesize(ws[None].to(sampler.device), noise))
+        if sampler.upscaler is not None:
+            drawn = upscale_pictures(sampler.upscaler, drawn, sampler.device)
+        yield drawn[0]
+
+
+def truncate(
+    generator: Generator, ws: Float[Tensor, "batch num_ws w_dim"], psi: float
+) -> Float[Tensor, "batch num_ws w_dim"]:
+    """Pull styles toward the mean style by psi: 1 leaves them, 0 gives the mean picture.
+
+    Raises:
+        OptionError: The generator has no mean style.
+    """
+    if psi == 1:
+        return ws
+    mean = mean_style(generator)
+    if mean is None:
+        msg = f"psi {psi:g}: this {generator.architecture} has no mean style to truncate toward"
+        raise OptionError(msg, fix="use psi 1, or leave it out")
+    return torch.lerp(mean.to(ws), ws, psi)
+
+
+def mean_style(generator: Generator) -> Tensor | None:
+    """The style that truncation pulls toward, [w_dim]; None where the generator has none."""
+    mean = getattr(getattr(generator, "mapping", None), "mean_style", None)
+    if mean is None:
+        mean = getattr(generator, "mean_style", None)
+    return mean if isinstance(mean, Tensor) else None
+
+
+def _malformed(path: Path, found: str) -> MalformedFileError:
+    return MalformedFileError(found, where=path, fix="give a styles file that `metagan project` wrote")

@@ -1,0 +1,123 @@
+"""Pictures to be found in a generator: read from files of any kind, made to fit its size and channels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from metagan.datasets.decode import decode_picture, to_rgb
+from metagan.datasets.store import UnreadableError
+from metagan.errors import DatasetError, OptionError
+
+WHITE = (255, 255, 255)
+Box = tuple[int, int, int, int]
+SUFFIXES = frozenset(
+    (".png", ".jpg", ".jpeg", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".jp2", ".tga")
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A picture to be found.
+
+    Args:
+        title: Its file's name without the ending.
+        pixels: Within [-1, 1], [ch, side, side].
+        mask: 1 where the picture is, 0 where it was padded, [1, side, side].
+    """
+
+    title: str
+    pixels: Float[Tensor, "ch side side"]
+    mask: Float[Tensor, "1 side side"]
+
+
+def list_pictures(paths: tuple[Path, ...]) -> list[Path]:
+    """The picture files that are named, or that lie in named folders, in order.
+
+    Raises:
+        DatasetError: A file or folder isn't there, a folder holds no picture, or two pictures have one title.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in SUFFIXES)
+            if not inside:
+                raise DatasetError(
+                    "no picture in this folder", where=path, fix="name a picture, or another folder"
+                )
+            found += inside
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise DatasetError(
+                "there is no such file", where=path, fix="name a picture, or a folder of pictures"
+            )
+    by_title: dict[str, Path] = {}
+    for path in found:
+        if path.stem in by_title:
+            msg = f"{by_title[path.stem]} and {path}: both would be written as {path.stem}"
+            raise DatasetError(msg, fix="rename one of them, or project them into different folders")
+        by_title[path.stem] = path
+    return found
+
+
+def read_target(
+    path: Path, side: int, channels: int, *, mode: Literal["crop", "pad"] = "pad", box: Box | None = None
+) -> Target:
+    """Read a picture file for a generator.
+
+    Args:
+        path: Any format that `metagan dataset pack` reads.
+        side: The generator's resolution in pixels.
+        channels: 1 for grey, 3 for RGB, 4 with alpha, which will be opaque.
+        mode: "pad" keeps all of a picture that isn't square, and what is added counts for nothing; "crop" keeps the
+            middle square.
+        box: Left, top, right and bottom in the picture's own pixels, to be cut out first.
+
+    Raises:
+        DatasetError: It is damaged, no picture, or so large that decoding could exhaust the memory.
+        OptionError: The box isn't within the picture.
+    """
+    try:
+        image = to_rgb(decode_picture(path.read_bytes()), WHITE)
+    except UnreadableError as error:
+        raise DatasetError(error, where=path, fix="save it anew as PNG or JPEG, or leave it out") from error
+    if box is not None:
+        image = _cut(path, image, box)
+    if mode == "crop":
+        kept = min(image.size)
+        left, top = (image.width - kept) // 2, (image.height - kept) // 2
+        image = image.crop((left, top, left + kept, top + kept))
+    longest = max(image.size)
+    width, height = (max(1, round(size * side / longest)) for size in image.size)
+    left, top = (side - width) // 2, (side - height) // 2
+    square = Image.new("RGB", (side, side), WHITE)
+    square.paste(image.resize((width, height), Image.Resampling.LANCZOS), (left, top))
+    mask = torch.zeros(1, side, side)
+    mask[:, top : top + height, left : left + width] = 1
+    pixels = torch.from_numpy(np.asarray(square).astype(np.float32).transpose(2, 0, 1) / 127.5 - 1)
+    return Target(path.stem, _with_channels(pixels, channels), mask)
+
+
+def _cut(path: Path, image: Image.Image, box: Box) -> Image.Image:
+    left, top, right, bottom = box
+    if not (0 <= left < right <= image.width and 0 <= top < bottom <= image.height):
+        msg = f"--box {left},{top},{right},{bottom}: {path} is {image.width}x{image.height} pixels"
+        raise OptionError(msg, fix="give left, top, right and bottom within that")
+    return image.crop(box)
+
+
+def _with_channels(pixels: Tensor, channels: int) -> Tensor:
+    if channels == 1:
+        weights = torch.tensor([0.299, 0.587, 0.114])  # ITU-R BT.601 luma, as Pillow's mode L
+        return (pixels * weights[:, None, None]).sum(dim=0, keepdim=True)
+    if channels == 4:
+        return torch.cat([pixels, torch.ones_like(pixels[:1])])
+    return pixels

@@ -1,0 +1,425 @@
+"""Films through a generator: key frames, and the styles of every frame between them.
+
+References:
+    [1] Shoemake 1985, Animating Rotation with Quaternion Curves, section 3.3 (slerp).
+    [2] Karras et al. 2019, A Style-Based Generator Architecture, arXiv:1812.04948, section 3.1 (style mixing).
+
+Symbols: z latents, w styles, psi truncation. A film's frames are numbered 0 to n - 1; what a frame shows depends on its
+number and the film's options alone, so that frames can be drawn in any order, or left to an earlier run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from metagan.errors import MalformedFileError, OptionError
+from metagan.files import write_bytes
+from metagan.images.encode import encode
+from metagan.images.provenance import Provenance
+from metagan.lab.film import FilmOptions, Frame, enlarge, film_format, frame_path, to_frame, write_film
+from metagan.lab.styles import Styles, fingerprint, mean_style, read_styles, require_same_generator, truncate
+from metagan.networks.generator import Generator
+from metagan.sampling.latents import labels, latents
+from metagan.sampling.sampler import Sampler
+
+Curve = Literal["z", "w", "w+"]
+Easing = Literal["linear", "smooth", "sine"]
+EASINGS: Final[dict[str, Callable[[float], float]]] = {
+    "linear": lambda u: u,
+    "smooth": lambda u: u * u * (3 - 2 * u),
+    "sine": lambda u: 0.5 - 0.5 * math.cos(math.pi * u),
+}
+MAX_FRAMES: Final = 1_000_000
+FACTS: Final = "walk.json"
+
+
+@dataclass(frozen=True)
+class WalkOptions:
+    """A film's path and time.
+
+    Args:
+        keys: What its key frames show, each as `read_key` has it.
+        seconds: How long it is.
+        fps: Frames a second.
+        loop: Whether the last key frame leads back to the first.
+        curve: Between key frames: "z" great circles of latents, "w" straight lines of styles, "w+" a cubic spline
+            through all of them; "auto" is w+ where a generator has a mapping network, else z.
+        circle: Seed of a circle in z to walk instead of key frames; None for none.
+        easing: Within each stretch: "linear", or "smooth" or "sine", which rest at each key frame.
+        grid: Columns and rows of walks side by side; key frames are dealt out to them evenly.
+        psi: Truncation, at the beginning.
+        psi_to: Truncation at the end, or in the middle of a loop; None for the same.
+        hold: A key whose styles some layers keep all the time; None for none.
+        hold_from: The first of these layers; those before it walk.
+        class_index: The class of a conditional generator.
+    """
+
+    keys: tuple[str, ...]
+    seconds: float = 10.0
+    fps: float = 30.0
+    loop: bool = False
+    curve: Curve | Literal["auto"] = "auto"
+    circle: int | None = None
+    easing: Easing = "linear"
+    grid: tuple[int, int] = (1, 1)
+    psi: float = 1.0
+    psi_to: float | None = None
+    hold: str | None = None
+    hold_from: int = 0
+    class_index: int | None = None
+
+    @property
+    def frames(self) -> int:
+        """How many frames the film has."""
+        return max(1, round(self.seconds * self.fps))
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key frame.
+
+    Args:
+        ws: Its styles, not truncated, [num_ws, w_dim].
+        z: The latents they come from, [z_dim]; None where there are none.
+    """
+
+    ws: Tensor
+    z: Tensor | None = None
+
+
+class Walk:
+    """The styles of a film's frames.
+
+    Args:
+        generator: On its device.
+        options: The path.
+        foreign: Take styles files of another generator with the same shape, too.
+
+    Raises:
+        OptionError: There are too few key frames, or some that the curve can't take, or options contradict each other.
+        MalformedFileError: A styles file can't be read.
+    """
+
+    def __init__(self, generator: Generator, options: WalkOptions, *, foreign: bool = False) -> None:
+        self.generator = generator
+        self.options = options
+        self.columns, self.rows = options.grid
+        has_mapping = hasattr(generator, "mapping")
+        self.curve: Curve = ("w+" if has_mapping else "z") if options.curve == "auto" else options.curve
+        if not has_mapping and options.curve in ("w", "w+"):
+            msg = f"--curve {options.curve}: this architecture ({generator.architecture}) has no mapping network"
+            raise OptionError(msg, fix="use --curve z")
+        if not 1 <= options.frames <= MAX_FRAMES:
+            raise OptionError(
+                f"{options.frames:,} frames: want 1 to {MAX_FRAMES:,}", fix="ask for fewer seconds"
+            )
+        if (options.psi != 1 or options.psi_to not in (None, 1)) and mean_style(generator) is None:
+            msg = f"psi {options.psi:g}: this {generator.architecture} has no mean style to truncate toward"
+            raise OptionError(msg, fix="use psi 1")
+        self.keys = [read_key(generator, key, options.class_index, foreign=foreign) for key in options.keys]
+        self._hold = None
+        if options.hold is not None:
+            self._hold = read_key(generator, options.hold, options.class_index, foreign=foreign).ws
+            if not 0 <= options.hold_from < len(self._hold):
+                msg = f"layer {options.hold_from}: this generator has layers 0 to {len(self._hold) - 1}"
+                raise OptionError(msg, fix="give one of them as --hold-from")
+        self._paths = [self._path(cell) for cell in range(self.columns * self.rows)]
+
+    def styles(self, frame: int) -> list[Tensor]:
+        """A frame's styles, [num_ws, w_dim] for each walk of the grid, row by row."""
+        at = frame / self.options.frames if self.options.loop else frame / max(1, self.options.frames - 1)
+        psi = self._psi(at)
+        styles = []
+        for path in self._paths:
+            ws = truncate(self.generator, path(at)[None], psi)[0]
+            if self._hold is not None:
+                held = truncate(self.generator, self._hold[None], psi)[0]
+                ws = torch.cat([ws[: self.options.hold_from], held[self.options.hold_from :]])
+            styles.append(ws)
+        return styles
+
+    def task(self, sampler: Sampler) -> str:
+        """A hash of all that decides what frames show."""
+        digest = hashlib.sha256(fingerprint(self.generator).encode())
+        facts = asdict(self.options) | {"precision": sampler.precision, "side": sampler.resolution}
+        digest.update(json.dumps(facts, sort_keys=True).encode())
+        for key in self.keys:
+            digest.update(key.ws.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def _psi(self, at: float) -> float:
+        options = self.options
+        if options.psi_to is None:
+            return options.psi
+        share = (1 - abs(1 - 2 * at)) if options.loop else at
+        return options.psi + (options.psi_to - options.psi) * share
+
+    def _path(self, cell: int) -> Callable[[float], Tensor]:
+        """The styles of one walk by time, 0 to 1."""
+        if self.options.circle is not None:
+            return self._circle(self.options.circle + cell)
+        keys = self._dealt(cell)
+        if len(keys) == 1:
+            return lambda _at: keys[0].ws
+        stretches = len(keys) if self.options.loop else len(keys) - 1
+        ease = EASINGS[self.options.easing]
+
+        def place(at: float) -> tuple[int, float]:
+            which = min(int(at * stretches), stretches - 1)
+            return which, ease(at * stretches - which)
+
+        if self.curve == "z":
+            return self._through_latents(keys, place)
+        rows = torch.stack([key.ws for key in keys])
+        if self.curve == "w":
+
+            def straight(at: float) -> Tensor:
+                which, u = place(at)
+                return torch.lerp(rows[which], rows[(which + 1) % len(rows)], u)
+
+            return straight
+        bends = spline_bends(rows, loop=self.options.loop)
+
+        def curved(at: float) -> Tensor:
+            which, u = place(at)
+            after = (which + 1) % len(rows)
+            v = 1 - u
+            line = v * rows[which] + u * rows[after]
+            return line + ((v**3 - v) * bends[which] + (u**3 - u) * bends[after]) / 6
+
+        return curved
+
+    def _through_latents(
+        self, keys: Sequence[Key], place: Callable[[float], tuple[int, float]]
+    ) -> Callable[[float], Tensor]:
+        latents_of = [key.z for key in keys]
+        if any(z is None for z in latents_of):
+            msg = "--curve z: a key frame has no latents: it is a mixture, or was projected into styles"
+            raise OptionError(msg, fix="use seeds, or --curve w+")
+        rows = torch.stack([z for z in latents_of if z is not None])
+
+        def great_circle(at: float) -> Tensor:
+            which, u = place(at)
+            return self._map(slerp(rows[which], rows[(which + 1) % len(rows)], u))
+
+        return great_circle
+
+    def _circle(self, seed: int) -> Callable[[float], Tensor]:
+        """A closed circle of latents, each of them unit-normal: cos(2πt) a + sin(2πt) b."""
+        a, b = torch.from_numpy(np.random.RandomState(seed % 2**32).randn(2, self.generator.z_dim)).float()
+        return lambda at: self._map(math.cos(2 * math.pi * at) * a + math.sin(2 * math.pi * at) * b)
+
+    def _dealt(self, cell: int) -> list[Key]:
+        cells = self.columns * self.rows
+        each, left = divmod(len(self.keys), cells)
+        if left or each == 0:
+            msg = f"--grid {self.columns}x{self.rows}: want a multiple of {cells} key frames, got {len(self.keys)}"
+            raise OptionError(msg, fix=f"give {(each + 1) * cells} seeds")
+        sweeps = self.options.psi_to is not None
+        if each == 1 and not sweeps:
+            raise OptionError("a walk wants two key frames or more, got one", fix="give more --seeds")
+        return self.keys[cell * each : (cell + 1) * each]
+
+    def _map(self, z: Tensor) -> Tensor:
+        return map_one(self.generator, z, self.options.class_index)
+
+
+@torch.inference_mode()
+def map_one(generator: Generator, z: Tensor, class_index: int | None) -> Tensor:
+    """One picture's latents [z_dim] to its styles [num_ws, w_dim], on the CPU."""
+    device = next(generator.parameters()).device
+    label = labels(class_index, generator.c_dim, 1)
+    ws = generator.map_latents(z[None].to(device), None if label is None else label.to(device))
+    return ws[0].cpu().clone()
+
+
+_KEY = re.compile(r"(?P<one>.+?)(?:\+(?P<mean>[^+]+)|/(?P<other>[^/@]+)@(?P<layer>\d+))?")
+
+
+def read_key(generator: Generator, text: str, class_index: int | None, *, foreign: bool = False) -> Key:
+    """A key frame from words.
+
+    Args:
+        generator: The one that shall draw it.
+        text: A seed, "5"; a styles file; "5+9", the styles halfway between two; or "5/9@8", the styles of the first
+            with those of the second from layer 8 on ([2] section 3.1).
+        class_index: The class of a conditional generator.
+        foreign: Take styles files of another generator with the same shape, too.
+
+    Raises:
+        OptionError: It is none of these, or styles of another generator.
+        MalformedFileError: The styles file can't be read.
+    """
+    if Path(text).suffix == ".safetensors" and Path(text).is_file():
+        return _single(generator, text, class_index, foreign=foreign)
+    match = _KEY.fullmatch(text)
+    if match is None:
+        raise _no_key(text)
+    one = _single(generator, match["one"], class_index, foreign=foreign)
+    if match["mean"] is not None:
+        return Key((one.ws + _single(generator, match["mean"], class_index, foreign=foreign).ws) / 2)
+    if match["other"] is None:
+        return one
+    other, layer = _single(generator, match["other"], class_index, foreign=foreign), int(match["layer"])
+    if not 0 < layer < len(one.ws):
+        msg = f"{text}: layer {layer}, and this generator has layers 0 to {len(one.ws) - 1}"
+        raise OptionError(msg, fix=f"give a layer from 1 to {len(one.ws) - 1} after @")
+    return Key(torch.cat([one.ws[:layer], other.ws[layer:]]))
+
+
+def _single(generator: Generator, text: str, class_index: int | None, *, foreign: bool) -> Key:
+    if re.fullmatch(r"\d{1,10}", text) and int(text) < 2**32:
+        z = latents([int(text)], generator.z_dim)[0]
+        return Key(map_one(generator, z, class_index), z)
+    if not text.endswith(".safetensors"):
+        raise _no_key(text)
+    styles: Styles = read_styles(Path(text))
+    require_same_generator(styles, generator, Path(text), foreign=foreign)
+    return Key(styles.ws, styles.z)
+
+
+def _no_key(text: str) -> OptionError:
+    want = "a seed (5), a styles file, two of them halfway (5+9), or mixed by layers (5/9@8)"
+    return OptionError(f"key frame {text!r:.80}: want {want}", fix="write it as one of these")
+
+
+def slerp(a: Tensor, b: Tensor, u: float) -> Tensor:
+    """From a (u = 0) to b (u = 1) on a great circle, lengths interpolated too [1]."""
+    angle = torch.arccos((a / a.norm() * (b / b.norm())).sum().clamp(-1, 1))
+    if float(angle) < 1e-4 or float(angle) > math.pi - 1e-4:  # no circle, or no single one, through both
+        return torch.lerp(a, b, u)
+    along = (torch.sin((1 - u) * angle) * a / a.norm() + torch.sin(u * angle) * b / b.norm()) / torch.sin(
+        angle
+    )
+    between: Tensor = along * ((1 - u) * a.norm() + u * b.norm())
+    return between
+
+
+def spline_bends(rows: Tensor, *, loop: bool) -> Tensor:
+    """The second derivatives of the cubic spline through rows [n, ...], one a knot; natural ends, or closed."""
+    count = len(rows)
+    flat = rows.reshape(count, -1).double()
+    matrix = 4 * torch.eye(count, dtype=torch.float64)
+    right = torch.zeros_like(flat)
+    for index in range(count):
+        if not loop and index in (0, count - 1):
+            matrix[index] = 0
+            matrix[index, index] = 1
+            continue
+        before, after = (index - 1) % count, (index + 1) % count
+        matrix[index, before] += 1
+        matrix[index, after] += 1
+        right[index] = 6 * (flat[before] - 2 * flat[index] + flat[after])
+    bends: Tensor = torch.linalg.solve(matrix, right)
+    return bends.reshape(rows.shape).to(rows.dtype)
+
+
+# --------------------------------------------------------------------------------------------
+# Drawing
+
+
+def draw_walk(walk: Walk, sampler: Sampler, first: int = 0) -> Iterator[Frame]:
+    """A film's frames from number `first` on, RGB [h, w, 3], drawn in batches; only one batch is held.
+
+    Args:
+        walk: The path.
+        sampler: Of the same generator.
+        first: The first frame's number.
+    """
+    cells = walk.columns * walk.rows
+    pictures = sampler.draw_styles(
+        ws for frame in range(first, walk.options.frames) for ws in walk.styles(frame)
+    )
+    while tiles := [to_frame(picture) for picture in islice(pictures, cells)]:
+        rows = [
+            np.concatenate(tiles[start : start + walk.columns], axis=1)
+            for start in range(0, cells, walk.columns)
+        ]
+        yield enlarge(np.concatenate(rows, axis=0))
+
+
+def write_walk(
+    walk: Walk,
+    sampler: Sampler,
+    out: Path,
+    name: str,
+    *,
+    frames_folder: Path | None = None,
+    threads: int | None = None,
+    advance: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Draw a film and write it.
+
+    Args:
+        walk: The path.
+        sampler: Of the same generator.
+        out: The film, whose ending chooses the format; without an ending a folder of numbered PNGs.
+        name: The generator's, for the film's provenance.
+        frames_folder: Keep numbered PNGs there as well: an interrupted film goes on after the last of them.
+        threads: For ffmpeg; None leaves it to ffmpeg.
+        advance: Told how many more frames are drawn or found.
+
+    Raises:
+        OptionError: The folder holds frames of another film, or the format can't be written here.
+    """
+    psi = walk.options.psi if walk.options.psi_to is None else None
+    options = FilmOptions(
+        walk.options.fps, Provenance(name, None, psi), loop=walk.options.loop, threads=threads
+    )
+    folder = out if film_format(out) == "" else frames_folder
+    if folder is None:
+        frames = _counted(draw_walk(walk, sampler), advance)
+        write_film(out, frames, walk.options.frames, options)
+        return
+    first = _begin_folder(folder, walk.task(sampler), walk.options.frames)
+    advance(first)
+    for number, frame in enumerate(_counted(draw_walk(walk, sampler, first), advance), first):
+        write_bytes(frame_path(folder, number), encode(frame, "png", options.provenance))
+    if folder != out:
+        write_film(out, _from_folder(folder, walk.options.frames), walk.options.frames, options)
+
+
+def _begin_folder(folder: Path, task: str, count: int) -> int:
+    """How many frames of this very film lie in a folder, from the first on without a gap."""
+    facts = folder / FACTS
+    known = None
+    if facts.is_file():
+        try:
+            known = json.loads(facts.read_text(encoding="utf-8"))["task"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise MalformedFileError(
+                "can't be read", where=facts, fix="choose another folder for the frames"
+            ) from error
+    if known != task and (known is not None or frame_path(folder, 0).exists()):
+        msg = f"{folder}: holds frames of another film, or of other options"
+        raise OptionError(msg, fix="choose another folder, or remove this one")
+    if known is None:
+        write_bytes(facts, json.dumps({"task": task}).encode())
+    return next((number for number in range(count) if not frame_path(folder, number).is_file()), count)
+
+
+def _from_folder(folder: Path, count: int) -> Iterator[Frame]:
+    for number in range(count):
+        with Image.open(frame_path(folder, number), formats=("PNG",)) as image:
+            shown: NDArray[np.uint8] = np.asarray(image.convert("RGB"))
+        yield shown
+
+
+def _counted(frames: Iterator[Frame], advance: Callable[[int], None]) -> Iterator[Frame]:
+    for frame in frames:
+        advance(1)
+        yield frame
