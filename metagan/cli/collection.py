@@ -592,9 +592,11 @@ def listing_command(
     with stages() as progress:
         target = find_target(what, registry, sha256, offline=offline, progress=progress.transfer)
     settings = target.settings(psi, class_index)
-    title = target.name.partition(".")[0].replace("-", " ").capitalize()
+    known = open_collection(training) if training else None
+    stem = known.facts.title or known.facts.name if known else target.name.partition(".")[0].replace("-", " ")
+    title = stem[:1].upper() + stem[1:]
     terms = Terms(
-        name=pattern or f"{title} #{{number}}",
+        name=pattern or f"{title.replace('{', '{{').replace('}', '}}')} #{{number}}",
         description=description or f"{title}: a picture of what does not exist, made by a machine.",
         generator=f"{target.name} (metagan)",
         psi=settings.psi,
@@ -602,7 +604,6 @@ def listing_command(
         source=target.source,
         external_url=external_url,
     )
-    known = open_collection(training) if training else None
     if pick == "rarest" and not (known and classifier):
         raise click.UsageError("--pick rarest needs --traits and --collection, which say what is rare")
     sampler = open_sampler(target, device, note=note)

@@ -181,4 +181,5 @@ def test_a_listing_says_what_the_classifier_tells(shapes: Path, classifier: Path
     assert result.exit_code == 0, result.output + str(result.exception)
     rows = list(csv.DictReader((tmp_path / "out/metadata.csv").read_text().splitlines()))
     assert all(row["attributes[Ground]"] in COLOURS for row in rows)
+    assert [row["name"] for row in rows] == ["Shapes #0", "Shapes #1"]
     assert len(json.loads((tmp_path / "out/listing.json").read_text())["tokens"]) == 2
