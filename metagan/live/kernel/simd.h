@@ -39,6 +39,15 @@
 // each waiting for the former, and keeps all their factors meanwhile, for which no processor has registers enough.
 #define IN_ORDER(value) __asm__ volatile("" : REGISTER(value))
 
+// Small loops over arrays of vectors, which are registers once they are unrolled. In browsers the code stays small.
+#if defined(__wasm__)
+#define UNROLLED
+#elif defined(__clang__)
+#define UNROLLED _Pragma("clang loop unroll(full)")
+#else
+#define UNROLLED _Pragma("GCC unroll 16")
+#endif
+
 typedef float Vector __attribute__((vector_size(4 * W)));
 typedef float Pixel __attribute__((vector_size(16)));  // red, green, blue and alpha, however wide a vector is
 

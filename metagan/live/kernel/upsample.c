@@ -36,11 +36,11 @@ static inline void spread_taps(const Vector w[3], Vector g[PHASES]) {
 // W kernels [3][3] to the weights of all phases, `plane` floats apart, and after them the edges' taps.
 static void spread_kernels(const Vector w[9], float *to, int plane) {
   Vector half[3][PHASES];
-  for (int row = 0; row < 3; row++) spread_taps(w + 3 * row, half[row]);
-  for (int j = 0; j < PHASES; j++) {
+  UNROLLED for (int row = 0; row < 3; row++) spread_taps(w + 3 * row, half[row]);
+  UNROLLED for (int j = 0; j < PHASES; j++) {
     Vector column[PHASES], taps[3] = {half[0][j], half[1][j], half[2][j]};
     spread_taps(taps, column);
-    for (int i = 0; i < PHASES; i++) store(to + (i * PHASES + j) * plane, column[i]);
+    UNROLLED for (int i = 0; i < PHASES; i++) store(to + (i * PHASES + j) * plane, column[i]);
   }
   for (int e = 0; e < EDGE_TAPS; e++) store(to + (PHASES * PHASES + e) * plane, w[EDGE[e]]);
 }
@@ -71,7 +71,7 @@ static inline void spread(const Vector d[POINTS], Vector t[STEPS]) {
   t[2] = fma(sub(d[2], d[1]), two, sum);
   t[3] = slope;
   t[4] = fma(slope, splat(-2), sub(d[4], d[2]));
-  for (int i = 0; i < TILE_SIZE; i++) t[POINTS + i] = d[i + 1];
+  UNROLLED for (int i = 0; i < TILE_SIZE; i++) t[POINTS + i] = d[i + 1];
 }
 
 // Nine products of one axis to eight results, even and odd in turn.
@@ -81,38 +81,38 @@ static inline void gather(const Vector m[STEPS], Vector y[2 * TILE_SIZE]) {
   y[2] = fma(m[3], splat(2), b);
   y[4] = fma(m[3], splat(4), a);
   y[6] = add(fma(m[3], splat(8), b), m[4]);
-  for (int i = 0; i < TILE_SIZE; i++) y[2 * i + 1] = m[POINTS + i];
+  UNROLLED for (int i = 0; i < TILE_SIZE; i++) y[2 * i + 1] = m[POINTS + i];
 }
 
 // W channels of one tile: inputs at x, its rows `row` floats apart, to 81 planes `plane` floats apart.
 static inline void spread_tile(const float *x, int row, int channels, Vector s, float *to, int plane) {
   Vector half[POINTS][STEPS];
-  for (int r = 0; r < POINTS; r++) {
+  UNROLLED for (int r = 0; r < POINTS; r++) {
     Vector d[POINTS];
-    for (int i = 0; i < POINTS; i++) d[i] = mul(load(x + r * row + i * channels), s);
+    UNROLLED for (int i = 0; i < POINTS; i++) d[i] = mul(load(x + r * row + i * channels), s);
     spread(d, half[r]);
   }
-  for (int j = 0; j < STEPS; j++) {
+  UNROLLED for (int j = 0; j < STEPS; j++) {
     Vector column[POINTS], t[STEPS];
-    for (int r = 0; r < POINTS; r++) column[r] = half[r][j];
+    UNROLLED for (int r = 0; r < POINTS; r++) column[r] = half[r][j];
     spread(column, t);
-    for (int i = 0; i < STEPS; i++) store(to + (i * STEPS + j) * plane, t[i]);
+    UNROLLED for (int i = 0; i < STEPS; i++) store(to + (i * STEPS + j) * plane, t[i]);
   }
 }
 
 // W channels of one tile: 81 products `plane` floats apart to 8x8 results at y, its rows `row` floats apart.
 static inline void gather_tile(const float *m, int plane, float *y, int row, int channels) {
   Vector half[2 * TILE_SIZE][STEPS];
-  for (int j = 0; j < STEPS; j++) {
+  UNROLLED for (int j = 0; j < STEPS; j++) {
     Vector column[STEPS], t[2 * TILE_SIZE];
-    for (int i = 0; i < STEPS; i++) column[i] = load(m + (i * STEPS + j) * plane);
+    UNROLLED for (int i = 0; i < STEPS; i++) column[i] = load(m + (i * STEPS + j) * plane);
     gather(column, t);
-    for (int r = 0; r < 2 * TILE_SIZE; r++) half[r][j] = t[r];
+    UNROLLED for (int r = 0; r < 2 * TILE_SIZE; r++) half[r][j] = t[r];
   }
-  for (int r = 0; r < 2 * TILE_SIZE; r++) {
+  UNROLLED for (int r = 0; r < 2 * TILE_SIZE; r++) {
     Vector t[2 * TILE_SIZE];
     gather(half[r], t);
-    for (int c = 0; c < 2 * TILE_SIZE; c++) store(y + r * row + c * channels, t[c]);
+    UNROLLED for (int c = 0; c < 2 * TILE_SIZE; c++) store(y + r * row + c * channels, t[c]);
   }
 }
 

@@ -25,11 +25,11 @@ static inline void spread_taps(const Vector w[3], Vector g[POINTS]) {
 // G w G' of W kernels [3][3], to points `plane` floats apart.
 static void spread_kernels(const Vector w[9], float *to, int plane) {
   Vector half[3][POINTS];
-  for (int row = 0; row < 3; row++) spread_taps(w + 3 * row, half[row]);
-  for (int j = 0; j < POINTS; j++) {
+  UNROLLED for (int row = 0; row < 3; row++) spread_taps(w + 3 * row, half[row]);
+  UNROLLED for (int j = 0; j < POINTS; j++) {
     Vector column[POINTS], taps[3] = {half[0][j], half[1][j], half[2][j]};
     spread_taps(taps, column);
-    for (int i = 0; i < POINTS; i++) store(to + (i * POINTS + j) * plane, column[i]);
+    UNROLLED for (int i = 0; i < POINTS; i++) store(to + (i * POINTS + j) * plane, column[i]);
   }
 }
 
@@ -72,41 +72,41 @@ static inline void gather(const Vector m[POINTS], Vector y[TILE_SIZE]) {
 // B' (s d) B of W channels of one tile: d at x, its rows `row` floats apart, to points `plane` floats apart.
 static inline void spread_tile(const float *x, int row, int channels, Vector s, float *to, int plane) {
   Vector half[POINTS][POINTS];
-  for (int r = 0; r < POINTS; r++) {
+  UNROLLED for (int r = 0; r < POINTS; r++) {
     Vector d[POINTS];
-    for (int i = 0; i < POINTS; i++) d[i] = load(x + r * row + i * channels);
+    UNROLLED for (int i = 0; i < POINTS; i++) d[i] = load(x + r * row + i * channels);
     spread(d, half[r]);
   }
-  for (int j = 0; j < POINTS; j++) {
+  UNROLLED for (int j = 0; j < POINTS; j++) {
     Vector column[POINTS], t[POINTS];
-    for (int r = 0; r < POINTS; r++) column[r] = half[r][j];
+    UNROLLED for (int r = 0; r < POINTS; r++) column[r] = half[r][j];
     spread(column, t);
-    for (int i = 0; i < POINTS; i++) store(to + (i * POINTS + j) * plane, mul(t[i], s));
+    UNROLLED for (int i = 0; i < POINTS; i++) store(to + (i * POINTS + j) * plane, mul(t[i], s));
   }
 }
 
 // A' m A of W channels of one tile: m at points `plane` floats apart, to y[4][4].
 static inline void gather_tile(const float *m, int plane, Vector y[TILE_SIZE][TILE_SIZE]) {
   Vector half[TILE_SIZE][POINTS];
-  for (int j = 0; j < POINTS; j++) {
+  UNROLLED for (int j = 0; j < POINTS; j++) {
     Vector column[POINTS], t[TILE_SIZE];
-    for (int i = 0; i < POINTS; i++) column[i] = load(m + (i * POINTS + j) * plane);
+    UNROLLED for (int i = 0; i < POINTS; i++) column[i] = load(m + (i * POINTS + j) * plane);
     gather(column, t);
-    for (int r = 0; r < TILE_SIZE; r++) half[r][j] = t[r];
+    UNROLLED for (int r = 0; r < TILE_SIZE; r++) half[r][j] = t[r];
   }
-  for (int r = 0; r < TILE_SIZE; r++) gather(half[r], y[r]);
+  UNROLLED for (int r = 0; r < TILE_SIZE; r++) gather(half[r], y[r]);
 }
 
 // One tile, all channels of a part: finish(A' m A) to y, the first channel of a plane's part.
 static void finish_tile(const float *m, int plane, float *y, const Layer *l, Part p, int row, int column, Finish f) {
   float noise[TILE_SIZE][TILE_SIZE];
-  for (int r = 0; r < TILE_SIZE; r++)
-    for (int c = 0; c < TILE_SIZE; c++) noise[r][c] = noise_at(f, row + r, column + c, l->size);
+  UNROLLED for (int r = 0; r < TILE_SIZE; r++)
+    UNROLLED for (int c = 0; c < TILE_SIZE; c++) noise[r][c] = noise_at(f, row + r, column + c, l->size);
   for (int o = 0; o < p.channels; o += W) {
     Vector sums[TILE_SIZE][TILE_SIZE], gain = load(f.gain + o), bias = load(f.bias + o);
     gather_tile(m + o, plane, sums);
-    for (int r = 0; r < TILE_SIZE; r++)
-      for (int c = 0; c < TILE_SIZE; c++)
+    UNROLLED for (int r = 0; r < TILE_SIZE; r++)
+      UNROLLED for (int c = 0; c < TILE_SIZE; c++)
         store(y + inside(row + r, column + c, l->size, l->out) + o,
               finish(sums[r][c], gain, add(bias, splat(noise[r][c])), f.clamp));
   }
