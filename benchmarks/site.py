@@ -18,7 +18,8 @@ from metagan.checkpoints.read import read_checkpoint
 from metagan.checkpoints.write import write_safetensors
 from metagan.networks.loading.detect import describe, load_generator
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
-from metagan.registry.models import Registry, Site, Subject, Theme, WeightsRef
+from metagan.registry.models import Registry, Site, Subject
+from metagan.registry.weights_ref import WeightsRef
 from metagan.sampling.latents import latents
 from metagan.sampling.sampler import Sampler, Settings, to_uint8
 from metagan.site.build.build import BuildOptions, build_site
@@ -56,9 +57,13 @@ def registry_for(weights: Path, seeds: Sequence[int], *, picture_pages: bool = T
     """A registry of one subject."""
     ref = WeightsRef("path", str(weights), None, weights.name)
     subject = Subject(
-        "thing", "Thing", ref, "CC0-1.0", "random", tuple(seeds), 0.7, None, "const", "webp", None
-    )
-    site = Site("Things", "https://example.org/things/", "", "", Theme(), picture_pages)
+        title="Thing",
+        weights=ref,
+        licence="CC0-1.0",
+        source="random",
+        images=tuple(range(seed, seed + 1) for seed in seeds),
+    ).named("thing")
+    site = Site(title="Things", base_url="https://example.org/things/", picture_pages=picture_pages)
     return Registry(Path("registry.yaml"), site, (subject,))
 
 

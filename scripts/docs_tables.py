@@ -27,7 +27,7 @@ from pydantic.fields import FieldInfo
 from metagan.cli import COMMANDS, metagan
 from metagan.errors import RegistryError
 from metagan.networks.loading.formats import FORMATS, REFUSALS
-from metagan.registry import entries
+from metagan.registry import models
 from metagan.registry.fields import RESERVED_SLUGS
 from metagan.registry.problems import example_of, known_keys, want_of
 from metagan.registry.read import read_registry
@@ -104,14 +104,14 @@ def refusals() -> None:
 
 
 def keys(model: type[BaseModel]) -> None:
-    """The keys of a part of the registry, one of the classes in metagan.registry.entries."""
+    """The keys of a part of the registry, one of the classes in metagan.registry.models."""
     table(
         ("key", "takes", "default", "for", "example"),
         (
             (
                 f"`{key}`",
                 want_of(field).words,
-                _default(field),
+                _default(model, key, field),
                 field.description,
                 f"`{example_of(key, field)}`",
             )
@@ -120,10 +120,15 @@ def keys(model: type[BaseModel]) -> None:
     )
 
 
-def _default(field: FieldInfo) -> str:
+def _default(model: type[BaseModel], key: str, field: FieldInfo) -> str:
+    if model is models.Subject:
+        if key in models.Drawing.model_fields:
+            return f"`defaults.{key}`"
+        if key in models.Wording.model_fields:
+            return f"`site.{key}`"
     if field.is_required():
         return "required"
-    if isinstance(field.default, entries.Entry) or field.default in (None, (), ""):
+    if isinstance(field.default, models.Entry) or field.default in (None, (), ""):
         return ""
     return f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
+from pydantic_core import core_schema
 
 from metagan import seeds
-from metagan.registry.models import Direction, ImageFormat, LiveMode
 from metagan.registry.visible import is_visible, stray_characters
 from metagan.registry.weights_ref import WANT as WANT_WEIGHTS
-from metagan.registry.weights_ref import existing_file, parse_weights
+from metagan.registry.weights_ref import WeightsRef, existing_file, parse_weights
 from metagan.values import PSI_RANGE, NoiseMode, has_controls, invalid_value, show
 
 
@@ -42,7 +43,6 @@ RESERVED_SLUGS = (
 """Names that the site itself uses at its root, and names that are not allowed as folders on Windows."""
 
 NO_UPSCALER = "none"
-WANT_FILE = "a file's path"
 WANT_BASE_URL = "the site's address, https://host/path/"
 
 _URL_PATH = re.compile(r"(/[A-Za-z0-9._~%-]+)*/?")
@@ -186,20 +186,25 @@ def _check_slug(slug: str) -> str:
     return slug
 
 
-def _check_weights(text: str, info: Any) -> str:
-    parse_weights(text, _folder(info))
-    return text.strip()
+@dataclass(frozen=True)
+class FromText:
+    """Marks a field that is written as text, read by a function of the text and the registry's folder."""
+
+    read: Callable[[str, Path], Any]
+
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: Any) -> core_schema.CoreSchema:
+        """Text of at least one character, then the function; what was read before stays as it is."""
+
+        def convert(value: Any, check: Callable[[Any], str], info: Any) -> Any:
+            read = isinstance(value, WeightsRef | Path)
+            return value if read else self.read(check(value), _folder(info))
+
+        text = core_schema.str_schema(min_length=1)
+        return core_schema.with_info_wrap_validator_function(convert, text)
 
 
-def _check_upscale(text: str, info: Any) -> str:
-    if text.strip() != NO_UPSCALER:
-        parse_weights(text, _folder(info))
-    return text.strip()
-
-
-def _check_file(text: str, info: Any) -> str:
-    existing_file(text, _folder(info))
-    return text
+def _read_upscale(text: str, folder: Path) -> WeightsRef | None:
+    return None if text.strip() == NO_UPSCALER else parse_weights(text, folder)
 
 
 def _folder(info: Any) -> Path:
@@ -209,6 +214,8 @@ def _folder(info: Any) -> Path:
 
 
 def _read_images(value: object) -> int | tuple[range, ...]:
+    if isinstance(value, tuple):  # read before
+        return value
     if isinstance(value, int) and not isinstance(value, bool):
         if 1 <= value <= seeds.MAX_SEEDS:
             return value
@@ -268,12 +275,14 @@ Language = Annotated[
     Want("a language's code", "write a BCP 47 tag, for example de or pt-BR"),
     StringConstraints(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", max_length=35),
 ]
+Direction = Literal["ltr", "rtl"]
 WrittenFrom = Annotated[Direction, Want("ltr or rtl")]
 Flag = Annotated[bool, Want("true or false")]
 Colour = Annotated[
     str,
     Want("a colour of six hex digits", 'put it into quotes, because # starts a comment: "#c2410c"'),
     StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$"),
+    AfterValidator(str.lower),
 ]
 BaseUrl = Annotated[str, Want(WANT_BASE_URL), AfterValidator(parse_base_url), WithJsonSchema(_URL_SCHEMA)]
 Slug = Annotated[
@@ -281,13 +290,8 @@ Slug = Annotated[
     AfterValidator(_check_slug),
     WithJsonSchema({"type": "string", "pattern": SLUG_PATTERN, "maxLength": 64}),
 ]
-Weights = Annotated[str, Want(WANT_WEIGHTS), StringConstraints(min_length=1), AfterValidator(_check_weights)]
-Upscale = Annotated[
-    str,
-    Want(f"an upscaler: {WANT_WEIGHTS}; or none"),
-    StringConstraints(min_length=1),
-    AfterValidator(_check_upscale),
-]
+Weights = Annotated[WeightsRef, Want(WANT_WEIGHTS), FromText(parse_weights)]
+Upscale = Annotated[WeightsRef | None, Want(f"an upscaler: {WANT_WEIGHTS}; or none"), FromText(_read_upscale)]
 Sha256 = Annotated[
     str,
     Want("64 hex digits", "paste the publisher's SHA-256, or run `metagan inspect` on the file to print it"),
@@ -314,8 +318,6 @@ Psi = Annotated[
 ]
 ClassIndex = Annotated[int, Want("a whole number from 0 on"), Field(ge=0)]
 Noise = Annotated[NoiseMode, Want("const, random or none")]
-Live = Annotated[LiveMode, Want("auto, always or never")]
-Format = Annotated[ImageFormat, Want("webp, png, jpeg or avif")]
-LocalFile = Annotated[
-    str, Want("a file's path"), StringConstraints(min_length=1), AfterValidator(_check_file)
-]
+Live = Annotated[Literal["auto", "always", "never"], Want("auto, always or never")]
+Format = Annotated[Literal["webp", "png", "jpeg", "avif"], Want("webp, png, jpeg or avif")]
+LocalFile = Annotated[Path, Want("a file's path"), FromText(existing_file)]

@@ -1,47 +1,85 @@
-"""A validated registry: frozen, with all defaults filled in."""
+"""registry.yaml: what it may say, and what the rest of metagan works with.
+
+Each key is declared once, as a field that states what it wants (fields.py), what it is for (description) and how it
+looks (examples): messages, the JSON Schema and docs/registry.md are made from these. Models are frozen.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any
 
-from metagan.values import NoiseMode
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
+from pydantic_core import PydanticCustomError
 
-ImageFormat = Literal["webp", "png", "jpeg", "avif"]
-LiveMode = Literal["auto", "always", "never"]
-Direction = Literal["ltr", "rtl"]
-WeightsKind = Literal["path", "https", "hf", "bundled"]
+from metagan.registry.fields import (
+    BaseUrl,
+    ClassIndex,
+    Colour,
+    Direction,
+    Exclude,
+    Flag,
+    Format,
+    Images,
+    Language,
+    Licence,
+    Line,
+    Live,
+    LocalFile,
+    NamedHeadline,
+    Noise,
+    Paragraph,
+    Psi,
+    Sha256,
+    Slug,
+    Source,
+    Upscale,
+    Want,
+    Weights,
+    WrittenFrom,
+)
+from metagan.registry.fields import (
+    Headline as HeadlineText,
+)
+from metagan.seeds import choose_seeds
 
 
-@dataclass(frozen=True)
-class WeightsRef:
-    """Where a subject's generator comes from.
+class Entry(BaseModel):
+    """Base of all mappings of the file: no unknown keys, no conversions, no empty values."""
 
-    Args:
-        kind: How to interpret `location`.
-        location: An absolute path, an https URL, "owner/repo/file" of the Hugging Face hub, or a name.
-        sha256: The file's SHA-256 in lower-case hex; never None for https and hf.
-        text: The reference as the registry states it, for messages and pages.
-    """
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        arbitrary_types_allowed=True,
+        field_title_generator=lambda name, field: field.alias or name,
+    )
 
-    kind: WeightsKind
-    location: str
-    sha256: str | None
-    text: str
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_nothing(cls, value: Any) -> Any:
+        if value is None:
+            raise PydanticCustomError("nothing", "nothing")
+        return value
 
 
-@dataclass(frozen=True)
-class Theme:
-    """The site's colours, as CSS hex colours ("#c2410c").
+class Theme(Entry):
+    """The site's colours."""
 
-    Args:
-        accent: Buttons and links on a light page.
-        accent_dark: The same on a dark page.
-    """
-
-    accent: str = "#b4380d"
-    accent_dark: str = "#ff9d6b"
+    accent: Colour = Field(
+        default="#b4380d",
+        description="Colour of buttons and links on a light page.",
+        examples=["#c2410c"],
+    )
+    accent_dark: Colour = Field(
+        default="#ff9d6b",
+        description="Colour of buttons and links on a dark page.",
+        examples=["#fdba74"],
+    )
 
 
 @dataclass(frozen=True)
@@ -61,85 +99,274 @@ class Headline:
     dir: Direction = "ltr"
 
 
-@dataclass(frozen=True)
-class Site:
-    """Settings of the whole site.
+class Wording(Entry):
+    """How subjects are announced, and in which language: settings of the site, and of a subject instead."""
 
-    Args:
-        title: The site's name.
-        base_url: Address of the published site, "https://user.github.io/apes/", with a closing slash.
-        description: One sentence for feeds and previews.
-        author: Who publishes it; empty if nobody is named.
-        theme: Colours.
-        picture_pages: Whether each picture has a page of its own.
-        headline: The subjects' headline, and the pages' language.
-    """
-
-    title: str
-    base_url: str
-    description: str
-    author: str
-    theme: Theme
-    picture_pages: bool
-    headline: Headline = Headline()
-
-
-@dataclass(frozen=True)
-class Text:
-    """Generated lines of text below a subject's pictures.
-
-    Args:
-        corpus: Absolute path of a UTF-8 text file with one sentence per line.
-    """
-
-    corpus: Path
+    headline: HeadlineText = Field(
+        default=Headline.text,
+        description="Headline of subjects and pictures; {title} stands for the subject's title and can be left out.",
+        examples=["Diese {title} gibt es nicht"],
+    )
+    named_headline: NamedHeadline | None = Field(
+        default=None,
+        description="Headline of the picture of a visitor's name; by default the name, a colon and the headline.",
+        examples=["Nur für {name}, diese {title}"],
+    )
+    lang: Language = Field(
+        default=Headline.lang,
+        description="Language of titles, headlines and lines of text, for browsers, search engines and screen readers.",
+        examples=["de"],
+    )
+    dir: WrittenFrom | None = Field(
+        default=None,
+        description="Direction of that text; by default as the language is written.",
+        examples=["rtl"],
+    )
 
 
-@dataclass(frozen=True)
-class Subject:
-    """A subject of the site: one “This X Does Not Exist”.
+def heading_of(*wordings: Wording) -> Headline:
+    """A headline by the site's wording and then a subject's; what isn't said follows from what is."""
+    known = Headline()
+    for wording in wordings:
+        said = wording.model_fields_set
+        if "headline" in said and wording.headline != known.text:
+            known = replace(known, text=wording.headline, named=f"{{name}}: {wording.headline}")
+        if wording.named_headline is not None:
+            known = replace(known, named=wording.named_headline)
+        if "lang" in said and wording.lang != known.lang:
+            known = replace(known, lang=wording.lang, dir=direction_of(wording.lang))
+        if wording.dir is not None:
+            known = replace(known, dir=wording.dir)
+    return known
 
-    Args:
-        slug: Its folder on the site: lower-case letters, digits and hyphens.
-        title: What the pictures show, in the singular, "Hummingbird".
-        weights: The generator's file.
-        licence: An SPDX name or words; "unknown" when the registry says so explicitly.
-        source: Where the weights come from, a URL or words.
-        seeds: The pictures to publish, in order, without duplicates, the excluded ones left out.
-        psi: Truncation: 1 leaves styles as they are, 0 gives the mean picture.
-        class_index: The class of a conditional generator, or None.
-        noise: Per-pixel noise mode.
-        format: File format of the published pictures.
-        text: Generated lines, or None.
-        live: Whether the site contains the generator for visitors' browsers.
-        headline: How pages announce it, and in which language.
-        upscale: The upscaler's file, or None where pictures are published as the generator draws them.
-    """
 
-    slug: str
-    title: str
-    weights: WeightsRef
-    licence: str
-    source: str
-    seeds: tuple[int, ...]
-    psi: float
-    class_index: int | None
-    noise: NoiseMode
-    format: ImageFormat
-    text: Text | None
-    live: LiveMode = "auto"
-    headline: Headline = Headline()
-    upscale: WeightsRef | None = None
+# Languages written from right to left, and the scripts that a tag can name instead (ISO 639, ISO 15924).
+RIGHT_TO_LEFT_LANGUAGES = re.compile("ar|arc|ckb|dv|fa|he|iw|ji|ks|nqo|ps|sd|syr|ug|ur|yi")
+RIGHT_TO_LEFT_SCRIPTS = re.compile("adlm|arab|hebr|mand|nkoo|rohg|samr|syrc|thaa")
+
+
+def direction_of(lang: str) -> Direction:
+    """The direction in which a language is written, unless its tag names a script."""
+    first, *others = lang.lower().split("-")
+    script = next((part for part in others if len(part) == 4 and part.isalpha()), None)
+    turned = RIGHT_TO_LEFT_SCRIPTS.fullmatch(script) if script else RIGHT_TO_LEFT_LANGUAGES.fullmatch(first)
+    return "rtl" if turned else "ltr"
+
+
+class Names(Entry):
+    """What the site is called, where it stands, and how it looks."""
+
+    title: Line = Field(description="The site's name.", examples=["These Birds Do Not Exist"])
+    base_url: BaseUrl = Field(
+        description="Address of the published site, for shared links, feeds and the sitemap.",
+        examples=["https://user.github.io/birds/"],
+    )
+    description: Paragraph = Field(
+        default="",
+        description="One sentence for feeds and link previews.",
+        examples=["Birds that a small network dreamt up."],
+    )
+    author: Line = Field(default="", description="Who publishes the site.", examples=["Ada Lovelace"])
+    theme: Annotated[Theme, Want("a mapping with accent and accent_dark")] = Field(
+        default=Theme(), description="The site's colours."
+    )
+    picture_pages: Flag = Field(
+        default=True,
+        description="Whether each picture has a page of its own, so that a shared link shows a preview.",
+        examples=[False],
+    )
+
+
+class Site(Wording, Names):
+    """Settings of the whole site."""
+
+    @property
+    def heading(self) -> Headline:
+        """The subjects' headline, and the pages' language."""
+        return heading_of(self)
+
+
+class Drawing(Entry):
+    """Which pictures to publish, and how: settings of a subject, whose defaults are those in `defaults`."""
+
+    images: Images = Field(
+        default=100,
+        description="Pictures to publish; a count N means the N seeds from 0 on.",
+        examples=[200, "0-35,42", [0, 7, 42]],
+    )
+    psi: Psi = Field(
+        default=0.7,
+        description="Truncation: 1 for full variety, lower values for safer pictures, 0 for the mean picture.",
+        examples=[0.8],
+    )
+    noise: Noise = Field(
+        default="const",
+        description="Per-pixel noise: const is stored in the file, random is drawn from each seed, none is off.",
+        examples=["random"],
+    )
+    format: Format = Field(
+        default="webp",
+        description="File format of the published pictures.",
+        examples=["jpeg"],
+    )
+    live: Live = Field(
+        default="auto",
+        description="Whether the generator runs in visitors' browsers; auto includes it if it is "
+        "supported and small enough.",
+        examples=["never"],
+    )
+
+
+class Defaults(Drawing):
+    """Settings of all subjects, which each subject can override."""
+
+
+class Text(Entry):
+    """Generated lines of text below a subject's pictures."""
+
+    corpus: LocalFile = Field(
+        description="A UTF-8 text file with one sentence per line, from which lines are generated.",
+        examples=["birds.txt"],
+    )
+
+
+class Generator(Entry):
+    """What a subject's pictures are drawn by."""
+
+    title: Line = Field(description="What the pictures show, in the singular.", examples=["Hummingbird"])
+    weights: Weights = Field(
+        description="The generator's weights file; a relative path starts at the registry's folder.",
+        examples=[
+            "weights/birds.pkl",
+            "https://example.org/birds.pkl",
+            "hf://owner/repo/birds.pkl",
+            "bundled:apes",
+        ],
+    )
+    sha256: Sha256 | None = Field(
+        default=None,
+        description="The weights file's SHA-256; required for https:// and hf://.",
+        examples=["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+    )
+    upscale: Upscale | None = Field(
+        default=None,
+        description="The weights of an upscaler that enlarges each picture; none publishes pictures as they are drawn.",
+        examples=["bundled:apes-x4", "weights/birds-x4.safetensors", "none"],
+    )
+    upscale_sha256: Sha256 | None = Field(
+        default=None,
+        description="The upscaler's SHA-256; required for https:// and hf://.",
+        examples=["60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752"],
+    )
+    licence: Licence = Field(
+        description="Licence of the weights, shown on the subject's page; unknown if none was stated.",
+        examples=["CC0-1.0"],
+    )
+    source: Source = Field(
+        description="Origin of the weights, shown on the subject's page.",
+        examples=["https://example.org/birds"],
+    )
+
+
+class Subject(Wording, Drawing, Generator):
+    """A subject of the site: one “This X Does Not Exist”."""
+
+    exclude: Exclude = Field(
+        default=(),
+        description="Seeds to leave out; if images is a count, later seeds replace them.",
+        examples=["3,17-19", [3, 17]],
+    )
+    class_index: ClassIndex | None = Field(
+        default=None,
+        alias="class",
+        description="Class to draw; required for conditional generators, and only for them.",
+        examples=[3],
+    )
+    text: Annotated[Text, Want("a mapping with corpus")] | None = Field(
+        default=None, description="Adds a generated line of text to each picture, chosen by its seed."
+    )
+
+    _slug: str = PrivateAttr(default="")
+    _heading: Headline = PrivateAttr(default=Headline())
+
+    @property
+    def slug(self) -> str:
+        """Its folder on the site: lower-case letters, digits and hyphens."""
+        return self._slug
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The pictures to publish, in order, without duplicates, the excluded ones left out."""
+        return _seeds(self.images, self.exclude)
+
+    @property
+    def heading(self) -> Headline:
+        """How pages announce it, and in which language."""
+        return self._heading
+
+    def named(self, slug: str, heading: Headline | None = None) -> Subject:
+        """The same subject under a slug, announced so."""
+        named = self.model_copy()
+        named._slug, named._heading = slug, heading or self._heading
+        return named
+
+    def completed(self, slug: str, site: Site, defaults: Defaults, most: int | None = None) -> Subject:
+        """The subject as the rest of metagan sees it: under its slug, with the registry's defaults, files with hashes.
+
+        Args:
+            slug: Its key in the file.
+            site: For the wording that the subject doesn't have itself.
+            defaults: For every setting of Drawing that the subject doesn't have itself.
+            most: Publish so many pictures, whatever the file says; of a list of seeds its first.
+        """
+        own = self.model_fields_set
+        found: dict[str, Any] = {
+            name: value for name, value in defaults if name in Drawing.model_fields and name not in own
+        }
+        found["weights"] = self.weights.hashed(self.sha256)
+        found["upscale"] = self.upscale.hashed(self.upscale_sha256) if self.upscale else None
+        if most is not None:
+            images = found.get("images", self.images)
+            chosen = choose_seeds(most if isinstance(images, int) else images, self.exclude)[:most]
+            found["images"] = tuple(range(seed, seed + 1) for seed in chosen)
+        return self.model_copy(update=found).named(slug, heading_of(site, self))
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        yield from (("slug", self.slug), ("heading", self.heading))
+        yield from super().__repr_args__()
+
+
+@lru_cache(maxsize=64)
+def _seeds(images: int | tuple[range, ...], exclude: tuple[range, ...]) -> tuple[int, ...]:
+    return choose_seeds(images, exclude)
+
+
+class RegistryFile(Entry):
+    """A “This X Does Not Exist” site: its settings, its subjects and their generators."""
+
+    site: Annotated[Site, Want("a mapping with title and base_url")] = Field(
+        description="Settings of the whole site."
+    )
+    defaults: Annotated[Defaults, Want("a mapping of settings")] = Field(
+        default=Defaults(), description="Settings of all subjects, which each subject can override."
+    )
+    subjects: Annotated[
+        dict[Slug, Subject],
+        Want("subjects by their slugs", "write a slug, for example `hummingbird:`, with its keys below it"),
+    ] = Field(
+        min_length=1,
+        description="The subjects by their slugs. A slug is the name of the subject's folder on the site.",
+    )
 
 
 @dataclass(frozen=True)
 class Registry:
-    """A whole registry file.
+    """A registry file that was read.
 
     Args:
-        path: The file it was read from.
+        path: The file.
         site: Settings of the whole site.
-        subjects: In the file's order; at least one.
+        subjects: In the file's order, completed; at least one.
     """
 
     path: Path

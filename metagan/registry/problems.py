@@ -11,8 +11,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from metagan.errors import Problem
-from metagan.registry.entries import RegistryFile
 from metagan.registry.fields import Want
+from metagan.registry.models import RegistryFile
 from metagan.registry.tree import Place, Tree, dotted
 from metagan.values import InvalidValueError, show
 

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from metagan.errors import Location, OptionError, Problem, RegistryError
-from metagan.registry.entries import RegistryFile, SiteEntry, SubjectEntry
-from metagan.registry.fields import NO_UPSCALER
-from metagan.registry.models import Direction, Headline, Registry, Site, Subject, Text, Theme, WeightsRef
+from metagan.registry.models import Registry, RegistryFile, Subject
 from metagan.registry.problems import problems_of
 from metagan.registry.tree import Place, Tree, UnreadableError, dotted, read_tree
-from metagan.registry.weights_ref import existing_file, is_remote, parse_weights
+from metagan.registry.weights_ref import is_remote
 from metagan.seeds import choose_seeds
 
 MAX_PICTURES = 2_000_000
-# Languages written from right to left, and the scripts that a tag can name instead (ISO 639, ISO 15924).
-RIGHT_TO_LEFT_LANGUAGES = re.compile("ar|arc|ckb|dv|fa|he|iw|ji|ks|nqo|ps|sd|syr|ug|ur|yi")
-RIGHT_TO_LEFT_SCRIPTS = re.compile("adlm|arab|hebr|mand|nkoo|rohg|samr|syrc|thaa")
 
 
 def read_registry(path: Path, *, images: int | None = None) -> Registry:
@@ -49,7 +41,11 @@ def read_registry(path: Path, *, images: int | None = None) -> Registry:
     problems += _without_hash(tree)
     if problems or entries is None:
         raise RegistryError.of(sorted(dict.fromkeys(problems), key=_line_and_column))
-    return _registry(path, entries, folder, images)
+    subjects = (
+        subject.completed(slug, entries.site, entries.defaults, images)
+        for slug, subject in entries.subjects.items()
+    )
+    return Registry(path, entries.site, tuple(subjects))
 
 
 def find_place(path: Path, place: Place) -> Location:
@@ -108,7 +104,7 @@ def _without_seeds(entries: RegistryFile, tree: Tree) -> Iterator[Problem]:
     """Find subjects whose pictures are all excluded, and registries with too many pictures."""
     total = 0
     for slug, subject in entries.subjects.items():
-        images = subject.images if subject.images is not None else entries.defaults.images
+        images = subject.images if "images" in subject.model_fields_set else entries.defaults.images
         total += images if isinstance(images, int) else sum(map(len, images))
         if total > MAX_PICTURES:
             what = f"want at most {MAX_PICTURES:,} pictures in a registry, got more with subjects.{slug}"
@@ -120,87 +116,3 @@ def _without_seeds(entries: RegistryFile, tree: Tree) -> Iterator[Problem]:
             place = ("subjects", slug, "exclude")
             what = f"{dotted(place)}: want at least one picture to publish, but exclude contains all seeds of images"
             yield Problem(tree.where(place), what, "exclude fewer seeds, or add some to images")
-
-
-def _registry(path: Path, entries: RegistryFile, folder: Path, images: int | None) -> Registry:
-    site = entries.site
-    theme = Theme(site.theme.accent.lower(), site.theme.accent_dark.lower())
-    return Registry(
-        path=path,
-        site=Site(
-            site.title,
-            site.base_url,
-            site.description,
-            site.author,
-            theme,
-            site.picture_pages,
-            _headline(site),
-        ),
-        subjects=tuple(
-            _subject(slug, entry, entries, folder, images) for slug, entry in entries.subjects.items()
-        ),
-    )
-
-
-def _subject(
-    slug: str, entry: SubjectEntry, entries: RegistryFile, folder: Path, images: int | None
-) -> Subject:
-    def chosen(name: str) -> Any:
-        own = getattr(entry, name)
-        return getattr(entries.defaults, name) if own is None else own
-
-    return Subject(
-        slug=slug,
-        title=entry.title,
-        weights=parse_weights(entry.weights, folder, entry.sha256),
-        licence=entry.licence,
-        source=entry.source,
-        seeds=_seeds(chosen("images"), entry.exclude, images),
-        psi=float(chosen("psi")),
-        class_index=entry.class_index,
-        noise=chosen("noise"),
-        format=chosen("format"),
-        text=Text(existing_file(entry.text.corpus, folder)) if entry.text else None,
-        live=chosen("live"),
-        headline=_headline(entries.site, entry),
-        upscale=_upscale(entry, folder),
-    )
-
-
-def _headline(site: SiteEntry, subject: SubjectEntry | None = None) -> Headline:
-    """A subject's headline, or the site's; what isn't said follows from what is."""
-    known = Headline()
-    for entry in (site, subject):
-        if entry is None:
-            continue
-        if entry.headline is not None and entry.headline != known.text:
-            known = replace(known, text=entry.headline, named=f"{{name}}: {entry.headline}")
-        if entry.named_headline is not None:
-            known = replace(known, named=entry.named_headline)
-        if entry.lang is not None and entry.lang != known.lang:
-            known = replace(known, lang=entry.lang, dir=direction_of(entry.lang))
-        if entry.dir is not None:
-            known = replace(known, dir=entry.dir)
-    return known
-
-
-def direction_of(lang: str) -> Direction:
-    """The direction in which a language is written, unless its tag names a script."""
-    first, *others = lang.lower().split("-")
-    script = next((part for part in others if len(part) == 4 and part.isalpha()), None)
-    turned = RIGHT_TO_LEFT_SCRIPTS.fullmatch(script) if script else RIGHT_TO_LEFT_LANGUAGES.fullmatch(first)
-    return "rtl" if turned else "ltr"
-
-
-def _upscale(entry: SubjectEntry, folder: Path) -> WeightsRef | None:
-    if entry.upscale is None or entry.upscale == NO_UPSCALER:
-        return None
-    return parse_weights(entry.upscale, folder, entry.upscale_sha256)
-
-
-def _seeds(
-    chosen: int | tuple[range, ...], exclude: tuple[range, ...], images: int | None
-) -> tuple[int, ...]:
-    if images is None:
-        return choose_seeds(chosen, exclude)
-    return choose_seeds(images if isinstance(chosen, int) else chosen, exclude)[:images]

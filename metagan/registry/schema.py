@@ -7,8 +7,8 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from metagan.registry.entries import RegistryFile
 from metagan.registry.fields import RESERVED_SLUGS
+from metagan.registry.models import Drawing, RegistryFile, Wording
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 REMOTE_PATTERN = "^(https?|hf)://"
@@ -23,11 +23,16 @@ def schema() -> dict[str, Any]:
     subjects = found["properties"]["subjects"]
     subjects["additionalProperties"] = False
     subjects["propertyNames"] = {"not": {"enum": list(RESERVED_SLUGS)}, "maxLength": 64}
-    found["$defs"]["SubjectEntry"]["if"] = {
+    found["$defs"]["Subject"]["if"] = {
         "properties": {"weights": {"pattern": REMOTE_PATTERN}},
         "required": ["weights"],
     }
-    found["$defs"]["SubjectEntry"]["then"] = {"required": ["sha256"]}
+    found["$defs"]["Subject"]["then"] = {"required": ["sha256"]}
+    for key in (
+        *Drawing.model_fields,
+        *Wording.model_fields,
+    ):  # a subject's defaults are those of its registry
+        found["$defs"]["Subject"]["properties"][key].pop("default", None)
     return {"$schema": DIALECT, **found}
 
 

@@ -5,14 +5,39 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from metagan import weights
 from metagan.errors import OptionError
-from metagan.registry.models import WeightsRef
 from metagan.values import has_controls, invalid_value, show
+
+WeightsKind = Literal["path", "https", "hf", "bundled"]
+
+
+@dataclass(frozen=True)
+class WeightsRef:
+    """Where weights come from.
+
+    Args:
+        kind: How to interpret `location`.
+        location: An absolute path, an https URL, "owner/repo/file" of the Hugging Face hub, or a name.
+        sha256: The file's SHA-256 in lower-case hex; never None for https and hf in a registry that was read.
+        text: The reference as the registry states it, for messages and pages.
+    """
+
+    kind: WeightsKind
+    location: str
+    sha256: str | None
+    text: str
+
+    def hashed(self, sha256: str | None) -> WeightsRef:
+        """The same with a file's SHA-256, in any case."""
+        return replace(self, sha256=sha256.lower() if sha256 else None)
+
 
 # --------------------------------------------------------------------------------------------
 # The weights that come with metagan, by name.

@@ -13,9 +13,8 @@ from metagan.fetch.locate import locate_weights
 from metagan.fetch.transfer import Transfer
 from metagan.networks.loading.detect import load_generator, notes_on, title_of
 from metagan.networks.upscaler import load_upscaler
-from metagan.registry.models import WeightsRef
 from metagan.registry.read import find_subject, read_registry
-from metagan.registry.weights_ref import parse_weights
+from metagan.registry.weights_ref import WeightsRef, parse_weights
 from metagan.sampling.device import choose_device
 from metagan.sampling.sampler import Sampler, Settings
 from metagan.values import InvalidValueError, NoiseMode

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from metagan.cli import metagan
 from metagan.cli.options import device_option, drawing_options, options, precision_option, seeds_option
-from metagan.registry.entries import DefaultsEntry
+from metagan.registry.models import Defaults
 from metagan.values import PSI_RANGE
 
 
@@ -56,7 +56,7 @@ def test_psi_has_one_range_in_the_registry_and_in_every_command():
     for value, fine in ((least, True), (most, True), (least - 0.1, False), (most + 0.1, False)):
         assert (CliRunner().invoke(draw, ["--psi", str(value)]).exit_code == 0) is fine
         try:
-            DefaultsEntry(psi=value)
+            Defaults(psi=value)
         except ValidationError:
             assert not fine
         else:

@@ -17,7 +17,7 @@ import pytest
 from metagan.errors import FetchError, HashMismatchError, OfflineError, OptionError
 from metagan.fetch.locate import locate_weights
 from metagan.fetch.transfer import Patience, Transfer
-from metagan.registry.models import WeightsRef
+from metagan.registry.weights_ref import WeightsRef
 from tests.conftest import started
 from tests.fetch.hosts import running
 
@@ -378,7 +378,7 @@ def test_a_known_certificate_is_trusted_but_no_redirect_from_it_to_http(
 DOWNLOAD = """
 import sys
 from metagan.fetch.locate import locate_weights
-from metagan.registry.models import WeightsRef
+from metagan.registry.weights_ref import WeightsRef
 url, sha256 = sys.argv[1:]
 print(locate_weights(WeightsRef("https", url, sha256, url)))
 """

@@ -8,7 +8,7 @@ import pytest
 
 from metagan.errors import FetchError, HashMismatchError, OfflineError
 from metagan.fetch.locate import locate_weights
-from metagan.registry.models import WeightsRef
+from metagan.registry.weights_ref import WeightsRef
 from tests.fetch.hosts import running
 
 constants = pytest.importorskip("huggingface_hub.constants")

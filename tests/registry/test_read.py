@@ -7,8 +7,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from metagan.errors import OptionError, RegistryError
-from metagan.registry.models import Headline, Registry, Site, Subject, Text, Theme, WeightsRef
+from metagan.registry.models import Headline, Site, Text, Theme
 from metagan.registry.read import find_place, find_subject, read_registry
+from metagan.registry.weights_ref import WeightsRef
 from tests.registry.conftest import VALID
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -54,47 +55,29 @@ subjects:
 
 
 def test_a_full_registry_is_read_with_every_default_filled_in(read, folder):
-    assert read(FULL) == Registry(
-        path=Path("registry.yaml"),
-        site=Site(
-            title="These Birds Do Not Exist",
-            base_url="https://user.github.io/birds/",
-            description="Birds that a network dreamt up.",
-            author="Ada",
-            theme=Theme("#abcdef", "#123456"),
-            picture_pages=False,
-        ),
-        subjects=(
-            Subject(
-                slug="hummingbird",
-                title="<script>alert(1)</script>",
-                weights=WeightsRef("path", str(folder / "birds.pkl"), HASH, "./birds.pkl"),
-                licence="unknown",
-                source="A friend",
-                seeds=(0, 2, 3),
-                psi=1.0,
-                class_index=None,
-                noise="none",
-                format="png",
-                text=Text(folder / "birds.txt"),
-            ),
-            Subject(
-                slug="jay-2",
-                title="Jay",
-                weights=WeightsRef(
-                    "hf", "owner/repo@v1.0/folder/birds.pkl", HASH, "hf://owner/repo@v1.0/folder/birds.pkl"
-                ),
-                licence="MIT",
-                source="https://example.org",
-                seeds=(7, 3, 5),
-                psi=-0.5,
-                class_index=3,
-                noise="random",
-                format="avif",
-                text=None,
-            ),
-        ),
+    registry = read(FULL)
+    assert registry.path == Path("registry.yaml")
+    assert registry.site == Site(
+        title="These Birds Do Not Exist",
+        base_url="https://user.github.io/birds/",
+        description="Birds that a network dreamt up.",
+        author="Ada",
+        theme=Theme(accent="#abcdef", accent_dark="#123456"),
+        picture_pages=False,
     )
+    bird, jay = registry.subjects
+    assert (bird.slug, bird.title) == ("hummingbird", "<script>alert(1)</script>")
+    assert bird.weights == WeightsRef("path", str(folder / "birds.pkl"), HASH, "./birds.pkl")
+    assert (bird.licence, bird.source, bird.seeds) == ("unknown", "A friend", (0, 2, 3))
+    assert (bird.psi, bird.class_index, bird.noise, bird.format) == (1.0, None, "none", "png")
+    assert isinstance(bird.psi, float)
+    assert bird.text == Text.model_construct(corpus=folder / "birds.txt")
+    location = "owner/repo@v1.0/folder/birds.pkl"
+    assert (jay.slug, jay.title) == ("jay-2", "Jay")
+    assert jay.weights == WeightsRef("hf", location, HASH, f"hf://{location}")
+    assert (jay.licence, jay.source, jay.seeds) == ("MIT", "https://example.org", (7, 3, 5))
+    assert (jay.psi, jay.class_index, jay.noise, jay.format) == (-0.5, 3, "random", "avif")
+    assert (jay.text, jay.live, jay.upscale) == (None, "auto", None)
 
 
 def test_what_the_registry_leaves_out_has_documented_defaults(read):
@@ -433,4 +416,4 @@ def test_arbitrary_text_only_ever_raises_registry_error(write, content):
 def test_a_subject_s_headline_follows_from_its_own_words_and_the_site_s(read, site, subject, headline):
     text = VALID.replace("subjects:", f"  {site}\nsubjects:") if site else VALID
     registry = read(text + (f"    {subject}\n" if subject else ""))
-    assert registry.subjects[0].headline == headline
+    assert registry.subjects[0].heading == headline

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from metagan.registry.models import WeightsRef
-from metagan.registry.weights_ref import is_remote, parse_weights
+from metagan.registry.weights_ref import WeightsRef, is_remote, parse_weights
 from metagan.values import InvalidValueError
 
 

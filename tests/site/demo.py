@@ -9,7 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from metagan.registry.models import Headline, Site, Subject, Theme, WeightsRef
+from metagan.registry.models import Headline, Site, Subject, Theme
+from metagan.registry.weights_ref import WeightsRef
 from metagan.site.pages.content import GeneratorFacts, LiveModel, Picture, SiteContent, SubjectContent
 from metagan.site.pages.render import render_site
 
@@ -39,19 +40,14 @@ class Sort:
 def make_collection(sort: Sort = Sort()) -> SubjectContent:
     weights = WeightsRef("bundled", "demo", None, "bundled:demo")
     subject = Subject(
-        slug=sort.slug,
         title=sort.title,
         weights=weights,
         licence=sort.licence,
         source=sort.source,
-        seeds=tuple(sort.seeds),
+        images=tuple(range(seed, seed + 1) for seed in sort.seeds),
         psi=0.8,
-        class_index=None,
-        noise="const",
         format="png",
-        text=None,
-        headline=sort.headline,
-    )
+    ).named(sort.slug, sort.headline)
     facts = GeneratorFacts(
         "StyleGAN2",
         sort.width_px,
@@ -79,7 +75,18 @@ def make_content(
     theme: Theme = PLAIN,
     headline: Headline = USUAL,
 ) -> SiteContent:
-    site = Site(title, base_url, "Things that are not.", "The Testers", theme, picture_pages, headline)
+    site = Site(
+        title=title,
+        base_url=base_url,
+        description="Things that are not.",
+        author="The Testers",
+        theme=theme,
+        picture_pages=picture_pages,
+        headline=headline.text,
+        named_headline=headline.named,
+        lang=headline.lang,
+        dir=headline.dir,
+    )
     collections = tuple(map(make_collection, sorts or (Sort(),)))
     return SiteContent(site, collections, date(2026, 11, 22), "0.1.0", "rev1")
 

@@ -96,7 +96,7 @@ class BuildOptions:
         """
         read = read_registry(registry, images=images)
         if base_url is not None:
-            read = dataclasses.replace(read, site=dataclasses.replace(read.site, base_url=base_url))
+            read = dataclasses.replace(read, site=read.site.model_copy(update={"base_url": base_url}))
         beside = registry.absolute().parent / "templates"
         return cls(
             registry=read,

@@ -16,7 +16,8 @@ from metagan.export.fold import fold
 from metagan.networks.loading.detect import load_generator
 from metagan.networks.generator import Generator
 from metagan.networks.upscaler import load_upscaler
-from metagan.registry.models import Registry, Subject, WeightsRef
+from metagan.registry.models import Registry, Subject
+from metagan.registry.weights_ref import WeightsRef
 from metagan.registry.read import find_place, read_registry
 from metagan.sampling.latents import labels, latents
 from metagan.site.pages.check import check_templates

@@ -63,7 +63,7 @@ def _summary(base: str, view: SubjectView) -> dict[str, object]:
         "count": view.count,
         "width": view.width_px,
         "height": view.height_px,
-        "psi": float(view.psi),
+        "psi": view.psi,
         "class": view.class_index,
         "architecture": view.architecture,
         "weights_sha256": view.sha256,

@@ -12,7 +12,8 @@ import jinja2.defaults
 from jinja2 import meta, nodes
 
 from metagan.errors import Location, Problem
-from metagan.registry.models import Site, Subject, Theme, WeightsRef
+from metagan.registry.models import Site, Subject, Theme
+from metagan.registry.weights_ref import WeightsRef
 from metagan.site.pages.content import GeneratorFacts, LiveModel, Picture, SiteContent, SubjectContent
 from metagan.site.pages.render import PAGES, Page, Writer
 from metagan.site.pages.templates import (
@@ -162,13 +163,20 @@ def _sample_content(*, picture_pages: bool) -> SiteContent:
     full = replace(full, live=LiveModel("models/x.bin.gz", "0" * 64, 2, "0" * 64, 1, "fp16", 0.0, 70.0))
     bare = replace(
         bare,
-        subject=replace(bare.subject, class_index=None),
+        subject=bare.subject.model_copy(update={"class_index": None}),
         facts=replace(bare.facts, training={}),
         pictures=(Picture(7, "pictures/two/7.webp"),),
         why_not_live="It can't.",
     )
     author = "Somebody" if picture_pages else ""
-    site = Site("Title", "https://example.org/", "Description", author, Theme(), picture_pages)
+    site = Site.model_construct(
+        title="Title",
+        base_url="https://example.org/",
+        description="Description",
+        author=author,
+        theme=Theme(),
+        picture_pages=picture_pages,
+    )
     collections = (full, bare) if picture_pages else (full,)
     return SiteContent(site, collections, date(2026, 1, 1), "0", "0")
 
@@ -176,7 +184,14 @@ def _sample_content(*, picture_pages: bool) -> SiteContent:
 def _sample_collection(slug: str, licence: str) -> SubjectContent:
     weights = WeightsRef("hf", "owner/repo/file", "0" * 64, "hf://owner/repo/file")
     source = "https://example.org/source"
-    subject = Subject(slug, "Thing", weights, licence, source, (1, 2), 0.7, 3, "const", "webp", None)
+    subject = Subject(
+        title="Thing",
+        weights=weights,
+        licence=licence,
+        source=source,
+        images=(range(1, 3),),
+    ).model_copy(update={"class_index": 3})
+    subject = subject.named(slug)
     facts = GeneratorFacts("StyleGAN2", 256, 192, 1, "0" * 64, 1, {"kimg": 1})
     pictures = tuple(Picture(seed, f"pictures/{slug}/{seed}.webp", text="A line.") for seed in subject.seeds)
     return SubjectContent(subject, facts, pictures)

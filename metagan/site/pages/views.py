@@ -87,7 +87,7 @@ class SubjectView:
         about: The page about its generator.
         api: Its JSON.
         count: How many pictures it has.
-        psi: Truncation, in the shortest digits.
+        psi: Truncation.
         class_index: The class of a conditional generator, or None.
         noise: The noise mode's name.
         licence: Under which the weights stand.
@@ -123,7 +123,7 @@ class SubjectView:
     about: str
     api: str
     count: int
-    psi: str
+    psi: float
     class_index: int | None
     noise: str
     licence: str
@@ -202,21 +202,21 @@ class PictureIndex:
 def view_subject(collection: SubjectContent, album: PictureIndex) -> SubjectView:
     """A subject as pages show it."""
     subject, facts = collection.subject, collection.facts
-    before, place, after = printable(subject.headline.text).partition("{title}")
+    before, place, after = printable(subject.heading.text).partition("{title}")
     heading = (before, album.title if place else "", after)
     return SubjectView(
         slug=subject.slug,
         title=album.title,
         headline="".join(heading),
         heading=heading,
-        lang=subject.headline.lang,
-        dir=subject.headline.dir,
+        lang=subject.heading.lang,
+        dir=subject.heading.dir,
         long=max(map(len, "".join(heading).split()), default=0) > LONG_WORD,
         url=f"{subject.slug}/",
         about=f"{subject.slug}/about/",
         api=f"api/{subject.slug}.json",
         count=len(album),
-        psi=f"{subject.psi:g}",
+        psi=subject.psi,
         class_index=subject.class_index,
         noise=subject.noise,
         licence=printable(subject.licence),
@@ -253,11 +253,11 @@ def site_context(content: SiteContent, subjects: Sequence[SubjectView]) -> dict[
             "base_url": site.base_url,
             "base_path": base_path(site),
             "picture_pages": site.picture_pages,
-            "lang": site.headline.lang,
-            "dir": site.headline.dir,
+            "lang": site.heading.lang,
+            "dir": site.heading.dir,
         },
         # What metagan's own templates say in English, on a page in another language.
-        "english": "" if _is_english(site.headline) else Markup(' lang="en" dir="ltr"'),
+        "english": "" if _is_english(site.heading) else Markup(' lang="en" dir="ltr"'),
         "subjects": subjects,
         "subject_count": len(subjects),
         "built": content.built.isoformat(),
@@ -275,7 +275,7 @@ def album_data(content: SiteContent, albums: Sequence[tuple[SubjectView, Picture
         "chunk": LINES_CHUNK,
         "base": content.site.base_url,
         "xmp": xmp_pattern("{maker}"),
-        "headline": asdict(content.site.headline),
+        "headline": asdict(content.site.heading),
         "subjects": subjects_data(content, albums),
     }
 
@@ -288,7 +288,7 @@ def subjects_data(
     content: SiteContent, albums: Sequence[tuple[SubjectView, PictureIndex]]
 ) -> list[dict[str, object]]:
     """The part of that which is told of each subject."""
-    headlines = {one.subject.slug: one.subject.headline for one in content.collections}
+    headlines = {one.subject.slug: one.subject.heading for one in content.collections}
     return [
         {
             "slug": view.slug,
@@ -306,7 +306,7 @@ def subjects_data(
             "maker": escape(ai_system(view.architecture, view.sha256, view.upscaler)),
             "live": _live_data(view),
             "unfit": bool(view.why_not_live),
-            "headline": _different(headlines[view.slug], content.site.headline),
+            "headline": _different(headlines[view.slug], content.site.heading),
         }
         for view, album in albums
     ]
@@ -325,7 +325,7 @@ def _live_data(view: SubjectView) -> dict[str, object] | None:
         "url": view.live.path,
         "sha256": view.live.sha256,
         "size": view.live.size_bytes,
-        "psi": float(view.psi),
+        "psi": view.psi,
         "class": view.class_index,
         "classes": view.classes,
     }

@@ -69,7 +69,7 @@ def wordy_site(tmp_path_factory: pytest.TempPathFactory, serve: Callable[[Path],
         )
         for one in content.collections
     )
-    site = replace(content.site, description=NO_WORD, author=NO_WORD)
+    site = content.site.model_copy(update={"description": NO_WORD, "author": NO_WORD})
     write_site(replace(content, site=site, collections=collections), root)
     return f"{serve(root)}/"
 
