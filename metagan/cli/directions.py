@@ -7,7 +7,14 @@ from pathlib import Path
 
 import click
 
-from metagan.cli.options import class_option, device_option, lpips_option, out_file_option, weights_options
+from metagan.cli.options import (
+    class_option,
+    device_option,
+    lpips_option,
+    out_file_option,
+    psi_option,
+    weights_options,
+)
 
 
 def parse_ranges(
@@ -51,7 +58,7 @@ def parse_ranges(
     "--candidates", type=click.IntRange(1, 512), default=6, help="Candidates per method and range of layers."
 )
 @click.option("--pictures", type=click.IntRange(2, 64), default=6, help="Pictures to measure the effect on.")
-@click.option("--psi", type=click.FloatRange(0, 1), default=0.7, help="Truncation of these pictures.")
+@psi_option(0.7, "Used for the measured pictures.")
 @class_option
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Seed of everything random.")
 @lpips_option
