@@ -26,9 +26,7 @@ from torch import Tensor
 from metagan.errors import MalformedFileError, OptionError
 from metagan.files import write_bytes
 from metagan.networks.generator import Generator, Noise
-from metagan.sampling.levels import to_uint8
 from metagan.sampling.sampler import Picture, Sampler, exact_convolutions
-from metagan.sampling.upscale import upscale_pictures
 
 Space = Literal["z", "w", "w+"]
 METADATA_KEY: Final = "metagan-styles"
@@ -250,9 +248,7 @@ def draw(sampler: Sampler, styles: Sequence[Styles], psi: float | None = None) -
             continue
         noise = FittedNoise([image.to(sampler.device) for image in one.noise])
         with torch.inference_mode(), exact_convolutions():
-            drawn = to_uint8(sampler.generator.synthesize(ws[None].to(sampler.device), noise))
-        if sampler.upscaler is not None:
-            drawn = upscale_pictures(sampler.upscaler, drawn, sampler.device)
+            drawn = sampler.finish(sampler.generator.synthesize(ws[None].to(sampler.device), noise))
         yield drawn[0]
 
 

@@ -140,11 +140,9 @@ class Sampler:
         while start < len(chunk):
             part = chunk[start : start + self.batch]
             try:
-                ws = torch.stack(part + part[-1:] * (self.batch - len(part))).to(self.device)
+                filled = part if self._is_single else part + part[-1:] * (self.batch - len(part))
                 with torch.inference_mode(), exact_convolutions():
-                    drawn = to_uint8(self._synthesis.synthesize(ws, Noise(noise)))[: len(part)]
-                if self.upscaler is not None:
-                    drawn = upscale_pictures(self.upscaler, drawn, self.device)
+                    drawn = self._pictures_of(torch.stack(filled).to(self.device), Noise(noise))[: len(part)]
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -167,8 +165,13 @@ class Sampler:
             yield from zip(chunk, drawn, strict=False)
             start += len(chunk)
 
+    @property
+    def _is_single(self) -> bool:
+        """Whether pictures are drawn one by one anyway, so that batches needn't be filled up."""
+        return isinstance(self._synthesis, PictureSynthesis)
+
     def _filled_up(self, seeds: list[int]) -> list[int]:
-        if isinstance(self._synthesis, PictureSynthesis):
+        if self._is_single:
             return seeds
         return seeds + seeds[-1:] * (self.batch - len(seeds))
 
@@ -178,14 +181,20 @@ class Sampler:
         label = labels(settings.class_index, self.generator.c_dim, len(seeds))
         label = None if label is None else label.to(self.device)
         with exact_convolutions():
-            ws, noise = self._map_latents(z, label, settings), Noise(settings.noise, seeds)
-            if self.upscaler is not None:
-                # By the generator's own numbers, not yet rounded, and one by one: batches change no bit.
-                images = self._synthesis.synthesize(ws, noise).float().clamp(-1, 1)
-                return [to_uint8(self.upscaler(image[None]))[0] for image in images]
-            if isinstance(self._synthesis, PictureSynthesis):
-                return list(self._synthesis.pictures(ws, noise).numpy())
-            return to_uint8(self._synthesis.synthesize(ws, noise))
+            return self._pictures_of(self._map_latents(z, label, settings), Noise(settings.noise, seeds))
+
+    def _pictures_of(self, ws: Tensor, noise: Noise) -> list[Picture]:
+        if isinstance(self._synthesis, PictureSynthesis) and self.upscaler is None:
+            return list(self._synthesis.pictures(ws, noise).numpy())
+        return self.finish(self._synthesis.synthesize(ws, noise))
+
+    @torch.inference_mode()
+    def finish(self, images: Float[Tensor, "batch ch h w"]) -> list[Picture]:
+        """Turn a generator's own images into pictures [h, w, ch]: enlarged where there is an upscaler, and rounded."""
+        if self.upscaler is None:
+            return to_uint8(images)
+        # By the generator's own numbers, not yet rounded, and one by one: batches change no bit.
+        return [to_uint8(self.upscaler(image[None]))[0] for image in images.float().clamp(-1, 1)]
 
     def _map_latents(self, z: Tensor, label: Tensor | None, settings: Settings) -> Tensor:
         """Map latents to styles. For the kernel, and for bfloat16 on a CPU, map them one by one: the result must not

@@ -13,10 +13,12 @@ from metagan.lab.project_files import project_into, read_search, write_search
 from metagan.lab.styles import draw, noise_shapes, read_styles, write_styles
 from metagan.lab.targets import Target
 from metagan.lab.verdict import judge, own_distances
-from metagan.sampling.sampler import Sampler
+from metagan.networks.upscaler.network import Upscaler, UpscalerConfig
+from metagan.sampling.latents import latents
+from metagan.sampling.sampler import Sampler, Settings
 from tests.lab.nets import CPU, FILES, load, picture, small, target
 
-QUICK = ProjectOptions(steps=60, start="mean")
+QUICK = ProjectOptions(steps=40, start="mean")
 
 
 @pytest.mark.parametrize("family", sorted(FILES))
@@ -24,7 +26,7 @@ def test_a_picture_of_each_architecture_is_approached(family):
     generator = load(family)
     wanted = target(generator, 7, psi=1.0)
     options = ProjectOptions(
-        steps=80, start="mean", class_index=0 if generator.c_dim else None, noise="const"
+        steps=50, start="mean", class_index=0 if generator.c_dim else None, noise="const"
     )
     found = project(generator, [wanted], options)[0]
     with torch.no_grad():
@@ -81,7 +83,7 @@ def test_padding_counts_for_nothing():
 
 
 def test_a_resumed_search_equals_an_undisturbed_one(tmp_path):
-    generator, options = small(), ProjectOptions(steps=30)
+    generator, options = small(), ProjectOptions(steps=20)
     targets = [target(generator, 5), target(generator, 6)]
     undisturbed = project(generator, targets, options)
 
@@ -109,7 +111,7 @@ def test_a_resumed_search_equals_an_undisturbed_one(tmp_path):
 
 def test_a_folder_goes_on_where_it_was_left_and_isnt_done_twice(tmp_path):
     generator, targets = small(), [target(small(), seed) for seed in range(3)]
-    options = ProjectOptions(steps=10)
+    options = ProjectOptions(steps=10, start="mean")
     every = {"state_every_s": 0.0}
     fresh = list(project_into(tmp_path / "a", Projector(generator, options), targets, **every))
     steps = 0
@@ -154,6 +156,21 @@ def test_styles_draw_the_picture_that_was_found_with_its_noise(tmp_path):
     assert not np.array_equal(next(draw(Sampler(generator, CPU), [plain])), found.picture)
 
 
+def test_styles_are_enlarged_by_an_upscaler_as_seeds_are(tmp_path):
+    generator = small()
+    torch.manual_seed(0)
+    upscaler = Upscaler(UpscalerConfig(channels=8, blocks=1, factor=2)).eval()
+    found = project(generator, [target(generator, 5)], ProjectOptions(steps=1, start="mean"))[0].styles
+    sampler = Sampler(generator, CPU, 2, upscaler=upscaler)
+    shapes = [next(draw(sampler, [styles])).shape for styles in (found, dataclasses.replace(found, noise=()))]
+    assert shapes == [(32, 32, 3)] * 2
+    seed = latents([5], 8)
+    with torch.inference_mode():
+        ws = generator.map_latents(seed)[0]
+    ((_, drawn),) = sampler.pictures([5], Settings())
+    assert np.array_equal(next(sampler.draw_styles([ws])), drawn)
+
+
 def test_fitted_noise_stays_unit_normal_and_like_noise():
     generator = small(resolution=32)
     found = project(generator, [target(generator, 5)], QUICK)[0]
@@ -175,14 +192,14 @@ def test_a_search_leaves_the_generator_as_it_was():
 def test_a_stranger_is_told_from_the_generators_own(tmp_path, monkeypatch):
     monkeypatch.setenv("METAGAN_CACHE", str(tmp_path))
     generator = small()
-    projector = Projector(generator, ProjectOptions(steps=60))
-    own = own_distances(projector, 4)
-    assert own == own_distances(projector, 4, lambda steps: None)
-    kin = project(generator, [target(generator, 5)], ProjectOptions(steps=60))[0]
+    projector = Projector(generator, QUICK)
+    own = own_distances(projector, 3)
+    assert own == own_distances(projector, 3, lambda steps: None)
+    kin = project(generator, [target(generator, 5)], QUICK)[0]
     checks = torch.full((3, 16, 16), -1.0)
     checks[:, ::2, ::2] = 1
     checks[:, 1::2, 1::2] = 1
-    stranger = project(generator, [Target("x", checks, torch.ones(1, 16, 16))], ProjectOptions(steps=60))[0]
+    stranger = project(generator, [Target("x", checks, torch.ones(1, 16, 16))], QUICK)[0]
     assert "can't draw it" not in judge(kin.distance, own).words
     assert "can't draw it" in judge(stranger.distance, own).words
 
@@ -196,7 +213,7 @@ def test_verdicts_count_the_generators_own_pictures():
 
 
 def test_pictures_are_searched_by_themselves_whatever_their_company():
-    generator, options = small(), ProjectOptions(steps=8)
+    generator, options = small(), ProjectOptions(steps=8, start="mean")
     alone = project(generator, [target(generator, 6)], options)[0]
     together = project(generator, [target(generator, 5), target(generator, 6)], options)[1]
     assert torch.allclose(alone.styles.ws, together.styles.ws, atol=1e-3)
