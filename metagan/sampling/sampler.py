@@ -27,7 +27,6 @@ from metagan.sampling.latents import labels, latents
 from metagan.sampling.levels import to_uint8
 from metagan.sampling.memory import fit_batch, keep_freed_memory
 from metagan.sampling.precision import choose_dtype
-from metagan.sampling.upscale import upscale_pictures
 
 Picture = NDArray[np.uint8]
 
