@@ -1,7 +1,8 @@
-"""Progress bars on stderr, with rate and remaining time. They are off if stderr is not a terminal."""
+"""Progress on stderr: bars with rate and remaining time on a terminal, a line a minute in a file or a pipe."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from metagan.fetch.transfer import Transfer
 
 
+LINE_EVERY_S = 60.0
+
+
 class RateColumn(ProgressColumn):
     """A column with the rate per second."""
 
@@ -34,10 +38,11 @@ class RateColumn(ProgressColumn):
 
 
 class Stages:
-    """One progress bar per stage. Beginning a stage finishes the one before it."""
+    """One progress bar per stage, or lines. Beginning a stage finishes the one before it."""
 
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
+        self._next_line = time.monotonic() + LINE_EVERY_S
         self._task: TaskID | None = None
         self._download: str | None = None
 
@@ -51,6 +56,7 @@ class Stages:
         """Advance the current stage by an amount."""
         if self._task is not None:
             self._bars.advance(self._task, amount)
+            self._line(self._bars.tasks[self._task])
 
     def transfer(self, transfer: Transfer) -> None:
         """Update the stage of a download, which is counted in bytes."""
@@ -59,6 +65,15 @@ class Stages:
             self._download = transfer.name
         if self._task is not None:
             self._bars.update(self._task, completed=transfer.done_bytes, total=transfer.total_bytes)
+            self._line(self._bars.tasks[self._task])
+
+    def _line(self, task: Task) -> None:
+        """Print where a stage is, once a minute, if there are no bars."""
+        if not self._bars.disable or time.monotonic() < self._next_line:
+            return
+        self._next_line = time.monotonic() + LINE_EVERY_S
+        total = "" if task.total is None else f" of {task.total:,.0f}"
+        click.echo(f"{task.description}: {task.completed:,.0f}{total}", err=True)
 
     def finish(self) -> None:
         """Finish the current stage."""

@@ -37,11 +37,13 @@ def command(context: click.Context, /, **values: Any) -> None:
     if options.upscaler:
         from metagan.training.upscaler.session import train_upscaler
 
-        train_upscaler(options, int(options.upscaler.removeprefix("x")))
+        click.echo(train_upscaler(options, int(options.upscaler.removeprefix("x"))))
         return
     if options.generator:
         message = "belongs to --upscaler; weights to start a generator's training from are --start"
         raise click.BadParameter(message, param_hint="--generator")
     from metagan.training.session import train
 
-    train(options)
+    result = train(options)
+    if result.is_first:
+        click.echo(result)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
-import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from metagan.training.run_folder import RunConfig, RunFolder, read_config
 from metagan.training.setup import PACE, again, begin, change_pace, refuse_changes
 from metagan.training.state import read_state
 
+LINE_EVERY_S = 60.0
 SHOWN_FLOOR = ("floor_distance", "floor_precision", "floor_recall", "floor_coverage")
 SHOWN = (
     ("loss_g", "G"),
@@ -37,8 +40,35 @@ SHOWN = (
 )
 
 
-def train(options: TrainOptions) -> None:
-    """Train a generator as asked for.
+OnProgress = Callable[[float, Mapping[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run made.
+
+    Args:
+        weights: The newest network.
+        report: The page that shows how training went.
+        kimg: Thousands of pictures shown.
+        is_first: Whether this process is the one that speaks for all of a run's processes.
+    """
+
+    weights: Path
+    report: Path
+    kimg: float
+    is_first: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.weights}: {self.kimg:g} kimg; look at {self.report}"
+
+
+def train(options: TrainOptions, on_progress: OnProgress | None = None) -> Result:
+    """Train a generator as asked for, or go on with the run in its folder.
+
+    Args:
+        options: What to train on, where, and how.
+        on_progress: Called after each step with thousands of pictures shown, and the newest measurements.
 
     Raises:
         MetaganError: See Run.train and begin.
@@ -48,7 +78,10 @@ def train(options: TrainOptions) -> None:
     pictures = PictureSource(options.data, options.resolution, labelled=options.labels)
     pictures.check()
     folder, schedule = RunFolder(options.out), options.schedule
-    with joined(options.device) as world, watching(schedule, shown=world.is_first) as watcher:
+    with (
+        joined(options.device) as world,
+        watching(schedule, shown=world.is_first and on_progress is None, on_progress=on_progress) as watcher,
+    ):
         config, networks = _begin_or_go_on(folder, options, pictures, world)
         _require_training(config.recipe.d_warmup_kimg, schedule.total_kimg)
         run = Run(
@@ -64,14 +97,9 @@ def train(options: TrainOptions) -> None:
             records=options.cuda_graphs,
         )
         run.train()
-        kimg = run.trainer.seen / 1000
-    if world.is_first:
-        print_result(folder, kimg)
-
-
-def print_result(folder: RunFolder, kimg: float) -> None:
-    """What was made, on stdout."""
-    sys.stdout.write(f"{folder.path / 'latest.safetensors'}: {kimg:g} kimg; look at {folder.report}\n")
+        return Result(
+            folder.path / "latest.safetensors", folder.report, run.trainer.seen / 1000, world.is_first
+        )
 
 
 def _begin_or_go_on(
@@ -150,16 +178,21 @@ def _event_writer(
 
 
 class TerminalWatcher:
-    """Progress on stderr, silent when that is no terminal; a first Ctrl-C or TERM stops after the step."""
+    """Progress on stderr: a bar on a terminal, else a line a minute; a first Ctrl-C or TERM stops after the step."""
 
-    def __init__(self, bars: Progress, total: int) -> None:
-        self._bars = bars
+    def __init__(
+        self, bars: Progress, total: int, *, lines: bool, on_progress: OnProgress | None = None
+    ) -> None:
+        self._bars, self._lines, self._on_progress = bars, lines, on_progress
+        self._next_line = 0.0
         self._task = bars.add_task("", total=total, facts="")
         self._asked = False
         self._started = False
 
     def progress(self, seen: int, readings: Mapping[str, float]) -> None:
         """Move the bar; facts come with each line of measurements."""
+        if self._on_progress is not None:
+            self._on_progress(seen / 1000, readings)
         facts = [f"{readings['images_per_s']:.1f}/s"] if "images_per_s" in readings else []
         facts += [f"{text} {readings[name]:.3g}" for name, text in SHOWN if name in readings]
         if not self._started:
@@ -171,10 +204,14 @@ class TerminalWatcher:
             self._task, completed=seen, description=f"{seen / 1000:.1f} kimg", facts=", ".join(facts)
         )
 
+        if self._lines and time.monotonic() >= self._next_line:
+            self._next_line = time.monotonic() + LINE_EVERY_S
+            self.say(f"{seen / 1000:.3f} kimg: {', '.join(facts) or 'training'}")
+
     def say(self, text: str) -> None:
-        """A line above the bar."""
-        if not self._bars.disable:
-            self._bars.console.print(text)
+        """Print a line, above the bar where there is one."""
+        if self._lines or not self._bars.disable:
+            self._bars.console.print(text, soft_wrap=True)
 
     def stop_asked(self) -> bool:
         """Whether a signal came."""
@@ -186,8 +223,10 @@ class TerminalWatcher:
 
 
 @contextmanager
-def watching(schedule: Schedule, *, shown: bool) -> Iterator[TerminalWatcher]:
-    """A bar on stderr while the block runs, where it is to be shown; Ctrl-C and TERM ask the watcher to stop."""
+def watching(
+    schedule: Schedule, *, shown: bool, on_progress: OnProgress | None = None
+) -> Iterator[TerminalWatcher]:
+    """Progress on stderr while the block runs, where it is to be shown; Ctrl-C and TERM ask the watcher to stop."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -197,8 +236,14 @@ def watching(schedule: Schedule, *, shown: bool) -> Iterator[TerminalWatcher]:
     )
     quiet = not console.is_terminal or not shown
     with Progress(*columns, console=console, disable=quiet) as bars:
-        watcher = TerminalWatcher(bars, round(schedule.total_kimg * 1000))
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        lines = shown and not console.is_terminal
+        watcher = TerminalWatcher(
+            bars, round(schedule.total_kimg * 1000), lines=lines, on_progress=on_progress
+        )
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if threading.current_thread() is not threading.main_thread():
+            numbers = []  # only the main thread hears signals
+        before = {number: signal.getsignal(number) for number in numbers}
 
         def asked(number: int, _frame: object) -> None:
             watcher.ask_to_stop()

@@ -20,7 +20,7 @@ from metagan.training.data_loader import fingerprint
 from metagan.training.distributed import World
 from metagan.training.options import Schedule, TrainOptions, flag_of
 from metagan.training.run_folder import RunFolder
-from metagan.training.session import print_result, watching
+from metagan.training.session import Result, watching
 from metagan.training.upscaler.data import draw_made, hold_out
 from metagan.training.upscaler.recipe import (
     UpscalerRecipe,
@@ -42,7 +42,7 @@ OTHERS: Final = frozenset(
 )
 
 
-def train_upscaler(options: TrainOptions, factor: int) -> None:
+def train_upscaler(options: TrainOptions, factor: int) -> Result:
     """Train an upscaler as asked for.
 
     Args:
@@ -81,7 +81,7 @@ def train_upscaler(options: TrainOptions, factor: int) -> None:
             watcher=watcher,
         )
         run.train()
-    print_result(folder, run.trainer.seen / 1000)
+    return Result(folder.path / "latest.safetensors", folder.report, run.trainer.seen / 1000)
 
 
 def _given(options: TrainOptions) -> frozenset[str]:

@@ -1,0 +1,410 @@
+"""What `import metagan` offers: open a generator, draw with it, train one, and build a site.
+
+Every function takes what the command of the same name takes, and raises the same MetaganErrors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from metagan.errors import OptionError, ShapeError
+from metagan.evaluation.evaluate import Evaluation
+from metagan.fetch.transfer import Transfer
+from metagan.files import write_bytes
+from metagan.images.encode import EXTENSIONS, encode, to_image
+from metagan.images.provenance import Provenance
+from metagan.images.sheet import contact_sheet
+from metagan.networks.generator import Noise
+from metagan.networks.loading.detect import title_of
+from metagan.sampling.latents import labels, latents
+from metagan.sampling.levels import to_uint8
+from metagan.sampling.sampler import Sampler
+from metagan.sampling.target import Target, find_target, open_sampler
+from metagan.values import NoiseMode
+
+if TYPE_CHECKING:
+    from metagan.site.build.build import BuildReport
+    from metagan.training.options import Augmentation, Preset
+    from metagan.training.session import Result
+
+
+class Generator:
+    """A generator on a device; `load` makes one.
+
+    Args:
+        target: Its file, and how its subject wants it drawn.
+        sampler: What draws.
+    """
+
+    def __init__(self, target: Target, sampler: Sampler) -> None:
+        self._target, self._sampler = target, sampler
+        self.name = target.name
+        self.description = f"{target.name} ({title_of(sampler.generator)})"
+        self.resolution = sampler.resolution
+        self.z_dim, self.c_dim = sampler.generator.z_dim, sampler.generator.c_dim
+        self.device = sampler.device
+
+    def __repr__(self) -> str:
+        return f"<metagan.Generator {self.name}, {self.resolution}x{self.resolution}, on {self.device}>"
+
+    def sample(
+        self,
+        seeds: Iterable[int],
+        *,
+        psi: float | None = None,
+        class_index: int | None = None,
+        noise: NoiseMode | None = None,
+    ) -> list[Image.Image]:
+        """Draw a picture from each seed, as `metagan sample` does.
+
+        Args:
+            seeds: From 0 to 2**32 - 1. The same seed gives the same picture.
+            psi: Truncation: 1 for full variety, 0 for the mean picture; None for the subject's own, 1 for a file.
+            class_index: The class of a conditional generator.
+            noise: "const", "random" (from each picture's seed) or "none"; None for the subject's own.
+
+        Returns:
+            The pictures, each with its seed and psi in `info`.
+
+        Raises:
+            OptionError: If the class is missing or out of range, or psi isn't 1 and the file has no mean style.
+        """
+        return list(self.iter_sample(seeds, psi=psi, class_index=class_index, noise=noise))
+
+    def iter_sample(
+        self,
+        seeds: Iterable[int],
+        *,
+        psi: float | None = None,
+        class_index: int | None = None,
+        noise: NoiseMode | None = None,
+    ) -> Iterator[Image.Image]:
+        """Draw as `sample` does, but yield each picture as soon as its batch is drawn."""
+        settings = self._target.settings(psi, class_index, noise)
+        for seed, pixels in self._sampler.pictures(tuple(seeds), settings):
+            picture = to_image(pixels)
+            picture.info |= {"seed": seed, "psi": settings.psi, "generator": self.description}
+            yield picture
+
+    @torch.inference_mode()
+    def styles(
+        self, seeds: Iterable[int], *, psi: float | None = None, class_index: int | None = None
+    ) -> Float[Tensor, "batch num_ws w_dim"]:
+        """Map seeds to styles, to be averaged, mixed or moved, and drawn by `draw`.
+
+        Args:
+            seeds: As for `sample`.
+            psi: Truncation.
+            class_index: The class of a conditional generator.
+
+        Returns:
+            Styles [batch, num_ws, w_dim], on the generator's device.
+
+        Raises:
+            OptionError: As for `sample`.
+        """
+        settings, network = self._target.settings(psi, class_index), self._sampler.generator
+        z = latents(tuple(seeds), network.z_dim).to(self.device)
+        label = labels(settings.class_index, network.c_dim, len(z))
+        label = None if label is None else label.to(self.device)
+        return network.map_latents(z, label, psi=settings.psi)
+
+    @torch.inference_mode()
+    def draw(
+        self, ws: Float[Tensor, "*batch num_ws w_dim"], *, noise: NoiseMode = "const", seed: int = 0
+    ) -> Image.Image | list[Image.Image]:
+        """Draw styles.
+
+        Args:
+            ws: Styles of one picture [num_ws, w_dim], or of several [batch, num_ws, w_dim].
+            noise: As for `sample`.
+            seed: The seed of random noise.
+
+        Returns:
+            One picture for one picture's styles, otherwise a list.
+
+        Raises:
+            ShapeError: If the styles have another shape than `styles` gives.
+        """
+        if ws.ndim not in {2, 3}:
+            raise ShapeError(f"styles: want [num_ws, w_dim] or [batch, num_ws, w_dim], got {list(ws.shape)}")
+        batch = ws if ws.ndim == 3 else ws[None]
+        pictures = []
+        for index in range(len(batch)):
+            one = batch[index : index + 1].to(self.device)
+            images = self._sampler.generator.synthesize(one, Noise(noise, [seed]))
+            pictures += [to_image(pixels) for pixels in to_uint8(images)]
+        return pictures if ws.ndim == 3 else pictures[0]
+
+
+def load(
+    what: str | Path,
+    *,
+    sha256: str | None = None,
+    device: str = "auto",
+    precision: str = "fp32",
+    batch: int | None = None,
+    registry: str | Path = "registry.yaml",
+    offline: bool = False,
+    on_progress: Callable[[Transfer], None] | None = None,
+) -> Generator:
+    """Open a generator. The file is read without running anything in it.
+
+    Args:
+        what: A weights file's path, an https:// URL (with sha256), hf://owner/repo/file, bundled:NAME, or a subject of
+            the registry.
+        sha256: What the file's SHA-256 must be, 64 hex digits.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+        precision: "fp32", "bf16" or "auto".
+        batch: Pictures drawn at once; None chooses.
+        registry: Where a subject is looked up.
+        offline: Take remote weights from the cache only.
+        on_progress: Called with the state of a download.
+
+    Raises:
+        OptionError: If there is no such file, subject or precision.
+        FetchError: If the weights can't be downloaded.
+        CheckpointError: If the file can't be used.
+        DeviceError: If there is no such device.
+    """
+    text = str(what) if not isinstance(what, Path) or what.suffix else f"{what}/"
+    target = find_target(text, Path(registry), sha256, offline=offline, progress=on_progress)
+    return Generator(target, open_sampler(target, device, batch, precision))
+
+
+def sheet(pictures: Iterable[Image.Image], columns: int | None = None) -> Image.Image:
+    """Lay pictures of one size out row by row; a notebook shows the result.
+
+    Args:
+        pictures: At least one.
+        columns: Pictures per row; None makes the sheet slightly wider than high.
+
+    Raises:
+        OptionError: If there are no pictures, or of several sizes.
+    """
+    arrays = [
+        np.asarray(picture if picture.mode in {"L", "RGBA"} else picture.convert("RGB"))
+        for picture in pictures
+    ]
+    arrays = [array[..., None] if array.ndim == 2 else array for array in arrays]
+    if not arrays or len({array.shape for array in arrays}) > 1:
+        found = "none" if not arrays else f"{len({array.shape for array in arrays})} different ones"
+        raise OptionError(f"a sheet takes pictures of one size and mode, got {found}")
+    return to_image(contact_sheet(arrays, len(arrays), columns))
+
+
+def build(
+    registry: str | Path = "registry.yaml",
+    out: str | Path = "build",
+    *,
+    subjects: Iterable[str] = (),
+    base_url: str | None = None,
+    images: int | None = None,
+    device: str = "auto",
+    precision: str = "fp32",
+    offline: bool = False,
+    strict: bool = False,
+    on_progress: Callable[[str, int | None, int], None] | None = None,
+) -> BuildReport:
+    """Build the site that a registry describes, or update it, as `metagan build` does.
+
+    Args:
+        registry: The registry file.
+        out: The site folder.
+        subjects: Slugs of the subjects to show; all of them when empty.
+        base_url: The site's address, overrides the registry's.
+        images: Pictures per subject, overrides the registry's.
+        device: Where networks run.
+        precision: "fp32", "bf16" or "auto".
+        offline: Take remote weights from the cache only.
+        strict: Fail on warnings.
+        on_progress: Called with a stage's name, its total (None where unknown) and how much of it is done.
+
+    Raises:
+        RegistryError: If the registry or its weights have problems; lists all of them.
+        BuildError: If the folder holds something that metagan didn't build.
+    """
+    from metagan.registry.fields import parse_base_url
+    from metagan.site.build.build import BuildOptions, build_site
+
+    options = BuildOptions.read(
+        Path(registry),
+        Path(out),
+        subjects=tuple(subjects),
+        base_url=None if base_url is None else parse_base_url(base_url),
+        images=images,
+        device=device,
+        precision=precision,
+        offline=offline,
+        strict=strict,
+    )
+    return build_site(options, _BuildProgress(on_progress))
+
+
+class _BuildProgress:
+    """Hands a build's progress to one callable."""
+
+    def __init__(self, tell: Callable[[str, int | None, int], None] | None) -> None:
+        self._tell, self._stage, self._done = tell, "", 0
+        self._total: int | None = None
+
+    def begin(self, what: str, total: int | None) -> None:
+        self._stage, self._total, self._done = what, total, 0
+        self.advance(0)
+
+    def advance(self, amount: int) -> None:
+        self._done += amount
+        if self._tell is not None:
+            self._tell(self._stage, self._total, self._done)
+
+    def transfer(self, transfer: Transfer) -> None:
+        if self._tell is not None:
+            self._tell(transfer.name, transfer.total_bytes, transfer.done_bytes)
+
+
+def train(
+    data: str | Path,
+    out: str | Path,
+    *,
+    kimg: float = 1000.0,
+    preset: Preset | Literal["auto"] = "auto",
+    batch: int | None = None,
+    learning_rate: float | None = None,
+    gamma: float | None = None,
+    mirror: bool = False,
+    augmentation: Augmentation = "adaptive",
+    start: str | Path | None = None,
+    seed: int = 0,
+    measured_pictures: int = 1000,
+    snapshot_kimg: float = 20.0,
+    licence: str = "unknown",
+    source: str = "",
+    device: str = "auto",
+    threads: int | None = None,
+    on_progress: Callable[[float, Mapping[str, float]], None] | None = None,
+) -> Result:
+    """Train a generator on a dataset, or go on with the run in `out`, as `metagan train` does.
+
+    Interrupting it (Ctrl-C, or a notebook's stop button) ends it after a step, with everything saved.
+
+    Args:
+        data: A dataset that `metagan dataset pack` wrote.
+        out: The run's folder. A run that is there goes on.
+        kimg: Train until so many thousand pictures were shown.
+        preset: Width of the networks.
+        batch: Pictures per step; None chooses, as for the next two.
+        learning_rate: Of both networks.
+        gamma: R1's weight.
+        mirror: Whether to show pictures mirrored too.
+        augmentation: "adaptive", "fixed" or "none".
+        start: Weights to start from.
+        seed: Decides everything random.
+        measured_pictures: Pictures on which each snapshot is measured; 0 turns measuring off.
+        snapshot_kimg: Thousands of pictures between snapshots.
+        licence: Stored in the weights.
+        source: Stored in the weights.
+        device: Where to train.
+        threads: Processor threads; None for all cores.
+        on_progress: Called after each step with thousands of pictures shown, and the newest measurements.
+
+    Raises:
+        OptionError: If options don't fit each other, the pictures, or the run that is there.
+        TrainingError: If the folder can't be used.
+    """
+    from metagan.training.options import AUTO, Recipe, Schedule, TrainOptions
+    from metagan.training.session import train as train_generator
+
+    chosen = {"batch": batch, "learning_rate": learning_rate, "gamma": gamma}
+    given = frozenset(name for name, value in chosen.items() if value is not None)
+    published = Recipe()
+    recipe = Recipe(
+        seed=seed,
+        batch=published.batch if batch is None else batch,
+        learning_rate=published.learning_rate if learning_rate is None else learning_rate,
+        gamma=published.gamma if gamma is None else gamma,
+        mirror=mirror,
+        augmentation=augmentation,
+    )
+    options = TrainOptions(
+        data=Path(data),
+        out=Path(out),
+        recipe=recipe,
+        schedule=Schedule(total_kimg=kimg, measured_pictures=measured_pictures, snapshot_kimg=snapshot_kimg),
+        auto=AUTO - given,
+        given=given,
+        device=device,
+        preset=preset,
+        start=None if start is None else Path(start),
+        licence=licence,
+        source=source,
+        threads=threads,
+    )
+    return train_generator(options, on_progress)
+
+
+def evaluate(
+    weights: str | Path,
+    data: str | Path,
+    *,
+    count: int = 1000,
+    class_index: int | None = None,
+    device: str = "auto",
+) -> Evaluation:
+    """Measure how near a generator's pictures come to a dataset's, beside other real pictures.
+
+    Args:
+        weights: As for `load`.
+        data: A dataset that `metagan dataset pack` wrote.
+        count: Pictures to compare.
+        class_index: The class of a conditional generator.
+        device: Where to draw and measure.
+
+    Raises:
+        OptionError: If the dataset has other pictures than the generator draws, or too few.
+    """
+    from metagan.datasets.source import PictureSource
+    from metagan.evaluation.evaluate import evaluate as measure
+
+    generator = load(weights, device=device)
+    settings = generator._target.settings(1.0, class_index)
+    return measure(generator._sampler, PictureSource(Path(data)), settings, count)
+
+
+def save(picture: Image.Image, path: str | Path) -> None:
+    """Write a picture that `Generator.sample` drew, marked as machine-made, with generator, seed and psi.
+
+    Args:
+        picture: From `sample` or `iter_sample`.
+        path: Ends in .png, .webp, .jpg or .avif.
+
+    Raises:
+        OptionError: If the name has another ending, or the picture no seed.
+    """
+    image_format = next(
+        (key for key, suffix in EXTENSIONS.items() if Path(path).suffix.lower() == f".{suffix}"), None
+    )
+    if image_format is None:
+        endings = ", ".join(f".{suffix}" for suffix in EXTENSIONS.values())
+        raise OptionError(
+            "no picture format that metagan writes", where=str(path), fix=f"end the name in one of {endings}"
+        )
+    if "seed" not in picture.info:
+        raise OptionError(
+            "the picture has no seed",
+            where=str(path),
+            fix="save pictures of Generator.sample, or use picture.save",
+        )
+    info = picture.info
+    array = np.asarray(picture)
+    array = array[..., None] if array.ndim == 2 else array
+    write_bytes(
+        Path(path), encode(array, image_format, Provenance(info["generator"], info["seed"], info["psi"]))
+    )

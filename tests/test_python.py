@@ -1,0 +1,115 @@
+"""The Python API: docs/python.md runs as it stands, and what it promises holds."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+
+import metagan
+from metagan.cli import metagan as command
+from tests.training.toy import write_folder
+
+ROOT = Path(__file__).parents[1]
+GOLDEN = ROOT / "tests" / "golden"
+
+
+@pytest.fixture(scope="module")
+def apes():
+    return metagan.load("bundled:apes", device="cpu", batch=4)
+
+
+def test_the_guide_runs_as_it_stands(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_folder(tmp_path / "discs.zip", count=8)
+    Path("registry.yaml").write_text(
+        "site:\n  title: Apes\n  base_url: https://someone.example/\n"
+        "subjects:\n  ape:\n    title: Ape\n    weights: bundled:apes\n    licence: CC0-1.0\n"
+        "    source: drawn\n    live: never\n"
+    )
+    names: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(), re.DOTALL):
+        exec(block, names)
+    assert names["between"].size == (64, 64)
+    assert names["report"].pictures == 4
+    assert Path("seed0015.png").is_file()
+    assert "did you mean bundled:apes?" in capsys.readouterr().out
+
+
+def test_names_are_sorted_documented_and_there():
+    assert metagan.__all__ == sorted(metagan.__all__)
+    assert dir(metagan) == metagan.__all__
+    for name in metagan.__all__:
+        assert getattr(metagan, name).__doc__
+    with pytest.raises(AttributeError, match="no attribute 'draw'"):
+        metagan.draw  # noqa: B018
+
+
+def test_importing_it_imports_no_torch():
+    program = "import sys, metagan; dir(metagan); print('torch' in sys.modules, 'PIL' in sys.modules)"
+    said = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=os.environ, check=True
+    )
+    assert said.stdout == "False False\n"
+
+
+def test_pictures_are_those_of_the_command(apes, tmp_path):
+    arguments = [
+        "sample",
+        "bundled:apes",
+        "--seeds",
+        "5,6",
+        "--psi",
+        "0.8",
+        "--device",
+        "cpu",
+        "--out",
+        str(tmp_path),
+    ]
+    assert CliRunner().invoke(command, [*arguments, "--batch", "4"]).exit_code == 0
+    files = sorted(tmp_path.iterdir())
+    for file, picture in zip(files, apes.sample([5, 6], psi=0.8), strict=True):
+        assert np.array_equal(np.asarray(Image.open(file)), np.asarray(picture))
+        assert picture.info["seed"] == int(re.search(r"\d+", file.name)[0])
+
+
+def test_styles_draw_what_seeds_do(apes):
+    (picture,) = apes.sample([3], psi=0.7)
+    ws = apes.styles([3], psi=0.7)
+    difference = np.abs(np.asarray(apes.draw(ws[0]), int) - np.asarray(picture, int))
+    assert difference.max() <= 1
+    assert len(apes.draw(ws.expand(2, -1, -1))) == 2
+    with pytest.raises(metagan.MetaganError, match=r"want \[num_ws, w_dim\]"):
+        apes.draw(torch.zeros(3))
+
+
+def test_a_saved_picture_carries_its_provenance(apes, tmp_path):
+    (picture,) = apes.sample([9], psi=0.5)
+    for ending in ("png", "webp", "jpg"):
+        metagan.save(picture, tmp_path / f"a.{ending}")
+        assert b"trainedAlgorithmicMedia" in (tmp_path / f"a.{ending}").read_bytes()
+    with pytest.raises(metagan.MetaganError, match="end the name in one of"):
+        metagan.save(picture, tmp_path / "a.txt")
+    with pytest.raises(metagan.MetaganError, match="has no seed"):
+        metagan.save(Image.new("RGB", (4, 4)), tmp_path / "a.png")
+
+
+def test_a_sheet_takes_pictures_of_one_size(apes):
+    assert metagan.sheet(apes.sample(range(6)), columns=3).size == (192, 128)
+    for wrong in ([], [Image.new("RGB", (4, 4)), Image.new("RGB", (5, 4))]):
+        with pytest.raises(metagan.MetaganError, match="one size and mode"):
+            metagan.sheet(wrong)
+
+
+def test_a_conditional_file_wants_its_class():
+    red = metagan.load(GOLDEN / "sg2ada_cuda16.pkl", device="cpu")
+    assert (red.c_dim, red.resolution) == (2, 16)
+    with pytest.raises(metagan.MetaganError, match="class"):
+        red.sample([0])
+    assert red.sample([0], class_index=1)[0].size == (16, 16)
