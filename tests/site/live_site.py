@@ -119,7 +119,7 @@ class CountingServer(PagesServer):
 
     def show(self, site: Path, subpath: str) -> None:
         """Serve this folder from now on."""
-        self.board = LiveSite(BuiltSite(site, subpath, ()), 0.0)
+        self.live_site = LiveSite(BuiltSite(site, subpath, ()), 0.0)
 
 
 @contextmanager
