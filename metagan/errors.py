@@ -19,8 +19,7 @@
     │   └── DivergedError     lower the learning rate or raise gamma, and start another run
     ├── DeviceError           choose another --device, or a smaller batch
     ├── BuildError            check the site folder that it names
-    │   ├── BuildLockedError  wait until the other build ends
-    │   └── LinkError         correct the templates: pages link to missing files
+    │   └── BuildLockedError  wait until the other build ends
     └── PublishError          make the site smaller, or choose another target
 
 An error is data: what is wrong, where, and how to fix it. It becomes text in one place, `Problem.__str__`, and
@@ -199,10 +198,6 @@ class BuildError(MetaganError):
 
 class BuildLockedError(BuildError):
     """Another build is running in the same folder."""
-
-
-class LinkError(BuildError):
-    """Rendered pages that link to missing files."""
 
 
 class PublishError(MetaganError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,3 +32,9 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Write a file atomically: either all of it, or nothing."""
     with replacing(path) as beside:
         beside.write_bytes(data)
+
+
+def sha256_of_file(path: Path) -> str:
+    """A file's SHA-256, as 64 lower-case hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -69,6 +69,19 @@ def has_controls(text: str) -> bool:
     return any(unicodedata.category(character) in {"Cc", "Zl", "Zp"} for character in text)
 
 
+def printable(text: str, *, lines: bool = False) -> str:
+    """A stranger's text, fit for a terminal: what would move the cursor or can't be encoded becomes an escape.
+
+    Args:
+        text: A file's name, a message.
+        lines: Keep line breaks.
+    """
+    return "".join(
+        character if character.isprintable() or (lines and character == "\n") else ascii(character)[1:-1]
+        for character in text
+    )
+
+
 def show(value: object) -> str:
     """Describe a value briefly and safely for messages: "'abc'", "the number 3", "a list"."""
     if isinstance(value, str):

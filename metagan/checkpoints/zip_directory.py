@@ -2,7 +2,8 @@
 
 PKWARE APPNOTE.TXT 6.3.9, sections 4.3.7 (local header), 4.3.12 (directory), 4.3.14 to 4.3.16 (end records).
 Nothing is ever written to disk, so a member's name is only a key. The standard library's zipfile is more
-forgiving: it finds archives behind other data, takes the last of two members of one name, and inflates.
+forgiving: it finds archives behind other data, takes the last of two members of one name, and inflates. It
+also keeps back where a member's bytes begin, which mapping tensors in place needs.
 """
 
 from __future__ import annotations

@@ -15,8 +15,9 @@ from metagan.datasets.archive import DatasetWriter, writing_dataset
 from metagan.datasets.decode import Fit, fit_picture
 from metagan.datasets.labels import Labelling, RawLabel, choose_labelling, number_labels
 from metagan.datasets.pool import OrderedPool
-from metagan.datasets.store import Store, UnreadableError, open_store, printable
+from metagan.datasets.store import Store, UnreadableError, open_store
 from metagan.errors import DatasetError
+from metagan.values import printable
 
 # Files next to pictures that are not pictures. All other files are tried, whatever their name.
 _BESIDE: Final = frozenset(

@@ -139,11 +139,6 @@ def read_json(store: Store, name: str) -> dict[str, Any]:
     return value
 
 
-def printable(text: str) -> str:
-    """Make a file name or message from an untrusted source safe to print on a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def _check_size(size: int) -> None:
     if size > MAX_FILE_BYTES:
         raise UnreadableError(

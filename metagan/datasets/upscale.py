@@ -20,11 +20,12 @@ from PIL.PngImagePlugin import PngInfo
 from metagan.datasets.archive import FACTS_NAME, LABELS_NAME
 from metagan.datasets.decode import decode_picture
 from metagan.datasets.pack import list_pictures
-from metagan.datasets.store import FolderStore, Store, UnreadableError, open_store, printable, read_json
+from metagan.datasets.store import FolderStore, Store, UnreadableError, open_store, read_json
 from metagan.errors import DatasetError, OptionError
 from metagan.files import write_bytes
 from metagan.networks.upscaler import Upscaler
 from metagan.sampling.upscale import upscale_pictures
+from metagan.values import printable
 
 _XMP_PNG: Final = "XML:com.adobe.xmp"
 MOST_RESULT_PIXELS: Final = 2**28  # 268 megapixels, 0.8 GB

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from metagan.errors import CheckpointError
+from metagan.files import sha256_of_file
 
 # A Keras SavedModel is a folder; of all that may lie in it, metagan looks at these, in this order.
 SAVED_MODEL_MARKER = "saved_model.pb"
@@ -40,16 +41,11 @@ def sha256_of(path: Path) -> str:
     """
     try:
         if not path.is_dir():
-            return _digest(path)
-        lines = [f"{_digest(file)}  {file.relative_to(path).as_posix()}\n" for file in files_of(path)]
+            return sha256_of_file(path)
+        lines = [f"{sha256_of_file(file)}  {file.relative_to(path).as_posix()}\n" for file in files_of(path)]
         return hashlib.sha256("".join(lines).encode()).hexdigest()
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from error
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def unreadable(path: Path, error: OSError | ValueError) -> CheckpointError:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from metagan.errors import Location, OptionError, Problem, RegistryError
 from metagan.registry.models import Registry, RegistryFile, Subject
 from metagan.registry.problems import problems_of
-from metagan.registry.tree import Place, Tree, UnreadableError, dotted, read_tree
+from metagan.registry.tree import Place, Tree, dotted, read_tree
 from metagan.registry.weights_ref import is_remote
 from metagan.seeds import choose_seeds
 
@@ -30,7 +30,7 @@ def read_registry(path: Path, *, images: int | None = None) -> Registry:
     Raises:
         RegistryError: If the file has any problem; it contains all of them, in the order of lines.
     """
-    tree = _tree(path)
+    tree = read_tree(path)
     folder = path.absolute().parent
     problems, entries = list(tree.problems), None
     try:
@@ -54,7 +54,7 @@ def find_place(path: Path, place: Place) -> Location:
     Raises:
         RegistryError: If the file can't be read.
     """
-    return _tree(path).where(place)
+    return read_tree(path).where(place)
 
 
 def find_subject(registry: Registry, slug: str) -> Subject:
@@ -72,13 +72,6 @@ def find_subject(registry: Registry, slug: str) -> Subject:
         f"there is no subject {slug!r} in {registry.path}",
         fix=f"{hint}its subjects are: {', '.join(by_slug)}",
     )
-
-
-def _tree(path: Path) -> Tree:
-    try:
-        return read_tree(path)
-    except UnreadableError as error:
-        raise RegistryError.of([error.problem]) from error
 
 
 def _line_and_column(problem: Problem) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from metagan.errors import Location, Problem
+from metagan.errors import Location, Problem, RegistryError
 from metagan.values import show
 
 MAX_BYTES = 1 << 20
@@ -33,14 +33,6 @@ _PLAIN_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _HALF, _HALF_FIX = "want text, got half a character (a surrogate)", "write the character itself"
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
-
-
-class UnreadableError(Exception):
-    """Text that can't be parsed as YAML. It has one Problem with the reason, and is caught within this package."""
-
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
-        super().__init__(str(problem))
 
 
 @dataclass(frozen=True)
@@ -97,17 +89,19 @@ def read_tree(path: Path) -> Tree:
     """Read a YAML file.
 
     Raises:
-        UnreadableError: If the file can't be opened, is too large or empty, or is not UTF-8 or YAML.
+        RegistryError: If the file can't be opened, is too large or empty, or is not UTF-8 or YAML.
     """
     text = _read_text(path)
     root = _compose(path, text)
     if root is None:
-        raise UnreadableError(
-            Problem(
-                Location(str(path), 1, 1),
-                "the file is empty; want a registry",
-                "run `metagan init` to create one",
-            )
+        raise RegistryError.of(
+            [
+                Problem(
+                    Location(str(path), 1, 1),
+                    "the file is empty; want a registry",
+                    "run `metagan init` to create one",
+                )
+            ]
         )
     plain = _Plain(path)
     value = plain.read(root)
@@ -131,8 +125,8 @@ def _where(path: Path, mark: yaml.Mark | None) -> Location:
     return Location(str(path), mark.line + 1, mark.column + 1) if mark else Location(str(path), 1, 1)
 
 
-def _unreadable(where: Location, what: str, fix: str) -> UnreadableError:
-    return UnreadableError(Problem(where, what, fix))
+def _unreadable(where: Location, what: str, fix: str) -> RegistryError:
+    return RegistryError.of([Problem(where, what, fix)])
 
 
 def _read_text(path: Path) -> str:

@@ -6,6 +6,7 @@ is redirected to its name with a slash and shows its index.html; nothing lists a
 
 from __future__ import annotations
 
+import mimetypes
 import time
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -14,41 +15,25 @@ from urllib.parse import quote, unquote_to_bytes
 
 SWAP_PATIENCE_S = 2.0
 
-TEXT_TYPES = {
-    ".css": "text/css",
-    ".csv": "text/csv",
-    ".htm": "text/html",
-    ".html": "text/html",
-    ".js": "application/javascript",
-    ".json": "application/json",
-    ".md": "text/markdown",
-    ".mjs": "application/javascript",
-    ".txt": "text/plain",
-}
-OTHER_TYPES = {
+# Python's own table, not the machine's, and what GitHub Pages says otherwise or that table hasn't.
+_TYPES = mimetypes.MimeTypes(filenames=())
+for _suffix, _type in {
     ".atom": "application/atom+xml",
     ".avif": "image/avif",
-    ".bin": "application/octet-stream",
-    ".gif": "image/gif",
-    ".gz": "application/gzip",
-    ".ico": "image/vnd.microsoft.icon",
-    ".jpeg": "image/jpeg",
-    ".jpg": "image/jpeg",
+    ".js": "application/javascript",
     ".map": "application/json",
-    ".mp4": "video/mp4",
-    ".pdf": "application/pdf",
-    ".png": "image/png",
+    ".md": "text/markdown",
+    ".mjs": "application/javascript",
     ".rss": "application/rss+xml",
-    ".svg": "image/svg+xml",
     ".wasm": "application/wasm",
-    ".webm": "video/webm",
     ".webmanifest": "application/manifest+json",
     ".webp": "image/webp",
     ".woff": "font/woff",
     ".woff2": "font/woff2",
     ".xml": "application/xml",
-    ".zip": "application/zip",
-}
+}.items():
+    _TYPES.add_type(_type, _suffix)
+_WITH_CHARSET = frozenset({"application/javascript", "application/json", "text/plain"})
 
 
 @dataclass(frozen=True)
@@ -79,10 +64,13 @@ class Redirect:
 
 def content_type(name: str) -> str:
     """The Content-Type that GitHub Pages gives a file of this name."""
-    suffix = PurePosixPath(name).suffix.lower()
-    if suffix in TEXT_TYPES:
-        return f"{TEXT_TYPES[suffix]}; charset=utf-8"
-    return OTHER_TYPES.get(suffix, "application/octet-stream")
+    kind, encoding = _TYPES.guess_type(f"x{PurePosixPath(name).suffix.lower()}")
+    if encoding == "gzip":
+        return "application/gzip"
+    if kind is None or encoding is not None:
+        return "application/octet-stream"
+    readable = kind.startswith("text/") or kind in _WITH_CHARSET
+    return f"{kind}; charset=utf-8" if readable else kind
 
 
 def is_hidden(parts: tuple[str, ...]) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from metagan import values
 from metagan.checkpoints.pickles.inert import Array, Blob, Name, Text, describe
 from metagan.checkpoints.pickles.machine import TOO_MUCH
 from metagan.checkpoints.pickles.numpy_parts import LAYOUTS
@@ -126,8 +127,5 @@ def _jsonable_scalar(value: Any) -> Any:
 
 
 def printable(text: str) -> str:
-    """A stranger's text with control characters, and what else could disturb a terminal, as escapes."""
-    return "".join(
-        character if character.isprintable() or character == "\n" else ascii(character)[1:-1]
-        for character in text
-    )
+    """A stranger's text, fit for a terminal, with its line breaks; see metagan.values."""
+    return values.printable(text, lines=True)

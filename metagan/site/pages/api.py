@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
+from metagan.images.provenance import SOURCE_TYPE
 from metagan.site.pages.content import LiveModel, SiteContent
-from metagan.site.pages.views import DIGITAL_SOURCE_TYPE, LINES_CHUNK, PictureIndex, PictureView, SubjectView
+from metagan.site.pages.views import LINES_CHUNK, PictureIndex, PictureView, SubjectView
 
 NAME_RULE = (
     "Normalise to NFC, lower case, NFC again; make every run of white space one space, none at the ends; "
@@ -50,7 +51,7 @@ def _site(content: SiteContent) -> dict[str, object]:
         "site": {"title": content.site.title, "url": content.site.base_url},
         "built": content.built.isoformat(),
         "generator": f"metagan {content.version}",
-        "digitalSourceType": DIGITAL_SOURCE_TYPE,
+        "digitalSourceType": SOURCE_TYPE,
     }
 
 

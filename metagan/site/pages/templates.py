@@ -6,7 +6,6 @@ metagan. A user's file may build on the one it replaces: `{% extends "metagan/ba
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -77,17 +76,6 @@ def read_static(file: Path, revision: str) -> bytes:
     if file.suffix not in {".js", ".mjs"}:
         return content
     return _IMPORT.sub(rb"\g<head>\g<module>?v=" + revision.encode() + rb"\g<tail>", content)
-
-
-def templates_digest(templates: Path | None) -> str:
-    """A SHA-256 of every template and static file that a build would use; changes when any of them does."""
-    digest = hashlib.sha256()
-    for folder in search_path(templates):
-        for file in sorted(folder.rglob("*")):
-            if file.is_file():
-                content = hashlib.sha256(file.read_bytes()).hexdigest()
-                digest.update(f"{file.relative_to(folder).as_posix()}\0{content}\n".encode())
-    return digest.hexdigest()
 
 
 def render_template(template: jinja2.Template, context: Mapping[str, object]) -> bytes:

@@ -18,7 +18,7 @@ from xml.sax.saxutils import escape
 from markupsafe import Markup
 
 from metagan.errors import BuildError
-from metagan.images.provenance import xmp_pattern
+from metagan.images.provenance import SOURCE_TYPE, xmp_pattern
 from metagan.registry.fields import RESERVED_SLUGS
 from metagan.registry.models import Headline, Site
 from metagan.site.pages.content import (
@@ -31,7 +31,6 @@ from metagan.site.pages.content import (
 )
 from metagan.site.pages.theme import ratio_class
 
-DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 ALT = "{title} no. {seed}: a machine-made picture of something that does not exist"
 
 # Below this width a picture is shown with hard-edged pixels instead of a blur.
@@ -161,7 +160,7 @@ class PictureIndex:
             )
         self.pictures: Sequence[Picture] = collection.pictures
         self.slug = subject.slug
-        self.title = printable(subject.title)
+        self.title = without_controls(subject.title)
         self.extension = self.pictures[0].path.rpartition(".")[2]
         self.has_lines = any(picture.text for picture in self.pictures)
         self._pages = picture_pages
@@ -186,7 +185,7 @@ class PictureIndex:
             card=picture.card or picture.path,
             url=self.permalink(picture.seed),
             alt=ALT.format(title=self.title, seed=picture.seed),
-            text=printable(picture.text) if picture.text else None,
+            text=without_controls(picture.text) if picture.text else None,
             file_name=f"{self.slug}-{picture.seed}.{self.extension}",
         )
 
@@ -202,7 +201,7 @@ class PictureIndex:
 def view_subject(collection: SubjectContent, album: PictureIndex) -> SubjectView:
     """A subject as pages show it."""
     subject, facts = collection.subject, collection.facts
-    before, place, after = printable(subject.heading.text).partition("{title}")
+    before, place, after = without_controls(subject.heading.text).partition("{title}")
     heading = (before, album.title if place else "", after)
     return SubjectView(
         slug=subject.slug,
@@ -219,12 +218,12 @@ def view_subject(collection: SubjectContent, album: PictureIndex) -> SubjectView
         psi=subject.psi,
         class_index=subject.class_index,
         noise=subject.noise,
-        licence=printable(subject.licence),
+        licence=without_controls(subject.licence),
         licence_known=subject.licence.strip().lower() != "unknown",
-        source=printable(subject.source),
+        source=without_controls(subject.source),
         source_url=_web_address(subject.source),
-        weights=printable(subject.weights.text) if subject.weights.kind != "path" else None,
-        architecture=printable(facts.architecture),
+        weights=without_controls(subject.weights.text) if subject.weights.kind != "path" else None,
+        architecture=without_controls(facts.architecture),
         parameters=facts.parameters,
         sha256=facts.sha256,
         size_bytes=facts.size_bytes,
@@ -236,7 +235,7 @@ def view_subject(collection: SubjectContent, album: PictureIndex) -> SubjectView
         first=album.shot(0),
         classes=facts.classes,
         live=collection.live,
-        why_not_live=printable(collection.why_not_live),
+        why_not_live=without_controls(collection.why_not_live),
         wall=f"{subject.slug}/wall/" if collection.live else None,
         upscaler=collection.upscaler,
     )
@@ -247,9 +246,9 @@ def site_context(content: SiteContent, subjects: Sequence[SubjectView]) -> dict[
     site = content.site
     return {
         "site": {
-            "title": printable(site.title),
-            "description": printable(site.description),
-            "author": printable(site.author),
+            "title": without_controls(site.title),
+            "description": without_controls(site.description),
+            "author": without_controls(site.author),
             "base_url": site.base_url,
             "base_path": base_path(site),
             "picture_pages": site.picture_pages,
@@ -263,7 +262,7 @@ def site_context(content: SiteContent, subjects: Sequence[SubjectView]) -> dict[
         "built": content.built.isoformat(),
         "version": content.version,
         "revision": content.revision,
-        "digital_source_type": DIGITAL_SOURCE_TYPE,
+        "digital_source_type": SOURCE_TYPE,
     }
 
 
@@ -350,7 +349,7 @@ def training_rows(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[
     may tell of somebody's machine, only the last part is shown.
     """
     for key, value in facts.items():
-        label = f"{prefix}{printable(str(key)).removesuffix('_kwargs').replace('_', ' ')}"
+        label = f"{prefix}{without_controls(str(key)).removesuffix('_kwargs').replace('_', ' ')}"
         if isinstance(value, Mapping):
             yield from training_rows(value, f"{label}: ")
         elif key == "path":
@@ -370,10 +369,10 @@ def _shown(value: object) -> str:
         case list() | tuple():
             return ", ".join(map(_shown, value))
         case _:
-            return printable(str(value))
+            return without_controls(str(value))
 
 
-def printable(text: str) -> str:
+def without_controls(text: str) -> str:
     """The text without the control characters that neither XML nor a reader can take."""
     return _CONTROLS.sub("", text)
 

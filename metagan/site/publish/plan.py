@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -110,12 +109,6 @@ def make_plan(
         sorted_out[there.get(file.path)].append(file)
     new, changed, unchanged = (tuple(group) for group in sorted_out.values())
     return PublishPlan(target, new, changed, unchanged, tuple(sorted(removed)))
-
-
-def sha256_of(file: Path) -> str:
-    """A file's SHA-256 in hex."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def total_bytes(files: Iterable[SiteFile]) -> int:

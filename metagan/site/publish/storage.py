@@ -20,14 +20,13 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from metagan.errors import PublishError
-from metagan.files import replacing, write_bytes
+from metagan.files import replacing, sha256_of_file, write_bytes
 from metagan.site.publish.plan import (
     LISTED,
     PublishPlan,
     SiteFile,
     make_plan,
     sending_stage,
-    sha256_of,
     site_files,
     total_bytes,
 )
@@ -66,7 +65,7 @@ def publish_to_storage(
             raise PublishError(
                 f"this is inside the built site; choose a folder outside {folder}", where=target
             )
-        hashes = {file.path: sha256_of(file.file) for file in files}
+        hashes = {file.path: sha256_of_file(file.file) for file in files}
         owned, sizes = place.read_manifest(), place.sizes()
         foreign = sorted(file.path for file in files if file.path in sizes and file.path not in owned)
         if foreign and not overwrite:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from metagan.site.pages.check import check_templates
-from metagan.site.pages.templates import default_templates_dir, templates_digest
+from metagan.site.pages.templates import default_templates_dir
 
 
 def found(folder: Path, **files: str) -> list[str]:
@@ -66,13 +66,3 @@ def test_a_missing_include_is_found(tmp_path: Path):
 def test_a_file_that_is_not_utf_8_is_found(tmp_path: Path):
     (tmp_path / "about.html").write_bytes(b"\xff\xfe")
     assert "not UTF-8" in found(tmp_path)[0]
-
-
-def test_the_digest_changes_with_any_template_or_static_file(tmp_path: Path):
-    digests = {templates_digest(None), templates_digest(tmp_path)}
-    (tmp_path / "static").mkdir()
-    for text in ("a", "b"):
-        (tmp_path / "static" / "site.css").write_text(text)
-        digests.add(templates_digest(tmp_path))
-    assert len(digests) == 3
-    assert templates_digest(tmp_path) == templates_digest(tmp_path)
