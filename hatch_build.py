@@ -15,9 +15,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
@@ -41,8 +40,9 @@ TARGETS = {"linux": "{machine}-linux-gnu.2.17", "darwin": "{machine}-macos.11.0"
 TAGS = {"linux": "manylinux_2_17_{machine}", "darwin": "macosx_11_0_{machine}"}
 
 
-@dataclass(frozen=True)
-class System:
+class System(
+    NamedTuple
+):  # hatchling runs this file without a module of its own, which a dataclass would look for
     """What libraries are compiled for: a processor's kind, "x86_64", and a system, "linux"."""
 
     machine: str

@@ -29,19 +29,17 @@ from metagan.networks.stylegan2.native import NativeSynthesis, native_form
 from metagan.networks.stylegan2.network import StyleGAN2
 from metagan.sampling.latents import latents
 
-TURNS = 4
+TURNS = 2
 # Resolution, channel base, pictures at once, threads.
 CASES = (
     (256, 16384, 1, 1),
     (256, 16384, 4, 1),
-    (256, 16384, 8, 1),
-    (256, 32768, 1, 1),
-    (256, 32768, 4, 1),
-    (256, 32768, 8, 1),
     (1024, 32768, 1, 1),
+    (256, 32768, 1, 1),
     (256, 16384, 1, 2),
-    (256, 16384, 8, 2),
     (1024, 32768, 1, 2),
+    (256, 32768, 4, 1),
+    (256, 16384, 8, 1),
 )
 # Of each layer of a 256x256 network of channel base 16384, and the last ones at 1024x1024: size, inputs, outputs.
 LAYERS = (
@@ -69,9 +67,11 @@ def measure_here(peer: str | None) -> dict[str, object]:
     if not isinstance(kernel, NativeKernel):
         return {"kernel": None, "reason": kernel.reason}
     with torch.inference_mode():
-        cases = {_name(*case): _measure_case(*case, peer=peer) for case in CASES}
-        torch.set_num_threads(1)
-        return {"kernel": kernel.name, "cases": cases, "layers": _measure_layers(kernel)}
+        layers, cases = _measure_layers(kernel), {}
+        for case in CASES:
+            cases[_name(*case)] = _measure_case(*case, peer=peer)
+            print(f"{_name(*case)}: {cases[_name(*case)]}", file=sys.stderr)
+        return {"kernel": kernel.name, "cases": cases, "layers": layers}
 
 
 def _name(resolution: int, base: int, batch: int, threads: int) -> str:
@@ -134,6 +134,7 @@ def _levels(images: Tensor) -> Tensor:
 
 def _measure_layers(kernel: NativeKernel) -> dict[str, object]:
     library = ctypes.CDLL(kernel.run._name)  # its functions, without metagan's signatures
+    torch.set_num_threads(1)
     peak = _best(*_product(library)) / 1e9
     layers: dict[str, object] = {}
     for size, inputs, outputs in LAYERS:
@@ -183,10 +184,10 @@ def _layer(library: ctypes.CDLL, size: int, inputs: int, outputs: int, *, up: bo
     sizes = (before, inputs, outputs, chunk)
     work = torch.empty(library.convolve_up_floats(*sizes) if up else library.convolve_floats(*sizes[1:]))
     function = library.convolve_up if up else library.convolve
-    places = [*map(_place, (x, y, kernels, s, gain, bias))]
+    tensors = (x, y, kernels, s, gain, bias)
 
     def run() -> Tensor:
-        function(*places, None, ctypes.c_float(1e9), _place(work), *sizes)
+        function(*map(_place, tensors), None, ctypes.c_float(1e9), _place(work), *sizes)
         return y
 
     return run, 2 * (81 if up else 36) * across**2 * inputs * outputs

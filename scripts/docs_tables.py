@@ -231,6 +231,41 @@ def sampling() -> None:
     )
 
 
+def kernel() -> None:
+    """StyleGAN2 on the kernel beside PyTorch and the authors' program."""
+    native = results()["native"]
+    print_lines([f"Library: {native['kernel']}.", ""])
+    table(
+        (
+            "network",
+            "kernel, ms a picture (processor time)",
+            "against PyTorch",
+            "against the authors' program",
+            "values that differ from its pictures by a level",
+        ),
+        (
+            (
+                name,
+                f"{case['kernel_ms']:,.0f} ({case['kernel_cpu_ms']:,.0f})",
+                f"{case['pytorch_ratio']:.1f} times (processor time {case['pytorch_cpu_ratio']:.1f})",
+                f"{case['peer_ratio']:.1f} times (processor time {case['peer_cpu_ratio']:.1f})"
+                if "peer_ratio" in case
+                else "–",
+                f"{case['peer_share_differing']:.3%}" if "peer_ratio" in case else "–",
+            )
+            for name, case in native["cases"].items()
+        ),
+    )
+    print_lines([""])
+    table(
+        ("layer", "products, GFLOP/s", f"share of the peak, {native['layers']['peak_gflops_a_s']:.0f} GFLOP/s"),
+        (
+            (name, f"{layer['products_gflops_a_s']:.0f}", f"{layer['share_of_peak']:.0%}")
+            for name, layer in native["layers"]["by_layer"].items()
+        ),
+    )
+
+
 def browser() -> None:
     """Pictures in the browser beside PyTorch and onnxruntime-web."""
     live = results()["live"]
