@@ -42,7 +42,7 @@ NARROW = ("--preset", "tiny", "--batch", 16, "--mirror", *COMMON)
 RECIPES = {"apes": ("--preset", "web", "--batch", 32, *COMMON), "bagels": NARROW, "hummingbirds": NARROW}
 # Large originals that upscalers learn from, and for how long: a core takes about a minute for two kimg.
 ORIGINALS_RESOLUTION = 256
-UPSCALERS = {"apes-x4": (2500, 14), "bagels-x4": (482, 12), "hummingbirds-x4": (906, 12)}
+UPSCALERS = {"apes-x4": (2500, 15), "bagels-x4": (482, 12), "hummingbirds-x4": (906, 12)}
 EARLY_KIMG = 20
 CHANGED_AT = "latents_changed_at"  # in a state file: where experiments/latents.py changed it
 SNAPSHOT_KIMG = 10

@@ -6,11 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from metagan.checkpoints.read import read_checkpoint
+from metagan.drawings.render import draw_picture
+from metagan.evaluation.fidelity import psnr, ssim
 from metagan.networks.loading.detect import load_generator
-from metagan.registry.weights_ref import bundled_names, bundled_weights
+from metagan.networks.upscaler import MOST_PARAMETERS, load_upscaler
+from metagan.registry.weights_ref import bundled_names, bundled_upscaler_names, bundled_weights
 from metagan.sampling.sampler import Sampler, Settings
+from metagan.sampling.upscale import enlarge, upscale_pictures
 
 RECORDED = json.loads((Path(__file__).parents[2] / "benchmarks" / "weights.json").read_text())
 
@@ -43,3 +48,19 @@ def test_weights_are_small_and_no_two_pictures_look_the_same(name):
     apart = torch.cdist(pictures, pictures, p=1) / pictures.shape[1]
     apart.fill_diagonal_(255)
     assert apart.min() > 4, "levels, the mean over all values"
+
+
+def test_bundled_upscalers_are_small_licensed_and_nearer_to_an_unseen_original_than_lanczos():
+    assert bundled_upscaler_names() == ["apes-x4"]
+    path = bundled_weights("apes-x4")
+    header = read_checkpoint(path).header
+    upscaler = load_upscaler(path)
+    assert header.licence == "CC0-1.0"
+    assert "metagan dataset render apes" in header.source
+    assert path.stat().st_size <= 300_000
+    assert sum(parameter.numel() for parameter in upscaler.parameters()) <= MOST_PARAMETERS
+    original, _ = draw_picture("apes", 1, 0, 256)  # upscalers learn from seed 0
+    small = np.asarray(Image.fromarray(original).resize((64, 64), Image.Resampling.LANCZOS))
+    ours, lanczos = upscale_pictures(upscaler, [small])[0], enlarge(small, 4, "lanczos")
+    assert psnr(ours, original) > psnr(lanczos, original) + 2
+    assert ssim(ours, original) > ssim(lanczos, original)
