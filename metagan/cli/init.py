@@ -23,13 +23,14 @@ TEXTS = {
 LISTED = 10
 
 
-def scaffold(folder: Path) -> tuple[Path, ...]:
+def scaffold(folder: Path, *, templates: bool = False) -> tuple[Path, ...]:
     """Write a new project into a folder, which may exist and contain other files.
 
     An existing .gitignore is not changed, and not part of the result.
 
     Args:
         folder: The project's folder.
+        templates: Whether to copy the page templates as well.
 
     Returns:
         The files written, relative to the folder.
@@ -37,7 +38,7 @@ def scaffold(folder: Path) -> tuple[Path, ...]:
     Raises:
         OptionError: If a file of the project exists already. Nothing was written then.
     """
-    sources = dict(_sources())
+    sources = dict(_sources()) if templates else dict(TEXTS)
     in_the_way = sorted(path for path in sources if os.path.lexists(folder / path) and path != GITIGNORE)
     in_the_way += [
         path for path in _parents(sources) if (folder / path).exists() and not (folder / path).is_dir()
@@ -84,18 +85,24 @@ def _refusal(folder: Path, in_the_way: list[Path]) -> OptionError:
 
 @click.command("init", short_help="Create a project for a new site.")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-def command(folder: Path) -> None:
+@click.option(
+    "--templates",
+    is_flag=True,
+    help="Also copy the page templates, to edit. Copies stay as they are when metagan is updated.",
+)
+def command(folder: Path, templates: bool) -> None:
     """Create a project for a new site in DIR, which may exist already.
 
-    Writes a registry.yaml that builds at once without a network, a copy of the page templates to edit, and a
-    workflow that publishes the site on GitHub Pages. Existing files are not overwritten.
+    Writes a registry.yaml that builds at once without a network, and a workflow that publishes the site on GitHub
+    Pages. Existing files are not overwritten.
     """
-    written = scaffold(folder)
-    templates = [path for path in written if path.parts[0] == "templates"]
+    written = scaffold(folder, templates=templates)
+    copied = [path for path in written if path.parts[0] == "templates"]
     for path in written:
-        if path not in templates:
+        if path not in copied:
             click.echo(f"{folder / path}")
-    click.echo(f"{folder / 'templates'}: {len(templates)} files; delete what you don't change")
+    if copied:
+        click.echo(f"{folder / 'templates'}: {len(copied)} files; delete what you don't change")
     if GITIGNORE not in written:
         click.echo(
             f"{folder / GITIGNORE} exists and was not changed; add /build/ and /.metagan/ to it", err=True

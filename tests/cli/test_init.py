@@ -13,7 +13,7 @@ def test_init_says_what_it_wrote_and_what_comes_next(tmp_path, monkeypatch):
     assert "apes/registry.yaml\n" in result.stdout
     assert "apes/.github/workflows/pages.yml\n" in result.stdout
     assert "cd apes && metagan build && metagan serve" in result.stderr
-    assert (tmp_path / "apes" / "templates" / "base.html").is_file()
+    assert not (tmp_path / "apes" / "templates").exists()
 
 
 def test_a_gitignore_that_stays_is_mentioned(tmp_path):

@@ -52,7 +52,10 @@ def test_a_mistake_in_the_laid_out_registry_is_found(project):
         read_registry(path)
 
 
-def test_every_template_is_copied_byte_for_byte(project):
+def test_templates_are_copied_byte_for_byte_where_they_are_asked_for(project, tmp_path):
+    assert not (project / "templates").exists()
+    project = tmp_path / "own"
+    scaffold(project, templates=True)
     default = default_templates_dir()
     for file in default.rglob("*"):
         inside = file.relative_to(default)
@@ -117,7 +120,7 @@ def test_nothing_that_is_there_is_overwritten_and_everything_in_the_way_is_named
     (tmp_path / "templates/index.html").write_text("mine")
     (tmp_path / "registry.yaml").symlink_to("nowhere")
     with pytest.raises(OptionError) as caught:
-        scaffold(tmp_path)
+        scaffold(tmp_path, templates=True)
     assert str(caught.value).splitlines()[1:3] == ["  registry.yaml", "  templates/index.html"]
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["index.html", "registry.yaml", "templates"]
     assert (tmp_path / "templates/index.html").read_text() == "mine"
@@ -142,5 +145,9 @@ def test_other_files_and_a_gitignore_may_be_there_and_stay(tmp_path):
 
 
 def test_many_files_in_the_way_are_not_all_listed(project):
+    (project / "registry.yaml").unlink()
+    for path in (".github/workflows/pages.yml", ".gitignore"):
+        (project / path).unlink()
+    scaffold(project, templates=True)
     with pytest.raises(OptionError, match=r"and \d+ more"):
-        scaffold(project)
+        scaffold(project, templates=True)
