@@ -258,7 +258,11 @@ def kernel() -> None:
     )
     print_lines([""])
     table(
-        ("layer", "products, GFLOP/s", f"share of the peak, {native['layers']['peak_gflops_a_s']:.0f} GFLOP/s"),
+        (
+            "layer",
+            "products, GFLOP/s",
+            f"share of the peak, {native['layers']['peak_gflops_a_s']:.0f} GFLOP/s",
+        ),
         (
             (name, f"{layer['products_gflops_a_s']:.0f}", f"{layer['share_of_peak']:.0%}")
             for name, layer in native["layers"]["by_layer"].items()
