@@ -1,15 +1,23 @@
-"""What the rest of metagan asks of a generator, whatever its architecture."""
+"""The base class of all generators: what they are called with and what they return, whatever their architecture.
+
+References:
+    [1] Karras et al. 2019, A Style-Based Generator Architecture, arXiv:1812.04948 (styles, truncation).
+
+Symbols: z latents, c labels (one-hot), w styles, psi truncation.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 
-from metagan.errors import ShapeError
+from metagan.errors import OptionError, ShapeError
+from metagan.networks.shapes import require_label, require_latents, require_styles
 
 
 class Noise:
@@ -24,7 +32,7 @@ class Noise:
             msg = f"noise: want const, random or none, got {mode!r}"
             raise ValueError(msg)
         self.mode = mode
-        self._sources = [torch.Generator().manual_seed(seed) for seed in seeds] if mode == "random" else []
+        self._rngs = [torch.Generator().manual_seed(seed) for seed in seeds] if mode == "random" else []
 
     def image(self, stored: Float[Tensor, "h w"], batch: int, *, uniform: bool = False) -> Tensor | None:
         """The next layer's noise image, [h, w] for all pictures or [batch, 1, h, w]; None for no noise.
@@ -41,11 +49,11 @@ class Noise:
             return None
         if self.mode == "const":
             return stored
-        if len(self._sources) != batch:
-            msg = f"random noise: want a seed for each of {batch} pictures, got {len(self._sources)}"
+        if len(self._rngs) != batch:
+            msg = f"random noise: want a seed for each of {batch} pictures, got {len(self._rngs)}"
             raise ShapeError(msg)
         draw = torch.rand if uniform else torch.randn
-        drawn = [draw(1, *stored.shape, generator=source) for source in self._sources]
+        drawn = [draw(1, *stored.shape, generator=rng) for rng in self._rngs]
         return torch.stack(drawn).to(stored)
 
 
@@ -77,23 +85,48 @@ class PictureSynthesis(Protocol):
         ...
 
 
-@runtime_checkable
-class Generator(Protocol):
-    """A trained generator, ready to be sampled.
+class Generator(nn.Module, ABC):
+    """A generator: `synthesize(map_latents(z))`.
 
-    Attributes:
-        architecture: The name it has in metagan's own files, "stylegan2".
+    Subclasses implement `_map` and `_synthesize`; shapes are checked here, before these are called.
+
+    Args:
         resolution: Height and width of its pictures in pixels.
         image_channels: 3 for RGB, 4 with alpha, 1 for grey.
         z_dim: Width of its latents.
-        c_dim: Number of classes; 0 if unconditional.
+        c_dim: Number of classes, 0 if unconditional.
+        num_ws: Styles a picture takes.
+        w_dim: Width of a style.
+
+    Attributes:
+        architecture: The name in metagan's own files, "stylegan2".
     """
 
-    architecture: str
-    resolution: int
-    image_channels: int
-    z_dim: int
-    c_dim: int
+    architecture: ClassVar[str]
+
+    def __init__(
+        self, *, resolution: int, image_channels: int, z_dim: int, c_dim: int, num_ws: int, w_dim: int
+    ) -> None:
+        super().__init__()
+        self.resolution, self.image_channels = resolution, image_channels
+        self.z_dim, self.c_dim = z_dim, c_dim
+        self.num_ws, self.w_dim = num_ws, w_dim
+
+    @abstractmethod
+    def _map(
+        self, z: Float[Tensor, "batch z_dim"], label: Float[Tensor, "batch c_dim"] | None
+    ) -> Float[Tensor, "batch num_ws w_dim"]:
+        """Latents to styles without truncation; the label is None where there are no classes."""
+
+    @abstractmethod
+    def _synthesize(
+        self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise
+    ) -> Float[Tensor, "batch ch res res"]:
+        """Styles to pictures."""
+
+    def _mean_style(self) -> Float[Tensor, " w_dim"] | None:
+        """What truncation pulls styles toward; None where there is no mean style."""
+        return None
 
     def map_latents(
         self,
@@ -103,23 +136,49 @@ class Generator(Protocol):
         psi: float = 1.0,
         cutoff: int | None = None,
     ) -> Float[Tensor, "batch num_ws w_dim"]:
-        """Latents to styles, pulled toward the mean style by psi."""
-        ...
+        """Map latents to styles, pulled toward the mean style by psi.
+
+        [1] section 2 and appendix B: w' = mean + psi (w - mean).
+
+        Args:
+            z: Unit-normal latents, [batch, z_dim].
+            label: One-hot labels, [batch, c_dim]; needed by conditional generators, ignored by others.
+            psi: Truncation: 1 leaves styles as they are, 0 gives the mean picture.
+            cutoff: How many of the styles to truncate, from the coarse end; None for all.
+
+        Returns:
+            Styles, [batch, num_ws, w_dim].
+
+        Raises:
+            ShapeError: z's width is not z_dim, or the label's not c_dim, or a conditional generator got no label.
+            OptionError: psi is not 1 and there is no mean style.
+        """
+        require_latents(z, self.z_dim)
+        ws = self._map(z.float(), require_label(label, self.c_dim).float() if self.c_dim else None)
+        if psi == 1:
+            return ws
+        mean = self._mean_style()
+        if mean is None:
+            msg = f"psi {psi:g}: this checkpoint has no mean style to truncate toward; use psi 1"
+            raise OptionError(msg)
+        truncated = torch.lerp(mean, ws[:, :cutoff], psi)
+        return truncated if cutoff is None else torch.cat([truncated, ws[:, cutoff:]], dim=1)
 
     def synthesize(
         self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise | None = None
     ) -> Float[Tensor, "batch ch res res"]:
-        """Styles to pictures, nominally within [-1, 1]; noise defaults to the checkpoint's own."""
-        ...
+        """Draw pictures from styles.
 
-    def to(self, device: torch.device) -> Generator:
-        """The same generator on another device."""
-        ...
+        Args:
+            ws: Styles, [batch, num_ws, w_dim].
+            noise: Where noise comes from; the checkpoint's constant noise when None. Architectures without noise
+                ignore it.
 
-    def parameters(self) -> Iterator[torch.nn.Parameter]:
-        """Its trained tensors."""
-        ...
+        Returns:
+            Pictures, [batch, image_channels, resolution, resolution], nominally within [-1, 1].
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Every tensor by our own names."""
-        ...
+        Raises:
+            ShapeError: There are more or fewer styles than num_ws, or their width is not w_dim.
+        """
+        require_styles(ws, self.num_ws, self.w_dim)
+        return self._synthesize(ws, noise or Noise("const"))

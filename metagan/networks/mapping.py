@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from metagan.errors import MalformedFileError, OptionError, ShapeError
+from metagan.errors import MalformedFileError
 from metagan.networks.ops import Dense, normalize_second_moment
 
 # A mean style for checkpoints that store none: always the same latents, mapped and averaged.
@@ -103,41 +103,18 @@ class Mapping(nn.Module):
     def forward(
         self, z: Float[Tensor, "batch z_dim"], label: Float[Tensor, "batch c_dim"] | None = None
     ) -> Float[Tensor, "batch w_dim"]:
-        """Untruncated styles; latents and the label's embedding are normalised apart.
+        """Styles without truncation; latents and the label's embedding are normalised separately.
 
-        Raises:
-            ShapeError: z or the label has another width than the checkpoint's, or a label is missing.
+        Callers check shapes and types.
+
+        Args:
+            z: Unit-normal latents, [batch, z_dim].
+            label: One-hot labels, [batch, c_dim]; None without classes.
         """
-        self._require_shapes(z, label)
-        parts = [normalize_second_moment(z.float())] if self.config.z_dim else []
+        parts = [normalize_second_moment(z)] if self.config.z_dim else []
         if self.embed is not None and label is not None:
-            parts.append(normalize_second_moment(self.embed(label.float())))
+            parts.append(normalize_second_moment(self.embed(label)))
         x: Tensor = torch.cat(parts, dim=1)
         for layer in self.layers:
             x = layer(x)
         return x
-
-    def _require_shapes(self, z: Tensor, label: Tensor | None) -> None:
-        if z.shape[1] != self.config.z_dim:
-            msg = f"latents: want width {self.config.z_dim}, got {z.shape[1]}"
-            raise ShapeError(msg)
-        if self.config.c_dim and (label is None or label.shape[1] != self.config.c_dim):
-            got = "none" if label is None else f"width {label.shape[1]}"
-            msg = f"labels: this generator has {self.config.c_dim} classes and wants a label of that width, got {got}"
-            raise ShapeError(msg)
-
-    def truncate(
-        self, ws: Float[Tensor, "batch num_ws w_dim"], psi: float, cutoff: int | None
-    ) -> Float[Tensor, "batch num_ws w_dim"]:
-        """Pull the first `cutoff` styles (all, when None) toward the mean style: 1 leaves them, 0 gives the mean.
-
-        Raises:
-            OptionError: The checkpoint has no mean style to pull toward.
-        """
-        if psi == 1:
-            return ws
-        if self.mean_style is None:
-            msg = f"psi {psi:g}: this checkpoint has no mean style to truncate toward; use psi 1"
-            raise OptionError(msg)
-        near = torch.lerp(self.mean_style, ws[:, :cutoff], psi)
-        return near if cutoff is None else torch.cat([near, ws[:, cutoff:]], dim=1)

@@ -68,11 +68,6 @@ def activate(x: Tensor, name: str, gain: float = 1.0, clamp: float | None = None
     return x if clamp is None else x.clamp(-clamp * gain, clamp * gain)
 
 
-def activate_fresh(x: Tensor, name: str) -> Tensor:
-    """An activation without its gain, which may overwrite `x`: what is spared is a pass over memory."""
-    return F.leaky_relu(x, 0.2, inplace=True) if name == "lrelu" else ACTIVATIONS[name].function(x)
-
-
 class Dense(nn.Module):
     """A fully connected layer with equalised learning rate ([1] section 4.1).
 
@@ -99,6 +94,23 @@ class Dense(nn.Module):
         """Features [batch, in] to [batch, out]."""
         bias = self.bias if self.lr_multiplier == 1 else self.bias * self.lr_multiplier
         return activate(torch.addmm(bias, x, self.weight.t() * self.weight_gain), self.activation)
+
+
+class FoldedDense:
+    """A Dense layer without activation, its gain folded into copies of its weights: for sampling, without gradients.
+
+    Args:
+        dense: The layer; later changes to its weights are not seen.
+        gain: What its output is multiplied by.
+    """
+
+    def __init__(self, dense: Dense, gain: float = 1.0) -> None:
+        self.weight = (dense.weight.t() * (dense.weight_gain * gain)).contiguous()
+        self.bias = dense.bias * (dense.lr_multiplier * gain)
+
+    def __call__(self, x: Float[Tensor, "batch in"]) -> Float[Tensor, "batch out"]:
+        """Features [batch, in] to [batch, out]."""
+        return torch.addmm(self.bias, x, self.weight)
 
 
 # --------------------------------------------------------------------------------------------

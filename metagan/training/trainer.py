@@ -20,6 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from metagan.networks.generator import Noise
+from metagan.networks.stylegan2.fast import (
+    features_for_training,
+    logits_for_training,
+    synthesize_for_training,
+)
 from metagan.training.augment.augmenter import Augmenter, Controller
 from metagan.training.cuda_graphs import Recorder
 from metagan.training.data_loader import Batch, Feed
@@ -309,7 +314,7 @@ class Trainer:
 
     def _synthesize(self, styles: Tensor) -> Tensor:
         with self._half():
-            images = self.networks.generator.synthesize(styles, DrawnNoise(self._source))
+            images = synthesize_for_training(self.networks.generator, styles, DrawnNoise(self._source))
         return images.float()
 
     def _disturb(self, images: Tensor) -> Tensor:
@@ -322,8 +327,9 @@ class Trainer:
         """Logits; the last layers, which the losses are most sensitive to, are computed in float32."""
         critic = self.networks.discriminator
         with self._half():
-            x, image = critic.features(images)
-        return critic.judge(x.float(), None if image is None else image.float(), labels)
+            x, image = features_for_training(critic, images)
+        image = None if image is None else image.float()
+        return logits_for_training(critic, x.float(), image, labels)
 
     def _let_critic_learn(self, *, learns: bool) -> None:
         parameters = self.critic_parameters if learns else self.networks.discriminator.parameters()

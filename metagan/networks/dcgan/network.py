@@ -18,8 +18,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from metagan.errors import MalformedFileError, OptionError, ShapeError
-from metagan.networks.generator import Noise
+from metagan.errors import MalformedFileError
+from metagan.networks.generator import Generator, Noise
+from metagan.networks.shapes import require_images
 
 LayerKind = Literal[
     "dense", "conv", "conv_transpose", "norm", "reshape", "flatten", "leaky_relu", "activation"
@@ -213,71 +214,29 @@ def _stack(config: Config) -> nn.Sequential:
     )
 
 
-class DCGAN(nn.Module):
-    """A DCGAN generator: `synthesize(map_latents(z))`."""
+class DCGAN(Generator):
+    """A DCGAN generator: `synthesize(map_latents(z))`.
+
+    There is one style, the latent itself; psi must be 1, and there are no classes and no noise.
+    """
 
     architecture = "dcgan"
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
         *_, (height, _, channels) = config.shapes()
+        z_dim = config.inputs[0]
+        super().__init__(
+            resolution=height, image_channels=channels, z_dim=z_dim, c_dim=0, num_ws=1, w_dim=z_dim
+        )
         self.config = config
-        self.resolution, self.image_channels = height, channels
-        self.z_dim, self.c_dim = config.inputs[0], 0
-        self.w_dim, self.num_ws = self.z_dim, 1
         self.layers = _stack(config)
 
-    def map_latents(
-        self,
-        z: Float[Tensor, "batch z_dim"],
-        label: Float[Tensor, "batch c_dim"] | None = None,
-        *,
-        psi: float = 1.0,
-        cutoff: int | None = None,
-    ) -> Float[Tensor, "batch num_ws w_dim"]:
-        """The latents as they are: a DCGAN has no mapping network.
+    def _map(self, z: Tensor, label: Tensor | None) -> Tensor:
+        del label
+        return z[:, None]
 
-        Args:
-            z: Unit-normal latents, [batch, z_dim].
-            label: Ignored; there are no classes.
-            psi: Must be 1: there is no mean style to truncate toward.
-            cutoff: Ignored, since nothing is truncated.
-
-        Returns:
-            Styles, [batch, 1, z_dim].
-
-        Raises:
-            ShapeError: z's width is not the model's.
-            OptionError: psi is not 1.
-        """
-        del label, cutoff
-        if psi != 1:
-            msg = f"psi {psi:g}: a DCGAN has no mapping network, so that there is nothing to truncate; use psi 1"
-            raise OptionError(msg)
-        if z.shape[1] != self.z_dim:
-            msg = f"latents: want width {self.z_dim}, got {z.shape[1]}"
-            raise ShapeError(msg)
-        return z.float()[:, None]
-
-    def synthesize(
-        self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise | None = None
-    ) -> Float[Tensor, "batch ch res res"]:
-        """Styles to pictures, within [-1, 1].
-
-        Args:
-            ws: Styles, [batch, 1, z_dim].
-            noise: A DCGAN has none; taken for the sake of other architectures, and ignored.
-
-        Returns:
-            Pictures, [batch, image_channels, resolution, resolution].
-
-        Raises:
-            ShapeError: There is more than one style, or it is of another width.
-        """
+    def _synthesize(self, ws: Tensor, noise: Noise) -> Tensor:
         del noise
-        if ws.shape[1:] != (1, self.w_dim):
-            msg = f"styles: want [batch, 1, {self.w_dim}], got {list(ws.shape)}"
-            raise ShapeError(msg)
         images: Tensor = self.layers(ws[:, 0])
         return images
 
@@ -297,8 +256,6 @@ class Discriminator(nn.Module):
             ShapeError: Pictures of another size than the network's.
         """
         height, width, channels = self.config.inputs
-        if images.shape[1:] != (channels, height, width):
-            msg = f"pictures: want [n, {channels}, {height}, {width}], got {list(images.shape)}"
-            raise ShapeError(msg)
-        verdict: Tensor = self.layers(images)
-        return verdict
+        require_images(images, channels, height, width)
+        probabilities: Tensor = self.layers(images)
+        return probabilities

@@ -115,7 +115,7 @@ def _load(checkpoint: Checkpoint, role: str, build: Callable[[NetworkRecord], nn
 
 def describe(generator: Generator) -> Header:
     """A header for metagan's own format: architecture and configuration; licence and facts are the caller's."""
-    config = dataclasses.asdict(generator.config)  # type: ignore[attr-defined]
+    config = dataclasses.asdict(generator.config)  # type: ignore[call-overload]
     return Header(architecture=generator.architecture, configuration=config)
 
 

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from metagan.errors import ShapeError
 from metagan.networks.lucidrains.layers import SLOPE, AttentionBlock, Blur
+from metagan.networks.shapes import require_images
 
 
 @dataclass(frozen=True)
@@ -111,10 +111,8 @@ class LucidrainsDiscriminator(nn.Module):
         Raises:
             ShapeError: Pictures of another size than the network's.
         """
-        want = (self.config.image_channels, self.config.resolution, self.config.resolution)
-        if images.shape[1:] != want:
-            msg = f"pictures: want [n, {', '.join(map(str, want))}], got {list(images.shape)}"
-            raise ShapeError(msg)
+        config = self.config
+        require_images(images, config.image_channels, config.resolution, config.resolution)
         x = (images + 1) / 2
         for block in self.blocks:
             x = block(x)

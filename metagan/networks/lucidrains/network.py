@@ -20,8 +20,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from metagan.errors import ShapeError
-from metagan.networks.generator import Noise
+from metagan.networks.generator import Generator, Noise
 from metagan.networks.lucidrains.layers import SLOPE, AttentionBlock, Blur
 from metagan.networks.ops import demodulation
 
@@ -160,19 +159,27 @@ class Block(nn.Module):
         return x, image if self.blur is None else self.blur(_double(image))
 
 
-class LucidrainsStyleGAN2(nn.Module):
-    """A generator of lucidrains' variant: `synthesize(map_latents(z))`."""
+class LucidrainsStyleGAN2(Generator):
+    """A generator of lucidrains' variant: `synthesize(map_latents(z))`.
+
+    Latents may have any length. There is one style a block. "const" noise is one image that the checkpoint was given
+    when it was read, "none" that image's mean.
+    """
 
     architecture = "lucidrains"
     mean_style: Tensor
     noise: Tensor
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
+        super().__init__(
+            resolution=config.resolution,
+            image_channels=config.image_channels,
+            z_dim=config.z_dim,
+            c_dim=0,
+            num_ws=config.blocks,
+            w_dim=config.z_dim,
+        )
         self.config = config
-        self.resolution, self.image_channels = config.resolution, config.image_channels
-        self.z_dim, self.c_dim = config.z_dim, 0
-        self.w_dim, self.num_ws = config.z_dim, config.blocks
         first = config.channels[0]
         self.mapping = Mapping(config)
         self.register_buffer("mean_style", torch.zeros(config.z_dim))
@@ -182,56 +189,16 @@ class LucidrainsStyleGAN2(nn.Module):
         self.initial = nn.Conv2d(first, first, 3, padding=1)
         self.blocks = nn.ModuleList(Block(config, index) for index in range(config.blocks))
 
-    def map_latents(
-        self,
-        z: Float[Tensor, "batch z_dim"],
-        label: Float[Tensor, "batch c_dim"] | None = None,  # noqa: ARG002  there are no labels
-        *,
-        psi: float = 1.0,
-        cutoff: int | None = None,
-    ) -> Float[Tensor, "batch num_ws w_dim"]:
-        """Map latents to styles, pulled toward the mean style by psi.
+    def _map(self, z: Tensor, label: Tensor | None) -> Tensor:
+        del label
+        ws: Tensor = self.mapping(z)
+        return ws[:, None].expand(-1, self.num_ws, -1)
 
-        Args:
-            z: Latents of any length, [batch, z_dim].
-            label: Ignored.
-            psi: Truncation: 1 leaves styles as they are, 0 gives the mean picture.
-            cutoff: How many of the styles to truncate, from the coarse end; None for all.
+    def _mean_style(self) -> Tensor:
+        return self.mean_style
 
-        Returns:
-            Styles, [batch, num_ws, w_dim], one a block.
-
-        Raises:
-            ShapeError: z's width is not the checkpoint's z_dim.
-        """
-        if z.shape[1] != self.z_dim:
-            msg = f"latents: want width {self.z_dim}, got {z.shape[1]}"
-            raise ShapeError(msg)
-        ws: Tensor = self.mapping(z)[:, None].expand(-1, self.num_ws, -1)
-        if psi == 1:
-            return ws
-        near = torch.lerp(self.mean_style, ws[:, :cutoff], psi)
-        return near if cutoff is None else torch.cat([near, ws[:, cutoff:]], dim=1)
-
-    def synthesize(
-        self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise | None = None
-    ) -> Float[Tensor, "batch ch res res"]:
-        """Draw pictures, nominally within [-1, 1], from styles.
-
-        Args:
-            ws: Styles, [batch, num_ws, w_dim].
-            noise: "const" is one noise image that the checkpoint was given when it was read; "none" its mean.
-
-        Returns:
-            Pictures, [batch, image_channels, resolution, resolution].
-
-        Raises:
-            ShapeError: There are more or fewer styles, or of another width.
-        """
-        if ws.shape[1:] != (self.num_ws, self.w_dim):
-            msg = f"styles: want [batch, {self.num_ws}, {self.w_dim}], got {list(ws.shape)}"
-            raise ShapeError(msg)
-        grain = self._noise_image(noise or Noise("const"), len(ws))
+    def _synthesize(self, ws: Tensor, noise: Noise) -> Tensor:
+        grain = self._noise_image(noise, len(ws))
         x: Tensor = self.initial(self._first_features(ws))
         image: Tensor | None = None
         for block, w in zip(self.blocks, ws.unbind(dim=1), strict=True):

@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from metagan.errors import OptionError, ShapeError
-from metagan.networks.generator import Noise
+from metagan.networks.generator import Generator, Noise
 from metagan.networks.ops import downsample, upsample, usual_taps
+from metagan.networks.shapes import require_images, require_label
 
 
 @dataclass(frozen=True)
@@ -125,17 +125,24 @@ def _blocks(stage: StageConfig) -> list[Residual]:
     return [Residual(stage) for _ in range(stage.blocks)]
 
 
-class R3GAN(nn.Module):
-    """An R3GAN generator: `synthesize(map_latents(z))`."""
+class R3GAN(Generator):
+    """An R3GAN generator: `synthesize(map_latents(z))`.
+
+    There is one style, the latent and the label's embedding; psi must be 1, and there is no noise.
+    """
 
     architecture = "r3gan"
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
+        super().__init__(
+            resolution=config.resolution,
+            image_channels=config.image_channels,
+            z_dim=config.z_dim,
+            c_dim=config.c_dim,
+            num_ws=1,
+            w_dim=config.z_dim + config.embed_dim,
+        )
         self.config = config
-        self.resolution, self.image_channels = config.resolution, config.image_channels
-        self.z_dim, self.c_dim = config.z_dim, config.c_dim
-        self.w_dim, self.num_ws = config.z_dim + config.embed_dim, 1
         self.embed = nn.Parameter(torch.randn(config.embed_dim, config.c_dim)) if config.c_dim else None
         stages: list[nn.Module] = []
         for index, stage in enumerate(config.stages):
@@ -148,74 +155,17 @@ class R3GAN(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.to_rgb = nn.Parameter(torch.randn(config.image_channels, config.stages[-1].channels, 1, 1))
 
-    def map_latents(
-        self,
-        z: Float[Tensor, "batch z_dim"],
-        label: Float[Tensor, "batch c_dim"] | None = None,
-        *,
-        psi: float = 1.0,
-        cutoff: int | None = None,
-    ) -> Float[Tensor, "batch num_ws w_dim"]:
-        """The latents as they are, with the label's embedding: R3GAN has no mapping network.
-
-        Args:
-            z: Unit-normal latents, [batch, z_dim].
-            label: One-hot labels, [batch, c_dim]; needed by conditional generators, ignored by others.
-            psi: Must be 1: there is no mean style to truncate toward.
-            cutoff: Ignored, since nothing is truncated.
-
-        Returns:
-            Styles, [batch, 1, w_dim].
-
-        Raises:
-            ShapeError: z's width is not the checkpoint's z_dim, or the label's not its c_dim.
-            OptionError: psi is not 1.
-        """
-        del cutoff
-        if psi != 1:
-            msg = (
-                f"psi {psi:g}: R3GAN has no mapping network, so that there is nothing to truncate; use psi 1"
-            )
-            raise OptionError(msg)
-        if z.shape[1] != self.z_dim:
-            msg = f"latents: want width {self.z_dim}, got {z.shape[1]}"
-            raise ShapeError(msg)
-        z = z.float()
-        if self.embed is None:
+    def _map(self, z: Tensor, label: Tensor | None) -> Tensor:
+        if self.embed is None or label is None:
             return z[:, None]
-        return torch.cat([z, F.linear(_checked(label, self.c_dim), self.embed)], dim=1)[:, None]
+        return torch.cat([z, F.linear(label, self.embed)], dim=1)[:, None]
 
-    def synthesize(
-        self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise | None = None
-    ) -> Float[Tensor, "batch ch res res"]:
-        """Draw pictures, nominally within [-1, 1], from styles.
-
-        Args:
-            ws: Styles, [batch, 1, w_dim].
-            noise: R3GAN has none; taken for the sake of other architectures, and ignored.
-
-        Returns:
-            Pictures, [batch, image_channels, resolution, resolution].
-
-        Raises:
-            ShapeError: There is more than one style, or it is of another width.
-        """
+    def _synthesize(self, ws: Tensor, noise: Noise) -> Tensor:
         del noise
-        if ws.shape[1:] != (1, self.w_dim):
-            msg = f"styles: want [batch, 1, {self.w_dim}], got {list(ws.shape)}"
-            raise ShapeError(msg)
         x = ws[:, 0]
         for stage in self.stages:
             x = stage(x)
         return F.conv2d(x, self.to_rgb)
-
-
-def _checked(label: Tensor | None, c_dim: int) -> Tensor:
-    if label is None or label.shape[1] != c_dim:
-        got = "none" if label is None else f"width {label.shape[1]}"
-        msg = f"labels: this network has {c_dim} classes and wants a label of that width, got {got}"
-        raise ShapeError(msg)
-    return label.float()
 
 
 class Discriminator(nn.Module):
@@ -247,10 +197,8 @@ class Discriminator(nn.Module):
         Raises:
             ShapeError: Pictures or labels of another size than the network's, or a label is missing.
         """
-        want = (self.config.image_channels, self.config.resolution, self.config.resolution)
-        if images.shape[1:] != want:
-            msg = f"pictures: want [n, {', '.join(map(str, want))}], got {list(images.shape)}"
-            raise ShapeError(msg)
+        config = self.config
+        require_images(images, config.image_channels, config.resolution, config.resolution)
         x = F.conv2d(images, self.from_rgb)
         for stage in self.stages:
             x = stage(x)
@@ -258,5 +206,5 @@ class Discriminator(nn.Module):
         logits = F.linear(x, self.out)
         if self.embed is None:
             return logits
-        target = F.linear(_checked(label, self.config.c_dim), self.embed)
+        target = F.linear(require_label(label, config.c_dim).float(), self.embed)
         return (logits * target).sum(dim=1, keepdim=True)

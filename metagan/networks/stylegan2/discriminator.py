@@ -4,6 +4,9 @@ References:
     [1] Karras et al. 2020, Analyzing and Improving the Image Quality of StyleGAN, arXiv:1912.04958, section 4.
     [2] Karras et al. 2020, Training GANs with Limited Data, arXiv:2006.06676 (conditioning, freezing).
     [3] Miyato and Koyama 2018, cGANs with Projection Discriminator, arXiv:1802.05637.
+    [4] Karras et al. 2018, Progressive Growing of GANs, arXiv:1710.10196 (minibatch standard deviation).
+
+Symbols: c labels (one-hot). fast.py computes the same logits faster, for training.
 """
 
 from __future__ import annotations
@@ -15,17 +18,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from metagan.errors import ShapeError
-from metagan.networks.ops import (
-    ACTIVATIONS,
-    Dense,
-    activate,
-    activate_fresh,
-    convolve,
-    downsample,
-    minibatch_std,
-    usual_taps,
-)
+from metagan.networks.ops import Dense, activate, convolve, downsample, minibatch_std, usual_taps
+from metagan.networks.shapes import require_images, require_label
 from metagan.networks.stylegan2.network import BlockKind, Mapping, MappingConfig
 
 
@@ -65,6 +59,10 @@ class DiscriminatorConfig:
         return int(2 ** (len(self.channels) + 1))
 
 
+# --------------------------------------------------------------------------------------------
+# A layer: [4] section 4.1 (equalised learning rate), [2] section B.1 (clamping)
+
+
 class Conv(nn.Module):
     """A convolution with equalised learning rate, bias (unless switched off), activation and clamp."""
 
@@ -92,14 +90,12 @@ class Conv(nn.Module):
 
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
         """Features [n, in, h, w] to [n, out, h or h/2, w or w/2]."""
-        own_gain, early = ACTIVATIONS[self.activation].gain, ACTIVATIONS[self.activation].homogeneous
-        scale = own_gain * gain if early else 1.0  # on the small weights, instead of a pass over the features
-        bias = None if self.bias is None else self.bias * scale
-        x = convolve(x, self.weight * (self.weight_gain * scale), bias, down_taps=self.taps)
-        if not early:
-            return activate(x, self.activation, gain, self.clamp)
-        x = activate_fresh(x, self.activation)
-        return x if self.clamp is None else x.clamp(-self.clamp * gain, self.clamp * gain)
+        x = convolve(x, self.weight * self.weight_gain, self.bias, down_taps=self.taps)
+        return activate(x, self.activation, gain, self.clamp)
+
+
+# --------------------------------------------------------------------------------------------
+# [1] section 4.1 and figure 7: residual blocks, or input skips
 
 
 class Block(nn.Module):
@@ -132,6 +128,10 @@ class Block(nn.Module):
             return self.conv1(self.conv0(x)), image
         y = self.skip(x, gain=math.sqrt(0.5))
         return y + self.conv1(self.conv0(x), gain=math.sqrt(0.5)), image
+
+
+# --------------------------------------------------------------------------------------------
+# 4x4 features to logits: minibatch standard deviation ([4] section 3), and projection for labels ([3] section 3)
 
 
 class Epilogue(nn.Module):
@@ -190,7 +190,7 @@ class Discriminator(nn.Module):
         Raises:
             ShapeError: Pictures or labels of another size than the network's, or a label is missing.
         """
-        return self.judge(*self.features(images), label)
+        return self.logits(*self.features(images), label)
 
     def features(self, images: Float[Tensor, "n ch res res"]) -> tuple[Tensor, Tensor | None]:
         """The convolutional part: features at 4x4, and the picture at 4x4 where blocks join by skips.
@@ -198,10 +198,7 @@ class Discriminator(nn.Module):
         Raises:
             ShapeError: Pictures of another size than the network's.
         """
-        want = (self.config.image_channels, self.config.resolution, self.config.resolution)
-        if images.shape[1:] != want:
-            msg = f"pictures: want [n, {', '.join(map(str, want))}], got {list(images.shape)}"
-            raise ShapeError(msg)
+        self.require_images(images)
         x, image = None, images
         for block in self.blocks:
             x, image = block(x, image)
@@ -209,14 +206,30 @@ class Discriminator(nn.Module):
             raise AssertionError("a discriminator has at least one block")
         return x, image
 
-    def judge(self, x: Tensor, image: Tensor | None, label: Tensor | None) -> Float[Tensor, "n 1"]:
+    def logits(self, x: Tensor, image: Tensor | None, label: Tensor | None) -> Float[Tensor, "n 1"]:
         """What `features` gave to logits.
 
         Raises:
             ShapeError: Labels of another size than the network's, or a label is missing.
         """
-        logits: Tensor = self.epilogue(x, image)
+        return self.compare(self.epilogue(x, image), label)
+
+    def compare(self, out: Float[Tensor, "n width"], label: Tensor | None) -> Float[Tensor, "n 1"]:
+        """The epilogue's vectors to logits: their product with the label's vector, where there are labels ([3]).
+
+        Raises:
+            ShapeError: Labels of another size than the network's, or a label is missing.
+        """
         if self.mapping is None:
-            return logits
-        target: Tensor = self.mapping(logits.new_zeros(len(logits), 0), label)
-        return (logits * target).sum(dim=1, keepdim=True) / math.sqrt(target.shape[1])
+            return out
+        label = require_label(label, self.mapping.config.c_dim)
+        target: Tensor = self.mapping(out.new_zeros(len(out), 0), label.to(out))
+        return (out * target).sum(dim=1, keepdim=True) / math.sqrt(target.shape[1])
+
+    def require_images(self, images: Tensor) -> None:
+        """Check pictures that are to be discriminated.
+
+        Raises:
+            ShapeError: They have other channels than the network, or another resolution.
+        """
+        require_images(images, self.config.image_channels, self.config.resolution, self.config.resolution)

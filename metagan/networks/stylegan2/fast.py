@@ -1,6 +1,10 @@
-"""StyleGAN2's synthesis as it is sampled: network.py's pictures, in the shape that processors like.
+"""StyleGAN2 as it is sampled and trained: network.py's pictures and gradients, in the shape that processors like.
 
-Done once, when it is prepared: gains are folded into weights, and kernels are laid out. What is left for every picture
+The form for sampling, `FastSynthesis`, works out once what all pictures share; the form for training,
+`synthesize_for_training` and its discriminator's like, reads the weights anew in each step. Both are proved equal to
+network.py and discriminator.py by tests.
+
+Sampling. Gains are folded into weights, and kernels are laid out, once and beforehand. What is left for every picture
 depends on its resolution:
 
 * Coarse blocks are few numbers and large kernels. All pictures of a batch share the kernels, and their channels are
@@ -24,11 +28,26 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from metagan.errors import ShapeError
 from metagan.networks.generator import Noise
-from metagan.networks.ops import ACTIVATIONS, Dense, activate, convolve, memory_layout
+from metagan.networks.ops import (
+    ACTIVATIONS,
+    FoldedDense,
+    activate,
+    convolve,
+    demodulation,
+    downsample,
+    memory_layout,
+    minibatch_std,
+    upsample,
+)
+from metagan.networks.shapes import require_styles
+from metagan.networks.stylegan2.discriminator import Block as DiscriminatorBlock
+from metagan.networks.stylegan2.discriminator import Conv, Discriminator
 from metagan.networks.stylegan2.network import Block, StyledConv, StyleGAN2, ToRGB
 
+# --------------------------------------------------------------------------------------------
+# Sampling
+#
 # Three ways to convolve with a kernel that is laid out beforehand, and may be scaled for one picture.
 #
 # A kernel that a picture's styles modulate and demodulate is W[o, i] d[o] s[i] (Karras et al. 2020, arXiv:1912.04958,
@@ -190,26 +209,15 @@ class Way:
     layout: torch.memory_format = LAST
 
 
-class _Affine:
-    """A Dense layer without activation, its gain folded."""
-
-    def __init__(self, dense: Dense, gain: float = 1.0) -> None:
-        self.weight = (dense.weight.t() * (dense.weight_gain * gain)).contiguous()
-        self.bias = dense.bias * (dense.lr_multiplier * gain)
-
-    def __call__(self, w: Float[Tensor, "batch w_dim"]) -> Float[Tensor, "batch out"]:
-        return torch.addmm(self.bias, w, self.weight)
-
-
 class _Layer:
-    """A StyledConv."""
+    """A StyledConv, its gains folded."""
 
     def __init__(self, layer: StyledConv, gain: float, way: Way) -> None:
         activation = ACTIVATIONS[layer.activation]
         self.way, self.gain, self.activation, self.clamp = way, gain, layer.activation, layer.clamp
         self.early = activation.homogeneous
         self.scale = activation.gain * gain if self.early else 1.0
-        self.affine = _Affine(layer.affine)
+        self.affine = FoldedDense(layer.affine)
         self.energies = layer.weight.square().sum(dim=(2, 3)).t() / self.scale**2
         self.epsilon = torch.full_like(layer.bias, 1e-8 / self.scale**2)
         self.convolution = make_convolution(layer.weight, layer.taps, phases=way.phases)
@@ -248,10 +256,10 @@ class _Layer:
 
 
 class _ToRGB:
-    """A ToRGB."""
+    """A ToRGB, its gains folded."""
 
     def __init__(self, layer: ToRGB) -> None:
-        self.affine = _Affine(layer.affine, layer.weight_gain)
+        self.affine = FoldedDense(layer.affine, layer.weight_gain)
         self.weight, self.bias, self.clamp = layer.weight[None, :, :, 0, 0], layer.bias[:, None], layer.clamp
 
     def __call__(self, x: Tensor, w: Float[Tensor, "batch w_dim"]) -> Float[Tensor, "batch ch h w"]:
@@ -271,7 +279,7 @@ class _ToRGB:
 
 
 class _Block:
-    """A Block."""
+    """A Block, its layers prepared."""
 
     def __init__(self, block: Block, way: Way) -> None:
         self.way = way
@@ -349,9 +357,7 @@ class FastSynthesis:
         Raises:
             ShapeError: There are more or fewer styles, or of another width.
         """
-        if ws.shape[1:] != self.shape:
-            msg = f"styles: want [batch, {self.shape[0]}, {self.shape[1]}], got {list(ws.shape)}"
-            raise ShapeError(msg)
+        require_styles(ws, *self.shape)
         source = noise or Noise("const")
         with torch.no_grad():
             noises = [[layer.noise(source, len(ws)) for layer in block.layers] for block in self.blocks]
@@ -392,3 +398,163 @@ def prepare(generator: nn.Module, dtype: torch.dtype) -> FastSynthesis:
     """A StyleGAN2's fast synthesis on the generator's device."""
     network = cast("StyleGAN2", generator)
     return FastSynthesis(network, choose_ways(network, dtype))
+
+
+# --------------------------------------------------------------------------------------------
+# Training
+#
+# Networks in training change their weights in each step, so that nothing can be prepared. What is spared is passes over
+# the features and the memory that their gradients keep:
+#
+# * An activation f with f(a x) = a f(x) takes its gain before it: in the demodulation, or in small kernels and biases.
+# * Demodulation, bias and noise are one fused product and sum (addcmul), in the features' own type and layout, so that
+#   what autocast made bfloat16 stays so.
+# * The activation overwrites its input, which nothing else needs.
+#
+# Everything is differentiable twice, as R1 and path-length regularisation need it.
+
+
+def synthesize_for_training(
+    network: StyleGAN2, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise
+) -> Float[Tensor, "batch ch res res"]:
+    """Styles to pictures, nominally within [-1, 1]: `network.synthesize` with the same gradients, faster.
+
+    Raises:
+        ShapeError: There are more or fewer styles than network.num_ws, or their width is not w_dim.
+    """
+    require_styles(ws, network.num_ws, network.w_dim)
+    x: Tensor = network.constant.expand(len(ws), -1, -1, -1)
+    image: Tensor | None = None
+    styles = iter(ws.unbind(dim=1))
+    w = next(styles)
+    for block in network.blocks:
+        assert isinstance(block, Block)  # noqa: S101 - for mypy: a ModuleList has modules
+        gain = math.sqrt(0.5) if block.residual else 1.0
+        y = None
+        if block.skip is not None:
+            y = convolve(x, block.skip * (gain / math.sqrt(block.skip.shape[1])), up_taps=block.skip_taps)
+        if block.conv0 is not None:
+            x, w = _styled_conv(block.conv0, x, w, noise), next(styles)
+        x, w = _styled_conv(block.conv1, x, w, noise, gain), next(styles)
+        x = x if y is None else x + y
+        if image is not None and block.image_taps is not None:
+            image = upsample(image, block.image_taps)
+        if block.to_rgb is not None:
+            rgb = _to_rgb(block.to_rgb, x, w)
+            image = rgb if image is None else image + rgb
+    if image is None:
+        raise AssertionError("the last block always converts to RGB")
+    return image
+
+
+def _styled_conv(
+    layer: StyledConv, x: Tensor, w: Float[Tensor, "batch w_dim"], noise: Noise, gain: float = 1.0
+) -> Tensor:
+    """`StyledConv.forward`."""
+    s = layer.affine(w)
+    scale = _early_gain(layer.activation, gain)
+    d = (demodulation(layer.weight, s) * scale)[:, :, None, None]
+    x = convolve(x * s[:, :, None, None], layer.weight, up_taps=layer.taps)
+    x = _scale_and_shift(layer, x, d.to(x.dtype), noise, scale)
+    return _activate_in_place(x, layer.activation, gain, layer.clamp)
+
+
+def _scale_and_shift(layer: StyledConv, x: Tensor, d: Tensor, noise: Noise, scale: float) -> Tensor:
+    """Features times d plus bias and noise, in their own type and layout: autocast's stay narrow."""
+    shift = layer.bias[:, None, None] * scale
+    image = None
+    if layer.noise_strength is not None and layer.noise is not None:
+        image = noise.image(layer.noise, len(x))
+    if image is not None and layer.noise_strength is not None:
+        image = image * (layer.noise_strength * scale)
+        if image.ndim == 4:  # a noise image a picture
+            return (x * d).add_(_spread(image.to(x.dtype), shift.to(x.dtype), memory_layout(x)))
+        shift = shift + image
+    shift = shift[None].to(x.dtype).contiguous(memory_format=memory_layout(x))
+    return torch.addcmul(shift, x, d)
+
+
+def _spread(image: Float[Tensor, "n 1 h w"], bias: Tensor, layout: torch.memory_format) -> Tensor:
+    """The noise plus bias [c, 1, 1] as features [n, c, h, w] in this layout, by a product.
+
+    A sum that broadcasts both of them takes ten times as long on a processor where c is 16: too few at a stretch.
+    """
+    if layout != LAST:
+        return image + bias
+    n, _, h, w = image.shape
+    rows = torch.addmm(bias.flatten(), image.reshape(-1, 1), image.new_ones(1, len(bias)))
+    return rows.view(n, h, w, -1).permute(0, 3, 1, 2)
+
+
+def _to_rgb(layer: ToRGB, x: Tensor, w: Float[Tensor, "batch w_dim"]) -> Tensor:
+    """`ToRGB.forward` with kernels for each picture: they are tiny, and spare a pass over the features."""
+    s = layer.affine(w) * layer.weight_gain
+    kernels = layer.weight[None, :, :, 0, 0] * s[:, None, :]
+    rgb = torch.baddbmm(layer.bias[None, :, None], kernels, x.flatten(2)).view(len(x), -1, *x.shape[2:])
+    return rgb if layer.clamp is None else rgb.clamp(-layer.clamp, layer.clamp)
+
+
+def features_for_training(
+    network: Discriminator, images: Float[Tensor, "n ch res res"]
+) -> tuple[Tensor, Tensor | None]:
+    """`network.features` with the same gradients, faster.
+
+    Raises:
+        ShapeError: Pictures of another size than the network's.
+    """
+    network.require_images(images)
+    x: Tensor | None = None
+    image: Tensor | None = images
+    for block in network.blocks:
+        assert isinstance(block, DiscriminatorBlock)  # noqa: S101 - for mypy: a ModuleList has modules
+        if block.from_rgb is not None and image is not None:
+            y = _conv(block.from_rgb, image)
+            x = y if x is None else x + y
+            image = None if block.image_taps is None else downsample(image, block.image_taps)
+        if x is None:
+            raise AssertionError("the first block always converts from RGB")
+        if block.skip is None:
+            x = _conv(block.conv1, _conv(block.conv0, x))
+        else:
+            y = _conv(block.skip, x, math.sqrt(0.5))
+            x = y + _conv(block.conv1, _conv(block.conv0, x), math.sqrt(0.5))
+    if x is None:
+        raise AssertionError("a discriminator has at least one block")
+    return x, image
+
+
+def logits_for_training(
+    network: Discriminator, x: Tensor, image: Tensor | None, label: Tensor | None
+) -> Float[Tensor, "n 1"]:
+    """`network.logits` with the same gradients, faster.
+
+    Raises:
+        ShapeError: Labels of another size than the network's, or a label is missing.
+    """
+    last = network.epilogue
+    if last.from_rgb is not None and image is not None:
+        x = x + _conv(last.from_rgb, image)
+    if last.config.std_channels:
+        x = minibatch_std(x, last.config.group_size, last.config.std_channels)
+    return network.compare(last.out(last.fc(_conv(last.conv, x).flatten(1))), label)
+
+
+def _conv(layer: Conv, x: Tensor, gain: float = 1.0) -> Tensor:
+    """`Conv.forward`."""
+    scale = _early_gain(layer.activation, gain)
+    bias = None if layer.bias is None else layer.bias * scale
+    x = convolve(x, layer.weight * (layer.weight_gain * scale), bias, down_taps=layer.taps)
+    return _activate_in_place(x, layer.activation, gain, layer.clamp)
+
+
+def _early_gain(activation: str, gain: float) -> float:
+    """What may be multiplied before the activation: all gains where it is homogeneous, else none."""
+    return ACTIVATIONS[activation].gain * gain if ACTIVATIONS[activation].homogeneous else 1.0
+
+
+def _activate_in_place(x: Tensor, name: str, gain: float, clamp: float | None) -> Tensor:
+    """`activate` of features that nobody else holds, and that have the gains of `_early_gain` already."""
+    if not ACTIVATIONS[name].homogeneous:
+        return activate(x, name, gain, clamp)
+    x = F.leaky_relu(x, 0.2, inplace=True) if name == "lrelu" else ACTIVATIONS[name].function(x)
+    return x if clamp is None else x.clamp(-clamp * gain, clamp * gain)

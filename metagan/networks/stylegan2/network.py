@@ -5,9 +5,10 @@ References:
     [2] Karras et al. 2020, Analyzing and Improving the Image Quality of StyleGAN, arXiv:1912.04958.
     [3] Karras et al. 2020, Training GANs with Limited Data, arXiv:2006.06676 (conditioning, clamping).
 
-Symbols: z latents, c labels (one-hot), w styles, psi truncation. A convolution modulates its input channels by
-s = A(w), convolves with weights that all pictures of the batch share, and demodulates its output channels: equal to
-per-picture weights ([2] section 2.2), and one ordinary convolution for the whole batch.
+Symbols: z latents, c labels (one-hot), w styles, psi truncation; A a style's affine transform, B a noise strength.
+
+This is the formula as the papers have it, for reading and for gradients by anything. fast.py computes the same
+pictures faster, in one form for sampling and one for training.
 """
 
 from __future__ import annotations
@@ -17,23 +18,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from metagan.errors import ShapeError
-from metagan.networks.generator import Noise
+from metagan.networks.generator import Generator, Noise
 from metagan.networks.mapping import Mapping, MappingConfig
-from metagan.networks.ops import (
-    ACTIVATIONS,
-    Dense,
-    activate,
-    activate_fresh,
-    convolve,
-    demodulation,
-    memory_layout,
-    upsample,
-    usual_taps,
-)
+from metagan.networks.ops import Dense, activate, convolve, demodulation, upsample, usual_taps
 
 __all__ = ["MAX_RESOLUTION", "BlockKind", "Config", "Mapping", "MappingConfig", "StyleGAN2"]
 
@@ -79,11 +70,15 @@ class Config:
 
 
 # --------------------------------------------------------------------------------------------
-# Synthesis network: [2] sections 2 and 4
+# A layer: modulation, convolution, demodulation, noise and bias ([2] section 2.2 and figure 2d)
 
 
 class StyledConv(nn.Module):
-    """A modulated convolution with noise, bias and activation ([2] figure 2c)."""
+    """A modulated convolution with noise, bias and activation ([2] figure 2d).
+
+    Equations 1 to 3 of [2]: kernels w'_oi = s_i w_oi, divided by the square root of the sum of their squares. Since a
+    convolution is linear, s may scale its input and the square root its output, with kernels that all pictures share.
+    """
 
     taps: Tensor | None
     noise: Tensor | None
@@ -104,42 +99,13 @@ class StyledConv(nn.Module):
 
     def forward(self, x: Tensor, w: Float[Tensor, "batch w_dim"], noise: Noise, gain: float = 1.0) -> Tensor:
         """Features [batch, in, h, w] and styles to features [batch, out, h or 2h, w or 2w]."""
-        s = self.affine(w)
-        own_gain, early = ACTIVATIONS[self.activation].gain, ACTIVATIONS[self.activation].homogeneous
-        scale = own_gain * gain if early else 1.0
-        d = (demodulation(self.weight, s) * scale)[:, :, None, None]
-        x = convolve(x * s[:, :, None, None], self.weight, up_taps=self.taps)
-        x = self._shift(x, d.to(x.dtype), noise, scale)
-        if not early:
-            return activate(x, self.activation, gain, self.clamp)
-        x = activate_fresh(x, self.activation)
-        return x if self.clamp is None else x.clamp(-self.clamp * gain, self.clamp * gain)
-
-    def _shift(self, x: Tensor, d: Tensor, noise: Noise, scale: float) -> Tensor:
-        """Features times d plus bias and noise, in their own type and layout: autocast's stay narrow."""
-        shift = self.bias[:, None, None] * scale
-        image = None
-        if self.noise_strength is not None and self.noise is not None:
-            image = noise.image(self.noise, len(x))
-        if image is not None and self.noise_strength is not None:
-            image = image * (self.noise_strength * scale)
-            if image.ndim == 4:  # a noise image a picture
-                return (x * d).add_(_spread(image.to(x.dtype), shift.to(x.dtype), memory_layout(x)))
-            shift = shift + image
-        shift = shift[None].to(x.dtype).contiguous(memory_format=memory_layout(x))
-        return torch.addcmul(shift, x, d)
-
-
-def _spread(image: Float[Tensor, "n 1 h w"], bias: Tensor, layout: torch.memory_format) -> Tensor:
-    """The noise plus bias [c, 1, 1] as features [n, c, h, w] in this layout, by a product.
-
-    A sum that broadcasts both of them takes ten times as long on a processor where c is 16: too few at a stretch.
-    """
-    if layout != torch.channels_last:
-        return image + bias
-    n, _, h, w = image.shape
-    rows = torch.addmm(bias.flatten(), image.reshape(-1, 1), image.new_ones(1, len(bias)))
-    return rows.view(n, h, w, -1).permute(0, 3, 1, 2)
+        s = self.affine(w)  # [batch, in]
+        d = demodulation(self.weight, s)  # [batch, out]
+        x = convolve(x * s[:, :, None, None], self.weight, up_taps=self.taps) * d[:, :, None, None]
+        if self.noise is not None and self.noise_strength is not None:
+            image = noise.image(self.noise, len(x))  # [h, w] or [batch, 1, h, w]
+            x = x if image is None else x + image * self.noise_strength
+        return activate(x + self.bias[:, None, None], self.activation, gain, self.clamp)
 
 
 class ToRGB(nn.Module):
@@ -155,11 +121,13 @@ class ToRGB(nn.Module):
 
     def forward(self, x: Tensor, w: Float[Tensor, "batch w_dim"]) -> Tensor:
         """Features [batch, in, h, w] to pictures [batch, image_channels, h, w]."""
-        s = self.affine(w) * self.weight_gain
-        # Kernels per picture are tiny here, and spare a pass over the features.
-        kernels = self.weight[None, :, :, 0, 0] * s[:, None, :]
-        rgb = torch.baddbmm(self.bias[None, :, None], kernels, x.flatten(2)).view(len(x), -1, *x.shape[2:])
+        s = self.affine(w) * self.weight_gain  # [batch, in]
+        rgb = F.conv2d(x * s[:, :, None, None], self.weight, self.bias)
         return rgb if self.clamp is None else rgb.clamp(-self.clamp, self.clamp)
+
+
+# --------------------------------------------------------------------------------------------
+# A block: all layers of one resolution, joined by output skips or residuals ([2] section 4.1 and figure 7)
 
 
 class Block(nn.Module):
@@ -171,117 +139,85 @@ class Block(nn.Module):
     def __init__(self, config: Config, index: int) -> None:
         super().__init__()
         last = index == len(config.channels) - 1
-        out_channels, size_px = config.channels[index], 4 * 2**index
+        before, after = config.channels[max(index - 1, 0)], config.channels[index]
+        size_px, taps = 4 * 2**index, usual_taps(config.filter_shape)
         self.residual = config.kind == "resnet" and index > 0
-        self.conv0 = (
-            StyledConv(config, config.channels[index - 1], out_channels, size_px, up=True) if index else None
-        )
-        self.conv1 = StyledConv(config, out_channels, out_channels, size_px, up=False)
-        self.to_rgb = ToRGB(config, out_channels) if last or config.kind == "skip" else None
-        self.skip = (
-            nn.Parameter(torch.randn(out_channels, config.channels[index - 1], 1, 1))
-            if self.residual
-            else None
-        )
-        self.register_buffer("skip_taps", usual_taps(config.filter_shape) if self.residual else None)
-        self.register_buffer(
-            "image_taps", usual_taps(config.filter_shape) if index and config.kind == "skip" else None
-        )
+        self.conv0 = StyledConv(config, before, after, size_px, up=True) if index else None
+        self.conv1 = StyledConv(config, after, after, size_px, up=False)
+        self.to_rgb = ToRGB(config, after) if last or config.kind == "skip" else None
+        self.skip = nn.Parameter(torch.randn(after, before, 1, 1)) if self.residual else None
+        self.register_buffer("skip_taps", taps if self.residual else None)
+        self.register_buffer("image_taps", taps.clone() if index and config.kind == "skip" else None)
 
     def forward(
-        self, x: Tensor, image: Tensor | None, ws: Tensor, noise: Noise
+        self,
+        x: Float[Tensor, "batch in h w"],
+        image: Tensor | None,
+        ws: Float[Tensor, "batch layers w_dim"],
+        noise: Noise,
     ) -> tuple[Tensor, Tensor | None]:
-        """Features and the picture so far, with the block's styles [batch, 2 or 3, w_dim], to the next ones."""
-        gain = math.sqrt(0.5) if self.residual else 1.0
-        styles = iter(ws.unbind(dim=1))
+        """Features and the picture so far to those of this resolution.
+
+        Styles are those of the convolutions, one or two, and last that of the conversion to RGB.
+        """
+        convs = 1 if self.conv0 is None else 2
+        w_conv1, w_rgb = ws[:, convs - 1], ws[:, convs]
         y = None
         if self.skip is not None:
-            weight_gain = gain / math.sqrt(self.skip.shape[1])
-            y = convolve(x, self.skip * weight_gain, up_taps=self.skip_taps)
+            y = convolve(x, self.skip / math.sqrt(self.skip.shape[1]), up_taps=self.skip_taps)
         if self.conv0 is not None:
-            x = self.conv0(x, next(styles), noise)
-        x = self.conv1(x, next(styles), noise, gain)
-        if y is not None:
-            x = x + y
+            x = self.conv0(x, ws[:, 0], noise)
+        if y is None:
+            x = self.conv1(x, w_conv1, noise)
+        else:  # half the variance of each branch
+            x = self.conv1(x, w_conv1, noise, gain=math.sqrt(0.5)) + y * math.sqrt(0.5)
         if image is not None and self.image_taps is not None:
             image = upsample(image, self.image_taps)
         if self.to_rgb is not None:
-            rgb = self.to_rgb(x, next(styles))
+            rgb = self.to_rgb(x, w_rgb)
             image = rgb if image is None else image + rgb
         return x, image
 
 
-class StyleGAN2(nn.Module):
-    """A StyleGAN2 generator: `synthesize(map_latents(z))`."""
+# --------------------------------------------------------------------------------------------
+# The generator: mapping network, truncation ([1] section 2 and appendix B) and synthesis network ([2] section 4)
+
+
+class StyleGAN2(Generator):
+    """A StyleGAN2 generator: `synthesize(map_latents(z))`.
+
+    A conversion to RGB shares its style with the next block's first convolution.
+    """
 
     architecture = "stylegan2"
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
+        super().__init__(
+            resolution=config.resolution,
+            image_channels=config.image_channels,
+            z_dim=config.mapping.z_dim,
+            c_dim=config.mapping.c_dim,
+            num_ws=config.num_ws,
+            w_dim=config.mapping.w_dim,
+        )
         self.config = config
-        self.resolution, self.image_channels = config.resolution, config.image_channels
-        self.z_dim, self.c_dim = config.mapping.z_dim, config.mapping.c_dim
-        self.w_dim, self.num_ws = config.mapping.w_dim, config.num_ws
         self.mapping = Mapping(config.mapping)
         self.constant = nn.Parameter(torch.randn(config.channels[0], 4, 4))
         self.blocks = nn.ModuleList(Block(config, index) for index in range(len(config.channels)))
 
-    def map_latents(
-        self,
-        z: Float[Tensor, "batch z_dim"],
-        label: Float[Tensor, "batch c_dim"] | None = None,
-        *,
-        psi: float = 1.0,
-        cutoff: int | None = None,
-    ) -> Float[Tensor, "batch num_ws w_dim"]:
-        """Map latents to styles, pulled toward the mean style by psi.
+    def _map(self, z: Tensor, label: Tensor | None) -> Tensor:
+        w: Tensor = self.mapping(z, label)
+        return w[:, None].expand(-1, self.num_ws, -1)
 
-        Karras et al. 2019, arXiv:1812.04948, section 2 and appendix B.
+    def _mean_style(self) -> Tensor | None:
+        return self.mapping.mean_style
 
-        Args:
-            z: Unit-normal latents, [batch, z_dim].
-            label: One-hot labels, [batch, c_dim]; needed by conditional generators, ignored by others.
-            psi: Truncation: 1 leaves styles as they are, 0 gives the mean picture.
-            cutoff: How many of the styles to truncate, from the coarse end; None for all.
-
-        Returns:
-            Styles, [batch, num_ws, w_dim].
-
-        Raises:
-            ShapeError: z's width is not the checkpoint's z_dim, or the label's not its c_dim.
-            OptionError: psi is not 1 and the checkpoint has no mean style.
-        """
-        ws = self.mapping(z, label)[:, None].expand(-1, self.num_ws, -1)
-        return self.mapping.truncate(ws, psi, cutoff)
-
-    def synthesize(
-        self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise | None = None
-    ) -> Float[Tensor, "batch ch res res"]:
-        """Draw pictures, nominally within [-1, 1], from styles.
-
-        Karras et al. 2020, arXiv:1912.04958, sections 2 and 4.
-
-        Args:
-            ws: Styles, [batch, num_ws, w_dim]; a conversion to RGB shares its style with the next convolution.
-            noise: Where noise comes from; the checkpoint's constant noise when None.
-
-        Returns:
-            Pictures, [batch, image_channels, resolution, resolution].
-
-        Raises:
-            ShapeError: There are more or fewer styles, or of another width.
-        """
-        if ws.shape[1:] != (self.num_ws, self.w_dim):
-            msg = f"styles: want [batch, {self.num_ws}, {self.w_dim}], got {list(ws.shape)}"
-            raise ShapeError(msg)
-        noise = noise or Noise("const")
+    def _synthesize(self, ws: Tensor, noise: Noise) -> Tensor:
         x: Tensor = self.constant.expand(len(ws), -1, -1, -1)
         image: Tensor | None = None
-        start = 0
-        for block in self.blocks:
-            convs = 1 if block.conv0 is None else 2
-            x, image = block(x, image, ws[:, start : start + convs + 1], noise)
-            start += convs
+        for index, block in enumerate(self.blocks):
+            first = max(2 * index - 1, 0)  # the block's first style
+            x, image = block(x, image, ws[:, first : first + 3], noise)
         if image is None:
             raise AssertionError("the last block always converts to RGB")
         return image

@@ -14,22 +14,11 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from metagan.errors import ShapeError
 from metagan.networks.generator import Noise
-from metagan.networks.ops import Dense
+from metagan.networks.ops import FoldedDense
+from metagan.networks.shapes import require_styles
 from metagan.networks.stylegan3.filtering import filter_leaky_relu, make_filters
 from metagan.networks.stylegan3.network import Layer, StyleGAN3
-
-
-class _Affine:
-    """A Dense layer without activation, its gain folded."""
-
-    def __init__(self, dense: Dense, gain: float = 1.0) -> None:
-        self.weight = (dense.weight.t() * (dense.weight_gain * gain)).contiguous()
-        self.bias = dense.bias * (dense.lr_multiplier * gain)
-
-    def __call__(self, w: Float[Tensor, "n w_dim"]) -> Float[Tensor, "n out"]:
-        return torch.addmm(self.bias, w, self.weight)
 
 
 class _Layer:
@@ -40,7 +29,7 @@ class _Layer:
         weight: Tensor = layer.weight
         self.to_rgb, self.padding, self.clamp = layer.to_rgb, config.kernel_size - 1, config.clamp
         self.slope, gain = (1.0, 1.0) if layer.to_rgb else (0.2, math.sqrt(2))
-        self.affine = _Affine(layer.affine, 1 / math.sqrt(weight[0].numel()) if layer.to_rgb else 1.0)
+        self.affine = FoldedDense(layer.affine, 1 / math.sqrt(weight[0].numel()) if layer.to_rgb else 1.0)
         if not layer.to_rgb:
             weight = weight * weight.square().mean(dim=(1, 2, 3), keepdim=True).rsqrt()
         self.energies = weight.square().sum(dim=(2, 3)).t().contiguous()
@@ -92,9 +81,7 @@ class FastSynthesis:
             ShapeError: There are more or fewer styles, or of another width.
         """
         del noise
-        if ws.shape[1:] != self.shape:
-            msg = f"styles: want [batch, {self.shape[0]}, {self.shape[1]}], got {list(ws.shape)}"
-            raise ShapeError(msg)
+        require_styles(ws, *self.shape)
         with torch.no_grad():
             parts = torch.split(ws, 1 if self.alone else len(ws))
             return torch.cat([self._draw(part) for part in parts])

@@ -18,8 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from metagan.errors import ShapeError
-from metagan.networks.generator import Noise
+from metagan.networks.generator import Generator, Noise
 from metagan.networks.mapping import Mapping, MappingConfig
 from metagan.networks.ops import Dense, demodulation
 from metagan.networks.stylegan3.filtering import Pads, Resampling, filtered_leaky_relu
@@ -195,17 +194,28 @@ def _flat_taps(shape: tuple[int, ...]) -> Tensor | None:
     return torch.full(shape, 1 / math.prod(shape)) if shape else None
 
 
-class StyleGAN3(nn.Module):
-    """A StyleGAN3 generator: `synthesize(map_latents(z))`."""
+# --------------------------------------------------------------------------------------------
+# The generator: [1] section 3 and appendix F
+
+
+class StyleGAN3(Generator):
+    """A StyleGAN3 generator: `synthesize(map_latents(z))`.
+
+    Styles are the input's first, then one a layer. It has no noise.
+    """
 
     architecture = "stylegan3"
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
+        super().__init__(
+            resolution=config.layers[-1].out_size,
+            image_channels=config.layers[-1].out_channels,
+            z_dim=config.mapping.z_dim,
+            c_dim=config.mapping.c_dim,
+            num_ws=config.num_ws,
+            w_dim=config.mapping.w_dim,
+        )
         self.config = config
-        self.resolution, self.image_channels = config.layers[-1].out_size, config.layers[-1].out_channels
-        self.z_dim, self.c_dim = config.mapping.z_dim, config.mapping.c_dim
-        self.w_dim, self.num_ws = config.mapping.w_dim, config.num_ws
         self.mapping = Mapping(config.mapping)
         self.input = Input(config.input, self.w_dim)
         last = len(config.layers) - 1
@@ -213,55 +223,15 @@ class StyleGAN3(nn.Module):
             Layer(layer, self.w_dim, to_rgb=index == last) for index, layer in enumerate(config.layers)
         )
 
-    def map_latents(
-        self,
-        z: Float[Tensor, "batch z_dim"],
-        label: Float[Tensor, "batch c_dim"] | None = None,
-        *,
-        psi: float = 1.0,
-        cutoff: int | None = None,
-    ) -> Float[Tensor, "batch num_ws w_dim"]:
-        """Map latents to styles, pulled toward the mean style by psi.
+    def _map(self, z: Tensor, label: Tensor | None) -> Tensor:
+        w: Tensor = self.mapping(z, label)
+        return w[:, None].expand(-1, self.num_ws, -1)
 
-        Karras et al. 2019, arXiv:1812.04948, section 2 and appendix B; shallower, [1] appendix F.
+    def _mean_style(self) -> Tensor | None:
+        return self.mapping.mean_style
 
-        Args:
-            z: Unit-normal latents, [batch, z_dim].
-            label: One-hot labels, [batch, c_dim]; needed by conditional generators, ignored by others.
-            psi: Truncation: 1 leaves styles as they are, 0 gives the mean picture.
-            cutoff: How many of the styles to truncate, from the coarse end; None for all.
-
-        Returns:
-            Styles, [batch, num_ws, w_dim].
-
-        Raises:
-            ShapeError: z's width is not the checkpoint's z_dim, or the label's not its c_dim.
-            OptionError: psi is not 1 and the checkpoint has no mean style.
-        """
-        ws = self.mapping(z, label)[:, None].expand(-1, self.num_ws, -1)
-        return self.mapping.truncate(ws, psi, cutoff)
-
-    def synthesize(
-        self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise | None = None
-    ) -> Float[Tensor, "batch ch res res"]:
-        """Draw pictures, nominally within [-1, 1], from styles.
-
-        Karras et al. 2021, arXiv:2106.12423, section 3.
-
-        Args:
-            ws: Styles, [batch, num_ws, w_dim]: the input's first, then one a layer.
-            noise: StyleGAN3 has none; taken for the sake of other architectures, and ignored.
-
-        Returns:
-            Pictures, [batch, image_channels, resolution, resolution].
-
-        Raises:
-            ShapeError: There are more or fewer styles, or of another width.
-        """
+    def _synthesize(self, ws: Tensor, noise: Noise) -> Tensor:
         del noise
-        if ws.shape[1:] != (self.num_ws, self.w_dim):
-            msg = f"styles: want [batch, {self.num_ws}, {self.w_dim}], got {list(ws.shape)}"
-            raise ShapeError(msg)
         first, *others = ws.unbind(dim=1)
         x: Tensor = self.input(first)
         for layer, w in zip(self.layers, others, strict=True):

@@ -152,7 +152,7 @@ def keras_record(network: DCGAN) -> NetworkRecord:
 
 def test_truncation_is_refused_because_there_is_nothing_to_truncate():
     network = make(ODD)
-    with pytest.raises(OptionError, match=r"psi 0\.7: a DCGAN has no mapping network"):
+    with pytest.raises(OptionError, match=r"psi 0\.7: this checkpoint has no mean style"):
         network.map_latents(torch.randn(1, 7), psi=0.7)
     with pytest.raises(ShapeError, match="want width 7, got 5"):
         network.map_latents(torch.randn(1, 5))

@@ -103,7 +103,7 @@ def test_a_discriminator_of_odd_shape_survives_its_programs_format(config):
 
 
 def test_truncation_is_refused_because_there_is_nothing_to_truncate():
-    with pytest.raises(OptionError, match=r"psi 0\.7: R3GAN has no mapping network"):
+    with pytest.raises(OptionError, match=r"psi 0\.7: this checkpoint has no mean style"):
         R3GAN(PLAIN).map_latents(torch.randn(1, 5), psi=0.7)
 
 

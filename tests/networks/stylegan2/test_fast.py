@@ -1,4 +1,4 @@
-"""The synthesis that pictures are sampled with, against the readable one."""
+"""The forms that StyleGAN2 is sampled and trained in, against the readable ones."""
 
 import dataclasses
 import itertools
@@ -11,7 +11,16 @@ from metagan.checkpoints.read import read_checkpoint
 from metagan.errors import ShapeError
 from metagan.networks.generator import Noise
 from metagan.networks.loading.detect import load_generator
-from metagan.networks.stylegan2.fast import FastSynthesis, Way, choose_ways
+from metagan.networks.mapping import MappingConfig
+from metagan.networks.stylegan2.discriminator import Discriminator, DiscriminatorConfig
+from metagan.networks.stylegan2.fast import (
+    FastSynthesis,
+    Way,
+    choose_ways,
+    features_for_training,
+    logits_for_training,
+    synthesize_for_training,
+)
 from metagan.networks.stylegan2.network import StyleGAN2
 from metagan.registry.weights_ref import bundled_names, bundled_weights
 from metagan.sampling.latents import latents
@@ -114,3 +123,74 @@ def test_every_bundled_generator_s_pictures_in_bfloat16_are_its_own_to_40_db(nam
         wanted = network.synthesize(ws)
         fast = FastSynthesis(network, choose_ways(network, torch.bfloat16))
         assert psnr(fast.synthesize(ws), wanted) >= 40
+
+
+# --------------------------------------------------------------------------------------------
+# Training
+
+
+def gradients(loss: torch.Tensor, inputs: torch.Tensor, network: torch.nn.Module) -> list[torch.Tensor]:
+    """The gradients of the loss, and of the squared length of its gradient by the inputs (as in R1 and path length)."""
+    (by_input,) = torch.autograd.grad(loss, inputs, create_graph=True)
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    ask = {"allow_unused": True, "materialize_grads": True}
+    first = torch.autograd.grad(loss, parameters, retain_graph=True, **ask)
+    return [by_input.detach(), *first, *torch.autograd.grad(by_input.square().sum(), parameters, **ask)]
+
+
+def assert_same(mine: list[torch.Tensor], wanted: list[torch.Tensor]) -> None:
+    largest = max(float(tensor.detach().abs().max()) for tensor in wanted)
+    for one, other in zip(mine, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9 * largest)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("config", ODD)
+def test_the_training_form_has_the_readable_network_s_pictures_and_gradients(config, layout):
+    network = make(config).double().to(memory_format=layout)
+    rng = torch.Generator().manual_seed(2)
+    ws = torch.randn(3, network.num_ws, network.w_dim, generator=rng, dtype=torch.float64, requires_grad=True)
+    for one, other in zip(noises(3), noises(3), strict=True):
+        mine = synthesize_for_training(network, ws, one or Noise("const"))
+        wanted = network.synthesize(ws, other)
+        weights = torch.randn(wanted.shape, generator=rng, dtype=torch.float64)
+        assert_same([mine], [wanted])
+        assert_same(*(gradients((images.tanh() * weights).sum(), ws, network) for images in (mine, wanted)))
+
+
+LABELS = MappingConfig(z_dim=0, c_dim=3, embed_dim=4, widths=(4, 6), has_mean_style=False)
+DISCRIMINATORS = [
+    DiscriminatorConfig(channels=(4, 5, 6)),
+    DiscriminatorConfig(channels=(4, 5, 6), clamp=0.8, label_mapping=LABELS),
+    DiscriminatorConfig(channels=(4, 5, 6), kind="skip", activation="swish", std_channels=0),
+    DiscriminatorConfig(
+        channels=(3, 4), kind="orig", filter_shape=(9,), last_activation="relu", group_size=None
+    ),
+]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("config", DISCRIMINATORS)
+def test_the_training_form_has_the_readable_discriminator_s_logits_and_gradients(config, layout):
+    torch.manual_seed(0)
+    network = Discriminator(config).double().to(memory_format=layout)
+    for name, tensor in network.state_dict().items():
+        if name.endswith("bias") or "taps" in name:
+            tensor.copy_(torch.rand_like(tensor))
+    size = (4, config.image_channels, config.resolution, config.resolution)
+    images = torch.randn(size, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
+    label = torch.eye(3)[[0, 1, 2, 0]] if config.label_mapping else None
+    mine = logits_for_training(network, *features_for_training(network, images), label)
+    wanted = network(images, label)
+    assert_same([mine], [wanted])
+    assert_same(*(gradients(logits.square().sum(), images, network) for logits in (mine, wanted)))
+
+
+def test_the_training_form_refuses_what_the_readable_network_refuses():
+    with pytest.raises(ShapeError, match=r"want \[batch, 6, 8\], got \[1, 5, 8\]"):
+        synthesize_for_training(make(ODD[0]), torch.zeros(1, 5, 8), Noise())
+    network = Discriminator(DISCRIMINATORS[1])
+    with pytest.raises(ShapeError, match=r"want \[n, 3, 16, 16\], got \[4, 3, 8, 8\]"):
+        features_for_training(network, torch.zeros(4, 3, 8, 8))
+    with pytest.raises(ShapeError, match=r"has 3 classes.* got none"):
+        logits_for_training(network, *features_for_training(network, torch.zeros(4, 3, 16, 16)), None)

@@ -81,21 +81,6 @@ def test_random_noise_belongs_to_the_seed_and_not_to_the_batch():
         network.synthesize(ws, Noise("random", (1,)))
 
 
-def test_random_noise_and_its_gradients_are_the_same_in_either_memory_layout():
-    layouts, made, gradients = (torch.contiguous_format, torch.channels_last), [], []
-    for layout in layouts:
-        network = make(PLAIN).to(memory_format=layout)
-        ws = network.map_latents(torch.randn(3, 6, generator=torch.Generator().manual_seed(1)))
-        made.append(network.synthesize(ws, Noise("random", (5, 6, 7))))
-        made[-1].square().sum().backward()
-        last = network.blocks[-1].conv1
-        gradients.append(
-            torch.cat([last.bias.grad, last.noise_strength.grad[None], last.weight.grad.flatten()])
-        )
-    assert torch.allclose(*made, atol=1e-4)
-    assert torch.allclose(*gradients, rtol=1e-3, atol=1e-3)
-
-
 def test_latents_labels_and_styles_of_the_wrong_size_are_refused():
     network = make(dataclasses.replace(PLAIN, mapping=CONDITIONAL))
     with pytest.raises(ShapeError, match="want width 6, got 5"):

@@ -1,0 +1,53 @@
+"""Checks of what networks are called with; every architecture uses these, so that messages are the same."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from metagan.errors import ShapeError
+
+
+def require_latents(z: Tensor, z_dim: int) -> None:
+    """Check latents, [batch, z_dim].
+
+    Raises:
+        ShapeError: Their width is not z_dim.
+    """
+    if z.shape[1] != z_dim:
+        msg = f"latents: want width {z_dim}, got {z.shape[1]}"
+        raise ShapeError(msg)
+
+
+def require_label(label: Tensor | None, c_dim: int) -> Tensor:
+    """Check the labels of a conditional network, [batch, c_dim], and return them.
+
+    Raises:
+        ShapeError: There are none, or their width is not c_dim.
+    """
+    if label is None or label.shape[1] != c_dim:
+        got = "none" if label is None else f"width {label.shape[1]}"
+        msg = f"labels: this network has {c_dim} classes and wants a label of that width, got {got}"
+        raise ShapeError(msg)
+    return label
+
+
+def require_styles(ws: Tensor, num_ws: int, w_dim: int) -> None:
+    """Check styles, [batch, num_ws, w_dim].
+
+    Raises:
+        ShapeError: Their number is not num_ws, or their width not w_dim.
+    """
+    if ws.shape[1:] != (num_ws, w_dim):
+        msg = f"styles: want [batch, {num_ws}, {w_dim}], got {list(ws.shape)}"
+        raise ShapeError(msg)
+
+
+def require_images(images: Tensor, channels: int, height_px: int, width_px: int) -> None:
+    """Check pictures, [n, channels, height_px, width_px].
+
+    Raises:
+        ShapeError: They have other channels, or another size.
+    """
+    if images.shape[1:] != (channels, height_px, width_px):
+        msg = f"pictures: want [n, {channels}, {height_px}, {width_px}], got {list(images.shape)}"
+        raise ShapeError(msg)
