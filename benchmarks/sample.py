@@ -21,7 +21,7 @@ from benchmarks.turns import (
 )
 from metagan.networks.stylegan2.fast import prepare
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
-from metagan.sampling.graphs import RecordedSynthesis
+from metagan.sampling.cuda_graphs import GraphRunner, RecordedSynthesis
 from metagan.sampling.latents import latents
 from metagan.sampling.sampler import exact_convolutions
 
@@ -92,7 +92,7 @@ def _measure_cuda_case(resolution: int, base: int, batch: int) -> dict[str, obje
     for name, dtype in PRECISIONS.items():
         prepared = prepare(network, dtype)
         ways[f"{name}_unrecorded"] = partial(prepared.synthesize, ws)
-        ways[name] = partial(RecordedSynthesis(prepared).synthesize, ws)
+        ways[name] = partial(RecordedSynthesis(prepared, GraphRunner(ws.device)).synthesize, ws)
     torch.cuda.reset_peak_memory_stats()
     result = compare(ways, in_turns(ways, TURNS), batch)
     result["peak_memory_mb"] = torch.cuda.max_memory_allocated() // 2**20

@@ -28,7 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from metagan.training.data_loader import Feed
+from metagan.training.data_loader import DataLoader
 from metagan.training.distributed import World
 from metagan.training.losses import path_lengths, r1_penalty
 from metagan.training.networks import new_networks
@@ -278,7 +278,7 @@ def main() -> None:
     recipe = Recipe(batch=wanted.batch, micro_batch=wanted.batch, precision=choose_precision("cpu"))
     shape = generator_config(PRESETS[wanted.preset], wanted.resolution, 0)
     networks = new_networks(shape, discriminator_config(shape), 0).to(WORLD.device)
-    trainer = Trainer(recipe, networks, Feed(Noise(wanted.resolution), 0, mirror=False), WORLD)
+    trainer = Trainer(recipe, networks, DataLoader(Noise(wanted.resolution), 0, mirror=False), WORLD)
     plain = Plain(wanted.resolution, wanted.preset, recipe)
     round_steps = recipe.r1_interval  # a whole round of the lazy regularisers
     spent: dict[str, list[float]] = {"metagan": [], "boxes": [], "depthwise": []}

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.train import Noise
-from metagan.training.data_loader import Feed
+from metagan.training.data_loader import DataLoader
 from metagan.training.distributed import World
 from metagan.training.options import AUTO, Preset, Recipe, TrainOptions
 from metagan.training.setup import begin
@@ -40,8 +40,8 @@ def images_per_s(preset: Preset, batch: int, device: str, *, records: bool, step
     recipe = Recipe(batch=batch, augmentation="fixed", augment_p=AUGMENT_P)
     options = TrainOptions(Path("noise"), recipe=recipe, auto=AUTO - {"batch"}, preset=preset)
     config, networks = begin(options, pictures, world)
-    feed = Feed(pictures, 0, mirror=False)
-    trainer = Trainer(config.recipe, networks.to(world.device), feed, world, records=records)
+    data_loader = DataLoader(pictures, 0, mirror=False)
+    trainer = Trainer(config.recipe, networks.to(world.device), data_loader, world, records=records)
     for _ in range(WARM_UP_STEPS):
         trainer.step()
     trainer.meter.read()  # waits for the device

@@ -173,3 +173,8 @@ class PictureSource:
 
 def _opened(data: bytes) -> Image.Image:
     return Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"))
+
+
+def evenly_spaced(total: int, count: int) -> list[int]:
+    """Pick `count` of the indices below `total`, from the first to the last; some repeat where count > total."""
+    return [int(index) for index in np.linspace(0, total - 1, count)]

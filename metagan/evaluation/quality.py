@@ -11,6 +11,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from metagan.datasets.source import evenly_spaced
 from metagan.evaluation.features import FeatureSpace
 from metagan.evaluation.pyramid import describe, sliced_wasserstein
 
@@ -86,11 +87,6 @@ class Quality:
         return {"distance": distance, **by_size, **compare(self._places, self._space.place(made))}
 
 
-def spread(total: int, count: int) -> list[int]:
-    """Return `count` indices (or all of them) evenly spread over the first `total`."""
-    return [int(index) for index in np.linspace(0, total - 1, min(count, total))]
-
-
 def halves(
     pixels: Callable[[int], NDArray[np.uint8]], total: int, count: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
@@ -101,7 +97,7 @@ def halves(
         total: Number of pictures in the dataset.
         count: Number of generated pictures.
     """
-    real = np.stack([pixels(index) for index in spread(total, 2 * count)])
+    real = np.stack([pixels(index) for index in evenly_spaced(total, min(2 * count, total))])
     return (real[::2], real[1::2]) if len(real) == 2 * count else (real, None)
 
 

@@ -22,7 +22,7 @@ from metagan.networks.loading.detect import (
     prepare_synthesis,
 )
 from metagan.networks.upscaler import Upscaler
-from metagan.sampling.graphs import RecordedSynthesis
+from metagan.sampling.cuda_graphs import GraphRunner, RecordedSynthesis
 from metagan.sampling.latents import labels, latents
 from metagan.sampling.levels import to_uint8
 from metagan.sampling.memory import fit_batch, keep_freed_memory
@@ -89,7 +89,7 @@ class Sampler:
         form = prepare_synthesis(self.generator, dtype)
         self.batch = batch or self._fit_batch(form)
         recorded = device.type == "cuda" and is_recordable(generator)
-        self._recorded = RecordedSynthesis(form) if recorded else None
+        self._recorded = RecordedSynthesis(form, GraphRunner(device)) if recorded else None
         self._synthesis = self._recorded or form
         self._alone = isinstance(form, PictureSynthesis) or (
             self.precision == "bf16" and device.type == "cpu"

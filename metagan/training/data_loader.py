@@ -14,6 +14,8 @@ from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
+from metagan.datasets.source import evenly_spaced
+
 CACHE_BYTES: Final = 2 << 30  # pictures are kept in memory where all of them take no more
 
 
@@ -58,8 +60,8 @@ class Batch:
 def fingerprint(pictures: Pictures) -> str:
     """A short hash of a few pictures, their number and size: whether a run's data are still the same."""
     digest = hashlib.sha256(f"{len(pictures)} {pictures.resolution} {pictures.label_count}".encode())
-    for index in np.unique(np.linspace(0, len(pictures) - 1, 8).astype(int)):
-        digest.update(pictures.pixels(int(index)).tobytes())
+    for index in evenly_spaced(len(pictures), min(8, len(pictures))):
+        digest.update(pictures.pixels(index).tobytes())
     return digest.hexdigest()[:16]
 
 
@@ -68,8 +70,8 @@ def _shuffled(seed: int, epoch: int, length: int) -> NDArray[np.int64]:
     return np.random.default_rng((seed, epoch)).permutation(length)
 
 
-class Feed:
-    """Pictures in an order that depends on the seed alone.
+class DataLoader:
+    """Load batches of pictures in an order that depends on the seed alone.
 
     Place k of the stream is place k mod L of epoch k div L, each epoch being shuffled anew. With `mirror`, an epoch
     has every picture twice, once mirrored. The next batch is decoded while the current one is in use.
@@ -137,14 +139,14 @@ class Feed:
         images = stored.to(device, non_blocking=True)  # as bytes: a quarter of what floats would take
         return Batch(images.float().div_(127.5).sub_(1), labels)
 
-    def random_labels(self, count: int, source: torch.Generator) -> Float[Tensor, "n c_dim"] | None:
-        """Labels of random pictures, on the source's device, for pictures to be made; None without labels."""
+    def random_labels(self, count: int, rng: torch.Generator) -> Float[Tensor, "n c_dim"] | None:
+        """Draw labels of real pictures for generated ones, on the rng's device; None without labels."""
         if self._labels is None:
             return None
-        if source.device not in self._labels_on:
-            self._labels_on[source.device] = torch.from_numpy(self._labels).to(source.device)
-        labels = self._labels_on[source.device]
-        picks = torch.randint(len(labels), (count,), generator=source, device=source.device)
+        if rng.device not in self._labels_on:
+            self._labels_on[rng.device] = torch.from_numpy(self._labels).to(rng.device)
+        labels = self._labels_on[rng.device]
+        picks = torch.randint(len(labels), (count,), generator=rng, device=rng.device)
         return labels[picks]
 
     def _read(self, position: int, count: int) -> NDArray[np.uint8]:

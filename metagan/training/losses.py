@@ -28,7 +28,7 @@ def real_loss(real_logits: Float[Tensor, "n 1"]) -> Float[Tensor, "n 1"]:
 
 
 def fake_loss(fake_logits: Float[Tensor, "n 1"]) -> Float[Tensor, "n 1"]:
-    """-log(1 - sigmoid(D(G(z)))): what the discriminator pays for made pictures."""
+    """-log(1 - sigmoid(D(G(z)))): what the discriminator pays for generated pictures."""
     return F.softplus(fake_logits)
 
 
@@ -37,7 +37,7 @@ def r1_penalty(images: Float[Tensor, "n c h w"], logits: Float[Tensor, "n 1"]) -
 
     Args:
         images: What the discriminator saw; it must require gradients.
-        logits: What it said, computed from `images`.
+        logits: Its logits of `images`.
     """
     (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
     return gradient.square().sum(dim=(1, 2, 3))
@@ -70,9 +70,9 @@ def mix_styles(
     return torch.where(from_first[:, :, None], first, second)
 
 
-def draw_cutoffs(n: int, num_ws: int, probability: float, source: torch.Generator) -> Int[Tensor, " n"]:
+def draw_cutoffs(n: int, num_ws: int, probability: float, rng: torch.Generator) -> Int[Tensor, " n"]:
     """Where each picture's styles change: uniform from 1 with this probability, else never (num_ws)."""
-    device = source.device
-    cutoffs = torch.randint(1, max(num_ws, 2), (n,), generator=source, device=device)
-    mixed = torch.rand(n, generator=source, device=device) < probability
+    device = rng.device
+    cutoffs = torch.randint(1, max(num_ws, 2), (n,), generator=rng, device=device)
+    mixed = torch.rand(n, generator=rng, device=device) < probability
     return torch.where(mixed, cutoffs, num_ws)

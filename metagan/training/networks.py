@@ -52,13 +52,13 @@ class Networks:
                 yield role, name, tensor
 
 
-def new_networks(config: Config, discriminator: DiscriminatorConfig, seed: int) -> Networks:
+def new_networks(config: Config, discriminator_shape: DiscriminatorConfig, seed: int) -> Networks:
     """Networks with random weights; the same seed gives the same weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         generator = StyleGAN2(config)
-        critic = Discriminator(discriminator)
-    return Networks(generator, critic, _frozen_copy(generator))
+        discriminator = Discriminator(discriminator_shape)
+    return Networks(generator, discriminator, _frozen_copy(generator))
 
 
 def networks_from(path: Path, resolution: int, c_dim: int, seed: int) -> tuple[Networks, bool]:
@@ -87,24 +87,24 @@ def networks_from(path: Path, resolution: int, c_dim: int, seed: int) -> tuple[N
         msg = f"--start {path}: its G and G_ema differ in shape"
         raise OptionError(f"{msg}; {ALONE}")
     if "D" in there:
-        critic = _discriminator(path, checkpoint, average)
+        discriminator = _discriminator(path, checkpoint, average)
     else:
-        critic = new_networks(average.config, discriminator_config(average.config), seed).discriminator
-    for network in (generator, critic):
+        discriminator = new_networks(average.config, discriminator_config(average.config), seed).discriminator
+    for network in (generator, discriminator):
         network.requires_grad_(requires_grad=True)
-    return Networks(generator, critic, _frozen_copy(average)), "D" in there
+    return Networks(generator, discriminator, _frozen_copy(average)), "D" in there
 
 
 def _discriminator(path: Path, checkpoint: Checkpoint, generator: StyleGAN2) -> Discriminator:
     try:
-        critic = load_discriminator(checkpoint)
+        discriminator = load_discriminator(checkpoint)
     except UnknownArchitectureError as error:
         raise UnknownArchitectureError(error.what, where=error.where, fix=ALONE) from error
-    if isinstance(critic, Discriminator):
-        shape, labels = critic.config, critic.config.label_mapping
+    if isinstance(discriminator, Discriminator):
+        shape, labels = discriminator.config, discriminator.config.label_mapping
         judged = (shape.resolution, shape.image_channels, labels.c_dim if labels else 0)
         if judged == (generator.resolution, generator.image_channels, generator.c_dim):
-            return critic
+            return discriminator
     raise OptionError(
         f"--start {path}: its discriminator judges other pictures than its generator makes; {ALONE}"
     )

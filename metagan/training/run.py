@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from metagan.errors import DeviceError, DivergedError, TrainingError
-from metagan.training.data_loader import Feed, Pictures, fingerprint
+from metagan.training.data_loader import DataLoader, Pictures, fingerprint
 from metagan.training.distributed import World
 from metagan.training.networks import Networks
 from metagan.training.options import Schedule
@@ -109,9 +109,9 @@ class Run:
 
     def __post_init__(self) -> None:
         recipe = self.config.recipe
-        feed = Feed(self.pictures, recipe.seed, mirror=recipe.mirror)
+        data_loader = DataLoader(self.pictures, recipe.seed, mirror=recipe.mirror)
         self.networks.to(self.world.device)
-        self.trainer = Trainer(recipe, self.networks, feed, self.world, records=self.records)
+        self.trainer = Trainer(recipe, self.networks, data_loader, self.world, records=self.records)
         self.best = Best()
         self.readings: dict[str, float] = {}
         self._elapsed_s = 0.0

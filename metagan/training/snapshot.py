@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metagan.checkpoints.write import write_safetensors
+from metagan.datasets.source import evenly_spaced
 from metagan.files import write_bytes
 from metagan.images.encode import encode
 from metagan.images.sheet import contact_sheet
@@ -76,11 +77,11 @@ def spread_labels(pictures: Pictures, count: int) -> Tensor | None:
     """Labels for `count` pictures, those of real pictures evenly spread; None without labels."""
     if pictures.label_count == 0:
         return None
-    picks = np.linspace(0, len(pictures) - 1, count).astype(int)
-    return torch.from_numpy(np.stack([pictures.label(int(index)) for index in picks]))
+    picks = evenly_spaced(len(pictures), count)
+    return torch.from_numpy(np.stack([pictures.label(index) for index in picks]))
 
 
 def real_pictures(pictures: Pictures, count: int) -> NDArray[np.uint8]:
     """`count` real pictures evenly spread over the collection, [n, 3, h, w]."""
-    picks = np.linspace(0, len(pictures) - 1, min(count, len(pictures))).astype(int)
-    return np.stack([pictures.pixels(int(index)) for index in picks])
+    picks = evenly_spaced(len(pictures), min(count, len(pictures)))
+    return np.stack([pictures.pixels(index) for index in picks])

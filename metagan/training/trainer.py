@@ -4,14 +4,14 @@ References:
     [1] Karras et al. 2020, Analyzing and Improving the Image Quality of StyleGAN, arXiv:1912.04958.
     [2] Karras et al. 2020, Training GANs with Limited Data, arXiv:2006.06676.
 
-A step is a function of what `Trainer.tensors` and `Trainer.facts` hold and of the data: chance is drawn anew in each
-step from (seed, step, process), so that no generator's state can get lost. It is made of parts that a Recorder plays;
-what a part reads and leaves lies in tensors that stay in their place.
+A step is a function of what `Trainer.tensors` and `Trainer.facts` hold and of the data: random numbers are seeded anew
+in each step by (seed, step, process), so that no generator's state can get lost. `Trainer.step` is the whole story; its
+parts are run by a GraphRunner, and read their inputs from StepInputs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -25,9 +25,9 @@ from metagan.networks.stylegan2.fast import (
     logits_for_training,
     synthesize_for_training,
 )
+from metagan.sampling.cuda_graphs import Capture, GraphRunner
 from metagan.training.augment.augmenter import Augmenter, Controller
-from metagan.training.cuda_graphs import Recorder
-from metagan.training.data_loader import Batch, Feed
+from metagan.training.data_loader import Batch, DataLoader
 from metagan.training.distributed import World
 from metagan.training.losses import (
     draw_cutoffs,
@@ -51,30 +51,86 @@ from metagan.training.optimize import (
 from metagan.training.options import Recipe
 
 # --------------------------------------------------------------------------------------------
-# Where a training step's chance comes from.
+# What a step reads: random numbers, real pictures, augmentation
 
 
 def seed_of(*place: int) -> int:
-    """A seed of its own for each place, such as (seed, step, process)."""
+    """Make a seed from several numbers, such as (seed, step, process)."""
     words = np.random.SeedSequence(place).generate_state(2)
     return int(words[0]) << 31 ^ int(words[1])
 
 
 class DrawnNoise(Noise):
-    """Fresh noise for every layer and picture, from the step's own source."""
+    """Fresh noise for every layer and picture, from the step's own generator of random numbers."""
 
-    def __init__(self, source: torch.Generator) -> None:
+    def __init__(self, rng: torch.Generator) -> None:
         super().__init__("random")
-        self._source = source
+        self._rng = rng
 
     def image(self, stored: Tensor, batch: int, *, uniform: bool = False) -> Tensor:
-        """The next layer's noise, [batch, 1, h, w]."""
+        """Draw the next layer's noise, [batch, 1, h, w]."""
         draw = torch.rand if uniform else torch.randn
-        return draw((batch, 1, *stored.shape), generator=self._source, device=stored.device)
+        return draw((batch, 1, *stored.shape), generator=self._rng, device=stored.device)
+
+
+class StepInputs:
+    """Everything that the parts of a step read besides weights.
+
+    A CUDA graph reads addresses. Where parts are recorded (`fixed`), a step's inputs are therefore copied to where
+    those of the step before were.
+
+    Args:
+        rng: Random numbers on the device that computes: latents, labels, noise.
+        fixed: Whether tensors keep their addresses from step to step.
+
+    Attributes:
+        augment_rng: Random numbers of the augmentation, on the CPU.
+        reals: The step's real pictures, with their labels.
+    """
+
+    def __init__(self, rng: torch.Generator, *, fixed: bool) -> None:
+        self.rng, self.fixed = rng, fixed
+        self.augment_rng = torch.Generator()
+        self.reals = Batch(torch.empty(0, 3, 0, 0), None)
+        self._fixed: dict[str, Tensor] = {}
+        self._transforms: dict[str, Tensor] = {}
+        self._next = 0
+
+    def seed(self, *place: int) -> None:
+        """Seed all random numbers of a step by its place: (seed, step, process)."""
+        self.rng.manual_seed(seed_of(*place, 0))
+        self.augment_rng.manual_seed(seed_of(*place, 1))
+
+    def load(self, reals: Batch) -> None:
+        """Take a step's real pictures."""
+        labels = None if reals.labels is None else self._hold("labels", reals.labels)
+        self.reals = Batch(self._hold("reals", reals.images), labels)
+
+    def draw_transforms(self, part: str, n: int, augmenter: Augmenter, p: float) -> bool:
+        """Draw with strength p what augmentation does to the next n pictures; returns whether it does anything."""
+        drawn = augmenter.draw(n, self.reals.images.shape[-1], p, self.augment_rng)
+        self._transforms = {name: self._hold(f"{part}/{name}", rows) for name, rows in drawn.items()}
+        self._next = 0
+        return bool(drawn)
+
+    def take_transforms(self, n: int) -> dict[str, Tensor]:
+        """Take the drawn transforms of the next n pictures: a row a picture for each group."""
+        rows = slice(self._next, self._next + n)
+        self._next = rows.stop
+        return {name: of_all[rows] for name, of_all in self._transforms.items()}
+
+    def _hold(self, name: str, value: Tensor) -> Tensor:
+        """The value on the device; at the same address as the last one of this name and shape, where that matters."""
+        if not self.fixed:
+            return value.to(self.rng.device, non_blocking=True)
+        held = self._fixed.get(name)
+        if held is None or held.shape != value.shape:
+            held = self._fixed[name] = torch.empty_like(value, device=self.rng.device)
+        return held.copy_(value, non_blocking=True)
 
 
 # --------------------------------------------------------------------------------------------
-# Means of what a training run measures of itself.
+# Means of losses and logits
 
 
 class Meter:
@@ -85,7 +141,7 @@ class Meter:
         self._sums: dict[str, Tensor] = {}
 
     def add(self, name: str, values: Tensor) -> None:
-        """So many more values of this name."""
+        """Add values to the sum of this name."""
         values = values.detach().to(self._world.sum_dtype)
         entry = torch.stack([values.sum(), values.new_full((), values.numel())])
         if name in self._sums:
@@ -117,160 +173,169 @@ class Trainer:
     Args:
         recipe: The hyper-parameters.
         networks: What to train, on the world's device.
-        feed: The pictures.
-        world: Who else takes part.
+        data_loader: The pictures.
+        world: The processes that train together.
         records: Whether a single GPU records the step's parts as CUDA graphs.
+        capture: How parts are recorded; as CUDA graphs when None.
     """
 
     def __init__(
-        self, recipe: Recipe, networks: Networks, feed: Feed, world: World, *, records: bool = True
+        self,
+        recipe: Recipe,
+        networks: Networks,
+        data_loader: DataLoader,
+        world: World,
+        *,
+        records: bool = True,
+        capture: Capture | None = None,
     ) -> None:
-        self.recipe, self.networks, self.feed, self.world = recipe, networks, feed, world
+        self.recipe, self.networks, self.data_loader, self.world = recipe, networks, data_loader, world
         self.steps = 0
         self.seen = 0
         self.batch = world.share(recipe.batch)
-        self.critic_parameters = trainable(networks.discriminator, recipe.freeze_d)
-        self._let_critic_learn(learns=False)
-        self._let_critic_learn(learns=True)
+        self.discriminator_parameters = trainable(networks.discriminator, recipe.freeze_d)
+        self._let_discriminator_learn(learns=False)
+        self._let_discriminator_learn(learns=True)
         path_interval = recipe.path_interval if recipe.path_weight else 0
         self.adam_g = make_adam(networks.generator, recipe.learning_rate, path_interval)
         rate = recipe.learning_rate * recipe.discriminator_rate
         self.adam_d = make_adam(networks.discriminator, rate, recipe.r1_interval)
-        self.augment = Augmenter(recipe.augment_groups if recipe.augmentation != "none" else ())
+        self.augmenter = Augmenter(recipe.augment_groups if recipe.augmentation != "none" else ())
         self.controller = Controller(recipe.augment_p, recipe.augment_target, recipe.augment_kimg)
+        self.real_signs = torch.zeros(2, dtype=world.sum_dtype, device=world.device)  # sum and count
         self.path_mean = torch.zeros([], device=world.device)
         self.meter = Meter(world)
-        self._signs = torch.zeros(2, dtype=world.sum_dtype, device=world.device)
-        self._source = torch.Generator(world.device)
-        self._strengths = torch.Generator()  # augmentation has a source of its own, on the CPU
-        self._recorder = Recorder(self._source, records=records and world.size == 1)
-        self._reals = Batch(torch.empty(0, 3, 0, 0), None)
-        self._drawn: dict[str, Tensor] = {}
-        self._row = 0
+        rng = torch.Generator(world.device)
+        self.graphs = GraphRunner(world.device, rng, records=records and world.size == 1, capture=capture)
+        self.inputs = StepInputs(rng, fixed=self.graphs.records)
 
     @property
     def records(self) -> bool:
         """Whether the step's parts are recorded as CUDA graphs."""
-        return self._recorder.records
+        return self.graphs.records
 
     # ---------------------------------------------------------------------------------------------
-    # A step
+    # A step: [1] appendix B (training, lazy regularisation), [2] section 3 and appendix B (augmentation)
 
     def step(self) -> None:
         """Train both networks on one batch."""
-        with self._recorder.stream():
-            self._step()
-
-    def _step(self) -> None:
-        recipe, play = self.recipe, self._recorder.play
-        self._source.manual_seed(seed_of(recipe.seed, self.steps, self.world.rank, 0))
-        self._strengths.manual_seed(seed_of(recipe.seed, self.steps, self.world.rank, 1))
-        for adam in (self.adam_g, self.adam_d):
-            scale_rate(adam, decay(self.seen, recipe.lr_decay_kimg))
-        self._take_reals()
+        recipe, inputs, networks = self.recipe, self.inputs, self.networks
         warming_up = self.seen < recipe.d_warmup_kimg * 1000
-        if warming_up:
-            disturbs = self._draw_disturbances("critic", 2 * self.batch)
-            play(("critic", disturbs), self._catch_up)
-        else:
-            disturbs = self._draw_disturbances("both", 3 * self.batch)
-            play(("both", disturbs), self._train_both)
-        if recipe.path_weight and not warming_up and self.steps % recipe.path_interval == 0:
-            play("paths", self._regularise_paths)
-        if recipe.r1_interval and self.steps % recipe.r1_interval == 0:
-            disturbs = self._draw_disturbances("r1", self.batch)
-            play(("r1", disturbs), self._regularise_discriminator)
-        self.steps += 1
-        self.seen += recipe.batch
-        if not warming_up:
-            survives = ema_weight(recipe.batch, self.seen, recipe.ema_kimg, recipe.ema_rampup)
-            update_average(self.networks.average, self.networks.generator, survives)
-        if recipe.augmentation == "adaptive" and self.steps % recipe.augment_interval == 0:
-            self._adapt()
+        with self.graphs.stream():
+            # Seed the random numbers and set the learning rates.
+            inputs.seed(recipe.seed, self.steps, self.world.rank)
+            for adam in (self.adam_g, self.adam_d):
+                scale_rate(adam, decay(self.seen, recipe.lr_decay_kimg))
 
-    def _take_reals(self) -> None:
-        position, hold = self.seen + self.world.rank * self.batch, self._recorder.hold
-        reals = self.feed.batch(position, self.batch, self.world.device, stride=self.recipe.batch)
-        labels = None if reals.labels is None else hold("labels", reals.labels)
-        self._reals = Batch(hold("reals", reals.images), labels)
+            # Load this process' real pictures.
+            position = self.seen + self.world.rank * self.batch
+            device, stride = self.world.device, recipe.batch
+            inputs.load(self.data_loader.batch(position, self.batch, device, stride=stride))
 
-    def _draw_disturbances(self, part: str, n: int) -> bool:
-        """What augmentation does to the n pictures that a part judges; whether it does anything."""
-        side = self._reals.images.shape[-1]
-        drawn = self.augment.draw(n, side, self.controller.p, self._strengths)
-        self._drawn = {name: self._recorder.hold(f"{part}/{name}", rows) for name, rows in drawn.items()}
-        self._row = 0
-        return bool(drawn)
+            # Train the generator, then the discriminator on the pictures that were generated. A discriminator that is
+            # new beside a trained generator is trained alone at first.
+            if warming_up:
+                self._run("discriminator", self._train_discriminator_alone, augmented=2 * self.batch)
+            else:
+                self._run("both", self._train_both, augmented=3 * self.batch)
+
+            # Regularise the generator's path lengths and the discriminator's gradients (R1), every few steps.
+            if recipe.path_weight and not warming_up and self.steps % recipe.path_interval == 0:
+                self._run("path lengths", self._regularise_path_lengths)
+            if recipe.r1_interval and self.steps % recipe.r1_interval == 0:
+                self._run("r1", self._regularise_discriminator, augmented=self.batch)
+
+            # Update the moving average of the generator's weights.
+            self.steps += 1
+            self.seen += recipe.batch
+            if not warming_up:
+                survives = ema_weight(recipe.batch, self.seen, recipe.ema_kimg, recipe.ema_rampup)
+                update_average(networks.average, networks.generator, survives)
+
+            # Adapt the strength of augmentation to how sure the discriminator is of real pictures.
+            if recipe.augmentation == "adaptive" and self.steps % recipe.augment_interval == 0:
+                total, count = self.world.mean(self.real_signs).tolist()
+                self.controller.adjust(total / count, recipe.batch * recipe.augment_interval)
+                self.real_signs.zero_()
+
+    def _run(self, name: str, part: Callable[[], None], augmented: int = 0) -> None:
+        """Run a part that augments this many pictures; it is another part where augmentation does nothing."""
+        p = self.controller.p if augmented else 0.0
+        transformed = self.inputs.draw_transforms(name, augmented, self.augmenter, p)
+        self.graphs.run((name, transformed), part)
+
+    # ---------------------------------------------------------------------------------------------
+    # Its parts: each accumulates gradients over portions of the batch, then updates weights
 
     def _train_both(self) -> None:
         self._train_discriminator(self._train_generator())
 
-    def _catch_up(self) -> None:
-        """Train the discriminator against a generator that stays as it is."""
-        self._train_discriminator(self._make_fakes())
-
     @torch.no_grad()
-    def _make_fakes(self) -> list[Batch]:
-        made = []
+    def _generate(self) -> list[Batch]:
+        """Generate a batch without training the generator."""
+        fakes = []
         for n in self._portions(self.batch):
-            labels = self.feed.random_labels(n, self._source)
-            made.append(Batch(self._synthesize(self._styles(n, labels)), labels))
-        return made
+            labels = self.data_loader.random_labels(n, self.inputs.rng)
+            fakes.append(Batch(self._synthesize(self._styles(n, labels)), labels))
+        return fakes
+
+    def _train_discriminator_alone(self) -> None:
+        self._train_discriminator(self._generate())
 
     def _train_generator(self) -> list[Batch]:
-        """Step the generator; the pictures it made are the discriminator's next ones."""
-        self._let_critic_learn(learns=False)
-        made = []
+        """Train the generator; returns the pictures that it generated."""
+        self._let_discriminator_learn(learns=False)
+        fakes = []
         for n in self._portions(self.batch):
-            labels = self.feed.random_labels(n, self._source)
+            labels = self.data_loader.random_labels(n, self.inputs.rng)
             images = self._synthesize(self._styles(n, labels))
-            logits = self._judge(self._disturb(images), labels)
-            loss = generator_loss(logits)
+            loss = generator_loss(self._logits(self._augment(images), labels))
             torch.autograd.backward(loss.sum() / self.batch)
             self.meter.add("loss_g", loss)
-            made.append(Batch(images.detach(), labels))
-        self._apply(self.adam_g)
-        self._let_critic_learn(learns=True)
-        return made
+            fakes.append(Batch(images.detach(), labels))
+        self._update_weights(self.adam_g)
+        self._let_discriminator_learn(learns=True)
+        return fakes
 
     def _train_discriminator(self, fakes: list[Batch]) -> None:
+        """Train the discriminator on generated and real pictures."""
         for fake in fakes:
-            logits = self._judge(self._disturb(fake.images), fake.labels)
+            logits = self._logits(self._augment(fake.images), fake.labels)
             loss = fake_loss(logits)
             torch.autograd.backward(loss.sum() / self.batch)
             self.meter.add("logit_fake", logits)
             self.meter.add("loss_fake", loss)
-        for real in self._split(self._reals):
-            logits = self._judge(self._disturb(real.images), real.labels)
+        for real in self._split(self.inputs.reals):
+            logits = self._logits(self._augment(real.images), real.labels)
             loss = real_loss(logits)
             torch.autograd.backward(loss.sum() / self.batch)
             self.meter.add("logit_real", logits)
             self.meter.add("sign_real", logits.sign())
             self.meter.add("loss_real", loss)
             signs = logits.detach().sign()
-            self._signs += torch.stack([signs.sum(), signs.new_full((), len(signs))])
-        self._apply(self.adam_d)
+            self.real_signs += torch.stack([signs.sum(), signs.new_full((), len(signs))])
+        self._update_weights(self.adam_d)
 
     def _regularise_discriminator(self) -> None:
-        """R1 on what the discriminator sees: disturbed pictures, where augmentation is on."""
+        """R1 on what the discriminator sees: augmented real pictures."""
         weight = self.recipe.gamma / 2 * self.recipe.r1_interval
-        for real in self._split(self._reals):
-            images = self._disturb(real.images).detach().requires_grad_()
-            penalty = r1_penalty(images, self._judge(images, real.labels))
+        for real in self._split(self.inputs.reals):
+            images = self._augment(real.images).detach().requires_grad_()
+            penalty = r1_penalty(images, self._logits(images, real.labels))
             torch.autograd.backward(penalty.sum() * (weight / self.batch))
             self.meter.add("r1", penalty)
-        self._apply(self.adam_d)
+        self._update_weights(self.adam_d)
 
-    def _regularise_paths(self) -> None:
-        """Steer the paths' lengths to their moving mean ([1] section 3.2)."""
-        recipe = self.recipe
+    def _regularise_path_lengths(self) -> None:
+        """Pull the lengths of the generator's paths toward their moving mean ([1] section 3.2)."""
+        recipe, rng = self.recipe, self.inputs.rng
         total = max(1, self.batch // recipe.path_shrink)
         weight = recipe.path_weight * recipe.path_interval / total
         measured = []
         for n in self._portions(total):
-            styles = self._styles(n, self.feed.random_labels(n, self._source))
+            styles = self._styles(n, self.data_loader.random_labels(n, rng))
             images = self._synthesize(styles)
-            noise = torch.randn(images.shape, generator=self._source, device=images.device)
+            noise = torch.randn(images.shape, generator=rng, device=images.device)
             lengths = path_lengths(images, styles, noise)
             mean = torch.lerp(lengths.detach().mean(), self.path_mean, PATH_MEAN_SURVIVES)
             penalty = (lengths - mean).square()
@@ -279,16 +344,18 @@ class Trainer:
             measured.append(lengths.detach())
         mean = self.world.mean(torch.cat(measured).mean())
         self.path_mean.copy_(torch.lerp(mean, self.path_mean, PATH_MEAN_SURVIVES))
-        self._apply(self.adam_g)
+        self._update_weights(self.adam_g)
 
     # ---------------------------------------------------------------------------------------------
-    # Its parts
+    # What the parts are made of
 
     def _portions(self, total: int) -> Iterator[int]:
+        """Sizes of the portions that a batch of this size is computed in."""
         for start in range(0, total, self.recipe.micro_batch):
             yield min(self.recipe.micro_batch, total - start)
 
     def _split(self, batch: Batch) -> Iterator[Batch]:
+        """The batch in portions."""
         start = 0
         for n in self._portions(len(batch.images)):
             labels = None if batch.labels is None else batch.labels[start : start + n]
@@ -296,57 +363,53 @@ class Trainer:
             start += n
 
     def _styles(self, n: int, labels: Tensor | None) -> Tensor:
-        """Styles of n pictures, mixed of two latents for some; their mean is followed on the way."""
-        generator, device, source = self.networks.generator, self.world.device, self._source
+        """Draw styles of n pictures, some mixed of two latents, and update the mean style."""
+        generator, device, rng = self.networks.generator, self.world.device, self.inputs.rng
         first, second = (
-            generator.map_latents(torch.randn(n, generator.z_dim, generator=source, device=device), labels)
+            generator.map_latents(torch.randn(n, generator.z_dim, generator=rng, device=device), labels)
             for _ in range(2)
         )
         mean_style = generator.mapping.mean_style
         if mean_style is not None:
             mean = self.world.mean(first[:, 0].detach().mean(dim=0))
             mean_style.copy_(torch.lerp(mean, mean_style, MEAN_STYLE_SURVIVES))
-        return mix_styles(first, second, draw_cutoffs(n, generator.num_ws, self.recipe.style_mixing, source))
+        return mix_styles(first, second, draw_cutoffs(n, generator.num_ws, self.recipe.style_mixing, rng))
 
-    def _half(self) -> AbstractContextManager[None]:
+    def _autocast(self) -> AbstractContextManager[None]:
         device, enabled = self.world.device.type, self.recipe.precision == "bf16"
         return torch.autocast(device, torch.bfloat16, enabled=enabled)
 
     def _synthesize(self, styles: Tensor) -> Tensor:
-        with self._half():
-            images = synthesize_for_training(self.networks.generator, styles, DrawnNoise(self._source))
+        """Draw pictures from styles, with fresh noise; computed in the recipe's precision."""
+        with self._autocast():
+            noise = DrawnNoise(self.inputs.rng)
+            images = synthesize_for_training(self.networks.generator, styles, noise)
         return images.float()
 
-    def _disturb(self, images: Tensor) -> Tensor:
-        rows = slice(self._row, self._row + len(images))
-        self._row = rows.stop
-        drawn = {name: of_all[rows] for name, of_all in self._drawn.items()}
-        return self.augment(images, drawn, self._source)
+    def _augment(self, images: Tensor) -> Tensor:
+        return self.augmenter(images, self.inputs.take_transforms(len(images)), self.inputs.rng)
 
-    def _judge(self, images: Tensor, labels: Tensor | None) -> Tensor:
+    def _logits(self, images: Tensor, labels: Tensor | None) -> Tensor:
         """Logits; the last layers, which the losses are most sensitive to, are computed in float32."""
-        critic = self.networks.discriminator
-        with self._half():
-            x, image = features_for_training(critic, images)
+        discriminator = self.networks.discriminator
+        with self._autocast():
+            x, image = features_for_training(discriminator, images)
         image = None if image is None else image.float()
-        return logits_for_training(critic, x.float(), image, labels)
+        return logits_for_training(discriminator, x.float(), image, labels)
 
-    def _let_critic_learn(self, *, learns: bool) -> None:
-        parameters = self.critic_parameters if learns else self.networks.discriminator.parameters()
+    def _let_discriminator_learn(self, *, learns: bool) -> None:
+        """Switch the gradients of the discriminator's weights on (but for frozen layers) or off."""
+        parameters = self.discriminator_parameters if learns else self.networks.discriminator.parameters()
         for parameter in parameters:
             parameter.requires_grad_(learns)
 
-    def _apply(self, adam: torch.optim.Adam) -> None:
+    def _update_weights(self, adam: torch.optim.Adam) -> None:
+        """Average gradients over all processes, take Adam's step and drop the gradients."""
         self.world.average_gradients(
             parameter for group in adam.param_groups for parameter in group["params"]
         )
         adam.step()
         adam.zero_grad(set_to_none=True)
-
-    def _adapt(self) -> None:
-        total, count = self.world.mean(self._signs).tolist()
-        self.controller.adjust(total / count, self.recipe.batch * self.recipe.augment_interval)
-        self._signs.zero_()
 
     # ---------------------------------------------------------------------------------------------
     # What makes a step go on where another process stopped
@@ -365,12 +428,12 @@ class Trainer:
             "steps": self.steps,
             "seen": self.seen,
             "augment_p": self.controller.p,
-            "signs": self.world.mean(self._signs.clone()).tolist(),
+            "signs": self.world.mean(self.real_signs.clone()).tolist(),
         }
 
     def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Go on from what `tensors` and `facts` gave."""
-        self._recorder.forget()  # Adam's memory will lie elsewhere
+        self.graphs.forget()  # Adam's memory will have other addresses
         own = self.networks.tensors()
         with torch.no_grad():
             for name, tensor in own.items():
@@ -385,7 +448,7 @@ class Trainer:
         self.path_mean.copy_(tensors["path_mean"])
         self.steps, self.seen = int(facts["steps"]), int(facts["seen"])
         self.controller.p = float(facts["augment_p"])
-        self._signs.copy_(torch.tensor(facts["signs"], dtype=torch.float64))
+        self.real_signs.copy_(torch.tensor(facts["signs"], dtype=torch.float64))
 
     def is_finite(self) -> bool:
         """Whether all losses since the last reading, and all weights, are numbers; it waits for the device."""

@@ -13,8 +13,8 @@ from metagan.networks.loading.detect import load_generator
 from metagan.networks.stylegan2.fast import FastSynthesis, Way
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
 from metagan.registry.weights_ref import bundled_weights
+from metagan.sampling.cuda_graphs import GraphRunner, RecordedSynthesis
 from metagan.sampling.device import choose_device
-from metagan.sampling.graphs import RecordedSynthesis
 from metagan.sampling.memory import automatic_batch
 from metagan.sampling.sampler import Sampler, Settings, exact_convolutions
 from tests.networks.stylegan2.test_network import ODD, make
@@ -97,13 +97,12 @@ def test_every_way_gives_the_readable_network_s_pictures(cuda, config, own, phas
 
 def test_a_recording_follows_its_styles_and_is_made_anew_for_other_batches(cuda):
     network = make(dataclasses.replace(ODD[0], channels=(16, 16, 16, 16))).to(cuda)
-    recorded = RecordedSynthesis(network)
+    recorded = RecordedSynthesis(network, GraphRunner(cuda))
     with torch.inference_mode(), exact_convolutions():
-        for batch in (2, 2, 3, 2):
+        for mode, batch in itertools.product(("const", "none", "random"), (2, 2, 2, 2, 3, 3, 3, 3, 2)):
             ws = torch.randn(batch, network.num_ws, network.w_dim, device=cuda)
-            for noise in (None, Noise("none"), Noise("random", range(batch))):
-                again = Noise(noise.mode, range(batch)) if noise else None
-                torch.testing.assert_close(recorded.synthesize(ws, noise), network.synthesize(ws, again))
+            mine = recorded.synthesize(ws, Noise(mode, range(batch)))
+            torch.testing.assert_close(mine, network.synthesize(ws, Noise(mode, range(batch))))
 
 
 def test_a_batch_is_chosen_by_measuring_memory(cuda):

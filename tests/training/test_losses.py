@@ -14,7 +14,7 @@ MAPPING = MappingConfig(z_dim=3, c_dim=0, embed_dim=0, widths=(3,))
 
 
 @pytest.fixture
-def critic() -> Discriminator:
+def discriminator() -> Discriminator:
     torch.manual_seed(0)
     config = DiscriminatorConfig(
         channels=(3, 3), activation="softplus", last_activation="softplus", group_size=2
@@ -45,20 +45,22 @@ def directional(function, parameters, step=1e-5):
     return float((values[0] - values[1]) / (2 * step)), float(analytic)
 
 
-def test_r1_has_the_gradient_that_finite_differences_give(critic):
+def test_r1_has_the_gradient_that_finite_differences_give(discriminator):
     images = torch.randn(4, 3, 8, 8, dtype=torch.float64, requires_grad=True)
     numeric, analytic = directional(
-        lambda: losses.r1_penalty(images, critic(images)).sum(), list(critic.parameters())
+        lambda: losses.r1_penalty(images, discriminator(images)).sum(), list(discriminator.parameters())
     )
     assert numeric == pytest.approx(analytic, rel=1e-6)
 
 
 def test_r1_with_leaky_units_has_the_gradient_that_finite_differences_give():
     torch.manual_seed(1)
-    critic = Discriminator(DiscriminatorConfig(channels=(3, 3, 3), group_size=2)).double()
+    discriminator = Discriminator(DiscriminatorConfig(channels=(3, 3, 3), group_size=2)).double()
     images = torch.randn(2, 3, 16, 16, dtype=torch.float64, requires_grad=True)
     numeric, analytic = directional(
-        lambda: losses.r1_penalty(images, critic(images)).sum(), list(critic.parameters()), step=1e-8
+        lambda: losses.r1_penalty(images, discriminator(images)).sum(),
+        list(discriminator.parameters()),
+        step=1e-8,
     )
     assert numeric == pytest.approx(analytic, rel=1e-4)
 

@@ -21,7 +21,6 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from metagan.errors import ShapeError
 from metagan.live.native import (
     COLOUR,
     SKIP,
@@ -37,6 +36,7 @@ from metagan.live.native import (
 )
 from metagan.networks.generator import Noise, Synthesis
 from metagan.networks.ops import ACTIVATIONS, Dense, usual_taps
+from metagan.networks.shapes import require_styles
 from metagan.networks.stylegan2 import fast
 from metagan.networks.stylegan2.network import Block, StyledConv, StyleGAN2, ToRGB
 
@@ -164,9 +164,7 @@ class NativeSynthesis:
         return pictures
 
     def _draw(self, ws: Tensor, noise: Noise | None, images: int | None, pictures: int | None) -> None:
-        if ws.shape[1:] != self.shape:
-            msg = f"styles: want [batch, {self.shape[0]}, {self.shape[1]}], got {list(ws.shape)}"
-            raise ShapeError(msg)
+        require_styles(ws, *self.shape)
         batch, threads = len(ws), torch.get_num_threads()
         if batch == 0:
             return

@@ -1,4 +1,4 @@
-"""Adaptive discriminator augmentation: what the discriminator sees, real or made, is disturbed with probability p.
+"""Adaptive discriminator augmentation: pictures that the discriminator sees are transformed with probability p.
 
 References:
     [1] Karras et al. 2020, Training GANs with Limited Data, arXiv:2006.06676, section 2 and appendix B: the transforms,
@@ -49,31 +49,31 @@ class Augmenter:
     def __init__(self, groups: Sequence[str]) -> None:
         self.groups = [name for name in GROUPS if name in groups]
 
-    def draw(self, n: int, side: int, p: float, source: torch.Generator) -> dict[str, Tensor]:
-        """What happens to n pictures: a row a picture for each group; nothing at all when p is 0.
+    def draw(self, n: int, side: int, p: float, rng: torch.Generator) -> dict[str, Tensor]:
+        """Draw the transforms of n pictures: a row a picture for each group; no rows at all when p is 0.
 
         Args:
             n: How many pictures.
             side: Their height and width in pixels.
             p: Each transform's probability, 0 to 1.
-            source: Where chance comes from, on the CPU.
+            rng: The source of random numbers, on the CPU.
         """
         if p <= 0:
             return {}
-        return {name: GROUPS[name].draw(n, side, p, source) for name in self.groups}
+        return {name: GROUPS[name].draw(n, side, p, rng) for name in self.groups}
 
     def __call__(
-        self, images: Float[Tensor, "n c h w"], drawn: Mapping[str, Tensor], source: torch.Generator
+        self, images: Float[Tensor, "n c h w"], drawn: Mapping[str, Tensor], rng: torch.Generator
     ) -> Float[Tensor, "n c h w"]:
-        """Disturbed pictures; the very same tensor where nothing was drawn.
+        """Augment pictures; the very same tensor where nothing was drawn.
 
         Args:
             images: Nominally within [-1, 1].
             drawn: What `draw` gave, on the pictures' device.
-            source: Where the noise of every pixel comes from, on the pictures' device.
+            rng: The source of every pixel's noise, on the pictures' device.
         """
         for name, rows in drawn.items():
-            images = GROUPS[name].apply(images, rows, source)
+            images = GROUPS[name].apply(images, rows, rng)
         return images
 
 

@@ -36,16 +36,16 @@ def recolour(
     return rgb if images.shape[1] == 3 else torch.cat([rgb, images[:, 3:]], dim=1)
 
 
-def draw_recolouring(n: int, _side: int, p: float, source: torch.Generator) -> Float[Tensor, "n 3 4"]:
+def draw_recolouring(n: int, _side: int, p: float, rng: torch.Generator) -> Float[Tensor, "n 3 4"]:
     """Brightness, contrast, luma flip, hue and saturation, each with probability p: a matrix and an offset a picture,
     composed in the paper's order.
     """
-    brightness = with_chance(normal(n, BRIGHTNESS_DEVIATION, source), p, 0, source)
-    contrast = with_chance(normal(n, LOG2_CONTRAST_DEVIATION, source), p, 0, source).exp2()
-    flipped = with_chance(uniform(n, 0, 2, source).floor(), p, 0, source)
-    angle = with_chance(uniform(n, -math.pi, math.pi, source), p, 0, source)
-    saturation = with_chance(normal(n, LOG2_SATURATION_DEVIATION, source), p, 0, source).exp2()
-    matrix = contrast[:, None, None] * torch.eye(3, device=source.device)
+    brightness = with_chance(normal(n, BRIGHTNESS_DEVIATION, rng), p, 0, rng)
+    contrast = with_chance(normal(n, LOG2_CONTRAST_DEVIATION, rng), p, 0, rng).exp2()
+    flipped = with_chance(uniform(n, 0, 2, rng).floor(), p, 0, rng)
+    angle = with_chance(uniform(n, -math.pi, math.pi, rng), p, 0, rng)
+    saturation = with_chance(normal(n, LOG2_SATURATION_DEVIATION, rng), p, 0, rng).exp2()
+    matrix = contrast[:, None, None] * torch.eye(3, device=rng.device)
     for step in (flip_luma(flipped), rotate_hue(angle), saturate(saturation)):
         matrix = step @ matrix
     return torch.cat([matrix, matrix @ brightness[:, None, None].expand(-1, 3, 1)], dim=2)

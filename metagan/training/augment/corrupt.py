@@ -23,7 +23,7 @@ NOISE_DEVIATION = 0.1
 CUTOUT_SHARE = 0.5
 
 
-def draw_filters(n: int, _side: int, p: float, source: torch.Generator) -> Float[Tensor, "n taps"]:
+def draw_filters(n: int, _side: int, p: float, rng: torch.Generator) -> Float[Tensor, "n taps"]:
     """Amplify or damp each of four frequency bands with probability p, the expected power being kept: a zero-phase
     filter a picture.
     """
@@ -31,7 +31,7 @@ def draw_filters(n: int, _side: int, p: float, source: torch.Generator) -> Float
     gains = torch.ones(n, BANDS)
     for band in range(BANDS):
         gain = torch.ones_like(gains)
-        gain[:, band] = with_chance(normal(n, LOG2_AMPLITUDE_DEVIATION, source), p, 0, source).exp2()
+        gain[:, band] = with_chance(normal(n, LOG2_AMPLITUDE_DEVIATION, rng), p, 0, rng).exp2()
         gains = gains * gain / (power * gain.square()).sum(dim=1, keepdim=True).sqrt()
     return gains @ band_filters()
 
@@ -74,23 +74,23 @@ def filter_each(
     return F.conv2d(x, kernels[:, None, None, :], groups=n * c).view(n, c, h, w)
 
 
-def draw_noise(n: int, _side: int, p: float, source: torch.Generator) -> Float[Tensor, " n"]:
+def draw_noise(n: int, _side: int, p: float, rng: torch.Generator) -> Float[Tensor, " n"]:
     """Half-normal strengths, with probability p."""
-    return with_chance(normal(n, NOISE_DEVIATION, source).abs(), p, 0, source)
+    return with_chance(normal(n, NOISE_DEVIATION, rng).abs(), p, 0, rng)
 
 
 def add_noise(
-    images: Float[Tensor, "n c h w"], strengths: Float[Tensor, " n"], source: torch.Generator
+    images: Float[Tensor, "n c h w"], strengths: Float[Tensor, " n"], rng: torch.Generator
 ) -> Float[Tensor, "n c h w"]:
     """Unit-normal noise times each picture's strength."""
-    noise = torch.randn(images.shape, generator=source, device=images.device)
+    noise = torch.randn(images.shape, generator=rng, device=images.device)
     return images + noise * strengths[:, None, None, None]
 
 
-def draw_cutouts(n: int, _side: int, p: float, source: torch.Generator) -> Float[Tensor, "n 3"]:
+def draw_cutouts(n: int, _side: int, p: float, rng: torch.Generator) -> Float[Tensor, "n 3"]:
     """A square of half the picture's side anywhere, with probability p: its size and centre, as shares of the side."""
-    size = with_chance(torch.full((n,), CUTOUT_SHARE), p, 0, source)
-    return torch.stack([size, uniform(n, 0, 1, source), uniform(n, 0, 1, source)], dim=1)
+    size = with_chance(torch.full((n,), CUTOUT_SHARE), p, 0, rng)
+    return torch.stack([size, uniform(n, 0, 1, rng), uniform(n, 0, 1, rng)], dim=1)
 
 
 def cut_out(

@@ -35,13 +35,13 @@ SYM6 = (
 )
 
 
-def draw_moves(n: int, side: int, p: float, source: torch.Generator) -> Int[Tensor, "n 4"]:
+def draw_moves(n: int, side: int, p: float, rng: torch.Generator) -> Int[Tensor, "n 4"]:
     """Mirror, turn by quarters and shift by whole pixels, each with probability p; as `move_pixels` takes them."""
-    mirrored = with_chance(uniform(n, 0, 2, source).floor(), p, 0, source).long()
-    turns = with_chance(uniform(n, 0, 4, source).floor(), p, 0, source).long()
+    mirrored = with_chance(uniform(n, 0, 2, rng).floor(), p, 0, rng).long()
+    turns = with_chance(uniform(n, 0, 4, rng).floor(), p, 0, rng).long()
     reach = SHIFT_SHARE * side
-    right = with_chance(uniform(n, -reach, reach, source).round(), p, 0, source).long()
-    down = with_chance(uniform(n, -reach, reach, source).round(), p, 0, source).long()
+    right = with_chance(uniform(n, -reach, reach, rng).round(), p, 0, rng).long()
+    down = with_chance(uniform(n, -reach, reach, rng).round(), p, 0, rng).long()
     return torch.stack([mirrored, turns, right, down], dim=1)
 
 
@@ -102,17 +102,17 @@ def warp(
     return images.index_copy(0, moved, resample(images[moved], matrices[moved])) if len(moved) else images
 
 
-def draw_warps(n: int, side: int, p: float, source: torch.Generator) -> Float[Tensor, "n 3 3"]:
+def draw_warps(n: int, side: int, p: float, rng: torch.Generator) -> Float[Tensor, "n 3 3"]:
     """Scale, rotate, stretch, rotate again and shift, each with probability p (the two rotations together): a matrix a
     picture, the inverse of its random transforms, composed in the paper's order.
     """
     turn_p = 1 - math.sqrt(1 - p)  # the chance of at least one of the two rotations is p
-    scale = with_chance(normal(n, LOG2_SCALE_DEVIATION, source), p, 0, source).exp2()
-    first = with_chance(uniform(n, -math.pi, math.pi, source), turn_p, 0, source)
-    stretch = with_chance(normal(n, LOG2_SCALE_DEVIATION, source), p, 0, source).exp2()
-    second = with_chance(uniform(n, -math.pi, math.pi, source), turn_p, 0, source)
+    scale = with_chance(normal(n, LOG2_SCALE_DEVIATION, rng), p, 0, rng).exp2()
+    first = with_chance(uniform(n, -math.pi, math.pi, rng), turn_p, 0, rng)
+    stretch = with_chance(normal(n, LOG2_SCALE_DEVIATION, rng), p, 0, rng).exp2()
+    second = with_chance(uniform(n, -math.pi, math.pi, rng), turn_p, 0, rng)
     deviation = SHIFT_SHARE * side
-    right, down = (with_chance(normal(n, deviation, source), p, 0, source) for _ in range(2))
+    right, down = (with_chance(normal(n, deviation, rng), p, 0, rng) for _ in range(2))
     matrix = _scaling(1 / scale, 1 / scale) @ _rotation(-first) @ _scaling(1 / stretch, stretch)
     return matrix @ _rotation(-second) @ _translation(-right, -down)
 

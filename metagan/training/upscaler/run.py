@@ -17,13 +17,14 @@ from PIL import Image
 from torch import Tensor
 
 from metagan.checkpoints.write import write_safetensors
+from metagan.datasets.source import evenly_spaced
 from metagan.errors import DeviceError, DivergedError, MalformedFileError, TrainingError
 from metagan.files import write_bytes
 from metagan.images.encode import encode
 from metagan.images.sheet import contact_sheet
 from metagan.networks.upscaler import Upscaler, UpscalerConfig, describe_upscaler
 from metagan.sampling.upscale import enlarge, upscale_pictures
-from metagan.training.data_loader import Feed, Pictures, fingerprint
+from metagan.training.data_loader import DataLoader, Pictures, fingerprint
 from metagan.training.distributed import World
 from metagan.training.options import Schedule
 from metagan.training.run import Silent, Watcher
@@ -77,8 +78,8 @@ class UpscalerRun:
         recipe = self.config.recipe
         learnt, self.held_out = hold_out(self.pictures)
         upscaler = new_upscaler(self.config.upscaler, recipe.seed).to(self.world.device)
-        feed = Feed(learnt, recipe.seed, mirror=recipe.mirror)
-        self.trainer = UpscalerTrainer(recipe, upscaler, feed, self.made, self.world)
+        data_loader = DataLoader(learnt, recipe.seed, mirror=recipe.mirror)
+        self.trainer = UpscalerTrainer(recipe, upscaler, data_loader, self.made, self.world)
         self.readings: dict[str, float] = {}
         self._best_psnr = 0.0
         self._elapsed_s = 0.0
@@ -225,8 +226,8 @@ class UpscalerRun:
 
     def _originals(self, count: int) -> list[NDArray[np.uint8]]:
         """Pictures held out, evenly spread, [h, w, 3]."""
-        picks = np.linspace(0, len(self.held_out) - 1, count).astype(int)
-        return [self.held_out.pixels(int(index)).transpose(1, 2, 0) for index in picks]
+        picks = evenly_spaced(len(self.held_out), count)
+        return [self.held_out.pixels(index).transpose(1, 2, 0) for index in picks]
 
     def _reduced(self, originals: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
         """Made small as `metagan dataset pack` makes them."""

@@ -18,7 +18,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from metagan.networks.upscaler import Upscaler
-from metagan.training.data_loader import Feed
+from metagan.training.data_loader import DataLoader
 from metagan.training.distributed import World
 from metagan.training.losses import fake_loss, generator_loss, real_loss
 from metagan.training.optimize import (
@@ -45,7 +45,7 @@ class UpscalerTrainer:
     Args:
         recipe: The hyper-parameters.
         upscaler: To be trained, on the world's device.
-        feed: The originals.
+        data_loader: The originals.
         made: Generated pictures, [n, 3, h, w]; None for originals alone.
         world: One process.
     """
@@ -54,11 +54,11 @@ class UpscalerTrainer:
         self,
         recipe: UpscalerRecipe,
         upscaler: Upscaler,
-        feed: Feed,
+        data_loader: DataLoader,
         made: UInt8[Tensor, "n 3 h w"] | None,
         world: World,
     ) -> None:
-        self.recipe, self.feed, self.world = recipe, feed, world
+        self.recipe, self.data_loader, self.world = recipe, data_loader, world
         self.upscaler = upscaler.train().requires_grad_(requires_grad=True)
         self.average = copy.deepcopy(upscaler).eval().requires_grad_(requires_grad=False)
         with torch.random.fork_rng(devices=[]):
@@ -81,7 +81,9 @@ class UpscalerTrainer:
             scale_rate(adam, decay(self.seen, recipe.lr_decay_kimg))
 
         # Originals, and the small pictures that an upscaler would be given of them.
-        pictures = self.feed.batch(self.seen, recipe.batch, self.world.device, stride=recipe.batch).images
+        pictures = self.data_loader.batch(
+            self.seen, recipe.batch, self.world.device, stride=recipe.batch
+        ).images
         originals = crop(pictures, recipe.crop_px, factor, self._rng)
         small = degrade(reduce_variously(originals, factor, self._rng), recipe.degradation, self._rng)
         made = self._draw_made()

@@ -10,7 +10,7 @@ from metagan.training.augment.augmenter import GROUPS, Augmenter, Controller
 
 
 @pytest.fixture
-def source() -> torch.Generator:
+def rng() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
@@ -26,55 +26,55 @@ def smooth(side: int = 32) -> torch.Tensor:
     return torch.stack(channels)[None]
 
 
-def disturb(name: str, images, p: float, source):
-    drawn = GROUPS[name].draw(len(images), images.shape[-1], p, source)
-    return GROUPS[name].apply(images, drawn, source)
+def augment(name: str, images, p: float, rng):
+    drawn = GROUPS[name].draw(len(images), images.shape[-1], p, rng)
+    return GROUPS[name].apply(images, drawn, rng)
 
 
-def test_strength_0_gives_the_very_same_tensor(images, source):
+def test_strength_0_gives_the_very_same_tensor(images, rng):
     augmenter = Augmenter(tuple(GROUPS))
-    assert augmenter(images, augmenter.draw(6, 16, 0.0, source), source) is images
+    assert augmenter(images, augmenter.draw(6, 16, 0.0, rng), rng) is images
 
 
-def test_without_groups_every_strength_gives_the_very_same_tensor(images, source):
+def test_without_groups_every_strength_gives_the_very_same_tensor(images, rng):
     augmenter = Augmenter(())
-    assert augmenter(images, augmenter.draw(6, 16, 1.0, source), source) is images
+    assert augmenter(images, augmenter.draw(6, 16, 1.0, rng), rng) is images
 
 
 def test_the_groups_follow_each_other_in_the_papers_order(images):
     augmenter = Augmenter(("colour", "blit"))
     drawn = augmenter.draw(6, 16, 1.0, torch.Generator().manual_seed(2))
     assert list(drawn) == ["blit", "colour"]
-    source, want = torch.Generator().manual_seed(2), images
+    rng, want = torch.Generator().manual_seed(2), images
     for name in drawn:
-        want = disturb(name, want, 1.0, source)
-    assert torch.equal(augmenter(images, drawn, source), want)
+        want = augment(name, want, 1.0, rng)
+    assert torch.equal(augmenter(images, drawn, rng), want)
 
 
-def test_half_a_batch_with_its_rows_becomes_what_it_becomes_in_the_whole_one(images, source):
+def test_half_a_batch_with_its_rows_becomes_what_it_becomes_in_the_whole_one(images, rng):
     augmenter = Augmenter(("blit", "geometry", "colour", "filter", "cutout"))
-    drawn = augmenter.draw(6, 16, 0.8, source)
+    drawn = augmenter.draw(6, 16, 0.8, rng)
     halves = [
-        augmenter(images[rows], {name: drawn[name][rows] for name in drawn}, source)
+        augmenter(images[rows], {name: drawn[name][rows] for name in drawn}, rng)
         for rows in (slice(0, 3), slice(3, 6))
     ]
-    assert torch.allclose(torch.cat(halves), augmenter(images, drawn, source), atol=1e-5)
+    assert torch.allclose(torch.cat(halves), augmenter(images, drawn, rng), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["blit", "geometry", "cutout", "noise"])
-def test_a_picture_that_draws_no_transform_stays_bit_by_bit(name, images, source):
-    assert torch.equal(disturb(name, images, 0.0, source), images)
+def test_a_picture_that_draws_no_transform_stays_bit_by_bit(name, images, rng):
+    assert torch.equal(augment(name, images, 0.0, rng), images)
 
 
 @pytest.mark.parametrize("name", ["colour", "filter"])
-def test_a_picture_that_draws_no_recolouring_stays_up_to_rounding(name, images, source):
-    assert torch.allclose(disturb(name, images, 0.0, source), images, atol=1e-5)
+def test_a_picture_that_draws_no_recolouring_stays_up_to_rounding(name, images, rng):
+    assert torch.allclose(augment(name, images, 0.0, rng), images, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", list(GROUPS))
-def test_every_transform_changes_pictures_and_passes_gradients(name, images, source):
+def test_every_transform_changes_pictures_and_passes_gradients(name, images, rng):
     images = images.requires_grad_()
-    changed = disturb(name, images, 1.0, source)
+    changed = augment(name, images, 1.0, rng)
     assert changed.shape == images.shape
     assert not torch.allclose(changed, images)
     changed.square().sum().backward()
@@ -84,7 +84,7 @@ def test_every_transform_changes_pictures_and_passes_gradients(name, images, sou
 
 @pytest.mark.parametrize("name", list(GROUPS))
 def test_the_same_source_gives_the_same_pictures(name, images):
-    draws = [disturb(name, images, 0.5, torch.Generator().manual_seed(5)) for _ in range(2)]
+    draws = [augment(name, images, 0.5, torch.Generator().manual_seed(5)) for _ in range(2)]
     assert torch.equal(*draws)
 
 
@@ -145,8 +145,8 @@ def test_the_resampling_filter_is_orthonormal():
         assert float(product) == pytest.approx(1.0 if shift == 0 else 0.0, abs=1e-9)
 
 
-def test_each_geometric_transform_is_drawn_with_its_probability(source):
-    matrices = pixels.draw_warps(20_000, 64, 0.2, source)
+def test_each_geometric_transform_is_drawn_with_its_probability(rng):
+    matrices = pixels.draw_warps(20_000, 64, 0.2, rng)
     still = (matrices == torch.eye(3)).flatten(1).all(dim=1).float().mean()
     # scale, stretch and two shifts with 0.2 each, and at least one of the two rotations with 0.2
     assert float(still) == pytest.approx(0.8**5, abs=0.015)
@@ -174,9 +174,9 @@ def test_saturation_scales_colours_and_leaves_grey():
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_pictures_of_any_number_of_channels_can_be_recoloured(channels, source):
+def test_pictures_of_any_number_of_channels_can_be_recoloured(channels, rng):
     images = torch.randn(3, channels, 8, 8)
-    changed = disturb("colour", images, 1.0, source)
+    changed = augment("colour", images, 1.0, rng)
     assert changed.shape == images.shape
     if channels == 4:
         assert torch.equal(changed[:, 3], images[:, 3])
@@ -199,14 +199,14 @@ def test_the_bands_pass_their_octaves():
     assert gain[:, centres].argmax(dim=0).tolist() == [0, 1, 2, 3]
 
 
-def test_filtering_with_one_tap_scales(images, source):
+def test_filtering_with_one_tap_scales(images, rng):
     filters = torch.zeros(6, 5)
     filters[:, 2] = 2
-    assert torch.allclose(corrupt.filter_each(images, filters, source), images * 4, atol=1e-5)
+    assert torch.allclose(corrupt.filter_each(images, filters, rng), images * 4, atol=1e-5)
 
 
-def test_cutout_greys_a_quarter_at_most(source):
-    cut = disturb("cutout", torch.ones(500, 1, 16, 16), 1.0, source)
+def test_cutout_greys_a_quarter_at_most(rng):
+    cut = augment("cutout", torch.ones(500, 1, 16, 16), 1.0, rng)
     share = (cut == 0).float().mean(dim=(1, 2, 3))
     assert float(share.max()) <= 0.26
     assert float(share.min()) >= 0.04  # centred in a corner, a quarter of it is left
