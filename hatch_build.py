@@ -40,9 +40,8 @@ TARGETS = {"linux": "{machine}-linux-gnu.2.17", "darwin": "{machine}-macos.11.0"
 TAGS = {"linux": "manylinux_2_17_{machine}", "darwin": "macosx_11_0_{machine}"}
 
 
-class System(
-    NamedTuple
-):  # hatchling runs this file without a module of its own, which a dataclass would look for
+# hatchling runs this file without a module of its own, in which a dataclass would look its annotations up.
+class System(NamedTuple):
     """What libraries are compiled for: a processor's kind, "x86_64", and a system, "linux"."""
 
     machine: str
