@@ -234,7 +234,9 @@ def sampling() -> None:
 def kernel() -> None:
     """StyleGAN2 on the kernel beside PyTorch and the authors' program."""
     native = results()["native"]
-    print_lines([f"Library: {native['kernel']}.", ""])
+    layers = native["layers"]["by_layer"]
+    slowest = min(layers, key=lambda name: layers[name]["share_of_peak"])
+    print_lines([f"Library: {native['kernel']}. The layer furthest from the peak: {slowest}."])
     table(
         (
             "network",
@@ -265,7 +267,7 @@ def kernel() -> None:
         ),
         (
             (name, f"{layer['products_gflops_a_s']:.0f}", f"{layer['share_of_peak']:.0%}")
-            for name, layer in native["layers"]["by_layer"].items()
+            for name, layer in layers.items()
         ),
     )
 
