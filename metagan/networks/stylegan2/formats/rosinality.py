@@ -9,7 +9,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,6 +41,10 @@ from metagan.networks.stylegan2.network import MAX_RESOLUTION, Config, MappingCo
 
 TITLE = "rosinality's StyleGAN2"
 MEAN_STYLE = "mapping.w_avg"
+NOISE_NOTE = (
+    "the file stores no noise images; fixed ones were drawn, so fine detail differs from other programs' "
+    "(--noise random draws new ones for each seed)"
+)
 _BLOCK = re.compile(r"(?:synthesis\.)?b(\d+)\.(\w+)\.(.+)")
 
 # --------------------------------------------------------------------------------------------
@@ -145,14 +151,42 @@ def _recognises(record: NetworkRecord) -> bool:
     return "input.input" in record.tensors and "conv1.conv.weight" in record.tensors
 
 
+def _noise_sizes(record: NetworkRecord) -> Iterator[int]:
+    """The side of each noise image that the layers add, from the coarsest on; none where one is stored."""
+    if (
+        any(name.startswith("noises.") for name in record.tensors)
+        or "conv1.noise.weight" not in record.tensors
+    ):
+        return
+    yield 4
+    index = 0
+    while f"convs.{index}.noise.weight" in record.tensors and 8 * 2 ** (index // 2) <= MAX_RESOLUTION:
+        yield 8 * 2 ** (index // 2)
+        index += 1
+
+
+def _with_noise(record: NetworkRecord) -> NetworkRecord:
+    """The record, with noise images where it has their strengths alone, as the program's early versions wrote it.
+
+    They are always the same ones: unit-normal numbers of `numpy.random.RandomState(0)`, the coarsest image first.
+    """
+    rng = np.random.RandomState(0)
+    drawn = {
+        f"noises.noise_{index}": torch.from_numpy(rng.standard_normal((1, 1, side, side)).astype(np.float32))
+        for index, side in enumerate(_noise_sizes(record))
+    }
+    return dataclasses.replace(record, tensors=dict(record.tensors) | drawn) if drawn else record
+
+
 def generator_from_rosinality(record: NetworkRecord) -> StyleGAN2:
-    """A generator of rosinality's (g_ema or g) to ours; a mean style is computed where the file has none.
+    """A generator of rosinality's (g_ema or g) to ours; a mean style or noise images that it lacks are made.
 
     Raises:
         UnknownArchitectureError: Keys are missing or unknown, or it is a SWAGAN.
         MalformedFileError: Shapes don't fit together.
     """
     _refuse_wavelets(record)
+    record = _with_noise(record)
     view = generator_view(record, generator_spelling)
     config = generator_config(view)
     stored = config.mapping.has_mean_style
@@ -181,14 +215,15 @@ def _refuse_wavelets(record: NetworkRecord) -> None:
 
 def _expected(record: NetworkRecord) -> dict[str, str]:
     try:
-        config = generator_config(generator_view(record, generator_spelling))
+        config = generator_config(generator_view(_with_noise(record), generator_spelling))
     except CheckpointError:
         config = Config(MappingConfig(z_dim=1, c_dim=0, embed_dim=0, widths=(1, 1)), channels=(1, 1))
     return spelled(generator_names(config), generator_spelling)
 
 
 def _notes(record: NetworkRecord) -> tuple[str, ...]:
-    return () if "latent_avg" in record.tensors else (MEAN_STYLE_NOTE,)
+    mean_style = () if "latent_avg" in record.tensors else (MEAN_STYLE_NOTE,)
+    return mean_style + ((NOISE_NOTE,) if any(_noise_sizes(record)) else ())
 
 
 # --------------------------------------------------------------------------------------------
@@ -231,7 +266,7 @@ def _expected_of_discriminator(record: NetworkRecord) -> dict[str, str]:
 ROSINALITY = Reading(
     title=TITLE,
     family="rosinality stylegan2-pytorch",
-    files=".pt, with or without latent_avg",
+    files=".pt, with or without latent_avg and noise images",
     generator=Part(_recognises, generator_from_rosinality, _expected),
     discriminator=Part(_recognises_discriminator, discriminator_from_rosinality, _expected_of_discriminator),
     notes=_notes,

@@ -129,6 +129,30 @@ def test_a_file_without_a_mean_style_gets_always_the_same_one_and_says_so(tmp_pa
     assert notes_on(checkpoint(table | {"latent_avg": torch.zeros(7)})) == ()
 
 
+@pytest.mark.parametrize("config", ODD)
+def test_a_file_without_noise_images_gets_always_the_same_ones_and_says_so(config):
+    network, table = written(config)
+    assert rosinality.NOISE_NOTE not in notes_on(checkpoint(table))
+    early = checkpoint({name: tensor for name, tensor in table.items() if not name.startswith("noises.")})
+    assert rosinality.NOISE_NOTE in notes_on(early)
+    first, second = load_generator(early), load_generator(early)
+    ws = torch.randn(2, first.num_ws, first.w_dim)
+    assert torch.equal(first.synthesize(ws), second.synthesize(ws))
+    silent = Noise("none")  # everything but the noise images is the file's
+    assert torch.equal(first.synthesize(ws, silent), network.synthesize(ws, silent))
+    noise = torch.cat([tensor.flatten() for name, tensor in first.named_buffers() if name.endswith(".noise")])
+    assert not torch.equal(noise[:16], noise[16:32])
+    assert abs(noise.mean()) < 4 / len(noise) ** 0.5
+    assert abs(noise.std() - 1) < 4 / len(noise) ** 0.5
+
+
+def test_a_noise_image_missing_among_others_is_named():
+    _, table = written(ODD[0])
+    del table["noises.noise_1"]
+    with pytest.raises(UnknownArchitectureError, match=r"missing noises\.noise_1\)"):
+        load_generator(checkpoint(table))
+
+
 def test_conversion_keeps_the_note(shared_vectors, tmp_path):
     source = shared_vectors / "rosinality" / "ros_train16.pt"
     header = convert(source, tmp_path / "own.safetensors")
