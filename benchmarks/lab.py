@@ -1,0 +1,71 @@
+"""The lab's bars: pictures of the bundled apes projected back, and films beside plain sampling."""
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from metagan.checkpoints.read import read_checkpoint
+from metagan.lab.perceptual import load_perceptual
+from metagan.lab.project import ProjectOptions, project
+from metagan.lab.targets import Target
+from metagan.lab.walk import Walk, WalkOptions, write_walk
+from metagan.networks.generator import Generator
+from metagan.networks.loading.detect import load_generator
+from metagan.registry.weights_ref import bundled_weights
+from metagan.sampling.latents import latents
+from metagan.sampling.levels import to_uint8
+from metagan.sampling.sampler import Sampler, Settings
+
+SEEDS = (1, 2, 3, 4, 5, 6)
+PSI = 0.7
+ROUNDS = 3
+FRAMES = 240
+
+
+def measure() -> dict[str, object]:
+    """PSNR and seconds of a projection, and a film's rate as a share of sampling's, in turns."""
+    generator = load_generator(read_checkpoint(bundled_weights("apes")))
+    perceptual = load_perceptual("auto")
+    ratios, seconds, processor = [], [], []
+    for seed in SEEDS:
+        wall, busy = time.perf_counter(), time.process_time()
+        found = project(generator, [_target(generator, seed)], ProjectOptions(), perceptual=perceptual)[0]
+        seconds.append(time.perf_counter() - wall)
+        processor.append(time.process_time() - busy)
+        ratios.append(round(found.psnr_db, 1))
+    return {
+        "project_psnr_db": ratios,
+        "project_median_psnr_db": round(statistics.median(ratios), 1),
+        "project_s": round(statistics.median(seconds), 1),
+        "project_cpu_s": round(statistics.median(processor), 1),
+        "project_lpips": "none" if perceptual is None else perceptual.backbone,
+        "project_threads": torch.get_num_threads(),
+    } | _walk(generator)
+
+
+def _target(generator: Generator, seed: int) -> Target:
+    with torch.inference_mode():
+        ws = generator.map_latents(latents([seed], generator.z_dim), psi=PSI)
+        picture = to_uint8(generator.synthesize(ws))[0]
+    side = generator.resolution
+    pixels = torch.from_numpy(picture.transpose(2, 0, 1).copy()).float() / 127.5 - 1
+    return Target(str(seed), pixels, torch.ones(1, side, side))
+
+
+def _walk(generator: Generator) -> dict[str, object]:
+    """Frames a second of a film in mp4, and pictures a second of the same sampler, in turns."""
+    sampler = Sampler(generator, torch.device("cpu"))
+    walk = Walk(generator, WalkOptions(("1", "5", "9"), seconds=FRAMES / 30, loop=True))
+    rates = []
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(ROUNDS):
+            before = time.perf_counter()
+            for _ in sampler.pictures(range(FRAMES), Settings()):
+                pass
+            between = time.perf_counter()
+            write_walk(walk, sampler, Path(folder) / "walk.mp4", "apes")
+            rates.append((between - before) / (time.perf_counter() - between))
+    return {"walk_share_of_sample_rate": [round(rate, 2) for rate in rates]}
