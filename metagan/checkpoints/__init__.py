@@ -1,1 +1,1 @@
-"""Weights files: fetched, read without running what they say, and written."""
+"""Reads weights files without running code from them, and writes metagan's own."""

@@ -1,4 +1,4 @@
-"""What a weights file holds, before anybody decides what network it is."""
+"""The content of a weights file, independent of the network's architecture."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class NetworkRecord:
-    """One network as its file describes it: data only, under the file's own names.
+    """One network as plain data, under the names of its file.
 
     Args:
-        class_name: What the file calls the class, "Generator"; never looked up anywhere.
+        class_name: The class name in the file, such as "Generator". It is never resolved.
         tensors: Parameters and buffers by dotted name, "synthesis.b4.const", in the file's order.
         attributes: Everything else by dotted name, "synthesis.b8.conv0.up": None, bools, numbers, strings,
             bytes, numpy arrays, and lists, tuples and dicts of these ("_init_kwargs" is such a dict).
@@ -33,9 +33,9 @@ class Header:
     Args:
         architecture: The name of a package in metagan.networks, "stylegan2".
         configuration: The keyword arguments of its configuration dataclass.
-        licence: An SPDX name or words; "unknown" when nobody said.
-        source: Where the weights come from, a URL or words.
-        training: Facts about the training: data, kimg, date, measures; free-form JSON.
+        licence: An SPDX identifier or free text; "unknown" if not stated.
+        source: Where the weights come from, a URL or free text.
+        training: Facts about the training as free-form JSON: data, kimg, date, metrics.
     """
 
     architecture: str
@@ -47,14 +47,14 @@ class Header:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A weights file, read.
+    """The content of a weights file.
 
     Args:
         path: The file.
-        format: What it is, in words, "official network pickle (stylegan2-ada-pytorch, stylegan3)".
-        networks: The networks inside by role: "G", "D", "G_ema"; a file that holds one generator has "G_ema".
-        header: The header of metagan's own format, else None.
-        facts: What else the file says of its training (kimg, data set's options ...): JSON-like values only.
+        format: A description of its format, such as "official network pickle (stylegan2-ada-pytorch, stylegan3)".
+        networks: The networks by role: "G", "D", "G_ema". A file with a single generator has "G_ema".
+        header: The header of metagan's own format, or None.
+        facts: Other facts in the file about its training, such as kimg and data set options, as JSON-like values.
     """
 
     path: Path

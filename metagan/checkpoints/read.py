@@ -1,4 +1,4 @@
-"""Read any weights file into a Checkpoint, without running anything it says."""
+"""Reads any weights file into a Checkpoint, without running code from it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from metagan.errors import CheckpointError, MalformedFileError
 from metagan.fetch.weights_file import sha256_of, size_of
 
 # --------------------------------------------------------------------------------------------
-# What a file is, by its content; and plain words for the files that people have instead of weights.
+# Detects a file's format by its content, and names files that are often mistaken for weights.
 
 Container = Literal["pickle", "torch legacy", "zip", "safetensors", "hdf5"]
 
@@ -38,7 +38,7 @@ _OTHER_FORMAT: Final = (
     " and .safetensors"
 )
 
-# First bytes, what they mean, what to do.
+# First bytes, what the file is, and what to do.
 _STRANGERS: Final = (
     (
         b"version https://git-lfs",
@@ -64,10 +64,10 @@ _TAR_MAGIC_AT: Final = 257
 
 
 def recognise(source: Source) -> Container:
-    """Which container the bytes are; the file's name doesn't matter.
+    """Detect the container format from the content; the file's name doesn't matter.
 
     Raises:
-        MalformedFileError: Something else altogether; the message says what.
+        MalformedFileError: If it is no known container; the message says what the file is.
     """
     head = bytes(source.data[:512])
     if head.startswith(MAGIC_PICKLE):
@@ -111,7 +111,7 @@ def _error(source: Source, found: str, fix: str) -> CheckpointError:
 
 
 def stranger_zip(source: Source, names: frozenset[str]) -> CheckpointError:
-    """The error for a zip that is no torch file.
+    """Make the error for a zip that is not a torch file.
 
     Args:
         source: The file.
@@ -132,17 +132,16 @@ SAFETENSORS: Final = "safetensors without metagan's header"
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a weights file, or the folder of a Keras SavedModel; what it is, its content says, not its name.
+    """Read a weights file, or the folder of a Keras SavedModel. The format is detected by content, not by name.
 
-    Tensors are made when they are first asked for, so a network that nobody asks for costs nothing; all of them are
-    checked at once, but for the sums in a torch zip file: MalformedFileError may then come with the tensor. They are
-    the file's own bytes in memory where their place allows it: don't write to the file while they are in use (to
-    replace it is fine).
+    Tensors are made on first access, so unused networks cost nothing. All of them are checked immediately, except for
+    the checksums in a torch zip file: accessing a tensor may then raise MalformedFileError. Aligned tensors are views
+    of the mapped file: don't write to the file while they are in use (replacing it is fine).
 
     Raises:
-        MalformedFileError: It is truncated, damaged, or something else altogether.
-        UnsafeFileError: It asks for code to be run, or for absurd amounts of memory or time.
-        UnknownArchitectureError: It can be read, but holds no networks of a known program.
+        MalformedFileError: If it is truncated, damaged, or not a weights file.
+        UnsafeFileError: If it requests code execution, or excessive memory or time.
+        UnknownArchitectureError: If it can be read, but holds no networks of a known program.
     """
     if path.is_dir():
         return read_keras_folder(path)

@@ -1,4 +1,4 @@
-"""metagan's own .safetensors: tensors mapped into memory, and a JSON header under the key "metagan"."""
+"""Reads metagan's own .safetensors: memory-mapped tensors, and a JSON header under the key "metagan"."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _TYPES: Final[Mapping[str, type]] = {
 
 
 def read_safetensors(source: Source) -> tuple[dict[str, Tensor], Header | None]:
-    """A safetensors file's tensors, and metagan's header if it has one.
+    """Return a safetensors file's tensors, and metagan's header if it has one.
 
     Raises:
-        MalformedFileError: It is damaged, or its header says what no header of metagan's says.
+        MalformedFileError: If the file is damaged, or its header is invalid.
     """
     length = int.from_bytes(source.data[:8], "little")
     if length > MAX_DIRECTORY_BYTES:
@@ -52,10 +52,10 @@ def read_safetensors(source: Source) -> tuple[dict[str, Tensor], Header | None]:
 
 
 def check_name(path: Path, name: str) -> str:
-    """A tensor's name.
+    """Check a tensor's name, and return it.
 
     Raises:
-        MalformedFileError: It is none.
+        MalformedFileError: If the name is invalid.
     """
     if not NAME.fullmatch(name):
         raise MalformedFileError(
@@ -67,16 +67,16 @@ def check_name(path: Path, name: str) -> str:
 
 
 def parse_header(path: Path, text: str) -> Header:
-    """Metagan's JSON header.
+    """Parse metagan's JSON header.
 
     Raises:
-        MalformedFileError: It is no JSON object with the right keys and types.
+        MalformedFileError: If it is not a JSON object with the right keys and types.
     """
     if len(text) > MAX_HEADER_BYTES:
         raise _malformed(path, f"{len(text):,} characters; want at most {MAX_HEADER_BYTES:,}")
     try:
         header = json.loads(text)
-        json.dumps(header, allow_nan=False, ensure_ascii=False).encode()  # nothing that can't be printed
+        json.dumps(header, allow_nan=False, ensure_ascii=False).encode()  # no unprintable characters
     except (ValueError, RecursionError) as error:
         raise _malformed(path, f"no JSON ({error})") from error
     if not isinstance(header, dict) or header.get("version") != HEADER_VERSION:
@@ -95,10 +95,10 @@ def parse_header(path: Path, text: str) -> Header:
 
 
 def header_text(header: Header) -> str:
-    """The header as `parse_header` reads it; the same header always gives the same text.
+    """Serialise a header for `parse_header`; the same header always gives the same text.
 
     Raises:
-        ValueError, TypeError: It holds what JSON can't.
+        ValueError, TypeError: If it holds values that JSON can't represent.
     """
     content: dict[str, Any] = {"version": HEADER_VERSION}
     content |= {key: getattr(header, key) for key in _TYPES}
@@ -112,7 +112,7 @@ def _as_dict(value: object) -> dict[Any, Any]:
 
 
 def depth_of(value: object) -> int:
-    """How deep lists and dicts nest; level by level, so that depth costs no stack."""
+    """Return how deep lists and dicts nest, level by level, without recursion."""
     depth, level = 0, [value]
     while level := [entry for outer in level for entry in _entries(outer)]:
         depth += 1

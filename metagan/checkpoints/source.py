@@ -1,4 +1,4 @@
-"""A stranger's file, mapped into memory: bytes are looked at where they lie, never copied unasked."""
+"""Maps an untrusted file into memory, so that its bytes are read in place without copies."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ QUOTED_CHARS = 100
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Source:
-    """Bytes to read, and the words to say where in the file they are.
+    """Bytes to read, with their place in the file for messages.
 
     Args:
         path: The file, for messages.
-        data: The bytes. Writable for torch's sake; the map is private, so nothing written reaches the file.
-        start: Where `data` begins in the file; None for bytes that were decoded from it.
+        data: The bytes. Writable because torch wants it; the mapping is private, so writes don't reach the file.
+        start: Offset of `data` in the file; None for bytes that were decoded from it.
         mapping: The file's memory map; None for bytes that were decoded.
     """
 
@@ -31,22 +31,22 @@ class Source:
     mapping: mmap.mmap | None = None
 
     def part(self, start: int, length: int) -> Source:
-        """A stretch of these bytes, without copying; the caller has checked that it is inside."""
+        """Return a slice of these bytes without copying. Callers check the bounds."""
         position = None if self.start is None else self.start + start
         return Source(self.path, self.data[start : start + length], position, self.mapping)
 
     def malformed(
         self, offset: int, found: str, remedy: str = "download the file again"
     ) -> MalformedFileError:
-        """The error for bytes that make no sense."""
+        """Make the error for invalid bytes."""
         return MalformedFileError(found, where=self._at(offset), fix=remedy)
 
     def unsafe(self, offset: int, found: str, remedy: str) -> UnsafeFileError:
-        """The error for bytes that ask for code, or for more than is reasonable."""
+        """Make the error for bytes that request code, or too many resources."""
         return UnsafeFileError(found, where=self._at(offset), fix=remedy)
 
     def forget(self) -> None:
-        """Let the system take back the memory of these bytes, which were copied; they can be read again."""
+        """Release the memory pages of these bytes after copying them; they can be read again."""
         if self.mapping is None or self.start is None or not hasattr(self.mapping, "madvise"):
             return
         page = mmap.PAGESIZE
@@ -65,8 +65,8 @@ def open_source(path: Path) -> Source:
     """Map a weights file into memory.
 
     Raises:
-        MalformedFileError: It is empty, or no regular file (a folder, a pipe, a device).
-        CheckpointError: It isn't there, or can't be read.
+        MalformedFileError: If it is empty, or not a regular file (a folder, a pipe, a device).
+        CheckpointError: If it doesn't exist, or can't be read.
     """
     try:
         mapping = _map(path)
@@ -76,7 +76,7 @@ def open_source(path: Path) -> Source:
 
 
 def _map(path: Path) -> mmap.mmap:
-    mode = path.stat().st_mode  # before opening: to open a pipe would wait for its writer
+    mode = path.stat().st_mode  # check before opening: opening a pipe would wait for its writer
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
         raise MalformedFileError(f"want a weights file, got {kind}", where=path, fix="name the file itself")
@@ -87,5 +87,5 @@ def _map(path: Path) -> mmap.mmap:
 
 
 def quote(text: str) -> str:
-    """A stranger's text for a message: in quotes, on one line, in plain characters, not too long."""
+    """Format untrusted text for a message: in quotes, on one line, in plain characters, shortened."""
     return ascii(text if len(text) <= QUOTED_CHARS else text[:QUOTED_CHARS] + "...")

@@ -1,4 +1,4 @@
-"""From inert records to torch tensors: checked views of the file's own bytes."""
+"""Converts inert records to torch tensors: checked views of the file's bytes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from metagan.errors import MalformedFileError, UnsafeFileError
 MAX_REUSE: Final = 4
 MAX_TENSORS: Final = 20_000
 
-# NumPy's codes of the numbers that torch has too.
+# NumPy's codes of the data types that torch has too.
 NUMPY_DTYPES: Final = {
     "b1": "bool", "i1": "int8", "i2": "int16", "i4": "int32", "i8": "int64", "u1": "uint8",
     "f2": "float16", "f4": "float32", "f8": "float64",
@@ -28,10 +28,10 @@ NUMPY_DTYPES: Final = {
 
 
 class LazyTensors(Mapping[str, Tensor]):
-    """Tensors by name, each made when it is first asked for: of most files only one network is wanted.
+    """Tensors by name, each made on first access, because often only one of a file's networks is needed.
 
     Args:
-        makers: What makes each of them. All that can be checked without touching their numbers has been checked.
+        makers: A function for each of them. All checks that don't read the data have been made.
     """
 
     def __init__(self, makers: Mapping[str, Callable[[], Tensor]]) -> None:
@@ -54,9 +54,9 @@ class LazyTensors(Mapping[str, Tensor]):
 
 
 class TensorMaker:
-    """Makes the tensors of one file; a storage that several tensors share is loaded once.
+    """Makes the tensors of one file, loading storages that several tensors share once.
 
-    Everything is checked at once, but for the sum over a zip archive's member; numbers are touched later.
+    All checks are made immediately, except for the checksums of zip members; the data are read later.
 
     Args:
         source: The file, for messages.
@@ -65,20 +65,20 @@ class TensorMaker:
     def __init__(self, source: Source) -> None:
         self.source = source
         self._rows: dict[int, Tensor] = {}
-        self._claimed: dict[int, Storage] = {}  # kept, so that no two storages ever have one id
+        self._claimed: dict[int, Storage] = {}  # keep references, so that ids of storages stay unique
         self._tensors_left = MAX_TENSORS
         self._bytes_left = MAX_REUSE * len(source.data)
         self._copies_left = len(source.data)
 
     def view(self, name: str, view: TensorView) -> Callable[[], Tensor]:
-        """What makes a tensor of the file.
+        """Return a function that makes a tensor of the file.
 
         Args:
             name: Its name, for messages.
-            view: What the file says of it.
+            view: Its description in the file.
 
         Raises:
-            UnsafeFileError: It looks outside its storage, repeats elements, or goes backwards.
+            UnsafeFileError: If it exceeds its storage, repeats elements, or has negative strides.
         """
         self._check(name, view)
         if math.prod(view.size) == 0:
@@ -87,10 +87,10 @@ class TensorMaker:
         return lambda: self._row(view.storage).as_strided(view.size, view.stride, view.offset)
 
     def array(self, name: str, array: Array) -> Callable[[], Tensor]:
-        """What makes a NumPy array of the file a tensor.
+        """Return a function that makes a tensor from a NumPy array of the file.
 
         Raises:
-            UnsafeFileError: Its numbers are none that torch has.
+            UnsafeFileError: If torch has no such data type.
         """
         if array.dtype is None or array.data is None or array.dtype.code not in NUMPY_DTYPES:
             raise self._unsafe(name, "is no array of numbers that torch has")
@@ -102,7 +102,7 @@ class TensorMaker:
         return partial(_shaped, array.data, dtype, array.shape, fortran=array.fortran)
 
     def _check(self, name: str, view: TensorView) -> None:
-        """Bounds before any allocation; a view of more elements than it spans repeats some of them."""
+        """Check bounds before any allocation; a view of more elements than it spans would repeat some."""
         self._count(name)
         elements = math.prod(view.size)
         if elements == 0:
@@ -118,7 +118,7 @@ class TensorMaker:
             raise self._unsafe(name, "is one of too many views of the same numbers")
 
     def _claim(self, name: str, storage: Storage) -> None:
-        """Pay for a storage, once: if it isn't aligned it will be copied."""
+        """Charge a storage to the budget once, if it will be copied because it isn't aligned."""
         if id(storage) in self._claimed:
             return
         if storage.source is None:
@@ -130,7 +130,7 @@ class TensorMaker:
         if id(storage) not in self._rows and storage.source is not None:
             storage.verify()
             self._rows[id(storage)] = _numbers(storage.source, getattr(torch, storage.dtype))
-            storage.source = None  # decoded bytes are freed as soon as they were copied
+            storage.source = None  # decoded bytes are freed as soon as they have been copied
         return self._rows[id(storage)]
 
     def _spend_copy(self, name: str, count: int) -> None:
@@ -148,11 +148,13 @@ class TensorMaker:
 
 
 def _numbers(source: Source, dtype: torch.dtype) -> Tensor:
-    """The bytes as numbers: in place, or copied where they are not aligned (pickles don't care)."""
+    """View the bytes as numbers in place, or copy them if they are not aligned, as often in pickles."""
     row = torch.frombuffer(source.data, dtype=torch.uint8)
     if row.data_ptr() % dtype.itemsize == 0 and dtype is not torch.bool:
         return row.view(dtype)
-    copied = row.ne(0) if dtype is torch.bool else row.clone()  # a bool is 0 or 1, or undefined
+    copied = (
+        row.ne(0) if dtype is torch.bool else row.clone()
+    )  # other values than 0 and 1 are undefined as bools
     source.forget()
     return copied.view(dtype)
 
@@ -165,10 +167,10 @@ def _shaped(source: Source, dtype: torch.dtype, shape: tuple[int, ...], *, fortr
 
 
 def require_finite(record: NetworkRecord, path: Path) -> None:
-    """Refuse a network with weights that are no numbers; its pictures would be garbage.
+    """Refuse a network with weights that are NaN or infinite.
 
     Raises:
-        MalformedFileError: NaN or infinity in a tensor; names every such tensor.
+        MalformedFileError: If a tensor has NaN or infinity. The message names all such tensors.
     """
     wrong = [name for name, tensor in record.tensors.items() if not _is_finite(tensor)]
     if wrong:
@@ -181,5 +183,5 @@ def require_finite(record: NetworkRecord, path: Path) -> None:
 
 
 def _is_finite(tensor: Tensor) -> bool:
-    """Whether every number is one. A finite sum has finite terms, and takes a tenth of looking at each of them."""
+    """Return whether all values are finite. A finite sum implies that, and takes a tenth of the time."""
     return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())

@@ -1,4 +1,4 @@
-"""Write metagan's own .safetensors."""
+"""Writes metagan's own .safetensors."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def write_safetensors(
     header: Header,
     check: Callable[[Path], None] | None = None,
 ) -> None:
-    """Write tensors and header, whole or not at all; the same content always gives the same bytes.
+    """Write tensors and header atomically; the same content always gives the same bytes.
 
     Args:
-        path: The file; what was there is replaced.
-        tensors: By name. Each is written as it is, bit by bit; views and shared storages are written out.
-        header: What `metagan inspect` will say.
-        check: Given the written file before it takes its place; where it raises, what was there stays.
+        path: The file; an existing one is replaced.
+        tensors: By name. Each is written bit by bit; views and shared storages are copied out.
+        header: The metadata that `metagan inspect` shows.
+        check: Called with the written file before it takes its place. If it raises, an existing file is kept.
 
     Raises:
-        CheckpointError: The folder can't be made or written to, or the disk is full.
-        MalformedFileError: A name or the header could not be read again.
-        ValueError, TypeError: The header holds what JSON can't.
+        CheckpointError: If the folder can't be created or written to, or the disk is full.
+        MalformedFileError: If a tensor's name or the header is invalid.
+        ValueError, TypeError: If the header holds values that JSON can't represent.
     """
     text = header_text(header)
     parse_header(path, text)
@@ -41,7 +41,7 @@ def write_safetensors(
     try:
         with replacing(path) as beside:
             _save(whole, beside, text)
-            beside.chmod(0o644)  # the library lets nobody else read it, and weights are made to be shared
+            beside.chmod(0o644)  # the library makes files private, but weights are meant to be shared
             if check is not None:
                 check(beside)
     except (OSError, SafetensorError) as error:
@@ -51,7 +51,7 @@ def write_safetensors(
 
 
 def _own_copy(tensor: Tensor) -> Tensor:
-    """The tensor in memory of its own; the library refuses those that share theirs."""
+    """Copy a tensor to its own memory if it is shared; the library refuses shared memory."""
     return tensor.detach().cpu().contiguous().clone()
 
 

@@ -1,9 +1,9 @@
-"""A zip file's directory, read strictly: one directory, exact names, members stored as they are.
+"""Reads a zip file's directory strictly: one directory, exact names, members stored uncompressed.
 
 PKWARE APPNOTE.TXT 6.3.9, sections 4.3.7 (local header), 4.3.12 (directory), 4.3.14 to 4.3.16 (end records).
 Nothing is ever written to disk, so a member's name is only a key. The standard library's zipfile is more
-forgiving: it finds archives behind other data, takes the last of two members of one name, and inflates. It
-also keeps back where a member's bytes begin, which mapping tensors in place needs.
+lenient: it finds archives after other data, takes the last of two members of one name, and inflates. It also
+doesn't expose where a member's bytes begin, which mapping tensors in place needs.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ class Member:
     """One file in the archive.
 
     Args:
-        name: Its name, a key and never a path.
-        method: How it is packed; 0 is not at all.
+        name: Its name, used as a key and never as a path.
+        method: Compression method; 0 is stored.
         crc: CRC-32 of its content.
-        packed_size: Its bytes in the archive.
-        size: Its bytes when unpacked.
-        header_at: Where its local header is.
+        packed_size: Its compressed size in bytes.
+        size: Its uncompressed size in bytes.
+        header_at: Offset of its local header.
     """
 
     name: str
@@ -61,10 +61,10 @@ class _Directory:
 
 
 def read_directory(source: Source) -> dict[str, Member]:
-    """The archive's members by name.
+    """Return the archive's members by name.
 
     Raises:
-        MalformedFileError: No directory (truncated), two members of one name, or other contradictions.
+        MalformedFileError: If there is no directory (truncation), two members have one name, or records disagree.
     """
     found = _find_directory(source)
     if found.count > MAX_MEMBERS:
@@ -80,10 +80,10 @@ def read_directory(source: Source) -> dict[str, Member]:
 
 
 def read_member(source: Source, members: Mapping[str, Member], name: str) -> Source:
-    """A member's bytes where they lie, after checking them.
+    """Return a member's bytes in place, after verifying their checksum.
 
     Raises:
-        MalformedFileError: No such member; it is packed, encrypted, out of bounds or damaged.
+        MalformedFileError: If there is no such member, or it is compressed, encrypted, out of bounds or damaged.
     """
     content = find_member(source, members, name)
     verify_member(content, members[name])
@@ -91,20 +91,20 @@ def read_member(source: Source, members: Mapping[str, Member], name: str) -> Sou
 
 
 def verify_member(content: Source, member: Member) -> None:
-    """Refuse bytes that have another CRC-32 than their archive says.
+    """Check the CRC-32 of a member's bytes.
 
     Raises:
-        MalformedFileError: They have.
+        MalformedFileError: If it differs from the directory's.
     """
     if zlib.crc32(content.data) != member.crc:
         raise content.malformed(0, f"the member {quote(member.name)} is damaged: its CRC-32 is wrong")
 
 
 def find_member(source: Source, members: Mapping[str, Member], name: str) -> Source:
-    """A member's bytes where they lie, not looked at yet: `verify_member` does.
+    """Return a member's bytes in place, without verifying their checksum; see `verify_member`.
 
     Raises:
-        MalformedFileError: No such member; it is packed, encrypted or out of bounds.
+        MalformedFileError: If there is no such member, or it is compressed, encrypted or out of bounds.
     """
     member = members.get(name)
     if member is None:
@@ -119,17 +119,17 @@ def find_member(source: Source, members: Mapping[str, Member], name: str) -> Sou
 
 
 def inflate_member(source: Source, members: Mapping[str, Member], name: str, most: int) -> Source:
-    """A member's bytes, unpacked; where they lie, if they aren't packed.
+    """Return a member's bytes decompressed, or in place if they are stored.
 
     Args:
         source: The whole file.
         members: Its directory.
         name: The member.
-        most: How many bytes it may unpack to.
+        most: Limit of its decompressed size in bytes.
 
     Raises:
-        MalformedFileError: No such member; it is encrypted, out of bounds or damaged.
-        UnsafeFileError: It unpacks to more.
+        MalformedFileError: If there is no such member, or it is encrypted, out of bounds or damaged.
+        UnsafeFileError: If it decompresses to more than `most` bytes.
     """
     member = members.get(name)
     if member is None or member.method == 0:
@@ -172,7 +172,7 @@ def _find_directory(source: Source) -> _Directory:
 
 
 def _directory_64(source: Source, end_at: int, short: _Directory) -> _Directory:
-    """The same in 64 bits; what the short record says must agree, or be marked as too large for it."""
+    """Read the zip64 end record; the short record's values must agree, or be marked as too large."""
     locator_at = end_at - _LOCATOR_64.size
     _, disk, record_at, disks = _LOCATOR_64.unpack_from(source.data, locator_at)
     if disk or disks != 1 or record_at + _END_64.size != locator_at:
@@ -212,7 +212,7 @@ def _entries(source: Source, start: int, end: int) -> Iterator[Member]:
 
 
 def _widen(extra: bytes, size: int, packed: int, header: int) -> tuple[int, int, int]:
-    """Take the numbers that don't fit 32 bits from the zip64 field."""
+    """Read the values that don't fit 32 bits from the zip64 field."""
     numbers = iter(_zip64_numbers(extra))
     widened = [next(numbers, value) if value == _MAX_32 else value for value in (size, packed, header)]
     return widened[0], widened[1], widened[2]
@@ -230,7 +230,7 @@ def _zip64_numbers(extra: bytes) -> tuple[int, ...]:
 
 
 def _content_start(source: Source, member: Member) -> int:
-    """Behind the local header, which must be there and carry the same name."""
+    """Return the offset after the local header, which must exist and have the same name."""
     if member.header_at + _LOCAL.size > len(source.data):
         raise source.malformed(
             member.header_at, f"the member {quote(member.name)} is beyond the end of the file"

@@ -1,6 +1,7 @@
-"""TensorFlow's tensor bundles, the weights of a SavedModel: `variables.index`, a table of names, and a file of numbers.
+"""Reads TensorFlow's tensor bundles, the weights of a SavedModel: an index by name, and a data file.
 
-The index is a sorted table of LevelDB's layout: blocks of entries whose keys share prefixes, an index block, a footer.
+`variables.index` is a sorted table in LevelDB's layout: blocks of entries whose keys share prefixes, an index
+block, and a footer.
 """
 
 from __future__ import annotations
@@ -21,21 +22,21 @@ MAX_ENTRIES: Final = 20_000
 MAX_INDEX_BYTES: Final = 16 << 20
 MAX_KEY: Final = 512
 
-# TensorFlow's numbers of the types that weights have; 7, a string, holds the graph of objects.
+# TensorFlow's codes of the data types that weights have; 7, a string, holds the object graph.
 _DTYPES: Final = {1: torch.float32, 2: torch.float64, 3: torch.int32, 9: torch.int64, 19: torch.float16}
 _STRING: Final = 7
 
 
 def read_bundle(index: Source, data: Source) -> dict[str, Tensor]:
-    """The tensors of a bundle by name, in the index' order; strings are left out.
+    """Return the tensors of a bundle by name, in the order of the index; strings are left out.
 
     Args:
         index: `variables.index`.
         data: `variables.data-00000-of-00001`.
 
     Raises:
-        MalformedFileError: The index is damaged, or tells of numbers that aren't there.
-        UnsafeFileError: It tells of more than the files can hold.
+        MalformedFileError: If the index is damaged, or refers to data outside the data file.
+        UnsafeFileError: If the index claims more data than the files can hold.
     """
     if len(index.data) > MAX_INDEX_BYTES:
         raise index.unsafe(0, f"an index of {len(index.data):,} bytes", TOO_MUCH)
@@ -43,7 +44,7 @@ def read_bundle(index: Source, data: Source) -> dict[str, Tensor]:
     bytes_left, end = len(data.data), 0
     for key, value in _table(index):
         if key == b"":
-            continue  # the bundle's header: how many files there are
+            continue  # the bundle's header: the number of files
         name = key.decode("utf-8", "replace")
         dtype, shape, offset, size = _entry(index, name, value)
         if dtype == _STRING:
@@ -61,19 +62,19 @@ def read_bundle(index: Source, data: Source) -> dict[str, Tensor]:
 
 
 def numbers(source: Source, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
-    """Bytes as a tensor; the caller has checked that there are as many as the shape wants. Always a copy."""
+    """Copy bytes into a tensor. Callers check that the number of bytes fits the shape."""
     if not len(source.data):
         return torch.empty(shape, dtype=dtype)
     return torch.frombuffer(source.data, dtype=torch.uint8).clone().view(dtype).reshape(shape)
 
 
 def _table(source: Source) -> Iterator[tuple[bytes, bytes]]:
-    """The entries of the table, in order."""
+    """Yield the entries of the table in order."""
     footer = len(source.data) - FOOTER_SIZE
     if footer < 0 or bytes(source.data[-8:]) != MAGIC:
         raise source.malformed(max(footer, 0), "no index of a tensor bundle: truncated, or something else")
     reader = Reader(source, footer)
-    reader.varint(), reader.varint()  # the metaindex block, which bundles leave empty
+    reader.varint(), reader.varint()  # the metaindex block, which is empty in bundles
     entries = 0
     for _, handle in _block(source, reader.varint(), reader.varint()):
         start, length = _handle(source, handle)
@@ -106,7 +107,7 @@ def _handle(source: Source, value: bytes) -> tuple[int, int]:
 
 
 def _entry(source: Source, name: str, value: bytes) -> tuple[int, tuple[int, ...], int, int]:
-    """One tensor's type, shape, offset and size: fields 1, 2, 4 and 5 of a BundleEntryProto."""
+    """Parse one tensor's type, shape, offset and size: fields 1, 2, 4 and 5 of a BundleEntryProto."""
     fields = dict(message_fields(_decoded(source, value)))
     shard = fields.get(3, 0)
     if shard != 0 or 7 in fields:
@@ -140,10 +141,10 @@ def _decoded(source: Source, value: bytes) -> Source:
 
 
 def message_fields(source: Source) -> Iterator[tuple[int, int | bytes]]:
-    """The fields of a protobuf message: numbers, or bytes; of a repeated field each one.
+    """Yield the fields of a protobuf message as numbers or bytes; repeated fields are yielded one by one.
 
     Raises:
-        MalformedFileError: It is none.
+        MalformedFileError: If it is not a protobuf message.
     """
     reader = Reader(source, 0)
     while reader.position < len(source.data):
@@ -160,7 +161,7 @@ def message_fields(source: Source) -> Iterator[tuple[int, int | bytes]]:
 
 
 class Reader:
-    """Reads numbers and bytes one after another, never beyond the end."""
+    """Reads numbers and bytes in sequence, with bounds checks."""
 
     def __init__(self, source: Source, position: int, end: int | None = None) -> None:
         self.source = source
@@ -168,7 +169,7 @@ class Reader:
         self.end = len(source.data) if end is None else end
 
     def varint(self) -> int:
-        """A number of seven bits a byte, at most 64 bits."""
+        """Read a varint: seven bits per byte, at most 64 bits."""
         value = 0
         for shift in range(0, 70, 7):
             if self.position >= self.end:
@@ -181,7 +182,7 @@ class Reader:
         raise self.source.malformed(self.position, "a number without an end: truncated or damaged")
 
     def take(self, count: int) -> bytes:
-        """The next bytes."""
+        """Read the next `count` bytes."""
         if count > self.end - self.position:
             raise self.source.malformed(self.position, f"wants {count:,} bytes more than there are")
         self.position += count

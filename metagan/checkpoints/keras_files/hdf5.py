@@ -1,9 +1,9 @@
-"""HDF5 files as Keras writes them, with nothing but this module: groups, plain datasets, attributes of text.
+"""Reads HDF5 files as Keras writes them, without h5py: groups, plain datasets and text attributes.
 
 Written from "HDF5 File Format Specification Version 3.0" (The HDF Group): superblock version 0, object headers
 version 1, groups as B-trees with local heaps, contiguous datasets of floats, attributes of fixed or variable-length
-strings. h5py and its C library read far more than that, and have crashed on malformed files time and again; a
-stranger's file gets the few structures that Keras uses, each of them checked.
+strings. h5py and its C library support far more than that, and have often crashed on malformed files. This module
+supports only the structures that Keras uses, and checks each of them, because files are not trusted.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from metagan.checkpoints.source import Source, quote
 from metagan.errors import MalformedFileError
 
 MAGIC: Final = b"\x89HDF\r\n\x1a\n"
-MAX_STEPS: Final = 200_000  # messages, entries, nodes and texts looked at; Keras' files have some hundred
+MAX_STEPS: Final = (
+    200_000  # limit of messages, entries, nodes and texts read; Keras' files have a few hundred
+)
 MAX_DEPTH: Final = 16
 _OTHER: Final = "save the model again as Keras 2 does: model.save('generator.h5')"
 _FLOATS: Final = {2: torch.float16, 4: torch.float32, 8: torch.float64}
@@ -30,12 +32,12 @@ _FLOATS: Final = {2: torch.float16, 4: torch.float32, 8: torch.float64}
 
 @dataclass(frozen=True)
 class Group:
-    """A folder of an HDF5 file, with all that is in it.
+    """A group of an HDF5 file with its content.
 
     Args:
-        groups: Its folders by name.
+        groups: Its subgroups by name.
         datasets: Its tensors by name.
-        attributes: Its text attributes: one text, or several.
+        attributes: Its text attributes by name, each a string or several.
     """
 
     groups: dict[str, Group] = field(default_factory=dict)
@@ -44,18 +46,18 @@ class Group:
 
 
 def read_hdf5(source: Source) -> Group:
-    """The root group of a file.
+    """Read a file and return its root group.
 
     Raises:
-        MalformedFileError: It is damaged, or uses what Keras' files don't.
-        UnsafeFileError: It nests without end, or tells of more than it can hold.
+        MalformedFileError: If the file is damaged, or uses features that Keras' files don't.
+        UnsafeFileError: If groups nest too deeply, or claim more data than the file can hold.
     """
     return _File(source).root()
 
 
 @dataclass(frozen=True)
 class _Type:
-    """A datatype: its class (1 float, 3 text, 9 text of variable length), its bytes each."""
+    """A datatype: its class (1 float, 3 text, 9 text of variable length) and its size in bytes."""
 
     kind: int
     size: int
@@ -112,7 +114,7 @@ class _File:
             group.groups[name] = self.group(address)
 
     def symbols(self, tree: int, depth: int) -> Iterator[int]:
-        """The addresses of a group's entries: a B-tree whose leaves are nodes of symbols."""
+        """Yield the addresses of a group's entries from a B-tree whose leaves are symbol table nodes."""
         if depth > MAX_DEPTH:
             raise self.source.unsafe(tree, "a tree without end", TOO_MUCH)
         if self.bytes(tree, 5) != b"TREE\0":
@@ -133,7 +135,7 @@ class _File:
     # Objects
 
     def messages(self, address: int) -> Iterator[tuple[int, int, int]]:
-        """An object header's messages: kind, address of the content, size."""
+        """Yield an object header's messages: kind, address of the content, size."""
         if self.number(address, 1) != 1:
             raise self.malformed(address, "an HDF5 file whose objects are of a newer layout", _OTHER)
         count, stretches = self.number(address + 2, 2), [(address + 16, self.number(address + 8, 4))]
@@ -209,7 +211,7 @@ class _File:
         name = self.text(begin, sizes[0], 0)
         count = math.prod(shape)
         if kind.kind not in (3, 9) or (kind.kind == 9 and kind.size != 16):
-            return  # numbers; Keras' weights need none of them
+            return  # numeric attributes, which Keras' weights don't need
         self.step(at, count)
         if data + count * kind.size > at + size:
             raise self.source.unsafe(at, f"the attribute {quote(name)} is longer than its object", TOO_MUCH)
@@ -220,7 +222,7 @@ class _File:
         group.attributes[name] = texts if shape else texts[0]
 
     def long_text(self, at: int) -> str:
-        """A text of the global heap, by its reference: length, collection, index."""
+        """Read a text from the global heap by its reference: length, collection, index."""
         length, collection, wanted = self.number(at, 4), self.number(at + 4, 8), self.number(at + 12, 4)
         if length == 0:
             return ""

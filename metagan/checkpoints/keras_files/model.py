@@ -1,4 +1,4 @@
-"""Keras models: SavedModel folders, zips of one, and .h5 files; layers as data, nothing of them built or run."""
+"""Reads Keras models from SavedModel folders, zips of them, and .h5 files, without building or running layers."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ _AGAIN: Final = "save the whole model again with Keras 2: model.save('generator.
 
 
 def read_keras_hdf5(source: Source) -> Checkpoint:
-    """A model that Keras 2 saved as .h5.
+    """Read a model that Keras 2 saved as .h5.
 
     Raises:
-        MalformedFileError: It is damaged, or holds weights without their model.
-        UnsafeFileError: A layer of it is code, or it asks for absurd amounts of memory.
+        MalformedFileError: If the file is damaged, or holds weights without a model.
+        UnsafeFileError: If a layer contains code, or the file asks for excessive memory.
     """
     root = read_hdf5(source)
     config = root.attributes.get("model_config")
@@ -63,10 +63,10 @@ def _datasets(group: Group) -> Iterable[tuple[str, Tensor]]:
 
 
 def read_keras_folder(folder: Path) -> Checkpoint:
-    """A SavedModel folder.
+    """Read a SavedModel folder.
 
     Raises:
-        CheckpointError: It is no SavedModel of Keras', or one of its files isn't there.
+        CheckpointError: If it is not a Keras SavedModel, or a file is missing.
         MalformedFileError, UnsafeFileError: As read_keras_hdf5.
     """
     missing = [part for part in SAVED_MODEL_FILES if not (folder / part).is_file()]
@@ -89,12 +89,12 @@ def read_keras_folder(folder: Path) -> Checkpoint:
 
 
 def saved_models(members: Mapping[str, Member]) -> tuple[str, ...]:
-    """The folders in a zip that are SavedModels, each with its closing slash; the root is empty."""
+    """Return the folders in a zip that are SavedModels, each with a closing slash; the root is ""."""
     return tuple(name.removesuffix(MARKER) for name in members if f"/{name}".endswith(f"/{MARKER}"))
 
 
 def read_keras_zip(source: Source, members: Mapping[str, Member]) -> Checkpoint:
-    """A zip of one SavedModel folder; raises as read_keras_folder."""
+    """Read a zip of one SavedModel folder. Raises the same errors as read_keras_folder."""
     roots = saved_models(members)
     if len(roots) != 1:
         found = f"a zip of {len(roots)} Keras models: {', '.join(map(quote, roots[:4]))}"
@@ -115,7 +115,7 @@ def _saved_model(path: Path, part: Callable[[str], Source]) -> Checkpoint:
 
 
 def _root_metadata(source: Source) -> Any:
-    """The model's JSON: the message's node at the path "root"."""
+    """Return the model's JSON, from the node at the path "root"."""
     for number, node in message_fields(source):
         if number == 1 and isinstance(node, bytes):
             fields = dict(message_fields(Source(source.path, memoryview(node), None)))
@@ -158,7 +158,7 @@ def _checkpoint(path: Path, form: str, model: Any, tensors: Mapping[str, Tensor]
 
 
 def _layers(path: Path, model: Any) -> list[dict[str, Any]]:
-    """The layers of a sequential model, in order: each a dict of "class_name" and "config"."""
+    """Return the layers of a sequential model in order, each a dict with "class_name" and "config"."""
     kind = model.get("class_name") if isinstance(model, dict) else None
     if kind != "Sequential":
         raise CheckpointError(
@@ -181,7 +181,7 @@ def _layers(path: Path, model: Any) -> list[dict[str, Any]]:
 
 
 def _untupled(value: Any) -> Any:
-    """JSON values with SavedModel's way to write tuples turned into lists."""
+    """Convert JSON values, turning SavedModel's notation of tuples into lists."""
     if isinstance(value, dict):
         if value.get("class_name") in ("__tuple__", "TensorShape") and isinstance(value.get("items"), list):
             return [_untupled(item) for item in value["items"]]

@@ -1,1 +1,1 @@
-"""Pickles, read by an inert machine: nothing they name is imported or called."""
+"""Reads pickles without importing or calling anything that they name."""

@@ -1,4 +1,4 @@
-"""The globals that genuine weights files name: exact names, and what each may do; nothing else."""
+"""The allow-list of globals that weights files may name, with what each may do."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ _R3GAN: Final = {
     ("torch", "float16"): _MENTIONED,
 }  # fmt: skip
 
-# A bare pickle: official networks, TensorFlow's, R3GAN's. Which of them, its content says.
+# A bare pickle: official networks, TensorFlow's, R3GAN's. Its content tells which.
 PICKLE_NAMES: Final = {
     **_NUMPY, **_PYTHON, **_TENSORS, **_R3GAN,
     (PERSISTENT.module, PERSISTENT.name): Behaviour(call=_persistent),

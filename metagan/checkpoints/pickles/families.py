@@ -1,4 +1,4 @@
-"""Which program wrote a checkpoint, told by its content; and that program's way to lay out networks."""
+"""Detects by content which program wrote a checkpoint, and extracts its networks."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ MAX_TABLES: Final = 64
 
 
 def read_pickle(flattener: Flattener, top: object) -> Checkpoint:
-    """Networks out of a bare pickle's object.
+    """Extract the networks from the object of a bare pickle.
 
     Raises:
-        UnknownArchitectureError: A readable pickle without the networks of a known program.
-        CheckpointError: As Flattener's.
+        UnknownArchitectureError: If the pickle holds no networks of a known program.
+        CheckpointError: If Flattener refuses the content.
     """
     if isinstance(top, tuple) and len(top) == 3 and all(_is_tensorflow(entry) for entry in top):
         return _tensorflow(flattener, top)
@@ -56,11 +56,11 @@ def read_pickle(flattener: Flattener, top: object) -> Checkpoint:
 
 
 def read_container(flattener: Flattener, top: object) -> Checkpoint:
-    """Networks out of a torch container's object.
+    """Extract the networks from the object of a torch container.
 
     Raises:
-        UnknownArchitectureError: A readable file without the networks of a known program.
-        CheckpointError: As Flattener's.
+        UnknownArchitectureError: If the file holds no networks of a known program.
+        CheckpointError: If Flattener refuses the content.
     """
     if isinstance(top, dict) and _is_state_dict(top.get("g_ema")):
         return _rosinality(flattener, top)
@@ -103,7 +103,7 @@ def _tensorflow(flattener: Flattener, top: tuple[Record, ...]) -> Checkpoint:
 
 
 class _TensorFlowWalk:
-    """One TensorFlow network with its components, "mapping" and "synthesis", under prefixed names."""
+    """Collects one TensorFlow network with its components, "mapping" and "synthesis", under prefixed names."""
 
     def __init__(self, flattener: Flattener) -> None:
         self.flattener = flattener

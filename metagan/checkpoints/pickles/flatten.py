@@ -1,4 +1,4 @@
-"""From a tree of inert module records to one NetworkRecord: tensors and attributes by dotted name."""
+"""Flattens a tree of inert module records to one NetworkRecord: tensors and attributes by dotted name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from metagan.checkpoints.source import Source, quote
 from metagan.checkpoints.tensors import LazyTensors, TensorMaker
 from metagan.errors import MalformedFileError
 
-# What torch's modules keep for themselves.
+# Internal attributes of torch's modules.
 BOOKKEEPING: Final = frozenset({
     "training", "_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "_backward_hooks",
     "_backward_pre_hooks", "_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called",
@@ -29,7 +29,7 @@ FLAT_NAME: Final = re.compile(r"[A-Za-z0-9_]{1,64}([./][A-Za-z0-9_-]{1,64}){0,15
 
 
 class Flattener:
-    """Makes the network records of one file.
+    """Builds the network records of one file.
 
     Args:
         source: The file.
@@ -41,11 +41,11 @@ class Flattener:
         self.plain = Plain(source)
 
     def modules(self, record: Record) -> NetworkRecord:
-        """A tree of torch modules.
+        """Flatten a tree of torch modules.
 
         Raises:
-            MalformedFileError: A module without its parts, or with a name that is no name.
-            UnsafeFileError: Modules that contain themselves, or tensors outside their storage.
+            MalformedFileError: If a module is incomplete, or a name is invalid.
+            UnsafeFileError: If modules contain themselves, or tensors exceed their storage.
         """
         tensors: dict[str, Callable[[], Tensor]] = {}
         attributes: dict[str, Any] = {}
@@ -61,17 +61,17 @@ class Flattener:
         return self.network(record.class_name, tensors, attributes)
 
     def state_dict(self, class_name: str, state: dict[Any, Any]) -> NetworkRecord:
-        """A flat table of tensors; NumPy arrays count as tensors.
+        """Read a flat dict of tensors; NumPy arrays count as tensors.
 
         Raises:
-            MalformedFileError: It holds something else, or a name that is no name.
-            UnsafeFileError: Tensors outside their storage.
+            MalformedFileError: If it holds other values, or a name is invalid.
+            UnsafeFileError: If tensors exceed their storage.
         """
         tensors = {self.flat(key): self._tensor(str(key), value) for key, value in state.items()}
         return self.network(class_name, tensors, {})
 
     def malformed(self, where: str, found: str) -> MalformedFileError:
-        """The error for a network that can't be one."""
+        """Make the error for a network with an invalid structure."""
         return MalformedFileError(
             f"{quote(where)}: {found}", where=self.source.path, fix="download the file again"
         )
@@ -101,10 +101,10 @@ class Flattener:
         return prefix + key
 
     def flat(self, key: object) -> str:
-        """A tensor's name in a flat table.
+        """Check a tensor's name in a flat dict, and return it.
 
         Raises:
-            MalformedFileError: It is none: a path, an odd character, too long.
+            MalformedFileError: If the name is invalid: a path, an unusual character, or too long.
         """
         if not isinstance(key, str) or not FLAT_NAME.fullmatch(key):
             raise self.malformed("state", f"want a tensor's name, got {describe(key)}")
@@ -120,10 +120,10 @@ class Flattener:
     def network(
         self, class_name: str, makers: Mapping[str, Callable[[], Tensor]], attributes: dict[str, Any]
     ) -> NetworkRecord:
-        """A network of these tensors, not made yet.
+        """Build a network record whose tensors are made on first access.
 
         Raises:
-            MalformedFileError: There are none.
+            MalformedFileError: If there are no tensors.
         """
         if not makers:
             raise self.malformed(class_name, "a network without a single tensor")

@@ -1,6 +1,6 @@
-"""Inert stand-ins for what a weights pickle describes: data only, never looked up, never called.
+"""Inert stand-ins for the objects that a weights pickle describes: data only, never resolved or called.
 
-None of them compares or prints its contents: a hostile file nests and shares them without end.
+None of them compares or prints its contents, because a hostile file can nest and share them without limit.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from metagan.checkpoints.source import Source, quote
 
 @dataclass(frozen=True)
 class Name:
-    """A global that the file names, "torch._utils" "_rebuild_tensor_v2"; nothing is imported for it."""
+    """A global that the file names, such as "torch._utils" "_rebuild_tensor_v2". It is never imported."""
 
     module: str
     name: str
@@ -29,12 +29,12 @@ class Table(dict[Any, Any]):
 
 @dataclass(eq=False, repr=False)
 class Record:
-    """An object of a class known by name: a module, a TensorFlow network, a namespace.
+    """An object whose class is known by name only: a module, a TensorFlow network, a namespace.
 
     Args:
         class_name: The class's own name, "SynthesisLayer".
         origin: The global that made it.
-        state: Its attributes; None until the file has said them.
+        state: Its attributes; None until the file has set them.
     """
 
     class_name: str
@@ -44,14 +44,14 @@ class Record:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Text:
-    """A string too long to be a name, kept undecoded: embedded source, or bytes of protocol 2."""
+    """A string too long for a name, kept undecoded: embedded source code, or bytes of protocol 2."""
 
     source: Source
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Blob:
-    """Many bytes, left where they lie in the file."""
+    """Long bytes, referenced in place in the file."""
 
     source: Source
 
@@ -61,8 +61,8 @@ class Dtype:
     """A NumPy data type.
 
     Args:
-        code: Kind and width, "f4"; always one of the plain numbers.
-        complete: Whether its byte order was stated, and is little-endian.
+        code: Kind and width, such as "f4"; always a plain numeric type.
+        complete: Whether the file has stated its byte order as little-endian.
     """
 
     code: str
@@ -74,10 +74,10 @@ class Array:
     """A NumPy array.
 
     Args:
-        dtype: Its numbers; None until the file has said.
-        shape: Its shape; the product fits the bytes.
+        dtype: Its data type; None until the file has stated it.
+        shape: Its shape; it fits the number of bytes.
         data: Its bytes.
-        fortran: Whether the first index runs fastest.
+        fortran: Whether it is stored in Fortran order (the first index varies fastest).
     """
 
     dtype: Dtype | None = None
@@ -92,13 +92,13 @@ def _nothing_to_verify() -> None:
 
 @dataclass(eq=False, repr=False)
 class Storage:
-    """A row of numbers that tensors look into.
+    """A torch storage: a flat array that tensors are views of.
 
     Args:
-        dtype: torch's name of the numbers, "float32".
-        numel: How many there are.
-        source: Their bytes; None until they were found, because old files hold them after the tensors.
-        verify: Raises MalformedFileError if the bytes aren't those that were written, where the file can tell.
+        dtype: torch's name of the data type, such as "float32".
+        numel: Number of elements.
+        source: Its bytes; None until they are found, because legacy files hold them after the tensors.
+        verify: Raises MalformedFileError if the bytes don't match their checksum, in files that have one.
     """
 
     dtype: str
@@ -109,7 +109,7 @@ class Storage:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TensorView:
-    """A tensor: a view of a storage. All counts are elements; nothing is checked yet but the types."""
+    """A tensor: a view of a storage, counted in elements. Only the types of its fields have been checked."""
 
     storage: Storage
     offset: int
@@ -118,7 +118,7 @@ class TensorView:
 
 
 def describe(value: object) -> str:
-    """What a value is, for messages; never prints what it holds."""
+    """Describe a value's type for messages, without printing its content."""
     if value is None or type(value) in (bool, int, float):
         return str(value)
     if isinstance(value, str):

@@ -1,7 +1,7 @@
-"""The pickle machine: a stack, a memo, a byte cursor and a budget; opcodes.py moves them.
+"""The state of the pickle machine: a stack, a memo, a byte cursor and a budget. opcodes.py has the instructions.
 
-Not a subclass of pickle.Unpickler, which looks up attributes (`__setstate__`, `append`), hashes whatever a
-file gives as a key, and lets a file choose the size of its memo.
+It is not a subclass of pickle.Unpickler, which looks up attributes (`__setstate__`, `append`), hashes any key
+from the file, and lets the file choose the size of its memo.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NEVER_RUNS: Final = (
 )
 TOO_MUCH: Final = "no trained network needs that; get the file from its publisher"
 
-# Modules whose names in a weights file mean an attack; only for the message, all else is refused too.
+# Modules whose names in a weights file indicate an attack. Only the message differs: all others are refused too.
 ATTACKS: Final = frozenset({
     "__builtin__", "bdb", "builtins", "cProfile", "code", "commands", "copyreg", "ctypes", "functools",
     "importlib", "io", "marshal", "nt", "operator", "os", "pathlib", "pdb", "pickle", "pip", "platform",
@@ -33,7 +33,7 @@ ATTACKS: Final = frozenset({
     "webbrowser",
 })  # fmt: skip
 
-# Modules of programs whose pickles name their own classes: what such a file is, and what can be done about it.
+# Modules of programs whose pickles name their own classes: what such a file is, and what the user can do.
 _ITS_GENERATOR: Final = (
     "open it once with its own program and pickle {'G_ema': G_ema} alone, without the discriminator; metagan reads that"
     " where its generator is a StyleGAN2 or 3"
@@ -53,7 +53,7 @@ Keys = (str, int, float, bool, type(None), bytes)
 
 
 def explain_name(module: str, name: str) -> tuple[str, str]:
-    """Why a global is refused, and the way out."""
+    """Explain why a global is refused, and how to fix it."""
     full = quote(f"{module}.{name}")
     if module.partition(".")[0] in PROGRAMS:
         what, remedy = PROGRAMS[module.partition(".")[0]]
@@ -69,10 +69,10 @@ def explain_name(module: str, name: str) -> tuple[str, str]:
 
 
 class Budget:
-    """What one file may cost, its nested pickles included.
+    """The limits of reading one file, including its nested pickles.
 
-    A thousand-layer network needs some 200,000 opcodes, a usual one 30,000. Keys other than strings are few:
-    their hashes are a stranger's choice, and a dict of colliding ones takes quadratic time.
+    A thousand-layer network needs about 200,000 opcodes, a typical one 30,000. Keys other than strings have a low
+    limit: the file chooses their hashes, and a dict of colliding keys takes quadratic time.
     """
 
     def __init__(self, size_bytes: int) -> None:
@@ -84,11 +84,11 @@ class Budget:
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What may be done with one allowed global.
+    """What an allowed global may do.
 
     Args:
-        call: What REDUCE gives for a tuple of arguments; None if it is never called.
-        new: What NEWOBJ gives, always without arguments; None if it is never made.
+        call: The result of REDUCE for a tuple of arguments; None if it must not be called.
+        new: The result of NEWOBJ, always without arguments; None if it must not be instantiated.
     """
 
     call: Callable[[Machine, tuple[Any, ...]], object] | None = None
@@ -103,10 +103,10 @@ class Machine:
 
     Args:
         source: The bytes.
-        start: Where the pickle begins in them.
+        start: The offset at which the pickle begins.
         allowed: The globals it may name.
-        budget: What is left to spend on this file.
-        load_storage: What a persistent id stands for; None where there can't be any.
+        budget: The remaining budget of this file.
+        load_storage: Resolves a persistent id; None in files that have none.
     """
 
     def __init__(
@@ -129,25 +129,25 @@ class Machine:
         self.opcodes_run = 0
 
     def malformed(self, found: str) -> MalformedFileError:
-        """The error for an opcode that makes no sense."""
+        """Make the error for an invalid opcode or operand."""
         return self.source.malformed(self.opcode_at, found)
 
     def unsafe(self, found: str, remedy: str = NEVER_RUNS) -> UnsafeFileError:
-        """The error for an opcode that asks for code, or for too much."""
+        """Make the error for an opcode that requests code, or too many resources."""
         return self.source.unsafe(self.opcode_at, found, remedy)
 
     def spend(self, count: int) -> None:
-        """Pay for instructions, or for the entries of something that one instruction copies.
+        """Charge instructions, or the entries of a value that one instruction copies, to the budget.
 
         Raises:
-            UnsafeFileError: The file's budget is used up.
+            UnsafeFileError: If the file's budget is used up.
         """
         self.budget.opcodes -= count
         if self.budget.opcodes < 0:
             raise self.unsafe(f"more than {MAX_OPCODES:,} pickle instructions", TOO_MUCH)
 
     def advance(self, count: int) -> int:
-        """Step over bytes that must be there; where they begin."""
+        """Advance by `count` bytes, which must exist, and return where they begin."""
         start, left = self.position, len(self.source.data) - self.position
         if not 0 <= count <= left:
             raise self.malformed(
@@ -157,11 +157,11 @@ class Machine:
         return start
 
     def take(self, count: int) -> Source:
-        """The next bytes, uncopied."""
+        """Read the next bytes without copying."""
         return self.source.part(self.advance(count), count)
 
     def line(self) -> str:
-        """The next line of plain characters, as GLOBAL has them."""
+        """Read the next line of plain characters, an operand of GLOBAL."""
         stretch = bytes(self.source.data[self.position : self.position + 256])
         length = stretch.find(b"\n")
         if length < 0 or not stretch[:length].isascii():
@@ -170,7 +170,7 @@ class Machine:
         return stretch[:length].decode("ascii")
 
     def text(self, length: int) -> str:
-        """The next string; lone surrogates, which pickle would take but nobody can print, are refused."""
+        """Read the next string; lone surrogates, which pickle accepts but which can't be printed, are refused."""
         start = self.advance(length)
         self.budget.text_bytes -= length
         if self.budget.text_bytes < 0:
@@ -181,25 +181,25 @@ class Machine:
             raise self.malformed("a string that is not UTF-8") from error
 
     def pop(self) -> Any:
-        """Take the stack's top; never below the last mark."""
+        """Pop the top of the stack, but not below the last mark."""
         if len(self.stack) <= (self.marks[-1] if self.marks else 0):
             raise self.malformed("an instruction finds nothing on the stack")
         return self.stack.pop()
 
     def top(self) -> Any:
-        """The stack's top, left there."""
+        """Return the top of the stack without popping it."""
         if len(self.stack) <= (self.marks[-1] if self.marks else 0):
             raise self.malformed("an instruction finds nothing on the stack")
         return self.stack[-1]
 
     def mark(self) -> None:
-        """Remember how high the stack is."""
+        """Push a mark: remember the height of the stack."""
         if len(self.marks) >= MAX_MARKS:
             raise self.unsafe(f"more than {MAX_MARKS:,} open marks", TOO_MUCH)
         self.marks.append(len(self.stack))
 
     def pop_to_mark(self) -> list[Any]:
-        """Take everything above the last mark."""
+        """Pop all values above the last mark."""
         if not self.marks:
             raise self.malformed("an instruction finds no mark on the stack")
         mark = self.marks.pop()
@@ -208,25 +208,25 @@ class Machine:
         return values
 
     def remember(self, index: int) -> None:
-        """Store the stack's top in the memo; picklers number them one by one."""
+        """Store the top of the stack in the memo, whose indices must be consecutive."""
         if index > self.opcodes_run:
             raise self.unsafe(f"memo index {index:,} after {self.opcodes_run:,} instructions", TOO_MUCH)
         self.memo[index] = self.top()
 
     def recall(self, index: int) -> None:
-        """Put a value of the memo on the stack."""
+        """Push a value of the memo on the stack."""
         if index not in self.memo:
             raise self.malformed(f"memo index {index:,} was never stored")
         self.stack.append(self.memo[index])
 
     def name(self, module: str, name: str) -> Name:
-        """A global that is on the list, else the error that says what it would have done."""
+        """Return a global from the allow-list, or raise an error that says what it would have done."""
         if (module, name) in self.allowed:
             return Name(module, name)
         raise self.unsafe(*explain_name(module, name))
 
     def key(self, key: object) -> Any:
-        """A dict key or a set member: a scalar, so that its hash costs nothing."""
+        """Check a dict key or set member, which must be a scalar so that hashing it is cheap."""
         if type(key) not in Keys:
             raise self.unsafe(f"want a plain dict key, got {describe(key)}", TOO_MUCH)
         if type(key) is not str:

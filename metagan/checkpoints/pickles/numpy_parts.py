@@ -1,4 +1,4 @@
-"""NumPy's share of a pickle: data types, arrays and scalars, checked before a byte is touched."""
+"""NumPy data types, arrays and scalars in pickles, checked before any data is read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from metagan.checkpoints.source import Source
 MAX_DIMENSIONS: Final = 8
 MAX_COUNT: Final = 1 << 48
 
-# NumPy's code of a plain number, and struct's; anything else (objects, records, strings) is refused.
+# NumPy's codes of plain numeric types, and struct's; all others (objects, records, strings) are refused.
 LAYOUTS: Final[Mapping[str, str]] = {
     "b1": "?", "i1": "b", "i2": "h", "i4": "i", "i8": "q", "u1": "B", "u2": "H", "u4": "I", "u8": "Q",
     "f2": "e", "f4": "f", "f8": "d",
@@ -25,7 +25,7 @@ def make_dtype(machine: Machine, arguments: tuple[Any, ...]) -> Dtype:
     """`numpy.dtype("f4", align, copy)`, its byte order still to come.
 
     Raises:
-        UnsafeFileError: Anything but plain numbers, Python objects above all.
+        UnsafeFileError: If it is not a plain numeric type, such as Python objects.
     """
     code = arguments[0] if arguments else None
     if len(arguments) != 3 or type(code) is not str or code not in LAYOUTS:
@@ -54,7 +54,7 @@ def build_array(machine: Machine, array: Array, state: object) -> None:
     """An array's state: `(1, shape, dtype, fortran, bytes)`.
 
     Raises:
-        UnsafeFileError: The shape doesn't fit the bytes, or the elements are no plain numbers.
+        UnsafeFileError: If the shape doesn't fit the bytes, or the elements are not plain numbers.
     """
     if not isinstance(state, tuple) or len(state) != 5 or state[0] != 1 or array.dtype is not None:
         raise machine.malformed("want a NumPy array's state of five parts")
@@ -101,7 +101,7 @@ def encode(machine: Machine, arguments: tuple[Any, ...]) -> bytes | Blob:
     """`_codecs.encode(text, "latin1")`: how protocol 2 writes bytes.
 
     Raises:
-        UnsafeFileError: Another codec, or one text encoded over and over.
+        UnsafeFileError: If the codec is another one, or one text is encoded repeatedly.
     """
     if (
         len(arguments) != 2
@@ -138,7 +138,7 @@ def _decode(machine: Machine, text: Text) -> str:
 
 
 def content_of(machine: Machine, content: object) -> Source:
-    """Bytes, whichever way the pickle has them."""
+    """Return bytes from any of their representations in a pickle."""
     if isinstance(content, Blob):
         return content.source
     if isinstance(content, bytes):
@@ -147,13 +147,13 @@ def content_of(machine: Machine, content: object) -> Source:
 
 
 def whole_numbers(value: object) -> tuple[int, ...] | None:
-    """A short tuple of counts, else None."""
+    """Return a short tuple of non-negative integers, or None if the value is something else."""
     if not isinstance(value, tuple) or len(value) > MAX_DIMENSIONS:
         return None
     return value if all(type(entry) is int and 0 <= entry < MAX_COUNT for entry in value) else None
 
 
 def shape_of(value: object) -> tuple[int, ...] | None:
-    """A tuple of counts that multiply to something torch can count, zeros left out; else None."""
+    """Return a shape whose product, without zeros, fits torch's index type, or None if it is something else."""
     sizes = whole_numbers(value)
     return sizes if sizes is not None and math.prod(filter(None, sizes)) < MAX_COUNT else None

@@ -1,6 +1,6 @@
-"""The pickle instructions that weights files consist of, and nothing else.
+"""The pickle instructions that weights files use; all others are refused.
 
-Protocols 2 to 5 as Python's pickletools documents them. Left out on purpose, because no genuine file has them
+Protocols 2 to 5 as Python's pickletools documents them. Left out on purpose, because no genuine file uses them
 and hostile ones do: text opcodes, INST, OBJ, NEWOBJ_EX, EXT, PERSID, POP, POP_MARK, DUP, LONG4, FROZENSET,
 NEXT_BUFFER.
 """
@@ -15,11 +15,13 @@ from metagan.checkpoints.pickles.inert import Array, Blob, Dtype, Name, Record, 
 from metagan.checkpoints.pickles.machine import NEVER_RUNS, TOO_MUCH, Behaviour, Machine
 from metagan.checkpoints.pickles.numpy_parts import build_array, build_dtype
 
-# What an instruction does to the machine, given its operand if it has one.
+# The effect of an instruction on the machine, given its operand if it has one.
 Operation = Callable[..., None]
 
-MAX_STRING_BYTES: Final = 4096  # beyond, it is no name but embedded source, or bytes of protocol 2
-MAX_SHORT_BYTES: Final = 255  # beyond, bytes are left where they lie
+MAX_STRING_BYTES: Final = (
+    4096  # longer strings are not names but embedded source code, or bytes of protocol 2
+)
+MAX_SHORT_BYTES: Final = 255  # longer bytes are referenced in place
 MAX_LONG_BYTES: Final = 32
 
 # Operands.

@@ -1,4 +1,4 @@
-"""From inert records to plain Python data, with a budget: hostile files nest and share values without end."""
+"""Converts inert records to plain Python data, with a budget: hostile files nest and share values without limit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_JSON_NUMBERS: Final = 4096
 
 
 class Plain:
-    """Copies values out of the records; one budget for a whole file.
+    """Copies values from the records, with one budget for a whole file.
 
     Args:
         source: The file, for messages.
@@ -34,28 +34,28 @@ class Plain:
         self._bytes_left = MAX_ARRAY_BYTES
 
     def spend(self, where: str, depth: int, count: int = 1) -> None:
-        """Count values that are looked at.
+        """Charge visited values to the budget.
 
         Raises:
-            UnsafeFileError: Too many, or too deep: the file shares or contains itself.
+            UnsafeFileError: If there are too many values, or they nest too deeply (shared or recursive values).
         """
         self._values_left -= count
         if self._values_left < 0 or depth > MAX_DEPTH:
             raise self._unsafe(where, "too many values, or values nested in each other without end")
 
     def value(self, value: object, where: str, depth: int = 0) -> Any:
-        """None, bools, numbers, strings, bytes, NumPy arrays, and lists, tuples, sets and dicts of these.
+        """Convert to None, bools, numbers, strings, bytes, NumPy arrays, and lists, tuples, sets and dicts of these.
 
-        Of an object, or a tensor that is no parameter, as forks have them: what it is, in words.
+        An object, or a tensor that is not a parameter (some forks have them), becomes a description.
 
         Args:
-            value: What the unpickler gave.
+            value: A value from the unpickler.
             where: Its name, for messages.
-            depth: How deep it lies.
+            depth: Its nesting depth.
 
         Raises:
-            UnsafeFileError: Too many values, or too large ones.
-            MalformedFileError: An array without content.
+            UnsafeFileError: If there are too many values, or too large ones.
+            MalformedFileError: If an array has no content.
         """
         self.spend(where, depth)
         if value is None or isinstance(value, bool | int | float | str | bytes):
@@ -102,9 +102,10 @@ class Plain:
 
 
 def jsonable(value: Any) -> Any:
-    """Plain data as JSON and a terminal take them.
+    """Convert plain data to values that are safe for JSON and for a terminal.
 
-    Tuples and small arrays become lists; bytes, large arrays, NaN and infinity words; odd characters escapes.
+    Tuples and small arrays become lists; bytes, large arrays, NaN and infinity become text; control characters are
+    escaped.
     """
     if isinstance(value, dict):
         return {printable(str(key)): jsonable(entry) for key, entry in value.items()}
@@ -127,5 +128,5 @@ def _jsonable_scalar(value: Any) -> Any:
 
 
 def printable(text: str) -> str:
-    """A stranger's text, fit for a terminal, with its line breaks; see metagan.values."""
+    """Make untrusted text safe for a terminal, keeping its line breaks; see metagan.values."""
     return values.printable(text, lines=True)

@@ -1,4 +1,4 @@
-"""Turn a stranger's pickle into inert records; nothing it says is imported, looked up or called."""
+"""Turns an untrusted pickle into inert records, without importing, resolving or calling anything it names."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ NAMES: Final = {known.code: known.name for known in pickletools.opcodes}
 
 
 def unpickle(source: Source, allowed: Allowed, budget: Budget) -> Any:
-    """Read a file that is one pickle and nothing more.
+    """Read a file that consists of one pickle.
 
     Returns:
         Scalars, lists, dicts, tuples, sets and what inert.py defines. They may contain themselves and each
-        other without end: walk them with a budget, and never print, compare or copy them whole.
+        other recursively: walk them with a budget, and never print, compare or copy them whole.
 
     Raises:
-        UnsafeFileError: It names a global that isn't allowed, or asks for too much.
-        MalformedFileError: It is damaged, or goes on after its end.
+        UnsafeFileError: If it names a global that isn't allowed, or exceeds the budget.
+        MalformedFileError: If it is damaged, or followed by more data.
     """
     machine = Machine(source, 0, allowed, budget)
     value = run(machine)
@@ -36,10 +36,10 @@ def unpickle(source: Source, allowed: Allowed, budget: Budget) -> Any:
 
 
 def run(machine: Machine) -> Any:
-    """Read one pickle; afterwards `machine.position` is behind its STOP.
+    """Read one pickle, leaving `machine.position` after its STOP.
 
     Raises:
-        UnsafeFileError, MalformedFileError: As `unpickle`.
+        UnsafeFileError, MalformedFileError: On the same conditions as in `unpickle`.
     """
     _read_protocol(machine)
     data, end = machine.source.data, len(machine.source.data)

@@ -1,1 +1,1 @@
-"""Files that torch.save wrote, zip archives and the older layout."""
+"""Reads files written by torch.save: zip archives and the legacy layout."""

@@ -1,4 +1,4 @@
-"""torch's zip files (torch >= 1.6): an object pickle, and a member for each storage."""
+"""Reads torch's zip files (torch >= 1.6): an object pickle, and a member for each storage."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class _Reader:
 
 
 def torch_root(members: Mapping[str, Member]) -> str | None:
-    """The folder in a zip that makes it a torch file; None if it is another zip."""
+    """Return the folder in a zip that holds torch's object pickle, or None if it is not a torch file."""
     roots = [name.removesuffix(OBJECT) for name in members if name.endswith(OBJECT) and name.count("/") == 1]
     return roots[0] if len(roots) == 1 else None
 
@@ -56,17 +56,18 @@ def torch_root(members: Mapping[str, Member]) -> str | None:
 def read_zip(
     source: Source, members: Mapping[str, Member], root: str, allowed: Allowed, budget: Budget
 ) -> Any:
-    """The object in a torch zip file, its storages filled.
+    """Read the object in a torch zip file, with its storages.
 
     Args:
         source: The whole file.
         members: Its directory.
         root: The folder that holds the object, as `torch_root` gives it.
         allowed: The globals that the object may name.
-        budget: What is left to spend on this file.
+        budget: The remaining budget of this file.
 
     Raises:
-        MalformedFileError, UnsafeFileError: As `unpickle`; or a storage is missing, damaged, of another size.
+        MalformedFileError, UnsafeFileError: On the conditions of `unpickle`, or if a storage is missing, damaged or
+        of another size.
     """
     order = members.get(f"{root}/byteorder")
     if order is not None and bytes(read_member(source, members, order.name).data) != b"little":

@@ -1,7 +1,7 @@
-"""torch's legacy files, and the storages nested in official pickles, which are such files of one storage.
+"""Reads torch's legacy files, and the storages nested in official pickles, which have the same layout.
 
-Five pickles in a row (a magic number, a version, the machine's facts, the object, the storages' keys), then
-for each key a count and the raw numbers.
+A file is a sequence of five pickles (a magic number, a version, system information, the object, the storages'
+keys), then for each key a count and the raw data.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ COUNT: Final = struct.Struct("<q")
 
 
 class _Reader:
-    """The storages that the object pickle has asked for; their numbers come after it."""
+    """Collects the storages that the object pickle refers to; their data follow it."""
 
     def __init__(self, source: Source, allowed: Allowed, budget: Budget) -> None:
         self.source = source
@@ -85,15 +85,15 @@ class _Reader:
 
 
 def read_legacy(source: Source, allowed: Allowed, budget: Budget) -> Any:
-    """The object in a legacy torch file, its storages filled.
+    """Read the object in a legacy torch file, with its storages.
 
     Args:
         source: The whole file, or the bytes of a nested storage.
         allowed: The globals that the object may name.
-        budget: What is left to spend on this file.
+        budget: The remaining budget of this file.
 
     Raises:
-        MalformedFileError, UnsafeFileError: As `unpickle`; or a storage is missing or cut off.
+        MalformedFileError, UnsafeFileError: On the conditions of `unpickle`, or if a storage is missing or truncated.
     """
     reader = _Reader(source, allowed, budget)
     for what, wanted in (("magic number", MAGIC), ("version", VERSION)):

@@ -1,4 +1,4 @@
-"""What torch's two containers share: the ids of storages, and the data types behind storage classes."""
+"""Storage ids and storage classes, which both of torch's containers use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final
 from metagan.checkpoints.pickles.inert import Name, describe
 from metagan.checkpoints.pickles.machine import TOO_MUCH, Behaviour, Machine
 
-# The storage classes of torch, with the data type and the bytes of a number.
+# The storage classes of torch, with their data type and its size in bytes.
 STORAGES: Final[Mapping[str, tuple[str, int]]] = {
     "FloatStorage": ("float32", 4), "HalfStorage": ("float16", 2), "DoubleStorage": ("float64", 8),
     "BFloat16Storage": ("bfloat16", 2), "LongStorage": ("int64", 8), "IntStorage": ("int32", 4),
@@ -23,14 +23,14 @@ KEY: Final = re.compile(r"[0-9]{1,20}")
 
 @dataclass(frozen=True)
 class StorageId:
-    """Which storage a pickle means.
+    """A pickle's reference to a storage.
 
     Args:
-        key: Its number in the container.
-        dtype: torch's name of its numbers, "float32".
-        itemsize: Bytes of a number.
-        numel: How many numbers it holds.
-        view: (view's key, offset, count) where only a stretch is meant, as very old files have it.
+        key: Its key in the container.
+        dtype: torch's name of its data type, such as "float32".
+        itemsize: Bytes per element.
+        numel: Number of elements.
+        view: (view's key, offset, count) for a part of a storage, as in very old files, or None.
     """
 
     key: str
@@ -44,7 +44,7 @@ def storage_id(machine: Machine, identifier: object) -> StorageId:
     """Read `("storage", class, key, location, numel[, view])`; the location, "cuda:0", doesn't matter.
 
     Raises:
-        UnsafeFileError: Another id, such as that of a whole module with its source.
+        UnsafeFileError: If it is another id, such as that of a module with its source code.
     """
     if not isinstance(identifier, tuple) or len(identifier) not in (5, 6) or identifier[0] != "storage":
         raise machine.unsafe(f"a reference to something that is no tensor data: {describe(identifier)}")
