@@ -58,7 +58,7 @@ def test_a_folder_keeps_its_names_its_shapes_and_its_folders(tmp_path, doubling)
     save(tmp_path / "in" / "sub" / "tall.bmp", tall)
     result = upscale(tmp_path / "in", "--with", doubling, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.exception
-    assert result.output == f"{tmp_path / 'out'}: 2 pictures, 2 times the width and height\n"
+    assert result.stdout == f"{tmp_path / 'out'}: 2 pictures, 2 times the width and height\n"
     assert np.array_equal(read(tmp_path / "out" / "wide.png"), wide.repeat(2, 0).repeat(2, 1))
     assert np.array_equal(read(tmp_path / "out" / "sub" / "tall.png"), tall.repeat(2, 0).repeat(2, 1))
 
@@ -165,7 +165,7 @@ def test_a_run_is_trained_goes_on_and_is_used(originals, tmp_path):
     generator = GOLDEN / "sg2ada_cuda16.pkl"
     result = train(originals, "--out", out, *QUICK, "--generator", generator, "--licence", "CC0-1.0")
     assert result.exit_code == 0, result.exception
-    assert result.output == f"{out}/latest.safetensors: 0.016 kimg; look at {out}/report.html\n"
+    assert result.stdout == f"{out}/latest.safetensors: 0.016 kimg; look at {out}/report.html\n"
     result = train(originals, "--out", out, "--upscaler", "x4", "--kimg", "0.024", "--device", "cpu")
     assert result.exit_code == 0, result.exception
     upscaler = load_upscaler(out / "latest.safetensors")
