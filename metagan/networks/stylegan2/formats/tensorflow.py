@@ -48,6 +48,9 @@ SIZES = {
     "latent_size": "z_dim", "label_size": "c_dim", "dlatent_size": "w_dim", "resolution": "resolution",
     "num_channels": "image_channels", "mapping_layers": "mapping_layers", "use_noise": "use_noise",
     "architecture": "kind",
+    # Forks that also make pictures of other shapes say the size once more: min_h * 2**res_log2 is the height.
+    "resolution_h": "resolution", "resolution_w": "resolution", "min_h": "constant", "min_w": "constant",
+    "init_res": "constant", "res_log2": "exponent",
 }  # fmt: skip
 # Options that are read below.
 READ = {"mapping_nonlinearity", "nonlinearity", "mapping_lrmul", "conv_clamp", "resample_kernel"}
@@ -129,12 +132,34 @@ class Options:
     def require(self, facts: Mapping[str, object]) -> None:
         """Refuse sizes that the tensors contradict."""
         wrong = [
-            f"{option} is {self.options[option]!r:.40}, its tensors say {facts[fact]}"
+            f"{option} is {self.options[option]!r:.40}, its tensors say {_in_words(facts[fact])}"
             for option, fact in SIZES.items()
-            if option in self.options and fact in facts and not is_same(self.options[option], facts[fact])
+            if option in self.options and fact in facts and not _says(self.options[option], facts[fact])
         ]
         if wrong:
             raise MalformedFileError(f"the file contradicts itself: {'; '.join(wrong)}")
+
+
+def _says(stated: object, value: object) -> bool:
+    """Whether an option has this value, or one of a tuple of values; of a pair, whether both entries have it."""
+    if isinstance(value, tuple):
+        return any(is_same(stated, each) for each in value)
+    if isinstance(stated, list | tuple) and len(stated) == 2:
+        return all(is_same(side, value) for side in stated)
+    return is_same(stated, value)
+
+
+def _in_words(value: object) -> str:
+    return " or ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _square(resolution: int) -> dict[str, object]:
+    """What options may say of a network that doubles a learned 4x4 constant until it has this resolution.
+
+    The exponent is counted from the constant on by some programs, and from a single pixel by others.
+    """
+    exponent = int(math.log2(resolution))
+    return {"resolution": resolution, "constant": 4, "exponent": (exponent - 2, exponent)}
 
 
 DROPPED = ("lod",)  # how far progressive growing had come; StyleGAN2 doesn't grow
@@ -250,8 +275,8 @@ def _generator_config(record: NetworkRecord, view: NetworkRecord) -> Config:
         clamp=options.clamp(),
         filter_shape=tuple(options.taps().shape),
     )
-    sizes = {"z_dim": mapping.z_dim, "c_dim": mapping.c_dim, "w_dim": mapping.w_dim, "kind": config.kind}
-    sizes |= {"resolution": config.resolution, "image_channels": config.image_channels}
+    sizes = _square(config.resolution) | {"image_channels": config.image_channels, "kind": config.kind}
+    sizes |= {"z_dim": mapping.z_dim, "c_dim": mapping.c_dim, "w_dim": mapping.w_dim}
     options.require(sizes | {"mapping_layers": len(mapping.widths), "use_noise": config.use_noise})
     return config
 
@@ -320,7 +345,7 @@ def _discriminator_config(record: NetworkRecord, view: NetworkRecord) -> Discrim
         group_size=options.group_size(4 if is_same(record.attributes.get("version"), 4) else None),
         label_mapping=mapping,
     )
-    sizes = {"resolution": config.resolution, "image_channels": config.image_channels, "kind": config.kind}
+    sizes = _square(config.resolution) | {"image_channels": config.image_channels, "kind": config.kind}
     options.require(sizes | {"c_dim": mapping.c_dim if mapping else 0})
     return config
 

@@ -26,9 +26,14 @@ STORED = {
     tensorflow._from_zero: lambda bias: bias - 1,
 }
 PLAIN = Config(MappingConfig(6, 0, 0, (7, 8)), channels=(6, 5, 4))
+SQUARE = {
+    "resolution_h": 16, "resolution_w": 16, "min_h": 4, "min_w": 4, "res_log2": 2, "init_res": [4, 4],
+}  # fmt: skip
 OPTIONS = {"latent_size": 6, "resolution": 16, "num_channels": 3, "fmap_base": 64}
 ODD = [
     (PLAIN, OPTIONS),
+    (PLAIN, SQUARE),
+    (PLAIN, {"res_log2": 4}),
     (
         dataclasses.replace(PLAIN, kind="resnet", clamp=0.9, activation="swish"),
         {"architecture": "resnet", "conv_clamp": 0.9, "nonlinearity": "swish", "truncation_psi": 0.5},
@@ -74,6 +79,7 @@ def test_a_generator_of_odd_shape_comes_back(config, options):
     ("config", "options", "version"),
     [
         (DiscriminatorConfig(channels=(3, 5, 2)), {}, 4),
+        (DiscriminatorConfig(channels=(3, 5, 2)), SQUARE, 4),
         (DiscriminatorConfig(channels=(3, 5), group_size=None, kind="skip"), {"architecture": "skip"}, 5),
         (DiscriminatorConfig(channels=(3, 5), group_size=None), {}, np.array([4, 4])),
         (
@@ -115,6 +121,12 @@ def test_a_discriminator_of_odd_shape_comes_back_bit_by_bit(config, options, ver
         ({"resolution": 1024}, "the file contradicts itself: resolution is 1024, its tensors say 16"),
         ({"architecture": "resnet"}, "architecture is 'resnet', its tensors say skip"),
         ({"resolution": np.array([16, 16])}, "contradicts itself: resolution is array"),
+        ({"resolution_h": 32}, "contradicts itself: resolution_h is 32, its tensors say 16"),
+        ({"resolution_w": 8}, "resolution_w is 8, its tensors say 16"),
+        ({"min_h": 4, "min_w": 2}, "contradicts itself: min_w is 2, its tensors say 4"),
+        ({"init_res": [4, 2]}, r"init_res is \[4, 2\], its tensors say 4"),
+        ({"res_log2": 7}, "res_log2 is 7, its tensors say 2 or 4"),
+        ({"res_log2": np.array([2])}, "res_log2 is array"),
         ({"nonlinearity": "__import__('os')"}, "nonlinearity: unknown activation"),
         ({"conv_clamp": -1}, "conv_clamp: want a number above 0, got -1"),
         ({"mapping_lrmul": "0.01"}, "mapping_lrmul: want a number"),
