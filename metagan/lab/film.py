@@ -33,7 +33,7 @@ FORMATS: Final = (".mp4", ".webm", ".webp", ".gif")
 PICTURES: Final = {".png": "png", ".webp": "webp", ".jpg": "jpeg", ".jpeg": "jpeg", ".avif": "avif"}
 XMP_BOX: Final = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")  # of XMP in ISO base media files
 ENCODERS: Final = {
-    ".mp4": ("-c:v", "libx264", "-preset", "medium", "-crf", "17", "-movflags", "+faststart"),
+    ".mp4": ("-c:v", "libx264", "-preset", "veryfast", "-crf", "17", "-movflags", "+faststart"),
     ".webm": (
         "-c:v",
         "libvpx-vp9",
