@@ -1,6 +1,6 @@
-"""Generation in the visitor's browser: the kernel's C sources, and where its compiled files lie.
+"""Generation in the visitor's browser: the kernel's C sources and its compiled files.
 
-`kernel/` is compiled to WebAssembly when metagan is installed (hatch_build.py); the browser's side of it is in
+`kernel/` is compiled to WebAssembly when metagan is installed (hatch_build.py); the browser's scripts are in
 templates/static/live/.
 """
 
@@ -12,15 +12,15 @@ from pathlib import Path
 from metagan.errors import BuildError
 
 KERNEL = Path(__file__).parent / "kernel"
-# Engines that know relaxed SIMD take the second, which multiplies and adds at once.
+# Engines with relaxed SIMD take the second, which has fused multiply-add.
 NAMES = ("kernel.wasm", "kernel.relaxed.wasm")
 
 
 def kernel_files() -> Mapping[str, Path]:
-    """The compiled kernels by file name.
+    """Return the compiled kernels by file name.
 
     Raises:
-        BuildError: They weren't compiled, as in a checkout that nobody installed.
+        BuildError: If they weren't compiled, as in a checkout that was not installed.
     """
     missing = [name for name in NAMES if not (KERNEL / name).is_file()]
     if missing:

@@ -1,7 +1,7 @@
-"""The kernel compiled for this machine: which library fits the processor, and its functions.
+"""Loads the kernel compiled for this machine's processor.
 
-The libraries are made when metagan is installed (hatch_build.py), one for each instruction set; nothing is compiled
-here. METAGAN_KERNEL=none has PyTorch do the kernel's work, METAGAN_KERNEL=x86-64-v3 takes that library.
+The libraries are compiled when metagan is installed (hatch_build.py), one for each instruction set; nothing is
+compiled here. METAGAN_KERNEL=none uses PyTorch instead, METAGAN_KERNEL=x86-64-v3 selects that library.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ VARIABLE = "METAGAN_KERNEL"
 X86_LEVELS = {
     4: ("x86-64-v4", "x86-64-v3"),
     3: ("x86-64-v3",),
-}  # what a processor of that level runs, best first
+}  # instruction sets that a processor of that level supports, best first
 
 
 class Step(ctypes.Structure):
-    """One layer of a network, as kernel/native/native.h has it."""
+    """One layer of a network, as declared in kernel/native/native.h."""
 
     _fields_ = (
         *((name, c_int) for name in ("kind", "from_px", "size_px", "inputs", "outputs", "style")),
@@ -34,7 +34,7 @@ class Step(ctypes.Structure):
 
 
 class Network(ctypes.Structure):
-    """All layers of a network, as kernel/native/native.h has it."""
+    """All layers of a network, as declared in kernel/native/native.h."""
 
     _fields_ = (
         *((name, c_int) for name in ("count", "styles", "style_width", "resolution", "image_channels")),
@@ -62,12 +62,12 @@ _SIGNATURES: dict[str, tuple[object, tuple[object, ...]]] = {
 
 @dataclass(frozen=True)
 class NativeKernel:
-    """A library that this processor runs.
+    """A loaded kernel library that this processor supports.
 
     Args:
         name: Its instruction set, "x86-64-v4".
-        run: Its functions. What is passed to them is checked before: they check nothing.
-        lanes: Channels are padded to a multiple of it.
+        run: Its functions. They check nothing, so callers check all arguments.
+        lanes: Channels are padded to a multiple of this.
     """
 
     name: str
@@ -77,13 +77,13 @@ class NativeKernel:
 
 @dataclass(frozen=True)
 class NoKernel:
-    """Why there is no library to run."""
+    """The reason why no kernel library is available."""
 
     reason: str
 
 
 def native_kernel() -> NativeKernel | NoKernel:
-    """The best library for this processor, or what METAGAN_KERNEL chooses; loaded once."""
+    """Load the best library for this processor, or the one that METAGAN_KERNEL selects, once."""
     chosen = os.environ.get(VARIABLE, "")
     if chosen == "none":
         return NoKernel(f"{VARIABLE} is none")
@@ -107,20 +107,20 @@ def _load(folder: Path, chosen: str) -> NativeKernel | NoKernel:
 
 
 def libraries(folder: Path = KERNEL) -> dict[str, Path]:
-    """Names and files of the libraries that this processor runs, best first.
+    """Return names and files of the libraries that this processor supports, best first.
 
     Raises:
-        OSError: What asks the processor is no library of this system.
+        OSError: If the library that detects the processor can't be loaded.
     """
     files = {name: folder / f"kernel.{name}.so" for name in _able(folder)}
     return {name: file for name, file in files.items() if file.is_file()}
 
 
 def load_library(name: str, file: Path) -> NativeKernel:
-    """That library, whether or not the processor can run it.
+    """Load a library, without checking that the processor supports it.
 
     Raises:
-        OSError: It is no library of this system.
+        OSError: If it is not a library of this system.
     """
     library = ctypes.CDLL(str(file))
     for function, (result, arguments) in _SIGNATURES.items():
@@ -130,7 +130,7 @@ def load_library(name: str, file: Path) -> NativeKernel:
 
 
 def _able(folder: Path) -> tuple[str, ...]:
-    """Instruction sets that this processor has, best first."""
+    """Return the instruction sets that this processor supports, best first."""
     machine, check = platform.machine(), folder / "processor.so"
     if machine in ("aarch64", "arm64"):
         return ("aarch64",)

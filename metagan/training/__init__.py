@@ -1,1 +1,1 @@
-"""The StyleGAN2-ADA recipe: a folder of pictures to a generator."""
+"""Trains generators: the StyleGAN2-ADA recipe: a folder of pictures to a generator."""

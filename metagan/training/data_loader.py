@@ -1,4 +1,4 @@
-"""Training batches: an endless shuffled stream in which every place is a function of the seed and its number."""
+"""Loads training batches: an endless shuffled stream whose order depends only on the seed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from metagan.datasets.source import evenly_spaced
 
-CACHE_BYTES: Final = 2 << 30  # pictures are kept in memory where all of them take no more
+CACHE_BYTES: Final = 2 << 30  # pictures are kept in memory if all of them fit into this
 
 
 @runtime_checkable
@@ -30,13 +30,13 @@ class Pictures(Protocol):
 
     @property
     def label_count(self) -> int:
-        """The width of a label vector, 0 without labels."""
+        """Width of a label vector; 0 without labels."""
         ...
 
     def __len__(self) -> int: ...
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
-        """Picture number `index`, [3, resolution, resolution]."""
+        """Return picture `index`, [3, resolution, resolution]."""
         ...
 
     def label(self, index: int) -> NDArray[np.float32]:
@@ -50,7 +50,7 @@ class Batch:
 
     Args:
         images: Within [-1, 1].
-        labels: One vector a picture, None for unlabelled data.
+        labels: One label vector per picture; None for unlabelled data.
     """
 
     images: Float[Tensor, "n c h w"]
@@ -58,7 +58,7 @@ class Batch:
 
 
 def fingerprint(pictures: Pictures) -> str:
-    """A short hash of a few pictures, their number and size: whether a run's data are still the same."""
+    """Hash a few pictures, their number and size, to detect whether a run's data have changed."""
     digest = hashlib.sha256(f"{len(pictures)} {pictures.resolution} {pictures.label_count}".encode())
     for index in evenly_spaced(len(pictures), min(8, len(pictures))):
         digest.update(pictures.pixels(index).tobytes())
@@ -73,14 +73,14 @@ def _shuffled(seed: int, epoch: int, length: int) -> NDArray[np.int64]:
 class DataLoader:
     """Load batches of pictures in an order that depends on the seed alone.
 
-    Place k of the stream is place k mod L of epoch k div L, each epoch being shuffled anew. With `mirror`, an epoch
+    Position k of the stream is position k mod L of epoch k div L; each epoch is shuffled anew. With `mirror`, an epoch
     has every picture twice, once mirrored. The next batch is decoded while the current one is in use.
 
     Args:
-        pictures: Where they come from.
-        seed: Decides the order.
-        mirror: Whether mirrored pictures take part.
-        cache_bytes: Keep decoded pictures in memory when all of them fit into this.
+        pictures: The training pictures.
+        seed: Determines the order.
+        mirror: Whether to add mirrored pictures.
+        cache_bytes: Keep decoded pictures in memory if all of them fit into this many bytes.
     """
 
     def __init__(
@@ -105,20 +105,20 @@ class DataLoader:
         return np.stack([self.pictures.label(index) for index in range(len(self.pictures))])
 
     def places(self, position: int, count: int) -> NDArray[np.int64]:
-        """Which of the stream's pictures stand at these places; from len(pictures) on, the mirrored ones."""
+        """Return the picture indices at these positions; indices from len(pictures) on are mirrored pictures."""
         ks = range(position, position + count)
         return np.array([_shuffled(self.seed, k // self.length, self.length)[k % self.length] for k in ks])
 
     def batch(
         self, position: int, count: int, device: torch.device | str = "cpu", *, stride: int | None = None
     ) -> Batch:
-        """The pictures at `count` places from `position` on.
+        """Return the pictures at `count` positions from `position` on.
 
         Args:
-            position: The first place.
-            count: How many.
-            device: Where they are wanted.
-            stride: How far the next call's place lies; it is read ahead. None for no reading ahead.
+            position: The first position in the stream.
+            count: Number of pictures.
+            device: Device of the result.
+            stride: Distance to the next call's position, which is prefetched. None disables prefetching.
         """
         wanted = (position, count)
         if self._ahead is not None and self._ahead[0] == wanted:
@@ -136,11 +136,13 @@ class DataLoader:
         stored = torch.from_numpy(pixels)
         if torch.device(device).type == "cuda":
             stored = stored.pin_memory()
-        images = stored.to(device, non_blocking=True)  # as bytes: a quarter of what floats would take
+        images = stored.to(
+            device, non_blocking=True
+        )  # as bytes, which take a quarter of the memory of floats
         return Batch(images.float().div_(127.5).sub_(1), labels)
 
     def random_labels(self, count: int, rng: torch.Generator) -> Float[Tensor, "n c_dim"] | None:
-        """Draw labels of real pictures for generated ones, on the rng's device; None without labels."""
+        """Draw labels from those of real pictures, on the rng's device; None without labels."""
         if self._labels is None:
             return None
         if rng.device not in self._labels_on:
@@ -168,5 +170,5 @@ class DataLoader:
 
 
 def as_uint8(images: Float[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h w"]:
-    """Pictures within [-1, 1] to bytes, rounded to the nearest."""
+    """Convert pictures within [-1, 1] to bytes, rounding to nearest."""
     return (images.float() * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)

@@ -1,4 +1,4 @@
-"""One process or several: who takes part in the training, and how their gradients become one."""
+"""Distributed training: the processes that take part, and how their gradients are averaged."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ SETTLING_S = 0.5  # torch's threads end after the group; a process that exits be
 
 @dataclass(frozen=True)
 class World:
-    """The processes that train together; torchrun starts one a device.
+    """The processes that train together; torchrun starts one per device.
 
     Args:
-        rank: This one's number; number 0 writes the files.
-        size: How many there are.
-        device: Where this one computes.
+        rank: Rank of this process; rank 0 writes the files.
+        size: Number of processes.
+        device: Device of this process.
     """
 
     rank: int
@@ -39,14 +39,14 @@ class World:
 
     @property
     def sum_dtype(self) -> torch.dtype:
-        """What long sums are kept in: float64, which Apple's GPUs don't have."""
+        """Data type of long sums: float64, or float32 on Apple's GPUs, which lack it."""
         return torch.float32 if self.device.type == "mps" else torch.float64
 
     def share(self, batch: int) -> int:
-        """How many pictures of a batch are this process's.
+        """Return how many pictures of a batch this process takes.
 
         Raises:
-            OptionError: The batch isn't a multiple of the number of processes.
+            OptionError: If the batch isn't a multiple of the number of processes.
         """
         if batch % self.size:
             msg = f"--batch {batch}: want a multiple of the {self.size} processes that torchrun started"
@@ -54,7 +54,7 @@ class World:
         return batch // self.size
 
     def mean(self, value: Tensor) -> Tensor:
-        """The mean over all processes."""
+        """Return the mean over all processes."""
         if self.size > 1:
             dist.all_reduce(value)
             value /= self.size
@@ -63,8 +63,8 @@ class World:
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace gradients by their mean over all processes.
 
-        Explicitly and after each backward pass: R1 and path length differentiate gradients, whose hooks DDP's own
-        synchronisation would run at the wrong time.
+        It is called explicitly after each backward pass: R1 and path length differentiate gradients, which would run
+        the hooks of DDP's own synchronisation at the wrong time.
         """
         if self.size == 1:
             return
@@ -76,20 +76,20 @@ class World:
             start += gradient.numel()
 
     def wait(self) -> None:
-        """Until every process has come here."""
+        """Wait until every process has reached this point."""
         if self.size > 1:
             dist.barrier()
 
 
 @contextmanager
 def joined(device: str) -> Iterator[World]:
-    """The world that torchrun's environment describes; one process without it.
+    """Join the processes that torchrun's environment describes; a single process without it.
 
     Args:
-        device: As `--device` has it.
+        device: The value of `--device`.
 
     Raises:
-        DeviceError: There is no such device.
+        DeviceError: If there is no such device.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     chosen = choose_device(device)

@@ -27,9 +27,9 @@ class Networks:
     """A run's networks.
 
     Args:
-        generator: Trained.
-        discriminator: Trained, but for its frozen layers.
-        average: The generator's moving average, which is what a run is for.
+        generator: The generator.
+        discriminator: The discriminator.
+        average: The generator's moving average (G_ema), which is the result of a run.
     """
 
     generator: StyleGAN2
@@ -37,13 +37,13 @@ class Networks:
     average: StyleGAN2
 
     def to(self, device: torch.device) -> Networks:
-        """The same networks on a device, in the memory layout that convolutions are fastest in."""
+        """Move the networks to a device, in the memory layout in which convolutions are fastest."""
         for network in (self.generator, self.discriminator, self.average):
             network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return self
 
     def tensors(self) -> dict[str, Tensor]:
-        """Every parameter and buffer, "generator/constant"."""
+        """Return every parameter and buffer by name, such as "generator/constant"."""
         return {f"{role}/{name}": tensor for role, name, tensor in self._entries()}
 
     def _entries(self) -> Iterator[tuple[str, str, Tensor]]:
@@ -53,7 +53,7 @@ class Networks:
 
 
 def new_networks(config: Config, discriminator_shape: DiscriminatorConfig, seed: int) -> Networks:
-    """Networks with random weights; the same seed gives the same weights."""
+    """Create networks with random weights; the same seed gives the same weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         generator = StyleGAN2(config)
@@ -62,21 +62,21 @@ def new_networks(config: Config, discriminator_shape: DiscriminatorConfig, seed:
 
 
 def networks_from(path: Path, resolution: int, c_dim: int, seed: int) -> tuple[Networks, bool]:
-    """The networks of a StyleGAN2 file, to be trained on.
+    """Load the networks of a StyleGAN2 file for further training.
 
     Args:
-        path: A file with a generator. G and G_ema stand in for each other where one is missing; without D the
-            discriminator is new, of the generator's widths.
-        resolution: Of the new pictures.
-        c_dim: Width of the new labels.
-        seed: Of a new discriminator's weights.
+        path: A file with a generator. G and G_ema replace each other if one is missing; without D a new
+        discriminator is created with the generator's widths.
+        resolution: Resolution of the training pictures.
+        c_dim: Width of their label vectors.
+        seed: Seed of a new discriminator's weights.
 
     Returns:
-        The networks, and whether the discriminator is the file's.
+        The networks, and whether the discriminator comes from the file.
 
     Raises:
-        CheckpointError: The file can't be read, or has no generator.
-        OptionError: It isn't a StyleGAN2, makes pictures of another size, or has other classes.
+        CheckpointError: If the file can't be read, or has no generator.
+        OptionError: If it isn't a StyleGAN2, or has another resolution or other classes.
     """
     checkpoint = read_checkpoint(path)
     there = checkpoint.networks
@@ -137,12 +137,12 @@ def _frozen_copy(generator: StyleGAN2) -> StyleGAN2:
 
 
 def trainable(discriminator: Discriminator, frozen_layers: int) -> list[nn.Parameter]:
-    """The discriminator's parameters but those of its first layers, counted from the picture's end.
+    """Return the discriminator's parameters without those of its first layers, counted from the input.
 
     Mo et al. 2020, Freeze the Discriminator, arXiv:2002.10964.
 
     Raises:
-        OptionError: There are fewer layers.
+        OptionError: If there are fewer layers.
     """
     layers = [module for module in discriminator.modules() if isinstance(module, Conv)]
     if frozen_layers > len(layers):

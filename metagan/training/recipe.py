@@ -1,4 +1,4 @@
-"""What `auto` stands for in a run's options: widths and hyper-parameters.
+"""Resolves `auto` in a run's options: widths and hyper-parameters.
 
 References:
     [1] Karras et al. 2020, Analyzing and Improving the Image Quality of StyleGAN, arXiv:1912.04958.
@@ -21,7 +21,7 @@ class Widths:
     """A preset's network sizes.
 
     Args:
-        base: Feature channels times resolution, where `most` doesn't bound them.
+        base: Feature channels times resolution, before `most` bounds them.
         most: The largest number of channels.
         latent: Width of latents and of styles.
         mapping_layers: Layers of the mapping network.
@@ -33,31 +33,31 @@ class Widths:
     mapping_layers: int
 
     def channels(self, resolution: int) -> tuple[int, ...]:
-        """Feature channels at 4x4, 8x8, ... up to `resolution`."""
+        """Return the feature channels at 4x4, 8x8, ... up to `resolution`."""
         steps = range(2, resolution.bit_length())
         return tuple(min(self.most, max(8, self.base // 2**step)) for step in steps)
 
 
-NARROW = 128  # channels at most of networks that processors train
+NARROW = 128  # largest number of channels of networks that are trained on CPUs
 
 PRESETS: dict[Preset, Widths] = {
     "tiny": Widths(base=1024, most=64, latent=64, mapping_layers=2),
     "small": Widths(base=2048, most=128, latent=128, mapping_layers=4),
-    # What a visitor's browser draws in a moment and loads in one: about 1.2 million weights up to 128x128.
+    # Small enough to download and run quickly in a browser: about 1.2 million weights up to 128x128.
     "web": Widths(base=4096, most=112, latent=128, mapping_layers=4),
     "official": Widths(base=16384, most=512, latent=512, mapping_layers=8),
 }
 
 
 def choose_preset(resolution: int, device: str, pictures: int) -> Preset:
-    """The widths for `--preset auto`: what the device can train in reasonable time, and the data can fill.
+    """Choose the widths for `--preset auto`, by what the device can train and the data support.
 
-    On a processor the narrowest come furthest in an afternoon, as they make the most steps (docs/training.md).
+    On a CPU the narrowest networks get best results within hours, because they make the most steps (docs/training.md).
 
     Args:
         resolution: The pictures' side in pixels.
         device: "cpu", "cuda" or "mps".
-        pictures: How many there are.
+        pictures: Number of pictures.
     """
     if device == "cuda":
         return "official" if resolution >= 32 else "small"
@@ -65,22 +65,22 @@ def choose_preset(resolution: int, device: str, pictures: int) -> Preset:
 
 
 def choose_batch(resolution: int, world_size: int, device: str) -> int:
-    """The batch for `--batch auto`: smaller on a processor, where more steps are worth more than smooth ones."""
+    """Choose the batch size for `--batch auto`: smaller on a CPU, where more steps matter more."""
     if device != "cuda":
         return 16 * world_size
     return max(min(world_size * min(4096 // resolution, 32), 64), 4 * world_size)
 
 
 def choose_gamma(resolution: int, batch: int, most: int) -> float:
-    """R1's weight for `--gamma auto`: in proportion to the pixels, and inversely to the batch.
+    """Choose R1's weight for `--gamma auto`: proportional to the number of pixels, and inversely to the batch.
 
-    0.0002 is what the authors' own automatic setting multiplies them with. The narrow networks that processors train
-    want far more: of apes at 64x64, the discriminator had won after 5,000 pictures with a weight of 2 (losses of
-    0.14), and was held in balance by 5 (0.44) for hundreds of thousands.
+    The factor of 0.0002 is that of the authors' automatic setting. The narrow networks that are trained on CPUs
+    need a much larger weight: on apes at 64x64, the discriminator had won after 5,000 pictures with a weight of 2
+    (losses of 0.14), and stayed in balance with 5 (0.44) for hundreds of thousands.
 
     Args:
         resolution: The pictures' side in pixels.
-        batch: Pictures a step.
+        batch: Pictures per step.
         most: The discriminator's largest number of channels.
     """
     share = 0.02 if most <= NARROW else 0.0002
@@ -88,21 +88,21 @@ def choose_gamma(resolution: int, batch: int, most: int) -> float:
 
 
 def choose_pace(recipe: Recipe, auto: Collection[str], most: int, *, trained: bool) -> Recipe:
-    """Choose what decides how fast a run learns: learning rate and its decay, style mixing, path lengths.
+    """Choose the learning rate and its decay, style mixing and path length regularisation.
 
-    The published pace ([1], [2]) for wide networks, and a faster one for narrow ones, whose runs are short. Networks
-    as narrow as processors train learn at four times the published rate, and without mixed styles, in half the
-    pictures (docs/training.md has the numbers). After 2,500 steps the rate falls, so that details settle. Path lengths
-    would cost them steps.
+    Wide networks get the published values ([1], [2]), and narrow ones faster ones, because their runs are short. The
+    narrow networks that are trained on CPUs learn in half the pictures at four times the published rate and without
+    style mixing (docs/training.md has the numbers). After 2,500 steps the rate decays, so that details converge. Path
+    length regularisation is off there, because it would take time from steps.
 
     Args:
-        recipe: What was asked for, its batch chosen.
-        auto: Its fields that are left open.
+        recipe: The requested values, with the batch size resolved.
+        auto: Names of its fields that are "auto".
         most: The generator's largest number of channels.
-        trained: Whether the networks are trained already; a high rate would undo that.
+        trained: Whether the networks are already trained; a high rate would destroy that.
     """
     narrow, fast = most <= NARROW, most <= NARROW and not trained
-    # A rate that was asked for stays, unless a decay is asked for as well.
+    # An explicit rate stays constant, unless a decay is requested as well.
     decays = fast and "learning_rate" in auto
     if "learning_rate" in auto:
         recipe = replace(recipe, learning_rate=0.01 if fast else 0.0025)
@@ -116,7 +116,7 @@ def choose_pace(recipe: Recipe, auto: Collection[str], most: int, *, trained: bo
 
 
 def generator_config(widths: Widths, resolution: int, c_dim: int, clamp: float | None = None) -> Config:
-    """A new generator's shape: output skips, as published."""
+    """Return a new generator's configuration: output skips, as published."""
     mapping = MappingConfig(
         z_dim=widths.latent,
         c_dim=c_dim,
@@ -127,7 +127,7 @@ def generator_config(widths: Widths, resolution: int, c_dim: int, clamp: float |
 
 
 def discriminator_config(generator: Config) -> DiscriminatorConfig:
-    """A new discriminator's shape, for a generator: residual, as published, with the same channels."""
+    """Return a new discriminator's configuration: residual, as published, with the generator's channels."""
     channels, own = generator.channels, generator.mapping
     mapping = None
     if own.c_dim:

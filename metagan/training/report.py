@@ -1,4 +1,4 @@
-"""A run's report: one HTML file with curves and grids in it, to be opened without a network."""
+"""Writes a run's report: one self-contained HTML file with charts and sample sheets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from metagan.files import write_bytes
 from metagan.training.run_folder import RunConfig, RunFolder
 
 # --------------------------------------------------------------------------------------------
-# Line charts as inline SVG: no script, no style sheet from elsewhere.
+# Line charts as inline SVG, without scripts or external style sheets.
 
 WIDTH, HEIGHT = 640.0, 220.0
 LEFT, RIGHT, TOP, BOTTOM = 56.0, 12.0, 10.0, 26.0
@@ -40,7 +40,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Tick:
-    """A mark of an axis: its place in the drawing and its text."""
+    """A tick of an axis: its position in the drawing and its label."""
 
     place: float
     text: str
@@ -48,13 +48,13 @@ class Tick:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart, laid out in the drawing's own units.
+    """A chart, laid out in the drawing's units.
 
     Args:
-        title: What it shows.
+        title: Its title.
         curves: Name and SVG points of each line.
-        across: The x axis' marks.
-        up: The y axis' marks.
+        across: Ticks of the x axis.
+        up: Ticks of the y axis.
     """
 
     title: str
@@ -64,7 +64,7 @@ class Chart:
 
 
 def lay_out(title: str, lines: Sequence[Line]) -> Chart | None:
-    """Place lines in a drawing of WIDTH by HEIGHT; None when there is nothing to draw."""
+    """Lay out lines in a drawing of WIDTH by HEIGHT; None if there is nothing to draw."""
     lines = [Line(line.name, thin(line.points)) for line in lines if line.points]
     if not lines:
         return None
@@ -90,7 +90,7 @@ def lay_out(title: str, lines: Sequence[Line]) -> Chart | None:
 
 
 def thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """At most MOST_POINTS points, each the mean of its neighbours; what is no number is left out."""
+    """Reduce a line to at most MOST_POINTS points by averaging neighbours; NaN and infinity are left out."""
     finite = [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
     size = max(1, math.ceil(len(finite) / MOST_POINTS))
     groups = [finite[start : start + size] for start in range(0, len(finite), size)]
@@ -98,7 +98,7 @@ def thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def round_steps(low: float, high: float) -> list[float]:
-    """Three to seven round numbers from at most `low` to at least `high`."""
+    """Return three to seven round numbers that cover `low` to `high`."""
     if high <= low:
         low, high = low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1)
     raw = (high - low) / 4
@@ -134,14 +134,14 @@ CHARTS: Final[tuple[tuple[str, Mapping[str, str]], ...]] = (
 
 @dataclass(frozen=True)
 class Grid:
-    """A sheet of pictures at a time of the run, as a data URL."""
+    """A sheet of sample pictures at one point of the run, as a data URL."""
 
     kimg: float
     url: str
 
 
 def write_report(folder: RunFolder, config: RunConfig) -> None:
-    """Write report.html from what the folder holds."""
+    """Write report.html from the run folder's files."""
     environment = Environment(
         loader=PackageLoader("metagan.training", "."),
         autoescape=True,
@@ -166,7 +166,7 @@ def write_report(folder: RunFolder, config: RunConfig) -> None:
 
 
 def charts(metrics: Sequence[Mapping[str, Any]]) -> list[Chart]:
-    """Every chart that the measurements have something for."""
+    """Return every chart for which there are measurements."""
     drawn = []
     for title, names in CHARTS:
         lines = [
@@ -180,14 +180,14 @@ def charts(metrics: Sequence[Mapping[str, Any]]) -> list[Chart]:
 
 
 def spread(entries: Sequence[Any], most: int) -> list[Any]:
-    """At most so many entries, evenly spread, the first and the last among them."""
+    """Return at most `most` evenly spaced entries, including the first and the last."""
     if len(entries) <= most:
         return list(entries)
     return [entries[round(index * (len(entries) - 1) / (most - 1))] for index in range(most)]
 
 
 def _latest(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The newest value of everything measured."""
+    """Return the newest value of each metric."""
     values: dict[str, Any] = {}
     for line in metrics:
         values |= line
@@ -195,7 +195,7 @@ def _latest(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _as_url(path: Path) -> str:
-    """A picture file as a data URL, in WebP."""
+    """Encode a picture file as a data URL in WebP."""
     buffer = io.BytesIO()
     with Image.open(path) as image:
         image.save(buffer, "WEBP", quality=85)

@@ -1,12 +1,12 @@
-"""A run's folder: where its files are, and how they are written.
+"""Reads and writes the files of a run's folder.
 
-config.yaml               what the run was started with
-state.safetensors         everything needed to go on
+config.yaml               the run's configuration
+state.safetensors         everything needed to resume
 latest.safetensors        the newest generator; best.safetensors the best, where quality is measured
 snapshots/000120.safetensors   generators by time (half precision), named by kimg
 grids/000120.png          sheets of sample pictures by time; grids/reals.png for comparison
 metrics.jsonl             a line of measurements every few thousand pictures
-report.html               all of it to look at, offline
+report.html               self-contained report of all this
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class FormerPace:
-    """What a run learnt by until it was given other numbers.
+    """The learning rate and R1 weight that a run used before they were changed.
 
     Args:
-        until_kimg: Where that was.
+        until_kimg: When they were changed.
         learning_rate: As in Recipe.
         lr_decay_kimg: As in Recipe.
-        gamma: As in Recipe; None where it has been the recipe's all along.
+        gamma: As in Recipe; None if it has not been changed.
     """
 
     until_kimg: float
@@ -50,21 +50,21 @@ class FormerPace:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What a run is, from its first step to its last.
+    """The configuration of a run, which is fixed when it starts.
 
     Args:
         data: The pictures' path as given.
-        pictures: How many there are.
-        fingerprint: Of the pictures, to notice others.
+        pictures: Number of pictures.
+        fingerprint: Hash of the pictures, to detect changes.
         recipe: The hyper-parameters.
-        generator: The generator's shape.
-        discriminator: The discriminator's.
-        preset: The widths' name, or "start" when they came with other weights.
-        start: The weights that the run started from, None for random ones.
-        licence: To record in the snapshots.
-        source: To record in the snapshots.
-        former_rates: Learning rates, and R1's weights, before the recipe's; empty while the run has its first.
-        version: Of this file's layout.
+        generator: The generator's configuration.
+        discriminator: The discriminator's configuration.
+        preset: Name of the widths, or "start" if they came with the initial weights.
+        start: The weights that the run started from; None for random ones.
+        licence: Licence to record in the snapshots.
+        source: Source to record in the snapshots.
+        former_rates: Earlier learning rates and R1 weights; empty if they have not been changed.
+        version: Version of this file's layout.
     """
 
     data: str
@@ -93,30 +93,30 @@ class RunFolder:
 
     @property
     def config(self) -> Path:
-        """What the run was started with."""
+        """The run's configuration."""
         return self.path / "config.yaml"
 
     @property
     def state(self) -> Path:
-        """Everything needed to go on."""
+        """Everything needed to resume the run."""
         return self.path / "state.safetensors"
 
     @property
     def metrics(self) -> Path:
-        """Measurements, one JSON object a line."""
+        """Measurements, one JSON object per line."""
         return self.path / "metrics.jsonl"
 
     @property
     def report(self) -> Path:
-        """The page to look at."""
+        """The HTML report."""
         return self.path / "report.html"
 
     def snapshot(self, kimg: float) -> Path:
-        """The generator after so many thousand pictures."""
+        """Return the path of the generator after `kimg` thousand pictures."""
         return self.path / "snapshots" / f"{_stamp(kimg)}.safetensors"
 
     def grid(self, kimg: float) -> Path:
-        """The sheet of sample pictures after so many thousand pictures."""
+        """Return the path of the sample sheet after `kimg` thousand pictures."""
         return self.path / "grids" / f"{_stamp(kimg)}.png"
 
     @property
@@ -125,30 +125,30 @@ class RunFolder:
         return self.path / "grids" / "reals.png"
 
     def grids(self) -> list[tuple[float, Path]]:
-        """Every sheet with its kimg, in order."""
+        """Return every sheet with its kimg, in order."""
         found = (self.path / "grids").glob("[0-9]*.png")
         return sorted((int(path.stem.replace("_", "")) / 1000, path) for path in found)
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """Every line of measurements; an unfinished last line is left out."""
+        """Read every line of measurements; an incomplete last line is ignored."""
         if not self.metrics.exists():
             return []
         lines = self.metrics.read_bytes().split(b"\n")[:-1]
         return [json.loads(line) for line in lines]
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
-        """One more line of measurements."""
+        """Append one line of measurements."""
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
     def forget_after(self, steps: int) -> None:
-        """Remove measurements of steps that will be made again."""
+        """Remove measurements after `steps`, which will be repeated."""
         kept = [line for line in self.read_metrics() if line["steps"] <= steps]
         write_bytes(self.metrics, "".join(json.dumps(line) + "\n" for line in kept).encode())
 
 
 def _stamp(kimg: float) -> str:
-    """Kimg to a file name that sorts, down to single pictures: 12.8 is "000012_800"."""
+    """Format kimg for sortable file names, exact to single pictures: 12.8 is "000012_800"."""
     return f"{int(kimg):06d}_{round(kimg * 1000) % 1000:03d}"
 
 
@@ -156,7 +156,7 @@ def write_config(folder: RunFolder, config: RunConfig) -> None:
     """Write config.yaml.
 
     Raises:
-        TrainingError: The folder can't be written.
+        TrainingError: If the folder can't be written to.
     """
     text = yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False)
     try:
@@ -168,10 +168,10 @@ def write_config(folder: RunFolder, config: RunConfig) -> None:
 
 
 def read_config(folder: RunFolder) -> RunConfig:
-    """What a run was started with.
+    """Read a run's configuration.
 
     Raises:
-        TrainingError: config.yaml is missing or says what metagan doesn't understand.
+        TrainingError: If config.yaml is missing or invalid.
     """
     try:
         config = TypeAdapter(RunConfig).validate_python(
@@ -190,7 +190,7 @@ def read_config(folder: RunFolder) -> RunConfig:
 
 
 def _of_today(written: Any) -> Any:
-    """What an earlier version wrote, in today's words."""
+    """Convert a configuration written by an earlier version to the current layout."""
     recipe = written.get("recipe") if isinstance(written, dict) else None
     if not isinstance(recipe, dict) or "precision" not in recipe:
         return written

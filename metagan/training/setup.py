@@ -1,4 +1,4 @@
-"""What a user asks for, with everything left open decided: options and pictures to a run's configuration."""
+"""Turns options and pictures into a run's configuration, resolving everything that is "auto"."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from metagan.training.recipe import (
 )
 from metagan.training.run_folder import FormerPace, RunConfig
 
-MICRO_BATCH_PIXELS = {"cuda": 2**21, "mps": 2**19, "cpu": 2**19}  # pixels at once, when left to us
-GROUP = 4  # pictures a minibatch-std group
-D_WARMUP_KIMG = 10.0  # what a new discriminator is given to catch up with a trained generator
+MICRO_BATCH_PIXELS = {"cuda": 2**21, "mps": 2**19, "cpu": 2**19}  # pixels per micro-batch by default
+GROUP = 4  # pictures per minibatch-std group
+D_WARMUP_KIMG = 10.0  # warm-up of a new discriminator beside a trained generator
 
 
 def begin(options: TrainOptions, pictures: Pictures, world: World) -> tuple[RunConfig, Networks]:
-    """A new run's configuration and networks.
+    """Create a new run's configuration and networks.
 
     Raises:
-        OptionError: Options that don't fit each other, the pictures or the world.
-        CheckpointError: The weights to start from can't be used.
+        OptionError: If options don't fit each other, the pictures or the number of processes.
+        CheckpointError: If the initial weights can't be used.
     """
     resolution, c_dim = pictures.resolution, pictures.label_count
     preset = options.preset
@@ -66,7 +66,7 @@ def begin(options: TrainOptions, pictures: Pictures, world: World) -> tuple[RunC
 
 
 def again(config: RunConfig) -> Networks:
-    """Networks of a continued run's shape; its state file has the weights."""
+    """Create networks for a resumed run; their weights come from its state file."""
     return new_networks(config.generator, config.discriminator, config.recipe.seed)
 
 
@@ -75,14 +75,14 @@ PACE = frozenset({"learning_rate", "lr_decay_kimg", "gamma"})
 
 
 def refuse_changes(config: RunConfig, options: TrainOptions) -> None:
-    """Refuse options that a continued run was not started with.
+    """Refuse options that differ from those a resumed run was started with.
 
     Args:
-        config: What it was started with.
-        options: What is asked for now.
+        config: Its configuration.
+        options: The options given now.
 
     Raises:
-        OptionError: If any were given; names all of them, with both values.
+        OptionError: If any differ. The message names all of them with both values.
     """
     was: dict[str, Any] = asdict(config.recipe) | {
         "preset": config.preset,
@@ -106,15 +106,14 @@ def refuse_changes(config: RunConfig, options: TrainOptions) -> None:
 
 
 def change_pace(config: RunConfig, options: TrainOptions, seen: int) -> RunConfig:
-    """A continued run's configuration with the learning rate and R1's weight that are asked for now.
+    """Update a resumed run's learning rate and R1 weight from the options given now.
 
-    What they were before is kept beside. A rate that is asked for stays, unless a decay is asked for as well, as at a
-    run's beginning.
+    Former values are recorded. As in a new run, an explicit rate stays constant unless a decay is requested as well.
 
     Args:
-        config: What it has been until now.
-        options: What is asked for now; what is left to metagan stays as it is.
-        seen: Pictures until now.
+        config: Its configuration so far.
+        options: The options given now; values of "auto" change nothing.
+        seen: Number of pictures so far.
     """
     recipe, asked, auto = config.recipe, options.recipe, options.auto
     rate = recipe.learning_rate if "learning_rate" in auto else asked.learning_rate
@@ -128,7 +127,9 @@ def change_pace(config: RunConfig, options: TrainOptions, seen: int) -> RunConfi
     if changed == recipe:
         return config
     former_rates, kimg = config.former_rates, seen / 1000
-    used = not former_rates or former_rates[-1].until_kimg < kimg  # else it was changed here before
+    used = (
+        not former_rates or former_rates[-1].until_kimg < kimg
+    )  # otherwise it was already changed at this point
     if used:
         former = FormerPace(kimg, recipe.learning_rate, recipe.lr_decay_kimg, recipe.gamma)
         former_rates = (*former_rates, former)
@@ -138,7 +139,7 @@ def change_pace(config: RunConfig, options: TrainOptions, seen: int) -> RunConfi
 def _recipe(
     options: TrainOptions, pictures: Pictures, world: World, networks: Networks, *, has_critic: bool
 ) -> Recipe:
-    """The recipe as asked for, with everything chosen that was left open."""
+    """Return the requested recipe with all "auto" values resolved."""
     device, auto, recipe = world.device.type, options.auto, options.recipe
     _require_groups(recipe.augment_groups)
     if "batch" in auto:
@@ -155,7 +156,7 @@ def _recipe(
         recipe = replace(recipe, gamma=choose_gamma(pictures.resolution, recipe.batch, widest))
     if "ema_kimg" in auto:
         recipe = replace(recipe, ema_kimg=recipe.batch * 10 / 32)
-    if trained:  # a trained generator's average is worth keeping from the first step on
+    if trained:  # a trained generator needs no ramp-up of its average
         recipe = replace(recipe, ema_rampup=0.0)
     if "d_warmup_kimg" in auto:
         recipe = replace(recipe, d_warmup_kimg=D_WARMUP_KIMG if trained and not has_critic else 0.0)
@@ -165,7 +166,7 @@ def _recipe(
 
 
 def choose_precision(device: str) -> TrainPrecision:
-    """bf16 where the device multiplies in it, else fp32."""
+    """Choose bf16 if the device supports it in hardware, else fp32."""
     return "bf16" if multiplies_bfloat16(torch.device(device)) else "fp32"
 
 

@@ -1,4 +1,4 @@
-"""What a run shows of itself: generators to sample from, and sheets of their pictures."""
+"""Writes a run's snapshots: generators, and sheets of sample pictures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from metagan.sampling.latents import latents
 from metagan.training.data_loader import Pictures, as_uint8
 
 GRID_SIDE_PX = 768
-GRID_MOST = 8  # pictures a row and a column
+GRID_MOST = 8  # pictures per row and column
 DRAW_PIXELS = 2**17  # pixels drawn at once
 
 
@@ -35,9 +35,9 @@ def write_generator(
     Args:
         path: The file.
         generator: The moving average.
-        facts: Of the training, for the header.
-        licence: For the header.
-        source: For the header.
+        facts: Facts about the training, for the header.
+        licence: Licence for the header.
+        source: Source for the header.
         half: Whether to store float16.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ def write_generator(
 def draw(
     generator: StyleGAN2, seeds: range, labels: Tensor | None, device: torch.device
 ) -> NDArray[np.uint8]:
-    """Pictures of these seeds, untruncated, [n, 3, h, w]; the same whatever else the run does."""
+    """Draw untruncated pictures of these seeds, [n, 3, h, w], independently of the run's random state."""
     batch = max(1, min(64, DRAW_PIXELS // generator.resolution**2))
     z = latents(seeds, generator.z_dim)
     rows = []
@@ -62,19 +62,19 @@ def draw(
 
 
 def grid_size(resolution: int) -> int:
-    """Pictures a row (and a column) of a sheet."""
+    """Return the number of pictures per row and column of a sheet."""
     return max(2, min(GRID_MOST, GRID_SIDE_PX // resolution))
 
 
 def write_grid(path: Path, pictures: NDArray[np.uint8]) -> None:
-    """A square sheet of pictures [n, 3, h, w] as PNG."""
+    """Write pictures [n, 3, h, w] as a square sheet, in PNG."""
     columns = round(len(pictures) ** 0.5)
     sheet = contact_sheet(iter(pictures.transpose(0, 2, 3, 1)), len(pictures), columns)
     write_bytes(path, encode(sheet, "png"))
 
 
 def spread_labels(pictures: Pictures, count: int) -> Tensor | None:
-    """Labels for `count` pictures, those of real pictures evenly spread; None without labels."""
+    """Return labels of `count` real pictures, evenly spaced over the collection; None without labels."""
     if pictures.label_count == 0:
         return None
     picks = evenly_spaced(len(pictures), count)
@@ -82,6 +82,6 @@ def spread_labels(pictures: Pictures, count: int) -> Tensor | None:
 
 
 def real_pictures(pictures: Pictures, count: int) -> NDArray[np.uint8]:
-    """`count` real pictures evenly spread over the collection, [n, 3, h, w]."""
+    """Return `count` real pictures, evenly spaced over the collection, [n, 3, h, w]."""
     picks = evenly_spaced(len(pictures), min(count, len(pictures)))
     return np.stack([pictures.pixels(index) for index in picks])

@@ -1,4 +1,4 @@
-"""The state file: everything a run needs to go on, in one safetensors file that is whole or not there."""
+"""Reads and writes the state file: everything needed to resume a run, in one safetensors file."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ VERSION = 1
 
 
 def write_state(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write a state file, flushed to the disk before it takes its place.
+    """Write a state file atomically, flushed to the disk first.
 
     Args:
-        path: The file; what was there is replaced.
+        path: The file; an existing one is replaced.
         tensors: By name.
         facts: JSON-like values.
 
     Raises:
-        TrainingError: It can't be written; the previous state is still there.
+        TrainingError: If it can't be written; the previous state is kept.
     """
     whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     text = json.dumps({"version": VERSION, **facts}, allow_nan=False)
@@ -48,10 +48,10 @@ def write_state(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, A
 
 
 def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """A state file's tensors and facts.
+    """Read a state file's tensors and facts.
 
     Raises:
-        MalformedFileError: It is damaged, or no state file of this version.
+        MalformedFileError: If it is damaged, or not a state file of this version.
     """
     try:
         with safe_open(path, framework="pt") as file:

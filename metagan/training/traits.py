@@ -1,7 +1,7 @@
-"""Training of a collection's trait classifier.
+"""Trains a collection's trait classifier.
 
-A tenth of the items is held out. Each trait type's accuracy on it stands beside what always saying the most common
-value would give; types that aren't told better than that are left out of the file, and named.
+A tenth of the items is held out. Each trait type's accuracy on it is compared with that of always predicting the most
+common value; types that are not predicted better than that are left out of the file, and reported.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from torch import Tensor
 from metagan.errors import TrainingError
 from metagan.networks.trait_classifier import Head, TraitClassifier, TraitClassifierConfig
 
-HELD_OUT: Final = 10  # one of so many
+HELD_OUT: Final = 10  # one item of this many is held out
 LEAST_ITEMS: Final = 50
-RARE: Final = 5  # values of fewer items are not learnt; in the accuracy they count as wrong
+RARE: Final = 5  # values of fewer items are not learnt, and count as wrong in the accuracy
 MOST_VALUES: Final = 200
-_UNKNOWN: Final = -100  # cross_entropy's own "ignore"
+_UNKNOWN: Final = -100  # the default ignore_index of cross_entropy
 _SURE: Final = 2.0  # standard errors above the majority's share
 
 
 @dataclass(frozen=True)
 class TraitsRecipe:
-    """How to train.
+    """Hyper-parameters of the training.
 
     Args:
-        epochs: How often every item is seen.
-        batch: Pictures a step.
-        learning_rate: Its peak; it rises for a tenth of the steps and falls to 0 as a cosine.
-        weight_decay: AdamW's.
-        seed: Of the split, the order and the first weights.
+        epochs: Number of passes over the items.
+        batch: Pictures per step.
+        learning_rate: Peak learning rate, after a warm-up of a tenth of the steps and before cosine decay to 0.
+        weight_decay: Weight decay of AdamW.
+        seed: Seed of the split, the order and the initial weights.
     """
 
     epochs: int = 12
@@ -50,15 +50,15 @@ class TraitsRecipe:
 
 @dataclass(frozen=True)
 class Told:
-    """How well a trait type is told.
+    """How well a trait type is predicted.
 
     Args:
         type: "Hat".
-        values: How many values are told apart.
-        accuracy: Of the held-out items, how many are told right.
-        majority: How many are right when the most common value is always said.
-        kept: Whether the file tells it.
-        why: Why it doesn't.
+        values: Number of values that are distinguished.
+        accuracy: Fraction of the held-out items that are predicted correctly.
+        majority: Fraction that is correct if the most common value is always predicted.
+        kept: Whether the classifier keeps a head for it.
+        why: The reason if it doesn't.
     """
 
     type: str
@@ -76,20 +76,20 @@ def train_traits(
     device: torch.device,
     advance: Callable[[int], None] = lambda _: None,
 ) -> tuple[TraitClassifier, list[Told]]:
-    """Train a classifier of all trait types at once, and keep the heads that tell something.
+    """Train a classifier of all trait types at once, and keep the heads that beat the majority.
 
     Args:
         pictures: Squares whose side is a power of two.
         traits: By type: each picture's value, in the pictures' order.
-        recipe: How.
-        device: Where.
-        advance: Told how many more pictures were seen.
+        recipe: The hyper-parameters.
+        device: Device to train on.
+        advance: Called with the number of further pictures seen.
 
     Returns:
-        The classifier, on the CPU, in evaluation mode, and how well every type is told.
+        The classifier, on the CPU, in evaluation mode, and how well every type is predicted.
 
     Raises:
-        TrainingError: Too few pictures, or no type that can be told.
+        TrainingError: If there are too few pictures, or no type can be predicted.
     """
     if len(pictures) < LEAST_ITEMS:
         what = f"{len(pictures)} pictures: want at least {LEAST_ITEMS}"
@@ -217,7 +217,7 @@ def _measure(
 
 
 def _only(classifier: TraitClassifier, kept: Sequence[int]) -> TraitClassifier:
-    """The classifier with these heads alone."""
+    """Return the classifier with only these heads."""
     heads = tuple(classifier.config.heads[index] for index in kept)
     smaller = TraitClassifier(
         TraitClassifierConfig(classifier.config.resolution, heads, classifier.config.channels)

@@ -1,12 +1,12 @@
-"""Adaptive discriminator augmentation: pictures that the discriminator sees are transformed with probability p.
+"""Adaptive discriminator augmentation: transforms the discriminator's input pictures with probability p.
 
 References:
     [1] Karras et al. 2020, Training GANs with Limited Data, arXiv:2006.06676, section 2 and appendix B: the transforms,
         their order and their strengths.
 
-What chance decides is drawn apart from what it does to pictures: a few numbers a picture, drawn on the CPU, so that a
-GPU needn't be waited for, and can be given the same orders for any of them. Everything is differentiable by the
-pictures. Transforms that move pixels leave a picture that drew none of them bit by bit as it was.
+Random parameters are drawn separately from applying them: a few numbers per picture, drawn on the CPU, so that the
+CPU needn't wait for the GPU and the sequence of operations doesn't depend on them. Everything is differentiable with
+respect to the pictures. Transforms that move pixels leave pictures that drew none of them bit-identical.
 """
 
 from __future__ import annotations
@@ -43,20 +43,20 @@ class Augmenter:
     """The pipeline: groups of transforms in the paper's order.
 
     Args:
-        groups: Which of GROUPS take part.
+        groups: Which of GROUPS are applied.
     """
 
     def __init__(self, groups: Sequence[str]) -> None:
         self.groups = [name for name in GROUPS if name in groups]
 
     def draw(self, n: int, side: int, p: float, rng: torch.Generator) -> dict[str, Tensor]:
-        """Draw the transforms of n pictures: a row a picture for each group; no rows at all when p is 0.
+        """Draw the transforms of n pictures: for each group, one row per picture; nothing if p is 0.
 
         Args:
-            n: How many pictures.
+            n: Number of pictures.
             side: Their height and width in pixels.
             p: Each transform's probability, 0 to 1.
-            rng: The source of random numbers, on the CPU.
+            rng: Random number generator on the CPU.
         """
         if p <= 0:
             return {}
@@ -65,12 +65,12 @@ class Augmenter:
     def __call__(
         self, images: Float[Tensor, "n c h w"], drawn: Mapping[str, Tensor], rng: torch.Generator
     ) -> Float[Tensor, "n c h w"]:
-        """Augment pictures; the very same tensor where nothing was drawn.
+        """Augment pictures; returns the same tensor if nothing was drawn.
 
         Args:
             images: Nominally within [-1, 1].
-            drawn: What `draw` gave, on the pictures' device.
-            rng: The source of every pixel's noise, on the pictures' device.
+            drawn: The result of `draw`, on the pictures' device.
+            rng: Random number generator for pixel noise, on the pictures' device.
         """
         for name, rows in drawn.items():
             images = GROUPS[name].apply(images, rows, rng)
@@ -80,12 +80,12 @@ class Augmenter:
 class Controller:
     """Steers the strength of augmentation by the mean sign of the logits of real pictures ([1] section 3).
 
-    Where the discriminator is surer of the training pictures than `target`, it overfits, and p rises.
+    If the mean sign exceeds `target`, the discriminator overfits, and p rises.
 
     Args:
-        p: The strength at the beginning.
+        p: The initial strength.
         target: The mean sign to hold.
-        speed_kimg: Thousands of pictures in which p may go from 0 to 1.
+        speed_kimg: Thousands of pictures in which p can rise from 0 to 1.
     """
 
     def __init__(self, p: float, target: float, speed_kimg: float) -> None:
@@ -94,7 +94,7 @@ class Controller:
         self.speed_kimg = speed_kimg
 
     def adjust(self, mean_sign: float, images: int) -> None:
-        """One adjustment, after `images` pictures with this mean sign of their logits; p stays within 0 and 1."""
+        """Adjust p once, after `images` pictures with this mean sign of their logits; p stays within 0 and 1."""
         step = images / (self.speed_kimg * 1000)
         direction = (mean_sign > self.target) - (mean_sign < self.target)
         self.p = min(1.0, max(0.0, self.p + direction * step))

@@ -1,4 +1,4 @@
-"""Augmentations of colour: one affine map of RGB a picture.
+"""Augmentations of colour: one affine map of RGB per picture.
 
 References:
     [1] Karras et al. 2020, arXiv:2006.06676, appendix B, "color transformations".
@@ -24,7 +24,7 @@ def recolour(
 ) -> Float[Tensor, "n c h w"]:
     """Map each picture's colours.
 
-    Of pictures in grey the mean over the channels is taken; an alpha channel stays as it is.
+    Grey pictures take the mean over the mapped channels; an alpha channel is unchanged.
     """
     matrix, offset = maps[:, :, :3], maps[:, :, 3]
     if images.shape[1] == 1:
@@ -37,8 +37,9 @@ def recolour(
 
 
 def draw_recolouring(n: int, _side: int, p: float, rng: torch.Generator) -> Float[Tensor, "n 3 4"]:
-    """Brightness, contrast, luma flip, hue and saturation, each with probability p: a matrix and an offset a picture,
-    composed in the paper's order.
+    """Draw brightness, contrast, luma flip, hue and saturation, each with probability p.
+
+    Returns one matrix and offset per picture, composed in the paper's order.
     """
     brightness = with_chance(normal(n, BRIGHTNESS_DEVIATION, rng), p, 0, rng)
     contrast = with_chance(normal(n, LOG2_CONTRAST_DEVIATION, rng), p, 0, rng).exp2()
@@ -52,17 +53,17 @@ def draw_recolouring(n: int, _side: int, p: float, rng: torch.Generator) -> Floa
 
 
 def _grey_part(like: Tensor) -> Float[Tensor, "3 3"]:
-    """The projection of a colour onto the luma axis (1, 1, 1)."""
+    """Return the projection of a colour onto the luma axis (1, 1, 1)."""
     return torch.full((3, 3), 1 / 3, device=like.device)
 
 
 def flip_luma(flipped: Float[Tensor, " n"]) -> Float[Tensor, "n 3 3"]:
-    """Dark to light and light to dark, hues kept, where `flipped` is 1: I - 2 v vᵀ with v along (1, 1, 1)."""
+    """Invert the luma and keep the hue where `flipped` is 1: I - 2 v vᵀ with v along (1, 1, 1)."""
     return torch.eye(3, device=flipped.device) - 2 * _grey_part(flipped) * flipped[:, None, None]
 
 
 def rotate_hue(angle: Float[Tensor, " n"]) -> Float[Tensor, "n 3 3"]:
-    """Rotation of the colour around the luma axis (Rodrigues' formula)."""
+    """Rotate the colour around the luma axis (Rodrigues' formula)."""
     grey = _grey_part(angle)
     cross = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]], device=angle.device) / math.sqrt(3)
     cosine, sine = angle.cos()[:, None, None], angle.sin()[:, None, None]
@@ -70,6 +71,6 @@ def rotate_hue(angle: Float[Tensor, " n"]) -> Float[Tensor, "n 3 3"]:
 
 
 def saturate(factor: Float[Tensor, " n"]) -> Float[Tensor, "n 3 3"]:
-    """Scale what is not grey in a colour."""
+    """Scale the chroma (the component orthogonal to the luma axis)."""
     grey = _grey_part(factor)
     return grey + (torch.eye(3, device=factor.device) - grey) * factor[:, None, None]

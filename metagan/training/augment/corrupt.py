@@ -1,4 +1,4 @@
-"""Augmentations that spoil pictures: frequency bands, noise, cutout. Off by default, as in the paper's best setting.
+"""Augmentations that corrupt pictures: frequency bands, noise, cutout. Off by default, as in the paper's best setting.
 
 References:
     [1] Karras et al. 2020, arXiv:2006.06676, appendix B, "image-space filtering" and "image-space corruptions".
@@ -18,14 +18,20 @@ from metagan.training.augment.pixels import mirror_index
 SYM2 = (-0.12940952255092145, 0.22414386804185735, 0.836516303737469, 0.48296291314469025)
 BANDS = 4
 LOG2_AMPLITUDE_DEVIATION = 1.0
-EXPECTED_POWER = (10 / 13, 1 / 13, 1 / 13, 1 / 13)  # of natural pictures in the bands, low to high
+EXPECTED_POWER = (
+    10 / 13,
+    1 / 13,
+    1 / 13,
+    1 / 13,
+)  # expected power of natural pictures in the bands, low to high
 NOISE_DEVIATION = 0.1
 CUTOUT_SHARE = 0.5
 
 
 def draw_filters(n: int, _side: int, p: float, rng: torch.Generator) -> Float[Tensor, "n taps"]:
-    """Amplify or damp each of four frequency bands with probability p, the expected power being kept: a zero-phase
-    filter a picture.
+    """Draw gains of four frequency bands, each with probability p: one zero-phase filter per picture.
+
+    Filters are normalised so that the expected power is kept.
     """
     power = torch.tensor(EXPECTED_POWER)
     gains = torch.ones(n, BANDS)
@@ -37,10 +43,10 @@ def draw_filters(n: int, _side: int, p: float, rng: torch.Generator) -> Float[Te
 
 
 def band_filters() -> Float[Tensor, "4 taps"]:
-    """Zero-phase filters of the bands below 1/8, 1/4, 1/2 and 1 of the highest frequency; their sum is the identity.
+    """Return zero-phase filters of the bands up to 1/8, 1/4, 1/2 and 1 of the highest frequency, which sum to identity.
 
-    The wavelet's autocorrelation halves the band; applied again to every second, every fourth sample, it halves what
-    is left.
+    The wavelet's autocorrelation halves the band; applied again to every second and fourth sample, it halves the
+    rest.
     """
     wavelet = torch.tensor(SYM2)
     halving = F.conv1d(wavelet[None, None], wavelet[None, None], padding=len(wavelet) - 1)[0, 0] / 2
@@ -63,7 +69,7 @@ def _centred(line: Tensor, length: int) -> Tensor:
 def filter_each(
     images: Float[Tensor, "n c h w"], filters: Float[Tensor, "n taps"], _source: torch.Generator
 ) -> Float[Tensor, "n c h w"]:
-    """Filter both axes of each picture with its own zero-phase filter, edges mirrored."""
+    """Filter both axes of each picture with its own zero-phase filter, with mirrored edges."""
     n, c, h, w = images.shape
     margin = filters.shape[1] // 2
     rows = mirror_index(torch.arange(-margin, h + margin, device=images.device), h)
@@ -75,20 +81,20 @@ def filter_each(
 
 
 def draw_noise(n: int, _side: int, p: float, rng: torch.Generator) -> Float[Tensor, " n"]:
-    """Half-normal strengths, with probability p."""
+    """Draw half-normal noise strengths, each with probability p."""
     return with_chance(normal(n, NOISE_DEVIATION, rng).abs(), p, 0, rng)
 
 
 def add_noise(
     images: Float[Tensor, "n c h w"], strengths: Float[Tensor, " n"], rng: torch.Generator
 ) -> Float[Tensor, "n c h w"]:
-    """Unit-normal noise times each picture's strength."""
+    """Add unit-normal noise times each picture's strength."""
     noise = torch.randn(images.shape, generator=rng, device=images.device)
     return images + noise * strengths[:, None, None, None]
 
 
 def draw_cutouts(n: int, _side: int, p: float, rng: torch.Generator) -> Float[Tensor, "n 3"]:
-    """A square of half the picture's side anywhere, with probability p: its size and centre, as shares of the side."""
+    """Draw cutouts with probability p: size (half the side) and centre, as fractions of the side."""
     size = with_chance(torch.full((n,), CUTOUT_SHARE), p, 0, rng)
     return torch.stack([size, uniform(n, 0, 1, rng), uniform(n, 0, 1, rng)], dim=1)
 
@@ -96,7 +102,7 @@ def draw_cutouts(n: int, _side: int, p: float, rng: torch.Generator) -> Float[Te
 def cut_out(
     images: Float[Tensor, "n c h w"], squares: Float[Tensor, "n 3"], _source: torch.Generator
 ) -> Float[Tensor, "n c h w"]:
-    """Grey squares."""
+    """Replace each picture's cutout by grey."""
     h, w = images.shape[2:]
     size, x, y = squares.unbind(dim=1)
     columns = (torch.arange(w, device=images.device) + 0.5) / w

@@ -1,4 +1,4 @@
-"""Random draws for augmentation: a row a picture, from an explicit generator."""
+"""Random draws for augmentation: one row per picture, from an explicit rng."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import Tensor
 class Transform(NamedTuple):
     """A group of augmentations.
 
-    `draw` takes the number of pictures, their side, each transform's probability and an rng on the CPU, and gives a
-    row a picture. `apply` takes pictures [n, c, h, w], those rows on their device, and an rng there, for noise.
+    `draw` takes the number of pictures, their side, each transform's probability and an rng on the CPU, and returns
+    one row per picture. `apply` takes pictures [n, c, h, w], those rows on their device, and an rng there, for noise.
     """
 
     draw: Callable[[int, int, float, torch.Generator], Tensor]
@@ -22,16 +22,16 @@ class Transform(NamedTuple):
 
 
 def uniform(n: int, low: float, high: float, rng: torch.Generator) -> Float[Tensor, " n"]:
-    """Uniform within [low, high)."""
+    """Draw uniformly within [low, high)."""
     return torch.rand(n, generator=rng, device=rng.device) * (high - low) + low
 
 
 def normal(n: int, deviation: float, rng: torch.Generator) -> Float[Tensor, " n"]:
-    """Normal around 0."""
+    """Draw from a normal distribution with mean 0."""
     return torch.randn(n, generator=rng, device=rng.device) * deviation
 
 
 def with_chance(values: Tensor, p: float, identity: float, rng: torch.Generator) -> Tensor:
-    """Each picture's value with probability p, else the one that changes nothing."""
+    """Keep each picture's value with probability p; replace the others by the identity value."""
     drawn = torch.rand(len(values), generator=rng, device=rng.device) < p
     return torch.where(drawn, values, identity)

@@ -4,8 +4,8 @@ References:
     [1] Karras et al. 2020, arXiv:2006.06676, appendix B, "pixel blitting" and "general geometric transformations".
     [2] Daubechies 1992, Ten Lectures on Wavelets (the orthonormal filter "sym6").
 
-Coordinates are pixels around the picture's centre, x to the right and y down; what lies outside is the picture
-mirrored at its edges. Matrices map an output's place to the place in the input that it shows.
+Coordinates are pixels relative to the picture's centre, x to the right and y down; pictures are extended by mirroring
+at their edges. Matrices map output coordinates to input coordinates.
 """
 
 from __future__ import annotations
@@ -21,11 +21,9 @@ from torch import Tensor
 from metagan.networks.ops import downsample, upsample
 from metagan.training.augment.draws import normal, uniform, with_chance
 
-SHIFT_SHARE = (
-    0.125  # the largest whole-pixel shift, and the deviation of fractional ones, by the picture's side
-)
+SHIFT_SHARE = 0.125  # the largest whole-pixel shift, and the standard deviation of fractional ones, as fractions of the side
 LOG2_SCALE_DEVIATION = 0.2
-MARGIN = 4  # pixels that the filter's 12 taps at double resolution reach over an edge, and one more
+MARGIN = 4  # reach of the filter's 12 taps at double resolution, in pixels, and one more
 
 # [2] table 6.3. Doubling with it and halving with its mirror image is the identity, as it is orthonormal.
 SYM6 = (
@@ -36,7 +34,7 @@ SYM6 = (
 
 
 def draw_moves(n: int, side: int, p: float, rng: torch.Generator) -> Int[Tensor, "n 4"]:
-    """Mirror, turn by quarters and shift by whole pixels, each with probability p; as `move_pixels` takes them."""
+    """Draw mirroring, quarter turns and whole-pixel shifts, each with probability p, for `move_pixels`."""
     mirrored = with_chance(uniform(n, 0, 2, rng).floor(), p, 0, rng).long()
     turns = with_chance(uniform(n, 0, 4, rng).floor(), p, 0, rng).long()
     reach = SHIFT_SHARE * side
@@ -48,7 +46,7 @@ def draw_moves(n: int, side: int, p: float, rng: torch.Generator) -> Int[Tensor,
 def blit(
     images: Float[Tensor, "n c h w"], moves: Int[Tensor, "n 4"], _source: torch.Generator
 ) -> Float[Tensor, "n c h w"]:
-    """Move each picture's pixels."""
+    """Apply drawn moves to each picture."""
     return move_pixels(images, *moves.unbind(dim=1))
 
 
@@ -59,7 +57,7 @@ def move_pixels(
     right: Int[Tensor, " n"],
     down: Int[Tensor, " n"],
 ) -> Float[Tensor, "n c side side"]:
-    """Mirror (1) left to right, then turn by quarters anticlockwise, then shift; exact.
+    """Mirror pictures left to right, then turn them by quarters anticlockwise, then shift them; exact.
 
     Args:
         images: Square pictures.
@@ -86,7 +84,7 @@ def move_pixels(
 
 
 def mirror_index(index: Int[Tensor, "..."], side: int) -> Int[Tensor, "..."]:
-    """Places outside [0, side) to those that they mirror; edges are repeated: -1 is 0, side is side - 1."""
+    """Map indices outside [0, side) to those that they mirror; edges are repeated: -1 is 0, side is side - 1."""
     index = index.remainder(2 * side)
     return torch.minimum(index, 2 * side - 1 - index)
 
@@ -94,17 +92,18 @@ def mirror_index(index: Int[Tensor, "..."], side: int) -> Int[Tensor, "..."]:
 def warp(
     images: Float[Tensor, "n c h w"], matrices: Float[Tensor, "n 3 3"], _source: torch.Generator
 ) -> Float[Tensor, "n c h w"]:
-    """See each picture through its matrix, but for those whose matrix is the identity: a processor spares them."""
+    """Resample each picture by its matrix; on a CPU, pictures whose matrix is the identity are skipped."""
     moves = (matrices != torch.eye(3, device=matrices.device)).flatten(1).any(dim=1)
-    if images.device.type != "cpu":  # to wait for which ones move would cost more
+    if images.device.type != "cpu":  # on a GPU, finding out which ones move would cost more
         return torch.where(moves[:, None, None, None], resample(images, matrices), images)
     moved = moves.nonzero()[:, 0]
     return images.index_copy(0, moved, resample(images[moved], matrices[moved])) if len(moved) else images
 
 
 def draw_warps(n: int, side: int, p: float, rng: torch.Generator) -> Float[Tensor, "n 3 3"]:
-    """Scale, rotate, stretch, rotate again and shift, each with probability p (the two rotations together): a matrix a
-    picture, the inverse of its random transforms, composed in the paper's order.
+    """Draw scaling, rotation, stretching, a second rotation and a shift, each with probability p (rotations together).
+
+    Returns one matrix per picture: the inverse of its transforms, composed in the paper's order.
     """
     turn_p = 1 - math.sqrt(1 - p)  # the chance of at least one of the two rotations is p
     scale = with_chance(normal(n, LOG2_SCALE_DEVIATION, rng), p, 0, rng).exp2()
@@ -120,13 +119,13 @@ def draw_warps(n: int, side: int, p: float, rng: torch.Generator) -> Float[Tenso
 def resample(
     images: Float[Tensor, "n c side side"], matrices: Float[Tensor, "n 3 3"]
 ) -> Float[Tensor, "n c side side"]:
-    """Each picture seen through its matrix, at double resolution between two orthonormal filters.
+    """Resample each picture by its matrix, at double resolution between two orthonormal filters.
 
-    An identity matrix gives the same picture, up to rounding.
+    An identity matrix returns the same picture, up to rounding.
     """
     side = images.shape[-1]
     taps = _sym6(images.dtype, images.device)
-    # The filter isn't symmetric: what it puts out lies this far beside, and turns around that.
+    # The filter isn't symmetric: its output is offset by this much, and rotates around that point.
     centre = sum(place * tap for place, tap in enumerate(SYM6)) / sum(SYM6)
     beside = (centre - (len(SYM6) - 1) / 2) / 2
     wide = images

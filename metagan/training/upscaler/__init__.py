@@ -1,1 +1,1 @@
-"""Training of upscalers: super-resolution networks for one collection's pictures, and for what is generated of it."""
+"""Trains upscalers: super-resolution networks for one collection's real and generated pictures."""

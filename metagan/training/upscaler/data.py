@@ -1,4 +1,4 @@
-"""What an upscaler learns from: crops of originals, and generated pictures that have no original."""
+"""Training data of an upscaler: crops of originals, and generated pictures that have no original."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from metagan.sampling.sampler import Sampler, Settings
 from metagan.training.data_loader import Pictures
 
 MADE_PICTURES = 512
-# The ways in which sites draw: truncated or not, with per-pixel noise or without.
+# The settings with which sites draw: with or without truncation and per-pixel noise.
 MADE_SETTINGS = (
     Settings(psi=0.7),
     Settings(psi=1.0),
@@ -29,7 +29,7 @@ HELD_OUT_MOST = 500
 
 @dataclass(frozen=True)
 class Part:
-    """Some of a collection's pictures; satisfies Pictures.
+    """A subset of a collection's pictures; implements Pictures.
 
     Args:
         whole: The collection.
@@ -46,24 +46,24 @@ class Part:
 
     @property
     def label_count(self) -> int:
-        """0: upscalers know no labels."""
+        """0, because upscalers have no labels."""
         return 0
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
-        """Picture number `index` of the part, [3, resolution, resolution]."""
+        """Return picture `index` of the subset, [3, resolution, resolution]."""
         return self.whole.pixels(self.indices[index])
 
     def label(self, index: int) -> NDArray[np.float32]:
-        """The empty label."""
+        """Return the empty label."""
         del index
         return np.zeros(0, np.float32)
 
 
 def hold_out(pictures: Pictures) -> tuple[Part, Part]:
-    """A collection's pictures to learn from, and its last ones to be measured on: a twentieth, at most 500."""
+    """Split a collection into training pictures, and the last twentieth (at most 500) for evaluation."""
     count = max(1, min(HELD_OUT_MOST, round(len(pictures) * HELD_OUT_SHARE)))
     split = max(1, len(pictures) - count)
     return Part(pictures, range(split)), Part(pictures, range(split, len(pictures)))
@@ -72,12 +72,12 @@ def hold_out(pictures: Pictures) -> tuple[Part, Part]:
 def draw_made(
     generator: Generator, device: torch.device, count: int = MADE_PICTURES
 ) -> UInt8[Tensor, "n 3 h w"]:
-    """Generated pictures in all ways in which sites draw, as bytes; classes in turn. The same at every call."""
+    """Draw pictures with all settings that sites use, as bytes, cycling through the classes; deterministic."""
     sampler = Sampler(generator, device)
     rows: list[NDArray[np.uint8]] = []
     each = count // len(MADE_SETTINGS)
     for number, settings in enumerate(MADE_SETTINGS):
-        seeds = range(1_000_000 + number * each, 1_000_000 + (number + 1) * each)  # no site shows these
+        seeds = range(1_000_000 + number * each, 1_000_000 + (number + 1) * each)  # not on any site
         for group, class_index in _classes(seeds, generator.c_dim):
             chosen = Settings(psi=settings.psi, noise=settings.noise, class_index=class_index)
             rows += [picture.transpose(2, 0, 1) for _, picture in sampler.pictures(group, chosen)]
@@ -95,7 +95,7 @@ def _classes(seeds: range, count: int) -> list[tuple[Sequence[int], int | None]]
 def crop(
     pictures: Float[Tensor, "n c h w"], side_px: int, step_px: int, rng: torch.Generator
 ) -> Float[Tensor, "n c side side"]:
-    """A random square of each picture, its corner on a multiple of `step_px`."""
+    """Crop a random square of each picture, with its corner at a multiple of `step_px`."""
     places = (pictures.shape[2] - side_px) // step_px + 1
     corners = torch.randint(places, (len(pictures), 2), generator=rng, device=rng.device) * step_px
     rows = [

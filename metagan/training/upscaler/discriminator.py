@@ -1,4 +1,4 @@
-"""What tells originals from upscaled pictures, place by place, and whose features the perceptual loss compares.
+"""The patch discriminator of upscaler training, whose features the perceptual loss compares.
 
 References:
     [1] Isola et al. 2017, Image-to-Image Translation with Conditional Adversarial Networks, arXiv:1611.07004 (a
@@ -22,7 +22,7 @@ SLOPE: Final = 0.2
 
 
 class PatchDiscriminator(nn.Module):
-    """Convolutions of stride 2, spectrally normalised, to a logit for each patch of 16x16 pixels."""
+    """Spectrally normalised convolutions of stride 2, with a logit for each patch of 16x16 pixels."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class PatchDiscriminator(nn.Module):
         self.activation = nn.LeakyReLU(SLOPE)
 
     def forward(self, pictures: Float[Tensor, "n 3 h w"]) -> tuple[list[Tensor], Float[Tensor, "m 1"]]:
-        """Features of every layer, and one logit a patch, all patches of all pictures in one column."""
+        """Return the features of every layer, and the logits of all patches of all pictures in one column."""
         features, x = [], pictures
         for layer in self.layers:
             x = self.activation(layer(x))

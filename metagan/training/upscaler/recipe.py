@@ -1,4 +1,4 @@
-"""What decides an upscaler's training, and the file that records it."""
+"""The hyper-parameters of an upscaler's training, and the file that records them."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ class UpscalerRecipe:
     """Every number that the trained weights depend on, besides the pictures and the network's shape.
 
     Args:
-        seed: Of the first weights, the order of pictures and all that is drawn while training.
-        batch: Crops of originals a step; with a generator, as many crops of generated pictures come on top.
-        crop_px: An original's crop has this side, in pixels.
-        learning_rate: The upscaler's; Adam with betas 0.9 and 0.99.
+        seed: Seed of the initial weights, the order of pictures and all random draws in training.
+        batch: Crops of originals per step; with a generator, as many crops of generated pictures are added.
+        crop_px: Side of an original's crop in pixels.
+        learning_rate: Learning rate of the upscaler; Adam with betas 0.9 and 0.99.
         discriminator_rate: The discriminator's rate as a multiple of that.
-        lr_decay_kimg: Thousands of crops from which on the rate falls with the square root of the crops seen.
+        lr_decay_kimg: Thousands of crops after which the rate decays with the inverse square root of the crops seen.
         ema_kimg: Half-life of the weights' moving average, in thousands of crops.
-        warmup_kimg: Thousands of crops at the beginning that are learnt by their pixels alone.
-        pixel_weight: Of the distance to the original, pixel by pixel.
-        perceptual_weight: Of the distance between the discriminator's features.
-        adversarial_weight: Of what the discriminator says.
-        cycle_weight: Of the distance between a generated picture and its upscaled one, made small again.
+        warmup_kimg: Thousands of crops at the beginning that use the pixel loss alone.
+        pixel_weight: Weight of the pixel-wise distance to the original.
+        perceptual_weight: Weight of the distance between the discriminator's features.
+        adversarial_weight: Weight of the adversarial loss.
+        cycle_weight: Weight of the distance between a generated picture and its upscaled one, reduced again.
         degradation: Strength of blur and noise in the inputs; 0 leaves them as they are.
         mirror: Whether pictures are also shown mirrored.
     """
@@ -57,20 +57,20 @@ class UpscalerRecipe:
 
 @dataclass(frozen=True)
 class UpscalerRunConfig:
-    """What an upscaler's run is, from its first step to its last.
+    """The configuration of an upscaler's run, which is fixed when it starts.
 
     Args:
         data: The originals' path as given.
-        pictures: How many there are, those held out included.
-        held_out: How many of the last ones are never trained on, but measured.
-        fingerprint: Of the pictures, to notice others.
+        pictures: Number of pictures, including those held out.
+        held_out: Number of pictures at the end that are used for evaluation only.
+        fingerprint: Hash of the pictures, to detect changes.
         recipe: The hyper-parameters.
-        upscaler: The network's shape.
-        generator: The weights file whose pictures take part; None for originals alone.
+        upscaler: The network's configuration.
+        generator: The weights file whose pictures are added; None for originals alone.
         generator_sha256: That file's SHA-256.
-        licence: To record in the snapshots.
-        source: To record in the snapshots.
-        version: Of this file's layout.
+        licence: Licence to record in the snapshots.
+        source: Source to record in the snapshots.
+        version: Version of this file's layout.
     """
 
     data: str
@@ -90,7 +90,7 @@ def write_upscaler_config(folder: RunFolder, config: UpscalerRunConfig) -> None:
     """Write config.yaml.
 
     Raises:
-        TrainingError: The folder can't be written.
+        TrainingError: If the folder can't be written to.
     """
     plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
     try:
@@ -102,10 +102,10 @@ def write_upscaler_config(folder: RunFolder, config: UpscalerRunConfig) -> None:
 
 
 def read_upscaler_config(folder: RunFolder) -> UpscalerRunConfig:
-    """What an upscaler's run was started with.
+    """Read the configuration of an upscaler's run.
 
     Raises:
-        TrainingError: config.yaml is missing, or is not an upscaler's.
+        TrainingError: If config.yaml is missing, or is not an upscaler's.
     """
     fix = "restore the file, or choose another --out for a new run"
     try:
@@ -122,15 +122,15 @@ def read_upscaler_config(folder: RunFolder) -> UpscalerRunConfig:
 
 
 def refuse_recipe_changes(config: UpscalerRunConfig, asked: UpscalerRunConfig, given: frozenset[str]) -> None:
-    """Refuse to go on with another recipe than a run began with.
+    """Refuse to resume a run with another recipe.
 
     Args:
-        config: What the run began with.
-        asked: What is asked for now.
-        given: Names of the recipe's fields, and "upscaler" or "generator", that were asked for explicitly.
+        config: The run's configuration.
+        asked: The configuration requested now.
+        given: Names of the recipe's fields, and "upscaler" or "generator", that were given explicitly.
 
     Raises:
-        TrainingError: Names every value that differs.
+        TrainingError: If any value differs. The message names all of them.
     """
     pairs = {
         name: (getattr(config.recipe, name), getattr(asked.recipe, name))

@@ -1,4 +1,4 @@
-"""An upscaler run's report: one HTML file with pairs and curves in it, to be opened without a network."""
+"""Writes an upscaler run's report: one self-contained HTML file with pairs and charts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from metagan.training.run_folder import RunFolder
 from metagan.training.upscaler.recipe import UpscalerRunConfig
 
 MOST_GRIDS: Final = 20
-WEBP_QUALITY: Final = 92  # pairs are looked at closely
+WEBP_QUALITY: Final = 92  # high, because pairs are compared closely
 CHARTS: Final[tuple[tuple[str, Mapping[str, str]], ...]] = (
     ("PSNR of held-out originals, dB (higher is better)", {"psnr": "upscaled", "lanczos_psnr": "Lanczos"}),
     ("SSIM of held-out originals (higher is better)", {"ssim": "upscaled", "lanczos_ssim": "Lanczos"}),
@@ -38,7 +38,7 @@ CHARTS: Final[tuple[tuple[str, Mapping[str, str]], ...]] = (
 
 
 def write_upscaler_report(folder: RunFolder, config: UpscalerRunConfig) -> None:
-    """Write report.html from what the folder holds."""
+    """Write report.html from the run folder's files."""
     environment = Environment(
         loader=PackageLoader("metagan.training.upscaler", "."),
         autoescape=True,
@@ -80,7 +80,7 @@ def _charts(metrics: Sequence[Mapping[str, Any]]) -> list[Chart]:
 
 
 def _as_url(path: Path) -> str:
-    """A sheet as a data URL, in WebP."""
+    """Encode a sheet as a data URL in WebP."""
     buffer = io.BytesIO()
     with Image.open(path) as image:
         image.save(buffer, "WEBP", quality=WEBP_QUALITY)
