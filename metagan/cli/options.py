@@ -14,6 +14,7 @@ A group is a decorator like a single option:
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -73,13 +74,36 @@ def seeds_option(default: str) -> Decorator:
     )
 
 
+class Number(click.FloatRange):
+    """A number in a range: never nan, and inf only where `endless` says what that means."""
+
+    def __init__(
+        self,
+        least: float | None = None,
+        most: float | None = None,
+        *,
+        min_open: bool = False,
+        max_open: bool = False,
+        endless: bool = False,
+    ) -> None:
+        super().__init__(least, most, min_open=min_open, max_open=max_open)
+        self._endless = endless
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Convert text to a number."""
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number) or (math.isinf(number) and not self._endless):
+            self.fail(f"want a number, got {value}", param, ctx)
+        return number
+
+
 def psi_option(
     default: float | None = None, note: str = f"{OF_SUBJECT}, or 1 for a weights file."
 ) -> Decorator:
     """`--psi`; None leaves it to the subject."""
     return click.option(
         "--psi",
-        type=click.FloatRange(*PSI_RANGE),
+        type=Number(*PSI_RANGE),
         default=default,
         help=f"Truncation: 1 for full variety, 0 for the mean picture. {note}",
     )
@@ -329,7 +353,7 @@ def _param_type(hint: Any, declared: Setting, *, precision: bool) -> click.Param
     if plain is int:
         return click.IntRange(_whole(low), _whole(high), min_open=declared.above is not None)
     if plain is float:
-        return click.FloatRange(low, high, min_open=declared.above is not None)
+        return Number(low, high, min_open=declared.above is not None, endless=declared.endless)
     return click.STRING
 
 

@@ -44,6 +44,10 @@ def command(context: click.Context, /, **values: Any) -> None:
         raise click.BadParameter(message, param_hint="--generator")
     from metagan.training.session import train
 
-    result = train(options)
+    try:
+        result = train(options)
+    except KeyboardInterrupt:
+        click.echo("metagan: interrupted before the first step; nothing was trained", err=True)
+        context.exit(130)
     if result.is_first:
         click.echo(result)

@@ -11,6 +11,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -34,6 +35,7 @@ class Setting:
         shown: The default in --help, where it isn't the field's.
         metavar: What --help calls the value.
         exists: Whether a path must be that of a file.
+        endless: Whether inf is a value.
     """
 
     help: str
@@ -45,6 +47,7 @@ class Setting:
     shown: str = ""
     metavar: str = ""
     exists: bool = False
+    endless: bool = False
 
 
 def setting(default: object, help: str, flag: str = "", **how: Any) -> Any:  # noqa: A002
@@ -162,9 +165,10 @@ class Schedule:
 
     total_kimg: float = setting(
         1000.0,
-        "Train until this many thousand pictures were shown.",
+        "Train until this many thousand pictures were shown; inf trains until it is stopped (Ctrl-C).",
         "--kimg",
         above=0,
+        endless=True,
         shown="1000; 100 with --upscaler",
     )
     state_kimg: float = setting(4.0, "Thousands of pictures between state files.", "--state-every", above=0)
@@ -182,6 +186,12 @@ class Schedule:
         shown="1000; 100 with --upscaler",
     )
     keep_best: bool = setting(True, "Keep the best snapshot as best.safetensors.", "--best/--no-best")
+
+    @property
+    def total_pictures(self) -> float:
+        """Where the run ends, in pictures; inf for one that goes on until it is stopped."""
+        pictures = self.total_kimg * 1000
+        return pictures if math.isinf(pictures) else round(pictures)
 
 
 AUTO = frozenset(f.name for f in fields(Recipe) if "setting" in f.metadata and f.metadata["setting"].auto)

@@ -165,7 +165,7 @@ class Run:
 
     def _train(self) -> None:
         self._begin()
-        trainer, total = self.trainer, round(self.schedule.total_kimg * 1000)
+        trainer, total = self.trainer, self.schedule.total_pictures
         if trainer.seen == 0:
             self._show()
         while trainer.seen < total and not self._must_stop():
@@ -216,7 +216,7 @@ class Run:
         self._elapsed_s = float(facts["elapsed_s"])
         if self.world.is_first:
             write_config(self.folder, self.config)  # its rate may be another now
-            self.folder.forget_after(self.trainer.steps)
+            self.folder.forget_after(self.trainer.steps if self.trainer.steps else -1)
             self.watcher.say(f"{self.folder.path}: goes on at {self.trainer.seen / 1000:g} kimg")
 
     def _require_space(self) -> None:

@@ -119,6 +119,10 @@ class RunFolder:
         """Return the path of the sample sheet after `kimg` thousand pictures."""
         return self.path / "grids" / f"{_stamp(kimg)}.png"
 
+    def snapshots(self) -> list[Path]:
+        """Every snapshot, in order; the one before the first step too."""
+        return sorted((self.path / "snapshots").glob("[0-9]*.safetensors"))
+
     @property
     def reals(self) -> Path:
         """A sheet of real pictures."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import signal
 import threading
 import time
@@ -18,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from metagan.datasets.source import PictureSource
-from metagan.errors import OptionError
+from metagan.errors import OptionError, TrainingError
 from metagan.evaluation.inception import Inception, require_inception
 from metagan.evaluation.quality import Quality, halves, quality_and_floor
 from metagan.training.distributed import World, joined
@@ -107,6 +109,7 @@ def _begin_or_go_on(
 ) -> tuple[RunConfig, Networks]:
     if not folder.config.exists() or not folder.state.exists():
         _require_other_folder(options.start, folder)
+        _require_no_results(folder)
         return begin(options, pictures, world)
     config = read_config(folder)
     refuse_changes(config, options)
@@ -126,6 +129,23 @@ def _require_other_folder(start: Path | None, folder: RunFolder) -> None:
     if start is not None and start.resolve().is_relative_to(folder.path.resolve()):
         msg = f"--start {start}: it lies in the new run's own folder, which would write over it"
         raise OptionError(f"{msg}; choose another --out")
+
+
+def _require_no_results(folder: RunFolder) -> None:
+    """Refuse to begin again over a run that has come some way, but has lost its state."""
+    reached = max((line["kimg"] for line in folder.read_metrics()), default=0)
+    if reached > 0 and folder.snapshots():
+        best = next(
+            (path for name in ("best", "latest") if (path := folder.path / f"{name}.safetensors").exists()),
+            None,
+        )
+        start = f", with --start {best} to train on from its generator" if best else ""
+        raise TrainingError(
+            f"it holds a run's results up to {reached:g} kimg, but no {folder.state.name} to go on from, "
+            "and a new run would replace them",
+            where=folder.path,
+            fix=f"restore that file, or choose another --out{start}",
+        )
 
 
 def _measure(options: TrainOptions, pictures: PictureSource, world: World) -> Measure | None:
@@ -181,11 +201,11 @@ class TerminalWatcher:
     """Progress on stderr: a bar on a terminal, else a line a minute; a first Ctrl-C or TERM stops after the step."""
 
     def __init__(
-        self, bars: Progress, total: int, *, lines: bool, on_progress: OnProgress | None = None
+        self, bars: Progress, total: float, *, lines: bool, on_progress: OnProgress | None = None
     ) -> None:
         self._bars, self._lines, self._on_progress = bars, lines, on_progress
         self._next_line = 0.0
-        self._task = bars.add_task("", total=total, facts="")
+        self._task = bars.add_task("", total=None if math.isinf(total) else total, facts="")
         self._asked = False
         self._started = False
 
@@ -237,17 +257,18 @@ def watching(
     quiet = not console.is_terminal or not shown
     with Progress(*columns, console=console, disable=quiet) as bars:
         lines = shown and not console.is_terminal
-        watcher = TerminalWatcher(
-            bars, round(schedule.total_kimg * 1000), lines=lines, on_progress=on_progress
-        )
+        watcher = TerminalWatcher(bars, schedule.total_pictures, lines=lines, on_progress=on_progress)
         numbers = [signal.SIGINT, signal.SIGTERM]
         if threading.current_thread() is not threading.main_thread():
             numbers = []  # only the main thread hears signals
         before = {number: signal.getsignal(number) for number in numbers}
 
         def asked(number: int, _frame: object) -> None:
+            if watcher.stop_asked():  # the second one ends the process at once, without torch's shutdown
+                os.write(2, b"ended at once; the run goes on from its last state\n")
+                os._exit(128 + number)
             watcher.ask_to_stop()
-            signal.signal(number, before[signal.Signals(number)])  # the second one ends the process at once
+            os.write(2, b"stopping after this step; once more ends at once\n")
 
         for number in before:
             signal.signal(number, asked)

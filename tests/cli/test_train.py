@@ -148,3 +148,25 @@ def test_tensorboard_that_is_not_installed_is_an_option_error(data, tmp_path, mo
     result = train(data, "--out", tmp_path / "run", *QUICK, "--tensorboard")
     assert isinstance(result.exception, OptionError)
     assert "pip install 'metagan[tensorboard]'" in str(result.exception)
+
+
+def test_a_run_that_lost_its_state_is_never_begun_again_over_its_results(data, tmp_path):
+    out = tmp_path / "run"
+    assert train(data, "--out", out, *QUICK, "--measure", "0").exit_code == 0
+    (out / "state.safetensors").unlink()
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    result = train(data, "--out", out, *QUICK, "--measure", "0")
+    assert isinstance(result.exception, TrainingError)
+    assert "up to 0.016 kimg" in str(result.exception)
+    assert f"--start {out / 'latest.safetensors'}" in result.exception.fix
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    "words", [("--gamma", "nan"), ("--kimg", "nan"), ("--lr", "inf"), ("--augment-target", "nan")]
+)
+def test_what_is_no_number_is_a_usage_error(data, tmp_path, words):
+    result = train(data, "--out", tmp_path / "run", *words)
+    assert result.exit_code == 2
+    assert "want" in result.stderr or "not in the range" in result.stderr
+    assert not (tmp_path / "run").exists()

@@ -111,7 +111,7 @@ def test_both_networks_learn_at_the_rate_that_fell(tmp_path):
     first = [adam.param_groups[0]["lr"] for adam in (run.trainer.adam_g, run.trainer.adam_d)]
     run.train()
     last = [adam.param_groups[0]["lr"] for adam in (run.trainer.adam_g, run.trainer.adam_d)]
-    before = run.trainer.seen - options.batch  # when the last step began
+    before = run.trainer.seen - options.recipe.batch  # when the last step began
     assert last == [pytest.approx(rate * (6 / before) ** 0.5) for rate in first]
 
 
@@ -365,7 +365,7 @@ def test_a_state_without_numbers_is_never_written_where_losses_are_seldom_looked
 
     def spoil() -> None:
         run.trainer.steps += 1
-        run.trainer.seen += OPTIONS.batch
+        run.trainer.seen += OPTIONS.recipe.batch
         with torch.no_grad():
             run.networks.discriminator.epilogue.fc.weight.fill_(float("nan"))
 
