@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from metagan.cli.options import (
+    Number,
     class_option,
     device_option,
     json_option,
@@ -358,7 +359,7 @@ def _listed(lines: list[tuple[str, str]], what: str) -> Iterator[str]:
     "--trim",
     "trims",
     multiple=True,
-    type=click.FloatRange(0, 50, min_open=True, max_open=True),
+    type=Number(0, 50, min_open=True, max_open=True),
     default=(1.0, 5.0),
     help="Also compute price statistics without this percentage at both ends. Repeatable.",
 )
@@ -426,13 +427,13 @@ def report_command(
 @click.option("--not-nsfw", is_flag=True, help="Drop items marked as not safe for work.")
 @click.option(
     "--trim",
-    type=click.FloatRange(0, 50, min_open=True, max_open=True),
+    type=Number(0, 50, min_open=True, max_open=True),
     help="Drop this percentage of the cheapest and of the most expensive items.",
 )
 @click.option("--min-size", type=click.IntRange(1), help="Drop pictures with fewer pixels on a side.")
 @click.option(
     "--min-spread",
-    type=click.FloatRange(0, 255),
+    type=Number(0, 255),
     help="Drop flat pictures, whose colours deviate by less than this, of 255 (5 drops single colours).",
 )
 @click.option("--no-duplicates", is_flag=True, help="Drop pictures whose file equals another one's.")
@@ -552,7 +553,7 @@ def subset_command(
 )
 @click.option(
     "--near",
-    type=click.FloatRange(0, 255),
+    type=Number(0, 255),
     default=6.0,
     help="What counts as near: root mean square difference at 16x16 pixels, in levels of 255.",
 )

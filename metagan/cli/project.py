@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from metagan.cli.options import class_option, device_option, lpips_option, out_option, weights_options
+from metagan.cli.options import Number, class_option, device_option, lpips_option, out_option, weights_options
 
 if TYPE_CHECKING:
     from metagan.lab.project_files import Found
@@ -35,7 +35,7 @@ def parse_box(_context: click.Context, _parameter: click.Parameter, value: str |
 @click.option("--steps", type=click.IntRange(1, 100_000), default=400, help="How often to adjust.")
 @click.option("--start", default="nearest", metavar="nearest|mean|FILE", help="Where to begin: the nearest of 600"
               " pictures, the mean picture, or a styles file.")  # fmt: skip
-@click.option("--learning-rate", type=click.FloatRange(0, 10, min_open=True), default=0.1,
+@click.option("--learning-rate", type=Number(0, 10, min_open=True), default=0.1,
               help="By how much a step changes styles at most, in standard deviations.")  # fmt: skip
 @click.option("--noise", type=click.Choice(["fit", "const"]), default="fit", help="Look for noise images as well, or"
               " keep the generator's own.")  # fmt: skip

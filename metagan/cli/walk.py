@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from metagan.cli.options import (
+    Number,
     class_option,
     psi_option,
     sampling_options,
@@ -42,8 +43,8 @@ def parse_grid(_context: click.Context, _parameter: click.Parameter, value: str)
     type=click.Path(path_type=Path),
     help="The film: .mp4 or .webm (by ffmpeg), .webp or .gif. Without an extension, a folder of numbered PNG files.",
 )
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), default=10.0, help="Length of the film.")
-@click.option("--fps", type=click.FloatRange(0, 240, min_open=True), default=30.0, help="Frames per second.")
+@click.option("--seconds", type=Number(0, min_open=True), default=10.0, help="Length of the film.")
+@click.option("--fps", type=Number(0, 240, min_open=True), default=30.0, help="Frames per second.")
 @click.option("--loop", is_flag=True, help="Return to the first key frame at the end.")
 @click.option(
     "--curve",
@@ -74,7 +75,7 @@ def parse_grid(_context: click.Context, _parameter: click.Parameter, value: str)
 @psi_option()
 @click.option(
     "--psi-to",
-    type=click.FloatRange(-2, 2),
+    type=Number(-2, 2),
     help="Truncation at the end (with --loop, in the middle): a sweep. One key frame is enough then.",
 )
 @click.option("--hold", metavar="KEY", help="Layers from --hold-from on keep the styles of this key frame.")

@@ -21,7 +21,9 @@ from torch import Tensor
 from metagan.networks.ops import downsample, upsample
 from metagan.training.augment.draws import normal, uniform, with_chance
 
-SHIFT_SHARE = 0.125  # the largest whole-pixel shift, and the standard deviation of fractional ones, as fractions of the side
+SHIFT_SHARE = (
+    0.125  # the largest whole-pixel shift, and fractional ones' standard deviation, as fractions of the side
+)
 LOG2_SCALE_DEVIATION = 0.2
 MARGIN = 4  # reach of the filter's 12 taps at double resolution, in pixels, and one more
 
