@@ -1,1 +1,1 @@
-"""The static site: contexts, HTML, and the build around them."""
+"""The static site: its pages, build, preview server and publishing."""

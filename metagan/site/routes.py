@@ -1,7 +1,7 @@
-"""From the path of a URL to an open file of the site's folder, as GitHub Pages finds it.
+"""Resolves URL paths to files of a site's folder, with the rules of GitHub Pages.
 
-The rules, as GitHub Pages shows them: an exact file wins, then the same name with .html, then a folder, which
-is redirected to its name with a slash and shows its index.html; nothing lists a folder's content.
+The rules, as observed on GitHub Pages: an exact file wins, then the same name with .html, then a folder, which
+is redirected to its name with a slash and shows its index.html. Folders are never listed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 SWAP_PATIENCE_S = 2.0
 
-# Python's own table, not the machine's, and what GitHub Pages says otherwise or that table hasn't.
+# Python's built-in table, not the machine's, with GitHub Pages' deviations and additions.
 _TYPES = mimetypes.MimeTypes(filenames=())
 for _suffix, _type in {
     ".atom": "application/atom+xml",
@@ -38,11 +38,11 @@ _WITH_CHARSET = frozenset({"application/javascript", "application/json", "text/p
 
 @dataclass(frozen=True)
 class Found:
-    """A file to send; the receiver closes it.
+    """A file to send; the caller closes it.
 
     Args:
-        status: 200, or 404 when the file is the site's 404.html.
-        name: The file's name, for its type.
+        status: 200, or 404 if the file is the site's 404.html.
+        name: The file's name, which determines its content type.
         stream: The file, open at its beginning.
     """
 
@@ -53,17 +53,17 @@ class Found:
 
 @dataclass(frozen=True)
 class Redirect:
-    """A folder that was asked for without its closing slash.
+    """A redirect for a folder that was requested without its closing slash.
 
     Args:
-        below: Where it is, below the site's root, percent-encoded: "bagel/42/".
+        below: Its path below the site's root, percent-encoded: "bagel/42/".
     """
 
     below: str
 
 
 def content_type(name: str) -> str:
-    """The Content-Type that GitHub Pages gives a file of this name."""
+    """Return the Content-Type that GitHub Pages sends for a file of this name."""
     kind, encoding = _TYPES.guess_type(f"x{PurePosixPath(name).suffix.lower()}")
     if encoding == "gzip":
         return "application/gzip"
@@ -74,19 +74,19 @@ def content_type(name: str) -> str:
 
 
 def is_hidden(parts: tuple[str, ...]) -> bool:
-    """Whether a path has a part that hosts keep back: a dot name, except .well-known at the top."""
+    """Return whether a path has a part that hosts don't serve: a dot name, except .well-known at the top."""
     rest = parts[1:] if parts[:1] == (".well-known",) else parts
     return any(part.startswith(".") for part in rest)
 
 
 def split_path(below: str) -> tuple[str, ...] | None:
-    """Take a URL's path apart, below the site's root: "bagel/42/" gives ("bagel", "42", "").
+    """Split a URL's path below the site's root: "bagel/42/" gives ("bagel", "42", "").
 
     Args:
         below: Percent-encoded, without the leading slash, as http.server reads it (latin-1).
 
     Returns:
-        Decoded parts, the last one empty for a folder; None for what no host serves: empty, dot and hidden
+        Decoded parts, the last one empty for a folder; None for paths that no host serves: empty, dot and hidden
         parts, null bytes, backslashes, drive letters, and what isn't UTF-8.
     """
     try:
@@ -100,9 +100,9 @@ def split_path(below: str) -> tuple[str, ...] | None:
 
 
 def resolve(folder: Path, below: str) -> Found | Redirect | None:
-    """Open what a URL means, or the site's 404.html.
+    """Open the file of a URL, or the site's 404.html.
 
-    A build swaps the whole folder by renaming; a miss counts only when the folder was there and the same
+    A build replaces the whole folder by renaming. A miss only counts if the folder existed and was the same
     before and after it.
 
     Args:
@@ -110,7 +110,7 @@ def resolve(folder: Path, below: str) -> Found | Redirect | None:
         below: The URL's path below the site's root, percent-encoded, without the leading slash.
 
     Returns:
-        None when there is nothing at all to show, not even a 404.html.
+        None if there is no such file, and no 404.html.
     """
     deadline = time.monotonic() + SWAP_PATIENCE_S
     parts = split_path(below)
@@ -148,10 +148,10 @@ def _find(folder: Path, parts: tuple[str, ...]) -> Found | Redirect | None:
 def _open(folder: Path, parts: tuple[str, ...], status: int = 200) -> Found | None:
     try:
         file = _inside(folder, parts)
-        if file is None or not file.is_file():  # opening a pipe would wait for ever
+        if file is None or not file.is_file():  # opening a pipe would block forever
             return None
         return Found(status, parts[-1], file.open("rb"))
-    except OSError:  # gone since, not readable, or a name too long for the file system
+    except OSError:  # removed meanwhile, unreadable, or a name too long for the file system
         return None
 
 
@@ -164,6 +164,6 @@ def _is_folder(folder: Path, parts: tuple[str, ...]) -> bool:
 
 
 def _inside(folder: Path, parts: tuple[str, ...]) -> Path | None:
-    """The real path; None when symbolic links lead out of the site."""
+    """Return the real path; None if symbolic links lead out of the site."""
     real = folder.joinpath(*parts).resolve()
     return real if real.is_relative_to(folder.resolve()) else None

@@ -1,16 +1,16 @@
-"""What a build remembers, and how it keeps another one out.
+"""The work folder of a build: what it remembers, and the lock against other builds.
 
-The site folder carries MANIFEST: its fingerprint and files, so that the record changes in the same step as the site.
-Everything else lives in a work folder beside it, `.metagan/NAME/`, and can be deleted at any time at the price of
-making pictures again:
+The site folder contains MANIFEST, its fingerprint and files, so that the record is replaced together with the site.
+Everything else is in a work folder beside it, `.metagan/NAME/`. It can be deleted at any time; the next build then
+makes all pictures again:
 
-    pictures/KEY/SEED.EXT   finished pictures, by what they depend on
+    pictures/KEY/SEED.EXT   finished pictures, by a hash of what they depend on
     models/KEY.*            generators for browsers, likewise
-    facts/SHA256.json       what a weights file holds, so that a rebuild needn't open it
+    facts/SHA256.json       facts about a weights file, so that a rebuild needn't open it
     hashes.json             SHA-256 of local weights by size and time
-    begun.json              fingerprint and day of the build at work, so that a resumed one prints the same day
-    next/                   the site being put together
-    lock                    held by the build at work
+    begun.json              fingerprint and day of the running build, so that a resumed one prints the same day
+    next/                   the site being assembled
+    lock                    held by the running build
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ import sys
 
 
 # --------------------------------------------------------------------------------------------
-# Puts a finished folder in another's place, in one step where the system can.
+# Replaces a folder by a finished one, atomically where the system supports it.
 
 _AT_FDCWD = -100
 _EXCHANGE = 2  # RENAME_EXCHANGE on Linux, RENAME_SWAP on macOS
 
 
 def swap_in(new: Path, build_dir: Path) -> None:
-    """Make `new` appear at `build_dir`; what was there is removed afterwards.
+    """Replace the folder `build_dir` by `new`, and remove the former one afterwards.
 
-    On Linux and macOS there is no moment at which `build_dir` is missing or half old, half new. Elsewhere, and on file
-    systems that can't exchange, two renames follow each other; `recover` mends an interruption between them.
+    On Linux and macOS, `build_dir` is never missing or a mixture of both. Elsewhere, and on file systems that can't
+    exchange folders, this takes two renames; `recover` repairs an interruption between them.
     """
     if not build_dir.exists():
         build_dir.parent.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ def swap_in(new: Path, build_dir: Path) -> None:
 
 
 def recover(new: Path, build_dir: Path) -> None:
-    """Put the former folder back where an interruption of `swap_in` left none; `new` as it was given there."""
+    """Restore the former folder if an interrupted `swap_in` left none; `new` is the same path as there."""
     old = _old_name(new)
     if old.exists() and not build_dir.exists():
         old.rename(build_dir)
@@ -74,7 +74,7 @@ def _old_name(new: Path) -> Path:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Exchange two folders' names atomically; False where that can't be done."""
+    """Exchange two folders' names atomically; returns False if that isn't supported."""
     if sys.platform == "win32":
         return False
     libc = ctypes.CDLL(None, use_errno=True)
@@ -102,20 +102,20 @@ class BuildDir:
 
     @property
     def staging(self) -> Path:
-        """Where the next site is put together; on the same file system as the site."""
+        """Where the next site is assembled, on the same file system as the site."""
         return self.folder / "next"
 
     def pictures(self, key: str) -> Path:
-        """Where the finished pictures of one key are."""
+        """Return the folder of the finished pictures of one key."""
         return self.folder / "pictures" / key
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other builds out, and mend what an interrupted one left.
+        """Lock out other builds, and repair what an interrupted one left.
 
         Raises:
-            BuildLockedError: Another build is at work in this folder.
-            BuildError: The folder can't be written to.
+            BuildLockedError: If another build is running in this folder.
+            BuildError: If the folder can't be written to.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -131,10 +131,10 @@ class BuildDir:
     # --------------------------------------------------------------------------------------------
 
     def manifest(self) -> Manifest | None:
-        """The manifest of the site that is there; None for an empty or missing folder.
+        """Read the manifest of the existing site; None for an empty or missing folder.
 
         Raises:
-            BuildError: The folder holds something that metagan didn't build.
+            BuildError: If the folder has files that metagan didn't build.
         """
         if not self.site.exists():
             return None
@@ -157,7 +157,7 @@ class BuildDir:
         raise BuildError(msg)
 
     def day(self, fingerprint: str) -> dt.date:
-        """The day to print on pages: today, SOURCE_DATE_EPOCH's, or that of the interrupted build being resumed."""
+        """Return the day to print on pages: today, SOURCE_DATE_EPOCH's, or that of the build being resumed."""
         if epoch := os.environ.get("SOURCE_DATE_EPOCH"):
             return dt.datetime.fromtimestamp(int(epoch), dt.UTC).date()
         begun = self.folder / "begun.json"
@@ -168,7 +168,7 @@ class BuildDir:
         return today
 
     def sha256(self, path: Path) -> str:
-        """A weights file's SHA-256; read again only when its size or time has changed."""
+        """Return a weights file's SHA-256; the file is read again only if its size or time has changed."""
         known = read_json(self.folder / "hashes.json")
         states = [file.stat() for file in files_of(path)]
         stamp = [
@@ -185,12 +185,12 @@ class BuildDir:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a built site consists of.
+    """The list of a built site's files.
 
     Args:
-        fingerprint: Of everything it was made from.
+        fingerprint: Hash of everything it was made from.
         files: Size in bytes by path relative to the site.
-        warnings: Warnings for the site's author when it was built.
+        warnings: Warnings for the site's author from the build.
     """
 
     fingerprint: str
@@ -198,19 +198,19 @@ class Manifest:
     warnings: list[str]
 
     def is_whole(self, site: Path) -> bool:
-        """Whether every file is there with its size."""
+        """Return whether every file exists with its size."""
         try:
             return all((site / name).stat().st_size == size for name, size in self.files.items())
         except OSError:
             return False
 
     def write(self, folder: Path) -> None:
-        """Leave the manifest in a site folder."""
+        """Write the manifest to a site folder."""
         write_json(folder / MANIFEST, dataclasses.asdict(self))
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; an empty text where the file is missing or damaged, since all of it can be made again."""
+    """Read a JSON object; empty if the file is missing or damaged, because its content can be made again."""
     try:
         value = json.loads(path.read_bytes())
     except (OSError, ValueError):
@@ -219,17 +219,17 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write a JSON file, whole or not at all."""
+    """Write a JSON file atomically."""
     write_bytes(path, json.dumps(value, indent=0, sort_keys=True).encode())
 
 
 def digest_of(*parts: object) -> str:
-    """A short name for a combination of values with stable reprs."""
+    """Hash a combination of values that have stable reprs."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
 
 
 def digest_of_folder(folder: Path, pattern: str = "**/*") -> str:
-    """A short name for the names and contents of a folder's files."""
+    """Hash the names and contents of a folder's files."""
     total = hashlib.sha256()
     for path in sorted(folder.glob(pattern)):
         if path.is_file() and "__pycache__" not in path.parts:

@@ -1,4 +1,4 @@
-"""What a build is asked for, and what it has gathered before it draws the first picture. No torch here."""
+"""A build's options, and the inputs it gathers before drawing the first picture. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from metagan.site.pages.text import check_corpus
 
 @runtime_checkable
 class Progress(Protocol):
-    """Hears how a build gets on."""
+    """Receives a build's progress."""
 
     def begin(self, what: str, total: int | None) -> None:
-        """A stage begins; `total` is in pictures, pages or bytes."""
+        """Begin a stage; `total` is in pictures, pages or bytes."""
         ...
 
     def advance(self, amount: int) -> None:
@@ -36,7 +36,7 @@ class Progress(Protocol):
         ...
 
     def transfer(self, transfer: Transfer) -> None:
-        """A download got on."""
+        """Report the progress of a download."""
         ...
 
 
@@ -45,15 +45,15 @@ class BuildOptions:
     """What to build, and where.
 
     Args:
-        registry: The registry, read.
+        registry: The registry.
         out: The site folder.
-        subjects: Slugs to build; all of the registry's when empty.
-        templates: A folder whose templates win over metagan's own, or None.
+        subjects: Slugs to build; all of the registry's if empty.
+        templates: A folder whose templates override metagan's own, or None.
         device: "auto", "cpu", "cuda", "mps".
         precision: "fp32", "bf16", "auto".
         offline: Don't download anything; use weights from the cache.
-        strict: Turn warnings into failure.
-        tidy: Remove finished pictures that aren't on this site; not for one that shows less than its registry.
+        strict: Treat warnings as errors.
+        tidy: Remove cached pictures that aren't on this site. Unset if the site shows less than its registry.
     """
 
     registry: Registry
@@ -84,14 +84,14 @@ class BuildOptions:
         """Read a registry file and apply what overrides it.
 
         Args:
-            registry: The file. A folder templates/ beside it is used where `templates` is None.
+            registry: The file. A folder templates/ beside it is used if `templates` is None.
             out: The site folder.
             subjects: As in the class, like `device`, `precision`, `offline` and `strict`.
             base_url: Overrides the registry's; checked by parse_base_url.
             images: Number of pictures per subject, overrides the registry's.
-            templates: A folder whose templates win over metagan's own.
+            templates: A folder whose templates override metagan's own.
 
-        Raises:
+Raises:
             RegistryError: If the file has problems.
         """
         read = read_registry(registry, images=images)
@@ -123,15 +123,15 @@ class BuildInputs:
 
     @property
     def count(self) -> int:
-        """How many pictures the site has."""
+        """Number of pictures on the site."""
         return sum(len(cache.subject.seeds) for cache in self.caches)
 
 
 def gather(options: BuildOptions, build_dir: BuildDir, progress: Progress) -> BuildInputs:
-    """Everything that a build needs: weights at hand, what they hold, and where their pictures stand.
+    """Gather everything that a build needs: weights files, facts about them, and their cached pictures.
 
     Raises:
-        RegistryError: Weights can't be had or read; names every such subject.
+        RegistryError: If weights can't be fetched or read. The message names every such subject.
     """
     registry = _chosen(options)
     warnings: list[str] = []
@@ -188,7 +188,7 @@ def _chosen(options: BuildOptions) -> Registry:
 
 
 def _facts(build_dir: BuildDir, weights: Path) -> GeneratorFacts:
-    """What the weights hold; from the work folder when this very file was opened before."""
+    """Return facts about a weights file, from the work folder if this file was opened before."""
     sha256 = build_dir.sha256(weights)
     remembered = build_dir.folder / "facts" / f"{sha256}.json"
     known = read_json(remembered)
@@ -197,13 +197,13 @@ def _facts(build_dir: BuildDir, weights: Path) -> GeneratorFacts:
     from metagan.site.build.pictures import read_facts
 
     write_json(remembered, dataclasses.asdict(read_facts(weights, sha256)))
-    return GeneratorFacts(**read_json(remembered))  # as the next build will see it: JSON knows no tuples
+    return GeneratorFacts(**read_json(remembered))  # as the next build will read it: JSON has no tuples
 
 
 def _upscaler(
     options: BuildOptions, build_dir: BuildDir, subject: Subject, facts: GeneratorFacts, progress: Progress
 ) -> tuple[Path | None, UpscalerFacts | None]:
-    """A subject's upscaler and what its file holds; remembered in the work folder, as generators' facts are."""
+    """Return a subject's upscaler and facts about its file, cached in the work folder like generators' facts."""
     if subject.upscale is None:
         return None, None
     weights = locate_weights(subject.upscale, offline=options.offline, progress=progress.transfer)
@@ -237,6 +237,6 @@ def _digest_of_templates(options: BuildOptions) -> str:
 
 
 def _digest_of_code() -> str:
-    """Changes with any line of the package, so that a new version never serves an old version's pages."""
+    """Hash the package's code, so that a new version never reuses an old version's pages."""
     kernels = digest_of_folder(metagan.live.KERNEL, "*.wasm")
     return digest_of(digest_of_folder(Path(metagan.__file__).parent, "**/*.py"), kernels)

@@ -1,7 +1,7 @@
-"""Looks for links that lead nowhere in a rendered site.
+"""Finds broken links in a rendered site.
 
-Pages are read one at a time; what is kept of them is the names of the files and the links that
-point at a place inside another page, so that a site of any size can be checked.
+Pages are read one at a time. Only the names of files and the links to anchors in other pages are
+kept in memory, so that a site of any size can be checked.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ PREVIEW_NAMES = frozenset({"og:image", "og:url", "twitter:image"})
 NOT_FOUND = "404.html"
 INDEX = "index.html"
 
-# HTML's tags, with comments and the content of scripts taken out of the way. html.parser finds the same in
-# well-formed pages (a test holds the two together), but takes more than twice as long over ten thousand.
+# HTML's tags, skipping comments and the content of scripts. html.parser finds the same in well-formed pages
+# (a test compares the two), but takes more than twice as long for ten thousand pages.
 _TOKEN = re.compile(
     r"<!--.*?-->"
     r"|<(?P<raw>(?P<name>script|style)\b[^>]*)>.*?</(?P=name)\s*>"
@@ -33,7 +33,7 @@ _TELLING = re.compile(r"\b(?:href|src|srcset|id|name|action|poster|data-preload|
 _ANCHORS = {"a": ("id", "name")}
 _ATTRIBUTE = re.compile(r"""([^\s"'>/=]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'=<>`]+))""")
 
-# Where the site is taken to stand when only the path of its address is known.
+# The assumed host if only the path of the site's address is known.
 _NOWHERE = "http://site.invalid"
 
 
@@ -45,15 +45,15 @@ class _Link:
 
 
 def check_links(root: Path | Mapping[str, bytes], base_path: str) -> list[Problem]:
-    """Find every link, source and anchor inside a site that leads to what is not there.
+    """Find every link, source and anchor inside a site whose target is missing.
 
     Args:
         root: The site's folder, or its files' contents by site-relative path.
-        base_path: The path under which the site will stand, "/apes/"; with the whole address,
-            "https://user.github.io/apes/", absolute links to the site itself are checked too.
+        base_path: The path under which the site will be served, "/apes/". With the whole address,
+        "https://user.github.io/apes/", absolute links to the site itself are checked too.
 
     Returns:
-        One problem a missing target, naming the first page that links to it.
+        One problem per missing target, naming the first page that links to it.
     """
     if isinstance(root, Path):
         return _Checker(_names_below(root), lambda name: (root / name).read_bytes(), base_path).run()
@@ -67,7 +67,7 @@ def _names_below(root: Path) -> Iterator[str]:
 
 
 class _Checker:
-    """One walk through a site's pages, and a second through those that anchors point into."""
+    """Checks a site's pages in one pass, and pages that anchors point into in a second."""
 
     def __init__(self, names: Iterable[str], read: Callable[[str], bytes], base_path: str) -> None:
         self._names = frozenset(names)
@@ -131,7 +131,7 @@ def _problem(what: str, links: list[_Link]) -> Problem:
 
 
 def _scan(text: str) -> tuple[list[tuple[int, str]], set[str]]:
-    """A page's links with their lines, and the ids that links may point at."""
+    """Return a page's links with their lines, and the ids that are link targets."""
     links: list[tuple[int, str]] = []
     ids: set[str] = set()
     line, build_dir = 1, 0

@@ -1,7 +1,7 @@
-"""The generators that visitors' browsers get: exported once, kept in the work folder. Torch only while exporting.
+"""Exports generators for visitors' browsers, cached in the work folder. Torch is imported only while exporting.
 
 models/KEY.bin.gz   the weights file for the browser
-models/KEY.json     what is to be said of it, or why there is none
+models/KEY.json     facts about it, or why there is none
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from metagan.site.pages.content import GeneratorFacts, LiveModel
 from metagan.site.build.picture_cache import PictureCache
 from metagan.site.build.build_dir import BuildDir, digest_of, digest_of_folder, read_json, write_json
 
-LARGEST_BYTES = 12_000_000  # gzipped: what `live: auto` asks a visitor to download at most
-_SMALLEST_BYTES_A_WEIGHT = 1.0  # float16, gzipped; in fact about 1.8
+LARGEST_BYTES = 12_000_000  # gzipped: the largest download with `live: auto`
+_SMALLEST_BYTES_A_WEIGHT = 1.0  # lower estimate for float16, gzipped; measured about 1.8
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class BrowserModel:
     """A subject's generator for browsers, or why there is none.
 
     Args:
-        model: What is to be said of it, or None.
-        file: The weights file's place in the work folder; None where none was looked for.
-        reason: In words; empty where there is a model, or where the registry wants none.
+        model: Facts about it, or None.
+        file: The weights file in the work folder; None if none was requested.
+        reason: Why there is none; empty if there is a model, or the registry wants none.
     """
 
     model: LiveModel | None = None
@@ -43,10 +43,10 @@ class BrowserModel:
 def make_models(
     registry: Registry, caches: list[PictureCache], facts: list[GeneratorFacts], build_dir: BuildDir
 ) -> list[BrowserModel]:
-    """Every subject's generator for browsers, exported where this wasn't done before.
+    """Return every subject's generator for browsers, exporting those that aren't cached.
 
     Raises:
-        RegistryError: A subject says `live: always`, and its generator can't run in a browser.
+        RegistryError: If a subject says `live: always`, but its generator can't run in a browser.
     """
     made, problems = [], []
     for cache, known in zip(caches, facts, strict=True):
@@ -88,14 +88,14 @@ def _too_large(what: str) -> str:
 
 
 def _key(cache: PictureCache) -> str:
-    """Names everything that the exported file depends on."""
+    """Hash everything that the exported file depends on."""
     code = digest_of_folder(Path(metagan.__file__).parent / "export", "*.py")
     upscaler = [cache.upscaler.sha256] if cache.upscaler else []
     return digest_of(cache.sha256, cache.subject.noise, code, *upscaler)
 
 
 def _record(cache: PictureCache, file: Path) -> dict[str, Any]:
-    """What is known of the exported file, exported now if need be."""
+    """Return the facts about the exported file, exporting it first if necessary."""
     beside = file.with_name(file.name.removesuffix(".bin.gz") + ".json")
     record = read_json(beside)
     if "reason" in record or (
@@ -120,7 +120,7 @@ def _export(cache: PictureCache, file: Path) -> dict[str, Any]:
     try:
         try:
             weights = make_web_weights(generator, "fp16", noise, upscaler)
-        except ExportError:  # too coarse for this one; what no precision helps is refused again
+        except ExportError:  # fp16 is too coarse for this generator; other obstacles are refused again with fp32
             weights = make_web_weights(generator, "fp32", noise, upscaler)
     except ExportError as error:
         return {"reason": error.what}

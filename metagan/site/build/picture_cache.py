@@ -1,4 +1,4 @@
-"""A subject's finished pictures in the work folder, and which of them are still to be made. No torch here."""
+"""A subject's finished pictures in the work folder. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from metagan.registry.models import Subject
 from metagan.site.pages.content import GeneratorFacts, UpscalerFacts
 from metagan.site.build.build_dir import BuildDir, digest_of
 
-PICTURE_VERSION = 2  # raise it when the same weights, seed and settings would give other pixels
-UPSCALING_VERSION = 1  # likewise, of what the upscaler makes of them
-CARD_BELOW_PX = 256  # link previews want about 200 pixels at least
+PICTURE_VERSION = 2  # increase it when the same weights, seed and settings would give other pixels
+UPSCALING_VERSION = 1  # likewise for the upscaler's results
+CARD_BELOW_PX = 256  # link previews need at least about 200 pixels
 CARD_PX = 512
 
 
 @dataclass(frozen=True)
 class PictureCache:
-    """Where one subject's pictures stand until they are linked into the site.
+    """The cache of one subject's finished pictures.
 
-    A picture is kept as long as everything it depends on is the same: weights, psi, class, noise, format,
-    precision, and the versions of the code that draws and encodes it. All of that is in the folder's name.
+    A picture stays valid as long as everything it depends on is the same: weights, psi, class, noise, format,
+    precision, and the versions of the code that draws and encodes it. The folder's name is a hash of all this.
 
     Args:
         subject: The subject.
         weights: Its weights file.
         sha256: That file's SHA-256.
-        folder: Of the finished pictures.
+        folder: Folder of the finished pictures.
         with_cards: Whether each picture gets an enlarged copy for link previews.
-        upscaler: What is known of the upscaler's file, or None.
-        upscaler_weights: That file.
+        upscaler: Facts about the upscaler's file, or None.
+        upscaler_weights: The upscaler's file, or None.
     """
 
     subject: Subject
@@ -44,20 +44,20 @@ class PictureCache:
     upscaler_weights: Path | None = None
 
     def picture(self, seed: int) -> Path:
-        """The picture of a seed."""
+        """Return the path of a seed's picture."""
         return self.folder / f"{seed}.{EXTENSIONS[self.subject.format]}"
 
     def card(self, seed: int) -> Path:
-        """Its enlarged copy."""
+        """Return the path of its enlarged copy for link previews."""
         return self.folder / f"{seed}.card.png"
 
     def files(self, seed: int) -> list[Path]:
-        """Everything that must be there for a seed."""
+        """Return all files of a seed."""
         return [self.picture(seed), self.card(seed)] if self.with_cards else [self.picture(seed)]
 
     def missing(self) -> list[int]:
-        """The seeds still to be drawn, in the site's order."""
-        # An empty file is what a power failure leaves of one that was renamed before its content was on the disk.
+        """Return the seeds still to be drawn, in the site's order."""
+        # A power failure can leave an empty file, if it was renamed before its content was on the disk.
         entries = os.scandir(self.folder) if self.folder.is_dir() else ()
         there = {entry.name for entry in entries if entry.stat().st_size}
         return [
@@ -76,7 +76,7 @@ def picture_cache_for(
     upscaler: UpscalerFacts | None = None,
     upscaler_weights: Path | None = None,
 ) -> PictureCache:
-    """The shelf of a subject as the registry has it now."""
+    """Return the cache for a subject's current settings in the registry."""
     settings: tuple[object, ...] = (
         subject.psi,
         subject.class_index,
@@ -93,10 +93,10 @@ def picture_cache_for(
 
 
 def chunks_with_gaps(wanted: Sequence[int], missing: set[int], size: int) -> list[tuple[int, ...]]:
-    """Those of the wanted seeds' batches in which a picture is missing.
+    """Return the batches of wanted seeds in which a picture is missing.
 
-    Batches are cut from all wanted seeds, not from the missing ones: a resumed build then draws each picture among
-    the same neighbours as an uninterrupted one, and gets the same bytes.
+    Batches are formed from all wanted seeds, not from the missing ones: a resumed build then draws each picture in
+    the same batch as an uninterrupted one, and gets the same bytes.
     """
     cut = [tuple(wanted[start : start + size]) for start in range(0, len(wanted), size)]
     return [chunk for chunk in cut if not missing.isdisjoint(chunk)]

@@ -1,4 +1,4 @@
-"""Makes a subject's missing pictures: the generator draws the next batch while a pool encodes the last one."""
+"""Makes a subject's missing pictures; a thread pool encodes a batch while the generator draws the next."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ ENCODERS = min(4, os.cpu_count() or 1)
 
 
 def read_facts(weights: Path, sha256: str) -> GeneratorFacts:
-    """What a weights file holds, for its about page.
+    """Read the facts about a weights file for the about page.
 
     Raises:
-        CheckpointError: The file can't be read, or holds no generator that metagan knows.
+        CheckpointError: If the file can't be read, or holds no generator that metagan knows.
     """
     checkpoint = read_checkpoint(weights)
     generator = load_generator(checkpoint)
@@ -49,16 +49,16 @@ def read_facts(weights: Path, sha256: str) -> GeneratorFacts:
 
 
 def read_upscaler_facts(weights: Path, sha256: str, facts: GeneratorFacts) -> UpscalerFacts:
-    """What an upscaler's file holds, for the about page of a subject.
+    """Read the facts about an upscaler's file for the about page.
 
     Args:
         weights: The file.
         sha256: Its SHA-256.
-        facts: Of the generator whose pictures it enlarges.
+        facts: Facts about the generator whose pictures it enlarges.
 
     Raises:
-        CheckpointError: The file can't be read, or holds no upscaler.
-        OptionError: The results would be too large to publish.
+        CheckpointError: If the file can't be read, or holds no upscaler.
+        OptionError: If the results would be too large to publish.
     """
     checkpoint = read_checkpoint(weights)
     upscaler = upscaler_of(checkpoint)
@@ -82,21 +82,21 @@ def read_upscaler_facts(weights: Path, sha256: str, facts: GeneratorFacts) -> Up
 
 
 def make_missing(cache: PictureCache, device: str, precision: str, advance: Callable[[int], None]) -> int:
-    """Draw and encode what a shelf lacks.
+    """Draw and encode the pictures that a cache lacks.
 
     Args:
-        cache: The subject's shelf.
+        cache: The subject's picture cache.
         device: "auto", "cpu", "cuda", "mps".
         precision: "fp32", "bf16", "auto".
         advance: Called with the number of pictures just finished.
 
     Returns:
-        How many pictures were made.
+        The number of pictures made.
 
     Raises:
-        CheckpointError: The weights can't be read.
-        OptionError: The subject's class is missing or out of range.
-        BuildError: The disk is full.
+        CheckpointError: If the weights can't be read.
+        OptionError: If the subject's class is missing or out of range.
+        BuildError: If the disk is full.
     """
     missing = set(cache.missing())
     if not missing:
@@ -116,7 +116,7 @@ def make_missing(cache: PictureCache, device: str, precision: str, advance: Call
 
 
 class _EncoderPool:
-    """Threads that encode, with a bounded queue: memory doesn't grow with the number of pictures."""
+    """Encodes pictures in threads, with a bounded queue that limits memory."""
 
     def __init__(self, advance: Callable[[int], None]) -> None:
         self._threads = ThreadPoolExecutor(ENCODERS, thread_name_prefix="encode")
@@ -141,7 +141,7 @@ class _EncoderPool:
         picture: NDArray[np.uint8],
         label: Provenance,
     ) -> None:
-        """Queue one picture; waits while the queue is full."""
+        """Queue one picture, waiting while the queue is full."""
         while len(self._waiting) >= 16 * ENCODERS:
             self._take_oldest()
         self._waiting.append(self._threads.submit(task, cache, seed, picture, label))

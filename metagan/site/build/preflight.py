@@ -1,4 +1,4 @@
-"""Looks for everything that would keep a site from being built: registry, templates, texts and weights."""
+"""Finds every problem that would stop a build, in registry, templates, texts and weights."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _FIXES = {
 
 @dataclass(frozen=True)
 class PreflightReport:
-    """What was found.
+    """The problems found.
 
     Args:
-        registry: None when it can't be used; its weights and texts have then not been looked at.
-        problems: The registry's, then the templates', the texts' and the weights'.
+        registry: The registry; None if it has errors, and its weights and texts were then not checked.
+        problems: Problems of the registry, then of templates, texts and weights.
     """
 
     registry: Registry | None
@@ -46,12 +46,12 @@ class PreflightReport:
 def preflight(
     registry: Path, templates: Path | None, *, offline: bool = False, progress: Progress | None = None
 ) -> PreflightReport:
-    """Look for every problem of a site's sources, without building it.
+    """Find every problem in a site's sources, without building it.
 
     Args:
         registry: The registry's file.
-        templates: A folder of templates, or None to look into templates/ beside the registry if it is there.
-        offline: Download nothing.
+        templates: A folder of templates. If None, templates/ beside the registry is used if it exists.
+        offline: Don't download anything.
         progress: Called with the state of downloads.
     """
     read: Registry | None = None
@@ -77,7 +77,7 @@ def _in_texts(registry: Registry) -> Iterator[Problem]:
 def problems_with_weights(
     registry: Registry, *, offline: bool = False, progress: Progress | None = None
 ) -> Iterator[Problem]:
-    """What is wrong with weights, and with what subjects ask of them; one generator in memory at a time."""
+    """Yield problems of weights and of subjects' settings for them, with one generator in memory at a time."""
     users: dict[WeightsRef, list[Subject]] = {}
     for subject in registry.subjects:
         users.setdefault(subject.weights, []).append(subject)
@@ -96,7 +96,7 @@ def problems_with_weights(
 
 
 def _in_settings(registry: Registry, subject: Subject, generator: Generator) -> Iterator[Problem]:
-    """What a subject asks of its generator that it can't give."""
+    """Yield a subject's settings that its generator doesn't support."""
     classes, chosen = generator.c_dim, subject.class_index
     if classes and (chosen is None or chosen >= classes):
         got = "there is none" if chosen is None else f"got {chosen}"
@@ -125,7 +125,7 @@ def _in_settings(registry: Registry, subject: Subject, generator: Generator) -> 
 def _in_upscaler(
     registry: Registry, subject: Subject, generator: Generator, *, offline: bool, progress: Progress | None
 ) -> Iterator[Problem]:
-    """What is wrong with a subject's upscaler."""
+    """Yield problems of a subject's upscaler."""
     if subject.upscale is None:
         return
     try:
@@ -140,7 +140,7 @@ def _in_upscaler(
 
 
 def problem_with(registry: Registry, subject: Subject, key: str, error: MetaganError) -> Problem:
-    """An error about one key of a subject, with the place of that key in the registry."""
+    """Make a problem from an error about one key of a subject, with the key's place in the registry."""
     inside = "" if error.where is None else f"{error.where}: "
     return Problem(
         find_place(registry.path, ("subjects", subject.slug, key)),

@@ -22,14 +22,14 @@ LIVE_NAME_RULE = (
 
 
 def subjects_json(content: SiteContent, subjects: Sequence[SubjectView]) -> bytes:
-    """What the site has: api/subjects.json."""
+    """Return api/subjects.json, the list of subjects."""
     base = content.site.base_url
     listing = [_summary(base, view) | {"api": base + view.api} for view in subjects]
     return json_bytes(_site(content) | {"subjects": listing})
 
 
 def subject_json(content: SiteContent, view: SubjectView, album: PictureIndex) -> bytes:
-    """A subject with all its pictures, seeds and addresses: api/SLUG.json."""
+    """Return api/SLUG.json, a subject with all its pictures, seeds and addresses."""
     base = content.site.base_url
     rules = {"names": NAME_RULE} | ({"live_names": LIVE_NAME_RULE} if view.live else {})
     head = _text(_site(content) | _summary(base, view) | rules).removesuffix("}")
@@ -38,7 +38,7 @@ def subject_json(content: SiteContent, view: SubjectView, album: PictureIndex) -
 
 
 def line_files(view: SubjectView, album: PictureIndex) -> Iterator[tuple[str, bytes]]:
-    """The made-up lines in small files, api/SLUG/lines/0.json, so that a page fetches only a few."""
+    """Yield the generated lines in small files, api/SLUG/lines/0.json, so that a page fetches only a few."""
     if album.has_lines:
         lines = (shot.text for shot in album.shots())
         chunks = iter(lambda: list(islice(lines, LINES_CHUNK)), [])
@@ -75,7 +75,7 @@ def _summary(base: str, view: SubjectView) -> dict[str, object]:
 
 
 def _live(base: str, model: LiveModel) -> dict[str, object]:
-    """The generator for browsers: where it is, how large, and how near to the original."""
+    """Describe the generator for browsers: its address, size and difference from the original."""
     return {
         "weights": base + model.path,
         "sha256": model.sha256,
@@ -94,11 +94,11 @@ def _picture(base: str, shot: PictureView) -> dict[str, object]:
 
 
 def json_bytes(value: object) -> bytes:
-    """A value as a JSON file for browsers."""
+    """Serialise a value as a JSON file for browsers."""
     return f"{_text(value)}\n".encode()
 
 
 def _text(value: object) -> str:
-    """JSON in which no browser can ever see a tag, whatever it takes the file for."""
+    """Serialise as JSON that a browser can't interpret as HTML tags, whatever the content type."""
     plain = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return plain.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

@@ -1,4 +1,4 @@
-"""Looks for mistakes in page templates without building a site."""
+"""Finds errors in page templates without building a site."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ SUFFIXES = frozenset({".html", ".xml", ".txt"})
 
 @dataclass(frozen=True)
 class _Source:
-    """A template file of the user's, parsed.
+    """A parsed template file of the user.
 
     Args:
-        name: As other templates call it, "about.html".
-        file: Where it lies.
+        name: Its name in other templates, "about.html".
+        file: Its path.
         tree: Its syntax tree.
     """
 
@@ -46,10 +46,10 @@ def check_templates(templates: Path) -> list[Problem]:
     """Find every syntax error, unknown name and unused file in a folder of templates.
 
     Args:
-        templates: The user's folder; what isn't in it comes from metagan's own.
+        templates: The user's folder; other templates come from metagan's own.
 
     Returns:
-        The problems with file and line; none when a site could be rendered.
+        The problems with file and line; none if a site can be rendered.
     """
     if not templates.is_dir():
         return [
@@ -80,7 +80,7 @@ def _parse_all(environment: jinja2.Environment, folder: Path, problems: list[Pro
 
 
 def _unknown_names(own: Sequence[_Source], default: Sequence[_Source]) -> Iterator[Problem]:
-    """Names that no page provides and no template sets; an included one sees its includer's."""
+    """Yield names that no page provides and no template sets; an included template sees its includer's names."""
     provided = _provided_names()
     known = provided.union(*(_set_names(source.tree) for source in (*own, *default)))
     fix = f"use one of {', '.join(sorted(provided))}"
@@ -93,7 +93,7 @@ def _unknown_names(own: Sequence[_Source], default: Sequence[_Source]) -> Iterat
 
 
 def _set_names(tree: nodes.Template) -> set[str]:
-    """The names that a template sets itself: variables, loops, macros, imports."""
+    """Return the names that a template sets itself: variables, loops, macros, imports."""
     names = {node.name for node in tree.find_all(nodes.Name) if node.ctx != "load"}
     names |= {node.name for node in tree.find_all(nodes.Macro)}
     names |= {node.target for node in tree.find_all(nodes.Import)}
@@ -103,7 +103,7 @@ def _set_names(tree: nodes.Template) -> set[str]:
 
 
 def _unused(own: Sequence[_Source], default: Sequence[_Source]) -> Iterator[Problem]:
-    """Files that replace nothing and that no template mentions: most often a misspelt name."""
+    """Yield files that override nothing and that no template uses, most often because of a misspelt name."""
     names = {source.name for source in default}
     mentioned = {name for source in own for name in meta.find_referenced_templates(source.tree)}
     for source in own:
@@ -124,7 +124,7 @@ def _provided_names() -> set[str]:
 
 
 def _failures(templates: Path) -> list[Problem]:
-    """What goes wrong when a small site is rendered, with and without all that is optional."""
+    """Return the errors of rendering a small site, with and without all optional content."""
     found: dict[Problem, None] = {}
     for picture_pages in (True, False):
         trial = _Trial(_sample_content(picture_pages=picture_pages), templates)
@@ -134,7 +134,7 @@ def _failures(templates: Path) -> list[Problem]:
 
 
 class _Trial(Writer):
-    """Renders every page to collect failures and the names that pages are given."""
+    """Renders every page to collect errors and the names that pages are given."""
 
     def __init__(self, content: SiteContent, templates: Path | None) -> None:
         super().__init__(content, templates)

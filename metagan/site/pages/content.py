@@ -1,4 +1,4 @@
-"""What the pages know: everything a site shows, before any HTML."""
+"""The data that pages show, independent of HTML."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from metagan.registry.models import Site, Subject
 
 @dataclass(frozen=True)
 class GeneratorFacts:
-    """What made a subject's pictures, for its about page.
+    """Facts about a subject's generator, for its about page.
 
     Args:
-        architecture: "StyleGAN2".
-        width_px: Width of a picture.
-        height_px: Height of a picture.
-        parameters: How many numbers the generator consists of.
-        sha256: The weights file's.
-        size_bytes: The weights file's.
-        training: Facts the weights file states about its training; JSON-like values.
-        classes: How many classes it knows; 0 when unconditional.
+        architecture: Its title, such as "StyleGAN2".
+        width_px: Width of a picture in pixels.
+        height_px: Height of a picture in pixels.
+        parameters: Number of the generator's parameters.
+        sha256: SHA-256 of the weights file.
+        size_bytes: Size of the weights file.
+        training: Facts about its training from the weights file; JSON-like values.
+        classes: Number of classes; 0 if unconditional.
     """
 
     architecture: str
@@ -37,15 +37,15 @@ class GeneratorFacts:
 
 @dataclass(frozen=True)
 class UpscalerFacts:
-    """What enlarged a subject's pictures, for its about page.
+    """Facts about a subject's upscaler, for its about page.
 
     Args:
-        factor: How many times as wide and high it makes them.
-        parameters: How many numbers it consists of.
-        sha256: Its file's.
-        size_bytes: Its file's.
-        licence: As its file says.
-        source: As its file says.
+        factor: Enlargement factor of width and height.
+        parameters: Number of its parameters.
+        sha256: SHA-256 of its file.
+        size_bytes: Size of its file.
+        licence: Licence stated in its file.
+        source: Source stated in its file.
     """
 
     factor: int
@@ -57,7 +57,7 @@ class UpscalerFacts:
 
 
 def ai_system(architecture: str, sha256: str, upscaler: UpscalerFacts | None = None) -> str:
-    """What pictures' metadata call the program that made them."""
+    """Return the name of the generating system for the pictures' metadata."""
     enlarged = f", enlarged by an upscaler, sha256 {upscaler.sha256[:16]}" if upscaler else ""
     return f"{architecture}, weights sha256 {sha256[:16]}{enlarged}, by metagan"
 
@@ -69,8 +69,8 @@ class Picture:
     Args:
         seed: The seed it was drawn from.
         path: The file, relative to the site's root: "pictures/bagel/42.webp".
-        card: A larger copy for link previews, relative likewise; None when the picture is large enough.
-        text: A made-up line, or None.
+        card: A larger copy for link previews, also relative; None if the picture is large enough.
+        text: A generated line of text, or None.
     """
 
     seed: int
@@ -85,13 +85,13 @@ class LiveModel:
 
     Args:
         path: The file, relative to the site's root: "models/SHA256.bin.gz".
-        sha256: Of its content before gzip; some hosts unpack on their way.
+        sha256: SHA-256 of its content before gzip, because some hosts decompress it in transit.
         content_bytes: Size of its content before gzip.
-        file_sha256: Of the file.
-        size_bytes: Of the file: what a visitor downloads.
-        precision: The matrices' format, "fp16" or "fp32".
-        off_by_one: Share of the pictures' values that are one level off the original generator's, 0 to 1.
-        psnr_db: How near its pictures are before rounding, in dB; None when they are the same.
+        file_sha256: SHA-256 of the file.
+        size_bytes: Size of the file, which a visitor downloads.
+        precision: Number format of the matrices, such as "fp16" or "fp32".
+        off_by_one: Fraction of the pictures' values that differ by one level from the original generator's, 0 to 1.
+        psnr_db: PSNR of its pictures against the original's before rounding, in dB; None if they are equal.
     """
 
     path: str
@@ -106,15 +106,15 @@ class LiveModel:
 
 @dataclass(frozen=True)
 class SubjectContent:
-    """One subject with its pictures, in the order to show them; at least one.
+    """One subject with its pictures in display order; at least one.
 
     Args:
-        subject: What the registry says.
-        facts: What its weights file says.
-        pictures: The prepared pictures.
+        subject: Its entry in the registry.
+        facts: Facts about its weights file.
+        pictures: The finished pictures.
         live: The generator for visitors' browsers, or None.
-        why_not_live: Why there is none, in words; empty where the registry wants none.
-        upscaler: What its upscaler's file says; None where pictures are as the generator draws them.
+        why_not_live: The reason if there is none; empty if the registry wants none.
+        upscaler: Facts about its upscaler's file; None if pictures are not upscaled.
     """
 
     subject: Subject
@@ -126,12 +126,12 @@ class SubjectContent:
 
     @property
     def width_px(self) -> int:
-        """Width of a published picture."""
+        """Width of a published picture in pixels."""
         return self.facts.width_px * (self.upscaler.factor if self.upscaler else 1)
 
     @property
     def height_px(self) -> int:
-        """Height of a published picture."""
+        """Height of a published picture in pixels."""
         return self.facts.height_px * (self.upscaler.factor if self.upscaler else 1)
 
 
@@ -140,11 +140,11 @@ class SiteContent:
     """A whole site.
 
     Args:
-        site: What holds for all of it.
+        site: Settings of the whole site.
         collections: The subjects; at least one.
         built: The day to print on pages and in feeds.
-        version: metagan's version, with which the site was built.
-        revision: Changes when anything a cached page may rely on changes; for cache busting.
+        version: The version of metagan that built the site.
+        revision: A hash of everything that a cached page may depend on, for cache busting.
     """
 
     site: Site

@@ -1,6 +1,6 @@
-"""From contexts to HTML: every file of a site but the pictures, one at a time.
+"""Renders every file of a site except the pictures, one at a time.
 
-Nothing here imports torch, and no list grows with the number of pictures: pages are made as they are taken.
+Nothing here imports torch, and no list grows with the number of pictures: pages are rendered lazily.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ from metagan.site.pages.views import (
 # --------------------------------------------------------------------------------------------
 # What a site's service worker (templates/sw.js) keeps in a visitor's browser.
 
-# Of a site of many subjects only the first ones' pages are kept beforehand, the others when they are looked at.
+# On a site of many subjects only the first ones' pages are cached in advance, the others when they are visited.
 KEPT_SUBJECTS = 12
 LARGEST_BYTES = 300_000
-# Of each of those a few pictures, so that without a network there is one, and another; fewer where they are large.
+# A few pictures of each are cached, so that there is some variety offline; fewer if they are large.
 KEPT_PICTURES = 4
 FEWEST_PICTURES = 2
 KEPT_PIXELS = 1_000_000
@@ -52,7 +52,7 @@ _INDEX = "index.html"
 
 
 class Offline:
-    """Collects the files to keep, with the hashes by which a browser knows that they are of this build."""
+    """Collects the files to cache, with hashes by which a browser recognises this build's files."""
 
     def __init__(self, content: SiteContent, albums: Sequence[tuple[SubjectView, PictureIndex]]) -> None:
         self._revision = content.revision
@@ -68,7 +68,7 @@ class Offline:
         self._files: list[tuple[str, str]] = []
 
     def note(self, path: str, data: bytes) -> None:
-        """Take a file of the site into account, if it is one to keep."""
+        """Add a file of the site, if it is to be cached."""
         if path in self._pages:
             self._add(path.removesuffix(_INDEX), data)
         elif (
@@ -83,7 +83,7 @@ class Offline:
         self._files.append((address, f"sha256-{digest}"))
 
     def data(self) -> dict[str, object]:
-        """What the service worker's script is told."""
+        """Return the data for the service worker's script."""
         return {
             "revision": self._revision,
             "files": self._files,
@@ -93,20 +93,20 @@ class Offline:
 
 
 def _model_name(path: str) -> str:
-    """As much of a generator's file name, which is a hash, as tells it from all others."""
+    """Shorten a generator's file name, which is a hash, to a prefix that identifies it."""
     return PurePosixPath(path).name[:MODEL_NAME]
 
 
 def _how_many(view: SubjectView) -> int:
-    """How many of a subject's pictures are kept before anybody has looked at them."""
+    """Return how many of a subject's pictures are cached in advance."""
     return max(FEWEST_PICTURES, min(KEPT_PICTURES, KEPT_PIXELS // (view.width_px * view.height_px)))
 
 
 # https://www.sitemaps.org/protocol.html allows 50,000 addresses a file.
 SITEMAP_LIMIT = 50_000
 FEED_ENTRIES = 30
-# A site may have thousands of subjects. The front page shows the first ones' cards and knows the pictures of the first
-# group; the browser fetches another group when chance falls on it.
+# A site may have thousands of subjects. The front page shows the first ones' cards and has the data of the first
+# group; the browser fetches another group when a random choice needs it.
 FRONT_CARDS = 24
 GROUP_SUBJECTS = 40
 LISTED_SUBJECTS = 96
@@ -132,14 +132,14 @@ def render_site(content: SiteContent, templates: Path | None) -> Iterator[tuple[
 
     Args:
         content: The site.
-        templates: A folder whose files win over metagan's own, or None.
+        templates: A folder whose files override metagan's own, or None.
 
     Yields:
         Site-relative path and bytes; each path once.
 
     Raises:
-        TemplateError: A template can't be compiled or rendered; with file and line.
-        BuildError: A subject's slug is one that the site uses itself, or a picture's path is unexpected.
+        TemplateError: If a template can't be compiled or rendered; with file and line.
+        BuildError: If a subject's slug is reserved by the site, or a picture's path is unexpected.
     """
     writer = Writer(content, templates)
     offline = Offline(content, writer.albums)
@@ -172,17 +172,17 @@ def _group_file(number: int) -> str:
 
 @dataclass(frozen=True)
 class Page:
-    """What a page says of itself in its head.
+    """The metadata in a page's head.
 
     Args:
-        kind: Names the page's type for the style sheet: "home", "subject", "picture" ...
-        title: The browser's tab, and the preview's heading.
-        description: One sentence for previews.
-        path: Its place on the site, "ape/42/".
-        image: The preview's picture, a site-relative path.
-        image_alt: The same in words.
-        image_size: Its width and height, where they are known.
-        root: What leads from here to the site's root, "../../".
+        kind: The page's type for the style sheet: "home", "subject", "picture" ...
+        title: Title of the browser's tab and of the link preview.
+        description: One sentence for link previews.
+        path: Its path on the site, "ape/42/".
+        image: The link preview's picture, a site-relative path.
+        image_alt: The picture's alternative text.
+        image_size: Its width and height, if known.
+        root: The relative path from here to the site's root, "../../".
     """
 
     kind: str
@@ -196,7 +196,7 @@ class Page:
 
 
 class Writer:
-    """The compiled templates and what all pages share."""
+    """Renders pages from the compiled templates and the names that all pages share."""
 
     def __init__(self, content: SiteContent, templates: Path | None) -> None:
         pages = content.site.picture_pages
@@ -208,14 +208,14 @@ class Writer:
         self.templates = {name: load_template(environment, name) for name in PAGES}
 
     def pages(self) -> Iterator[tuple[str, bytes]]:
-        """Everything that comes out of a template."""
+        """Yield every file that is made from a template."""
         yield from self._front_pages()
         for view, album in self.albums:
             yield from self._subject_pages(view, album)
         yield from self._feeds()
 
     def _front_pages(self) -> Iterator[tuple[str, bytes]]:
-        """The pages that belong to no one subject."""
+        """Yield the pages that don't belong to a single subject."""
         site, (view, album) = self.content.site, self.albums[0]
         views = [view for view, _ in self.albums]
         first, *others = _groups(self.albums)
@@ -235,7 +235,7 @@ class Writer:
         yield from self._listings(views)
 
     def _listings(self, views: Sequence[SubjectView]) -> Iterator[tuple[str, bytes]]:
-        """All subjects, in pages of so many."""
+        """Yield the paginated list of subjects."""
         pages = [views[i : i + LISTED_SUBJECTS] for i in range(0, len(views), LISTED_SUBJECTS)]
         for number, shown in enumerate(pages, 1):
             which = f", page {number}" if number > 1 else ""
@@ -257,7 +257,7 @@ class Writer:
             )
 
     def _subject_pages(self, view: SubjectView, album: PictureIndex) -> Iterator[tuple[str, bytes]]:
-        """A subject's own page, its about page, and a page for each picture."""
+        """Yield a subject's page, its about page, and a page for each picture."""
         known = {"subject": view, "picture": view.first, "next": album.shot(1)}
         sheet = list(album.shots(PLAIN_SHEET))
         data = album_data(self.content, [(view, album)])
@@ -293,7 +293,7 @@ class Writer:
             yield f"{shot.url}index.html", content
 
     def _feeds(self) -> Iterator[tuple[str, bytes]]:
-        """Feed, sitemap and robots.txt."""
+        """Yield feed, sitemap and robots.txt."""
         updated = datetime.combine(self.content.built, time(), UTC).isoformat()
         entries = list(islice(self._newest(), FEED_ENTRIES))
         yield "feed.xml", self.render("feed.xml", None, entries=entries, updated=updated)
@@ -301,7 +301,7 @@ class Writer:
         yield "robots.txt", self.render("robots.txt", None)
 
     def _newest(self) -> Iterator[tuple[SubjectView, PictureView]]:
-        """Pictures for the feed, each subject in turn, from its last: that is where new ones are added."""
+        """Yield pictures for the feed, each subject in turn, last ones first, because new ones are added at the end."""
         columns = [
             [(view, -1 - i) for i in range(min(len(album), FEED_ENTRIES))] for view, album in self.albums
         ]
@@ -327,14 +327,14 @@ class Writer:
                 yield from (album.permalink(picture.seed) for picture in album.pictures)
 
     def render(self, name: str, page: Page | None, **known: object) -> bytes:
-        """One page's bytes, from a template and the names it may use besides the shared ones."""
+        """Render one page from a template and the names it may use besides the shared ones."""
         if page is not None:
             known |= {"page": page, "root": page.root}
         return render_template(self.templates[name], known)
 
 
 def _listing(number: int) -> str:
-    """The address of a page of the list of subjects, from 1."""
+    """Return the address of a page of the list of subjects, counted from 1."""
     return f"subjects/{number}/" if number > 1 else "subjects/"
 
 

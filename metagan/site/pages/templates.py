@@ -1,7 +1,7 @@
-"""Where the page templates lie, how they are compiled, and what their failures are called.
+"""Finds and compiles page templates, and reports their errors.
 
-A template is looked for in the user's folder first, file by file, then in the one that comes with
-metagan. A user's file may build on the one it replaces: `{% extends "metagan/base.html" %}`.
+Each template is searched in the user's folder first, then in the one that comes with metagan. A
+user's file may extend the one it overrides: `{% extends "metagan/base.html" %}`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import jinja2
 import metagan
 from metagan.errors import BuildError, Location, Problem, TemplateError
 
-# What a mistake inside a template can raise while it is rendered, besides jinja2's own errors.
+# Errors that a template can raise while it is rendered, besides jinja2's own.
 RENDER_FAILURES = (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 STATIC = "static"
@@ -24,10 +24,10 @@ _IMPORT = re.compile(rb"""(?P<head>\b(?:from|import)\s*["'])(?P<module>\.{1,2}/[
 
 
 def default_templates_dir() -> Path:
-    """The templates that come with metagan: inside an installed package, beside it in a checkout.
+    """Return the folder of metagan's templates: inside an installed package, beside it in a checkout.
 
     Raises:
-        BuildError: Neither folder is there.
+        BuildError: If neither folder exists.
     """
     package = Path(metagan.__file__).resolve().parent
     for folder in (package / "templates", package.parent / "templates"):
@@ -37,7 +37,7 @@ def default_templates_dir() -> Path:
 
 
 def search_path(templates: Path | None) -> list[Path]:
-    """The folders in which a template is looked for, the first one winning."""
+    """Return the folders in which templates are searched; earlier ones take precedence."""
     default = default_templates_dir()
     if templates is None or templates.resolve() == default:
         return [default]
@@ -45,7 +45,7 @@ def search_path(templates: Path | None) -> list[Path]:
 
 
 def make_environment(templates: Path | None) -> jinja2.Environment:
-    """An environment that escapes everything but plain text and refuses unknown names."""
+    """Make a Jinja environment that escapes everything but plain text and refuses unknown names."""
     default = jinja2.FileSystemLoader(default_templates_dir())
     overriding = jinja2.FileSystemLoader(search_path(templates))
     return jinja2.Environment(
@@ -60,7 +60,7 @@ def make_environment(templates: Path | None) -> jinja2.Environment:
 
 
 def static_files(templates: Path | None) -> dict[str, Path]:
-    """The files below static/ by their path on the site, a user's before the default ones."""
+    """Return the files below static/ by their path on the site; a user's override the default ones."""
     found: dict[str, Path] = {}
     for folder in reversed(search_path(templates)):
         for file in sorted((folder / STATIC).rglob("*")):
@@ -71,7 +71,7 @@ def static_files(templates: Path | None) -> dict[str, Path]:
 
 
 def read_static(file: Path, revision: str) -> bytes:
-    """A static file's bytes; an ES module's own imports get the revision, so that caches never mix two."""
+    """Read a static file; imports in ES modules get the revision, so that caches never mix two builds."""
     content = file.read_bytes()
     if file.suffix not in {".js", ".mjs"}:
         return content
@@ -79,10 +79,10 @@ def read_static(file: Path, revision: str) -> bytes:
 
 
 def render_template(template: jinja2.Template, context: Mapping[str, object]) -> bytes:
-    """A page's bytes.
+    """Render a page.
 
     Raises:
-        TemplateError: With the template's file and line.
+        TemplateError: If rendering fails; with the template's file and line.
     """
     try:
         return template.render(context).encode()
@@ -91,10 +91,10 @@ def render_template(template: jinja2.Template, context: Mapping[str, object]) ->
 
 
 def load_template(environment: jinja2.Environment, name: str) -> jinja2.Template:
-    """A compiled template.
+    """Load a compiled template.
 
     Raises:
-        TemplateError: It is missing or its syntax is wrong; with file and line.
+        TemplateError: If it is missing or has a syntax error; with file and line.
     """
     try:
         return environment.get_template(name)
@@ -103,12 +103,12 @@ def load_template(environment: jinja2.Environment, name: str) -> jinja2.Template
 
 
 def template_problem(error: Exception, name: str) -> Problem:
-    """A template's failure as a user meets it: file, line and what is wrong there."""
+    """Describe a template's error for users, with file and line."""
     return Problem(error_position(error, name), describe(error), "correct that line of the template")
 
 
 def describe(error: Exception) -> str:
-    """What is wrong, in one line."""
+    """Describe an error in one line."""
     if isinstance(error, jinja2.TemplateNotFound):
         return f"there is no template {error.name!r}"
     if isinstance(error, jinja2.TemplateError):
@@ -117,7 +117,7 @@ def describe(error: Exception) -> str:
 
 
 def error_position(error: Exception, name: str) -> Location:
-    """File and line of the template that is at fault, "templates/index.html:12"."""
+    """Return file and line of the faulty template, "templates/index.html:12"."""
     if isinstance(error, jinja2.TemplateSyntaxError):
         return Location(error.filename or error.name or name, error.lineno)
     position = Location(name)

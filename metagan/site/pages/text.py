@@ -1,8 +1,8 @@
-"""Made-up lines below pictures: a Markov chain over a corpus, drawn by the picture's seed.
+"""Generates lines of text below pictures with a Markov chain over a corpus, seeded by the picture's seed.
 
-The markovify library draws from the `random` module's one hidden generator. Here every line has a
-generator of its own, made from its seed, so that a line depends on nothing but seed and corpus, and
-nobody else's random numbers are touched.
+The markovify library draws from the `random` module's global generator. Here every line has its own
+generator, made from its seed, so that a line depends only on seed and corpus, and the global random
+state is not changed.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ import markovify
 
 from metagan.errors import OptionError, Problem
 
-# Words of context, most first: more read better, fewer still make something new of a small corpus.
+# Words of context, largest first: more read better, but fewer still give new lines from a small corpus.
 STATE_SIZES = (2, 1)
 TRIES = 60
 MAX_WORDS = 40
 PROBES = 20
 
-# Marks that come in pairs, of which a made-up line could keep one.
+# Paired marks, of which a generated line could contain only one.
 _LONELY = re.compile(r"""["“”„«»()\[\]{}]|(?:^|\s)['‘’]|['‘’](?:\s|$)""")
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text, ready to make lines from.
+    """A text with its trained Markov chains.
 
     Args:
         lines: The usable lines, each a list of words.
-        models: One markovify text a state size, in the order of STATE_SIZES.
+        models: One markovify text per state size, in the order of STATE_SIZES.
     """
 
     lines: tuple[tuple[str, ...], ...]
@@ -42,15 +42,15 @@ class Corpus:
 
 
 def read_corpus(path: Path) -> Corpus:
-    """Read a corpus and learn its chains.
+    """Read a corpus and train its chains.
 
-    Lines with quotation marks or brackets are left out: halves of them would turn up in made-up lines.
+    Lines with quotation marks or brackets are left out, because generated lines would have unbalanced ones.
 
     Args:
-        path: A UTF-8 text file, a sentence a line.
+        path: A UTF-8 text file, one sentence per line.
 
     Raises:
-        OptionError: It can't be read, isn't UTF-8, or has no usable line.
+        OptionError: If it can't be read, isn't UTF-8, or has no usable line.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -68,24 +68,24 @@ def read_corpus(path: Path) -> Corpus:
 
 
 def line_for(corpus: Corpus | Path, seed: int) -> str:
-    """Make up a line: always the same for the same seed and corpus, and not one of the corpus's own.
+    """Generate a line that isn't in the corpus; the same seed and corpus always give the same line.
 
-    A corpus too small for anything new gives one of its own lines instead, drawn by the seed as well;
-    `check_corpus` says so beforehand.
+    A corpus too small for new lines gives one of its own lines instead, also chosen by the seed;
+    `check_corpus` warns of that.
 
     Args:
-        corpus: What `read_corpus` gave; a path is read anew at every call.
-        seed: The picture's.
+        corpus: The result of `read_corpus`, or a path, which is read anew at every call.
+        seed: The picture's seed.
 
     Raises:
-        OptionError: The path can't be used; see `read_corpus`.
+        OptionError: If the path can't be used; see `read_corpus`.
     """
     known = read_corpus(corpus) if isinstance(corpus, Path) else corpus
     return _make_line(known, seed) or " ".join(random.Random(seed).choice(known.lines))  # noqa: S311
 
 
 def check_corpus(path: Path) -> list[Problem]:
-    """Say whether a corpus is large enough: nothing, or a problem with the figures."""
+    """Check whether a corpus is large enough; returns a problem with the figures if it isn't."""
     try:
         corpus = read_corpus(path)
     except OptionError as error:
@@ -109,14 +109,14 @@ def _make_line(corpus: Corpus, seed: int) -> str | None:
 
 
 class _SeededChain(markovify.Chain):  # type: ignore[misc]  # markovify has no types
-    """A trained and compiled chain that draws from a generator of its own."""
+    """A compiled chain that draws from its own random generator."""
 
     def __init__(self, trained: markovify.Chain, rng: random.Random) -> None:
         super().__init__(None, trained.state_size, trained.model)
         self._rng = rng
 
     def move(self, state: tuple[str, ...]) -> str:
-        """The next word, drawn by how often it followed."""
+        """Draw the next word, weighted by how often it followed."""
         words, sums = self.model[state]
         word: str = words[bisect(sums, self._rng.random() * sums[-1])]
         return word

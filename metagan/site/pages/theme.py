@@ -1,6 +1,6 @@
-"""The site's colours as a style sheet, with every text on them readable.
+"""Generates the style sheet of the site's colours, with readable contrast for all text.
 
-Contrast is WCAG 2.2's (https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio): text wants 4.5 to 1.
+Contrast is WCAG 2.2's (https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio): text needs 4.5 to 1.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from collections.abc import Iterable
 from metagan.errors import BuildError
 from metagan.registry.models import Theme
 
-# The page's own colours are static/site.css's; a test holds the two together.
+# The page's colours are those of static/site.css; a test compares the two.
 LIGHT_PAGE = "#f5f2ec"
 DARK_PAGE = "#131110"
-# A little over the 4.5, since cards and chips are not quite the page's colour.
+# A little over 4.5, because cards and chips differ slightly from the page's colour.
 TEXT_CONTRAST = 5.0
 
 _HEX = re.compile(r"#(?:[0-9a-fA-F]{3}){1,2}")
 
 
 def theme_css(theme: Theme, sizes: Iterable[tuple[int, int]]) -> str:
-    """The generated style sheet: the theme's colours, and a class for each picture size's proportions.
+    """Return the style sheet: the theme's colours, and a class for each picture size's aspect ratio.
 
     Args:
-        theme: Colours as the registry has them; where one is too faint for text, text gets a stronger shade.
+        theme: Colours from the registry; if one is too faint for text, text gets a stronger shade.
         sizes: Widths and heights of the site's pictures.
     """
     rules = [
@@ -36,7 +36,7 @@ def theme_css(theme: Theme, sizes: Iterable[tuple[int, int]]) -> str:
 
 
 def ratio_class(width_px: int, height_px: int) -> str:
-    """The CSS class that tells a frame its picture's proportions."""
+    """Return the CSS class of a picture's aspect ratio."""
     return f"r-{width_px}-{height_px}"
 
 
@@ -46,14 +46,14 @@ def _declarations(accent: str, page: str) -> str:
 
 
 def readable(colour: str, page: str) -> str:
-    """The nearest shade of the colour that can be read as text on the page's colour."""
+    """Return the nearest shade of a colour that is readable as text on the page's colour."""
     goal = max("#ffffff", "#000000", key=lambda text: contrast(text, page))
     shades = (_mix(colour, goal, step / 32) for step in range(33))
     return next(shade for shade in shades if contrast(shade, page) >= TEXT_CONTRAST)
 
 
 def contrast(one: str, other: str) -> float:
-    """WCAG's contrast ratio of two hex colours, 1 to 21."""
+    """Return WCAG's contrast ratio of two hex colours, 1 to 21."""
     dark, light = sorted((_luminance(one), _luminance(other)))
     return (light + 0.05) / (dark + 0.05)
 

@@ -1,7 +1,7 @@
-"""What each page knows: from a site's content to the names that its template may use.
+"""Turns a site's content into the names that each page's template may use.
 
 Every path here is relative to the site's root; templates write `{{ root }}` before it, which leads from
-a page to the root ("../../"), or is the root's own absolute path on a page that can turn up anywhere.
+a page to the root ("../../"), or is the root's absolute path on pages that are served at any address (404).
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ ALT = "{title} no. {seed}: a machine-made picture of something that does not exi
 
 # Below this width a picture is shown with hard-edged pixels instead of a blur.
 CRISP_BELOW_PX = 128
-# Beside the picture the headline's full size has room for words of so many letters.
+# The longest word, in letters, that fits beside the picture at the headline's full size.
 LONG_WORD = 9
-# Made-up lines travel to the browser in files of this many.
+# Number of generated lines per file for browsers.
 LINES_CHUNK = 200
-# Without JavaScript the contact sheet ends here.
+# Number of pictures on the contact sheet without JavaScript.
 PLAIN_SHEET = 48
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
@@ -47,16 +47,16 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\ufff
 
 @dataclass(frozen=True, slots=True)
 class PictureView:
-    """A picture as a page shows it.
+    """A picture as pages show it.
 
     Args:
         seed: The seed it was drawn from.
-        number: Its place in the collection, from 0.
+        number: Its index in the collection, from 0.
         src: Its file.
         card: The file for link previews.
         url: Its permalink.
-        alt: What a screen reader says.
-        text: A made-up line, or None.
+        alt: Its alternative text.
+        text: A generated line of text, or None.
         file_name: The name to download it under.
     """
 
@@ -76,11 +76,11 @@ class SubjectView:
 
     Args:
         slug: Its folder's name.
-        title: What it is, in the singular.
+        title: Its title in the singular.
         headline: "This Ape Does Not Exist".
-        heading: The same in parts: before the title, the title, and after it; the title is empty if it isn't told.
+        heading: The headline split into text before the title, the title, and text after it; the title may be empty.
         lang: The language of headline, title and lines.
-        dir: The direction in which they are written.
+        dir: Their text direction.
         long: Whether its title has a word too long for the headline's full size.
         url: Its page.
         about: The page about its generator.
@@ -89,26 +89,26 @@ class SubjectView:
         psi: Truncation.
         class_index: The class of a conditional generator, or None.
         noise: The noise mode's name.
-        licence: Under which the weights stand.
-        licence_known: Whether anybody said.
-        source: Where the weights come from, in words or a URL.
-        source_url: The same where it is a web address, else None.
-        weights: The weights' name where it may be shown, else None.
+        licence: The licence of the weights.
+        licence_known: Whether it is known.
+        source: Where the weights come from, as text or a URL.
+        source_url: The source if it is a web address, or None.
+        weights: The weights' name if it may be shown, or None.
         architecture: "StyleGAN2".
-        parameters: How many numbers the generator consists of.
-        sha256: The weights file's.
-        size_bytes: The weights file's.
-        training: What the weights file states about its training, as rows of label and value.
+        parameters: Number of the generator's parameters.
+        sha256: SHA-256 of the weights file.
+        size_bytes: Size of the weights file.
+        training: Facts about the training from the weights file, as rows of label and value.
         width_px: Width of a picture.
         height_px: Height of a picture.
         crisp: Whether pixels are shown with hard edges.
-        ratio: The CSS class of its proportions.
-        first: The picture to show where there is no JavaScript.
-        classes: How many classes the generator knows; 0 when unconditional.
+        ratio: The CSS class of its aspect ratio.
+        first: The picture to show without JavaScript.
+        classes: Number of the generator's classes; 0 if unconditional.
         live: The generator for visitors' browsers, or None.
-        why_not_live: Why there is none, in words; empty where the registry wants none.
-        wall: The page of pictures without end, where there is a generator for browsers.
-        upscaler: What enlarged the pictures, or None.
+        why_not_live: The reason if there is none; empty if the registry wants none.
+        wall: The page of endless pictures, if there is a generator for browsers.
+        upscaler: Facts about the upscaler, or None.
     """
 
     slug: str
@@ -148,7 +148,7 @@ class SubjectView:
 
 
 class PictureIndex:
-    """A subject's pictures, looked up one at a time so that no page has to hold them all."""
+    """A subject's pictures, created on access, so that they are never all in memory."""
 
     def __init__(self, collection: SubjectContent, *, picture_pages: bool) -> None:
         subject = collection.subject
@@ -169,10 +169,10 @@ class PictureIndex:
         return len(self.pictures)
 
     def shot(self, number: int) -> PictureView:
-        """The picture of that place; places run on in a circle.
+        """Return the picture at an index, which wraps around.
 
         Raises:
-            BuildError: Its file is not where the browser will look for it.
+            BuildError: If its file is not at the path that the browser will request.
         """
         number %= len(self.pictures)
         picture = self.pictures[number]
@@ -190,16 +190,16 @@ class PictureIndex:
         )
 
     def shots(self, limit: int | None = None) -> Iterator[PictureView]:
-        """The pictures in their order, made as they are asked for."""
+        """Yield the pictures in order."""
         return map(self.shot, range(min(len(self), limit or len(self))))
 
     def permalink(self, seed: int) -> str:
-        """The address of one picture: a page of its own, or its subject's page with the seed."""
+        """Return the address of one picture: its own page, or its subject's page with the seed."""
         return f"{self.slug}/{seed}/" if self._pages else f"{self.slug}/?seed={seed}"
 
 
 def view_subject(collection: SubjectContent, album: PictureIndex) -> SubjectView:
-    """A subject as pages show it."""
+    """Return a subject as pages show it."""
     subject, facts = collection.subject, collection.facts
     before, place, after = without_controls(subject.heading.text).partition("{title}")
     heading = (before, album.title if place else "", after)
@@ -242,7 +242,7 @@ def view_subject(collection: SubjectContent, album: PictureIndex) -> SubjectView
 
 
 def site_context(content: SiteContent, subjects: Sequence[SubjectView]) -> dict[str, object]:
-    """The names that every template may use."""
+    """Return the names that every template may use."""
     site = content.site
     return {
         "site": {
@@ -255,7 +255,7 @@ def site_context(content: SiteContent, subjects: Sequence[SubjectView]) -> dict[
             "lang": site.heading.lang,
             "dir": site.heading.dir,
         },
-        # What metagan's own templates say in English, on a page in another language.
+        # Attributes for the English text of metagan's own templates on a page in another language.
         "english": "" if _is_english(site.heading) else Markup(' lang="en" dir="ltr"'),
         "subjects": subjects,
         "subject_count": len(subjects),
@@ -267,7 +267,7 @@ def site_context(content: SiteContent, subjects: Sequence[SubjectView]) -> dict[
 
 
 def album_data(content: SiteContent, albums: Sequence[tuple[SubjectView, PictureIndex]]) -> dict[str, object]:
-    """What the browser needs in order to show any picture of the albums: read by static/app.js."""
+    """Return the data with which the browser shows any picture of the albums, for static/app.js."""
     return {
         "pages": content.site.picture_pages,
         "alt": ALT,
@@ -286,7 +286,7 @@ def _is_english(headline: Headline) -> bool:
 def subjects_data(
     content: SiteContent, albums: Sequence[tuple[SubjectView, PictureIndex]]
 ) -> list[dict[str, object]]:
-    """The part of that which is told of each subject."""
+    """Return the part of `album_data` that describes each subject."""
     headlines = {one.subject.slug: one.subject.heading for one in content.collections}
     return [
         {
@@ -312,12 +312,12 @@ def subjects_data(
 
 
 def _different(headline: Headline, usual: Headline) -> dict[str, str]:
-    """What is said otherwise of a subject than of the site."""
+    """Return the texts of a subject that differ from the site's."""
     return {key: value for key, value in asdict(headline).items() if value != getattr(usual, key)}
 
 
 def _live_data(view: SubjectView) -> dict[str, object] | None:
-    """What the browser needs in order to make pictures itself."""
+    """Return the data with which the browser generates pictures itself."""
     if view.live is None:
         return None
     return {
@@ -331,22 +331,22 @@ def _live_data(view: SubjectView) -> dict[str, object] | None:
 
 
 def base_path(site: Site) -> str:
-    """The path part of the site's address, "/apes/"; "/" for a site at a domain's root."""
+    """Return the path of the site's address, "/apes/"; "/" for a site at a domain's root."""
     return urlsplit(site.base_url).path or "/"
 
 
 def seed_ranges(seeds: Sequence[int]) -> str:
-    """Seeds in their order as the command line writes them, "0-35,42"."""
+    """Format seeds in order as on the command line, "0-35,42"."""
     ends = [i + 1 for i, (a, b) in enumerate(pairwise(seeds)) if b != a + 1]
     runs = [(seeds[i], seeds[j - 1]) for i, j in pairwise([0, *ends, len(seeds)])]
     return ",".join(f"{a}-{b}" if b > a else f"{a}" for a, b in runs)
 
 
 def training_rows(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """A generator's training facts as rows of label and value; nested facts are flattened.
+    """Yield a generator's training facts as rows of label and value; nested facts are flattened.
 
-    Official pickles keep the arguments of Python calls: classes' names are left out, and of a path, which
-    may tell of somebody's machine, only the last part is shown.
+    Official pickles keep the arguments of Python calls: class names are left out, and paths, which may reveal
+    details of somebody's machine, are reduced to their last part.
     """
     for key, value in facts.items():
         label = f"{prefix}{without_controls(str(key)).removesuffix('_kwargs').replace('_', ' ')}"
@@ -373,7 +373,7 @@ def _shown(value: object) -> str:
 
 
 def without_controls(text: str) -> str:
-    """The text without the control characters that neither XML nor a reader can take."""
+    """Remove the control characters that XML doesn't allow."""
     return _CONTROLS.sub("", text)
 
 

@@ -1,1 +1,1 @@
-"""Publishes a built site to a branch, a folder or a storage."""
+"""Publishes a built site to a branch, a folder or a cloud storage."""

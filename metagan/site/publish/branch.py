@@ -1,7 +1,7 @@
-"""Publish a site to a branch of a git repository, as GitHub Pages serves it, with the ghp-import library.
+"""Publishes a site to a branch of a git repository for GitHub Pages, with the ghp-import library.
 
-Nothing is checked out: commits are written straight into the object store, so neither the working tree nor
-the index is touched, and after a refused push the local branch stands where it stood.
+Nothing is checked out: commits are written directly to the object store, so that neither the working tree nor
+the index changes. After a rejected push, the local branch is restored.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ IDENTITY = re.compile(r"(?P<name>.*) <(?P<email>[^<>]*)> \d+ [+-]\d+")
 
 @dataclass(frozen=True)
 class Branch:
-    """Where a site is published to.
+    """The branch to which a site is published.
 
     Args:
         repository: A folder inside the git repository.
@@ -47,7 +47,7 @@ class Branch:
 
     @property
     def tracking_ref(self) -> str:
-        """Where the repository keeps what it knows of the remote's branch."""
+        """The remote-tracking branch's full name."""
         return f"refs/remotes/{self.remote}/{self.name}"
 
     def __str__(self) -> str:
@@ -61,14 +61,14 @@ def publish_to_branch(
 
     Args:
         folder: The built site.
-        branch: Where to.
+        branch: The branch to publish to.
         message: The commit's message.
-        domain: The custom domain for GitHub's CNAME file; None keeps the one that the branch has.
-        keep_history: False replaces the branch by a single commit, so that old pictures take no space.
+        domain: The custom domain for GitHub's CNAME file; None keeps the branch's existing one.
+        keep_history: If False, replace the branch by a single commit, so that old pictures take no space.
         dry_run: Print what would be done, without doing it.
 
     Raises:
-        PublishError: Too large a site, no such repository or remote, a refused push ...
+        PublishError: If the site is too large, the repository or remote doesn't exist, or the push is rejected.
     """
     if domain is not None and not DOMAIN.fullmatch(domain):
         raise PublishError(f"--cname {domain}: want a bare domain name, www.example.org for instance")
@@ -113,10 +113,10 @@ def _check_repository(branch: Branch) -> None:
 
 
 def _fetch(branch: Branch, *, dry_run: bool) -> str | None:
-    """Get what the remote's branch holds, without which git would refuse the push.
+    """Fetch the remote's branch, without which git would reject the push.
 
     Returns:
-        The remote branch's newest commit, None where it has no such branch yet.
+        The remote branch's newest commit; None if there is no such branch yet.
     """
     known = _commit_of(branch, branch.tracking_ref)
     listed = _git(branch, "ls-remote", "--heads", branch.remote, branch.ref)
@@ -124,7 +124,7 @@ def _fetch(branch: Branch, *, dry_run: bool) -> str | None:
         raise _refused(f"{branch.remote} can't be reached", listed, "check its address with git remote -v")
     tip = listed.stdout.split()[0] if listed.stdout else None
     if tip is not None:
-        # An empty refmap keeps a dry run from moving what the repository knows of the remote.
+        # An empty refmap keeps a dry run from updating the remote-tracking branch.
         into = (
             ["--refmap=", branch.remote, branch.ref]
             if dry_run
@@ -158,7 +158,7 @@ def _check_nothing_unpushed(branch: Branch, published: list[str]) -> None:
 def _extra_files(
     branch: Branch, tip: str | None, files: tuple[SiteFile, ...], domain: str | None
 ) -> dict[str, bytes]:
-    """What GitHub wants beside the site: no Jekyll, and the CNAME file without which a domain is lost."""
+    """Return the extra files for GitHub: .nojekyll, and CNAME, without which a custom domain is lost."""
     extra = {".nojekyll": b""}
     if domain is not None:
         extra["CNAME"] = f"{domain}\n".encode()
@@ -171,7 +171,7 @@ def _extra_files(
 
 @contextlib.contextmanager
 def _staged(files: tuple[SiteFile, ...], extra: Mapping[str, bytes]) -> Iterator[Path]:
-    """A folder of links to exactly what is to be published; ghp-import takes a folder whole."""
+    """Make a folder of links to exactly the files to publish, because ghp-import publishes whole folders."""
     with tempfile.TemporaryDirectory(prefix="metagan-publish-") as name:
         stage = Path(name)
         for file in files:
@@ -181,7 +181,7 @@ def _staged(files: tuple[SiteFile, ...], extra: Mapping[str, bytes]) -> Iterator
             link.parent.mkdir(parents=True, exist_ok=True)
             try:
                 link.symlink_to(file.file.resolve())
-            except OSError:  # Windows lets only some users make links
+            except OSError:  # on Windows only some users may create links
                 shutil.copyfile(file.file, link)
         for path, content in extra.items():
             (stage / path).write_bytes(content)
@@ -209,7 +209,7 @@ def _commit(branch: Branch, stage: Path, message: str, *, keep_history: bool) ->
     options = [f"--remote={branch.remote}", f"--branch={branch.name}", f"--message={message}"]
     if not keep_history:
         options.append("--no-history")
-    # -P: the repository's own files must not be taken for Python's modules.
+    # -P: the repository's files must not be imported as Python modules.
     command = [sys.executable, "-P", "-m", "ghp_import", *options, str(stage)]
     done = _run(branch, command, env={**os.environ, **_identity(branch)})
     if done.returncode or _commit_of(branch, branch.ref) in {None, before}:
@@ -239,7 +239,7 @@ def _put_back_on_failure(branch: Branch, *, keep_history: bool) -> Iterator[None
 
 
 def _identity(branch: Branch) -> dict[str, str]:
-    """Who commits; ghp-import only looks at user.name and user.email, git at more."""
+    """Return the committer's identity as git finds it; ghp-import only reads user.name and user.email."""
     said = _git(branch, "var", "GIT_COMMITTER_IDENT")
     match = IDENTITY.match(said.stdout)
     if match is None:

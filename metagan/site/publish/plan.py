@@ -1,4 +1,4 @@
-"""What of a built site goes to a host, what publishing would change there, and whether the host takes it."""
+"""Plans publishing: which files to upload or remove, and whether they are within the host's limits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from metagan.site.routes import is_hidden
 GITHUB_SITE_BYTES = 1_000_000_000  # "published sites may be no larger than 1 GB"
 MIB = 1 << 20
 GITHUB_FILE_BYTES = 100 * MIB  # git pushes with larger files are refused
-FIT = 0.97  # pictures differ in size, so a new count aims a little below the limit
+FIT = 0.97  # pictures differ in size, so that the suggested count aims a little below the limit
 LISTED = 20
 
 
@@ -22,7 +22,7 @@ class SiteFile:
 
     Args:
         path: Relative to the site's root, with slashes.
-        file: Where it lies.
+        file: Its path on this machine.
         size_bytes: Its size.
     """
 
@@ -36,11 +36,11 @@ class PublishPlan:
     """What publishing changes, or would change.
 
     Args:
-        target: Where, in words or as an address.
-        new: Files that are not there yet.
-        changed: Files that are there with other content.
-        unchanged: Files that are there already.
-        removed: Paths that an earlier publish put there and that are no longer wanted.
+        target: The target, as text or an address.
+        new: Files that don't exist there yet.
+        changed: Files whose content differs there.
+        unchanged: Files that are already there.
+        removed: Paths from an earlier publish that are no longer part of the site.
     """
 
     target: str
@@ -51,28 +51,28 @@ class PublishPlan:
 
     @property
     def uploads(self) -> tuple[SiteFile, ...]:
-        """The files to send: all the others first, pages last, the front page at the very end.
+        """The files to send: pages after all other files, and the front page last.
 
-        So a visitor in the middle of it, or after a broken line, meets no page whose pictures are missing.
+        That way no page is visible before its pictures, even if publishing is interrupted.
         """
         return tuple(sorted((*self.new, *self.changed), key=_sending_order))
 
     @property
     def files(self) -> tuple[SiteFile, ...]:
-        """The whole site."""
+        """All files of the site."""
         return (*self.new, *self.changed, *self.unchanged)
 
     @property
     def is_empty(self) -> bool:
-        """Whether everything is there already."""
+        """Whether nothing has to change."""
         return not (self.new or self.changed or self.removed)
 
 
 def site_files(folder: Path) -> tuple[SiteFile, ...]:
-    """Everything of a built site that a host gets, sorted by path; hidden files stay at home.
+    """List the files of a built site to publish, sorted by path, without hidden files.
 
     Raises:
-        PublishError: There is no built site, or a file that no host can take.
+        PublishError: If there is no built site, or it has a file that can't be published.
     """
     if not (folder / "index.html").is_file():
         raise PublishError("no built site there (no index.html); run metagan build first", where=folder)
@@ -96,13 +96,13 @@ def site_files(folder: Path) -> tuple[SiteFile, ...]:
 def make_plan(
     target: str, files: Iterable[SiteFile], there: Mapping[str, bool], removed: Iterable[str]
 ) -> PublishPlan:
-    """Sort a site's files by what is to be done with them.
+    """Compare a site's files with the target.
 
     Args:
-        target: Where, in words or as an address.
-        files: The site.
-        there: What the target has: True where the content is the same.
-        removed: What is to be taken away.
+        target: The target, as text or an address.
+        files: The site's files.
+        there: The target's files: True if the content is the same.
+        removed: Paths to remove.
     """
     sorted_out: dict[bool | None, list[SiteFile]] = {None: [], False: [], True: []}
     for file in files:
@@ -112,12 +112,12 @@ def make_plan(
 
 
 def total_bytes(files: Iterable[SiteFile]) -> int:
-    """How much these files take together."""
+    """Return the total size of files in bytes."""
     return sum(file.size_bytes for file in files)
 
 
 def format_bytes(size_bytes: int) -> str:
-    """A size as people read it: "812.4 MB", in powers of ten, as hosts state their limits."""
+    """Format a size in powers of ten, "812.4 MB", as hosts state their limits."""
     for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if size_bytes >= scale:
             return f"{size_bytes / scale:.2f} GB" if unit == "GB" else f"{size_bytes / scale:.1f} {unit}"
@@ -127,15 +127,15 @@ def format_bytes(size_bytes: int) -> str:
 def check_github_limits(
     files: tuple[SiteFile, ...], *, site_bytes: int = GITHUB_SITE_BYTES, file_bytes: int = GITHUB_FILE_BYTES
 ) -> None:
-    """Refuse a site that GitHub Pages would refuse, with the figures and what to lower.
+    """Refuse a site that exceeds GitHub Pages' limits, with the figures and what to reduce.
 
     Args:
-        files: The site.
-        site_bytes: What the host takes in all.
-        file_bytes: What it takes in a file.
+        files: The site's files.
+        site_bytes: The host's limit of the whole site.
+        file_bytes: The host's limit of a single file.
 
     Raises:
-        PublishError: It is too large, or some of its files are.
+        PublishError: If it is too large, or some of its files are.
     """
     problems = [
         Problem(
@@ -154,12 +154,12 @@ def check_github_limits(
 
 @dataclass(frozen=True)
 class SubjectSize:
-    """What one subject takes of a site.
+    """The size of one subject on a site.
 
     Args:
         slug: The subject's folder.
-        images: How many pictures it has.
-        size_bytes: Pictures, pages and data together.
+        images: Number of its pictures.
+        size_bytes: Total size of its pictures, pages and data.
     """
 
     slug: str
@@ -168,7 +168,7 @@ class SubjectSize:
 
 
 def subject_sizes(files: Iterable[SiteFile]) -> tuple[SubjectSize, ...]:
-    """What each subject takes, the largest first; a subject is a folder in pictures/."""
+    """Return the size of each subject, largest first; a subject is a folder in pictures/."""
     parts = {file: PurePosixPath(file.path).parts for file in files}
     slugs = {names[1] for names in parts.values() if names[0] == "pictures" and len(names) > 2}
     sizes = dict.fromkeys(slugs, 0)
@@ -210,7 +210,7 @@ def _too_large(files: tuple[SiteFile, ...], limit: int) -> Problem:
 
 
 def sending_stage(file: SiteFile) -> int:
-    """0 for what pages are made of, 1 for pages, 2 for the front page."""
+    """Return the order of sending: 0 for files that pages use, 1 for pages, 2 for the front page."""
     if file.path == "index.html":
         return 2
     return 1 if file.path.endswith(".html") else 0

@@ -1,8 +1,8 @@
-"""Publish a site to a folder, or to any storage that fsspec reaches: s3://, gs://, az://, sftp:// ...
+"""Publishes a site to a folder, or to any storage that fsspec supports: s3://, gs://, az://, sftp:// ...
 
-A small list of what was put there lies beside the site, MANIFEST. It says what may be replaced and removed;
-everything else in the place is somebody else's and stays. The list is written before the first file is sent,
-so that after a publish that broke off the next one still knows its own files.
+The file MANIFEST beside the site lists the published files, which may be replaced and removed. All other files
+in the target belong to somebody else and are kept. The list is written before the first file is sent, so that
+after an interrupted publish the next one still knows its own files.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ Sent = Callable[[int, int], None]
 def publish_to_storage(
     folder: Path, target: str, *, dry_run: bool, overwrite: bool, sent: Sent
 ) -> PublishPlan:
-    """Send what changed to a folder or a storage, and take away what only an earlier publish wanted there.
+    """Send changed files to a folder or a storage, and remove files that only an earlier publish had.
 
     Args:
         folder: The built site.
         target: A folder's path, or an address with "://".
         dry_run: Print what would be done, without doing it.
-        overwrite: Replace files of the same names that no earlier publish put there.
-        sent: Gets the bytes sent so far, and those to send in all, after each few files.
+        overwrite: Replace files of the same names that don't come from an earlier publish.
+        sent: Called after every few files with the bytes sent so far and in total.
 
     Raises:
-        PublishError: The place can't be reached or written, or somebody else's files are in the way.
+        PublishError: If the target can't be reached or written to, or other files have the same names.
     """
     files = site_files(folder)
     with _in_plain_words(target):
@@ -101,11 +101,11 @@ def _carry_out(
 
 @dataclass(frozen=True)
 class Storage:
-    """A folder in a file system of fsspec's.
+    """A folder in one of fsspec's file systems.
 
     Args:
-        target: How the user wrote it.
-        filesystem: fsspec's.
+        target: The target as the user wrote it.
+        filesystem: The fsspec file system.
         root: The folder's path in that file system, without a closing slash.
     """
 
@@ -115,19 +115,19 @@ class Storage:
 
     @property
     def is_local(self) -> bool:
-        """Whether it is a folder of this machine."""
+        """Whether it is a folder on this machine."""
         return isinstance(self.filesystem, LocalFileSystem)
 
     def sizes(self) -> dict[str, int | None]:
-        """Every file below it, with its size where the storage tells."""
+        """Return every file below it, with its size if the storage reports it."""
         found = self.filesystem.find(self.root, detail=True)
         return {path.removeprefix(f"{self.root}/"): about.get("size") for path, about in found.items()}
 
     def read_manifest(self) -> dict[str, str | None]:
-        """What an earlier publish put there: path to SHA-256, None where the sending may have broken off.
+        """Read the list of published files: path to SHA-256, or None if sending may have been interrupted.
 
         Raises:
-            PublishError: The list is damaged.
+            PublishError: If the list is damaged.
         """
         try:
             content = self.filesystem.cat_file(f"{self.root}/{MANIFEST}")
@@ -142,7 +142,7 @@ class Storage:
             ) from error
 
     def write_manifest(self, files: Mapping[str, str | None]) -> None:
-        """Note what is metagan's there."""
+        """Write the list of published files."""
         content = json.dumps({"version": MANIFEST_VERSION, "files": dict(sorted(files.items()))}, indent=0)
         if self.is_local:
             write_bytes(Path(self.root, MANIFEST), content.encode())
@@ -150,7 +150,7 @@ class Storage:
             self.filesystem.pipe_file(f"{self.root}/{MANIFEST}", content.encode())
 
     def put(self, files: list[SiteFile]) -> None:
-        """Send some files, several at once where the storage can."""
+        """Send files, several at once if the storage supports it."""
         if self.is_local:
             for file in files:
                 with replacing(Path(self.root, file.path)) as beside:
@@ -166,12 +166,12 @@ class Storage:
             self.filesystem.put(sources, targets, **self._typed(kind))
 
     def remove(self, paths: tuple[str, ...]) -> None:
-        """Take files away, and on this machine the folders that are empty then."""
+        """Remove files, and on this machine also folders that become empty."""
         for path in paths:
             if not self.is_local:
                 self.filesystem.rm_file(
                     f"{self.root}/{path}"
-                )  # rm() would read * and [ in a name as a pattern
+                )  # rm() would interpret * and [ in a name as a pattern
                 continue
             file = Path(self.root, path)
             file.unlink(missing_ok=True)
@@ -180,7 +180,7 @@ class Storage:
                     Path(self.root, folder).rmdir()
 
     def _typed(self, kind: str) -> dict[str, Any]:
-        """How this storage is told a file's type; the others find it by the name or have none."""
+        """Return this storage's options for a file's content type; others derive it from the name or have none."""
         names = self.filesystem.protocol
         protocols = {names} if isinstance(names, str) else set(names)
         if "s3" in protocols:
@@ -191,10 +191,10 @@ class Storage:
 
 
 def open_storage(target: str) -> Storage:
-    """Find the file system that an address means.
+    """Open the file system of an address.
 
     Raises:
-        PublishError: No such kind of address, or the package for it isn't installed.
+        PublishError: If this kind of address is unknown, or the package for it isn't installed.
     """
     if "://" not in target:
         return Storage(target, LocalFileSystem(), str(Path(target).absolute()))
@@ -217,7 +217,7 @@ def open_storage(target: str) -> Storage:
 
 @contextlib.contextmanager
 def _in_plain_words(target: str) -> Iterator[None]:
-    """Turn whatever a storage's package raises into a PublishError; they have no class in common."""
+    """Turn all errors of storage packages, which have no common class, into PublishErrors."""
     try:
         yield
     except PublishError:
@@ -239,10 +239,10 @@ def _in_the_way(target: str, foreign: list[str]) -> PublishError:
 
 
 def _checked(manifest: Any) -> dict[str, str | None]:
-    """The list's files; it lies where others may write, and what it names may be removed.
+    """Validate the list of published files: others may have changed it, and its files may be removed.
 
     Raises:
-        ValueError: It is no such list, or names what lies outside the site.
+        ValueError: If it is not such a list, or names paths outside the site.
     """
     files = manifest.get("files") if isinstance(manifest, dict) else None
     if not isinstance(files, dict) or manifest.get("version") != MANIFEST_VERSION:

@@ -1,4 +1,4 @@
-"""Rebuild a served site when its sources change, and tell the pages that are open in a browser."""
+"""Rebuilds a served site when its sources change, and notifies the pages open in browsers."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ DEBOUNCE_MS = 200
 
 @dataclass(frozen=True)
 class BuiltSite:
-    """A site as a build left it.
+    """The result of a build for the server.
 
     Args:
         folder: The site's folder.
         subpath: The path of its base URL, with slashes at both ends: "/apes/", or "/".
-        watch: Files and folders that it was made of; a change of one asks for a new build.
+        watch: Files and folders it was made from; a change in any of them triggers a new build.
     """
 
     folder: Path
@@ -41,11 +41,11 @@ Build = Callable[[], BuiltSite]
 
 @dataclass(frozen=True)
 class Reload:
-    """What the open pages need to know.
+    """The state that open pages are notified of.
 
     Args:
-        version: Another one after each successful build, and after each start of the server.
-        error: Why the newest build failed, or None.
+        version: Changes after each successful build, and after each start of the server.
+        error: The error of the newest build, or None.
     """
 
     version: str
@@ -54,12 +54,12 @@ class Reload:
 
 @dataclass
 class LiveSite:
-    """Where the newest site and the news of it are kept for the server's threads.
+    """Shares the newest site and its state between the server's threads.
 
     Args:
         built: The newest site.
         since: When its build began, in seconds since the epoch.
-        news: What open pages are told.
+        news: The state that open pages are notified of.
     """
 
     built: BuiltSite
@@ -68,19 +68,19 @@ class LiveSite:
     _changed: threading.Condition = field(default_factory=threading.Condition, repr=False)
 
     def put(self, built: BuiltSite, since: float) -> None:
-        """A build succeeded: pages reload."""
+        """Publish a successful build; pages reload."""
         with self._changed:
             self.built, self.since, self.news = built, since, Reload(secrets.token_hex(4))
             self._changed.notify_all()
 
     def fail(self, error: str) -> None:
-        """A build failed: pages stay, and show why."""
+        """Publish a failed build; pages stay and show the error."""
         with self._changed:
             self.news = Reload(self.news.version, error)
             self._changed.notify_all()
 
     def follow(self, keep_alive_s: float = KEEP_ALIVE_S) -> Iterator[Reload | None]:
-        """Yield the news at once and whenever it changes; None when nothing happened for a while."""
+        """Yield the state immediately and whenever it changes; None if nothing happened for `keep_alive_s`."""
         told: Reload | None = None
         while True:
             news = self._newer_than(told, keep_alive_s)
@@ -94,13 +94,13 @@ class LiveSite:
 
 
 def first_site(build: Build) -> LiveSite:
-    """Build the site that a server starts with; errors are the caller's."""
+    """Build the site that a server starts with; errors are passed to the caller."""
     since = time.time()
     return LiveSite(build(), since)
 
 
 def with_script(html: bytes, source: str) -> bytes:
-    """Put a script element at the end of a page's body; a separate file, as the pages' security policy wants.
+    """Add a script element at the end of a page's body, as a file, as the pages' security policy requires.
 
     Args:
         html: The page.
@@ -112,10 +112,10 @@ def with_script(html: bytes, source: str) -> bytes:
 
 
 class SourceFilter(DefaultFilter):
-    """Lets through what a site is made of, without editors' scratch files.
+    """Selects changes of a site's sources, without editors' temporary files.
 
-    Editors replace files by renaming, after which a watch on the file itself is blind; so the folders are
-    watched, and their other content is left out here.
+    Editors replace files by renaming, which ends a watch on the file itself. So folders are watched, and their
+    other content is filtered out here.
     """
 
     def __init__(self, sources: tuple[Path, ...]) -> None:
@@ -125,32 +125,32 @@ class SourceFilter(DefaultFilter):
         super().__init__()
 
     def __call__(self, change: Change, path: str) -> bool:
-        """Whether a change of this path asks for a new build."""
+        """Return whether a change of this path triggers a new build."""
         place = Path(path)
         ours = place in self._files or any(place.is_relative_to(folder) for folder in self._folders)
         return ours and super().__call__(change, path)
 
     def folders(self) -> frozenset[Path]:
-        """Every folder to watch, without those below it."""
+        """Return the folders to watch, without subfolders of others."""
         inner = {path for top in self._folders for path in top.rglob("*") if path.is_dir()}
         outer = {file.parent for file in self._files if file.parent.is_dir()}
         return frozenset({*self._folders, *inner, *outer})
 
     def changed_since(self, since: float) -> bool:
-        """Whether a source is newer than a time, in seconds since the epoch."""
+        """Return whether a source is newer than a time in seconds since the epoch."""
         inner = (path for top in self._folders for path in top.rglob("*"))
         files = (path for path in (*self._files, *inner) if path.is_file())
         return any(path.stat().st_mtime > since for path in files)
 
 
 def rebuild_on_change(live_site: LiveSite, build: Build, stop: threading.Event, report: Report) -> None:
-    """Build anew whenever a source changes, until told to stop.
+    """Rebuild whenever a source changes, until `stop` is set.
 
     Args:
-        live_site: Holds the site that was built last; gets the new ones.
+        live_site: Holds the newest site, and receives new ones.
         build: Builds the site.
-        stop: Ends it, between two builds.
-        report: Gets a line for each rebuild, or the error.
+        stop: Event that ends the loop between two builds.
+        report: Called with a line for each rebuild, or the error.
     """
     while not stop.is_set():
         sources = live_site.built.watch
@@ -158,7 +158,7 @@ def rebuild_on_change(live_site: LiveSite, build: Build, stop: threading.Event, 
         folders = source_filter.folders()
         if not folders:
             return
-        if source_filter.changed_since(live_site.since):  # edited while the site was being built
+        if source_filter.changed_since(live_site.since):  # a source was edited during the build
             rebuild(live_site, build, report)
         changes = watch(
             *folders,
@@ -176,7 +176,7 @@ def rebuild_on_change(live_site: LiveSite, build: Build, stop: threading.Event, 
 
 
 def rebuild(live_site: LiveSite, build: Build, report: Report) -> None:
-    """Build once and put the outcome on the live_site; a failure leaves the last good site where it is."""
+    """Build once and publish the result to `live_site`; a failure keeps the last good site."""
     since = time.time()
     try:
         live_site.put(build(), since)

@@ -1,4 +1,4 @@
-"""Serve a built site on this machine as GitHub Pages would, for a look before publishing."""
+"""Serves a built site on this machine with GitHub Pages' rules, as a preview before publishing."""
 
 from __future__ import annotations
 
@@ -31,39 +31,39 @@ from metagan.site.serve.reload import (
 )
 
 RESERVED = "__metagan__/"
-# While pages reload none of them may come from what a browser has kept.
+# While pages reload, browsers must not use their caches.
 OFFLINE = Path(__file__).with_name("sw.js")
 IDLE_TIMEOUT_S = 60
 PORTS_TO_TRY = 100
 STOP_PATIENCE_S = 5.0
 CHUNK_BYTES = 1 << 16
-# A request's body is read and dropped, so that it is taken for no second request; a longer one ends the connection.
+# A request's body is discarded, so that it isn't parsed as a second request; a longer one ends the connection.
 LONGEST_BODY_BYTES = 1 << 20
 LINGER_S = 2.0
 METHODS = "GET, HEAD"
 LONGEST_LINE = 500
-# What sockets say, besides Python's ConnectionError, of a client that is gone.
+# Socket errors of a disconnected client, besides Python's ConnectionError.
 GONE = frozenset(
     {errno.ENOTCONN, errno.ESHUTDOWN, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETRESET, errno.ENETDOWN}
 )
 
 
 def serve(build: Build, *, host: str, port: int, reload: bool, report: Report, ready: Report) -> None:
-    """Build a site, serve it, and build it anew whenever its sources change, until Ctrl-C.
+    """Build a site, serve it, and rebuild it whenever its sources change, until Ctrl-C.
 
     Args:
-        build: Builds the site, or finds it built.
+        build: Builds the site, or returns an existing one.
         host: The address to listen on.
         port: The port; 0 takes a free one.
-        reload: Whether to watch the sources, rebuild, and reload the pages that are open.
-        report: Gets a line for each rebuild and for each request that found nothing.
-        ready: Gets the site's address once it can be opened.
+        reload: Whether to watch the sources, rebuild, and reload open pages.
+        report: Called with a line for each rebuild and each request that found nothing.
+        ready: Called with the site's address once it can be opened.
 
     Raises:
-        OptionError: the port is taken, or the address is none of this machine's.
-        MetaganError: the first build failed; later ones are reported and the last good site stays.
+        OptionError: If the port is in use, or the address is not one of this machine's.
+        MetaganError: If the first build fails; later failures are reported, and the last good site stays.
     """
-    # The server comes before the build, so that a taken port is known at once.
+    # The server is created before the build, so that a port in use is reported immediately.
     with PagesServer(host, port, reload=reload, report=report) as server:
         try:
             server.live_site = first_site(build)
@@ -83,24 +83,24 @@ def _watching(live_site: LiveSite, build: Build, report: Report) -> Iterator[Non
         yield
     finally:
         stop.set()
-        watcher.join(STOP_PATIENCE_S)  # a build at work is left behind: a broken-off one harms nothing
+        watcher.join(STOP_PATIENCE_S)  # don't wait for a running build: interrupting it is safe
 
 
 class PagesServer(ThreadingHTTPServer):
-    """A server for one site; it listens once it is made, and answers once its live_site shows a site.
+    """A server for one site; it listens immediately, and answers once its live_site has a site.
 
     Args:
         host: The address to listen on.
         port: The port; 0 takes a free one.
         reload: Whether pages get the script that reloads them.
-        report: Gets a line for each request that found nothing.
+        report: Called with a line for each request that found nothing.
 
     Raises:
-        OptionError: the port is taken, or the address is none of this machine's.
+        OptionError: If the port is in use, or the address is not one of this machine's.
     """
 
     daemon_threads = True
-    allow_reuse_address = os.name != "nt"  # there it would let two servers take one port
+    allow_reuse_address = os.name != "nt"  # on Windows it would let two servers use one port
 
     live_site: LiveSite
 
@@ -114,40 +114,40 @@ class PagesServer(ThreadingHTTPServer):
             raise OptionError(_why_not(error, host, port)) from error
 
     def server_bind(self) -> None:
-        """Bind without http.server's look-up of the address's name, which can take seconds."""
+        """Bind without http.server's reverse DNS lookup, which can take seconds."""
         socketserver.TCPServer.server_bind(self)
 
     @property
     def url(self) -> str:
-        """Where the site is to be seen."""
+        """The site's address."""
         host = str(self.server_address[0])
         name = f"[{host}]" if ":" in host else host
         return f"http://{name}:{self.server_address[1]}{self.live_site.built.subpath}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
-        """Report what went wrong in a line, unless it is a browser that hung up in the middle of an answer."""
+        """Report an error in one line, unless a browser disconnected during a response."""
         error = sys.exception()
         if not (isinstance(error, (ConnectionError, TimeoutError)) or getattr(error, "errno", None) in GONE):
             self.report(f"a request failed: {type(error).__name__}: {error}")
 
 
 class PagesHandler(BaseHTTPRequestHandler):
-    """Answers one connection."""
+    """Handles one connection."""
 
     server: PagesServer
     protocol_version = "HTTP/1.1"
     timeout = IDLE_TIMEOUT_S
-    _unread = False  # a body that nobody reads stands before whatever else the client sends
+    _unread = False  # an unread body precedes whatever else the client sends
 
     def parse_request(self) -> bool:
-        """Read a request's head, and its body away: what stands in it is no request."""
+        """Read a request's head, and discard its body, which must not be parsed as a request."""
         return super().parse_request() and self._drop_body()
 
     def _drop_body(self) -> bool:
         lengths = set(self.headers.get_all("Content-Length", []))
         if (
             "Transfer-Encoding" in self.headers or "Expect" in self.headers
-        ):  # of a length, or at a time, unknown
+        ):  # its length, or the time it is sent, is unknown
             self.close_connection = self._unread = True
         elif len(lengths) > 1 or not all(re.fullmatch(r"[0-9]{1,18}", length) for length in lengths):
             self._unread = True
@@ -162,11 +162,11 @@ class PagesHandler(BaseHTTPRequestHandler):
         return True
 
     def handle_expect_100(self) -> bool:
-        """Don't ask for a body that waits to be asked for."""
+        """Don't request a body that the client holds back until then."""
         return True
 
     def finish(self) -> None:
-        """End the connection; what was sent and not read is read away, or its client would lose the answer."""
+        """Close the connection; unread data are discarded first, or the client would lose the response."""
         if self._unread:
             with contextlib.suppress(OSError):
                 self.connection.shutdown(socket.SHUT_WR)
@@ -177,17 +177,17 @@ class PagesHandler(BaseHTTPRequestHandler):
         super().finish()
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
-        """Say in plain text what is wrong with a request; http.server's own answer is a page."""
+        """Send an error as plain text; http.server would send an HTML page."""
         self.close_connection = self._unread = True
-        if self.request_version == "HTTP/0.9" and not self.command:  # its first line could not be read
+        if self.request_version == "HTTP/0.9" and not self.command:  # the request line could not be parsed
             self.request_version = self.protocol_version
-        if code == HTTPStatus.NOT_IMPLEMENTED:  # a method that has no do_ of its own
+        if code == HTTPStatus.NOT_IMPLEMENTED:  # a method without a do_ handler
             self.do_POST()
         else:
             self._say(code, message or HTTPStatus(code).phrase)
 
     def do_GET(self) -> None:
-        """Send what the URL means."""
+        """Send the file of the URL."""
         path, _, query = self.path.partition("?")
         built, version = self.server.live_site.built, self.server.live_site.news.version
         if not path.startswith(built.subpath):
@@ -214,7 +214,7 @@ class PagesHandler(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815 - http.server's name; bodies are left out in _send
 
     def do_POST(self) -> None:
-        """Refuse what a site of files can't take."""
+        """Refuse methods that a static site doesn't support."""
         self._say(
             HTTPStatus.METHOD_NOT_ALLOWED, "A published site supports only GET and HEAD.", {"Allow": METHODS}
         )
@@ -265,7 +265,7 @@ class PagesHandler(BaseHTTPRequestHandler):
         while left and (chunk := stream.read(min(left, CHUNK_BYTES))):
             self.wfile.write(chunk)
             left -= len(chunk)
-        if left:  # the file shrank meanwhile: only a closed connection tells the browser
+        if left:  # the file shrank meanwhile: only closing the connection tells the browser
             self.close_connection = True
 
     def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
@@ -274,7 +274,7 @@ class PagesHandler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _start(self, status: int, headers: dict[str, str]) -> None:
-        # GitHub lets everything be kept for ten minutes; while pages reload that would show old style sheets.
+        # GitHub allows caching for ten minutes; while pages reload that would show old style sheets.
         caching = "no-cache" if self.server.reload else "max-age=600"
         self.send_response(status)
         for name, value in ({"Cache-Control": caching, "Access-Control-Allow-Origin": "*"} | headers).items():
@@ -310,17 +310,17 @@ class PagesHandler(BaseHTTPRequestHandler):
             self.wfile.write(f"data: {data}\n\n".encode() if data else b": still here\n\n")
 
     def version_string(self) -> str:
-        """What the Server header says."""
+        """Return the Server header."""
         return "metagan"
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:  # noqa: ARG002
-        """Report what found nothing; everything else is as it should be."""
+        """Report requests that found nothing; others are not logged."""
         if isinstance(code, int) and code >= HTTPStatus.BAD_REQUEST:
             line = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in self.requestline)
             self.server.report(f"{int(code)} {line[:LONGEST_LINE]}")
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
-        """Leave http.server's own lines out."""
+        """Suppress http.server's own log lines."""
 
 
 def byte_range(header: str, size: int) -> range | None:
@@ -331,8 +331,8 @@ def byte_range(header: str, size: int) -> range | None:
         size: The file's.
 
     Returns:
-        The bytes to send; empty when none of them exist; None when the whole file is to be sent, which is
-        also the answer to several ranges at once.
+        The bytes to send; empty if none of them exist; None to send the whole file, also for several ranges
+        at once.
     """
     match = re.fullmatch(r"bytes=(\d{0,18})-(\d{0,18})", header.strip())
     if match is None or match.groups() == ("", ""):
