@@ -1,1 +1,1 @@
-"""The generators themselves, one package an architecture."""
+"""Network architectures, one package each."""

@@ -21,11 +21,10 @@ from torch import Tensor, nn
 from metagan.errors import MalformedFileError
 from metagan.networks.ops import Dense, normalize_second_moment
 
-# A mean style for checkpoints that store none: always the same latents, mapped and averaged.
+# The mean style of checkpoints that store none: fixed latents, mapped and averaged.
 #
 # Karras et al. 2019, arXiv:1812.04948, section 2.2 of the appendix: truncation pulls styles toward their mean. Other
-# programs draw new latents each time they start, so that pictures differ a little from run to run; metagan draws the
-# same ones, so that they don't.
+# programs draw new latents at each start, so that pictures differ slightly between runs; metagan uses fixed ones.
 
 SAMPLES = 4096
 MEAN_STYLE_NOTE = (
@@ -36,14 +35,14 @@ MEAN_STYLE_NOTE = (
 def mean_style(
     mapping: Callable[[Float[Tensor, "batch z_dim"]], Float[Tensor, "batch w_dim"]], z_dim: int
 ) -> Float[Tensor, " w_dim"]:
-    """The mean of the styles of `numpy.random.RandomState(0).randn(4096, z_dim)`.
+    """Return the mean of the styles of `numpy.random.RandomState(0).randn(4096, z_dim)`.
 
     Args:
-        mapping: Unit-normal latents to styles.
+        mapping: Maps unit-normal latents to styles.
         z_dim: Width of the latents.
 
     Raises:
-        MalformedFileError: Weights so large that it isn't finite.
+        MalformedFileError: If the mean is not finite, because weights are too large.
     """
     z = torch.from_numpy(np.random.RandomState(0).randn(SAMPLES, z_dim)).float()
     with torch.no_grad():
@@ -58,16 +57,16 @@ def mean_style(
 
 @dataclass(frozen=True)
 class MappingConfig:
-    """The mapping network's shape.
+    """The mapping network's configuration.
 
     Args:
         z_dim: Width of the latents; 0 in a discriminator's label mapping.
         c_dim: Number of classes; 0 if unconditional.
-        embed_dim: Width of the label embedding, 0 when unconditional.
+        embed_dim: Width of the label embedding; 0 if unconditional.
         widths: Output width of each layer; the last is w_dim. A discriminator's may have none.
-        activation: Every layer's, by its name in ops.ACTIVATIONS.
+        activation: Activation of every layer, by its name in ops.ACTIVATIONS.
         lr_multiplier: Learning-rate multiplier, folded into the stored weights.
-        has_mean_style: Whether the mean style is known; without it psi must be 1.
+        has_mean_style: Whether the mean style is known. Without it, psi must be 1.
     """
 
     z_dim: int
@@ -80,12 +79,12 @@ class MappingConfig:
 
     @property
     def w_dim(self) -> int:
-        """Width of the styles; without a layer (in discriminators of TensorFlow's files) the inputs themselves."""
+        """Width of the styles; without layers (in discriminators of TensorFlow's files) the width of the inputs."""
         return self.widths[-1] if self.widths else self.z_dim + self.embed_dim
 
 
 class Mapping(nn.Module):
-    """Latents and labels to styles."""
+    """The mapping network: latents and labels to styles."""
 
     mean_style: Tensor | None
 
@@ -103,13 +102,13 @@ class Mapping(nn.Module):
     def forward(
         self, z: Float[Tensor, "batch z_dim"], label: Float[Tensor, "batch c_dim"] | None = None
     ) -> Float[Tensor, "batch w_dim"]:
-        """Styles without truncation; latents and the label's embedding are normalised separately.
+        """Return styles without truncation; latents and the label's embedding are normalised separately.
 
         Callers check shapes and types.
 
         Args:
             z: Unit-normal latents, [batch, z_dim].
-            label: One-hot labels, [batch, c_dim]; None without classes.
+            label: One-hot labels, [batch, c_dim]; None if unconditional.
         """
         parts = [normalize_second_moment(z)] if self.config.z_dim else []
         if self.embed is not None and label is not None:

@@ -1,4 +1,4 @@
-"""The operations that StyleGANs are made of, in plain PyTorch.
+"""The operations of StyleGANs in plain PyTorch.
 
 References:
     [1] Karras et al. 2018, Progressive Growing of GANs, arXiv:1710.10196 (equalised learning rate, minibatch std).
@@ -27,9 +27,9 @@ Pads = tuple[int, int]
 
 
 class Activation(NamedTuple):
-    """A non-linearity and the gain that keeps its output's variance.
+    """A non-linearity and the gain that preserves the variance.
 
-    `homogeneous`: f(a x) = a f(x) for a > 0, so that a positive gain may be applied before it.
+    `homogeneous`: Whether f(a x) = a f(x) for a > 0, so that a positive gain may be applied before it.
     """
 
     function: Callable[[Tensor], Tensor]
@@ -97,11 +97,11 @@ class Dense(nn.Module):
 
 
 class FoldedDense:
-    """A Dense layer without activation, its gain folded into copies of its weights: for sampling, without gradients.
+    """A Dense layer without activation, its gain folded into copies of its weights; for sampling, without gradients.
 
     Args:
         dense: The layer; later changes to its weights are not seen.
-        gain: What its output is multiplied by.
+        gain: Factor of its output.
     """
 
     def __init__(self, dense: Dense, gain: float = 1.0) -> None:
@@ -118,23 +118,23 @@ class FoldedDense:
 
 
 def make_taps(taps: tuple[float, ...]) -> Tensor:
-    """A filter as checkpoints store it: unit sum; two-dimensional below 8 taps."""
+    """Make a filter as checkpoints store it: with unit sum, and two-dimensional below 8 taps."""
     line = torch.tensor(taps, dtype=torch.float32)
     kernel = line if len(line) >= 8 else torch.outer(line, line)
     return kernel / kernel.sum()
 
 
 def usual_taps(shape: tuple[int, ...]) -> Tensor:
-    """The filter that published networks use, [1, 3, 3, 1]; of another shape, zeros for a checkpoint to fill."""
+    """Return the published networks' filter [1, 3, 3, 1], or zeros of another shape for a checkpoint to fill."""
     return make_taps((1, 3, 3, 1)) if shape == (4, 4) else torch.zeros(shape)
 
 
 def filter_fir(
     x: Float[Tensor, "n c h w"], taps: Tensor, pads: Pads, gain: float = 1.0, *, up: int = 1, down: int = 1
 ) -> Float[Tensor, "n c oh ow"]:
-    """Convolve every channel with `taps` times `gain`, both axes padded (cropped, where negative) by (lo, hi).
+    """Convolve every channel with `taps` times `gain`; both axes are padded by (lo, hi), or cropped if negative.
 
-    `up` - 1 zeros are put after every sample before it, and every `down`-th sample is kept after it.
+    Before that, `up` - 1 zeros are inserted after every sample; after it, every `down`-th sample is kept.
     """
     kernel = (taps * (gain if taps.ndim == 2 else math.sqrt(gain))).flip(tuple(range(taps.ndim)))
     if x.requires_grad and torch.is_grad_enabled():
@@ -143,7 +143,7 @@ def filter_fir(
 
 
 def _resample(x: Tensor, kernel: Tensor, pads: Pads, up: int, down: int) -> Tensor:
-    """`filter_fir` with a kernel that is correlated as it is."""
+    """Do the same as `filter_fir`, with a kernel that is correlated without flipping."""
     if up > 1:
         x = _insert_zeros(x, up)
     padding = pads[0] if pads[0] == pads[1] and pads[0] >= 0 else 0
@@ -161,14 +161,14 @@ def _resample(x: Tensor, kernel: Tensor, pads: Pads, up: int, down: int) -> Tens
 
 
 def memory_layout(x: Tensor) -> torch.memory_format:
-    """How features lie in memory: channels last, where they do."""
+    """Return the memory format of features: channels last if they are stored so."""
     return (
         torch.channels_last if x.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
     )
 
 
 def _insert_zeros(x: Tensor, up: int) -> Tensor:
-    """Put `up` - 1 zeros after every sample of both axes."""
+    """Insert `up` - 1 zeros after every sample of both axes."""
     n, c, h, w = x.shape
     spread = torch.empty(
         (n, c, up * h, up * w), dtype=x.dtype, device=x.device, memory_format=memory_layout(x)
@@ -178,7 +178,7 @@ def _insert_zeros(x: Tensor, up: int) -> Tensor:
 
 
 class _Resampling(torch.autograd.Function):
-    """`_resample` with its transpose as derivative: the same operation, up and down exchanged, the kernel turned.
+    """`_resample` with its transpose as derivative: the same operation with up and down swapped and a flipped kernel.
 
     PyTorch's own second derivative of depthwise convolutions is many times slower than the convolution, and R1 and
     path-length regularisation need it; so is the first one with a stride, in bfloat16.
@@ -186,14 +186,14 @@ class _Resampling(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, kernel: Tensor, pads: Pads, up: int, down: int) -> Tensor:
-        """The filtered picture."""
+        """Return the filtered picture."""
         ctx.save_for_backward(kernel)
         ctx.geometry = (x.shape[2], pads, up, down)
         return _resample(x, kernel, pads, up, down)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
-        """The gradient by the picture; filters aren't trained."""
+        """Return the gradient with respect to the picture; filters aren't trained."""
         (kernel,) = ctx.saved_tensors
         size, (lo, _), up, down = ctx.geometry
         taps = len(kernel)
@@ -242,9 +242,9 @@ def convolve(
     Args:
         x: Features, [n, in, h, w].
         weight: Kernel, [out, in, k, k], k odd.
-        bias: What to add to every channel, [out]; not when upsampling.
-        up_taps: The filter to double the size with.
-        down_taps: The filter to halve the size with; at most one of the two is given.
+        bias: Bias of every channel, [out]; not when upsampling.
+        up_taps: The filter for doubling the size.
+        down_taps: The filter for halving the size; at most one of the two is given.
     """
     k = weight.shape[-1]
     taps = down_taps if up_taps is None else up_taps
@@ -266,10 +266,10 @@ def convolve(
 
 
 def convolve_composed(x: Tensor, weight: Tensor, bias: Tensor | None, taps: Tensor, *, up: bool) -> Tensor:
-    """`convolve` to twice (`up`) or half the size, with kernel and 4x4 filter composed into one larger kernel.
+    """Do the same as `convolve` to twice (`up`) or half the size, composing kernel and 4x4 filter into one kernel.
 
-    Up to sixteen times the multiplications, which a GPU's matrix units hardly notice, and no pass over the features
-    for the filter, which they do.
+    This takes up to sixteen times the multiplications, which cost little on a GPU's matrix units, but saves the
+    filter's pass over the features, which is limited by memory bandwidth.
     """
     out, into, k, _ = weight.shape
     kernel = taps.to(weight.dtype).flip((0, 1)) * 4 if up else taps.to(weight.dtype)
@@ -284,19 +284,19 @@ def convolve_composed(x: Tensor, weight: Tensor, bias: Tensor | None, taps: Tens
 def demodulation(
     weight: Float[Tensor, "out in k k"], styles: Float[Tensor, "batch in"]
 ) -> Float[Tensor, "batch out"]:
-    """The factors that bring modulated kernels back to unit norm ([2] equation 3): (Σ (s·W)² + 1e-8)^-½."""
+    """Return the factors that restore the unit norm of modulated kernels ([2] equation 3): (Σ (s·W)² + 1e-8)^-½."""
     return (styles.square() @ weight.square().sum(dim=(2, 3)).t() + 1e-8).rsqrt()
 
 
 def minibatch_std(
     x: Float[Tensor, "n c h w"], group_size: int | None, features: int
 ) -> Float[Tensor, "n c2 h w"]:
-    """Append `features` channels with the spread within groups of the batch ([1] section 3).
+    """Append `features` channels with the standard deviation within groups of the batch ([1] section 3).
 
-    Groups are strided: sample i belongs to group i mod (n / group_size); a group of None is the whole batch.
+    Groups are strided: sample i belongs to group i mod (n / group_size). None makes the whole batch one group.
 
     Raises:
-        ShapeError: The batch isn't a multiple of the group, or the channels not one of `features`.
+        ShapeError: If the batch isn't a multiple of the group size, or the channels aren't a multiple of `features`.
     """
     n, c, h, w = x.shape
     group = n if group_size is None else min(group_size, n)

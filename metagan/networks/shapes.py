@@ -1,4 +1,4 @@
-"""Checks of what networks are called with; every architecture uses these, so that messages are the same."""
+"""Checks the inputs of networks, with the same messages for every architecture."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def require_latents(z: Tensor, z_dim: int) -> None:
     """Check latents, [batch, z_dim].
 
     Raises:
-        ShapeError: Their width is not z_dim.
+        ShapeError: If their width is not z_dim.
     """
     if z.shape[1] != z_dim:
         msg = f"latents: want width {z_dim}, got {z.shape[1]}"
@@ -22,7 +22,7 @@ def require_label(label: Tensor | None, c_dim: int) -> Tensor:
     """Check the labels of a conditional network, [batch, c_dim], and return them.
 
     Raises:
-        ShapeError: There are none, or their width is not c_dim.
+        ShapeError: If there are none, or their width is not c_dim.
     """
     if label is None or label.shape[1] != c_dim:
         got = "none" if label is None else f"width {label.shape[1]}"
@@ -35,7 +35,7 @@ def require_styles(ws: Tensor, num_ws: int, w_dim: int) -> None:
     """Check styles, [batch, num_ws, w_dim].
 
     Raises:
-        ShapeError: Their number is not num_ws, or their width not w_dim.
+        ShapeError: If their number is not num_ws, or their width is not w_dim.
     """
     if ws.shape[1:] != (num_ws, w_dim):
         msg = f"styles: want [batch, {num_ws}, {w_dim}], got {list(ws.shape)}"
@@ -46,7 +46,7 @@ def require_images(images: Tensor, channels: int, height_px: int, width_px: int)
     """Check pictures, [n, channels, height_px, width_px].
 
     Raises:
-        ShapeError: They have other channels, or another size.
+        ShapeError: If their channels or size differ.
     """
     if images.shape[1:] != (channels, height_px, width_px):
         msg = f"pictures: want [n, {channels}, {height_px}, {width_px}], got {list(images.shape)}"

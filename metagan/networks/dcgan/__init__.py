@@ -1,4 +1,4 @@
-"""DCGANs built with Keras."""
+"""DCGANs as hobby projects build them with Keras."""
 
 from metagan.networks.dcgan.load import KERAS, make_generator
 from metagan.networks.dcgan.network import Config

@@ -1,4 +1,4 @@
-"""DCGANs built from Keras' records and from metagan's own files."""
+"""Builds DCGANs from Keras' records and from metagan's own files."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from metagan.networks.dcgan.network import ACTIVATIONS, DCGAN, Config, Discrimin
 from metagan.networks.loading.architecture import Part, Reading
 from metagan.networks.loading.assemble import assemble, require_fit
 
-# DCGANs from Keras' records: the layers' descriptions to ours, and where each tensor comes from.
+# Keras' records: translates the layers' descriptions to ours, and maps each tensor.
 #
-# The allow-list below names every class of layer that is understood; of each, every option that changes the result is
-# either taken over or must have its usual value.
+# The allow-list below names every supported layer class. Each of its options that changes the result is either
+# used or must have its default value.
 
 NAMELESS = "layer_with_weights-"
 
-# Layers that change nothing when pictures are drawn.
+# Layers that are the identity in inference.
 _DROPPED = frozenset({"InputLayer", "Dropout", "SpatialDropout2D", "GaussianNoise"})
 _MATRIX: tuple[int, ...] = (1, 0)
 _KERNEL: tuple[int, ...] = (3, 2, 0, 1)  # [kh, kw, a, b] to [b, a, kh, kw]; a is in or, transposed, out
@@ -28,28 +28,28 @@ _ORDERS: Mapping[str, tuple[int, ...]] = {"dense": _MATRIX, "conv": _KERNEL, "co
 
 
 class _Options:
-    """A layer's options, read strictly."""
+    """Reads a layer's options strictly."""
 
     def __init__(self, index: int, layer: Mapping[str, Any]) -> None:
         self.where = f"layer {index} ({layer['class_name'][:40]})"
         self.values: Mapping[str, Any] = layer["config"]
 
     def whole(self, name: str) -> int:
-        """A whole number above 0."""
+        """Read a positive integer."""
         value = self.values.get(name)
         if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31:
             return value
         raise self.wrong(name, "a whole number above 0")
 
     def number(self, name: str, default: float) -> float:
-        """A number from 0 on."""
+        """Read a non-negative number."""
         value = self.values.get(name, default)
         if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e6:
             return float(value)
         raise self.wrong(name, "a number from 0 on")
 
     def side(self, name: str) -> int:
-        """The one side of a square."""
+        """Read the side of a square kernel or stride."""
         value = self.values.get(name)
         sides = value if isinstance(value, list) else [value, value]
         if len(sides) == 2 and sides[0] == sides[1] and type(sides[0]) is int and 0 < sides[0] < 2**16:
@@ -57,26 +57,26 @@ class _Options:
         raise self.wrong(name, "one number twice")
 
     def flag(self, name: str, *, default: bool) -> bool:
-        """True or false."""
+        """Read a boolean."""
         value = self.values.get(name, default)
         if isinstance(value, bool):
             return value
         raise self.wrong(name, "true or false")
 
     def activation(self) -> str:
-        """An activation that is understood."""
+        """Read a supported activation."""
         value = self.values.get("activation", "linear")
         if isinstance(value, str) and value in ACTIVATIONS:
             return value
         raise self.wrong("activation", f"one of {', '.join(ACTIVATIONS)}")
 
     def require(self, name: str, *usual: object) -> None:
-        """Refuse an option that has none of its usual values; not to be there is usual too."""
+        """Refuse an option whose value is not one of those supported; a missing option is accepted."""
         if name in self.values and self.values[name] not in usual:
             raise self.wrong(name, " or ".join(map(repr, usual)))
 
     def wrong(self, name: str, want: str) -> MalformedFileError:
-        """The error for an option that isn't understood."""
+        """Make the error for an unsupported option."""
         return MalformedFileError(f"{name}: want {want}, got {self.values.get(name)!r:.60}", where=self.where)
 
 
@@ -144,11 +144,11 @@ _UNDERSTOOD: Mapping[str, Callable[[_Options], LayerConfig]] = {
 
 
 def read_config(record: NetworkRecord) -> tuple[Config, dict[str, str]]:
-    """The stack that a record describes, and its tensors' names with ours.
+    """Read the layers that a record describes, and the mapping of its tensors' names to ours.
 
     Raises:
-        UnknownArchitectureError: A layer is of a class that isn't understood; names every one.
-        MalformedFileError: A layer has an option that isn't understood, or layers don't follow from each other.
+        UnknownArchitectureError: If a layer class is not supported. The message names all of them.
+        MalformedFileError: If a layer has an unsupported option, or consecutive layers don't fit.
     """
     described = [layer for layer in record.attributes["layers"] if layer["class_name"] not in _DROPPED]
     strange = sorted({layer["class_name"] for layer in described} - _UNDERSTOOD.keys())
@@ -172,7 +172,7 @@ def read_config(record: NetworkRecord) -> tuple[Config, dict[str, str]]:
 
 
 def tensor_names(layer: LayerConfig) -> dict[str, str]:
-    """Keras' names of a layer's tensors, with ours."""
+    """Map Keras' names of a layer's tensors to ours."""
     if layer.kind == "norm":
         names = {"gamma": "weight"} if layer.scale else {}
         names |= {"beta": "bias"} if layer.bias else {}
@@ -191,10 +191,10 @@ def _inputs(record: NetworkRecord) -> tuple[int, ...]:
 
 
 def rename(tensors: Mapping[str, Tensor], names: Mapping[str, str], config: Config) -> dict[str, Tensor]:
-    """The tensors under our names, in torch's layouts.
+    """Return the tensors under our names, in torch's layouts.
 
     Raises:
-        MalformedFileError: A kernel has another number of axes than its layer's.
+        MalformedFileError: If a kernel's number of axes doesn't fit its layer.
     """
     ours: dict[str, Tensor] = {}
     for foreign, name in names.items():
@@ -213,12 +213,12 @@ MAX_NUMBER = 1e6
 
 
 def recognises(record: NetworkRecord) -> bool:
-    """Whether the record is a stack of Keras' layers that makes something else than a verdict."""
+    """Return whether the record is a stack of Keras' layers that doesn't end in logits: a generator."""
     return _is_stack(record) and not recognises_discriminator(record)
 
 
 def recognises_discriminator(record: NetworkRecord) -> bool:
-    """Whether the record is a stack of Keras' layers that ends in a few numbers."""
+    """Return whether the record is a stack of Keras' layers that ends in a few numbers: a discriminator."""
     return _is_stack(record) and record.attributes["layers"][-1]["class_name"] == "Dense"
 
 
@@ -228,18 +228,18 @@ def _is_stack(record: NetworkRecord) -> bool:
 
 
 def generator_from_keras(record: NetworkRecord) -> DCGAN:
-    """A generator's record to ours.
+    """Build a generator from its record.
 
     Raises:
-        UnknownArchitectureError: Layers, or tensors, that aren't known or are missing.
-        MalformedFileError: Layers don't follow from each other, or tensors don't fit them.
+        UnknownArchitectureError: If layers or tensors are unknown or missing.
+        MalformedFileError: If consecutive layers don't fit, or tensors don't fit them.
     """
     config, tensors = _converted(record, "the Keras DCGAN")
     return assemble(lambda: make_generator(config), tensors)
 
 
 def discriminator_from_keras(record: NetworkRecord) -> Discriminator:
-    """A discriminator's record to ours; raises as generator_from_keras does."""
+    """Build a discriminator from its record. Raises the same errors as generator_from_keras."""
     config, tensors = _converted(record, "the Keras DCGAN's discriminator")
     *_, last = config.shapes()
     if len(config.inputs) != 3 or last != (1,):
@@ -256,10 +256,10 @@ def _converted(record: NetworkRecord, title: str) -> tuple[Config, dict[str, Ten
 
 
 def make_generator(config: Config) -> DCGAN:
-    """A generator, unless its layers make no square pictures out of rows of latents.
+    """Make a generator.
 
     Raises:
-        MalformedFileError: They don't.
+        MalformedFileError: If its layers don't turn latent vectors into square pictures.
     """
     wrong = {layer.activation for layer in config.layers} - ACTIVATIONS.keys()
     numbers = [number for layer in config.layers for number in (layer.slope, layer.epsilon)]
@@ -274,7 +274,7 @@ def make_generator(config: Config) -> DCGAN:
 
 
 def expected_names(record: NetworkRecord) -> Mapping[str, str]:
-    """The keys that the record's own layers want; none, where it describes no layers."""
+    """Return the keys of the record's layers; empty if it describes no layers."""
     try:
         return read_config(record)[1] if recognises(record) or recognises_discriminator(record) else {}
     except CheckpointError:

@@ -3,8 +3,8 @@
 References:
     [1] Radford et al. 2016, Unsupervised Representation Learning with Deep Convolutional GANs, arXiv:1511.06434.
 
-There is no fixed design: the layers and their sizes are what the model's description says. Keras keeps pictures
-[height, width, channels]; here they are [channels, height, width], and turned where a flat row becomes features.
+There is no fixed design: layers and sizes come from the model's description. Keras' pictures are [height, width,
+channels]; here they are [channels, height, width], and permuted when a flat vector is reshaped to features.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ MAX_FEATURES = 1 << 28
 
 @dataclass(frozen=True)
 class LayerConfig:
-    """A layer's shape; what its kind has no use for keeps its default.
+    """A layer's configuration; fields that its kind doesn't use keep their defaults.
 
     Args:
-        kind: What it does.
-        outputs: Features or channels that it gives.
+        kind: The operation.
+        outputs: Number of output features or channels.
         kernel_size: Side of a convolution's kernel.
-        stride: A convolution's.
-        bias: Whether something is added to its result.
-        activation: What follows, by its name in ACTIVATIONS.
-        slope: The leaky ReLU's below zero.
+        stride: Stride of a convolution.
+        bias: Whether it has a bias.
+        activation: Activation that follows, by its name in ACTIVATIONS.
+        slope: Negative slope of the leaky ReLU.
         epsilon: Added to a normalisation's variance.
-        scale: Whether a normalisation's result is multiplied.
-        shape: What a row becomes: height, width, channels.
+        scale: Whether a normalisation has a scale.
+        shape: Target of a reshape: height, width, channels.
     """
 
     kind: LayerKind
@@ -68,21 +68,21 @@ class LayerConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """A stack's shape.
+    """The configuration of a stack of layers.
 
     Args:
-        inputs: What it takes: the latents' width, or a picture's height, width and channels.
-        layers: In order.
+        inputs: Input shape: the latents' width, or a picture's height, width and channels.
+        layers: The layers in order.
     """
 
     inputs: Shape
     layers: tuple[LayerConfig, ...]
 
     def shapes(self) -> Iterator[Shape]:
-        """What each layer takes, and last what comes out: (features,) or (height, width, channels).
+        """Yield the input shape of each layer, and finally the output shape: (features,) or (height, width, channels).
 
         Raises:
-            MalformedFileError: A layer can't take what the one before gives, or sizes are absurd.
+            MalformedFileError: If consecutive layers don't fit, or sizes are out of range.
         """
         shape = self.inputs
         try:
@@ -101,7 +101,7 @@ class Config:
 
 
 def _after(layer: LayerConfig, shape: Shape) -> Shape:
-    """What a layer makes of a shape."""
+    """Return a layer's output shape for an input shape."""
     if not 0 <= layer.outputs <= MAX_FEATURES:
         raise ValueError(f"its outputs are {layer.outputs}")
     after = shape
@@ -126,7 +126,7 @@ def _after(layer: LayerConfig, shape: Shape) -> Shape:
 
 
 def _require_sizes(shape: Shape) -> None:
-    """Raise ValueError for features, or a picture, of a size that is none or absurd."""
+    """Raise ValueError if the size of features or of a picture is out of range."""
     if not shape or any(not 0 < size <= MAX_FEATURES for size in shape) or _product(shape) > MAX_FEATURES:
         raise ValueError(f"sizes of {shape} are out of bounds")
     if len(shape) == 3 and max(shape[:2]) > MAX_SIZE:
@@ -164,7 +164,7 @@ class Layer(nn.Module):
         self.register_buffer("variance", torch.ones(inputs) if norm else None)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features to features; rows [n, features], pictures [n, channels, height, width]."""
+        """Apply the layer to vectors [n, features] or feature maps [n, channels, height, width]."""
         return ACTIVATIONS[self.config.activation](self._apply_layer(x))
 
     def _apply_layer(self, x: Tensor) -> Tensor:
@@ -180,13 +180,13 @@ class Layer(nn.Module):
         return F.leaky_relu(x, self.config.slope) if kind == "leaky_relu" else self._rearrange(x)
 
     def _rearrange(self, x: Tensor) -> Tensor:
-        """Rows to pictures or back, in Keras' order of the numbers; others as they are."""
+        """Reshape vectors to feature maps or back, in Keras' memory order."""
         if self.config.kind == "reshape":
             return x.view(len(x), *self.config.shape).permute(0, 3, 1, 2)
         return x.permute(0, 2, 3, 1).flatten(1) if self.config.kind == "flatten" and x.ndim == 4 else x
 
     def _conv(self, x: Tensor) -> Tensor:
-        """Padded so that stride 1 keeps the size; of an odd number of pads, the larger half below and right."""
+        """Convolve with "same" padding; if it is odd, the larger half is below and right."""
         k, s = self.config.kernel_size, self.config.stride
         pads: list[int] = []
         for side in (x.shape[3], x.shape[2]):
@@ -196,7 +196,7 @@ class Layer(nn.Module):
         return F.conv2d(F.pad(x, pads), self.weight, self.bias, stride=s)
 
     def _conv_transpose(self, x: Tensor) -> Tensor:
-        """The whole transposed convolution, cropped to stride times the size, the smaller half above and left."""
+        """Apply a transposed convolution, cropped to stride times the size, less above and left."""
         k, s = self.config.kernel_size, self.config.stride
         before = max(k - s, 0) // 2
         assert self.weight is not None  # noqa: S101 - a convolution has one
@@ -217,7 +217,7 @@ def _stack(config: Config) -> nn.Sequential:
 class DCGAN(Generator):
     """A DCGAN generator: `synthesize(map_latents(z))`.
 
-    There is one style, the latent itself; psi must be 1, and there are no classes and no noise.
+    The latent is the only style; psi must be 1, and there are no classes and no noise.
     """
 
     architecture = "dcgan"
@@ -242,7 +242,7 @@ class DCGAN(Generator):
 
 
 class Discriminator(nn.Module):
-    """A DCGAN discriminator: the probability that a picture is real, as its last activation gives it."""
+    """A DCGAN discriminator. Its last activation gives the probability that a picture is real."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -250,10 +250,10 @@ class Discriminator(nn.Module):
         self.layers = _stack(config)
 
     def forward(self, images: Float[Tensor, "n ch res res"]) -> Float[Tensor, "n 1"]:
-        """Probabilities of pictures, [n, image_channels, resolution, resolution].
+        """Return the probabilities of pictures, [n, image_channels, resolution, resolution].
 
         Raises:
-            ShapeError: Pictures of another size than the network's.
+            ShapeError: If the pictures' size is not the network's.
         """
         height, width, channels = self.config.inputs
         require_images(images, channels, height, width)

@@ -1,1 +1,1 @@
-"""Which network a checkpoint holds, and how it is built."""
+"""Detects which network a checkpoint holds, and builds it."""

@@ -1,4 +1,4 @@
-"""What metagan knows of an architecture: the families of files that hold one, and how its networks are built."""
+"""Describes an architecture: the file formats that hold it, and how its networks are built."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from metagan.networks.generator import Synthesis
 from metagan.networks.loading.assemble import assemble
 
 # --------------------------------------------------------------------------------------------
-# Configurations out of the JSON headers of metagan's own files.
+# Configurations from the JSON headers of metagan's own files.
 
 C = TypeVar("C")
 SHOWN_PROBLEMS = 4
 
 
 def restore_config(kind: type[C], configuration: Mapping[str, Any], title: str) -> C:
-    """A configuration dataclass from JSON values, of the right types and without an entry too many.
+    """Build a configuration dataclass from JSON values, checking names and types of all entries.
 
     Args:
-        kind: The frozen dataclass, others nested in it or not.
-        configuration: What the header says.
-        title: The architecture's, for messages.
+        kind: The frozen dataclass, which may contain others.
+        configuration: The values from the header.
+        title: The architecture's title, for messages.
 
     Raises:
-        MalformedFileError: Entries are missing, unknown or of another type.
+        MalformedFileError: If entries are missing, unknown or of another type.
     """
     try:
         config = TypeAdapter(kind).validate_python(dict(configuration))
@@ -64,13 +64,13 @@ def _nothing(_: NetworkRecord) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Part:
-    """One kind of network, generator or discriminator, as one family of files lays it out.
+    """How one kind of network, generator or discriminator, is read from one file format.
 
     Args:
-        recognises: Whether a record is one, by a few tell-tale keys.
-        build: A record to a network; every key and shape is checked there.
-        expected: The keys that a network of the record's shape would have, as far as its shape can be told;
-            raises nothing, whatever the record is.
+        recognises: Returns whether a record is such a network, by a few characteristic keys.
+        build: Builds the network from a record, checking every key and shape.
+        expected: Returns the keys of a network with the record's configuration, as far as it can be inferred;
+        never raises, whatever the record is.
     """
 
     recognises: Callable[[NetworkRecord], bool]
@@ -83,12 +83,12 @@ class Reading:
     """One family of files that an architecture is read from.
 
     Args:
-        title: What messages call it, "rosinality's StyleGAN2".
-        family: What the table of formats calls it, "rosinality stylegan2-pytorch".
+        title: Its name in messages, "rosinality's StyleGAN2".
+        family: Its name in the table of formats, "rosinality stylegan2-pytorch".
         files: The files for that table, ".pt".
         generator: How its generators are read.
-        discriminator: How its discriminators are read; None where metagan has no use for them.
-        notes: What a user should know of a generator read from this record: guesses, and what was made up.
+        discriminator: How its discriminators are read; None if metagan doesn't use them.
+        notes: Returns what a user should know about a generator from a record: guessed and generated values.
     """
 
     title: str
@@ -101,11 +101,11 @@ class Reading:
 
 @dataclass(frozen=True)
 class Official:
-    """A generator as its authors' own code takes it.
+    """A generator in the layout of its authors' code.
 
     Args:
-        state: What their class's `load_state_dict` wants, every key of it.
-        arguments: What to call their class with; without its numbers of channels where no arguments give these.
+        state: The complete state dict for `load_state_dict` of their class.
+        arguments: The constructor arguments of their class, without those for channels if none give these channels.
     """
 
     state: Mapping[str, Tensor]
@@ -114,20 +114,20 @@ class Official:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network, and all the files it is read from.
+    """An architecture, with all the file formats it is read from.
 
     Args:
-        name: In metagan's own files, "stylegan2".
-        title: For people, "StyleGAN2".
+        name: Its name in metagan's own files, "stylegan2".
+        title: Its title for users, "StyleGAN2".
         readings: The families of foreign files, asked in this order.
-        config: The dataclass of its generators' configuration, which metagan's own files hold as JSON.
-        make: A configuration to a generator not yet trained; MalformedFileError for one that makes none, or that
-            takes long to build.
-        to_official: A generator back to its authors' layout; None where metagan doesn't write it.
-        prepare: A generator on its device, and the type of number wanted, to a faster form of its synthesis; None
-            where the generator's own is the fastest there is.
-        program: What computes that form in float32 on a CPU, for people; None where that is PyTorch as ever.
-        recordable: Whether that form may be recorded as a CUDA graph: it neither waits for the GPU nor asks the CPU.
+        config: The dataclass of its generators' configuration, stored as JSON in metagan's own files.
+        make: Builds an untrained generator from a configuration; raises MalformedFileError if it is invalid, or would
+        take long to build.
+        to_official: Converts a generator to its authors' layout; None if metagan doesn't write it.
+        prepare: Returns a faster form of a generator's synthesis for its device and a data type; None if there is
+        no faster one.
+        program: Describes what computes that form in float32 on a CPU; None if it is PyTorch.
+        recordable: Whether that form can be captured as a CUDA graph, because it never synchronises with the CPU.
     """
 
     name: str
@@ -141,11 +141,11 @@ class Architecture:
     recordable: bool = False
 
     def restore(self, configuration: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> nn.Module:
-        """A generator from the configuration (from JSON) and tensors of metagan's own format.
+        """Build a generator from the configuration (JSON values) and tensors of metagan's own format.
 
         Raises:
-            MalformedFileError: The configuration isn't one, or its shapes are not the tensors'.
-            UnknownArchitectureError: Keys are missing or unknown.
+            MalformedFileError: If the configuration is invalid, or doesn't fit the tensors' shapes.
+            UnknownArchitectureError: If keys are missing or unknown.
         """
         config = restore_config(self.config, configuration, self.title)
         return assemble(lambda: self.make(config), tensors)

@@ -1,4 +1,4 @@
-"""Networks filled with tensors that a file brought, every key and every shape accounted for."""
+"""Builds networks around a file's tensors, checking every key and shape."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ SHOWN_CHARACTERS = 100  # of one key
 
 @dataclass(frozen=True)
 class Fit:
-    """How well a record's keys fit an architecture.
+    """How well a record's keys match an architecture.
 
     Args:
-        expected: Every key that the architecture wants.
-        missing: Those of them that aren't there, in the architecture's order.
-        unexpected: Keys that the architecture doesn't know, in the file's order.
+        expected: Every key of the architecture.
+        missing: Those that the record lacks, in the architecture's order.
+        unexpected: Keys that the architecture doesn't have, in the file's order.
     """
 
     expected: int
@@ -35,7 +35,7 @@ class Fit:
 
     @property
     def matched(self) -> int:
-        """How many of the expected keys are there."""
+        """Number of expected keys that the record has."""
         return self.expected - len(self.missing)
 
     def __str__(self) -> str:
@@ -47,13 +47,13 @@ class Fit:
 
 
 def shortened(keys: tuple[str, ...]) -> str:
-    """The first few of these keys, and how many more there are."""
+    """Format the first few keys, and the number of further ones."""
     more = f" and {len(keys) - SHOWN_KEYS} more" if len(keys) > SHOWN_KEYS else ""
     return ", ".join(printable(key[:SHOWN_CHARACTERS]) for key in keys[:SHOWN_KEYS]) + more
 
 
 def fit(there: Mapping[str, object], wanted: Mapping[str, object]) -> Fit:
-    """Compare the keys that are there with the wanted ones."""
+    """Compare existing keys with the expected ones."""
     return Fit(
         expected=len(wanted),
         missing=tuple(key for key in wanted if key not in there),
@@ -62,10 +62,10 @@ def fit(there: Mapping[str, object], wanted: Mapping[str, object]) -> Fit:
 
 
 def require_fit(there: Mapping[str, object], wanted: Mapping[str, object], title: str) -> None:
-    """Refuse tensors of which one is missing or unknown.
+    """Refuse tensors if any is missing or unknown.
 
     Raises:
-        UnknownArchitectureError: Names the architecture with the matched, missing and unknown keys.
+        UnknownArchitectureError: If keys are missing or unknown. The message counts and names them.
     """
     result = fit(there, wanted)
     if result.missing or result.unexpected:
@@ -74,18 +74,18 @@ def require_fit(there: Mapping[str, object], wanted: Mapping[str, object], title
 
 
 def assemble(make: Callable[[], M], tensors: Mapping[str, Tensor]) -> M:
-    """Build a network around tensors by our own names, without initialising it first.
+    """Build a network around tensors under our names, without initialising it first.
 
     Args:
         make: Builds the network; called with the meta device as default, so that nothing is allocated.
-        tensors: All of its parameters and buffers; half precision is widened to float32.
+        tensors: All of its parameters and buffers; half precision is converted to float32.
 
     Returns:
-        The network, in evaluation mode, its parameters not asking for gradients.
+        The network, in evaluation mode, with parameters that don't require gradients.
 
     Raises:
-        UnknownArchitectureError: Keys are missing or unknown.
-        MalformedFileError: Tensors have other shapes than their neighbours imply, or hold no floats.
+        UnknownArchitectureError: If keys are missing or unknown.
+        MalformedFileError: If tensors' shapes don't fit each other, or tensors are not floats.
     """
     _require_numbers(tensors)
     with shapes_only():
@@ -108,7 +108,7 @@ def assemble(make: Callable[[], M], tensors: Mapping[str, Tensor]) -> M:
 
 @contextmanager
 def shapes_only() -> Iterator[None]:
-    """While it lasts, new tensors are on the meta device: shapes without memory, and without chance's numbers."""
+    """Create new tensors on the meta device: shapes without memory or random initialisation."""
     with torch.device("meta"), _ShapeRules():
         yield
 
@@ -138,8 +138,8 @@ def _filled(tensor: Tensor, *_: object, **__: object) -> Tensor:
     return tensor
 
 
-# What constructors do with tensors. torch knows the shapes, too, but takes a second of processor time to load sympy
-# and its own rules when the first of these is asked for.
+# The operations that constructors use. torch's meta device supports them too, but its first use takes a second of CPU
+# time to load sympy and its rules.
 _SHAPES: dict[object, Callable[..., Tensor | None]] = {
     torch.randn: _drawn, torch.rand: _drawn, torch.outer: _outer, torch.eye: _square, torch.Tensor.uniform_: _filled,
     **dict.fromkeys((torch.Tensor.div, torch.Tensor.sub, torch.Tensor.mul, torch.Tensor.add), _elementwise),
@@ -156,7 +156,7 @@ class _ShapeRules(TorchFunctionMode):
 
 
 def _require_numbers(tensors: Mapping[str, Tensor]) -> None:
-    """Refuse tensors without a number in them, before their sizes are divided by."""
+    """Refuse empty tensors, before dividing by their sizes."""
     empty = tuple(f"{name} is {list(tensor.shape)}" for name, tensor in tensors.items() if not tensor.numel())
     if empty:
         msg = f"tensors without a number in them: {shortened(empty)}"

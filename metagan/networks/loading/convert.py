@@ -1,4 +1,4 @@
-"""Any readable weights file to metagan's own format, or back to the official one, proved by reading it back."""
+"""Converts weights files to metagan's own format, or to the official one, verified by reading them back."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ def convert(
 ) -> Header:
     """Write the generator of one file as metagan's own .safetensors.
 
-    The file is read back before it takes its place: every tensor must be the same, bit by bit.
+    The file is read back before it takes its place: every tensor must be bit-identical.
 
     Args:
         source: Any weights file that metagan reads.
         target: The file to write.
         role: Which network: "G_ema" or "G".
-        half: Store float16, half the size, at about 72 dB from float32.
-        licence: An SPDX name or words; the source's own when None.
-        origin: Where the weights come from; the source's own when None.
+        half: Store float16, which halves the size, at a PSNR of about 72 dB against float32.
+        licence: An SPDX identifier or free text; None keeps the source's.
+        origin: Where the weights come from; None keeps the source's.
 
     Returns:
-        The header as written.
+        The written header.
 
     Raises:
-        CheckpointError: The source can't be read, or the written file differs from it.
-        OptionError: Weights beyond what half precision holds.
+        CheckpointError: If the source can't be read, or the written file differs from it.
+        OptionError: If weights exceed the range of half precision.
     """
     checkpoint = read_checkpoint(source)
     generator = load_generator(checkpoint, role)
@@ -78,10 +78,10 @@ def _halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def convert_to_official(source: Path, target: Path, *, role: str = "G_ema") -> Mapping[str, Any]:
-    """Write the generator of one file as a state dict that its authors' own code takes, by `torch.save`.
+    """Write the generator of one file as a state dict for its authors' code, with `torch.save`.
 
-    A state dict is tensors and nothing else: licence, source and training facts stay behind. The file is read back
-    before it takes its place: every tensor must be the same, bit by bit.
+    A state dict holds only tensors: licence, source and training facts are dropped. The file is read back before it
+    takes its place: every tensor must be bit-identical.
 
     Args:
         source: Any weights file that metagan reads.
@@ -89,23 +89,23 @@ def convert_to_official(source: Path, target: Path, *, role: str = "G_ema") -> M
         role: Which network: "G_ema" or "G".
 
     Returns:
-        The arguments of the official class that takes it, without the channels' where none give these.
+        The constructor arguments of the official class, without those for channels if none give these channels.
 
     Raises:
-        CheckpointError: The source can't be read, or the written file differs from it.
-        OptionError: metagan doesn't write that architecture's.
+        CheckpointError: If the source can't be read, or the written file differs from it.
+        OptionError: If metagan doesn't write this architecture's official format.
     """
     official = to_official(load_generator(read_checkpoint(source), role))
     state = dict(official.state)
     with replacing(target) as beside:
-        with beside.open("wb") as file:  # given a name, torch would write it into the file
+        with beside.open("wb") as file:  # given a path, torch would store its name in the file
             torch.save(state, file)
         _require_same(target, read_checkpoint(beside).networks["G_ema"].tensors, state)
     return official.arguments
 
 
 def _training(checkpoint: Checkpoint, role: str) -> dict[str, Any]:
-    """What the file says of its training, and what metagan had to guess or make up for it."""
+    """Return the file's facts about its training, and the values that metagan guessed or generated."""
     notes = notes_on(checkpoint, role)
     return describe_training(checkpoint) | ({"notes": list(notes)} if notes else {})
 

@@ -1,4 +1,4 @@
-"""Which network a checkpoint holds: an explicit, ordered list, asked from top to bottom."""
+"""Detects which network a checkpoint holds, trying an explicit, ordered list of formats."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ from metagan.networks.loading.architecture import Architecture, Official, Part, 
 from metagan.networks.loading.assemble import Fit, fit
 
 # --------------------------------------------------------------------------------------------
-# Why a record is none of the networks that metagan knows, in words: the nearest family, and what doesn't
-# fit.
+# Explains why a record is not a known network: the most similar format, and what doesn't match.
 
 Kind = Literal["generator", "discriminator"]
 
 
 def parts(architectures: Sequence[Architecture], kind: Kind) -> Iterator[tuple[Reading, Part]]:
-    """Every family that has this kind of network, in order, with how it is read."""
+    """Yield every format that has this kind of network, in order, with how it is read."""
     for architecture in architectures:
         for reading in architecture.readings:
             part = reading.generator if kind == "generator" else reading.discriminator
@@ -34,7 +33,7 @@ def parts(architectures: Sequence[Architecture], kind: Kind) -> Iterator[tuple[R
 
 
 def explain(architectures: Sequence[Architecture], kind: Kind, record: NetworkRecord) -> str:
-    """Why none of these architectures takes a record for this kind of network."""
+    """Explain why a record doesn't match this kind of network in any of these architectures."""
     other: Kind = "discriminator" if kind == "generator" else "generator"
     for reading, part in parts(architectures, other):
         if part.recognises(record):
@@ -50,7 +49,7 @@ def _fit(record: NetworkRecord, part: Part) -> Fit:
 
 
 def _likeness(record: NetworkRecord, result: Fit) -> tuple[float, int]:
-    """By the share of keys that match; among families without any, by the words that their keys share."""
+    """Rank formats by the fraction of matching keys, then by words that their keys have in common."""
     words = {word for key in record.tensors for word in key.replace("/", ".").split(".")}
     wanted = {word for key in result.missing for word in key.replace("/", ".").split(".")}
     return result.matched / max(result.expected, 1), len(words & wanted)
@@ -66,14 +65,14 @@ ARCHITECTURES: tuple[Architecture, ...] = (
 
 
 def load_generator(checkpoint: Checkpoint, role: str = "G_ema") -> Generator:
-    """The generator of a checkpoint, on the CPU, in evaluation mode.
+    """Build the generator of a checkpoint, on the CPU, in evaluation mode.
 
     Args:
-        checkpoint: A file, read.
-        role: "G_ema", the moving average that samples best, or "G".
+        checkpoint: The content of a weights file.
+        role: "G_ema", the moving average, which gives the best pictures, or "G".
 
     Raises:
-        CheckpointError: The file holds no such network, or one that metagan doesn't know, or damaged tensors.
+        CheckpointError: If the file holds no such network, an unknown one, or damaged tensors.
     """
 
     def build(record: NetworkRecord) -> nn.Module:
@@ -85,16 +84,16 @@ def load_generator(checkpoint: Checkpoint, role: str = "G_ema") -> Generator:
 
 
 def load_discriminator(checkpoint: Checkpoint, role: str = "D") -> nn.Module:
-    """The discriminator of a checkpoint, on the CPU, in evaluation mode.
+    """Build the discriminator of a checkpoint, on the CPU, in evaluation mode.
 
     Raises:
-        CheckpointError: The file holds none, or one that metagan doesn't know, or damaged tensors.
+        CheckpointError: If the file holds no discriminator, an unknown one, or damaged tensors.
     """
     return _load(checkpoint, role, lambda record: _recognise(record, "discriminator")[1].build(record))
 
 
 def notes_on(checkpoint: Checkpoint, role: str = "G_ema") -> tuple[str, ...]:
-    """What a user should know of a generator that `load_generator` takes: guesses, and what was made up."""
+    """Return what a user should know about a generator from `load_generator`: guessed and generated values."""
     if checkpoint.header:
         return ()
     record = _record(checkpoint, role)
@@ -102,10 +101,12 @@ def notes_on(checkpoint: Checkpoint, role: str = "G_ema") -> tuple[str, ...]:
 
 
 def _load(checkpoint: Checkpoint, role: str, build: Callable[[NetworkRecord], nn.Module]) -> nn.Module:
-    """Build one network of a checkpoint; what is wrong with it is said with the file's name."""
+    """Build one network of a checkpoint, adding the file's name to errors."""
     try:
         record = _record(checkpoint, role)
-        record = dataclasses.replace(record, tensors=dict(record.tensors))  # made now, or found to be damaged
+        record = dataclasses.replace(
+            record, tensors=dict(record.tensors)
+        )  # make all tensors now, to find damage
         network = build(record)
     except CheckpointError as error:
         raise error.at(checkpoint.path) from error
@@ -114,21 +115,21 @@ def _load(checkpoint: Checkpoint, role: str, build: Callable[[NetworkRecord], nn
 
 
 def describe(generator: Generator) -> Header:
-    """A header for metagan's own format: architecture and configuration; licence and facts are the caller's."""
+    """Return a header for metagan's own format with architecture and configuration; callers add the rest."""
     config = dataclasses.asdict(generator.config)  # type: ignore[call-overload]
     return Header(architecture=generator.architecture, configuration=config)
 
 
 def title_of(generator: Generator) -> str:
-    """The architecture's name for people."""
+    """Return the architecture's title for users."""
     return next(arch.title for arch in ARCHITECTURES if arch.name == generator.architecture)
 
 
 def to_official(generator: Generator) -> Official:
-    """A generator in the layout of its authors' code.
+    """Convert a generator to the layout of its authors' code.
 
     Raises:
-        OptionError: metagan doesn't write that architecture's.
+        OptionError: If metagan doesn't write this architecture's official format.
     """
     for architecture in ARCHITECTURES:
         if architecture.name == generator.architecture and architecture.to_official:
@@ -141,7 +142,7 @@ def to_official(generator: Generator) -> Official:
 
 
 def describe_training(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What a file says of its training: its header's facts, or those that its format carries."""
+    """Return a file's facts about its training, from its header or its format."""
     return dict(checkpoint.header.training if checkpoint.header else checkpoint.facts)
 
 
@@ -182,33 +183,33 @@ def _recognise(record: NetworkRecord, kind: Kind) -> tuple[Reading, Part]:
 
 
 # --------------------------------------------------------------------------------------------
-# The form in which a generator is sampled.
+# The form of a generator that is used for sampling.
 
 
 def prepare_synthesis(generator: Generator, dtype: torch.dtype) -> Synthesis:
-    """The fastest form of a generator's synthesis on the device it is on; its own, where there is no other.
+    """Return the fastest form of a generator's synthesis for its device, or the plain one if there is no other.
 
     Args:
         generator: Any generator, in evaluation mode.
-        dtype: float32, or a narrower type for what bears it.
+        dtype: float32, or a narrower type for layers that tolerate it.
     """
     prepare = _architecture(generator).prepare
     return prepare(cast("nn.Module", generator), dtype) if prepare else generator
 
 
 def describe_program(generator: Generator) -> str:
-    """What draws a generator in float32 on the CPU: the kernel of this machine, or PyTorch and why."""
+    """Describe what draws a generator in float32 on the CPU: this machine's kernel, or PyTorch and why."""
     program = _architecture(generator).program
     return program(cast("nn.Module", generator)) if program else "PyTorch"
 
 
 def has_narrow_form(generator: Generator) -> bool:
-    """Whether a generator can be sampled in narrower numbers than float32."""
+    """Return whether a generator can be sampled in lower precision than float32."""
     return _architecture(generator).prepare is not None
 
 
 def is_recordable(generator: Generator) -> bool:
-    """Whether what `prepare_synthesis` gives may be recorded as a CUDA graph."""
+    """Return whether the result of `prepare_synthesis` can be captured as a CUDA graph."""
     return _architecture(generator).recordable
 
 

@@ -1,6 +1,6 @@
-"""What all official records have in common: how their sizes are read, and how their mapping network is named.
+"""Reads sizes and mapping networks, which all official records have in common.
 
-Nothing is taken from a file's metadata that its tensors' shapes don't confirm.
+Metadata are only used if the tensors' shapes confirm them.
 """
 
 from __future__ import annotations
@@ -25,38 +25,38 @@ MAX_NUMBER = 1e6
 
 
 class Shapes:
-    """Reads sizes off a record; what isn't there reads as a size no network has, so that it is reported as missing."""
+    """Reads sizes from a record. Missing tensors read as a size no network has, and are then reported as missing."""
 
     def __init__(self, record: NetworkRecord) -> None:
         self.tensors = record.tensors
         self.attributes = record.attributes
 
     def size(self, name: str, axis: int, default: int = 1) -> int:
-        """One axis of a tensor."""
+        """Return the size of one axis of a tensor."""
         tensor = self.tensors.get(name)
         return default if tensor is None or tensor.ndim <= axis else int(tensor.shape[axis])
 
     def shape(self, names: Iterable[str], default: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of the first of these tensors that is there."""
+        """Return the shape of the first of these tensors that exists."""
         return next((tuple(self.tensors[name].shape) for name in names if name in self.tensors), default)
 
     def block_resolutions(self, prefix: str) -> list[int]:
-        """The resolutions of blocks "b4", "b8" ... under a prefix."""
+        """Return the resolutions of blocks "b4", "b8" ... under a prefix."""
         pattern = re.compile(re.escape(prefix) + r"b(\d{1,6})\.")
         return sorted({int(match[1]) for name in self.tensors if (match := pattern.match(name))})
 
     def layers(self, stem: str) -> int:
-        """How many layers stem0, stem1, ... there are."""
+        """Return the number of layers stem0, stem1, ..."""
         count = 0
         while f"{stem}{count}.weight" in self.tensors:
             count += 1
         return count
 
     def stated(self, attribute: str, layers: Iterable[str], default: object) -> Any:
-        """The one value that these layers state for an attribute; the default where they state none.
+        """Return the value that these layers state for an attribute; the default if they state none.
 
         Raises:
-            MalformedFileError: They state different values.
+            MalformedFileError: If they state different values.
         """
         found = {
             repr(value): value
@@ -70,7 +70,7 @@ class Shapes:
 
 
 def stated_activation(shapes: Shapes, layers: Iterable[str]) -> str:
-    """The activation that all the named layers state."""
+    """Return the activation that all these layers state."""
     name = shapes.stated("activation", layers, "lrelu")
     if isinstance(name, str) and name in ACTIVATIONS:
         return name
@@ -79,16 +79,16 @@ def stated_activation(shapes: Shapes, layers: Iterable[str]) -> str:
 
 
 def stated_clamp(shapes: Shapes, layers: Iterable[str]) -> float | None:
-    """The bound of their output that all the named layers state."""
+    """Return the clamp of outputs that all these layers state."""
     clamp = shapes.stated("conv_clamp", layers, None)
     return None if clamp is None else positive("conv_clamp", clamp)
 
 
 def positive(name: str, value: object) -> float:
-    """A number above 0 that a file states.
+    """Check that a number in a file is positive, and return it.
 
     Raises:
-        MalformedFileError: It is none.
+        MalformedFileError: If it is not a positive number.
     """
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < MAX_NUMBER:
         return float(value)
@@ -96,10 +96,10 @@ def positive(name: str, value: object) -> float:
 
 
 def require_stated(shapes: Shapes, facts: Iterable[tuple[str, object]]) -> None:
-    """Refuse a file whose attributes, where it has them, say something else than its tensors.
+    """Refuse a file whose attributes, if present, contradict its tensors.
 
     Raises:
-        MalformedFileError: Names every such attribute.
+        MalformedFileError: If any attribute does. The message names all of them.
     """
     wrong = [
         f"{name} is {shapes.attributes[name]!r:.40}, its tensors say {value}"
@@ -112,17 +112,17 @@ def require_stated(shapes: Shapes, facts: Iterable[tuple[str, object]]) -> None:
 
 
 def is_same(stated: object, value: object) -> bool:
-    """Whether a value of the file's, of any type, is this one; arrays are never."""
+    """Return whether a value from the file, of any type, equals this one; arrays never do."""
     return isinstance(stated, bool | int | float | str) and stated == value
 
 
 def dense_names(foreign: str, ours: str) -> NameTable:
-    """A fully connected layer's, or a convolution's, two tensors."""
+    """Map the names of a dense layer's or convolution's weight and bias."""
     return {f"{foreign}.weight": f"{ours}.weight", f"{foreign}.bias": f"{ours}.bias"}
 
 
 def mapping_names(layers: int, *, conditional: bool, has_mean_style: bool) -> NameTable:
-    """Every tensor of an official mapping network, with our name for it."""
+    """Map the name of every tensor of an official mapping network to ours."""
     names: NameTable = {}
     if has_mean_style:
         names["mapping.w_avg"] = "mapping.mean_style"
@@ -134,10 +134,10 @@ def mapping_names(layers: int, *, conditional: bool, has_mean_style: bool) -> Na
 
 
 def mapping_config(shapes: Shapes, z_dim: int | None = None) -> MappingConfig:
-    """The shape of the mapping network, from its tensors; z_dim is 0 in a discriminator.
+    """Infer the mapping network's configuration from its tensors; z_dim is 0 in a discriminator.
 
     Raises:
-        MalformedFileError: Its layers disagree, or state what can't be.
+        MalformedFileError: If its layers disagree, or state invalid values.
     """
     layers = shapes.layers("mapping.fc")
     c_dim, embed_dim = shapes.size("mapping.embed.weight", 1, 0), shapes.size("mapping.embed.weight", 0, 0)
@@ -156,7 +156,7 @@ def mapping_config(shapes: Shapes, z_dim: int | None = None) -> MappingConfig:
 
 
 def is_sane(mapping: MappingConfig) -> bool:
-    """Whether a mapping network of this shape can be built, and in no time."""
+    """Return whether a mapping network of this configuration can be built quickly."""
     return (
         len(mapping.widths) <= MAX_MAPPING_LAYERS
         and are_sizes(mapping.z_dim + mapping.embed_dim, *mapping.widths)
@@ -168,34 +168,34 @@ def is_sane(mapping: MappingConfig) -> bool:
 
 
 def are_positive(*numbers: float | None) -> bool:
-    """Whether all of these numbers, as far as they are there, are above 0 and not absurd."""
+    """Return whether all numbers that are not None are positive and in range."""
     return all(0 < number < MAX_NUMBER for number in numbers if number is not None)
 
 
 def are_sizes(*sizes: int) -> bool:
-    """Whether all of these are sizes that a tensor's axes may have."""
+    """Return whether all of these are valid sizes of a tensor's axes."""
     return all(0 < size < MAX_SIZE for size in sizes)
 
 
 def fill(record: NetworkRecord, names: NameTable, title: str, make: Callable[[], M]) -> M:
-    """A network around a record's tensors, each of its keys accounted for.
+    """Build a network from a record's tensors, checking each of its keys.
 
     Args:
-        record: The network as its file has it.
-        names: Every key that such a network has, with our name for it.
-        title: The family's, for messages.
-        make: Builds the network, as `assemble` wants it.
+        record: The network as described in its file.
+        names: Every key of such a network, with our name for it.
+        title: The format's title, for messages.
+        make: Builds the network, as in `assemble`.
 
     Raises:
-        UnknownArchitectureError: Keys are missing or unknown.
-        MalformedFileError: Shapes don't fit together.
+        UnknownArchitectureError: If keys are missing or unknown.
+        MalformedFileError: If shapes don't fit together.
     """
     require_fit(record.tensors, names, title)
     return assemble(make, rename(record.tensors, names))
 
 
 def rename(tensors: Mapping[str, Tensor], names: NameTable) -> dict[str, Tensor]:
-    """The tensors under our names, the dropped ones left out."""
+    """Return the tensors under our names, without the dropped ones."""
     return {
         ours: tensors[foreign] for foreign, ours in names.items() if ours is not None and foreign in tensors
     }

@@ -1,4 +1,4 @@
-"""The tables of docs/formats.md: all families of files that metagan reads, and those that it refuses."""
+"""The tables of docs/formats.md: all file formats that metagan reads, and those that it refuses."""
 
 from __future__ import annotations
 

@@ -21,14 +21,14 @@ from metagan.networks.shapes import require_images
 
 @dataclass(frozen=True)
 class DiscriminatorConfig:
-    """The discriminator's shape.
+    """The discriminator's configuration.
 
     Args:
-        channels: Features that each block ends with, from the full resolution down to 2x2.
+        channels: Output channels of each block, from the full resolution down to 2x2.
         image_channels: 3 for RGB, 4 with alpha.
         attention: Which blocks are followed by attention.
-        quantized: Which blocks are followed by quantisation, with the number of entries in its dictionary.
-        heads: Of the attention, each 64 features wide.
+        quantized: Which blocks are followed by quantisation, with the size of its codebook.
+        heads: Number of attention heads, each 64 features wide.
     """
 
     channels: tuple[int, ...]
@@ -44,7 +44,7 @@ class DiscriminatorConfig:
 
 
 class Quantize(nn.Module):
-    """Each pixel's features replaced by the nearest entry of a dictionary ([2] section 3.1)."""
+    """Vector quantisation: replaces each pixel's features by the nearest codebook entry ([2] section 3.1)."""
 
     entries: Tensor
 
@@ -60,7 +60,7 @@ class Quantize(nn.Module):
 
 
 class Block(nn.Module):
-    """All layers of one resolution, halving it; the last one doesn't."""
+    """All layers of one resolution; every block except the last one halves it."""
 
     def __init__(self, config: DiscriminatorConfig, index: int) -> None:
         super().__init__()
@@ -88,9 +88,9 @@ class Block(nn.Module):
 
 
 class LucidrainsDiscriminator(nn.Module):
-    """A discriminator of lucidrains' variant: high logits for pictures it takes for real.
+    """A discriminator of lucidrains' variant, with high logits for real pictures.
 
-    Its own program has the sign the other way round.
+    The original program uses the opposite sign.
     """
 
     def __init__(self, config: DiscriminatorConfig) -> None:
@@ -106,10 +106,10 @@ class LucidrainsDiscriminator(nn.Module):
         images: Float[Tensor, "n ch res res"],
         label: Float[Tensor, "n c_dim"] | None = None,  # noqa: ARG002  there are no labels
     ) -> Float[Tensor, "n 1"]:
-        """Logits of pictures nominally within [-1, 1], each for itself; high ones for pictures it takes for real.
+        """Return logits of pictures nominally within [-1, 1], independent of each other and high for real pictures.
 
         Raises:
-            ShapeError: Pictures of another size than the network's.
+            ShapeError: If the pictures' size is not the network's.
         """
         config = self.config
         require_images(images, config.image_channels, config.resolution, config.resolution)

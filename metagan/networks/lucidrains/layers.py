@@ -1,4 +1,4 @@
-"""What the generator and discriminator of lucidrains' variant have in common: attention and blurring.
+"""Layers of both networks of lucidrains' variant: attention and blurring.
 
 References:
     [1] Shen et al. 2021, Efficient Attention: Attention with Linear Complexities, arXiv:1812.01243.
@@ -18,7 +18,7 @@ SLOPE = 0.2
 
 
 class ChannelNorm(nn.Module):
-    """Features brought to mean 0 and variance 1 over the channels of each pixel, then scaled and shifted."""
+    """Normalises each pixel's channels to mean 0 and variance 1, then scales and shifts them."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class ChannelNorm(nn.Module):
 
 
 class LinearAttention(nn.Module):
-    """Attention whose cost grows with the pixels, not with their square ([1] section 3.2)."""
+    """Attention whose cost is linear in the number of pixels ([1] section 3.2)."""
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class LinearAttention(nn.Module):
 
 
 class AttentionBlock(nn.Module):
-    """Two residual steps: linear attention, then two convolutions of a pixel each."""
+    """Two residual steps: linear attention, then two 1x1 convolutions."""
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()

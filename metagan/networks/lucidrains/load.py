@@ -1,4 +1,4 @@
-"""Networks of lucidrains' stylegan2-pytorch built from records and from metagan's own files."""
+"""Builds networks of lucidrains' stylegan2-pytorch from records and from metagan's own files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from metagan.networks.mapping import MEAN_STYLE_NOTE, mean_style
 MAX_LAYERS = 64
 MAX_BLOCKS = 12
 USUAL_LR = 0.1
-# Options that change nothing once a network is trained, or that its tensors' shapes say.
+# Options that don't matter after training, or that follow from the tensors' shapes.
 SILENT = {"network_capacity", "fq_dict_size", "fmap_max", "latent_dim", "style_depth"}
 SPOKEN = {"image_size", "lr_mlp", "transparent", "attn_layers", "no_const", "fq_layers"}
 
@@ -57,17 +57,17 @@ def _attention_names(foreign: str, ours: str) -> NameTable:
 
 
 def prefixes(record: NetworkRecord) -> tuple[str, str]:
-    """What the mapping's and the synthesis network's names begin with: of the moving average, or of the raw one."""
+    """Return the key prefixes of mapping and synthesis network: those of the moving average, or of the raw one."""
     return ("SE.", "GE.") if any(name.startswith("GE.") for name in record.tensors) else ("S.", "G.")
 
 
 def generator_names(config: Config, mapping: str, synthesis: str) -> NameTable:
-    """Every tensor of a generator of this shape, with our name for it.
+    """Map the name of every tensor of a generator of this configuration to ours.
 
     Args:
-        config: The shape.
-        mapping: What the mapping network's names begin with.
-        synthesis: The same of the synthesis network.
+        config: The configuration.
+        mapping: Prefix of the mapping network's names.
+        synthesis: Prefix of the synthesis network's names.
     """
     names: NameTable = {}
     for index in range(config.depth):
@@ -97,7 +97,7 @@ def _block_names(foreign: str, ours: str) -> NameTable:
 
 
 def discriminator_names(config: DiscriminatorConfig) -> NameTable:
-    """Every tensor of a discriminator of this shape, with our name for it."""
+    """Map the name of every tensor of a discriminator of this configuration to ours."""
     names: NameTable = {}
     quantized = dict(config.quantized)
     for index in range(len(config.channels)):
@@ -112,7 +112,10 @@ def discriminator_names(config: DiscriminatorConfig) -> NameTable:
         if index in quantized:
             stem = f"D.quantize_blocks.{index}.fn"
             names |= {f"{stem}.embed": f"{ours}.quantize.entries"}
-            names |= {f"{stem}.cluster_size": None, f"{stem}.embed_avg": None}  # for training on
+            names |= {
+                f"{stem}.cluster_size": None,
+                f"{stem}.embed_avg": None,
+            }  # only needed for further training
     return names | _layer("D.final_conv", "conv") | _layer("D.to_logit", "to_logit")
 
 
@@ -121,13 +124,13 @@ def discriminator_names(config: DiscriminatorConfig) -> NameTable:
 
 
 def _size(tensors: Mapping[str, Tensor], name: str, axis: int) -> int:
-    """One axis of a tensor; 1, where there is none, so that it is reported as missing."""
+    """Return the size of one axis of a tensor; 1 if it doesn't exist, so that it is reported as missing."""
     tensor = tensors.get(name)
     return 1 if tensor is None or tensor.ndim <= axis else int(tensor.shape[axis])
 
 
 def _run(tensors: Mapping[str, Tensor], names: Iterable[str]) -> int:
-    """How many of these are there before the first that isn't."""
+    """Return how many of these tensors exist before the first missing one."""
     return sum(1 for _ in takewhile(tensors.__contains__, names))
 
 
@@ -140,15 +143,15 @@ def _heads(tensors: Mapping[str, Tensor], name: str, blocks: tuple[int, ...]) ->
 
 
 def generator_config(record: NetworkRecord) -> Config:
-    """The shape of a generator, from its tensors and the options beside it.
+    """Infer a generator's configuration from its tensors and the options beside the file.
 
     Raises:
-        MalformedFileError: The options are none, or contradict the tensors.
+        MalformedFileError: If the options are invalid, or contradict the tensors.
     """
     tensors, (mapping, synthesis) = record.tensors, prefixes(record)
     layers = (
         f"{mapping}net.{2 * index}.weight" for index in range(MAX_LAYERS)
-    )  # activations take the odd numbers
+    )  # odd indices are activations
     blocks = max(1, _run(tensors, (f"{synthesis}blocks.{i}.conv1.weight" for i in range(MAX_BLOCKS))))
     query = f"{synthesis}attns.{{}}.0.fn.fn.to_q.weight"
     attention = _indices(tensors, query, blocks)
@@ -176,7 +179,7 @@ def _channels(tensors: Mapping[str, Tensor], synthesis: str, blocks: int) -> Ite
 
 
 def discriminator_config(record: NetworkRecord) -> DiscriminatorConfig:
-    """The shape of a discriminator, from its tensors."""
+    """Infer a discriminator's configuration from its tensors."""
     tensors = record.tensors
     blocks = max(1, _run(tensors, (f"D.blocks.{i}.conv_res.weight" for i in range(MAX_BLOCKS))))
     query, embed = "D.attn_blocks.{}.0.fn.fn.to_q.weight", "D.quantize_blocks.{}.fn.embed"
@@ -224,7 +227,7 @@ def _require_agreement(
         for name, value in facts.items()
         if name in options and not (isinstance(options[name], int) and options[name] == value)
     ]
-    layers = [blocks - index for index in reversed(attention)]  # counted from the picture
+    layers = [blocks - index for index in reversed(attention)]  # counted from the full resolution
     stated = options.get("attn_layers", layers)
     if not isinstance(stated, list) or sorted(stated, key=repr) != sorted(layers, key=repr):
         wrong.append(f"attn_layers is {stated!r:.40}, the tensors say {layers}")
@@ -248,11 +251,11 @@ def _recognises(record: NetworkRecord) -> bool:
 
 
 def generator_from_lucidrains(record: NetworkRecord) -> LucidrainsStyleGAN2:
-    """A generator's record, with its mapping network, to ours; mean style and constant noise are made here.
+    """Build a generator from its record; its mean style and constant noise are generated here.
 
     Raises:
-        UnknownArchitectureError: Keys are missing or unknown.
-        MalformedFileError: Shapes don't fit together, or the options beside the file contradict them.
+        UnknownArchitectureError: If keys are missing or unknown.
+        MalformedFileError: If shapes don't fit together, or the options beside the file contradict them.
     """
     config = generator_config(record)
     names = generator_names(config, *prefixes(record))
@@ -262,7 +265,7 @@ def generator_from_lucidrains(record: NetworkRecord) -> LucidrainsStyleGAN2:
 
 
 def _made_up(config: Config, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What the program draws when it runs: the mean style and the noise."""
+    """Generate the mean style and the noise, which the original program draws at run time."""
     own = {
         name.removeprefix("mapping."): tensor
         for name, tensor in tensors.items()
@@ -277,17 +280,17 @@ def _made_up(config: Config, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]
 
 
 def discriminator_from_lucidrains(record: NetworkRecord) -> LucidrainsDiscriminator:
-    """A discriminator's record to ours; raises as generator_from_lucidrains does."""
+    """Build a discriminator from its record. Raises the same errors as generator_from_lucidrains."""
     config = discriminator_config(record)
     title = f"{TITLE}'s discriminator"
     return fill(record, discriminator_names(config), title, lambda: LucidrainsDiscriminator(config))
 
 
 def make_generator(config: Config) -> LucidrainsStyleGAN2:
-    """A generator, unless its configuration is out of bounds.
+    """Make a generator.
 
     Raises:
-        MalformedFileError: It is.
+        MalformedFileError: If its configuration is out of range.
     """
     sane = (
         0 < config.depth <= MAX_LAYERS

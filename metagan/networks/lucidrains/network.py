@@ -3,9 +3,9 @@
 References:
     [1] Karras et al. 2020, Analyzing and Improving the Image Quality of StyleGAN, arXiv:1912.04958.
 
-It differs from [1]: latents are brought to unit length, not to unit variance; layers have no equalised learning rate;
+It differs from [1]: latents are scaled to unit length, not to unit variance; layers have no equalised learning rate;
 a block takes one style, to which 1 is added; all layers see crops of one noise image, uniform within [0, 1); pictures
-are doubled bilinearly and blurred; and blocks may begin with attention. Its pictures are within [0, 1], which
+are upsampled bilinearly and blurred; and blocks may begin with attention. Its pictures are within [0, 1], which
 `synthesize` maps to [-1, 1] as metagan has it everywhere.
 
 Symbols: z latents, w styles, psi truncation.
@@ -29,18 +29,18 @@ MEAN_NOISE = 0.5
 
 @dataclass(frozen=True)
 class Config:
-    """The generator's shape.
+    """The generator's configuration.
 
     Args:
         z_dim: Width of latents and styles.
         depth: Layers of the mapping network.
-        channels: Features that blocks begin with, then those that each block ends with; one block a resolution,
-            from 4x4 up.
+        channels: Input channels of the first block, then output channels of each block; one block per resolution,
+        from 4x4 up.
         image_channels: 3 for RGB, 4 with alpha.
         attention: Which blocks begin with attention, from 0 at 4x4.
-        heads: Of the attention, each 64 features wide.
-        has_constant: Whether the first block takes a learned constant; else it is made from the mean of the styles.
-        lr_multiplier: The mapping network's, which scales its weights and biases.
+        heads: Number of attention heads, each 64 features wide.
+        has_constant: Whether the first block's input is a learned constant, or else made from the mean of the styles.
+        lr_multiplier: The mapping network's learning-rate multiplier, which scales its weights and biases.
     """
 
     z_dim: int
@@ -54,7 +54,7 @@ class Config:
 
     @property
     def blocks(self) -> int:
-        """One a resolution, and one style each."""
+        """Number of blocks: one per resolution, with one style each."""
         return len(self.channels) - 1
 
     @property
@@ -64,7 +64,7 @@ class Config:
 
 
 class MappingLayer(nn.Linear):
-    """A fully connected layer whose weights and biases are multiplied by its learning rate."""
+    """A fully connected layer whose weights and biases are multiplied by its learning-rate multiplier."""
 
     def __init__(self, width: int, lr_multiplier: float) -> None:
         super().__init__(width, width)
@@ -77,7 +77,7 @@ class MappingLayer(nn.Linear):
 
 
 class Mapping(nn.Module):
-    """Latents to styles: the direction of a latent, through layers of one width."""
+    """The mapping network: normalised latents through layers of equal width."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class Mapping(nn.Module):
         )
 
     def forward(self, z: Float[Tensor, "batch z_dim"]) -> Float[Tensor, "batch w_dim"]:
-        """Untruncated styles."""
+        """Return styles without truncation."""
         x: Tensor = F.normalize(z.float(), dim=1)
         for layer in self.layers:
             x = layer(x)
@@ -112,7 +112,7 @@ class StyledConv(nn.Module):
 
 
 class ToRGB(nn.Module):
-    """Features to colours: a modulated 1x1 convolution without demodulation or bias."""
+    """The conversion to RGB: a modulated 1x1 convolution without demodulation or bias."""
 
     def __init__(self, w_dim: int, in_channels: int, image_channels: int) -> None:
         super().__init__()
@@ -147,7 +147,7 @@ class Block(nn.Module):
     def forward(
         self, x: Tensor, image: Tensor | None, w: Float[Tensor, "batch w_dim"], noise: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Features and the picture so far, at the block's resolution, to the next ones."""
+        """Return the next features and picture from those at the block's resolution."""
         if self.attention is not None:
             x = self.attention(x)
         if self.doubles:
@@ -162,8 +162,8 @@ class Block(nn.Module):
 class LucidrainsStyleGAN2(Generator):
     """A generator of lucidrains' variant: `synthesize(map_latents(z))`.
 
-    Latents may have any length. There is one style a block. "const" noise is one image that the checkpoint was given
-    when it was read, "none" that image's mean.
+    Latents may have any length. There is one style per block. "const" noise is one image that is generated when the
+    checkpoint is read, "none" is its mean.
     """
 
     architecture = "lucidrains"
@@ -214,7 +214,7 @@ class LucidrainsStyleGAN2(Generator):
         return features
 
     def _noise_image(self, noise: Noise, batch: int) -> Tensor:
-        """[1 or batch, 1, resolution, resolution]; height and width change places, as in the variant's code."""
+        """Return noise [1 or batch, 1, resolution, resolution], with axes swapped as in the original code."""
         image = noise.image(self.noise, batch, uniform=True)
         if image is None:
             image = torch.full_like(self.noise, MEAN_NOISE)
