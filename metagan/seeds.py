@@ -95,10 +95,10 @@ def choose_seeds(images: int | Iterable[range], exclude: Iterable[range]) -> tup
         images: A list of seeds, or a number of seeds to take from 0 on.
         exclude: Seeds to leave out; if `images` is a number, later seeds replace them.
     """
-    culled = frozenset(chain.from_iterable(exclude))
+    excluded = frozenset(chain.from_iterable(exclude))
     if isinstance(images, int):
-        return tuple(islice((seed for seed in range(MAX_SEED + 1) if seed not in culled), images))
-    return tuple(seed for seed in expand(images) if seed not in culled)
+        return tuple(islice((seed for seed in range(MAX_SEED + 1) if seed not in excluded), images))
+    return tuple(seed for seed in expand(images) if seed not in excluded)
 
 
 def _parse_item(item: object) -> tuple[range, ...]:

@@ -28,7 +28,7 @@ from metagan.training.networks import Networks
 from metagan.training.options import Schedule, TrainOptions
 from metagan.training.run import Measure, Run
 from metagan.training.run_folder import RunConfig, RunFolder, read_config
-from metagan.training.setup import PACE, again, begin, change_pace, refuse_changes
+from metagan.training.setup import PACE, begin, change_pace, networks_for_resume, refuse_changes
 from metagan.training.state import read_state
 
 LINE_EVERY_S = 60.0
@@ -115,7 +115,7 @@ def _begin_or_go_on(
     refuse_changes(config, options)
     if options.given & PACE:
         config = change_pace(config, options, read_state(folder.state)[1]["seen"])
-    return config, again(config)
+    return config, networks_for_resume(config)
 
 
 def _require_training(warmup_kimg: float, total_kimg: float) -> None:

@@ -42,14 +42,14 @@ def begin(options: TrainOptions, pictures: Pictures, world: World) -> tuple[RunC
     if preset == "auto":
         preset = choose_preset(resolution, world.device.type, len(pictures))
     if options.start is not None:
-        networks, has_critic = networks_from(options.start, resolution, c_dim, options.recipe.seed)
+        networks, has_discriminator = networks_from(options.start, resolution, c_dim, options.recipe.seed)
     else:
-        shape, has_critic = generator_config(PRESETS[preset], resolution, c_dim), False
+        shape, has_discriminator = generator_config(PRESETS[preset], resolution, c_dim), False
         networks = new_networks(shape, discriminator_config(shape), options.recipe.seed)
-    if options.recipe.freeze_d and not has_critic:
+    if options.recipe.freeze_d and not has_discriminator:
         msg = "--freeze-d keeps a trained discriminator's layers; give --start a file that has one, or leave it out"
         raise OptionError(msg)
-    recipe = _recipe(options, pictures, world, networks, has_critic=has_critic)
+    recipe = _recipe(options, pictures, world, networks, has_discriminator=has_discriminator)
     config = RunConfig(
         data=str(options.data),
         pictures=len(pictures),
@@ -65,7 +65,7 @@ def begin(options: TrainOptions, pictures: Pictures, world: World) -> tuple[RunC
     return config, networks
 
 
-def again(config: RunConfig) -> Networks:
+def networks_for_resume(config: RunConfig) -> Networks:
     """Create networks for a resumed run; their weights come from its state file."""
     return new_networks(config.generator, config.discriminator, config.recipe.seed)
 
@@ -137,7 +137,7 @@ def change_pace(config: RunConfig, options: TrainOptions, seen: int) -> RunConfi
 
 
 def _recipe(
-    options: TrainOptions, pictures: Pictures, world: World, networks: Networks, *, has_critic: bool
+    options: TrainOptions, pictures: Pictures, world: World, networks: Networks, *, has_discriminator: bool
 ) -> Recipe:
     """Return the requested recipe with all "auto" values resolved."""
     device, auto, recipe = world.device.type, options.auto, options.recipe
@@ -159,7 +159,7 @@ def _recipe(
     if trained:  # a trained generator needs no ramp-up of its average
         recipe = replace(recipe, ema_rampup=0.0)
     if "d_warmup_kimg" in auto:
-        recipe = replace(recipe, d_warmup_kimg=D_WARMUP_KIMG if trained and not has_critic else 0.0)
+        recipe = replace(recipe, d_warmup_kimg=D_WARMUP_KIMG if trained and not has_discriminator else 0.0)
     if "precision" in auto:
         recipe = replace(recipe, precision=choose_precision(device))
     return recipe

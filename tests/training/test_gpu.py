@@ -9,7 +9,7 @@ from metagan.training.distributed import World
 from metagan.training.options import Schedule
 from metagan.training.run import Run
 from metagan.training.run_folder import RunFolder
-from metagan.training.setup import again, begin
+from metagan.training.setup import begin, networks_for_resume
 from tests.training import toy
 from tests.training.toy import Discs
 
@@ -38,7 +38,7 @@ def run(path, world, total_kimg, options=OPTIONS, *, classes=0, records=True) ->
     schedule = Schedule(total_kimg, 100, 100, 100)
     config, networks = begin(options, pictures, world)
     if RunFolder(path).state.exists():
-        networks = again(config)
+        networks = networks_for_resume(config)
     made = Run(RunFolder(path), config, schedule, pictures, networks, world, records=records)
     made.train()
     return made

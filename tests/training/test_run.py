@@ -28,7 +28,7 @@ from metagan.training.options import Schedule, TrainOptions
 from metagan.training.recipe import choose_gamma
 from metagan.training.run import Run, Silent
 from metagan.training.run_folder import FormerPace, RunFolder, read_config, write_config
-from metagan.training.setup import again, begin, change_pace, refuse_changes
+from metagan.training.setup import begin, change_pace, networks_for_resume, refuse_changes
 from metagan.training.snapshot import real_pictures, write_generator
 from metagan.training.state import read_state
 from tests.training.toy import AUTOMATIC, OPTIONS, Discs, change
@@ -263,7 +263,7 @@ def test_a_run_goes_on_within_the_warm_up_as_if_it_had_not_stopped(tmp_path):
     folder = RunFolder(tmp_path / "halves")
     config = read_config(folder)
     assert config.recipe.d_warmup_kimg == 0.024
-    Run(folder, config, SHORT, pictures, again(config), WORLD).train()
+    Run(folder, config, SHORT, pictures, networks_for_resume(config), WORLD).train()
     assert all(
         torch.equal(tensor, read_state(whole.folder.state)[0][name])
         for name, tensor in read_state(folder.state)[0].items()
@@ -344,7 +344,7 @@ def test_losses_that_are_no_numbers_stop_the_run_and_name_the_last_good_state(tm
     before = folder.state.read_bytes()
     config = read_config(folder)
     longer = dataclasses.replace(SHORT, total_kimg=1)
-    run = Run(folder, config, longer, pictures, again(config), WORLD)
+    run = Run(folder, config, longer, pictures, networks_for_resume(config), WORLD)
     run._begin()
     with torch.no_grad():
         run.networks.generator.constant.fill_(float("nan"))
@@ -391,7 +391,7 @@ def test_a_run_goes_on_without_the_sheets_and_pages_that_can_be_made_again(tmp_p
 def test_a_run_does_not_go_on_with_other_pictures(tmp_path):
     make_run(tmp_path / "run", Discs(16)).train()
     config = read_config(RunFolder(tmp_path / "run"))
-    run = Run(RunFolder(tmp_path / "run"), config, SHORT, Discs(17), again(config), WORLD)
+    run = Run(RunFolder(tmp_path / "run"), config, SHORT, Discs(17), networks_for_resume(config), WORLD)
     with pytest.raises(TrainingError, match="other pictures"):
         run.train()
 
@@ -403,7 +403,7 @@ def test_a_damaged_state_is_named(tmp_path):
     folder.state.write_bytes(folder.state.read_bytes()[:1000])
     config = read_config(folder)
     with pytest.raises(MalformedFileError, match=r"state\.safetensors"):
-        Run(folder, config, SHORT, pictures, again(config), WORLD).train()
+        Run(folder, config, SHORT, pictures, networks_for_resume(config), WORLD).train()
 
 
 def test_a_disk_without_room_is_noticed_before_the_first_step(tmp_path, monkeypatch):
@@ -424,7 +424,7 @@ def test_a_disk_that_fills_up_is_named_and_the_state_kept(tmp_path, monkeypatch)
     monkeypatch.setattr("metagan.training.snapshot.write_bytes", full)
     longer = dataclasses.replace(SHORT, total_kimg=1)
     with pytest.raises(TrainingError, match="No space left on device"):
-        Run(folder, config, longer, pictures, again(config), WORLD).train()
+        Run(folder, config, longer, pictures, networks_for_resume(config), WORLD).train()
     assert folder.state.read_bytes() == before
 
 

@@ -12,15 +12,14 @@ from pathlib import Path
 
 import metagan
 from metagan.errors import BuildError, Problem, RegistryError
-from metagan.site.pages.check import check_templates
-from metagan.site.pages.content import SubjectContent, Picture, SiteContent
+from metagan.site.build.build_dir import MANIFEST, BuildDir, Manifest, swap_in
+from metagan.site.build.gather import BuildInputs, BuildOptions, Progress, gather
 from metagan.site.build.links import check_links
 from metagan.site.build.models import BrowserModel, make_models
-from metagan.site.build.gather import BuildOptions, BuildInputs, Progress, gather
-from metagan.site.pages.render import render_site
 from metagan.site.build.picture_cache import PictureCache
-from metagan.site.build.build_dir import MANIFEST, Manifest, BuildDir
-from metagan.site.build.build_dir import swap_in
+from metagan.site.pages.check import check_templates
+from metagan.site.pages.content import Picture, SiteContent, SubjectContent
+from metagan.site.pages.render import render_site
 from metagan.site.pages.text import line_for, read_corpus
 
 __all__ = ["BuildOptions", "BuildReport", "Progress", "build_site"]
@@ -101,7 +100,9 @@ def _draw(plan: BuildInputs, options: BuildOptions, progress: Progress) -> int:
         if cache.subject.text:
             read_corpus(cache.subject.text.corpus)
     progress.begin("pictures", missing)
-    return sum(make_missing(cache, options.device, options.precision, progress.advance) for cache in plan.caches)
+    return sum(
+        make_missing(cache, options.device, options.precision, progress.advance) for cache in plan.caches
+    )
 
 
 def _stage(
@@ -119,11 +120,15 @@ def _stage(
     content = _content(plan, models, build_dir)
     try:
         progress.begin("pages", None)
-        files = dict(_write_pages(render_site(content, options.templates), build_dir.staging, progress.advance))
+        files = dict(
+            _write_pages(render_site(content, options.templates), build_dir.staging, progress.advance)
+        )
         files |= _copy_pictures(plan, build_dir.staging)
         files |= _copy_models(models, build_dir.staging)
     except OSError as error:
-        raise BuildError(f"{error.strerror}; the previous site is untouched", where=error.filename or build_dir.staging) from error
+        raise BuildError(
+            f"{error.strerror}; the previous site is untouched", where=error.filename or build_dir.staging
+        ) from error
     problems: list[Problem] = check_links(build_dir.staging, content.site.base_url)
     outcome.warnings += [str(problem) for problem in problems]
     outcome.warnings += _keep_extras(build_dir, former, files)
@@ -206,7 +211,9 @@ def _keep_extras(build_dir: BuildDir, former: Manifest | None, files: dict[str, 
     if not kept:
         return []
     names = ", ".join(kept[:4]) + (f" and {len(kept) - 4} more" if len(kept) > 4 else "")
-    return [f"{build_dir.site}: kept files that metagan did not make: {names}; put them into templates/static instead"]
+    return [
+        f"{build_dir.site}: kept files that metagan did not make: {names}; put them into templates/static instead"
+    ]
 
 
 def _fail_if_strict(options: BuildOptions, outcome: BuildReport) -> None:

@@ -15,24 +15,25 @@ makes all pictures again:
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import datetime as dt
 import hashlib
 import json
 import os
+import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from filelock import FileLock, Timeout
-from metagan.fetch.weights_file import files_of, sha256_of
-from metagan.errors import BuildError, BuildLockedError
-from metagan.files import write_bytes
-import ctypes
-import shutil
-import sys
 
+from filelock import FileLock, Timeout
+
+from metagan.errors import BuildError, BuildLockedError
+from metagan.fetch.weights_file import files_of, sha256_of
+from metagan.files import write_bytes
 
 # --------------------------------------------------------------------------------------------
 # Replaces a folder by a finished one, atomically where the system supports it.
@@ -124,9 +125,14 @@ class BuildDir:
                 recover(self.staging, self.site)
                 yield
         except Timeout as error:
-            raise BuildLockedError("another build is running there; wait until it ends, or choose another folder with --out", where=self.site) from error
+            raise BuildLockedError(
+                "another build is running there; wait until it ends, or choose another folder with --out",
+                where=self.site,
+            ) from error
         except PermissionError as error:
-            raise BuildError("no permission to write; choose another folder with --out", where=error.filename) from error
+            raise BuildError(
+                "no permission to write; choose another folder with --out", where=error.filename
+            ) from error
 
     # --------------------------------------------------------------------------------------------
 

@@ -11,14 +11,14 @@ from typing import Protocol, Self, runtime_checkable
 
 import metagan
 import metagan.live
+from metagan.errors import MetaganError, Problem, RegistryError
 from metagan.fetch.locate import locate_weights
 from metagan.fetch.transfer import Transfer
-from metagan.errors import MetaganError, Problem, RegistryError
 from metagan.registry.models import Registry, Subject
 from metagan.registry.read import find_subject, read_registry
-from metagan.site.pages.content import GeneratorFacts, UpscalerFacts
-from metagan.site.build.picture_cache import PictureCache, picture_cache_for
 from metagan.site.build.build_dir import BuildDir, digest_of, digest_of_folder, read_json, write_json
+from metagan.site.build.picture_cache import PictureCache, picture_cache_for
+from metagan.site.pages.content import GeneratorFacts, UpscalerFacts
 from metagan.site.pages.templates import default_templates_dir
 from metagan.site.pages.text import check_corpus
 
@@ -86,12 +86,16 @@ class BuildOptions:
         Args:
             registry: The file. A folder templates/ beside it is used if `templates` is None.
             out: The site folder.
-            subjects: As in the class, like `device`, `precision`, `offline` and `strict`.
+            subjects: Slugs to build; all of the registry's when empty.
             base_url: Overrides the registry's; checked by parse_base_url.
             images: Number of pictures per subject, overrides the registry's.
             templates: A folder whose templates override metagan's own.
+            device: See the class.
+            precision: See the class.
+            offline: See the class.
+            strict: See the class.
 
-Raises:
+        Raises:
             RegistryError: If the file has problems.
         """
         read = read_registry(registry, images=images)

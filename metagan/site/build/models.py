@@ -17,9 +17,9 @@ import metagan
 from metagan.errors import ExportError, MetaganError, RegistryError
 from metagan.files import write_bytes
 from metagan.registry.models import Registry, Subject
-from metagan.site.pages.content import GeneratorFacts, LiveModel
-from metagan.site.build.picture_cache import PictureCache
 from metagan.site.build.build_dir import BuildDir, digest_of, digest_of_folder, read_json, write_json
+from metagan.site.build.picture_cache import PictureCache
+from metagan.site.pages.content import GeneratorFacts, LiveModel
 
 LARGEST_BYTES = 12_000_000  # gzipped: the largest download with `live: auto`
 _SMALLEST_BYTES_A_WEIGHT = 1.0  # lower estimate for float16, gzipped; measured about 1.8
@@ -84,7 +84,8 @@ def _make(cache: PictureCache, facts: GeneratorFacts, build_dir: BuildDir) -> Br
 
 
 def _too_large(what: str) -> str:
-    return f"the generator is large ({what}; the limit is {LARGEST_BYTES / 1e6:.0f} MB unless the registry says `live: always`)"
+    limit = f"the limit is {LARGEST_BYTES / 1e6:.0f} MB unless the registry says `live: always`"
+    return f"the generator is large ({what}; {limit})"
 
 
 def _key(cache: PictureCache) -> str:
@@ -120,7 +121,9 @@ def _export(cache: PictureCache, file: Path) -> dict[str, Any]:
     try:
         try:
             weights = make_web_weights(generator, "fp16", noise, upscaler)
-        except ExportError:  # fp16 is too coarse for this generator; other obstacles are refused again with fp32
+        except (
+            ExportError
+        ):  # fp16 is too coarse for this generator; other obstacles are refused again with fp32
             weights = make_web_weights(generator, "fp32", noise, upscaler)
     except ExportError as error:
         return {"reason": error.what}

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from metagan.images.encode import ENCODER_VERSION, EXTENSIONS
 from metagan.registry.models import Subject
-from metagan.site.pages.content import GeneratorFacts, UpscalerFacts
 from metagan.site.build.build_dir import BuildDir, digest_of
+from metagan.site.pages.content import GeneratorFacts, UpscalerFacts
 
 PICTURE_VERSION = 2  # increase it when the same weights, seed and settings would give other pixels
 UPSCALING_VERSION = 1  # likewise for the upscaler's results

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metagan.checkpoints.read import read_checkpoint
-from metagan.fetch.weights_file import size_of
 from metagan.errors import BuildError, OptionError
+from metagan.fetch.weights_file import size_of
 from metagan.files import write_bytes
 from metagan.images.encode import encode
 from metagan.images.provenance import Provenance
@@ -21,8 +21,8 @@ from metagan.networks.loading.detect import describe_training, load_generator, t
 from metagan.networks.upscaler import load_upscaler, upscaler_of
 from metagan.sampling.device import choose_device
 from metagan.sampling.sampler import Sampler, Settings
-from metagan.site.pages.content import GeneratorFacts, UpscalerFacts, ai_system
 from metagan.site.build.picture_cache import CARD_PX, PictureCache, chunks_with_gaps
+from metagan.site.pages.content import GeneratorFacts, UpscalerFacts, ai_system
 
 MOST_UPSCALED_PX = 2048
 ENCODERS = min(4, os.cpu_count() or 1)
@@ -67,10 +67,13 @@ def read_upscaler_facts(weights: Path, sha256: str, facts: GeneratorFacts) -> Up
         raise AssertionError("upscalers have headers")
     side = facts.width_px * upscaler.config.factor
     if side > MOST_UPSCALED_PX:
-        raise OptionError((
+        raise OptionError(
+            (
                 f"pictures of {facts.width_px}x{facts.width_px} pixels would become {side}x{side}; "
                 f"want at most {MOST_UPSCALED_PX}"
-            ), fix="write `upscale: none`")
+            ),
+            fix="write `upscale: none`",
+        )
     return UpscalerFacts(
         factor=upscaler.config.factor,
         parameters=sum(parameter.numel() for parameter in upscaler.parameters()),
@@ -159,4 +162,6 @@ def _finish(cache: PictureCache, seed: int, picture: NDArray[np.uint8], label: P
             write_bytes(cache.card(seed), encode(enlarged, "png", label))
         write_bytes(cache.picture(seed), encode(picture, cache.subject.format, label))
     except OSError as error:
-        raise BuildError(f"{error.strerror}; finished pictures are kept, run the build again", where=cache.picture(seed)) from error
+        raise BuildError(
+            f"{error.strerror}; finished pictures are kept, run the build again", where=cache.picture(seed)
+        ) from error

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import torch
 
-from metagan.fetch.locate import locate_weights
 from metagan.checkpoints.read import read_checkpoint
-from metagan.fetch.transfer import Progress
 from metagan.errors import ExportError, MetaganError, OptionError, Problem, RegistryError
 from metagan.export.fold import fold
-from metagan.networks.loading.detect import load_generator
+from metagan.fetch.locate import locate_weights
+from metagan.fetch.transfer import Progress
 from metagan.networks.generator import Generator
+from metagan.networks.loading.detect import load_generator
 from metagan.networks.upscaler import load_upscaler
 from metagan.registry.models import Registry, Subject
-from metagan.registry.weights_ref import WeightsRef
 from metagan.registry.read import find_place, read_registry
+from metagan.registry.weights_ref import WeightsRef
 from metagan.sampling.latents import labels, latents
 from metagan.site.pages.check import check_templates
 from metagan.site.pages.text import check_corpus
@@ -107,7 +107,9 @@ def _in_settings(registry: Registry, subject: Subject, generator: Generator) -> 
         yield problem_with(registry, subject, "class", error)
         chosen = 0
     if not classes and chosen is not None:
-        error = OptionError(f"want no class, got {chosen}; the generator is unconditional", fix="remove the key")
+        error = OptionError(
+            f"want no class, got {chosen}; the generator is unconditional", fix="remove the key"
+        )
         yield problem_with(registry, subject, "class", error)
     try:
         with torch.inference_mode():
@@ -131,10 +133,10 @@ def _in_upscaler(
     try:
         load_upscaler(locate_weights(subject.upscale, offline=offline, progress=progress))
         if generator.image_channels != 3:
-            raise OptionError((
-                    f"upscalers enlarge RGB pictures, the generator's have {generator.image_channels} "
-                    "channels"
-                ), fix="write `upscale: none`")
+            raise OptionError(
+                (f"upscalers enlarge RGB pictures, the generator's have {generator.image_channels} channels"),
+                fix="write `upscale: none`",
+            )
     except MetaganError as error:
         yield problem_with(registry, subject, "upscale", error)
 

@@ -17,8 +17,8 @@ from metagan.errors import BuildError, BuildLockedError, RegistryError
 from metagan.registry.read import read_registry
 from metagan.site.build import build_dir, pictures
 from metagan.site.build.build import BuildOptions, BuildReport, build_site
-from metagan.site.build.picture_cache import chunks_with_gaps
 from metagan.site.build.build_dir import MANIFEST, BuildDir
+from metagan.site.build.picture_cache import chunks_with_gaps
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "sg2ada_cuda16.pkl"  # 16x16, two classes
 

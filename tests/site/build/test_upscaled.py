@@ -9,15 +9,15 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from metagan.checkpoints.write import write_safetensors
 from metagan.cli.export import command as export
 from metagan.cli.sample import command as sample
 from metagan.errors import OptionError, RegistryError
 from metagan.export.blob import unpack
-from metagan.networks.upscaler import UpscalerConfig
-from metagan.registry.weights_ref import bundled_names, bundled_upscaler_names, bundled_weights
-from metagan.registry.read import read_registry
-from metagan.checkpoints.write import write_safetensors
 from metagan.networks.loading.detect import describe
+from metagan.networks.upscaler import UpscalerConfig
+from metagan.registry.read import read_registry
+from metagan.registry.weights_ref import bundled_names, bundled_upscaler_names, bundled_weights
 from metagan.site.build.build import BuildOptions, build_site
 from metagan.site.build.preflight import preflight
 from tests.live.test_pictures import PLAIN, make
