@@ -1,4 +1,4 @@
-"""R3GAN's networks built from records and from metagan's own files."""
+"""Builds R3GAN's networks from records and from metagan's own files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from metagan.networks.loading.fields import NameTable, Shapes, fill, require_sta
 from metagan.networks.r3gan.network import R3GAN, Config, Discriminator, StageConfig
 
 # --------------------------------------------------------------------------------------------
-# R3GAN's networks from its records: foreign names to ours; every size is in the tensors' shapes.
+# R3GAN's records: maps foreign names to ours. All sizes follow from the tensors' shapes.
 
 MAX_STAGES = 11
 MAX_BLOCKS = 256
@@ -39,7 +39,7 @@ def _embedding(config: Config) -> NameTable:
 
 
 def generator_names(config: Config) -> NameTable:
-    """Every tensor of a generator of this shape, with our name for it."""
+    """Map the name of every tensor of a generator of this configuration to ours."""
     names = _embedding(config)
     names |= {
         f"{_MAIN}.0.Layers.0.Basis": "stages.0.0.basis",
@@ -55,7 +55,7 @@ def generator_names(config: Config) -> NameTable:
 
 
 def discriminator_names(config: Config) -> NameTable:
-    """Every tensor of a discriminator of this shape, with our name for it."""
+    """Map the name of every tensor of a discriminator of this configuration to ours."""
     names: NameTable = {"Model.ExtractionLayer.Layer.weight": "from_rgb"}
     stages = list(reversed(config.stages))
     for index, stage in enumerate(stages):
@@ -75,10 +75,10 @@ def discriminator_names(config: Config) -> NameTable:
 
 
 def generator_config(record: NetworkRecord) -> Config:
-    """The shape of a generator, from its tensors.
+    """Infer a generator's configuration from its tensors.
 
     Raises:
-        MalformedFileError: There are too many stages, or the file states another size than its tensors have.
+        MalformedFileError: If there are too many stages, or the file's metadata contradict its tensors' sizes.
     """
     shapes = Shapes(record)
     count = _stage_count(record)
@@ -100,7 +100,7 @@ def generator_config(record: NetworkRecord) -> Config:
 
 
 def discriminator_config(record: NetworkRecord) -> Config:
-    """The shape of a discriminator, from its tensors; raises as generator_config does."""
+    """Infer a discriminator's configuration from its tensors. Raises the same errors as generator_config."""
     shapes = Shapes(record)
     count = _stage_count(record)
     channels = shapes.size("Model.ExtractionLayer.Layer.weight", 0)
@@ -129,7 +129,7 @@ def _stage_count(record: NetworkRecord) -> int:
 
 
 def _stage(shapes: Shapes, index: int, first: int, channels: int) -> StageConfig:
-    """One stage; its blocks are layers first, first + 1, ... Without a block it has the channels given."""
+    """Read one stage, whose blocks are layers first, first + 1, ... Without blocks it has the given channels."""
     prefix, blocks = f"{_MAIN}.{index}.Layers", 0
     while f"{prefix}.{first + blocks}.LinearLayer1.Layer.weight" in shapes.tensors and blocks < MAX_BLOCKS:
         blocks += 1
@@ -145,28 +145,28 @@ def _stage(shapes: Shapes, index: int, first: int, channels: int) -> StageConfig
 
 
 def recognises(record: NetworkRecord) -> bool:
-    """Whether the record is an R3GAN generator."""
+    """Return whether the record is an R3GAN generator."""
     return "Model.AggregationLayer.Layer.weight" in record.tensors
 
 
 def recognises_discriminator(record: NetworkRecord) -> bool:
-    """Whether the record is an R3GAN discriminator."""
+    """Return whether the record is an R3GAN discriminator."""
     return "Model.ExtractionLayer.Layer.weight" in record.tensors
 
 
 def generator_from_record(record: NetworkRecord) -> R3GAN:
-    """A generator's record to ours.
+    """Build a generator from its record.
 
     Raises:
-        UnknownArchitectureError: Keys are missing or unknown.
-        MalformedFileError: Shapes don't fit together, or the file contradicts itself.
+        UnknownArchitectureError: If keys are missing or unknown.
+        MalformedFileError: If shapes don't fit together, or the file contradicts itself.
     """
     config = generator_config(record)
     return fill(record, generator_names(config), "R3GAN", lambda: make_generator(config))
 
 
 def discriminator_from_record(record: NetworkRecord) -> Discriminator:
-    """A discriminator's record to ours; raises as generator_from_record does."""
+    """Build a discriminator from its record. Raises the same errors as generator_from_record."""
     config = discriminator_config(record)
 
     def make() -> Discriminator:
@@ -177,17 +177,17 @@ def discriminator_from_record(record: NetworkRecord) -> Discriminator:
 
 
 def make_generator(config: Config) -> R3GAN:
-    """A generator, unless its configuration is out of bounds.
+    """Make a generator.
 
     Raises:
-        MalformedFileError: It is.
+        MalformedFileError: If its configuration is out of range.
     """
     _require_sane(config)
     return R3GAN(config)
 
 
 def _require_sane(config: Config) -> None:
-    """Refuse configurations that can't be built, or would take long, before building."""
+    """Refuse configurations that can't be built, or would take long to build."""
     sizes = [size for stage in config.stages for size in (stage.channels, stage.hidden, stage.groups)]
     sane = (
         0 < len(config.stages) <= MAX_STAGES
@@ -203,7 +203,7 @@ def _require_sane(config: Config) -> None:
 
 
 def expected_names(record: NetworkRecord) -> NameTable:
-    """The keys of a generator of the record's shape; of the smallest, where it has none."""
+    """Return the keys of a generator of the record's configuration, or of the smallest if it has none."""
     try:
         return generator_names(generator_config(record))
     except CheckpointError:
@@ -211,7 +211,7 @@ def expected_names(record: NetworkRecord) -> NameTable:
 
 
 def expected_discriminator_names(record: NetworkRecord) -> NameTable:
-    """The keys of a discriminator of the record's shape; of the smallest, where it has none."""
+    """Return the keys of a discriminator of the record's configuration, or of the smallest if it has none."""
     try:
         return discriminator_names(discriminator_config(record))
     except CheckpointError:

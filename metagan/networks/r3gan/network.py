@@ -3,8 +3,8 @@
 References:
     [1] Huang et al. 2024, The GAN is dead; long live the GAN! A Modern Baseline GAN, arXiv:2501.05441, section 4.
 
-Symbols: z latents, c labels (one-hot). There is no mapping network, no truncation and no noise: what other generators
-call a style is here the latent itself, followed by the label's embedding.
+Symbols: z latents, c labels (one-hot). There is no mapping network, no truncation and no noise: the style is the
+latent itself, followed by the label's embedding.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from metagan.networks.shapes import require_images, require_label
 
 @dataclass(frozen=True)
 class StageConfig:
-    """The shape of one resolution.
+    """The configuration of one resolution.
 
     Args:
-        channels: Of its features.
+        channels: Channels of its features.
         hidden: Channels inside its residual blocks.
-        groups: Of the blocks' 3x3 convolutions.
-        blocks: How many residual blocks.
+        groups: Groups of the blocks' 3x3 convolutions.
+        blocks: Number of residual blocks.
     """
 
     channels: int
@@ -40,13 +40,13 @@ class StageConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """A generator's or discriminator's shape.
+    """A generator's or discriminator's configuration.
 
     Args:
-        stages: From 4x4 on, each of twice the resolution.
+        stages: The stages from 4x4 up, each with twice the resolution of the one before.
         z_dim: Width of the latents; 0 in a discriminator.
         c_dim: Number of classes; 0 if unconditional.
-        embed_dim: Width of the label embedding, 0 when unconditional.
+        embed_dim: Width of the label embedding; 0 if unconditional.
         image_channels: 3 for RGB.
         filter_size: Side of the resampling filters.
     """
@@ -69,7 +69,7 @@ class Config:
 
 
 class Residual(nn.Module):
-    """A residual block: 1x1 to more channels, grouped 3x3, 1x1 back."""
+    """A residual block: a 1x1 convolution to more channels, a grouped 3x3 one, and a 1x1 one back."""
 
     def __init__(self, config: StageConfig) -> None:
         super().__init__()
@@ -81,14 +81,14 @@ class Residual(nn.Module):
         self.shrink = nn.Parameter(torch.randn(channels, hidden, 1, 1))
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-        """Features to features of the same size."""
+        """Map features [n, c, h, w] to features of the same shape."""
         y = F.leaky_relu(F.conv2d(x, self.expand, self.bias0), 0.2)
         y = F.leaky_relu(F.conv2d(y, self.mix, self.bias1, padding=1, groups=self.groups), 0.2)
         return x + F.conv2d(y, self.shrink)
 
 
 class Start(nn.Module):
-    """The 4x4 features: learned pictures, weighted by the style."""
+    """The 4x4 features: learned feature maps, weighted by the style."""
 
     def __init__(self, w_dim: int, channels: int) -> None:
         super().__init__()
@@ -96,14 +96,14 @@ class Start(nn.Module):
         self.weight = nn.Parameter(torch.randn(channels, w_dim))
 
     def forward(self, w: Float[Tensor, "n w_dim"]) -> Float[Tensor, "n c 4 4"]:
-        """Styles to features."""
+        """Map styles to 4x4 features."""
         return self.basis * F.linear(w, self.weight)[:, :, None, None]
 
 
 class Resample(nn.Module):
-    """To twice or half the resolution, and to another number of channels where it changes.
+    """Doubles or halves the resolution, and changes the number of channels if necessary.
 
-    The channels are changed where the features are smaller: before growing, after shrinking.
+    Channels are changed at the lower resolution: before upsampling, after downsampling.
     """
 
     taps: Tensor
@@ -128,7 +128,7 @@ def _blocks(stage: StageConfig) -> list[Residual]:
 class R3GAN(Generator):
     """An R3GAN generator: `synthesize(map_latents(z))`.
 
-    There is one style, the latent and the label's embedding; psi must be 1, and there is no noise.
+    The latent and the label's embedding are the only style; psi must be 1, and there is no noise.
     """
 
     architecture = "r3gan"
@@ -169,7 +169,7 @@ class R3GAN(Generator):
 
 
 class Discriminator(nn.Module):
-    """An R3GAN discriminator: high logits for pictures it takes for real ([1] section 4)."""
+    """An R3GAN discriminator, with high logits for real pictures ([1] section 4)."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -188,14 +188,14 @@ class Discriminator(nn.Module):
     def forward(
         self, images: Float[Tensor, "n ch res res"], label: Float[Tensor, "n c_dim"] | None = None
     ) -> Float[Tensor, "n 1"]:
-        """Logits of pictures.
+        """Return the logits of pictures.
 
         Args:
             images: [n, image_channels, resolution, resolution], nominally within [-1, 1].
             label: One-hot labels, [n, c_dim], for conditional discriminators.
 
         Raises:
-            ShapeError: Pictures or labels of another size than the network's, or a label is missing.
+            ShapeError: If the size of pictures or labels is not the network's, or labels are missing.
         """
         config = self.config
         require_images(images, config.image_channels, config.resolution, config.resolution)

@@ -25,20 +25,20 @@ from metagan.networks.stylegan2.network import BlockKind, Mapping, MappingConfig
 
 @dataclass(frozen=True)
 class DiscriminatorConfig:
-    """A StyleGAN2 discriminator's shape.
+    """A StyleGAN2 discriminator's configuration.
 
     Args:
-        channels: Feature channels at the full resolution, half of it, ... down to 4x4.
+        channels: Feature channels at the full resolution, half the resolution, ... down to 4x4.
         image_channels: 3 for RGB.
         kind: How blocks join ([1] section 4); "resnet" in every published configuration.
-        activation: The blocks' convolutions', by its name in ops.ACTIVATIONS.
-        last_activation: The same of the layers at 4x4.
-        kernel_size: The convolutions', odd.
-        filter_shape: Of the resampling filters: (4, 4), or (9,) when separable.
-        clamp: Bound of every convolution's output, or None.
-        group_size: Pictures a minibatch-std group, None for the whole batch.
-        std_channels: Channels that minibatch std appends; 0 switches it off.
-        label_mapping: The label's mapping network (z_dim 0), None when unconditional.
+        activation: Activation of the blocks' convolutions, by its name in ops.ACTIVATIONS.
+        last_activation: Activation of the layers at 4x4.
+        kernel_size: Kernel size of the convolutions, odd.
+        filter_shape: Shape of the resampling filters: (4, 4), or (9,) if separable.
+        clamp: Bound of the absolute value of every convolution's output, or None.
+        group_size: Pictures per minibatch-std group; None for the whole batch.
+        std_channels: Channels that minibatch std appends; 0 disables it.
+        label_mapping: The label's mapping network (z_dim 0); None if unconditional.
     """
 
     channels: tuple[int, ...]
@@ -64,7 +64,7 @@ class DiscriminatorConfig:
 
 
 class Conv(nn.Module):
-    """A convolution with equalised learning rate, bias (unless switched off), activation and clamp."""
+    """A convolution with equalised learning rate, optional bias, activation and clamp."""
 
     taps: Tensor | None
 
@@ -119,7 +119,7 @@ class Block(nn.Module):
         self.register_buffer("image_taps", usual_taps(config.filter_shape) if config.kind == "skip" else None)
 
     def forward(self, x: Tensor | None, image: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Features so far (None at the full resolution) and the picture to the next ones."""
+        """Return the next features and picture from those so far (no features at the full resolution)."""
         if self.from_rgb is not None and image is not None:
             y = self.from_rgb(image)
             x = y if x is None else x + y
@@ -135,7 +135,7 @@ class Block(nn.Module):
 
 
 class Epilogue(nn.Module):
-    """4x4 features to a logit, or to the vector that is compared with the label's."""
+    """Maps 4x4 features to a logit, or to the vector that is projected on the label's embedding."""
 
     def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__()
@@ -162,7 +162,7 @@ class Epilogue(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """A StyleGAN2 discriminator: high logits for pictures it takes for real.
+    """A StyleGAN2 discriminator, with high logits for real pictures.
 
     Karras et al. 2020, arXiv:1912.04958, section 4 and arXiv:2006.06676.
     """
@@ -177,7 +177,7 @@ class Discriminator(nn.Module):
     def forward(
         self, images: Float[Tensor, "n ch res res"], label: Float[Tensor, "n c_dim"] | None = None
     ) -> Float[Tensor, "n 1"]:
-        """Logits of pictures.
+        """Return the logits of pictures.
 
         Args:
             images: [n, image_channels, resolution, resolution], nominally within [-1, 1]; n divisible by the
@@ -188,15 +188,15 @@ class Discriminator(nn.Module):
             Logits, [n, 1]; they depend on the other pictures of the group.
 
         Raises:
-            ShapeError: Pictures or labels of another size than the network's, or a label is missing.
+            ShapeError: If the size of pictures or labels is not the network's, or labels are missing.
         """
         return self.logits(*self.features(images), label)
 
     def features(self, images: Float[Tensor, "n ch res res"]) -> tuple[Tensor, Tensor | None]:
-        """The convolutional part: features at 4x4, and the picture at 4x4 where blocks join by skips.
+        """Apply the convolutional part: returns features at 4x4, and the picture at 4x4 if blocks join by skips.
 
         Raises:
-            ShapeError: Pictures of another size than the network's.
+            ShapeError: If the pictures' size is not the network's.
         """
         self.require_images(images)
         x, image = None, images
@@ -207,18 +207,18 @@ class Discriminator(nn.Module):
         return x, image
 
     def logits(self, x: Tensor, image: Tensor | None, label: Tensor | None) -> Float[Tensor, "n 1"]:
-        """What `features` gave to logits.
+        """Map the result of `features` to logits.
 
         Raises:
-            ShapeError: Labels of another size than the network's, or a label is missing.
+            ShapeError: If the labels' size is not the network's, or labels are missing.
         """
         return self.compare(self.epilogue(x, image), label)
 
     def compare(self, out: Float[Tensor, "n width"], label: Tensor | None) -> Float[Tensor, "n 1"]:
-        """The epilogue's vectors to logits: their product with the label's vector, where there are labels ([3]).
+        """Map the epilogue's vectors to logits: their projection on the label's vector, if there are labels ([3]).
 
         Raises:
-            ShapeError: Labels of another size than the network's, or a label is missing.
+            ShapeError: If the labels' size is not the network's, or labels are missing.
         """
         if self.mapping is None:
             return out
@@ -227,9 +227,9 @@ class Discriminator(nn.Module):
         return (out * target).sum(dim=1, keepdim=True) / math.sqrt(target.shape[1])
 
     def require_images(self, images: Tensor) -> None:
-        """Check pictures that are to be discriminated.
+        """Check the pictures' shape.
 
         Raises:
-            ShapeError: They have other channels than the network, or another resolution.
+            ShapeError: If their channels or resolution are not the network's.
         """
         require_images(images, self.config.image_channels, self.config.resolution, self.config.resolution)

@@ -1,4 +1,4 @@
-"""Trait classifiers in metagan's own safetensors format."""
+"""Reads trait classifiers in metagan's own safetensors format."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _ROLE: Final = "G_ema"  # of the only network in metagan's own files
 
 
 def load_classifier(path: Path) -> tuple[TraitClassifier, Mapping[str, Any]]:
-    """Read a classifier, on the CPU, in evaluation mode, and what its header says of its training.
+    """Read a classifier, on the CPU, in evaluation mode, and the training facts of its header.
 
     Raises:
-        CheckpointError: The file can't be read, holds something else (a generator, say), or is damaged.
+        CheckpointError: If the file can't be read, holds something else (such as a generator), or is damaged.
     """
     checkpoint = read_checkpoint(path)
     header = checkpoint.header
@@ -45,5 +45,5 @@ def load_classifier(path: Path) -> tuple[TraitClassifier, Mapping[str, Any]]:
 
 
 def describe_classifier(classifier: TraitClassifier) -> Header:
-    """A header for metagan's own format; licence, source and facts of the training are the caller's."""
+    """Return a header for metagan's own format; callers add licence, source and training facts."""
     return Header(architecture=ARCHITECTURE_NAME, configuration=dataclasses.asdict(classifier.config))

@@ -4,7 +4,7 @@ References:
     [1] He et al. 2015, Delving Deep into Rectifiers, arXiv:1502.01852 (initialisation).
     [2] Wu and He 2018, Group Normalization, arXiv:1803.08494 (a picture's result doesn't depend on its batch).
 
-Each stage halves the picture, down to 4x4 places, which the heads see one by one: where a trait sits tells it too.
+Each stage halves the picture, down to 4x4 positions. Heads see them separately, because a trait's position matters.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _MOST_CHANNELS: Final = 128
 
 @dataclass(frozen=True)
 class Head:
-    """A trait type that is told.
+    """A trait type that is predicted.
 
     Args:
-        type: "Hat".
-        values: What it may be, in the order of the head's logits; "none" is a value where items may lack it.
+        type: Its name, such as "Hat".
+        values: Its values, in the order of the head's logits; "none" is one of them if items may lack it.
     """
 
     type: str
@@ -43,12 +43,12 @@ class Head:
 
 @dataclass(frozen=True)
 class TraitClassifierConfig:
-    """A classifier's shape.
+    """A classifier's configuration.
 
     Args:
-        resolution: The side that pictures are looked at with, a power of two.
-        channels: Of the first stage; each next one has twice as many, at most 128.
-        heads: One a trait type.
+        resolution: Side of the input pictures in pixels, a power of two.
+        channels: Channels of the first stage; each next one has twice as many, at most 128.
+        heads: The heads, one per trait type.
     """
 
     resolution: int
@@ -56,10 +56,10 @@ class TraitClassifierConfig:
     channels: int = 32
 
     def check(self) -> None:
-        """Refuse a shape that makes no network.
+        """Check the configuration.
 
         Raises:
-            MalformedFileError: The resolution, a width or a head is out of range.
+            MalformedFileError: If the resolution, a width or a head is out of range.
         """
         side = self.resolution
         if not LEAST_PX <= side <= MOST_PX or side & (side - 1):
@@ -77,13 +77,13 @@ class TraitClassifierConfig:
 
 
 class TraitClassifier(nn.Module):
-    """Pictures to logits of each trait type's values.
+    """Maps pictures to logits of each trait type's values.
 
     Args:
-        config: Its shape.
+        config: Its configuration.
 
     Raises:
-        MalformedFileError: The shape makes no network.
+        MalformedFileError: If the configuration is out of range.
     """
 
     def __init__(self, config: TraitClassifierConfig) -> None:
@@ -97,7 +97,7 @@ class TraitClassifier(nn.Module):
         self.heads = nn.ModuleList(nn.Linear(features, len(head.values)) for head in config.heads)
 
     def forward(self, pictures: Float[Tensor, "n 3 h w"]) -> list[Tensor]:
-        """Logits, [n, values], one tensor a head; pictures are nominally within [-1, 1]."""
+        """Return logits, [n, values], one tensor per head; pictures are nominally within [-1, 1]."""
         x = pictures
         for stage in self.stages:
             x = stage(x)
@@ -106,7 +106,7 @@ class TraitClassifier(nn.Module):
 
     @torch.no_grad()
     def tell(self, pictures: UInt8[Tensor, "n h w 3"]) -> list[Int[Tensor, " n"]]:
-        """The likeliest value of each head, as its number; pictures of any size, as samplers give them."""
+        """Predict each head's most likely value, as its index, for pictures of any size."""
         x = pictures.permute(0, 3, 1, 2).float().div(127.5).sub(1)
         side = self.config.resolution
         if x.shape[2:] != (side, side):
@@ -118,7 +118,7 @@ class TraitClassifier(nn.Module):
 
 
 class Stage(nn.Module):
-    """Half the size: a 3x3 convolution by two, normalised in groups, then ReLU."""
+    """Halves the size: a 3x3 convolution of stride 2, group normalisation, then ReLU."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -128,5 +128,5 @@ class Stage(nn.Module):
             nn.init.kaiming_normal_(self.convolution.weight)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d half_h half_w"]:
-        """Features to features."""
+        """Map features to features of half the size."""
         return F.relu(self.norm(self.convolution(x)))

@@ -1,4 +1,4 @@
-"""Upscalers in metagan's own safetensors format: a header that says so, and tensors by the network's own names."""
+"""Reads upscalers in metagan's own safetensors format."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROLE: Final = "G_ema"  # of the only network in metagan's own files
 
 
 def is_upscaler(checkpoint: Checkpoint) -> bool:
-    """Whether a file says that it holds an upscaler."""
+    """Return whether a file's header says that it holds an upscaler."""
     return checkpoint.header is not None and checkpoint.header.architecture == ARCHITECTURE_NAME
 
 
@@ -28,17 +28,17 @@ def load_upscaler(path: Path) -> Upscaler:
     """Read an upscaler, on the CPU, in evaluation mode.
 
     Raises:
-        CheckpointError: The file can't be read, holds something else (a generator, say), or is damaged.
+        CheckpointError: If the file can't be read, holds something else (such as a generator), or is damaged.
     """
     return upscaler_of(read_checkpoint(path))
 
 
 def upscaler_of(checkpoint: Checkpoint) -> Upscaler:
-    """The upscaler that a file holds.
+    """Build the upscaler of a file.
 
     Raises:
-        UnknownArchitectureError: It holds something else.
-        MalformedFileError: Its configuration makes no upscaler, or its tensors are not that upscaler's.
+        UnknownArchitectureError: If it holds something else.
+        MalformedFileError: If its configuration is invalid, or its tensors don't fit it.
     """
     header = checkpoint.header
     if header is None or not is_upscaler(checkpoint):
@@ -59,5 +59,5 @@ def upscaler_of(checkpoint: Checkpoint) -> Upscaler:
 
 
 def describe_upscaler(upscaler: Upscaler) -> Header:
-    """A header for metagan's own format; licence, source and facts of the training are the caller's."""
+    """Return a header for metagan's own format; callers add licence, source and training facts."""
     return Header(architecture=ARCHITECTURE_NAME, configuration=dataclasses.asdict(upscaler.config))

@@ -8,8 +8,8 @@ References:
     [3] Wang et al. 2018, ESRGAN, arXiv:1809.00219 (no batch normalisation, small initial residuals).
     [4] He et al. 2015, Delving Deep into Rectifiers, arXiv:1502.01852 (PReLU).
 
-The network adds what is missing to its input's nearest-neighbour enlargement. It is convolutional: pictures may have
-any size, and what it draws at a place depends on the `reach` pixels around it.
+The network adds a residual to its input's nearest-neighbour enlargement. It is convolutional: pictures may have any
+size, and each output pixel depends on the `reach` input pixels around it.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ MOST_PARAMETERS: Final = 150_000
 MOST_CHANNELS: Final = 512
 MOST_BLOCKS: Final = 32
 FIRST_SLOPE: Final = 0.2  # PReLU's, for negative values, before training
-FIRST_RESIDUAL: Final = 0.1  # what a residual's last weights are multiplied with before training
+FIRST_RESIDUAL: Final = 0.1  # initial factor of a residual's last weights
 
 
 @dataclass(frozen=True)
 class UpscalerConfig:
-    """An upscaler's shape.
+    """An upscaler's configuration.
 
     Args:
-        factor: How many times as wide and high the result is: 2 or 4.
+        factor: Enlargement factor of width and height: 2 or 4.
         channels: Features at the picture's own size.
         blocks: Residual blocks there, two convolutions each.
         fine_channels: Features at twice the picture's size; used when the factor is 4.
@@ -49,10 +49,10 @@ class UpscalerConfig:
     fine_channels: int = 16
 
     def check(self) -> None:
-        """Refuse a shape that makes no network.
+        """Check the configuration.
 
         Raises:
-            MalformedFileError: The factor is not 2 or 4, or a width or depth is out of range.
+            MalformedFileError: If the factor is not 2 or 4, or a width or depth is out of range.
         """
         if self.factor not in FACTORS:
             raise MalformedFileError(f"an upscaler's factor: want 2 or 4, got {self.factor}")
@@ -65,13 +65,13 @@ class UpscalerConfig:
 
 
 class Upscaler(nn.Module):
-    """Pictures to pictures `factor` times as large.
+    """Enlarges pictures by `factor`.
 
     Args:
-        config: Its shape.
+        config: Its configuration.
 
     Raises:
-        MalformedFileError: The shape makes no network.
+        MalformedFileError: If the configuration is out of range.
     """
 
     def __init__(self, config: UpscalerConfig) -> None:
@@ -92,7 +92,7 @@ class Upscaler(nn.Module):
 
     @property
     def reach(self) -> int:
-        """How many of the input's pixels away what decides a pixel may lie: one for each convolution."""
+        """Radius of the receptive field in input pixels: one for each convolution."""
         return 2 * len(self.blocks) + self.config.factor // 2 + 1
 
     def forward(self, pictures: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 up_h up_w"]:
@@ -119,7 +119,7 @@ class Block(nn.Module):
         _shrink(self.second, FIRST_RESIDUAL)
 
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-        """Features to features of the same shape."""
+        """Map features to features of the same shape."""
         residual: Tensor = self.second(self.slope(self.first(x)))
         return x + residual
 
@@ -127,7 +127,7 @@ class Block(nn.Module):
 def _convolution(inputs: int, outputs: int) -> nn.Conv2d:
     """3x3, zeros around the picture, initialised for PReLU ([4] equation 14) and without bias at first."""
     convolution = nn.Conv2d(inputs, outputs, 3, padding=1)
-    if not convolution.weight.is_meta:  # else only its shape is wanted
+    if not convolution.weight.is_meta:  # on the meta device, only its shape is needed
         nn.init.kaiming_normal_(convolution.weight, a=FIRST_SLOPE)
         nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
     return convolution
@@ -135,6 +135,6 @@ def _convolution(inputs: int, outputs: int) -> nn.Conv2d:
 
 @torch.no_grad()
 def _shrink(convolution: nn.Conv2d, factor: float) -> None:
-    """Let a residual begin small ([3] section 3.4)."""
+    """Scale a residual's initial weights down ([3] section 3.4)."""
     if not convolution.weight.is_meta:
         convolution.weight.mul_(factor)

@@ -1,1 +1,1 @@
-"""The files that hold StyleGAN2 networks, and the official layout back."""
+"""Reads the file formats of StyleGAN2 networks, and writes the official one."""

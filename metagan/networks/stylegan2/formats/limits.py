@@ -1,4 +1,4 @@
-"""Configurations that tensors may bear out and that make no network all the same: refused before one is built."""
+"""Refuses configurations that are consistent with their tensors but out of range, before building a network."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from metagan.networks.stylegan2.network import MAX_RESOLUTION, Config, StyleGAN2
 
 
 def make_generator(config: Config) -> StyleGAN2:
-    """A generator, unless it would take long to build, or couldn't draw.
+    """Make a generator.
 
     Raises:
-        MalformedFileError: Sizes, kernels or activations that no generator has.
+        MalformedFileError: If sizes, kernels or activations are out of range, or it would take long to build.
     """
     mapping = config.mapping
     sane = (
@@ -34,7 +34,7 @@ def make_generator(config: Config) -> StyleGAN2:
 
 
 def make_discriminator(config: DiscriminatorConfig) -> Discriminator:
-    """The same of a discriminator; raises the same."""
+    """Make a discriminator. Raises the same errors as make_generator."""
     sane = (
         config.channels
         and config.resolution <= MAX_RESOLUTION
@@ -52,6 +52,6 @@ def make_discriminator(config: DiscriminatorConfig) -> Discriminator:
 
 
 def _are_kernels(kernel_size: int, filter_shape: tuple[int, ...]) -> bool:
-    """An odd kernel, and a filter along one axis or a square one."""
+    """Return whether the kernel size is odd, and the filter is one-dimensional or square."""
     square = len(filter_shape) in (1, 2) and len(set(filter_shape)) == 1
     return kernel_size % 2 == 1 and square and are_sizes(kernel_size, *filter_shape)

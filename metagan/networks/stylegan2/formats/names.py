@@ -1,7 +1,7 @@
 """StyleGAN2 networks from official records: foreign names and metadata to ours.
 
 The tables below list every tensor that an official network has; a name that maps to None is dropped on purpose.
-Nothing is taken from a file's metadata that its tensors' shapes don't confirm.
+A file's metadata are only used if its tensors' shapes confirm them.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _styled_conv(foreign: str, ours: str, *, up: bool, use_noise: bool) -> NameT
 
 
 def generator_names(config: Config) -> NameTable:
-    """Every tensor of an official generator of this shape, with our name for it."""
+    """Map the name of every tensor of an official generator of this configuration to ours."""
     mapping = config.mapping
     names = mapping_names(
         len(mapping.widths), conditional=mapping.c_dim > 0, has_mean_style=mapping.has_mean_style
@@ -78,7 +78,7 @@ def generator_names(config: Config) -> NameTable:
 
 
 def discriminator_names(config: DiscriminatorConfig) -> NameTable:
-    """Every tensor of an official discriminator of this shape, with our name for it."""
+    """Map the name of every tensor of an official discriminator of this configuration to ours."""
     names: NameTable = {}
     if config.label_mapping:
         names |= mapping_names(len(config.label_mapping.widths), conditional=True, has_mean_style=False)
@@ -125,10 +125,10 @@ def _require_resolutions(resolutions: list[int], where: str) -> None:
 
 
 def generator_config(record: NetworkRecord) -> Config:
-    """The shape of an official generator, from its tensors.
+    """Infer an official generator's configuration from its tensors.
 
     Raises:
-        MalformedFileError: Blocks aren't 4, 8, 16, ..., or what the file states contradicts its tensors.
+        MalformedFileError: If blocks aren't 4, 8, 16, ..., or the file's metadata contradict its tensors.
     """
     shapes = Shapes(record)
     resolutions = shapes.block_resolutions("synthesis.")
@@ -153,7 +153,7 @@ def generator_config(record: NetworkRecord) -> Config:
 
 
 def _generator_facts(config: Config) -> Iterator[tuple[str, int]]:
-    """What official generators state of themselves, as the tensors have it."""
+    """Yield the metadata of official generators, with the values that the tensors imply."""
     yield from (("z_dim", config.mapping.z_dim), ("mapping.z_dim", config.mapping.z_dim))
     yield from (("c_dim", config.mapping.c_dim), ("mapping.c_dim", config.mapping.c_dim))
     yield from (("w_dim", config.mapping.w_dim), ("mapping.w_dim", config.mapping.w_dim))
@@ -163,10 +163,10 @@ def _generator_facts(config: Config) -> Iterator[tuple[str, int]]:
 
 
 def discriminator_config(record: NetworkRecord) -> DiscriminatorConfig:
-    """The shape of an official discriminator, from its tensors.
+    """Infer an official discriminator's configuration from its tensors.
 
     Raises:
-        MalformedFileError: Blocks aren't 4, 8, 16, ..., or what the file states contradicts its tensors.
+        MalformedFileError: If blocks aren't 4, 8, 16, ..., or the file's metadata contradict its tensors.
     """
     shapes = Shapes(record)
     resolutions = shapes.block_resolutions("")

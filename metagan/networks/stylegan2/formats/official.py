@@ -1,4 +1,4 @@
-"""StyleGAN2 networks built from records and from metagan's own files."""
+"""Builds StyleGAN2 networks from official records and from metagan's own files, and converts generators back."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from metagan.networks.stylegan2.formats.names import (
 )
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
 
-# A StyleGAN2 generator back in the official layout: what the official code's `load_state_dict` takes.
+# Converts a StyleGAN2 generator to the official layout, for `load_state_dict` of the official code.
 #
-# The official classes carry filters that they never use; metagan drops them on reading. Here they come back: in blocks
-# the network's own filter, which they are made with, and in layers that don't resample the usual one.
+# The official classes have filters that they never use; metagan drops them on reading. They are restored here: blocks
+# get the network's filter, with which they are constructed, and layers that don't resample get the default one.
 
 USUAL = {
     "architecture": "skip",
@@ -38,7 +38,7 @@ USUAL = {
 
 
 def to_official(network: nn.Module) -> Official:
-    """The official state dict of a StyleGAN2 generator, and the arguments of the class that takes it.
+    """Return the official state dict of a StyleGAN2 generator, and the constructor arguments of its class.
 
     Args:
         network: A StyleGAN2.
@@ -56,7 +56,7 @@ def to_official(network: nn.Module) -> Official:
 
 
 def _copied(tensor: Tensor) -> Tensor:
-    """A copy that shares memory with nothing: a saved view would bring all of its storage along."""
+    """Copy a tensor to its own memory; saving a view would store all of its storage."""
     return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
 
 
@@ -97,14 +97,12 @@ def _synthesis_arguments(config: Config, taps: Tensor) -> dict[str, Any]:
     }  # fmt: skip
     said |= {name: value for name, value in values.items() if value != USUAL[name]}
     if not torch.equal(taps, make_taps((1, 3, 3, 1))):
-        said["resample_filter"] = [1] * len(
-            taps
-        )  # any filter of that length: the state dict brings its values
+        said["resample_filter"] = [1] * len(taps)  # any filter of this length: the state dict has its values
     return said
 
 
 def _channel_arguments(channels: tuple[int, ...]) -> Mapping[str, int]:
-    """channel_base and channel_max: channels at resolution r are min(base // r, max). Empty when none give these."""
+    """Return channel_base and channel_max, where channels are min(base // r, max); empty if none give these."""
     most = max(channels)
     resolutions = [4 * 2**index for index in range(len(channels))]
     base = max(count * size_px for count, size_px in zip(channels, resolutions, strict=True))
@@ -113,30 +111,30 @@ def _channel_arguments(channels: tuple[int, ...]) -> Mapping[str, int]:
 
 
 def recognises(record: NetworkRecord) -> bool:
-    """Whether the record is a StyleGAN2 generator: it has a synthesis network of blocks by resolution."""
+    """Return whether the record is a StyleGAN2 generator: it has a synthesis network of blocks by resolution."""
     return any(name.startswith("synthesis.b4.") for name in record.tensors)
 
 
 def generator_from_official(record: NetworkRecord) -> StyleGAN2:
-    """An official generator's record (FORMATS: StyleGAN2-ADA, and StyleGAN2 of the StyleGAN3 code) to ours.
+    """Build a generator from an official record (StyleGAN2-ADA, and StyleGAN2 of the StyleGAN3 code; see FORMATS).
 
     Raises:
-        UnknownArchitectureError: Keys are missing or unknown.
-        MalformedFileError: Shapes don't fit together, or the file contradicts itself.
+        UnknownArchitectureError: If keys are missing or unknown.
+        MalformedFileError: If shapes don't fit together, or the file contradicts itself.
     """
     config = generator_config(record)
     return fill(record, generator_names(config), "StyleGAN2", lambda: make_generator(config))
 
 
 def discriminator_from_official(record: NetworkRecord) -> Discriminator:
-    """An official discriminator's record to ours; raises as generator_from_official does."""
+    """Build a discriminator from an official record. Raises the same errors as generator_from_official."""
     config = discriminator_config(record)
     title = "StyleGAN2's discriminator"
     return fill(record, discriminator_names(config), title, lambda: make_discriminator(config))
 
 
 def expected_names(record: NetworkRecord) -> NameTable:
-    """The keys of an official generator of the record's shape; of the smallest, where it has none."""
+    """Return the keys of an official generator of the record's configuration, or of the smallest if it has none."""
     try:
         return generator_names(generator_config(record))
     except CheckpointError:
@@ -145,12 +143,12 @@ def expected_names(record: NetworkRecord) -> NameTable:
 
 
 def recognises_discriminator(record: NetworkRecord) -> bool:
-    """Whether the record is an official discriminator: blocks by resolution, and no synthesis network."""
+    """Return whether the record is an official discriminator: blocks by resolution, and no synthesis network."""
     return "b4.conv.weight" in record.tensors
 
 
 def expected_discriminator_names(record: NetworkRecord) -> NameTable:
-    """The keys of an official discriminator of the record's shape; of the smallest, where it has none."""
+    """Return the keys of an official discriminator of the record's configuration, or of the smallest."""
     try:
         return discriminator_names(discriminator_config(record))
     except CheckpointError:

@@ -1,7 +1,7 @@
-"""StyleGAN2 networks out of rosinality's stylegan2-pytorch checkpoints (FORMATS, section 9).
+"""Builds StyleGAN2 networks from rosinality's stylegan2-pytorch checkpoints (FORMATS, section 9).
 
-Published code fixes what the official files leave open: skip generator, residual discriminator, leaky ReLU, no
-clamping, RGB, no labels. Upsampling filters are stored with their gain of 4 in them.
+The published code has fixed choices that official files leave open: skip generator, residual discriminator, leaky
+ReLU, no clamping, RGB, no labels. Upsampling filters are stored multiplied by their gain of 4.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _noise_image(tensor: Tensor) -> Tensor:
 
 
 def _without_gain(taps: Tensor) -> Tensor:
-    """Taps with a gain of 4 in them to taps of unit sum; exact, a quarter only lowers the exponent."""
+    """Divide taps by their gain of 4; this is exact, because it only changes the exponent."""
     return taps / 4
 
 
@@ -77,7 +77,7 @@ _TO_RGB = _CONV | {"bias": Spelling("bias", torch.flatten)}
 
 
 def generator_spelling(official: str) -> Spelling | None:
-    """How rosinality's program names and stores an official generator's tensor; None: it doesn't store it."""
+    """Return how rosinality's code names and stores an official generator's tensor; None if it doesn't store it."""
     if official == MEAN_STYLE:
         return Spelling("latent_avg", torch.flatten)
     if official == "synthesis.b4.const":
@@ -92,7 +92,7 @@ def generator_spelling(official: str) -> Spelling | None:
 
 
 def _index(resolution: str) -> int:
-    """0 for the block of 8x8, 1 for 16x16 ...; -1 for 4x4."""
+    """Return the index of a block: 0 for 8x8, 1 for 16x16 ...; -1 for 4x4."""
     return int(math.log2(int(resolution))) - 3
 
 
@@ -124,7 +124,7 @@ _EPILOGUE_TENSORS = {
 
 
 def discriminator_spelling(resolution: int) -> Dialect:
-    """The same for a discriminator of that resolution: its blocks are numbered from the picture inward."""
+    """Return the same for a discriminator of this resolution, whose blocks are numbered from the full resolution."""
 
     def spell(official: str) -> Spelling | None:
         match = re.fullmatch(r"b(\d+)\.(.+)", official)
@@ -235,7 +235,7 @@ def _recognises_discriminator(record: NetworkRecord) -> bool:
 
 
 def _resolution(record: NetworkRecord) -> int:
-    """4, doubled for every block."""
+    """Return the resolution: 4, doubled for every block."""
     blocks = 0
     while f"convs.{blocks + 1}.conv1.0.weight" in record.tensors and 4 * 2**blocks < MAX_RESOLUTION:
         blocks += 1
@@ -243,7 +243,7 @@ def _resolution(record: NetworkRecord) -> int:
 
 
 def discriminator_from_rosinality(record: NetworkRecord) -> Discriminator:
-    """A discriminator of rosinality's to ours; raises as generator_from_rosinality does."""
+    """Build a discriminator from its record. Raises the same errors as generator_from_rosinality."""
     _refuse_wavelets(record)
     dialect = discriminator_spelling(_resolution(record))
     view = discriminator_view(record, dialect)

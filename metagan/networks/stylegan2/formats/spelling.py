@@ -1,8 +1,8 @@
-"""StyleGAN2 networks out of other programs' files: the official tensors, spelled differently.
+"""Maps other programs' StyleGAN2 tensors to the official names and layouts.
 
-A dialect is a function from an official tensor's name to the name it has in the other program's files, and how to
-turn it into the official orientation. What the files have to hold follows from the official tables of convert.py, so
-that each layout is written down once.
+A dialect is a function from an official tensor's name to its name in the other program's files, and its conversion to
+the official layout. The complete list of keys follows from the official tables of names.py, so that each layout is
+written down once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _BLOCK = re.compile(r"(?:synthesis\.)?b(\d+)\.")
 
 
 def unchanged(tensor: Tensor) -> Tensor:
-    """The same tensor."""
+    """Return the same tensor."""
     return tensor
 
 
@@ -36,7 +36,7 @@ class Spelling:
 
     Args:
         name: Its name in that program's files.
-        restore: From there to the official orientation.
+        restore: Converts it to the official layout.
     """
 
     name: str
@@ -47,7 +47,7 @@ Dialect = Callable[[str], Spelling | None]
 
 
 def _largest_generator() -> NameTable:
-    """Every name that any official generator may have."""
+    """Return every name that any official generator may have."""
     mapping = MappingConfig(z_dim=1, c_dim=1, embed_dim=1, widths=(1,) * MAX_LAYERS)
     channels = (1,) * int(math.log2(MAX_RESOLUTION) - 1)
     return generator_names(Config(mapping, channels)) | generator_names(
@@ -56,7 +56,7 @@ def _largest_generator() -> NameTable:
 
 
 def _largest_discriminator() -> NameTable:
-    """Every name that any official discriminator may have."""
+    """Return every name that any official discriminator may have."""
     mapping = MappingConfig(z_dim=0, c_dim=1, embed_dim=1, widths=(1,) * MAX_LAYERS)
     channels = (1,) * int(math.log2(MAX_RESOLUTION) - 1)
     skip = DiscriminatorConfig(channels, kind="skip", label_mapping=mapping)
@@ -64,16 +64,16 @@ def _largest_discriminator() -> NameTable:
 
 
 def generator_view(record: NetworkRecord, dialect: Dialect) -> NetworkRecord:
-    """A foreign generator's tensors under their official names; what isn't known is left out, for `official`.
+    """Return a foreign generator's tensors under official names and layouts, without unknown ones.
 
     Raises:
-        MalformedFileError: A tensor has not the axes it has in that program's files.
+        MalformedFileError: If a tensor's number of axes is not that of the program's files.
     """
     return _view(record, dialect, _largest_generator())
 
 
 def discriminator_view(record: NetworkRecord, dialect: Dialect) -> NetworkRecord:
-    """The same of a discriminator; raises the same."""
+    """Return the same for a discriminator. Raises the same errors as generator_view."""
     return _view(record, dialect, _largest_discriminator())
 
 
@@ -87,7 +87,7 @@ def _view(record: NetworkRecord, dialect: Dialect, names: Iterable[str]) -> Netw
 
 
 def _whole(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Without blocks beyond one that is missing: their keys are then reported, not taken for a larger network."""
+    """Drop blocks after a missing one, so that their keys are reported instead of implying a larger network."""
     sizes = {name: int(match[1]) for name in tensors if (match := _BLOCK.match(name))}
     top = 4
     while 2 * top in sizes.values():
@@ -104,7 +104,7 @@ def _restored(spelling: Spelling, tensor: Tensor) -> Tensor:
 
 
 def spelled(names: Iterable[str], dialect: Dialect) -> dict[str, str]:
-    """The names that a foreign file has to hold, each with the official one."""
+    """Map the names that a foreign file must have to the official ones."""
     pairs = [(dialect(official), official) for official in names]
     return {spelling.name: official for spelling, official in pairs if spelling is not None}
 
@@ -119,19 +119,19 @@ def to_ours(
     taps: Tensor,
     dropped: Iterable[str] = (),
 ) -> dict[str, Tensor]:
-    """A foreign network's tensors under our names, every key accounted for.
+    """Return a foreign network's tensors under our names, checking every key.
 
     Args:
         record: The network under its own names.
-        view: The same under official names.
-        names: What an official network of its shape has, and our names.
-        dialect: How its program spells them.
-        title: The family's, for messages.
-        taps: The filter, where the program doesn't store it.
-        dropped: Keys that don't matter, whether they are there or not.
+        view: The same network under official names.
+        names: The names of an official network of its configuration, with ours.
+        dialect: The program's dialect.
+        title: The format's title, for messages.
+        taps: The filter, if the program doesn't store it.
+        dropped: Keys that are ignored, whether they exist or not.
 
     Raises:
-        UnknownArchitectureError: Keys are missing or unknown; named as the file does.
+        UnknownArchitectureError: If keys are missing or unknown. The message uses the file's names.
     """
     wanted = spelled(names, dialect)
     there = {key: tensor for key, tensor in record.tensors.items() if key not in set(dropped)}

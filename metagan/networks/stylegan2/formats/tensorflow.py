@@ -1,7 +1,7 @@
-"""StyleGAN2 and StyleGAN2-ADA networks out of the TensorFlow programs' pickles (FORMATS, section 8).
+"""Builds StyleGAN2 and StyleGAN2-ADA networks from the TensorFlow programs' pickles (FORMATS, section 8).
 
-The pickles hold no filters; they are made from the file's options. Nothing else is taken from the options that the
-tensors' shapes don't confirm, and an option that isn't known is refused: it could change the pictures.
+The pickles hold no filters; they are made from the file's options. Other options are only used if the tensors' shapes
+confirm them. Unknown options are refused, because they could change the pictures.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from metagan.networks.stylegan2.formats.spelling import (
 )
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
 
-# The options that TensorFlow's StyleGAN2 pickles state, `static_kwargs`: each read, confirmed or refused.
+# The options in TensorFlow's StyleGAN2 pickles, `static_kwargs`: each is used, checked or refused.
 #
-# An option that isn't known is refused: it could change the pictures.
+# Unknown options are refused, because they could change the pictures.
 
 TITLE = "TensorFlow's StyleGAN2"
 
-# Options that tensors' shapes say again.
+# Options that repeat the tensors' shapes.
 SIZES = {
     "latent_size": "z_dim", "label_size": "c_dim", "dlatent_size": "w_dim", "resolution": "resolution",
     "num_channels": "image_channels", "mapping_layers": "mapping_layers", "use_noise": "use_noise",
@@ -62,7 +62,7 @@ WITHOUT_EFFECT = {
     "style_mixing_prob", "randomize_noise", "fused_modconv", "freeze_layers", "dlatent_broadcast", "is_training",
     "is_validation", "return_dlatents", "func_name", "dtype", "structure", "conditioning",
 }  # fmt: skip
-# Options that are only understood with their usual value.
+# Options that are only supported with their default value.
 USUAL = {
     "normalize_latents": (True,), "synthesis_func": ("G_synthesis_stylegan2", "G_synthesis"),
     "mapping_func": ("G_mapping",),
@@ -70,15 +70,15 @@ USUAL = {
 
 
 class Options:
-    """A network's `static_kwargs`, each read with what it means when it isn't there.
+    """Reads a network's `static_kwargs`, each with its default.
 
-    Everything here raises MalformedFileError for a value that makes no sense.
+    All methods raise MalformedFileError if a value is invalid.
 
     Args:
         record: The network.
 
     Raises:
-        UnknownArchitectureError: Options that aren't known, or have an unusual value; names the first of them.
+        UnknownArchitectureError: If options are unknown, or have unsupported values. The message names the first ones.
     """
 
     def __init__(self, record: NetworkRecord) -> None:
@@ -97,7 +97,7 @@ class Options:
         return name in self.options and not any(is_same(self.options[name], usual) for usual in USUAL[name])
 
     def activation(self, name: str) -> str:
-        """The activation that an option names."""
+        """Read an option's activation."""
         value = self.options.get(name, "lrelu")
         if isinstance(value, str) and value in ACTIVATIONS:
             return value
@@ -106,16 +106,16 @@ class Options:
         )
 
     def clamp(self) -> float | None:
-        """The bound of layers' output."""
+        """Read the clamp of layers' outputs."""
         value = self.options.get("conv_clamp")
         return None if value is None else positive("conv_clamp", value)
 
     def learning_rate(self, default: float) -> float:
-        """The mapping network's learning-rate multiplier."""
+        """Read the mapping network's learning-rate multiplier."""
         return positive("mapping_lrmul", self.options.get("mapping_lrmul", default))
 
     def taps(self) -> Tensor:
-        """The filter that all layers share, as official files store it."""
+        """Return the filter that all layers share, as official files store it."""
         taps = self.options.get("resample_kernel", [1, 3, 3, 1])
         numbers = isinstance(taps, list | tuple) and all(type(tap) in (int, float) for tap in taps)
         if not numbers or not 0 < len(taps) <= 64 or not 1e-6 < abs(sum(taps)) < 1e6:
@@ -123,7 +123,7 @@ class Options:
         return make_taps(tuple(map(float, taps)))
 
     def group_size(self, default: int | None) -> int | None:
-        """How many pictures the discriminator compares; None for the whole batch."""
+        """Read the size of minibatch-std groups; None for the whole batch."""
         size = self.options.get("mbstd_group_size", default)
         if size is None or (type(size) is int and 0 < size <= 2**16):
             return size
@@ -162,7 +162,7 @@ def _square(resolution: int) -> dict[str, object]:
     return {"resolution": resolution, "constant": 4, "exponent": (exponent - 2, exponent)}
 
 
-DROPPED = ("lod",)  # how far progressive growing had come; StyleGAN2 doesn't grow
+DROPPED = ("lod",)  # progress of progressive growing, which StyleGAN2 doesn't use
 
 # --------------------------------------------------------------------------------------------
 # Names
@@ -187,7 +187,7 @@ def _unbatched(tensor: Tensor) -> Tensor:
 
 
 def _from_zero(bias: Tensor) -> Tensor:
-    """The official code's styles are biased to 1, TensorFlow's around 0 with 1 added when they are used."""
+    """Add 1 to a style bias: official biases are around 1, TensorFlow's around 0 with 1 added at run time."""
     return bias + 1
 
 
@@ -202,7 +202,7 @@ _BLOCK = re.compile(r"(?:synthesis\.)?b(\d+)\.(\w+)\.(.+)")
 
 
 def generator_spelling(official: str) -> Spelling | None:
-    """How the TensorFlow programs name and store an official generator's tensor; None: they don't store it."""
+    """Return how TensorFlow programs name and store an official generator's tensor; None if they don't store it."""
     if official == "mapping.w_avg":
         return Spelling("dlatent_avg")
     if official == "synthesis.b4.const":
@@ -232,7 +232,7 @@ def _layer_spelling(resolution: int, layer: str, tensor: str) -> Spelling:
 
 
 def discriminator_spelling(official: str) -> Spelling | None:
-    """The same for a discriminator's tensor."""
+    """Return the same for a discriminator's tensor."""
     if official.startswith("mapping."):
         return _dense_spelling(official, {"embed": "LabelEmbed", "fc": "Mapping"})
     match = _BLOCK.fullmatch(official)
@@ -282,12 +282,12 @@ def _generator_config(record: NetworkRecord, view: NetworkRecord) -> Config:
 
 
 def generator_from_tensorflow(record: NetworkRecord) -> StyleGAN2:
-    """G or Gs of a TensorFlow pickle to our generator.
+    """Build a generator from G or Gs of a TensorFlow pickle.
 
     Raises:
-        UnknownArchitectureError: Keys or options are unknown, keys are missing, or labels come in as they did
-            before StyleGAN2-ADA.
-        MalformedFileError: Shapes don't fit together, or the file contradicts itself.
+        UnknownArchitectureError: If keys or options are unknown, keys are missing, or labels are conditioned as
+        before StyleGAN2-ADA.
+        MalformedFileError: If shapes don't fit together, or the file contradicts itself.
     """
     if "mapping/LabelConcat/weight" in record.tensors:
         raise UnknownArchitectureError(
@@ -351,7 +351,7 @@ def _discriminator_config(record: NetworkRecord, view: NetworkRecord) -> Discrim
 
 
 def discriminator_from_tensorflow(record: NetworkRecord) -> Discriminator:
-    """D of a TensorFlow pickle to our discriminator; raises as generator_from_tensorflow does."""
+    """Build a discriminator from D of a TensorFlow pickle. Raises the same errors as generator_from_tensorflow."""
     view = discriminator_view(record, discriminator_spelling)
     config = _discriminator_config(record, view)
     names = discriminator_names(config)
