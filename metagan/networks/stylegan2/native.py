@@ -1,12 +1,12 @@
-"""StyleGAN2's synthesis on the kernel that metagan compiles for this processor: styles to bytes, in float32.
+"""Runs StyleGAN2's synthesis on the kernel compiled for this processor: styles to bytes, in float32.
 
     y = clamp(lrelu(conv(s x) d + noise + b)),  s = A w + a,  d = sqrt(2) (s^2 . sum(W^2) + 1e-8)^(-1/2)
 
-is network.py's layer with the activation's gain folded into d, noise and b (Karras et al. 2020, arXiv:1912.04958,
-sections 2 and 4). The kernel's sums have an order of their own: pictures equal the network's to one level in at most a
-thousandth of their values, and have the same bits in every batch and on any number of threads.
+is the layer of network.py with the activation's gain folded into d, noise and b (Karras et al. 2020, arXiv:1912.04958,
+sections 2 and 4). The kernel sums in another order: at most a thousandth of the pictures' values
+differ, by one level. Its results are bit-identical in every batch and on any number of threads.
 
-The kernel checks nothing, so that everything is checked here: what networks it draws, and every shape before a call.
+The kernel checks nothing, so this module checks that it supports the network, and every shape before a call.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ from metagan.networks.stylegan2.network import Block, StyledConv, StyleGAN2, ToR
 SMALL_UP_TO_PX = {
     "same": 8,
     "up": 8,
-}  # inputs up to this size are convolved by one product, larger ones by Winograd's
-FIR = 1 / 16  # the upsampling filter's factor, with the gain that goes with zeros
-PLANE_LIMIT = 2**30  # floats of a layer's features, which the kernel counts in 32 bits
+}  # inputs up to this size are convolved by one matrix product, larger ones by Winograd's algorithm
+FIR = 1 / 16  # the upsampling filter's factor, with the gain for zero insertion
+PLANE_LIMIT = 2**30  # limit of floats in a layer's features, which the kernel counts in 32 bits
 
 
 def obstacles(network: StyleGAN2) -> list[str]:
-    """Why the kernel can't draw this network; nothing where it can."""
+    """Return the reasons why the kernel can't draw this network; empty if it can."""
     config = network.config
     found = []
     if config.activation != "lrelu":
@@ -76,7 +76,7 @@ def _is_usual(taps: Tensor) -> bool:
 
 
 def native_form(network: StyleGAN2) -> NativeSynthesis | NoKernel:
-    """The network on the kernel, or why it is not."""
+    """Return the network's form on the kernel, or why there is none."""
     kernel = _kernel_for(network)
     return kernel if isinstance(kernel, NoKernel) else NativeSynthesis(network, kernel)
 
@@ -88,7 +88,7 @@ def _kernel_for(network: StyleGAN2) -> NativeKernel | NoKernel:
 
 
 def prepare(generator: nn.Module, dtype: torch.dtype) -> Synthesis:
-    """The form in which a StyleGAN2 is sampled: on the kernel in float32 on a CPU, where it can be; else by PyTorch."""
+    """Return a StyleGAN2's form for sampling: the kernel for float32 on a CPU if possible, else PyTorch."""
     network = cast("StyleGAN2", generator)
     if dtype == torch.float32 and network.constant.device.type == "cpu":
         form = native_form(network)
@@ -98,7 +98,7 @@ def prepare(generator: nn.Module, dtype: torch.dtype) -> Synthesis:
 
 
 def describe_program(generator: nn.Module) -> str:
-    """What draws a StyleGAN2 in float32 on the CPU."""
+    """Describe what draws a StyleGAN2 in float32 on the CPU."""
     kernel = _kernel_for(cast("StyleGAN2", generator))
     if isinstance(kernel, NoKernel):
         return f"PyTorch, because {kernel.reason}"
@@ -109,8 +109,8 @@ class NativeSynthesis:
     """A StyleGAN2's synthesis on the kernel.
 
     Args:
-        network: Where weights come from, without `obstacles`; later changes to them are not seen.
-        kernel: The library.
+        network: A network without `obstacles`. Later changes to its weights have no effect.
+        kernel: The kernel's library.
     """
 
     def __init__(self, network: StyleGAN2, kernel: NativeKernel) -> None:
@@ -140,10 +140,10 @@ class NativeSynthesis:
     def synthesize(
         self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise | None = None
     ) -> Float[Tensor, "batch ch res res"]:
-        """Styles to pictures, nominally within [-1, 1]: `StyleGAN2.synthesize`, without gradients.
+        """Draw pictures, nominally within [-1, 1], from styles: `StyleGAN2.synthesize`, without gradients.
 
         Raises:
-            ShapeError: There are more or fewer styles, or of another width.
+            ShapeError: If the number or the width of styles is not the network's.
         """
         images = torch.empty(len(ws), self.image_channels, self.resolution, self.resolution)
         self._draw(ws, noise, images.data_ptr(), None)
@@ -152,10 +152,10 @@ class NativeSynthesis:
     def pictures(
         self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise | None = None
     ) -> UInt8[Tensor, "batch res res ch"]:
-        """Styles to bytes: trunc(clamp(127.5 x + 128, 0, 255)), as published generators round.
+        """Draw pictures as bytes from styles: trunc(clamp(127.5 x + 128, 0, 255)), as published generators round.
 
         Raises:
-            ShapeError: There are more or fewer styles, or of another width.
+            ShapeError: If the number or the width of styles is not the network's.
         """
         pictures = torch.empty(
             len(ws), self.resolution, self.resolution, self.image_channels, dtype=torch.uint8
@@ -174,7 +174,7 @@ class NativeSynthesis:
         strides = (c_int * len(drawn))(
             *(each[0].numel() if each is not None and each.ndim == 3 else 0 for each in drawn)
         )
-        with self._lock:  # one picture's work lies where the next one's will
+        with self._lock:  # each picture reuses the same work memory
             floats = int(self.kernel.run.draw_floats(self._network, batch, threads))
             if len(self._work) < floats:
                 self._work = torch.empty(0)
@@ -185,7 +185,7 @@ class NativeSynthesis:
             )
 
     def _noise(self, index: int, source: Noise, batch: int) -> Tensor | None:
-        """What the step at that place adds to every channel: [h, w], [batch, h, w] or nothing."""
+        """Return the noise that step `index` adds to every channel: [h, w], [batch, h, w] or None."""
         layer = self._noises[index]
         if layer is None:
             return None
@@ -197,7 +197,7 @@ class NativeSynthesis:
 
 
 class _Packing:
-    """Weights in the form that the kernel takes; `kept` holds everything that steps point to."""
+    """Packs weights for the kernel; `kept` holds references to all memory that steps point to."""
 
     def __init__(self, kernel: NativeKernel, network: StyleGAN2) -> None:
         self.kernel = kernel
@@ -206,7 +206,7 @@ class _Packing:
         self.w_dim = network.w_dim
 
     def steps(self, network: StyleGAN2) -> Iterator[Step]:
-        """All steps in their order; `noises` grows by one for each."""
+        """Yield all steps in order, appending one entry to `noises` for each."""
         style, gain = 0, 1.0
         for index, module in enumerate(network.blocks):
             block, size_px = cast("Block", module), 4 * 2**index
@@ -296,7 +296,7 @@ class _Packing:
         )
 
     def _affine(self, dense: Dense, gain: float, wide: int) -> tuple[int, int]:
-        """Places of A [wide][w_dim] and a [wide], padded with zeros."""
+        """Pack A [wide][w_dim] and a [wide], padded with zeros, and return their addresses."""
         weight = torch.zeros(wide, self.w_dim)
         weight[: len(dense.weight)] = dense.weight * (dense.weight_gain * gain)
         bias = self._widened(dense.bias * (dense.lr_multiplier * gain), wide)

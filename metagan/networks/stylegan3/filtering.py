@@ -1,8 +1,8 @@
-"""Filtered non-linearities at the speed that plain PyTorch can have.
+"""Fast filtered non-linearities in plain PyTorch.
 
 Karras et al. 2021, Alias-Free Generative Adversarial Networks, arXiv:2106.12423, section 3.1 and appendix B: a
-non-linearity between two low-pass filters, at a higher sampling rate, so that it makes no frequency that the pixels
-can't carry. Their code has a CUDA kernel for it; a plain transcription convolves zero-filled pictures channel by
+non-linearity between two low-pass filters, at a higher sampling rate, so that it creates no frequencies above the
+Nyquist limit. Their code has a CUDA kernel for it; a plain transcription convolves zero-filled pictures channel by
 channel, most of the time with zeros, and takes several times as long as the layers' convolutions.
 
 A one-dimensional filter that also changes the rate is a banded matrix. Multiplying by the band, cut into blocks of some
@@ -22,14 +22,14 @@ from torch import Tensor
 
 Pads = tuple[int, int, int, int]
 
-DENSE_LENGTH = 128  # up to here one block is faster than several
+DENSE_LENGTH = 128  # up to this size one block is faster than several
 BLOCK_LENGTH = 64
-CACHED_NUMBERS = 1 << 19  # of the widened features, per pass on a CPU; 2 MiB
-RANK_TOLERANCE = 1e-7  # of the largest singular value: below what float32 holds
+CACHED_NUMBERS = 1 << 19  # elements of upsampled features per pass on a CPU; 2 MiB
+RANK_TOLERANCE = 1e-7  # relative to the largest singular value: below float32's precision
 
 
 class Block(NamedTuple):
-    """Some rows of banded matrices: outputs from `start` on, out of inputs from `first` on."""
+    """A block of banded matrices: outputs from `start` on, inputs from `first` on."""
 
     start: int
     first: int
@@ -37,7 +37,7 @@ class Block(NamedTuple):
 
 
 class Band(NamedTuple):
-    """One or several filters along an axis as matrices, [length, size], of which only the blocks are not zero."""
+    """Filters along an axis as banded matrices [length, size], whose non-zero blocks are stored."""
 
     length: int
     blocks: tuple[Block, ...]
@@ -46,14 +46,14 @@ class Band(NamedTuple):
 def make_band(
     taps: Float[Tensor, "rank t"], size: int, *, up: int = 1, down: int = 1, pads: tuple[int, int] = (0, 0)
 ) -> Band:
-    """The matrices that insert zeros, pad, convolve and keep every `down`-th sample.
+    """Make the matrices that insert zeros, pad, convolve and keep every `down`-th sample.
 
     Args:
-        taps: The filters; true convolutions, so they are flipped.
-        size: How many samples there are.
-        up: One in `up` samples is the input's, the others zeros.
-        down: Every how many samples of the result to keep.
-        pads: Zeros before and after; cropped, where negative.
+        taps: The filters; they are convolved, not correlated, and therefore flipped.
+        size: Number of input samples.
+        up: Upsampling factor: `up` - 1 zeros are inserted after every sample.
+        down: Downsampling factor: every `down`-th sample of the result is kept.
+        pads: Zeros before and after; negative values crop.
     """
     taps, count = taps.flip(1), taps.shape[1]
     length = (size * up + sum(pads) - count) // down + 1
@@ -72,7 +72,7 @@ def make_band(
 
 
 def filter_columns(x: Float[Tensor, "n h w"], band: Band) -> Float[Tensor, "n oh rank w"]:
-    """Every filter of the band along the height."""
+    """Apply every filter of the band along the height."""
     parts = []
     for _, first, matrix in band.blocks:
         stacked = matrix.flatten(0, 1).expand(len(x), -1, -1)
@@ -82,7 +82,7 @@ def filter_columns(x: Float[Tensor, "n h w"], band: Band) -> Float[Tensor, "n oh
 
 
 def filter_rows(x: Float[Tensor, "n h rank w"], band: Band) -> Float[Tensor, "n h ow"]:
-    """Each filter of the band along the width of its own features; the sum of all."""
+    """Apply each filter of the band along the width of its own features, and sum the results."""
     flat = x.flatten(0, 1)
     parts = []
     for _, first, matrix in band.blocks:
@@ -93,9 +93,9 @@ def filter_rows(x: Float[Tensor, "n h rank w"], band: Band) -> Float[Tensor, "n 
 
 
 def separate(taps: Tensor) -> tuple[Float[Tensor, "rank t"], Float[Tensor, "rank t"]]:
-    """A filter as a sum of vertical times horizontal ones: of one pair if it is [t], of some if it is [t, t].
+    """Decompose a filter into a sum of separable ones: one pair for [t], several for [t, t].
 
-    What was separated before may be given as [2, rank, t].
+    A filter that is already decomposed may be given as [2, rank, t].
     """
     if taps.ndim == 1:
         return taps[None], taps[None]
@@ -108,12 +108,12 @@ def separate(taps: Tensor) -> tuple[Float[Tensor, "rank t"], Float[Tensor, "rank
 
 
 class Resampling(NamedTuple):
-    """How a layer's filters change the rate.
+    """How a layer's filters change the sampling rate.
 
     Args:
-        up: Factor of the first filter.
-        down: Factor of the second.
-        pads: Zeros left, right, above, below, at the higher rate; cropped, where negative.
+        up: Upsampling factor of the first filter.
+        down: Downsampling factor of the second filter.
+        pads: Zeros left, right, above, below, at the higher rate; negative values crop.
     """
 
     up: int
@@ -140,18 +140,18 @@ def filtered_leaky_relu(
     gain: float = math.sqrt(2),
     clamp: float | None = None,
 ) -> Float[Tensor, "n c oh ow"]:
-    """Scale, add a bias, raise the rate, leaky ReLU, clamp, lower the rate (figure 4b of the paper).
+    """Scale, add a bias, upsample, apply leaky ReLU, clamp, and downsample (figure 4b of the paper).
 
     Args:
         x: Features.
         scale: A factor for each channel of each picture.
-        bias: Added to each channel after that.
-        up_taps: The first filter, [t]; [t, t] if it isn't separable; None for none.
-        down_taps: The second.
-        resampling: The rates and pads.
-        slope: The leaky ReLU's below zero; 1 for none.
+        bias: Added to each channel after scaling.
+        up_taps: The first filter, [t], or [t, t] if it isn't separable; None for none.
+        down_taps: The second filter, likewise.
+        resampling: The factors and padding.
+        slope: Negative slope of the leaky ReLU; 1 for none.
         gain: Factor after the leaky ReLU.
-        clamp: Bound of what the second filter sees.
+        clamp: Bound of the absolute value before the second filter.
     """
     size = (x.shape[2], x.shape[3])
     filters = make_filters(size, up_taps, down_taps, resampling, gain, like=x)
@@ -167,7 +167,7 @@ def filter_leaky_relu(
     slope: float,
     clamp: float | None,
 ) -> Float[Tensor, "n c oh ow"]:
-    """`filtered_leaky_relu` with filters made beforehand; features may be narrower than they are."""
+    """Do the same as `filtered_leaky_relu` with prepared filters; features may be of a narrower type than they are."""
     n, c, h, w = x.shape
     before, after = filters
     flat, scale, shift = x.reshape(n * c, h, w), scale.reshape(-1, 1, 1), bias.repeat(n)[:, None, None]
@@ -185,7 +185,7 @@ def filter_leaky_relu(
 
 
 def _passes(channels: int, at_once: int) -> list[slice]:
-    """Some channels at a time; all, while a network is exported: its batch isn't known then, nor how many passes."""
+    """Split channels into passes; a single one during export, when the batch size is unknown."""
     if torch.compiler.is_compiling():
         return [slice(None)]
     return [slice(start, start + at_once) for start in range(0, channels, at_once)]
@@ -200,9 +200,9 @@ def make_filters(
     *,
     like: Tensor,
 ) -> Filters:
-    """Both filters for features of that height and width.
+    """Make both filters for features of this height and width.
 
-    The leaky ReLU between them is homogeneous, so that its gain fits into the first: a share for each axis.
+    The leaky ReLU between them is homogeneous, so that its gain is folded into the first, split between the axes.
     """
     h, w = size
     left, right, above, below = how.pads

@@ -1,6 +1,6 @@
-"""StyleGAN3 generators built from records and from metagan's own files.
+"""Builds StyleGAN3 generators from records and from metagan's own files.
 
-A pickle's discriminator is StyleGAN2's, and read as such.
+A pickle's discriminator is a StyleGAN2 one, and read as such.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from metagan.networks.mapping import MappingConfig
 from metagan.networks.stylegan3.filtering import Pads
 from metagan.networks.stylegan3.network import Config, InputConfig, LayerConfig, StyleGAN3
 
-# StyleGAN3 generators from official records: foreign names and metadata to ours.
+# Official records of StyleGAN3 generators: maps foreign names and metadata to ours.
 #
-# Unlike StyleGAN2's, a StyleGAN3's geometry isn't all in its tensors: the sampling rates' factors, pads and sizes are
+# Unlike StyleGAN2's, StyleGAN3's geometry isn't determined by its tensors: resampling factors, padding and sizes are
 # attributes. They must agree with each other, with the layers' names and with the tensors.
 
 MAX_LAYERS = 64
-MAX_SIZE = 4608  # 4096 pixels and their margins
+MAX_SIZE = 4608  # 4096 pixels and margins
 MAX_FACTOR = 16
 MAX_TAPS = 512
 _LAYER = re.compile(r"synthesis\.(L(\d{1,3})_(\d{1,5})_(\d{1,5}))\.")
@@ -48,11 +48,11 @@ _LAYER = re.compile(r"synthesis\.(L(\d{1,3})_(\d{1,5})_(\d{1,5}))\.")
 
 
 def generator_names(config: Config, layers: tuple[str, ...]) -> NameTable:
-    """Every tensor of an official generator of this shape, with our name for it.
+    """Map the name of every tensor of an official generator of this configuration to ours.
 
     Args:
-        config: Its shape.
-        layers: Its layers' own names, "L0_36_512".
+        config: Its configuration.
+        layers: Its layers' names in the file, "L0_36_512".
     """
     mapping = config.mapping
     names = mapping_names(
@@ -72,10 +72,10 @@ def generator_names(config: Config, layers: tuple[str, ...]) -> NameTable:
 
 
 def layer_names(record: NetworkRecord) -> tuple[str, ...]:
-    """The layers' names, in order, from the tensors' names.
+    """Return the layers' names in order, from the tensors' names.
 
     Raises:
-        MalformedFileError: They aren't layers 0, 1, 2, ..., or the file lists other ones.
+        MalformedFileError: If they aren't layers 0, 1, 2, ..., or the file lists other ones.
     """
     found = {match[1]: int(match[2]) for name in record.tensors if (match := _LAYER.match(name))}
     names = tuple(sorted(found, key=lambda name: found[name]))
@@ -91,7 +91,7 @@ def layer_names(record: NetworkRecord) -> tuple[str, ...]:
 
 
 def _are_names(listed: list[Any], names: tuple[str, ...]) -> bool:
-    """Whether a file's list, of entries of any type, is of these names."""
+    """Return whether a file's list, with entries of any type, equals these names."""
     return len(listed) == len(names) and all(map(is_same, listed, names))
 
 
@@ -100,13 +100,13 @@ def _are_names(listed: list[Any], names: tuple[str, ...]) -> bool:
 
 
 class _Stated:
-    """Reads what only a record's attributes say, and says which of them are missing or absurd."""
+    """Reads a record's attributes, and reports those that are missing or out of range."""
 
     def __init__(self, record: NetworkRecord) -> None:
         self.attributes = record.attributes
 
     def number(self, name: str, low: int, high: int) -> int:
-        """A whole number within bounds."""
+        """Read an integer within bounds."""
         value = self.attributes.get(name)
         if isinstance(value, np.integer):
             value = int(value)
@@ -115,7 +115,7 @@ class _Stated:
         raise self._wrong(name, f"a whole number from {low} to {high}", value)
 
     def size(self, name: str) -> int:
-        """Width and height, which must be the same."""
+        """Read width and height, which must be equal."""
         sides = self._list(name)
         if (
             len(sides) == 2
@@ -127,7 +127,7 @@ class _Stated:
         raise self._wrong(name, f"one width and height up to {MAX_SIZE}", self.attributes.get(name))
 
     def pads(self, name: str) -> Pads:
-        """Four pads."""
+        """Read the padding of four sides."""
         pads = self._list(name)
         if len(pads) == 4 and all(type(pad) is int and abs(pad) <= MAX_TAPS for pad in pads):
             left, right, above, below = pads
@@ -152,10 +152,10 @@ class _Stated:
 
 
 def generator_config(record: NetworkRecord) -> Config:
-    """The shape of an official generator, from its tensors and attributes.
+    """Infer an official generator's configuration from its tensors and attributes.
 
     Raises:
-        MalformedFileError: Layers are missing, or what the file states is absurd or contradicts its tensors.
+        MalformedFileError: If layers are missing, or attributes are out of range or contradict the tensors.
     """
     names, shapes, stated = layer_names(record), Shapes(record), _Stated(record)
     config = Config(
@@ -196,7 +196,7 @@ def _layer_config(name: str, shapes: Shapes, stated: _Stated) -> LayerConfig:
 
 
 def _generator_facts(config: Config, names: tuple[str, ...]) -> Iterator[tuple[str, object]]:
-    """What official generators state of themselves, as the tensors have it."""
+    """Yield the metadata of official generators, with the values that the tensors imply."""
     last, mapping = config.layers[-1], config.mapping
     yield from (("z_dim", mapping.z_dim), ("mapping.z_dim", mapping.z_dim))
     yield from (("c_dim", mapping.c_dim), ("mapping.c_dim", mapping.c_dim))
@@ -215,10 +215,10 @@ def _generator_facts(config: Config, names: tuple[str, ...]) -> Iterator[tuple[s
 
 
 def require_geometry(config: Config) -> None:
-    """Refuse layers that don't follow from each other, and sizes that would take long to build.
+    """Refuse layers that don't fit each other, and sizes that would take long to build.
 
     Raises:
-        MalformedFileError: Names the first layers that are wrong.
+        MalformedFileError: If there are any. The message names the first ones.
     """
     wrong = list(_misfits(config))
     if wrong:
@@ -269,13 +269,13 @@ def _sane(layer: LayerConfig) -> bool:
 
 
 def _length(layer: LayerConfig, before: int, after: int) -> int:
-    """How many samples an axis has after the layer."""
+    """Return the length of an axis after the layer."""
     convolved = layer.in_size + layer.kernel_size - 1
     up_taps, down_taps = (layer.up_taps or (1,))[0], (layer.down_taps or (1,))[0]
     return (convolved * layer.up + before + after - up_taps - down_taps + 1) // layer.down + 1
 
 
-# Programs that build on StyleGAN3's code: keys that only they have, and what metagan doesn't have for them.
+# Programs based on StyleGAN3's code: keys that only they have, and what metagan doesn't support.
 RELATIVES = (
     (
         "mapping.embed_proj.weight",
@@ -288,7 +288,7 @@ RELATIVES = (
 
 
 def recognises(record: NetworkRecord) -> bool:
-    """Whether the record is a StyleGAN3 generator, or one of a program that builds on its code."""
+    """Return whether the record is a StyleGAN3 generator, or one of a program based on its code."""
     return "synthesis.input.freqs" in record.tensors or _relative(record) is not None
 
 
@@ -300,11 +300,11 @@ def _relative(record: NetworkRecord) -> str | None:
 
 
 def generator_from_official(record: NetworkRecord) -> StyleGAN3:
-    """An official generator's record to ours.
+    """Build a generator from an official record.
 
     Raises:
-        UnknownArchitectureError: Keys are missing or unknown, or it is a relative's that has more to it.
-        MalformedFileError: Shapes don't fit together, or the file contradicts itself.
+        UnknownArchitectureError: If keys are missing or unknown, or a derived program has added parts.
+        MalformedFileError: If shapes don't fit together, or the file contradicts itself.
     """
     relative = _relative(record)
     if relative:
@@ -322,10 +322,10 @@ def generator_from_official(record: NetworkRecord) -> StyleGAN3:
 
 
 def make_generator(config: Config) -> StyleGAN3:
-    """A generator, unless its geometry doesn't hold, or it would take long to build.
+    """Make a generator.
 
     Raises:
-        MalformedFileError: Says what is wrong.
+        MalformedFileError: If its geometry is inconsistent, or it would take long to build.
     """
     if not config.mapping.widths or config.mapping.z_dim == 0 or not is_sane(config.mapping):
         raise MalformedFileError(f"the mapping network is out of bounds: {config.mapping!r:.300}")
@@ -334,7 +334,7 @@ def make_generator(config: Config) -> StyleGAN3:
 
 
 def expected_names(record: NetworkRecord) -> NameTable:
-    """The keys of an official generator of the record's shape; of the smallest, where it has none."""
+    """Return the keys of an official generator of the record's configuration, or of the smallest if it has none."""
     try:
         return generator_names(generator_config(record), layer_names(record))
     except CheckpointError:

@@ -5,7 +5,7 @@ References:
     [2] Karras et al. 2020, Analyzing and Improving the Image Quality of StyleGAN, arXiv:1912.04958 (modulation).
 
 Symbols: z latents, c labels (one-hot), w styles, psi truncation. Features are samples of a continuous signal on a
-canvas somewhat larger than the picture: the margin keeps its border out of sight ([1] section 3.2).
+canvas slightly larger than the picture, so that its border is not visible ([1] section 3.2).
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from metagan.networks.stylegan3.filtering import Pads, Resampling, filtered_leak
 
 @dataclass(frozen=True)
 class InputConfig:
-    """The Fourier features' shape.
+    """The configuration of the Fourier features.
 
-    Args:
-        channels: How many sinusoids.
-        size: Height and width of the canvas in samples.
-        sampling_rate: Samples per unit of length; the picture is one unit wide.
-        bandwidth: Frequencies beyond it fade out.
+        Args:
+            channels: Number of sinusoids.
+    size: Height and width of the canvas in samples.
+            sampling_rate: Samples per unit of length; the picture is one unit wide.
+            bandwidth: Cutoff; higher frequencies are faded out.
     """
 
     channels: int
@@ -43,20 +43,20 @@ class InputConfig:
 
 @dataclass(frozen=True)
 class LayerConfig:
-    """A layer's shape.
+    """A layer's configuration.
 
     Args:
-        in_channels: Channels of the features it takes.
-        out_channels: Channels of those it gives.
-        kernel_size: The convolution's.
-        in_size: Height and width of the features it takes.
-        out_size: Height and width of those it gives.
-        up: Rate of the non-linearity by that of the input.
-        down: Rate of the non-linearity by that of the output.
+        in_channels: Input channels.
+        out_channels: Output channels.
+        kernel_size: Kernel size of the convolution.
+        in_size: Height and width of the input features.
+        out_size: Height and width of the output features.
+        up: Sampling rate of the non-linearity divided by that of the input.
+        down: Sampling rate of the non-linearity divided by that of the output.
         up_taps: Shape of the filter before the non-linearity; empty for none.
         down_taps: Shape of the filter after it; two-dimensional if it isn't separable.
         pads: Left, right, above, below, at the non-linearity's rate.
-        clamp: Bound of the non-linearity's output, or None.
+        clamp: Bound of the absolute value of the non-linearity's output, or None.
     """
 
     in_channels: int
@@ -74,13 +74,13 @@ class LayerConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """A StyleGAN3 generator's shape.
+    """A StyleGAN3 generator's configuration.
 
     Args:
-        mapping: The mapping network's.
-        input: The Fourier features'.
-        layers: The layers', from coarse to fine; the last makes the picture.
-        output_scale: What its result is multiplied by.
+        mapping: The mapping network.
+        input: The Fourier features.
+        layers: The layers, from coarse to fine; the last one outputs the picture.
+        output_scale: Factor of the last layer's output.
     """
 
     mapping: MappingConfig
@@ -90,7 +90,7 @@ class Config:
 
     @property
     def num_ws(self) -> int:
-        """Styles a picture takes: one for the input, one a layer."""
+        """Number of styles per picture: one for the input, and one per layer."""
         return len(self.layers) + 1
 
 
@@ -115,7 +115,7 @@ class Input(nn.Module):
         self.register_buffer("transform", torch.eye(3))
 
     def forward(self, w: Float[Tensor, "n w_dim"]) -> Float[Tensor, "n channels size size"]:
-        """Styles to features."""
+        """Map styles to the input features."""
         matrix = self._placement(w)
         phases = self.phases + (matrix[:, None, :2, 2] * self.freqs).sum(dim=2)  # [n, channels]
         freqs = self.freqs @ matrix[:, :2, :2]  # [n, channels, 2]
@@ -130,7 +130,7 @@ class Input(nn.Module):
         return F.conv2d(x, (self.weight / math.sqrt(self.config.channels))[:, :, None, None])
 
     def _placement(self, w: Tensor) -> Float[Tensor, "n 3 3"]:
-        """Where each picture's canvas lies: turned and shifted by its style, then by the user's transform."""
+        """Return each picture's transform: rotation and shift by its style, then the user's transform."""
         t: Tensor = self.affine(w)
         cos, sin, x, y = (t / t[:, :2].norm(dim=1, keepdim=True)).unbind(dim=1)
         zero, one = torch.zeros_like(x), torch.ones_like(x)
@@ -139,7 +139,7 @@ class Input(nn.Module):
         return turn @ shift @ self.transform
 
     def _positions(self) -> Float[Tensor, " size"]:
-        """Centres of the canvas' samples along an axis; 0 is the picture's middle, ±1/2 its border."""
+        """Return the centres of the canvas' samples along an axis; 0 is the picture's centre, ±1/2 its border."""
         size, device = self.config.size, self.freqs.device
         middle = (2 * torch.arange(size, device=device, dtype=torch.float32) + 1) / size - 1
         return middle * (0.5 * size / self.config.sampling_rate)
@@ -150,7 +150,7 @@ class Input(nn.Module):
 
 
 class Layer(nn.Module):
-    """A modulated convolution and a filtered non-linearity; the last layer, neither demodulated nor non-linear."""
+    """A modulated convolution and a filtered non-linearity; the last layer has no demodulation or non-linearity."""
 
     up_taps: Tensor | None
     down_taps: Tensor | None
@@ -176,8 +176,8 @@ class Layer(nn.Module):
             s = s / math.sqrt(weight[0].numel())
             scale = torch.ones_like(s[:, :1]).expand(-1, len(weight))
         else:
-            # Both normalisations cancel but for the demodulation's epsilon. The official code takes the styles' mean
-            # over the batch; a picture must not depend on its neighbours, so that here each has its own.
+            # Both normalisations cancel except for the demodulation's epsilon. The official code averages styles over
+            # the batch; here each picture is normalised separately, so that it doesn't depend on its batch.
             weight = weight * weight.square().mean(dim=(1, 2, 3), keepdim=True).rsqrt()
             s = s * s.square().mean(dim=1, keepdim=True).rsqrt()
             scale = demodulation(weight, s)
@@ -190,7 +190,7 @@ class Layer(nn.Module):
 
 
 def _flat_taps(shape: tuple[int, ...]) -> Tensor | None:
-    """A filter for a checkpoint to fill."""
+    """Return an empty filter for a checkpoint to fill."""
     return torch.full(shape, 1 / math.prod(shape)) if shape else None
 
 
@@ -201,7 +201,7 @@ def _flat_taps(shape: tuple[int, ...]) -> Tensor | None:
 class StyleGAN3(Generator):
     """A StyleGAN3 generator: `synthesize(map_latents(z))`.
 
-    Styles are the input's first, then one a layer. It has no noise.
+    The first style is the input's, followed by one per layer. It has no noise.
     """
 
     architecture = "stylegan3"

@@ -152,7 +152,7 @@ def _recognises(record: NetworkRecord) -> bool:
 
 
 def _noise_sizes(record: NetworkRecord) -> Iterator[int]:
-    """The side of each noise image that the layers add, from the coarsest on; none where one is stored."""
+    """Yield the side of each layer's noise image, coarsest first; nothing if noise images are stored."""
     if (
         any(name.startswith("noises.") for name in record.tensors)
         or "conv1.noise.weight" not in record.tensors
@@ -166,9 +166,9 @@ def _noise_sizes(record: NetworkRecord) -> Iterator[int]:
 
 
 def _with_noise(record: NetworkRecord) -> NetworkRecord:
-    """The record, with noise images where it has their strengths alone, as the program's early versions wrote it.
+    """Add noise images to a record that has only their strengths, as written by the program's early versions.
 
-    They are always the same ones: unit-normal numbers of `numpy.random.RandomState(0)`, the coarsest image first.
+    They are deterministic: unit-normal values from `numpy.random.RandomState(0)`, coarsest image first.
     """
     rng = np.random.RandomState(0)
     drawn = {
@@ -179,11 +179,11 @@ def _with_noise(record: NetworkRecord) -> NetworkRecord:
 
 
 def generator_from_rosinality(record: NetworkRecord) -> StyleGAN2:
-    """A generator of rosinality's (g_ema or g) to ours; a mean style or noise images that it lacks are made.
+    """Build a generator from g_ema or g; a missing mean style and missing noise images are generated.
 
     Raises:
-        UnknownArchitectureError: Keys are missing or unknown, or it is a SWAGAN.
-        MalformedFileError: Shapes don't fit together.
+        UnknownArchitectureError: If keys are missing or unknown, or it is a SWAGAN.
+        MalformedFileError: If shapes don't fit together.
     """
     _refuse_wavelets(record)
     record = _with_noise(record)
