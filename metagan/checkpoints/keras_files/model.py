@@ -67,7 +67,7 @@ def read_keras_folder(folder: Path) -> Checkpoint:
 
     Raises:
         CheckpointError: If it is not a Keras SavedModel, or a file is missing.
-        MalformedFileError, UnsafeFileError: As read_keras_hdf5.
+        MalformedFileError, UnsafeFileError: On the same conditions as in read_keras_hdf5.
     """
     missing = [part for part in SAVED_MODEL_FILES if not (folder / part).is_file()]
     if MARKER in missing:

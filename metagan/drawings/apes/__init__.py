@@ -1,4 +1,4 @@
-"""Apes: layered portraits with traits, as NFT collections have them, drawn without any asset. CC0."""
+"""Apes: layered portraits with traits, like NFT collections, drawn without any asset. CC0."""
 
 from metagan.drawings.apes.draw import draw
 

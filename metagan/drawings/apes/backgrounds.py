@@ -1,4 +1,4 @@
-"""What is behind an ape."""
+"""Backgrounds of apes."""
 
 from __future__ import annotations
 

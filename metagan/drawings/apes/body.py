@@ -1,4 +1,4 @@
-"""What every ape has: shoulders, ears, head, brow, muzzle and nose."""
+"""Draws the parts that all apes have: shoulders, ears, head, brow, muzzle and nose."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _CROWN_TUFT: Final = curve(
 
 
 def draw_shoulders(canvas: Canvas, fur: Fur) -> None:
-    """Bare shoulders and chest."""
+    """Draw bare shoulders and chest."""
     canvas.shape(SHOULDERS, fur.hair, shift=(-4, -2))
     chest = mirrored((0, 84), (9, 85), (16, 90), (18, 100), (0, 108))
     canvas.inside(SHOULDERS, chest, mix(fur.hair, fur.skin, 0.55))
@@ -58,7 +58,7 @@ def draw_shoulders(canvas: Canvas, fur: Fur) -> None:
 
 
 def draw_ears(canvas: Canvas, fur: Fur) -> None:
-    """Both ears."""
+    """Draw both ears."""
     for mirror in (flipped, lambda shape: shape):
         canvas.shape(mirror(oval(78.2, 49.5, 8.6, 9.8)), fur.hair, shift=(-2, -2))
         inner = mirror(oval(78.4, 49.8, 5.4, 6.6))
@@ -67,7 +67,7 @@ def draw_ears(canvas: Canvas, fur: Fur) -> None:
 
 
 def draw_head(canvas: Canvas, fur: Fur) -> None:
-    """Skull and the skin around the eyes."""
+    """Draw the skull and the skin around the eyes."""
     canvas.shape(_CROWN_TUFT, fur.hair, shift=(-1, -1))
     for cheek in (_CHEEK, flipped(_CHEEK)):
         canvas.shape(cheek, fur.hair, shift=(-1, -1))
@@ -77,7 +77,7 @@ def draw_head(canvas: Canvas, fur: Fur) -> None:
 
 
 def draw_brow(canvas: Canvas, fur: Fur) -> None:
-    """The ridge over the eyes, which casts a shadow on them."""
+    """Draw the ridge over the eyes and its shadow."""
     under = mirrored(
         (0, 41.8), (4, 41), (11, 39.2), (18, 40.5), (21, 44.5), (17, 43.4), (10, 42.2), (0, 45.5)
     )
@@ -85,7 +85,7 @@ def draw_brow(canvas: Canvas, fur: Fur) -> None:
 
 
 def draw_muzzle(canvas: Canvas, fur: Fur) -> None:
-    """Muzzle and nose; the mouth comes later."""
+    """Draw muzzle and nose; the mouth is drawn later."""
     canvas.shape(MUZZLE, fur.skin, shift=(-2.6, -2.4))
     canvas.inside(MUZZLE, oval(40, 58, 8, 2.6), mix(fur.skin, WHITE, 0.28))
     for side in (1, -1):
@@ -95,11 +95,11 @@ def draw_muzzle(canvas: Canvas, fur: Fur) -> None:
 
 
 def both(shape: Path) -> tuple[Path, Path]:
-    """A shape and its mirror image."""
+    """Return a shape and its mirror image."""
     return shape, flipped(shape)
 
 
 def moved(shape: Path, x: float, y: float = 0.0) -> Path:
-    """The shape moved to the right and down."""
+    """Move a shape to the right and down."""
     there: Path = shape + np.array([x, y])
     return there

@@ -1,7 +1,7 @@
-"""Vector drawing with one light: outlined shapes, each darker on its lower right.
+"""Vector drawing with one light source: outlined shapes, each darker on its lower right.
 
-Coordinates run from 0 to 100, y downwards, whatever the picture's size. Everything is drawn several times larger
-than asked for and reduced at the end, which is the anti-aliasing.
+Coordinates run from 0 to 100, y downwards, whatever the picture's size. Everything is drawn at several times
+the requested size and reduced at the end, for anti-aliasing.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _MAX_MITRE: Final = 2.5
 
 
 def path(*points: tuple[float, float]) -> Path:
-    """Straight lines through points."""
+    """Make a path of straight lines through points."""
     return np.array(points, np.float64)
 
 
 def curve(*points: tuple[float, float], closed: bool = True, steps: int = 8) -> Path:
-    """A smooth line through points (Catmull and Rom 1974, uniform)."""
+    """Make a smooth line through points (Catmull and Rom 1974, uniform)."""
     nodes = np.array(points, np.float64)
     if closed:
         nodes = np.concatenate([nodes[-1:], nodes, nodes[:2]])
@@ -45,14 +45,14 @@ def curve(*points: tuple[float, float], closed: bool = True, steps: int = 8) -> 
 
 
 def mirrored(*points: tuple[float, float], centre: float = 50.0) -> Path:
-    """A smooth closed shape from its right half, given from top to bottom as (distance from the axis, y)."""
+    """Make a smooth symmetric shape from its right half, top to bottom as (distance from the axis, y)."""
     right = [(centre + x, y) for x, y in points]
     left = [(centre - x, y) for x, y in reversed(points) if x > 0]
     return curve(*right, *left)
 
 
 def oval(cx: float, cy: float, rx: float, ry: float, power: float = 2.0, steps: int = 48) -> Path:
-    """A superellipse: an ellipse at power 2, boxier above."""
+    """Make a superellipse: an ellipse at power 2, boxier at higher powers."""
     angle = np.linspace(0, 2 * np.pi, steps, endpoint=False)
     cos, sin = np.cos(angle), np.sin(angle)
     x = cx + rx * np.sign(cos) * np.abs(cos) ** (2 / power)
@@ -61,25 +61,25 @@ def oval(cx: float, cy: float, rx: float, ry: float, power: float = 2.0, steps: 
 
 
 def arc(cx: float, cy: float, rx: float, ry: float, start: float, end: float, steps: int = 24) -> Path:
-    """Part of an ellipse, between angles in degrees, clockwise from the right."""
+    """Make part of an ellipse, between angles in degrees, clockwise from the right."""
     angle = np.radians(np.linspace(start, end, steps))
     return np.stack([cx + rx * np.cos(angle), cy + ry * np.sin(angle)], 1)
 
 
 def flipped(shape: Path, centre: float = 50.0) -> Path:
-    """The mirror image, left for right."""
+    """Mirror a shape left to right."""
     return np.stack([2 * centre - shape[:, 0], shape[:, 1]], 1)
 
 
 def turned(shape: Path, degrees: float, cx: float, cy: float) -> Path:
-    """The shape turned clockwise about a point."""
+    """Rotate a shape clockwise about a point."""
     cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     x, y = shape[:, 0] - cx, shape[:, 1] - cy
     return np.stack([cx + x * cos - y * sin, cy + x * sin + y * cos], 1)
 
 
 def grown(shape: Path, by: float) -> Path:
-    """The closed shape with its edge moved outwards; inwards when `by` is negative."""
+    """Move a closed shape's edge outwards, or inwards if `by` is negative."""
     x, y = shape[:, 0], shape[:, 1]
     area = np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y)
     bigger: Path = shape + _mitres(shape, closed=True) * (by if area > 0 else -by)
@@ -87,7 +87,7 @@ def grown(shape: Path, by: float) -> Path:
 
 
 def ribbon(line: Path, width: float | Sequence[float]) -> Path:
-    """A line's outline with round ends; `width` may be given at several places along it."""
+    """Return a line's outline with round ends; `width` may vary along it."""
     widths = np.atleast_1d(np.asarray(width, np.float64))
     half = np.interp(np.linspace(0, 1, len(line)), np.linspace(0, 1, len(widths)), widths)[:, None] / 2
     normals = _mitres(line, closed=False)
@@ -130,11 +130,11 @@ class Canvas:
         self._draw = ImageDraw.Draw(self._image)
 
     def fill(self, shape: Path, colour: Colour) -> None:
-        """A shape without outline or shade."""
+        """Fill a shape without outline or shade."""
         self._draw.polygon(self._pixels(shape), fill=colour)
 
     def stroke(self, line: Path, colour: Colour = INK, width: float | Sequence[float] = OUTLINE) -> None:
-        """A line with round ends, as wide as `width` says along its length."""
+        """Draw a line with round ends, whose `width` may vary along it."""
         self.fill(ribbon(line, width), colour)
 
     def shape(
@@ -147,7 +147,7 @@ class Canvas:
         outline: float = OUTLINE,
         ink: Colour = INK,
     ) -> None:
-        """An outlined shape, lit from the upper left: the lit part is the shape moved by `shift`, inside itself."""
+        """Draw an outlined shape lit from the upper left: the lit part is the shape moved by `shift`, clipped."""
         if outline:
             self.fill(grown(shape, outline / 2), ink)
         inner = grown(shape, -outline / 2) if outline else shape
@@ -155,7 +155,7 @@ class Canvas:
         self.inside(inner, inner + np.array(shift), colour)
 
     def inside(self, frame: Path, shape: Path, colour: Colour, opacity: float = 1.0) -> None:
-        """The part of `shape` that lies in `frame`, over what is there."""
+        """Draw the part of `shape` that lies inside `frame`."""
         frame_px, shape_px = self._pixels(frame), self._pixels(shape)
         xs, ys = [x for x, _ in frame_px], [y for _, y in frame_px]
         left, top = max(0, int(min(xs))), max(0, int(min(ys)))
@@ -169,15 +169,15 @@ class Canvas:
         self._image.paste(colour, (left, top), mask)
 
     def blend(self, shape: Path, colour: Colour, opacity: float) -> None:
-        """A shape through which what lies below is seen."""
+        """Draw a translucent shape."""
         self.inside(shape, shape, colour, opacity)
 
     def paste(self, pixels: NDArray[np.uint8]) -> None:
-        """Replace everything by [side_px, side_px, 3]."""
+        """Replace the picture by pixels [side_px, side_px, 3]."""
         self._image.paste(Image.fromarray(pixels))
 
     def finish(self) -> NDArray[np.uint8]:
-        """The picture at its own size, RGB [resolution, resolution, 3]."""
+        """Return the picture at its final size, RGB [resolution, resolution, 3]."""
         return np.asarray(self._image.reduce(self._factor))
 
     def _pixels(self, shape: Path) -> list[tuple[float, float]]:
@@ -186,7 +186,7 @@ class Canvas:
 
 
 def shadow(colour: Colour) -> Colour:
-    """The colour out of the light: darker and a little bluer."""
+    """Return a colour in shadow: darker and slightly bluer."""
     return mix(colour, (38, 22, 70), 0.3)
 
 

@@ -1,4 +1,4 @@
-"""Colours, and the fur and skin that go together."""
+"""Colours, and matching combinations of fur and skin."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ RED: Final[Colour] = (214, 52, 58)
 
 
 def mix(one: Colour, other: Colour, share: float) -> Colour:
-    """`one` with so large a share of `other`, 0 to 1."""
+    """Mix `one` with a share of `other`, 0 to 1."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
     return red, green, blue
 
 
 def hexed(text: str) -> Colour:
-    """ "7a4a2b" as a colour."""
+    """Parse a hex colour such as "7a4a2b"."""
     red, green, blue = bytes.fromhex(text)
     return red, green, blue
 
 
 @dataclass(frozen=True)
 class Fur:
-    """What covers an ape.
+    """The colours of an ape's fur and skin.
 
     Args:
-        hair: Head and shoulders.
-        skin: Face, muzzle and ears.
-        lip: Inside of the ears, and lines on the skin.
+        hair: Colour of head and shoulders.
+        skin: Colour of face, muzzle and ears.
+        lip: Colour of the inside of the ears, and of lines on the skin.
     """
 
     hair: Colour

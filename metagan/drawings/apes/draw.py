@@ -1,4 +1,4 @@
-"""Traits drawn by lot, then the layers, from the back to the front."""
+"""Draws an ape: random traits, then its layers from back to front."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ TRAITS: Final[Mapping[str, Mapping[str, tuple[float, object]]]] = {
 
 
 def choose(rng: np.random.Generator) -> dict[str, str]:
-    """One ape's traits; each value as often as its weight says."""
+    """Choose one ape's traits at random, by the weights of their values."""
     return {trait: _lot(rng, values) for trait, values in TRAITS.items()}
 
 
 def draw(rng: np.random.Generator, resolution: int) -> tuple[NDArray[np.uint8], dict[str, str]]:
-    """An ape.
+    """Draw an ape with random traits.
 
     Args:
-        rng: Decides the traits, with one draw for each.
+        rng: Random number generator; one draw per trait.
         resolution: The side in pixels.
 
     Returns:
@@ -52,7 +52,7 @@ def draw(rng: np.random.Generator, resolution: int) -> tuple[NDArray[np.uint8], 
 
 
 def portray(traits: Mapping[str, str], resolution: int) -> NDArray[np.uint8]:
-    """The ape with these traits, RGB [resolution, resolution, 3]."""
+    """Draw the ape with these traits, RGB [resolution, resolution, 3]."""
     fur = FURS[traits["Fur"]][1]
     hat = HATS[traits["Hat"]][1]
     extra = EXTRAS[traits["Extras"]][1]

@@ -1,4 +1,4 @@
-"""Earrings, and the small things that make one ape different from the next."""
+"""Earrings and other small extras."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _nothing(_: Canvas, __: Fur) -> None:
 
 @dataclass(frozen=True)
 class Extra:
-    """What is drawn last, and what lies on the skin, under mouth and eyes."""
+    """An extra: a part that is drawn last, and a part on the skin, under mouth and eyes."""
 
     front: Draw = _nothing
     skin: Draw = _nothing

@@ -1,4 +1,4 @@
-"""Eyes, and what is worn over them."""
+"""Eyes, glasses and other eyewear."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _open(
 
 
 def _lid(canvas: Canvas, fur: Fur, left: Path) -> None:
-    # `left` is what covers the left eye; its lower edge is drawn, clipped to the eye.
+    # `left` covers the left eye; its lower edge is drawn, clipped to the eye.
     for lid, centre in zip(both(left), (LEFT, RIGHT), strict=True):
         ball = grown_ball(centre)
         canvas.inside(ball, moved(lid, 0, 1.3), INK)
@@ -48,7 +48,7 @@ def _lid(canvas: Canvas, fur: Fur, left: Path) -> None:
 
 
 def grown_ball(centre: float) -> Path:
-    """The eye within its outline."""
+    """Return the eye's shape inside its outline."""
     return oval(centre, LEVEL, _RX - 0.55, _RY - 0.55, power=2.2)
 
 
@@ -123,7 +123,7 @@ def _hearts(canvas: Canvas, _: Fur) -> None:
 
 
 def turned_spark(x: float, y: float) -> Path:
-    """A small highlight."""
+    """Return a small highlight."""
     return oval(x, y, 1.3, 0.9, steps=12)
 
 

@@ -1,4 +1,4 @@
-"""Hats, and what else sits on a head. Each has a front, and some a part behind the head."""
+"""Hats and other headwear. Each has a front, and some have a part behind the head."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _nothing(_: Canvas, __: Fur) -> None:
 
 @dataclass(frozen=True)
 class Hat:
-    """What is drawn over the head, and behind it."""
+    """A hat: a part in front of the head, and one behind it."""
 
     front: Draw = _nothing
     behind: Draw = _nothing

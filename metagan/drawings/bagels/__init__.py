@@ -1,4 +1,4 @@
-"""Bagels: sphere-traced tori of dough under a soft light, with what goes on and into them.
+"""Bagels: sphere-traced tori of dough under a soft light, with toppings and fillings.
 
 Nothing here is a photograph: every picture is drawn from its random numbers, and is free of any licence (CC0).
 """
@@ -17,14 +17,14 @@ from metagan.drawings.bagels.shape import Shape, make_shape
 from metagan.drawings.painting import Array, fractal, make_lattice
 from metagan.drawings.tracing import normalize, normals, trace
 
-SAMPLING = 2  # rays a pixel, along each side
+SAMPLING = 2  # rays per pixel, along each side
 
 
 def draw(rng: np.random.Generator, resolution: int) -> tuple[NDArray[np.uint8], dict[str, str]]:
     """Draw one bagel.
 
     Args:
-        rng: Where all chance comes from: the same state draws the same picture.
+        rng: Random number generator; the same state draws the same picture.
         resolution: The picture's side in pixels.
 
     Returns:

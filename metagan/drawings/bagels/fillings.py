@@ -1,4 +1,4 @@
-"""What goes into a sliced bagel, from the bottom up."""
+"""Fillings of a sliced bagel, from the bottom up."""
 
 from collections.abc import Callable
 

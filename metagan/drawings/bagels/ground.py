@@ -1,4 +1,4 @@
-"""What the bagel lies on: tables by their pattern, plates and boards by their field."""
+"""Surfaces under the bagel: tables as patterns, plates and boards as distance fields."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -74,7 +74,7 @@ def _plate(rng: np.random.Generator, lattice: Array) -> Stand:
 
 
 def _board(rng: np.random.Generator, lattice: Array) -> Stand:
-    """A slab with rounded corners, or a round one, turned as it happened to be put down."""
+    """A slab with rounded corners, or a round one, at a random angle."""
     turn = float(rng.uniform(0, np.pi))
     round_, long, wide = (
         bool(rng.random() < 0.4),

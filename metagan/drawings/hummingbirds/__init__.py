@@ -21,14 +21,14 @@ from metagan.drawings.hummingbirds.plumage import paint_bill, paint_body
 from metagan.drawings.hummingbirds.recipe import Recipe, draw_recipe
 from metagan.drawings.painting import Array, encode, film, make_lattice, shrink, vignette
 
-SAMPLING = 2  # rays a pixel, along each side
+SAMPLING = 2  # rays per pixel, along each side
 
 
 def draw(rng: np.random.Generator, resolution: int) -> tuple[NDArray[np.uint8], dict[str, str]]:
     """Draw one hummingbird.
 
     Args:
-        rng: Where all chance comes from: the same state draws the same picture.
+        rng: Random number generator; the same state draws the same picture.
         resolution: The picture's side in pixels.
 
     Returns:

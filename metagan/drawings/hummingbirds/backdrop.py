@@ -1,4 +1,4 @@
-"""What lies far behind, out of focus: soft colours and discs of light."""
+"""Backdrops, far out of focus: soft colours and discs of light."""
 
 import numpy as np
 from PIL import Image

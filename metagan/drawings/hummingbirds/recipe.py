@@ -115,7 +115,7 @@ class Recipe:
 
     @property
     def side(self) -> int:
-        """1 when it faces right, -1 left."""
+        """1 if it faces right, -1 if left."""
         return 1 if self.traits["facing"] == "right" else -1
 
     @property

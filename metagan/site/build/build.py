@@ -54,7 +54,7 @@ def build_site(options: BuildOptions, progress: Progress) -> BuildReport:
     """Build or update a site.
 
     Raises:
-        BuildLockedError: Another build is running in the same folder.
+        BuildLockedError: If another build is running in the same folder.
         BuildError: If the folder has files of others, the disk is full, or a strict build has warnings.
         MetaganError: If the registry, weights or templates have errors.
     """
