@@ -53,8 +53,10 @@ class Checkpoint:
         path: The file.
         format: A description of its format, such as "official network pickle (stylegan2-ada-pytorch, stylegan3)".
         networks: The networks by role: "G", "D", "G_ema". A file with a single generator has "G_ema".
+            Networks whose role is unclear have their name in the file.
         header: The header of metagan's own format, or None.
         facts: Other facts in the file about its training, such as kimg and data set options, as JSON-like values.
+        names: The names of the networks in the file, by role, if its author chose them: {"G_ema": "params_ema"}.
     """
 
     path: Path
@@ -62,3 +64,4 @@ class Checkpoint:
     networks: Mapping[str, NetworkRecord]
     header: Header | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)

@@ -6,21 +6,18 @@ from pathlib import Path
 
 import click
 
+from metagan.cli.options import network_option
+
 
 @click.command("convert", short_help="Convert a weights file to .safetensors, or to an official .pt.")
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path, exists=True))
 @click.argument("target", metavar="OUT", type=click.Path(path_type=Path, dir_okay=False))
-@click.option(
-    "--network",
-    type=click.Choice(["G_ema", "G"]),
-    default="G_ema",
-    help="Which generator to convert: the averaged or the raw one.",
-)
+@network_option
 @click.option("--half", is_flag=True, help="Store float16: half the size, with a PSNR of about 72 dB.")
 @click.option("--licence", help="Licence to store. By default, the file's own.")
 @click.option("--source", "origin", help="Origin of the weights, to store. By default, the file's own.")
 def command(
-    source: Path, target: Path, network: str, half: bool, licence: str | None, origin: str | None
+    source: Path, target: Path, network: str | None, half: bool, licence: str | None, origin: str | None
 ) -> None:
     """Convert a weights file to metagan's own .safetensors, or a StyleGAN2 generator to an official .pt.
 

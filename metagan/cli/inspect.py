@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from metagan.cli.options import json_option
+from metagan.cli.options import json_option, network_option
 from metagan.errors import CheckpointError
 
 if TYPE_CHECKING:
     from metagan.checkpoints.model import Checkpoint, NetworkRecord
 
 
-def summarize(path: Path) -> dict[str, Any]:
+def summarize(path: Path, network: str | None = None) -> dict[str, Any]:
     """Everything that `metagan inspect` says of a file, as JSON-like values.
 
     A file that can be read but not sampled is described all the same; "problem" then says why.
+
+    Args:
+        path: The file.
+        network: Which generator to describe, as `load_generator` takes it.
 
     Raises:
         CheckpointError: The file can't be read at all.
@@ -35,7 +39,7 @@ def summarize(path: Path) -> dict[str, Any]:
         "size_bytes": size_of(path),
         "sha256": sha256_of(path),
     }
-    summary |= _generator_facts(checkpoint)
+    summary |= _generator_facts(checkpoint, network)
     if checkpoint.header:
         summary |= {"licence": checkpoint.header.licence, "source": checkpoint.header.source}
     summary["networks"] = {role: _network_facts(record) for role, record in checkpoint.networks.items()}
@@ -43,11 +47,11 @@ def summarize(path: Path) -> dict[str, Any]:
     return summary
 
 
-def _generator_facts(checkpoint: Checkpoint) -> dict[str, Any]:
+def _generator_facts(checkpoint: Checkpoint, network: str | None) -> dict[str, Any]:
     from metagan.networks.loading.detect import describe, describe_program, load_generator, notes_on, title_of
 
     try:
-        generator = load_generator(checkpoint)
+        generator = load_generator(checkpoint, network)
     except CheckpointError as error:
         return {"architecture": None, "problem": str(error)}
     return {
@@ -60,7 +64,7 @@ def _generator_facts(checkpoint: Checkpoint) -> dict[str, Any]:
         "parameters": sum(parameter.numel() for parameter in generator.parameters()),
         "drawn_by": describe_program(generator),
         "configuration": dict(describe(generator).configuration),
-        "notes": list(notes_on(checkpoint)),
+        "notes": list(notes_on(checkpoint, network)),
     }
 
 
@@ -74,14 +78,15 @@ def _network_facts(record: NetworkRecord) -> dict[str, Any]:
 
 @click.command("inspect", short_help="Describe a weights file without executing any code in it.")
 @click.argument("weights", type=click.Path(path_type=Path, exists=True))
+@network_option
 @json_option
-def command(weights: Path, as_json: bool) -> None:
+def command(weights: Path, network: str | None, as_json: bool) -> None:
     """Describe a weights file without executing any code in it.
 
     Prints format, architecture, sizes, parameter counts, the SHA-256 that registry.yaml needs, and the training
     facts that the file contains.
     """
-    summary = summarize(weights)
+    summary = summarize(weights, network)
     if as_json:
         click.echo(json.dumps(summary, indent=2, ensure_ascii=False, default=str))
         return

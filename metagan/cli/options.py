@@ -224,6 +224,12 @@ def out_file_option(help: str, *, required: bool = False) -> Decorator:  # noqa:
     )
 
 
+network_option = click.option(
+    "--network",
+    metavar="NAME",
+    help="Which network of the file: G_ema, G, or its name in the file. By default the averaged generator, or the"
+    " only one.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 workers_option = click.option(
     "--workers",

@@ -10,6 +10,7 @@ import click
 from metagan.cli.options import (
     drawing_options,
     foreign_styles_option,
+    network_option,
     out_option,
     sampling_options,
     upscale_option,
@@ -55,6 +56,7 @@ def parse_batch(_ctx: click.Context, _param: click.Parameter, value: str) -> int
 )
 @click.option("--batch", default="auto", callback=parse_batch, help="Pictures per batch: auto or a number.")
 @upscale_option
+@network_option
 @click.option("--verbose", is_flag=True, help="Say what draws: metagan's kernel for this processor or PyTorch, and"
               " why.")  # fmt: skip
 @sampling_options
@@ -72,6 +74,7 @@ def command(
     out: Path | None,
     batch: int | None,
     upscale: str | None,
+    network: str | None,
     device: str,
     precision: str,
     verbose: bool,
@@ -99,7 +102,7 @@ def command(
             what, registry, sha256, offline=offline, upscale=upscale, progress=progress.transfer
         )
     settings = target.settings(psi, class_index, noise)
-    sampler = open_sampler(target, device, batch, precision, note=note)
+    sampler = open_sampler(target, device, batch, precision, network=network, note=note)
     if verbose:
         import torch
 

@@ -114,6 +114,7 @@ def open_sampler(
     batch: int | None = None,
     precision: str = "fp32",
     *,
+    network: str | None = None,
     note: Callable[[str], None] = lambda _text: None,
 ) -> Sampler:
     """Load a target's generator onto a device.
@@ -123,6 +124,7 @@ def open_sampler(
         device: See `choose_device`.
         batch: Pictures at once; None chooses.
         precision: "fp32", "bf16" or "auto", see Sampler.
+        network: Which network of the file, as `load_generator` takes it.
         note: Told what was made up for a file that leaves something open, and what was not done as asked.
 
     Raises:
@@ -130,8 +132,8 @@ def open_sampler(
         DeviceError: There is no such device.
     """
     checkpoint = read_checkpoint(target.weights)
-    generator = load_generator(checkpoint)
-    for text in notes_on(checkpoint):
+    generator = load_generator(checkpoint, network)
+    for text in notes_on(checkpoint, network):
         note(f"{target.name}: {text}")
     upscaler = load_upscaler(target.upscaler) if target.upscaler else None
     sampler = Sampler(generator, choose_device(device), batch, precision=precision, upscaler=upscaler)

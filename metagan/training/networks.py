@@ -80,7 +80,7 @@ def networks_from(path: Path, resolution: int, c_dim: int, seed: int) -> tuple[N
     """
     checkpoint = read_checkpoint(path)
     there = checkpoint.networks
-    average = _stylegan2(path, load_generator(checkpoint, "G_ema" if "G_ema" in there else "G"))
+    average = _stylegan2(path, load_generator(checkpoint))
     _require_same_size(path, average, resolution, c_dim)
     generator = _stylegan2(path, load_generator(checkpoint, "G")) if "G" in there else copy.deepcopy(average)
     if generator.config != average.config:

@@ -36,6 +36,18 @@ NOT_SO_OLD: Final = (
 ROLES: Final = ("G", "D", "G_ema")
 MAX_SIDE_CAR_BYTES: Final = 1 << 16
 MAX_TABLES: Final = 64
+MAX_DEPTH: Final = 3  # of dicts around a state dict, and of prefixes in it
+
+# What people call the networks in their files, in lower case; and the modules that wrap one, which name nothing.
+AVERAGES: Final = frozenset({
+    "g_ema", "gs", "params_ema", "generator_ema", "netg_ema", "model_ema", "ema_model", "ema",
+})  # fmt: skip
+GENERATORS: Final = frozenset({
+    "g", "params", "generator", "netg", "decoder", "model", "model_state_dict", "state_dict", "state",
+})  # fmt: skip
+DISCRIMINATORS: Final = frozenset({"d", "discriminator", "netd"})
+WRAPPERS: Final = frozenset({"module"})
+PREFIXES: Final = AVERAGES | GENERATORS | DISCRIMINATORS | WRAPPERS | {"encoder"}
 
 
 def read_pickle(flattener: Flattener, top: object) -> Checkpoint:
@@ -46,11 +58,18 @@ def read_pickle(flattener: Flattener, top: object) -> Checkpoint:
         CheckpointError: If Flattener refuses the content.
     """
     if isinstance(top, tuple) and len(top) == 3 and all(_is_tensorflow(entry) for entry in top):
-        return _tensorflow(flattener, top)
+        return _tensorflow(flattener, dict(zip(ROLES, top, strict=True)))
     if isinstance(top, dict):
         records = {role: top[role] for role in ROLES if top.get(role) is not None}
         if records and all(isinstance(record, Record) for record in records.values()):
             return _official(flattener, top, records)
+        if tables := _tables(top):
+            return _state_dicts(flattener, top, tables)
+    if isinstance(top, Record) and _is_tensorflow(top):
+        return _one_tensorflow(flattener, top)
+    if isinstance(top, Record) and _is_module(top):
+        role = "D" if "discriminator" in top.class_name.lower() else "G_ema"
+        return _official(flattener, {}, {role: top})
     found = describe(top) if not isinstance(top, dict) else f"a dict of {_key_list(top)}"
     raise _unknown(flattener, f"want a dict with 'G_ema', or three TensorFlow networks, got {found}")
 
@@ -62,16 +81,12 @@ def read_container(flattener: Flattener, top: object) -> Checkpoint:
         UnknownArchitectureError: If the file holds no networks of a known program.
         CheckpointError: If Flattener refuses the content.
     """
-    if isinstance(top, dict) and _is_state_dict(top.get("g_ema")):
+    if isinstance(top, dict) and _is_state_dict(top.get("g_ema")) and not _is_official(top["g_ema"]):
         return _rosinality(flattener, top)
     if isinstance(top, dict) and _is_state_dict(top.get("GAN")) and "version" in top:
         return _lucidrains(flattener, top)
-    if isinstance(top, dict) and _is_state_dict(top):
-        return _bare(flattener, {"G_ema": top})
-    if isinstance(top, dict) and len(top) <= MAX_TABLES:
-        tables = {str(key): value for key, value in top.items() if _is_state_dict(value)}
-        if len(tables) == 1:
-            return _bare(flattener, {"G_ema": next(iter(tables.values()))})
+    if isinstance(top, dict) and (tables := _tables(top)):
+        return _state_dicts(flattener, top, tables)
     found = describe(top) if not isinstance(top, dict) else f"a dict of {_key_list(top)}"
     raise _unknown(flattener, f"want the state dict of a generator, got {found}")
 
@@ -91,9 +106,25 @@ def _is_tensorflow(entry: object) -> bool:
     return isinstance(entry, Record) and entry.origin == TENSORFLOW_NETWORK
 
 
-def _tensorflow(flattener: Flattener, top: tuple[Record, ...]) -> Checkpoint:
+def _is_module(record: Record) -> bool:
+    state = record.state or {}
+    return isinstance(state.get("_modules"), dict) and isinstance(state.get("_parameters"), dict)
+
+
+def _one_tensorflow(flattener: Flattener, record: Record) -> Checkpoint:
+    """A network that was pickled alone."""
+    state = record.state or {}
+    function, name = state.get("build_func_name"), state.get("name")
+    role = "D" if isinstance(function, str) and function.startswith("D_") else "G_ema"
+    checkpoint = _tensorflow(flattener, {role: record})
+    return (
+        dataclasses.replace(checkpoint, names={role: _shown(name)}) if isinstance(name, str) else checkpoint
+    )
+
+
+def _tensorflow(flattener: Flattener, records: Mapping[str, Record]) -> Checkpoint:
     networks = {}
-    for role, record in zip(ROLES, top, strict=True):
+    for role, record in records.items():
         walk = _TensorFlowWalk(flattener)
         walk.visit(record, "", 0)
         name = walk.attributes["build_func_name"]
@@ -169,7 +200,7 @@ def _rosinality(flattener: Flattener, top: dict[Any, Any]) -> Checkpoint:
         if isinstance(table, dict):
             average = {"latent_avg": top["latent_avg"]} if role == "G_ema" and "latent_avg" in top else {}
             networks[role] = flattener.state_dict(
-                "Discriminator" if role == "D" else "Generator", table | average
+                "Discriminator" if role == "D" else "Generator", _unwrapped(table) | average
             )
     aside = {"g", "d", "g_ema", "g_optim", "d_optim", "latent_avg"}
     facts = {key: value for key, value in top.items() if key not in aside}
@@ -208,9 +239,94 @@ def _side_car(path: Path) -> object:
         ) from error
 
 
-def _bare(flattener: Flattener, tables: Mapping[str, dict[Any, Any]]) -> Checkpoint:
-    networks = {role: flattener.state_dict("", table) for role, table in tables.items()}
-    return _checkpoint(flattener, STATE_DICT, networks, {})
+def _tables(top: dict[Any, Any]) -> dict[str, dict[Any, Any]]:
+    """All state dicts in these dicts, each under the names that lead to it, "state_dict.G_ema"; "" for the top's own.
+
+    Optimisers' states are left out, and what is nested deeper or wider than anybody's networks are.
+    """
+    found: dict[str, dict[Any, Any]] = {}
+    seen: set[int] = set()
+
+    def visit(value: dict[Any, Any], name: str, depth: int) -> None:
+        if id(value) in seen:
+            return
+        seen.add(id(value))
+        if _is_state_dict(value):
+            found.update(_split(value, name))
+        elif depth < MAX_DEPTH and len(value) <= MAX_TABLES:
+            for key, entry in value.items():
+                if isinstance(key, str) and isinstance(entry, dict) and not _is_optimizer(key):
+                    visit(entry, _joined(name, key), depth + 1)
+
+    visit(top, "", 0)
+    return found
+
+
+def _is_optimizer(key: str) -> bool:
+    return "optim" in key.lower() or key.lower().startswith("opt")
+
+
+def _split(table: dict[Any, Any], name: str, depth: int = 0) -> dict[str, dict[Any, Any]]:
+    """A state dict by the prefixes of its keys, "generator.", "D.", where every key has a known one."""
+    parts: dict[str, dict[Any, Any]] = {}
+    for key, value in table.items():
+        prefix, dot, rest = key.partition(".") if isinstance(key, str) else ("", "", "")
+        if not dot or not rest or prefix.lower() not in PREFIXES or depth == MAX_DEPTH:
+            return {name: table}
+        parts.setdefault(prefix, {})[rest] = value
+    return {
+        path: inner
+        for prefix, part in parts.items()
+        for path, inner in _split(part, _joined(name, prefix), depth + 1).items()
+    }
+
+
+def _unwrapped(table: dict[Any, Any]) -> dict[Any, Any]:
+    """A network's state dict without the prefixes that all of its keys share."""
+    parts = _split(table, "")
+    return next(iter(parts.values())) if len(parts) == 1 else table
+
+
+def _joined(name: str, part: str) -> str:
+    if part.lower() in WRAPPERS:
+        return name
+    return f"{name}.{part}" if name else part
+
+
+def _state_dicts(flattener: Flattener, top: dict[Any, Any], tables: dict[str, dict[Any, Any]]) -> Checkpoint:
+    """Networks under names that somebody chose, by the roles that these names suggest."""
+    names: dict[str, str] = {}
+    for name in tables:
+        role = _role(name)
+        names[name if role is None or role in names else role] = name
+    if len(names) == 1 and "D" not in names:
+        names = {"G_ema": next(iter(tables))}
+    networks = {}
+    for role, name in names.items():
+        table, mean = tables[name], top.get("latent_avg")
+        if role != "D" and "input.input" in table and isinstance(mean, TensorView):
+            table = table | {"latent_avg": mean}
+        networks[_shown(role)] = flattener.state_dict("", table)
+    shown = {_shown(role): _shown(name) for role, name in names.items() if name}
+    return dataclasses.replace(_checkpoint(flattener, STATE_DICT, networks, {}), names=shown)
+
+
+def _role(name: str) -> str | None:
+    """The role that a name such as "state_dict.G_ema" suggests; None for a name that says nothing."""
+    words = set(name.lower().split("."))
+    if words & DISCRIMINATORS:
+        return "D"
+    if words & AVERAGES:
+        return "G_ema"
+    return "G" if words & GENERATORS and "encoder" not in words else None
+
+
+def _shown(name: str) -> str:
+    return printable(name[:100])
+
+
+def _is_official(table: dict[Any, Any]) -> bool:
+    return any(isinstance(key, str) and key.endswith("synthesis.b4.const") for key in table)
 
 
 def _is_state_dict(value: object) -> bool:

@@ -167,4 +167,7 @@ def _as_float(name: str, tensor: Tensor) -> Tensor:
     if not tensor.is_floating_point():
         msg = f"{name} holds {str(tensor.dtype).removeprefix('torch.')}, want floating-point numbers"
         raise MalformedFileError(msg)
-    return tensor.float()
+    single = tensor.float()
+    if tensor.dtype == torch.float64 and torch.isinf(single).any() and not torch.isinf(tensor).any():
+        raise MalformedFileError(f"{name} holds numbers beyond single precision")
+    return single

@@ -23,7 +23,7 @@ def convert(
     source: Path,
     target: Path,
     *,
-    role: str = "G_ema",
+    role: str | None = None,
     half: bool = False,
     licence: str | None = None,
     origin: str | None = None,
@@ -35,7 +35,7 @@ def convert(
     Args:
         source: Any weights file that metagan reads.
         target: The file to write.
-        role: Which network: "G_ema" or "G".
+        role: Which network, as in `load_generator`.
         half: Store float16, which halves the size, at a PSNR of about 72 dB against float32.
         licence: An SPDX identifier or free text; None keeps the source's.
         origin: Where the weights come from; None keeps the source's.
@@ -77,7 +77,7 @@ def _halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return halved
 
 
-def convert_to_official(source: Path, target: Path, *, role: str = "G_ema") -> Mapping[str, Any]:
+def convert_to_official(source: Path, target: Path, *, role: str | None = None) -> Mapping[str, Any]:
     """Write the generator of one file as a state dict for its authors' code, with `torch.save`.
 
     A state dict holds only tensors: licence, source and training facts are dropped. The file is read back before it
@@ -86,7 +86,7 @@ def convert_to_official(source: Path, target: Path, *, role: str = "G_ema") -> M
     Args:
         source: Any weights file that metagan reads.
         target: The file to write.
-        role: Which network: "G_ema" or "G".
+        role: Which network, as in `load_generator`.
 
     Returns:
         The constructor arguments of the official class, without those for channels if none give these channels.
@@ -104,7 +104,7 @@ def convert_to_official(source: Path, target: Path, *, role: str = "G_ema") -> M
     return official.arguments
 
 
-def _training(checkpoint: Checkpoint, role: str) -> dict[str, Any]:
+def _training(checkpoint: Checkpoint, role: str | None) -> dict[str, Any]:
     """Return the file's facts about its training, and the values that metagan guessed or generated."""
     notes = notes_on(checkpoint, role)
     return describe_training(checkpoint) | ({"notes": list(notes)} if notes else {})

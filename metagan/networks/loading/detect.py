@@ -64,15 +64,17 @@ ARCHITECTURES: tuple[Architecture, ...] = (
 )
 
 
-def load_generator(checkpoint: Checkpoint, role: str = "G_ema") -> Generator:
+def load_generator(checkpoint: Checkpoint, role: str | None = None) -> Generator:
     """Build the generator of a checkpoint, on the CPU, in evaluation mode.
 
     Args:
         checkpoint: The content of a weights file.
-        role: "G_ema", the moving average, which gives the best pictures, or "G".
+        role: "G_ema", the moving average, which gives the best pictures, "G", or a network's name in the file. None
+            takes the average or, without one, the only generator.
 
     Raises:
-        CheckpointError: If the file holds no such network, an unknown one, or damaged tensors.
+        CheckpointError: If the file holds no such network, an unknown one, or damaged tensors, or if role is None and
+            none of several generators is the average.
     """
 
     def build(record: NetworkRecord) -> nn.Module:
@@ -80,7 +82,48 @@ def load_generator(checkpoint: Checkpoint, role: str = "G_ema") -> Generator:
             return _restore(checkpoint.header, record)
         return _recognise(record, "generator")[1].build(record)
 
-    return cast("Generator", _load(checkpoint, role, build))
+    return cast("Generator", _load(checkpoint, role or _choose(checkpoint), build))
+
+
+def _choose(checkpoint: Checkpoint) -> str:
+    """Return the role of the generator to take if the caller names none."""
+    there = checkpoint.networks
+    if "G_ema" in there:
+        return "G_ema"
+    fits = _generators(checkpoint)
+    averages = [role for role in fits if "ema" in role.lower()]
+    if len(fits) > 1 and len(averages) != 1 and "G" not in fits:
+        names = ", ".join(fits)
+        raise UnknownArchitectureError(
+            f"it holds several generators: {names}",
+            where=checkpoint.path,
+            fix="choose one with --network NAME",
+        )
+    others = [role for role in there if role != "D"]
+    wanted = averages if len(averages) == 1 else fits if len(fits) == 1 else others
+    return "G" if "G" in wanted else wanted[0] if len(wanted) == 1 else "G_ema"
+
+
+def _generators(checkpoint: Checkpoint) -> list[str]:
+    """Return the roles of all networks that are generators of a known architecture."""
+    return [
+        role
+        for role, record in checkpoint.networks.items()
+        if any(part.recognises(record) for _, part in parts(ARCHITECTURES, "generator"))
+    ]
+
+
+def _choice_note(checkpoint: Checkpoint, role: str) -> tuple[str, ...]:
+    """Return a note about the chosen network if its author named it, or if there is no average."""
+    names = checkpoint.names
+    if role == "G_ema" and not names:
+        return ()
+    taken = names.get(role, role)
+    others = [names.get(other, other) for other in _generators(checkpoint) if other != role]
+    if not others:
+        return (f"the generator was taken from the network that the file calls {taken}",)
+    average = ", the average," if role == "G_ema" or "ema" in role.lower() else ""
+    return (f"{taken}{average} was taken; --network chooses another: {', '.join(others)}",)
 
 
 def load_discriminator(checkpoint: Checkpoint, role: str = "D") -> nn.Module:
@@ -92,12 +135,14 @@ def load_discriminator(checkpoint: Checkpoint, role: str = "D") -> nn.Module:
     return _load(checkpoint, role, lambda record: _recognise(record, "discriminator")[1].build(record))
 
 
-def notes_on(checkpoint: Checkpoint, role: str = "G_ema") -> tuple[str, ...]:
+def notes_on(checkpoint: Checkpoint, role: str | None = None) -> tuple[str, ...]:
     """Return what a user should know about a generator from `load_generator`: guessed and generated values."""
     if checkpoint.header:
         return ()
-    record = _record(checkpoint, role)
-    return _recognise(record, "generator")[0].notes(record)
+    chosen = role or _choose(checkpoint)
+    record = _record(checkpoint, chosen)
+    own = _recognise(record, "generator")[0].notes(record)
+    return own if role else (*_choice_note(checkpoint, chosen), *own)
 
 
 def _load(checkpoint: Checkpoint, role: str, build: Callable[[NetworkRecord], nn.Module]) -> nn.Module:
@@ -149,9 +194,14 @@ def describe_training(checkpoint: Checkpoint) -> dict[str, Any]:
 def _record(checkpoint: Checkpoint, role: str) -> NetworkRecord:
     if role in checkpoint.networks:
         return checkpoint.networks[role]
-    there = ", ".join(checkpoint.networks) or "no network at all"
+    for own, name in checkpoint.names.items():
+        if name == role:
+            return checkpoint.networks[own]
+    there = ", ".join(checkpoint.names.get(own, own) for own in checkpoint.networks) or "no network at all"
     fix = "get the file with the generator in it"
-    if role != "D" and checkpoint.networks.keys() & {"G", "G_ema"}:
+    if role not in ("D", "G", "G_ema"):
+        fix = "choose one of those"
+    elif role != "D" and checkpoint.networks.keys() & {"G", "G_ema"}:
         other = "G" if role == "G_ema" else "G_ema"
         fix = f"`metagan convert IN OUT.safetensors --network {other}` takes that generator"
     raise UnknownArchitectureError(

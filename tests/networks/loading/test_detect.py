@@ -198,7 +198,7 @@ def test_a_file_without_the_network_asked_for_says_what_it_holds():
 def test_a_file_with_the_other_generator_says_how_to_take_that():
     words = "it holds G, but no G_ema\n  fix: `metagan convert IN OUT.safetensors --network G`"
     with pytest.raises(UnknownArchitectureError, match=words):
-        load_generator(Checkpoint(Path("cat.pkl"), "test", {"G": record()}))
+        load_generator(Checkpoint(Path("cat.pkl"), "test", {"G": record()}), "G_ema")
 
 
 def test_a_discriminator_that_compares_true_pictures_is_refused():

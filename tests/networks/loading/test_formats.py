@@ -19,12 +19,14 @@ from metagan.networks.loading.detect import ARCHITECTURES, load_generator
 from metagan.networks.loading.formats import FORMATS, REFUSALS
 from tests.checkpoints.assembler import pickle_of
 from tests.checkpoints.builder import Network, module_tree, pickled
+from tests.networks.loading.test_choice import stored_by_basicsr
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 EXAMPLES = {
     "stylegan2-ada-pytorch, and StyleGAN2 written by the stylegan3 code": "sg2ada_cuda16.pkl",
     "StyleGAN2 and StyleGAN2-ADA for TensorFlow": "tf_ada_cond16.pkl",
     "rosinality stylegan2-pytorch": "ros_train16.pt",
+    "BasicSR": "params_ema.pth",
     "StyleGAN3-T and -R": "sg3t_cond16.pkl",
     "lucidrains stylegan2-pytorch": "luc_16_attn_noconst/model_0.pt",
     "R3GAN": "r3_cond32.pkl",
@@ -34,6 +36,9 @@ EXAMPLES = {
 
 
 def example(family: str, folder: Path) -> Path:
+    if family == "BasicSR":
+        torch.save({"params_ema": stored_by_basicsr()}, folder / EXAMPLES[family])
+        return folder / EXAMPLES[family]
     if family != "metagan's own":
         return GOLDEN / EXAMPLES[family]
     convert(GOLDEN / "sg2ada_gemaonly16.pkl", folder / "own.safetensors")

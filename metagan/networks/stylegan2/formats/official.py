@@ -166,7 +166,7 @@ def _notes(record: NetworkRecord) -> tuple[str, ...]:
 OFFICIAL = Reading(
     title="StyleGAN2",
     family="stylegan2-ada-pytorch, and StyleGAN2 written by the stylegan3 code",
-    files=".pkl with G, D, G_ema, or one network's state dict as .pt",
+    files=".pkl with G, D, G_ema or one network; .pt with state dicts",
     generator=Part(recognises, generator_from_official, expected_names),
     notes=_notes,
     discriminator=Part(recognises_discriminator, discriminator_from_official, expected_discriminator_names),

@@ -186,12 +186,15 @@ def generator_from_rosinality(record: NetworkRecord) -> StyleGAN2:
         MalformedFileError: If shapes don't fit together.
     """
     _refuse_wavelets(record)
-    record = _with_noise(record)
-    view = generator_view(record, generator_spelling)
+    return _generator(_with_noise(record), generator_spelling, TITLE)
+
+
+def _generator(record: NetworkRecord, dialect: Dialect, title: str) -> StyleGAN2:
+    view = generator_view(record, dialect)
     config = generator_config(view)
     stored = config.mapping.has_mean_style
     names = generator_names(config)
-    tensors = to_ours(record, view, names, generator_spelling, title=TITLE, taps=usual_taps((4, 4)))
+    tensors = to_ours(record, view, names, dialect, title=title, taps=usual_taps((4, 4)))
     network = assemble(lambda: make_generator(config), tensors)
     return network if stored else _with_mean_style(network, tensors)
 
@@ -214,11 +217,15 @@ def _refuse_wavelets(record: NetworkRecord) -> None:
 
 
 def _expected(record: NetworkRecord) -> dict[str, str]:
+    return _expected_names(_with_noise(record), generator_spelling)
+
+
+def _expected_names(record: NetworkRecord, dialect: Dialect) -> dict[str, str]:
     try:
-        config = generator_config(generator_view(_with_noise(record), generator_spelling))
+        config = generator_config(generator_view(record, dialect))
     except CheckpointError:
         config = Config(MappingConfig(z_dim=1, c_dim=0, embed_dim=0, widths=(1, 1)), channels=(1, 1))
-    return spelled(generator_names(config), generator_spelling)
+    return spelled(generator_names(config), dialect)
 
 
 def _notes(record: NetworkRecord) -> tuple[str, ...]:
@@ -263,6 +270,49 @@ def _expected_of_discriminator(record: NetworkRecord) -> dict[str, str]:
     return spelled(discriminator_names(config), dialect)
 
 
+# --------------------------------------------------------------------------------------------
+# BasicSR's names for the same tensors; it stores no filters, they are always made from [1, 3, 3, 1].
+
+BASICSR_TITLE = "BasicSR's StyleGAN2"
+_BASICSR = (
+    (r"style\.", "style_mlp."), (r"input\.input", "constant_input.weight"), (r"noises\.noise_", "noises.noise"),
+    (r"conv1\.conv\.", "style_conv1.modulated_conv."), (r"conv1\.noise\.", "style_conv1."),
+    (r"conv1\.", "style_conv1."), (r"convs\.(\d+)\.conv\.", r"style_convs.\1.modulated_conv."),
+    (r"convs\.(\d+)\.noise\.", r"style_convs.\1."), (r"convs\.", "style_convs."),
+    (r"to_rgb1\.conv\.", "to_rgb1.modulated_conv."), (r"to_rgbs\.(\d+)\.conv\.", r"to_rgbs.\1.modulated_conv."),
+)  # fmt: skip
+
+
+def basicsr_spelling(official: str) -> Spelling | None:
+    """How BasicSR names and stores an official generator's tensor; None: it doesn't store it."""
+    spelling = generator_spelling(official)
+    if spelling is None or spelling.name.endswith(".kernel"):
+        return None
+    for theirs, own in _BASICSR:
+        name, found = re.subn(f"^{theirs}", own, spelling.name)
+        if found:
+            return Spelling(name, spelling.restore)
+    return spelling
+
+
+def _recognises_basicsr(record: NetworkRecord) -> bool:
+    return "constant_input.weight" in record.tensors and "style_conv1.modulated_conv.weight" in record.tensors
+
+
+def generator_from_basicsr(record: NetworkRecord) -> StyleGAN2:
+    """A generator of BasicSR's to ours; raises as generator_from_rosinality does."""
+    return _generator(record, basicsr_spelling, BASICSR_TITLE)
+
+
+BASICSR = Reading(
+    title=BASICSR_TITLE,
+    family="BasicSR",
+    files=".pth with params_ema or params",
+    generator=Part(
+        _recognises_basicsr, generator_from_basicsr, lambda record: _expected_names(record, basicsr_spelling)
+    ),
+    notes=lambda record: () if "latent_avg" in record.tensors else (MEAN_STYLE_NOTE,),
+)
 ROSINALITY = Reading(
     title=TITLE,
     family="rosinality stylegan2-pytorch",

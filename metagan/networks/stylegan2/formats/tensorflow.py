@@ -372,7 +372,7 @@ def _expected_of_discriminator(record: NetworkRecord) -> dict[str, str]:
 TENSORFLOW = Reading(
     title=TITLE,
     family="StyleGAN2 and StyleGAN2-ADA for TensorFlow",
-    files=".pkl with (G, D, Gs)",
+    files=".pkl with (G, D, Gs) or one network",
     generator=Part(_recognises, generator_from_tensorflow, _expected),
     discriminator=Part(_recognises_discriminator, discriminator_from_tensorflow, _expected_of_discriminator),
 )

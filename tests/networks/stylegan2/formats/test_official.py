@@ -118,4 +118,4 @@ def test_the_command_prints_the_arguments_of_the_official_class(tmp_path):
 def test_what_a_state_dict_has_no_place_for_is_refused(extra, tmp_path):
     result = CliRunner().invoke(command, [str(GOLDEN / "sg2ada_cuda16.pkl"), str(tmp_path / "x.pt"), *extra])
     assert result.exit_code == 2
-    assert f"{extra[0]}: an official state dict holds tensors only" in result.stderr
+    assert f"{extra[0]}: an official state dict contains only tensors" in result.stderr
