@@ -9,7 +9,7 @@ STAMP  := $(VENV)/.installed
 
 DOCS := $(BIN)/python scripts/docs_tables.py
 
-.PHONY: help setup site test check docs bench fuzz weights screenshot clean
+.PHONY: help setup site test check quick docs bench fuzz weights screenshot clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,15 @@ check: setup  ## the gate
 	$(BIN)/lint-imports
 	$(DOCS) --check
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term
+
+# Tests that start a browser, train, build sites or compile: longer than one waits after a save.
+SLOW := site/browser site/build site/serve live fuzz lab training drawings collection export experiments \
+	cli/test_train.py cli/test_serve.py cli/test_upscale.py evaluation/test_inception.py networks/stylegan2/test_native.py \
+	checkpoints/test_hostile.py test_python.py scripts/test_make_weights.py datasets/test_pool.py
+
+quick: setup  ## style and the quick tests, for every save: no browser, no training
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest -n 2 -q $(addprefix --ignore=tests/,$(SLOW))
 
 docs: setup  ## write --help, tables and figures into the docs
 	$(DOCS)

@@ -39,11 +39,11 @@ class Source:
         self, offset: int, found: str, remedy: str = "download the file again"
     ) -> MalformedFileError:
         """Make the error for invalid bytes."""
-        return MalformedFileError(found, where=self._at(offset), fix=remedy)
+        return MalformedFileError(f"{self._at(offset)}: {found}", where=self.path, fix=remedy)
 
     def unsafe(self, offset: int, found: str, remedy: str) -> UnsafeFileError:
         """Make the error for bytes that request code, or too many resources."""
-        return UnsafeFileError(found, where=self._at(offset), fix=remedy)
+        return UnsafeFileError(f"{self._at(offset)}: {found}", where=self.path, fix=remedy)
 
     def forget(self) -> None:
         """Release the memory pages of these bytes after copying them; they can be read again."""
@@ -57,8 +57,8 @@ class Source:
 
     def _at(self, offset: int) -> str:
         if self.start is None:
-            return f"{self.path}: byte {offset} of a storage inside"
-        return f"{self.path}: byte {self.start + offset}"
+            return f"byte {offset} of a storage inside"
+        return f"byte {self.start + offset}"
 
 
 def open_source(path: Path) -> Source:
