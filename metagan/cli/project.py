@@ -95,7 +95,7 @@ def command(
     from metagan.lab.project_files import project_into, write_way
     from metagan.lab.styles import Space, read_styles, require_same_generator
     from metagan.lab.targets import list_pictures, read_target
-    from metagan.lab.verdict import judge, own_distances
+    from metagan.lab.verdict import own_distances, verdict_on
     from metagan.sampling.target import find_target, open_sampler
 
     if film != "none":
@@ -133,4 +133,4 @@ def command(
             progress.begin("the generator's own pictures, to compare with", own * steps)
             distances = own_distances(projector, own, progress.advance)
     for one in found if own else []:
-        click.echo(f"{one.title}: {judge(one.styles.info.distance or 0.0, distances).words}")
+        click.echo(f"{one.title}: {verdict_on(one.styles.info.distance or 0.0, distances).words}")

@@ -27,7 +27,7 @@ def load_labelled(
         collection: Items with traits and pictures.
         resolution: The side that pictures get.
         workers: Processes; 0 for none but this one.
-        advance: Told how many more are done.
+        advance: Called with the number of further items done.
 
     Returns:
         RGB, [n, resolution, resolution, 3], and by trait type each picture's value, "none" where it lacks one.

@@ -64,7 +64,7 @@ def upscale_folder(
         out: The folder to write into; files of other names in it stay.
         upscaler: On the device.
         device: The device to compute on.
-        advance: Told after each picture.
+        advance: Called after each picture.
         begin: Called with the number of pictures.
 
     Raises:

@@ -216,7 +216,7 @@ class DirectionFinder:
         """The directions worth having, strongest first.
 
         Args:
-            advance: Told how many more candidates are measured; `total` says how many there are.
+            advance: Called with the number of further candidates measured, of `total`.
 
         Raises:
             OptionError: None does more than a random one.

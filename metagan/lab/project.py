@@ -274,7 +274,7 @@ class Projector:
         Args:
             targets: The pictures.
             searches: Where each stands; all at the same step. They are changed.
-            advance: Told how many more steps of a picture are done.
+            advance: Called with the number of further steps of a picture done.
             keep: Given the searches after every step, to be written down now and then.
         """
         distance = Distance(targets, self.perceptual, self.device)
@@ -422,7 +422,7 @@ def project(
         targets: The pictures, as `read_target` reads them.
         options: How to look; the defaults when None.
         perceptual: LPIPS as `load_perceptual` gives it; None goes by pixels alone.
-        advance: Told how many more steps of a picture are done.
+        advance: Called with the number of further steps of a picture done.
 
     Raises:
         OptionError: The generator has no such space, or a class is missing or out of range.

@@ -92,7 +92,7 @@ def project_into(
         targets: The pictures.
         start: Styles to start from, for all of them.
         again: Look for everything anew, whatever there is.
-        advance: Told how many more steps of a picture are done.
+        advance: Called with the number of further steps of a picture done.
         state_every_s: Seconds between two notes of where a search stands.
 
     Raises:

@@ -43,7 +43,7 @@ class Verdict:
     words: str
 
 
-def judge(distance: float, own: list[float]) -> Verdict:
+def verdict_on(distance: float, own: list[float]) -> Verdict:
     """Put a picture's distance beside those of a generator's own pictures."""
     share = sum(other >= distance for other in own) / len(own)
     worst = max(own)
@@ -65,7 +65,7 @@ def own_distances(
     Args:
         projector: How to look; each setting has distances of its own.
         count: How many pictures. Those that were projected before are read from the user's cache.
-        advance: Told how many more steps of a picture are done.
+        advance: Called with the number of further steps of a picture done.
     """
     path = _cache_path(projector)
     known = _read(path)[:count]

@@ -371,7 +371,7 @@ def write_walk(
         name: The generator's, for the film's provenance.
         frames_folder: Keep numbered PNGs there as well: an interrupted film goes on after the last of them.
         threads: For ffmpeg; None leaves it to ffmpeg.
-        advance: Told how many more frames are drawn or found.
+        advance: Called with the number of further frames drawn or found.
 
     Raises:
         OptionError: The folder holds frames of another film, or the format can't be written here.

@@ -72,7 +72,7 @@ def find_target(
         sha256: What the weights file's SHA-256 must be.
         offline: Download nothing.
         upscale: An upscaler's file, "none", or None for the subject's own.
-        progress: Told of downloads.
+        progress: Called with the state of downloads.
 
     Raises:
         OptionError: There is no such file or subject.
@@ -125,7 +125,7 @@ def open_sampler(
         batch: Pictures at once; None chooses.
         precision: "fp32", "bf16" or "auto", see Sampler.
         network: Which network of the file, as `load_generator` takes it.
-        note: Told what was made up for a file that leaves something open, and what was not done as asked.
+        note: Called with notes: defaults for what a file leaves open, and options that have no effect.
 
     Raises:
         CheckpointError: The weights can't be used.

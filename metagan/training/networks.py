@@ -102,11 +102,11 @@ def _discriminator(path: Path, checkpoint: Checkpoint, generator: StyleGAN2) -> 
         raise UnknownArchitectureError(error.what, where=error.where, fix=ALONE) from error
     if isinstance(discriminator, Discriminator):
         shape, labels = discriminator.config, discriminator.config.label_mapping
-        judged = (shape.resolution, shape.image_channels, labels.c_dim if labels else 0)
-        if judged == (generator.resolution, generator.image_channels, generator.c_dim):
+        scored = (shape.resolution, shape.image_channels, labels.c_dim if labels else 0)
+        if scored == (generator.resolution, generator.image_channels, generator.c_dim):
             return discriminator
     raise OptionError(
-        f"--start {path}: its discriminator judges other pictures than its generator makes; {ALONE}"
+        f"--start {path}: its discriminator scores other pictures than its generator makes; {ALONE}"
     )
 
 

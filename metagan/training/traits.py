@@ -49,7 +49,7 @@ class TraitsRecipe:
 
 
 @dataclass(frozen=True)
-class Told:
+class TraitAccuracy:
     """How well a trait type is predicted.
 
     Args:
@@ -75,7 +75,7 @@ def train_traits(
     recipe: TraitsRecipe,
     device: torch.device,
     advance: Callable[[int], None] = lambda _: None,
-) -> tuple[TraitClassifier, list[Told]]:
+) -> tuple[TraitClassifier, list[TraitAccuracy]]:
     """Train a classifier of all trait types at once, and keep the heads that beat the majority.
 
     Args:
@@ -120,7 +120,7 @@ def train_traits(
     return _only(classifier, kept), [*told, *hopeless]
 
 
-def _heads(traits: Mapping[str, Sequence[str]]) -> tuple[list[Head], list[Told]]:
+def _heads(traits: Mapping[str, Sequence[str]]) -> tuple[list[Head], list[TraitAccuracy]]:
     heads, hopeless = [], []
     for kind, values in traits.items():
         counts = Counter(values)
@@ -128,10 +128,10 @@ def _heads(traits: Mapping[str, Sequence[str]]) -> tuple[list[Head], list[Told]]
         share = max(counts.values()) / len(values)
         if len(common) < 2:
             why = "all items are alike" if len(counts) == 1 else f"fewer than two values have {RARE} items"
-            hopeless.append(Told(kind, len(common), share, share, kept=False, why=why))
+            hopeless.append(TraitAccuracy(kind, len(common), share, share, kept=False, why=why))
         elif len(common) > MOST_VALUES:
             why = f"{len(common)} values; the most is {MOST_VALUES}"
-            hopeless.append(Told(kind, len(common), 0.0, share, kept=False, why=why))
+            hopeless.append(TraitAccuracy(kind, len(common), 0.0, share, kept=False, why=why))
         else:
             heads.append(Head(kind, tuple(common)))
     return heads, hopeless
@@ -200,7 +200,7 @@ def _measure(
     targets: Int[Tensor, "heads n"],
     held: Int[Tensor, " m"],
     device: torch.device,
-) -> list[Told]:
+) -> list[TraitAccuracy]:
     rows = [classifier(_floats(pictures[some], device)) for some in torch.split(held, 256)]
     told = []
     for index, head in enumerate(classifier.config.heads):
@@ -212,7 +212,7 @@ def _measure(
         error = math.sqrt(max(most * (1 - most), 1e-9) / len(held))
         kept = accuracy > most + _SURE * error
         why = "" if kept else "not told better than by its most common value"
-        told.append(Told(head.type, len(head.values), accuracy, most, kept, why))
+        told.append(TraitAccuracy(head.type, len(head.values), accuracy, most, kept, why))
     return told
 
 

@@ -93,7 +93,7 @@ def _unclear(told: list[str], path: Path) -> str | None:
 
 
 def follow(path: Path) -> list[str]:
-    """Inspect the file, build every network in it, draw and judge with these; sometimes convert it."""
+    """Inspect the file, build every network in it, draw and score with these; sometimes convert it."""
     try:
         checkpoint = read_checkpoint(path)
         json.dumps(summarize(path), allow_nan=False)

@@ -12,7 +12,7 @@ from metagan.lab.project import Distance, ProjectOptions, Projector, project
 from metagan.lab.project_files import project_into, read_search, write_search
 from metagan.lab.styles import draw, noise_shapes, read_styles, write_styles
 from metagan.lab.targets import Target
-from metagan.lab.verdict import judge, own_distances
+from metagan.lab.verdict import own_distances, verdict_on
 from metagan.networks.upscaler.network import Upscaler, UpscalerConfig
 from metagan.sampling.latents import latents
 from metagan.sampling.sampler import Sampler, Settings
@@ -200,16 +200,16 @@ def test_a_stranger_is_told_from_the_generators_own(tmp_path, monkeypatch):
     checks[:, ::2, ::2] = 1
     checks[:, 1::2, 1::2] = 1
     stranger = project(generator, [Target("x", checks, torch.ones(1, 16, 16))], QUICK)[0]
-    assert "can't draw it" not in judge(kin.distance, own).words
-    assert "can't draw it" in judge(stranger.distance, own).words
+    assert "can't draw it" not in verdict_on(kin.distance, own).words
+    assert "can't draw it" in verdict_on(stranger.distance, own).words
 
 
 def test_verdicts_count_the_generators_own_pictures():
     own = [1.0, 2.0, 3.0, 4.0]
-    assert judge(2.5, own).words == "fits as well as 50% of its own pictures"
-    assert judge(0.5, own).share == 1
-    assert "worse than all 4" in judge(5.0, own).words
-    assert "2.2 times as far off" in judge(9.0, own).words
+    assert verdict_on(2.5, own).words == "fits as well as 50% of its own pictures"
+    assert verdict_on(0.5, own).share == 1
+    assert "worse than all 4" in verdict_on(5.0, own).words
+    assert "2.2 times as far off" in verdict_on(9.0, own).words
 
 
 def test_pictures_are_searched_by_themselves_whatever_their_company():

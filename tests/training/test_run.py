@@ -308,7 +308,7 @@ def test_a_file_whose_discriminator_is_no_use_names_the_way_out(monkeypatch):
     options = change(OPTIONS, start=OFFICIAL)
     other = Discriminator(DiscriminatorConfig(channels=(8, 8, 8, 8)))
     monkeypatch.setattr(networks, "load_discriminator", lambda _: other)
-    with pytest.raises(OptionError, match=r"judges other pictures .* `metagan convert FILE OUT.safetensors`"):
+    with pytest.raises(OptionError, match=r"scores other pictures .* `metagan convert FILE OUT.safetensors`"):
         begin(options, fitting(OFFICIAL), WORLD)
 
     def unknown(_: Checkpoint) -> None:

@@ -89,7 +89,7 @@ def fetch_made(
         source: Where it comes from.
         out: The collection's folder.
         workers: Processes; 0 makes everything in this one.
-        begin: Told how many items there are.
+        begin: Called with the number of items.
         advance: Called with the number of further pictures done.
 
     Raises:

@@ -82,7 +82,7 @@ def fetch_opensea(
         source: Which collection, and how.
         out: Its folder.
         refresh: Whether to list the items and sales of a complete one anew; pictures stay.
-        begin: Told what begins and how many there are.
+        begin: Called with the stage's name and its number of items.
         advance: Called with the number of further pictures done.
 
     Raises:

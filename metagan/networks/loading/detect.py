@@ -37,7 +37,7 @@ def explain(architectures: Sequence[Architecture], kind: Kind, record: NetworkRe
     other: Kind = "discriminator" if kind == "generator" else "generator"
     for reading, part in parts(architectures, other):
         if part.recognises(record):
-            makes = "makes no pictures" if other == "discriminator" else "judges none"
+            makes = "makes no pictures" if other == "discriminator" else "scores none"
             return f"this is a {other} of {reading.title}, which {makes}; want a {kind}"
     fits = [(reading, _fit(record, part)) for reading, part in parts(architectures, kind)]
     reading, nearest = max(fits, key=lambda pair: _likeness(record, pair[1]))

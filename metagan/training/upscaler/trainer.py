@@ -100,7 +100,7 @@ class UpscalerTrainer:
             self.meter.add("loss_cycle", cycle)
         warming_up = self.seen < recipe.warmup_kimg * 1000
         if not warming_up:
-            loss = loss + self._judged(upscaled, originals)
+            loss = loss + self._discriminator_loss(upscaled, originals)
         torch.autograd.backward(loss)
         _apply(self.adam_g)
 
@@ -126,7 +126,7 @@ class UpscalerTrainer:
         side = min(self.recipe.crop_px // self.upscaler.config.factor, self._made.shape[-1])
         return crop(self._made[picks].float().div(127.5).sub(1), side, 1, self._rng)
 
-    def _judged(self, upscaled: Tensor, originals: Tensor) -> Tensor:
+    def _discriminator_loss(self, upscaled: Tensor, originals: Tensor) -> Tensor:
         """The perceptual and the adversarial loss, weighted."""
         self.discriminator.requires_grad_(requires_grad=False)
         features, logits = self.discriminator(upscaled)

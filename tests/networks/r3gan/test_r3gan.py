@@ -137,7 +137,7 @@ def test_what_does_not_fit_is_named():
     stated = {"Model.MainLayers.1.Layers.1.LinearLayer2.Layer.groups": 3}
     with pytest.raises(MalformedFileError, match="states 3 groups, its tensors have 4"):
         load_generator(record(attributes=stated))
-    with pytest.raises(UnknownArchitectureError, match="a generator of R3GAN, which judges none"):
+    with pytest.raises(UnknownArchitectureError, match="a generator of R3GAN, which scores none"):
         load_discriminator(Checkpoint(Path("cat.pkl"), "test", {"D": record().networks["G_ema"]}))
 
 
