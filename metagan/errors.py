@@ -115,8 +115,7 @@ class MetaganError(Exception):
     def at(self, where: Location | Path | str) -> Self:
         """The same error about something inside `where`; as it is where it names that place already."""
         problem = self.problems[0]
-        place = str(problem.where)
-        if place == str(where) or place.startswith(f"{where}: "):
+        if problem.where == where:
             return self
         what = problem.what if problem.where is None else f"{problem.where}: {problem.what}"
         return type(self).of([replace(problem, where=where, what=what)])
