@@ -16,10 +16,11 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 def usual_signals() -> None:
     """Give programs that tests start the usual signals.
 
-    A shell's background jobs, nohup and some CI runners ignore SIGINT, and what they start inherits that.
+    A shell's background jobs, nohup and some CI runners ignore SIGINT or SIGHUP, and what they start inherits that.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager
