@@ -171,7 +171,7 @@ def test_discriminators_and_generators_in_each_others_place_are_called_by_their_
     message = "this is a discriminator of StyleGAN2, which makes no pictures; want a generator"
     with pytest.raises(UnknownArchitectureError, match=message):
         load_generator(checkpoint)
-    message = "this is a generator of StyleGAN2, which judges none; want a discriminator"
+    message = "this is a generator of StyleGAN2, which scores none; want a discriminator"
     with pytest.raises(UnknownArchitectureError, match=message):
         load_discriminator(Checkpoint(Path("cat.pkl"), "test", {"D": record()}))
 

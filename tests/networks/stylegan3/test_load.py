@@ -152,5 +152,5 @@ def test_layer_names_that_are_no_layers_are_refused(shared_vectors):
 
 def test_a_generator_in_a_discriminators_place_is_called_so():
     record = read_checkpoint(GOLDEN).networks["G_ema"]
-    with pytest.raises(UnknownArchitectureError, match="a generator of StyleGAN3, which judges none"):
+    with pytest.raises(UnknownArchitectureError, match="a generator of StyleGAN3, which scores none"):
         load_discriminator(Checkpoint(Path("cat.pkl"), "test", {"D": record}))
