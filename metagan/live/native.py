@@ -66,11 +66,13 @@ class NativeKernel:
 
     Args:
         name: Its instruction set, "x86-64-v4".
+        file: The library.
         run: Its functions. They check nothing, so callers check all arguments.
         lanes: Channels are padded to a multiple of this.
     """
 
     name: str
+    file: Path
     run: ctypes.CDLL
     lanes: int
 
@@ -126,7 +128,7 @@ def load_library(name: str, file: Path) -> NativeKernel:
     for function, (result, arguments) in _SIGNATURES.items():
         getattr(library, function).restype = result
         getattr(library, function).argtypes = arguments
-    return NativeKernel(name, library, 2 * library.vector_floats())
+    return NativeKernel(name, file, library, 2 * library.vector_floats())
 
 
 def _able(folder: Path) -> tuple[str, ...]:

@@ -90,23 +90,22 @@ class Kernel:
 class NativeFunctions:
     """The same of a native library."""
 
-    library: NativeKernel
+    kernel: NativeKernel
 
     @property
     def lanes(self) -> int:
         """What channels are padded to."""
-        return self.library.lanes
+        return self.kernel.lanes
 
     def number(self, name: str, *args: int) -> int:
         """What a function of numbers answers."""
-        return int(ctypes.CDLL(self.library.run._name)[name](*args))
+        return int(ctypes.CDLL(str(self.kernel.file))[name](*args))
 
     def __call__(self, name: str, *args: Array | Out | float) -> Array:
         """Call a function with arrays and numbers; the answer is the first array marked as `Out`, filled."""
         arrays = [_as_array(arg) for arg in args]
-        function = ctypes.CDLL(self.library.run._name)[
-            name
-        ]  # without the signatures that metagan gives its own
+        # Another handle, without the signatures that metagan gives to its own.
+        function = ctypes.CDLL(str(self.kernel.file))[name]
         function.restype = None
         function(*(_as_argument(arg, array) for arg, array in zip(args, arrays, strict=True)))
         return next(array for arg, array in zip(args, arrays, strict=True) if isinstance(arg, Out))

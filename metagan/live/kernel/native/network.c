@@ -9,7 +9,7 @@
 #include <stddef.h>
 
 #include "../picture.h"
-#include "crew.h"
+#include "team.h"
 
 #define COARSE_PX 32             // layers up to this size are made for a group of pictures at once
 #define GROUP 8                  // pictures
@@ -200,11 +200,11 @@ static void run_part(const Step *s, Layer l, Part p, const State *now, float *im
 }
 
 // One step for `count` pictures of the group from `first` on; the state is what the step finds, then what it leaves.
-static void run_step(Crew *crew, const Job *job, int step, int first, int count, float *features, size_t feature_step,
+static void run_step(Team *team, const Job *job, int step, int first, int count, float *features, size_t feature_step,
                      float *images, State *now, float *work) {
   const Order *order = job->order;
   const Step *s = order->network->steps + step;
-  Split split = split_of(s, job->plan.split > step ? job->plan.group : 1, crew_size(crew));
+  Split split = split_of(s, job->plan.split > step ? job->plan.group : 1, team_size(team));
   int is_skip = s->kind == SKIP, group = job->plan.group, all = job->plan.split > step ? group : 1;
   if (job->plan.planes > 2 && (s->kind == UP || s->kind == UP_SMALL)) {
     now->block = now->x;
@@ -234,7 +234,7 @@ static void run_step(Crew *crew, const Job *job, int step, int first, int count,
   split.pictures = split.pictures > 1 ? count : 1;
   if (s->kind == WINOGRAD) split.units = count * (s->size / 4) * (s->size / 4);
   int columns = parts_of(split.channels, split.columns), rows = parts_of(split.units, split.rows);
-  for (int part; (part = crew_take(crew)) < count_parts(split);) {
+  for (int part; (part = team_next(team)) < count_parts(split);) {
     int row = part / columns % rows * split.rows, column = part % columns * split.columns;
     Part p = {row, least(row + split.rows, split.units), column, least(split.columns, split.channels - column)};
     if (part == 0 && is_convolution(s))
@@ -246,7 +246,7 @@ static void run_step(Crew *crew, const Job *job, int step, int first, int count,
     now->x = y;
     now->x_step = (size_t)(s->size + 2) * (s->size + 2) * s->out;
   }
-  crew_meet(crew);
+  team_barrier(team);
 }
 
 // Rows of the finished image [resolution][resolution][4] to where the caller wants them.
@@ -261,26 +261,26 @@ static void hand_over(const Order *order, int picture, const float *image, int f
     }
 }
 
-static void hand_over_picture(Crew *crew, const Order *order, int picture, const float *image) {
+static void hand_over_picture(Team *team, const Order *order, int picture, const float *image) {
   int size = order->network->resolution;
-  for (int part; (part = crew_take(crew)) * ROWS_A_PART < size;)
+  for (int part; (part = team_next(team)) * ROWS_A_PART < size;)
     hand_over(order, picture, image, part * ROWS_A_PART, least((part + 1) * ROWS_A_PART, size));
-  crew_meet(crew);
+  team_barrier(team);
 }
 
 // A group of pictures, as every thread sees it.
-static void run_group(Crew *crew, const Job *job, int thread) {
+static void run_group(Team *team, const Job *job, int thread) {
   const Plan *plan = &job->plan;
   const Network *network = job->order->network;
   float *coarse = job->work + plan->styles, *coarse_images = coarse + plan->group * plan->planes * plan->coarse;
   float *fine = coarse_images + plan->group * 2 * plan->coarse_image, *fine_images = fine + plan->planes * plan->fine;
   float *work = fine_images + 2 * plan->fine_image + thread * plan->thread;
-  for (int step; (step = crew_take(crew)) < network->count;) make_styles(job, step);
-  crew_meet(crew);
+  for (int step; (step = team_next(team)) < network->count;) make_styles(job, step);
+  team_barrier(team);
   State now = {.x = network->constant};
   for (int step = 0; step < plan->split; step++) {
     now.image_step = plan->coarse_image;
-    run_step(crew, job, step, 0, job->count, coarse, plan->coarse, coarse_images, &now, work);
+    run_step(team, job, step, 0, job->count, coarse, plan->coarse, coarse_images, &now, work);
   }
   for (int p = 0; p < job->count; p++) {
     State own = now;
@@ -289,16 +289,16 @@ static void run_group(Crew *crew, const Job *job, int thread) {
     own.x_step = own.block_step = 0;
     own.image_step = plan->fine_image;
     for (int step = plan->split; step < network->count; step++)
-      run_step(crew, job, step, p, 1, fine, plan->fine, fine_images, &own, work);
-    hand_over_picture(crew, job->order, job->first + p, own.image);
+      run_step(team, job, step, p, 1, fine, plan->fine, fine_images, &own, work);
+    hand_over_picture(team, job->order, job->first + p, own.image);
   }
 }
 
-static void program(Crew *crew, int thread, void *context) {
+static void program(Team *team, int thread, void *context) {
   Job job = *(const Job *)context;
   for (; job.first < job.order->pictures; job.first += job.plan.group) {
     job.count = least(job.plan.group, job.order->pictures - job.first);
-    run_group(crew, &job, thread);
+    run_group(team, &job, thread);
   }
 }
 
@@ -308,7 +308,7 @@ void EXPORT(draw)(const Network *network, const float *ws, const float *const *n
                   float *images, unsigned char *bytes, float *work, int pictures, int threads) {
   Order order = {network, ws, noise, noise_step, images, bytes, pictures};
   Job job = {.order = &order, .plan = plan_of(network, pictures, threads), .work = work};
-  crew_run(program, &job, threads);
+  team_run(program, &job, threads);
 }
 
 // Floats of a vector, by which Python knows how to pad.
