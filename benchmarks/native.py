@@ -23,7 +23,7 @@ from torch import Tensor
 from benchmarks.sample import make_network
 from benchmarks.turns import Draw, as_the_sampler_does, in_turns, measure_in_passive_process
 from metagan.live.native import NativeKernel, native_kernel
-from metagan.networks.stylegan2.fast import FastSynthesis, choose_ways
+from metagan.networks.stylegan2.fast import FastSynthesis, plan_blocks
 from metagan.networks.stylegan2.formats.official import to_official
 from metagan.networks.stylegan2.native import NativeSynthesis, native_form
 from metagan.networks.stylegan2.network import StyleGAN2
@@ -86,7 +86,7 @@ def _measure_case(
         raise SystemExit(f"the kernel does not draw this: {form.reason}")
     ways: dict[str, Draw] = {
         "kernel": partial(form.synthesize, ws),
-        "pytorch": as_the_sampler_does(partial(FastSynthesis(network, choose_ways(network)).synthesize, ws)),
+        "pytorch": as_the_sampler_does(partial(FastSynthesis(network, plan_blocks(network)).synthesize, ws)),
     }
     if peer:
         ways["peer"] = partial(_authors_generator(peer, network, base).synthesis, ws, noise_mode="const")

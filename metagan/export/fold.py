@@ -75,7 +75,7 @@ def fold(generator: Generator, noise: str = "const") -> tuple[WebConfig, dict[st
     Raises:
         ExportError: If the kernel does not support the generator. The message lists all reasons.
     """
-    problems = list(_obstacles(generator, noise))
+    problems = list(_unsupported(generator, noise))
     if problems or not isinstance(generator, StyleGAN2):
         reasons = "; ".join(problems)
         raise ExportError(
@@ -100,7 +100,7 @@ def fold(generator: Generator, noise: str = "const") -> tuple[WebConfig, dict[st
         return web, {name: tensor.detach().contiguous() for name, tensor in _tensors(generator, use_noise)}
 
 
-def _obstacles(generator: Generator, noise: str) -> Iterator[str]:
+def _unsupported(generator: Generator, noise: str) -> Iterator[str]:
     """Yield every property of the generator that the kernel does not support."""
     if not isinstance(generator, StyleGAN2):
         yield f"it is a {generator.architecture}, want a stylegan2"

@@ -10,7 +10,7 @@ import torch
 from metagan.checkpoints.read import read_checkpoint
 from metagan.networks.generator import Generator, Noise
 from metagan.networks.loading.detect import load_generator
-from metagan.networks.stylegan2.fast import FastSynthesis, Way
+from metagan.networks.stylegan2.fast import BlockPlan, FastSynthesis
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
 from metagan.registry.weights_ref import bundled_weights
 from metagan.sampling.cuda_graphs import GraphRunner, RecordedSynthesis
@@ -86,7 +86,7 @@ def test_the_same_batch_gives_the_same_bytes_and_another_batch_nearly(cuda):
 def test_every_way_gives_the_readable_network_s_pictures(cuda, config, own, phases):
     network = make(config).to(cuda)
     ws = torch.randn(3, network.num_ws, network.w_dim, device=cuda)
-    fast = FastSynthesis(network, [Way(torch.float32, own, own, phases)] * len(config.channels))
+    fast = FastSynthesis(network, [BlockPlan(torch.float32, own, own, phases)] * len(config.channels))
     with torch.inference_mode(), exact_convolutions():
         for mode in ("const", "none", "random"):
             wanted = network.synthesize(ws, Noise(mode, range(3)))

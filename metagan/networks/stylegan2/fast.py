@@ -191,7 +191,7 @@ RGB_NUMBERS = 2**20  # at a time, when features are widened for RGB: they stay i
 
 
 @dataclass(frozen=True)
-class Way:
+class BlockPlan:
     """How a block is computed.
 
     Args:
@@ -212,18 +212,18 @@ class Way:
 class _Layer:
     """A StyledConv, its gains folded."""
 
-    def __init__(self, layer: StyledConv, gain: float, way: Way) -> None:
+    def __init__(self, layer: StyledConv, gain: float, plan: BlockPlan) -> None:
         activation = ACTIVATIONS[layer.activation]
-        self.way, self.gain, self.activation, self.clamp = way, gain, layer.activation, layer.clamp
+        self.plan, self.gain, self.activation, self.clamp = plan, gain, layer.activation, layer.clamp
         self.early = activation.homogeneous
         self.scale = activation.gain * gain if self.early else 1.0
         self.affine = FoldedDense(layer.affine)
         self.energies = layer.weight.square().sum(dim=(2, 3)).t() / self.scale**2
         self.epsilon = torch.full_like(layer.bias, 1e-8 / self.scale**2)
-        self.convolution = make_convolution(layer.weight, layer.taps, phases=way.phases)
-        kernel = self.convolution.kernel.to(torch.float32 if way.own_kernels else way.dtype)
-        self.kernel = kernel.contiguous(memory_format=way.layout)
-        self.bias = (layer.bias * self.scale).to(way.dtype)
+        self.convolution = make_convolution(layer.weight, layer.taps, phases=plan.phases)
+        kernel = self.convolution.kernel.to(torch.float32 if plan.own_kernels else plan.dtype)
+        self.kernel = kernel.contiguous(memory_format=plan.layout)
+        self.bias = (layer.bias * self.scale).to(plan.dtype)
         self.stored_noise = layer.noise
         strength = layer.noise_strength
         self.strength = None if strength is None else strength * self.scale
@@ -233,13 +233,13 @@ class _Layer:
         if self.stored_noise is None or self.strength is None:
             return None
         image = source.image(self.stored_noise, batch)
-        return None if image is None else (image * self.strength).to(self.way.dtype)
+        return None if image is None else (image * self.strength).to(self.plan.dtype)
 
     def __call__(self, x: Tensor, w: Float[Tensor, "batch w_dim"], noise: Tensor | None) -> Tensor:
         s = self.affine(w)
         d = torch.addmm(self.epsilon, s.square(), self.energies).rsqrt()
-        if self.way.own_kernels:
-            kernel = self.convolution.modulated(s[0], d[0]).to(self.way.dtype)
+        if self.plan.own_kernels:
+            kernel = self.convolution.modulated(s[0], d[0]).to(self.plan.dtype)
             x = self.convolution.convolve(x, kernel, self.bias)
         else:
             x = x * s.to(x.dtype)[:, :, None, None]
@@ -281,21 +281,21 @@ class _ToRGB:
 class _Block:
     """A Block, its layers prepared."""
 
-    def __init__(self, block: Block, way: Way) -> None:
-        self.way = way
+    def __init__(self, block: Block, plan: BlockPlan) -> None:
+        self.plan = plan
         gain = math.sqrt(0.5) if block.residual else 1.0
-        self.layers = [_Layer(block.conv1, gain, way)]
+        self.layers = [_Layer(block.conv1, gain, plan)]
         if block.conv0 is not None:
-            self.layers.insert(0, _Layer(block.conv0, 1.0, way))
+            self.layers.insert(0, _Layer(block.conv0, 1.0, plan))
         self.to_rgb = None if block.to_rgb is None else _ToRGB(block.to_rgb)
         self.skip, self.skip_taps, self.image_taps = None, block.skip_taps, block.image_taps
         if block.skip is not None:
-            self.skip = (block.skip * (gain / math.sqrt(block.skip.shape[1]))).to(way.dtype)
+            self.skip = (block.skip * (gain / math.sqrt(block.skip.shape[1]))).to(plan.dtype)
 
     def __call__(
         self, x: Tensor, image: Tensor | None, ws: Tensor, noises: list[Tensor | None]
     ) -> tuple[Tensor, Tensor | None]:
-        x = x.to(self.way.dtype, memory_format=self.way.layout)
+        x = x.to(self.plan.dtype, memory_format=self.plan.layout)
         y = None if self.skip is None else convolve(x, self.skip, up_taps=self.skip_taps)
         for index, layer in enumerate(self.layers):
             x = layer(x, ws[:, index], noises[index])
@@ -309,7 +309,7 @@ class _Block:
         return x, image
 
 
-def choose_ways(network: StyleGAN2, dtype: torch.dtype = torch.float32) -> list[Way]:
+def plan_blocks(network: StyleGAN2, dtype: torch.dtype = torch.float32) -> list[BlockPlan]:
     """How each block is best computed on the device that the network is on.
 
     On a CPU, a picture in bfloat16 is made alone from the start: sums over a batch of another size are rounded
@@ -321,7 +321,7 @@ def choose_ways(network: StyleGAN2, dtype: torch.dtype = torch.float32) -> list[
         dtype: float32, or a narrower one for all blocks above WIDE_UP_TO_PX.
     """
     device, k = network.constant.device.type, network.config.kernel_size
-    ways = []
+    plans = []
     for index, channels in enumerate(network.config.channels):
         size_px = 4 * 2**index
         fine = size_px**2 >= k**2 * channels and size_px**2 * channels >= FINE_NUMBERS
@@ -330,8 +330,8 @@ def choose_ways(network: StyleGAN2, dtype: torch.dtype = torch.float32) -> list[
         layout = LAST if last else torch.contiguous_format
         own = fine and device == "cpu"
         alone = own or (device == "cpu" and dtype != torch.float32)
-        ways.append(Way(chosen, alone, own, phases=device == "cuda", layout=layout))
-    return ways
+        plans.append(BlockPlan(chosen, alone, own, phases=device == "cuda", layout=layout))
+    return plans
 
 
 class FastSynthesis:
@@ -339,15 +339,15 @@ class FastSynthesis:
 
     Args:
         network: Where weights come from; later changes to them are not seen.
-        ways: How to compute each block; once pictures are alone, they stay so.
+        plans: How to compute each block; once pictures are alone, they stay so.
     """
 
-    def __init__(self, network: StyleGAN2, ways: Sequence[Way]) -> None:
+    def __init__(self, network: StyleGAN2, plans: Sequence[BlockPlan]) -> None:
         self.shape = (network.num_ws, network.w_dim)
         with torch.no_grad():
             self.constant = network.constant.detach().clone()[None]
             blocks = (block for block in network.blocks if isinstance(block, Block))
-            self.blocks = [_Block(block, way) for block, way in zip(blocks, ways, strict=True)]
+            self.blocks = [_Block(block, plan) for block, plan in zip(blocks, plans, strict=True)]
 
     def synthesize(
         self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise | None = None
@@ -370,7 +370,7 @@ class FastSynthesis:
         """Blocks from that number on; pictures part where blocks want them alone."""
         while index < len(self.blocks):
             block = self.blocks[index]
-            if block.way.alone and len(ws) > 1:
+            if block.plan.alone and len(ws) > 1:
                 return self._run_apart(index, x, image, ws, noises)
             start = max(2 * index - 1, 0)
             x, image = block(x, image, ws[:, start : start + len(block.layers) + 1], noises[index])
@@ -397,7 +397,7 @@ class FastSynthesis:
 def prepare(generator: nn.Module, dtype: torch.dtype) -> FastSynthesis:
     """A StyleGAN2's fast synthesis on the generator's device."""
     network = cast("StyleGAN2", generator)
-    return FastSynthesis(network, choose_ways(network, dtype))
+    return FastSynthesis(network, plan_blocks(network, dtype))
 
 
 # --------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ FIR = 1 / 16  # the upsampling filter's factor, with the gain for zero insertion
 PLANE_LIMIT = 2**30  # limit of floats in a layer's features, which the kernel counts in 32 bits
 
 
-def obstacles(network: StyleGAN2) -> list[str]:
+def unsupported_by_kernel(network: StyleGAN2) -> list[str]:
     """Return the reasons why the kernel can't draw this network; empty if it can."""
     config = network.config
     found = []
@@ -83,7 +83,7 @@ def native_form(network: StyleGAN2) -> NativeSynthesis | NoKernel:
 
 def _kernel_for(network: StyleGAN2) -> NativeKernel | NoKernel:
     kernel = native_kernel()
-    reasons = obstacles(network)
+    reasons = unsupported_by_kernel(network)
     return NoKernel("; ".join(reasons)) if reasons and isinstance(kernel, NativeKernel) else kernel
 
 
@@ -109,7 +109,7 @@ class NativeSynthesis:
     """A StyleGAN2's synthesis on the kernel.
 
     Args:
-        network: A network without `obstacles`. Later changes to its weights have no effect.
+        network: A network of which `unsupported_by_kernel` lists nothing. Later changes to its weights have no effect.
         kernel: The kernel's library.
     """
 

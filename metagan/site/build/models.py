@@ -121,9 +121,7 @@ def _export(cache: PictureCache, file: Path) -> dict[str, Any]:
     try:
         try:
             weights = make_web_weights(generator, "fp16", noise, upscaler)
-        except (
-            ExportError
-        ):  # fp16 is too coarse for this generator; other obstacles are refused again with fp32
+        except ExportError:  # fp16 is too coarse for this generator; other causes are refused again with fp32
             weights = make_web_weights(generator, "fp32", noise, upscaler)
     except ExportError as error:
         return {"reason": error.what}

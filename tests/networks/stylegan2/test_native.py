@@ -22,7 +22,7 @@ from metagan.live import KERNEL
 from metagan.live.native import NativeKernel, NoKernel, libraries, load_library, native_kernel
 from metagan.networks.generator import Noise
 from metagan.networks.loading.detect import load_generator
-from metagan.networks.stylegan2.native import NativeSynthesis, native_form, obstacles
+from metagan.networks.stylegan2.native import NativeSynthesis, native_form, unsupported_by_kernel
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
 from metagan.registry.weights_ref import bundled_names, bundled_weights
 from metagan.sampling.latents import latents
@@ -168,7 +168,7 @@ def test_golden_generators_are_drawn_as_their_authors_drew_them(kernel, name):
     label = torch.eye(network.c_dim)[torch.arange(len(z)) % network.c_dim] if network.c_dim else None
     with torch.inference_mode():
         ws = network.map_latents(z, label)
-        assert obstacles(network) == []
+        assert unsupported_by_kernel(network) == []
         assert_alike(NativeSynthesis(network, kernel).synthesize(ws), network.synthesize(ws))
 
 
@@ -177,7 +177,7 @@ def test_every_reference_vector_s_pictures_are_its_own(shared_vectors, kernel):
     for path in sorted(itertools.chain(*(shared_vectors.glob(pattern) for pattern in VECTORS))):
         network = load_generator(read_checkpoint(path))
         assert isinstance(network, StyleGAN2)
-        if obstacles(network):  # another activation, kernel or filter
+        if unsupported_by_kernel(network):  # another activation, kernel or filter
             continue
         z = torch.from_numpy(np.load(path.with_suffix(".npz"))["z"]).float()
         label = torch.eye(network.c_dim)[torch.arange(len(z)) % network.c_dim] if network.c_dim else None
@@ -201,14 +201,14 @@ def test_what_the_kernel_does_not_draw_is_left_to_pytorch_with_a_reason():
     config = dataclasses.replace(
         PLAIN, activation="swish", kernel_size=1, image_channels=5, filter_shape=(8,)
     )
-    reasons = obstacles(StyleGAN2(config))
+    reasons = unsupported_by_kernel(StyleGAN2(config))
     assert reasons == [
         "its activation is swish, want lrelu",
         "its kernels are 1x1, want 3x3",
         "its filter isn't [1, 3, 3, 1]",
         "its pictures have 5 channels, want 1 to 4",
     ]
-    assert obstacles(make(PLAIN)) == []
+    assert unsupported_by_kernel(make(PLAIN)) == []
 
 
 def test_styles_of_another_shape_are_refused_before_the_kernel_sees_them(kernel):
