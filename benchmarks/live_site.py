@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from benchmarks.live import NETWORKS, make_network
 from benchmarks.site import Silent
 from metagan.checkpoints.write import write_safetensors
-from metagan.networks.loading.detect import describe
+from metagan.networks.loading.forms import describe
 from metagan.registry.read import read_registry
 from metagan.site.build.build import BuildOptions, build_site
 from metagan.site.routes import content_type

@@ -16,7 +16,8 @@ import torch
 
 from metagan.checkpoints.read import read_checkpoint
 from metagan.checkpoints.write import write_safetensors
-from metagan.networks.loading.detect import describe, load_generator
+from metagan.networks.loading.detect import load_generator
+from metagan.networks.loading.forms import describe
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
 from metagan.registry.models import Registry, Site, Subject
 from metagan.registry.weights_ref import WeightsRef

@@ -23,7 +23,7 @@ from metagan.images.encode import EXTENSIONS, encode, to_image
 from metagan.images.provenance import Provenance
 from metagan.images.sheet import contact_sheet
 from metagan.networks.generator import Noise
-from metagan.networks.loading.detect import title_of
+from metagan.networks.loading.forms import title_of
 from metagan.sampling.latents import labels, latents
 from metagan.sampling.levels import to_uint8
 from metagan.sampling.sampler import Sampler

@@ -48,7 +48,8 @@ def summarize(path: Path, network: str | None = None) -> dict[str, Any]:
 
 
 def _generator_facts(checkpoint: Checkpoint, network: str | None) -> dict[str, Any]:
-    from metagan.networks.loading.detect import describe, describe_program, load_generator, notes_on, title_of
+    from metagan.networks.loading.detect import load_generator, notes_on
+    from metagan.networks.loading.forms import describe, describe_program, title_of
 
     try:
         generator = load_generator(checkpoint, network)

@@ -15,12 +15,7 @@ from torch import Tensor
 
 from metagan.errors import DeviceError, OptionError
 from metagan.networks.generator import Generator, Noise, PictureSynthesis, Synthesis
-from metagan.networks.loading.detect import (
-    describe_program,
-    has_narrow_form,
-    is_recordable,
-    prepare_synthesis,
-)
+from metagan.networks.loading.forms import describe_program, has_narrow_form, is_recordable, prepare_synthesis
 from metagan.networks.upscaler import Upscaler
 from metagan.sampling.cuda_graphs import GraphRunner, RecordedSynthesis
 from metagan.sampling.latents import labels, latents

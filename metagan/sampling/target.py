@@ -11,7 +11,8 @@ from metagan.checkpoints.read import read_checkpoint
 from metagan.errors import OptionError, Problem
 from metagan.fetch.locate import locate_weights
 from metagan.fetch.transfer import Transfer
-from metagan.networks.loading.detect import load_generator, notes_on, title_of
+from metagan.networks.loading.detect import load_generator, notes_on
+from metagan.networks.loading.forms import title_of
 from metagan.networks.upscaler import load_upscaler
 from metagan.registry.read import find_subject, read_registry
 from metagan.registry.weights_ref import WeightsRef, parse_weights

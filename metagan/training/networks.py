@@ -14,7 +14,8 @@ from metagan.checkpoints.model import Checkpoint
 from metagan.checkpoints.read import read_checkpoint
 from metagan.errors import OptionError, UnknownArchitectureError
 from metagan.networks.generator import Generator
-from metagan.networks.loading.detect import load_discriminator, load_generator, title_of
+from metagan.networks.loading.detect import load_discriminator, load_generator
+from metagan.networks.loading.forms import title_of
 from metagan.networks.stylegan2.discriminator import Conv, Discriminator, DiscriminatorConfig
 from metagan.networks.stylegan2.network import Config, StyleGAN2
 from metagan.training.recipe import discriminator_config

@@ -17,7 +17,7 @@ from metagan.datasets.source import evenly_spaced
 from metagan.files import write_bytes
 from metagan.images.encode import encode
 from metagan.images.sheet import contact_sheet
-from metagan.networks.loading.detect import describe
+from metagan.networks.loading.forms import describe
 from metagan.networks.stylegan2.network import StyleGAN2
 from metagan.sampling.latents import latents
 from metagan.training.data_loader import Pictures, as_uint8

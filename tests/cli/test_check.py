@@ -12,7 +12,8 @@ from metagan.checkpoints.read import read_checkpoint
 from metagan.checkpoints.write import write_safetensors
 from metagan.cli import metagan
 from metagan.errors import RegistryError
-from metagan.networks.loading.detect import describe, load_generator
+from metagan.networks.loading.detect import load_generator
+from metagan.networks.loading.forms import describe
 from metagan.registry.weights_ref import bundled_weights
 from tests.fetch.hosts import running
 

@@ -16,7 +16,8 @@ from metagan.checkpoints.write import write_safetensors
 from metagan.errors import CheckpointError, OptionError
 from metagan.files import replacing
 from metagan.networks.loading.assemble import shortened
-from metagan.networks.loading.detect import describe, describe_training, load_generator, notes_on, to_official
+from metagan.networks.loading.detect import describe_training, load_generator, notes_on
+from metagan.networks.loading.forms import describe, to_official
 
 
 def convert(

@@ -3,57 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, cast
 
-import torch
 from torch import nn
 
 from metagan.checkpoints.model import Checkpoint, Header, NetworkRecord
 from metagan.checkpoints.tensors import require_finite
-from metagan.errors import CheckpointError, MalformedFileError, OptionError, UnknownArchitectureError
+from metagan.errors import CheckpointError, MalformedFileError, UnknownArchitectureError
 from metagan.networks import dcgan, lucidrains, r3gan, stylegan2, stylegan3, upscaler
-from metagan.networks.generator import Generator, Synthesis
-from metagan.networks.loading.architecture import Architecture, Official, Part, Reading
+from metagan.networks.generator import Generator
+from metagan.networks.loading.architecture import Architecture, Part, Reading
 from metagan.networks.loading.assemble import Fit, fit
-
-# --------------------------------------------------------------------------------------------
-# Explains why a record is not a known network: the most similar format, and what doesn't match.
-
-Kind = Literal["generator", "discriminator"]
-
-
-def parts(architectures: Sequence[Architecture], kind: Kind) -> Iterator[tuple[Reading, Part]]:
-    """Yield every format that has this kind of network, in order, with how it is read."""
-    for architecture in architectures:
-        for reading in architecture.readings:
-            part = reading.generator if kind == "generator" else reading.discriminator
-            if part is not None:
-                yield reading, part
-
-
-def explain(architectures: Sequence[Architecture], kind: Kind, record: NetworkRecord) -> str:
-    """Explain why a record doesn't match this kind of network in any of these architectures."""
-    other: Kind = "discriminator" if kind == "generator" else "generator"
-    for reading, part in parts(architectures, other):
-        if part.recognises(record):
-            makes = "makes no pictures" if other == "discriminator" else "scores none"
-            return f"this is a {other} of {reading.title}, which {makes}; want a {kind}"
-    fits = [(reading, _fit(record, part)) for reading, part in parts(architectures, kind)]
-    reading, nearest = max(fits, key=lambda pair: _likeness(record, pair[1]))
-    return f"no known architecture; nearest is {reading.title} ({nearest})"
-
-
-def _fit(record: NetworkRecord, part: Part) -> Fit:
-    return fit(record.tensors, dict.fromkeys(part.expected(record)))
-
-
-def _likeness(record: NetworkRecord, result: Fit) -> tuple[float, int]:
-    """Rank formats by the fraction of matching keys, then by words that their keys have in common."""
-    words = {word for key in record.tensors for word in key.replace("/", ".").split(".")}
-    wanted = {word for key in result.missing for word in key.replace("/", ".").split(".")}
-    return result.matched / max(result.expected, 1), len(words & wanted)
-
 
 ARCHITECTURES: tuple[Architecture, ...] = (
     stylegan2.ARCHITECTURE,
@@ -62,6 +23,8 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     r3gan.ARCHITECTURE,
     dcgan.ARCHITECTURE,
 )
+
+Kind = Literal["generator", "discriminator"]
 
 
 def load_generator(checkpoint: Checkpoint, role: str | None = None) -> Generator:
@@ -109,7 +72,7 @@ def _generators(checkpoint: Checkpoint) -> list[str]:
     return [
         role
         for role, record in checkpoint.networks.items()
-        if any(part.recognises(record) for _, part in parts(ARCHITECTURES, "generator"))
+        if any(part.recognises(record) for _, part in _parts("generator"))
     ]
 
 
@@ -159,33 +122,6 @@ def _load(checkpoint: Checkpoint, role: str, build: Callable[[NetworkRecord], nn
     return network
 
 
-def describe(generator: Generator) -> Header:
-    """Return a header for metagan's own format with architecture and configuration; callers add the rest."""
-    config = dataclasses.asdict(generator.config)  # type: ignore[call-overload]
-    return Header(architecture=generator.architecture, configuration=config)
-
-
-def title_of(generator: Generator) -> str:
-    """Return the architecture's title for users."""
-    return next(arch.title for arch in ARCHITECTURES if arch.name == generator.architecture)
-
-
-def to_official(generator: Generator) -> Official:
-    """Convert a generator to the layout of its authors' code.
-
-    Raises:
-        OptionError: If metagan doesn't write this architecture's official format.
-    """
-    for architecture in ARCHITECTURES:
-        if architecture.name == generator.architecture and architecture.to_official:
-            return architecture.to_official(cast("nn.Module", generator))
-    written = ", ".join(architecture.title for architecture in ARCHITECTURES if architecture.to_official)
-    raise OptionError(
-        f"metagan writes official state dicts of {written} only; convert to .safetensors",
-        where=title_of(generator),
-    )
-
-
 def describe_training(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return a file's facts about its training, from its header or its format."""
     return dict(checkpoint.header.training if checkpoint.header else checkpoint.facts)
@@ -221,47 +157,50 @@ def _restore(header: Header, record: NetworkRecord) -> nn.Module:
             fix="enlarge pictures with it, `metagan upscale PICTURES --with FILE --out FOLDER`",
         )
     known = ", ".join(architecture.name for architecture in ARCHITECTURES)
-    msg = f"unknown architecture {header.architecture!r:.60}; this version of metagan knows {known}"
-    raise MalformedFileError(msg)
+    raise MalformedFileError(
+        f"unknown architecture {header.architecture!r:.60}; this version of metagan knows {known}",
+        fix="load it with the version of metagan that wrote it, or a later one",
+    )
 
 
 def _recognise(record: NetworkRecord, kind: Kind) -> tuple[Reading, Part]:
-    for reading, part in parts(ARCHITECTURES, kind):
+    for reading, part in _parts(kind):
         if part.recognises(record):
             return reading, part
-    raise UnknownArchitectureError(explain(ARCHITECTURES, kind, record))
+    raise UnknownArchitectureError(_explain(kind, record))
+
+
+def _parts(kind: Kind) -> Iterator[tuple[Reading, Part]]:
+    """Yield every format that has this kind of network, in order, with how it is read."""
+    for architecture in ARCHITECTURES:
+        for reading in architecture.readings:
+            part = reading.generator if kind == "generator" else reading.discriminator
+            if part is not None:
+                yield reading, part
 
 
 # --------------------------------------------------------------------------------------------
-# The form of a generator that is used for sampling.
+# Why a record is no known network: the most similar format, and what doesn't match.
 
 
-def prepare_synthesis(generator: Generator, dtype: torch.dtype) -> Synthesis:
-    """Return the fastest form of a generator's synthesis for its device, or the plain one if there is no other.
-
-    Args:
-        generator: Any generator, in evaluation mode.
-        dtype: float32, or a narrower type for layers that tolerate it.
-    """
-    prepare = _architecture(generator).prepare
-    return prepare(cast("nn.Module", generator), dtype) if prepare else generator
-
-
-def describe_program(generator: Generator) -> str:
-    """Describe what draws a generator in float32 on the CPU: this machine's kernel, or PyTorch and why."""
-    program = _architecture(generator).program
-    return program(cast("nn.Module", generator)) if program else "PyTorch"
+def _explain(kind: Kind, record: NetworkRecord) -> str:
+    """Explain why a record doesn't match this kind of network."""
+    other: Kind = "discriminator" if kind == "generator" else "generator"
+    for reading, part in _parts(other):
+        if part.recognises(record):
+            makes = "makes no pictures" if other == "discriminator" else "scores none"
+            return f"this is a {other} of {reading.title}, which {makes}; want a {kind}"
+    fits = [(reading, _fit(record, part)) for reading, part in _parts(kind)]
+    reading, nearest = max(fits, key=lambda pair: _likeness(record, pair[1]))
+    return f"no known architecture; nearest is {reading.title} ({nearest})"
 
 
-def has_narrow_form(generator: Generator) -> bool:
-    """Return whether a generator can be sampled in lower precision than float32."""
-    return _architecture(generator).prepare is not None
+def _fit(record: NetworkRecord, part: Part) -> Fit:
+    return fit(record.tensors, dict.fromkeys(part.expected(record)))
 
 
-def is_recordable(generator: Generator) -> bool:
-    """Return whether the result of `prepare_synthesis` can be captured as a CUDA graph."""
-    return _architecture(generator).recordable
-
-
-def _architecture(generator: Generator) -> Architecture:
-    return next(arch for arch in ARCHITECTURES if arch.name == generator.architecture)
+def _likeness(record: NetworkRecord, result: Fit) -> tuple[float, int]:
+    """Rank formats by the fraction of matching keys, then by words that their keys have in common."""
+    words = {word for key in record.tensors for word in key.replace("/", ".").split(".")}
+    wanted = {word for key in result.missing for word in key.replace("/", ".").split(".")}
+    return result.matched / max(result.expected, 1), len(words & wanted)

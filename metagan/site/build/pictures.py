@@ -17,7 +17,8 @@ from metagan.fetch.weights_file import size_of
 from metagan.files import write_bytes
 from metagan.images.encode import encode
 from metagan.images.provenance import Provenance
-from metagan.networks.loading.detect import describe_training, load_generator, title_of
+from metagan.networks.loading.detect import describe_training, load_generator
+from metagan.networks.loading.forms import title_of
 from metagan.networks.upscaler import load_upscaler, upscaler_of
 from metagan.sampling.device import choose_device
 from metagan.sampling.sampler import Sampler, Settings

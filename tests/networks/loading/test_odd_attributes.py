@@ -14,7 +14,8 @@ import pytest
 from metagan.checkpoints.model import Checkpoint, NetworkRecord
 from metagan.checkpoints.read import read_checkpoint
 from metagan.errors import CheckpointError
-from metagan.networks.loading.detect import describe, load_discriminator, load_generator
+from metagan.networks.loading.detect import load_discriminator, load_generator
+from metagan.networks.loading.forms import describe
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 FILES = ("sg2ada_cuda16.pkl", "sg3t_cond16.pkl", "r3_cond32.pkl", "tf_ada_cond16.pkl")

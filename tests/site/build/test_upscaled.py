@@ -14,7 +14,7 @@ from metagan.cli.export import command as export
 from metagan.cli.sample import command as sample
 from metagan.errors import OptionError, RegistryError
 from metagan.export.blob import unpack
-from metagan.networks.loading.detect import describe
+from metagan.networks.loading.forms import describe
 from metagan.networks.upscaler import UpscalerConfig
 from metagan.registry.read import read_registry
 from metagan.registry.weights_ref import bundled_names, bundled_upscaler_names, bundled_weights
