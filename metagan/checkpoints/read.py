@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final, Literal
 
+from metagan.checkpoints.families import read_container, read_pickle
 from metagan.checkpoints.keras_files.hdf5 import MAGIC as HDF5_MAGIC
 from metagan.checkpoints.keras_files.model import (
     read_keras_folder,
@@ -14,7 +15,6 @@ from metagan.checkpoints.keras_files.model import (
 )
 from metagan.checkpoints.model import Checkpoint, NetworkRecord
 from metagan.checkpoints.pickles.allowlist import CONTAINER_NAMES, PICKLE_NAMES
-from metagan.checkpoints.pickles.families import read_container, read_pickle
 from metagan.checkpoints.pickles.flatten import Flattener
 from metagan.checkpoints.pickles.machine import Budget
 from metagan.checkpoints.pickles.unpickle import unpickle

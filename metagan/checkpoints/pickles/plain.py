@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from metagan import values
 from metagan.checkpoints.pickles.inert import Array, Blob, Name, Text, describe
 from metagan.checkpoints.pickles.machine import TOO_MUCH
 from metagan.checkpoints.pickles.numpy_parts import LAYOUTS
 from metagan.checkpoints.source import Source, quote
 from metagan.errors import MalformedFileError, UnsafeFileError
+from metagan.values import printable
 
 MAX_VALUES: Final = 200_000
 MAX_DEPTH: Final = 32
@@ -112,7 +112,7 @@ def jsonable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [jsonable(entry) for entry in value]
     if isinstance(value, set):
-        return sorted(printable(str(entry)) for entry in value)
+        return sorted(printable(str(entry), lines=True) for entry in value)
     if isinstance(value, np.ndarray):
         small = value.size <= MAX_JSON_NUMBERS
         return jsonable(value.tolist()) if small else f"array of {value.dtype}, {list(value.shape)}"
@@ -121,12 +121,7 @@ def jsonable(value: Any) -> Any:
 
 def _jsonable_scalar(value: Any) -> Any:
     if isinstance(value, str):
-        return printable(value)
+        return printable(value, lines=True)
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return f"{len(value):,} bytes" if isinstance(value, bytes) else value
-
-
-def printable(text: str) -> str:
-    """Make untrusted text safe for a terminal, keeping its line breaks; see metagan.values."""
-    return values.printable(text, lines=True)

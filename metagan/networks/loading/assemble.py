@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from metagan.checkpoints.pickles.plain import printable
 from metagan.errors import MalformedFileError, UnknownArchitectureError
+from metagan.values import printable
 
 M = TypeVar("M", bound=nn.Module)
 SHOWN_KEYS = 4

@@ -17,8 +17,9 @@ from metagan.checkpoints.model import Checkpoint, NetworkRecord
 from metagan.checkpoints.pickles.allowlist import NAMESPACE, PERSISTENT, TENSORFLOW_NETWORK
 from metagan.checkpoints.pickles.flatten import Flattener
 from metagan.checkpoints.pickles.inert import Array, Record, TensorView, describe
-from metagan.checkpoints.pickles.plain import MAX_JSON_NUMBERS, jsonable, printable
+from metagan.checkpoints.pickles.plain import MAX_JSON_NUMBERS, jsonable
 from metagan.errors import CheckpointError, UnknownArchitectureError
+from metagan.values import printable
 
 OFFICIAL: Final = "official network pickle (stylegan2-ada-pytorch, stylegan3)"
 R3GAN: Final = "R3GAN network pickle"
