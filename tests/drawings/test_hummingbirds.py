@@ -6,11 +6,10 @@ import time
 import numpy as np
 import pytest
 
-from metagan.drawings.hummingbirds import draw
+from metagan.drawings.hummingbirds import FRAME, aim, draw, extremes
 from metagan.drawings.hummingbirds.anatomy import make_anatomy
 from metagan.drawings.hummingbirds.canvas import Canvas, bounds
 from metagan.drawings.hummingbirds.feathers import add_wing, outline, wing_feathers
-from metagan.drawings.hummingbirds.framing import FRAME, aim, extremes
 from metagan.drawings.hummingbirds.plumage import iridescent, paint_body
 from metagan.drawings.hummingbirds.recipe import (
     BACKGROUNDS,

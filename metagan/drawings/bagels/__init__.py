@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from metagan.drawings.bagels.fillings import draw_layers
 from metagan.drawings.bagels.grains import MIXES, ring_starts, strew
 from metagan.drawings.bagels.ground import Stand, make_stand, paint_table
-from metagan.drawings.bagels.lighting import develop, shade
 from metagan.drawings.bagels.materials import Look, paint_bread, paint_filling
-from metagan.drawings.bagels.picture import Surfaces, add_grains, look
+from metagan.drawings.bagels.picture import Surfaces, add_grains, develop, look, shade
 from metagan.drawings.bagels.recipe import Recipe, draw_recipe
 from metagan.drawings.bagels.shape import Shape, make_shape
 from metagan.drawings.painting import Array, fractal, make_lattice

@@ -13,15 +13,17 @@ from metagan.drawings.hummingbirds.feathers import (
     add_tail,
     add_wing,
     tail_feathers,
+    tail_plane,
     wing_feathers,
+    wing_plane,
 )
 from metagan.drawings.hummingbirds.flowers import add_flowers, add_twig
-from metagan.drawings.hummingbirds.framing import FRAME, aim
 from metagan.drawings.hummingbirds.plumage import paint_bill, paint_body
 from metagan.drawings.hummingbirds.recipe import Recipe, draw_recipe
 from metagan.drawings.painting import Array, encode, film, make_lattice, shrink, vignette
 
 SAMPLING = 2  # rays per pixel, along each side
+FRAME = 1.19  # half the picture's width, in body lengths
 
 
 def draw(rng: np.random.Generator, resolution: int) -> tuple[NDArray[np.uint8], dict[str, str]]:
@@ -55,6 +57,28 @@ def draw(rng: np.random.Generator, resolution: int) -> tuple[NDArray[np.uint8], 
     return encode(shrink(film(canvas.light.transpose(1, 2, 0) * exposure[:, :, None]), SAMPLING)), dict(
         recipe.traits
     )
+
+
+def extremes(recipe: Recipe, bird: Anatomy) -> Array:
+    """Bill tip, head, tail tip and, in flight, wing tips in the picture's frame, [3, n]."""
+    points = [bird.bill[2][:, None], bird.head[:, None]]
+    points.append(tail_plane(bird).place(np.array([[0.6], [0.0]], np.float32)))
+    if not recipe.perched:
+        tip = np.array([[1.0], [0.2]], np.float32)
+        points += [wing_plane(recipe, bird, side, 0.0).place(tip) for side in (1, -1)]
+    return np.asarray(bird.turn @ np.concatenate(points, 1), np.float32)
+
+
+def aim(rng: np.random.Generator, recipe: Recipe, bird: Anatomy) -> tuple[float, tuple[float, float]]:
+    """Choose zoom and middle so that bill, tail, wings and the nearest flower are in the picture."""
+    there = extremes(recipe, bird)
+    if recipe.traits["pose"] == "feeding":
+        flower = there[:, :1] + np.array([[recipe.side * 0.28], [0], [0]], np.float32)
+        there = np.concatenate([there, flower], 1)
+    low, high = there.min(1)[:2], there.max(1)[:2]
+    zoom = min(recipe.zoom, 0.95 * 2 * FRAME / float((high - low).max()))
+    middle = (low + high) / 2 + rng.normal(0, 0.025, 2)
+    return zoom, (float(middle[0]), float(middle[1]))
 
 
 def _add_surroundings(

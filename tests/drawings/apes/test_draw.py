@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from metagan.drawings.apes.draw import TRAITS, choose, draw, portray
+from metagan.drawings.apes import TRAITS, choose, draw, portray
 
 PLAIN = {
     "Background": "Sky",
