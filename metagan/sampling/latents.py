@@ -19,8 +19,8 @@ def latents(seeds: Sequence[int], z_dim: int) -> Float[Tensor, "batch z_dim"]:
         seeds: 0 to 2**32 - 1.
         z_dim: Width of the generator's latents.
     """
-    rows = [np.random.RandomState(seed).randn(1, z_dim) for seed in seeds]
-    return torch.from_numpy(np.concatenate(rows)).float()
+    rows = [np.random.RandomState(seed).randn(z_dim) for seed in seeds]
+    return torch.from_numpy(np.array(rows).reshape(len(rows), z_dim)).float()
 
 
 def labels(class_index: int | None, c_dim: int, batch: int) -> Float[Tensor, "batch c_dim"] | None:
@@ -33,8 +33,9 @@ def labels(class_index: int | None, c_dim: int, batch: int) -> Float[Tensor, "ba
         return None
     if class_index is None or not 0 <= class_index < c_dim:
         got = "none was chosen" if class_index is None else f"got {class_index}"
-        msg = f"this generator has {c_dim} classes, {got}; choose one with --class 0 to {c_dim - 1}"
-        raise OptionError(msg)
+        raise OptionError(
+            f"this generator has {c_dim} classes, {got}", fix=f"choose one with --class 0 to {c_dim - 1}"
+        )
     label = torch.zeros(batch, c_dim)
     label[:, class_index] = 1
     return label
