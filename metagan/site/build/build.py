@@ -127,7 +127,9 @@ def _stage(
         files |= _copy_models(models, build_dir.staging)
     except OSError as error:
         raise BuildError(
-            f"{error.strerror}; the previous site is untouched", where=error.filename or build_dir.staging
+            f"{error.strerror or error}; the previous site is untouched",
+            where=error.filename or build_dir.staging,
+            fix="free some space or check its permissions, then build again",
         ) from error
     problems: list[Problem] = check_links(build_dir.staging, content.site.base_url)
     outcome.warnings += [str(problem) for problem in problems]
@@ -202,7 +204,8 @@ def _keep_extras(build_dir: BuildDir, former: Manifest | None, files: dict[str, 
     kept = []
     for path in sorted(build_dir.site.rglob("*")):
         name = path.relative_to(build_dir.site).as_posix()
-        if path.is_dir() or name in former.files or name in files or name == MANIFEST:
+        is_folder = path.is_dir() and not path.is_symlink()
+        if is_folder or name in former.files or name in files or name == MANIFEST:
             continue
         target = build_dir.staging / name
         target.parent.mkdir(parents=True, exist_ok=True)
