@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import os
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from metagan.errors import OptionError
 
 SHOWN_CHARACTERS = 60
 
@@ -59,6 +63,25 @@ class InvalidValueError(ValueError):
 def invalid_value(want: str, got: str, fix: str) -> InvalidValueError:
     """Create the error for a value with one complaint."""
     return InvalidValueError([ValueProblem(want, got, fix)])
+
+
+def source_date() -> dt.datetime | None:
+    """The time in UTC that SOURCE_DATE_EPOCH sets for what is made (reproducible-builds.org); None if it is not set.
+
+    Raises:
+        OptionError: If it is not a number of seconds since 1970, within the years that a calendar has.
+    """
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if not epoch:
+        return None
+    try:
+        return dt.datetime.fromtimestamp(int(epoch), dt.UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise OptionError(
+            f"want seconds since 1970, got {show(epoch)}",
+            where="SOURCE_DATE_EPOCH",
+            fix="set it to a whole number, or unset it",
+        ) from error
 
 
 def has_controls(text: str) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import os
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from metagan.collection.model import Facts, Item, Sale, SourceFacts
 from metagan.errors import CollectionError
 from metagan.files import replacing, write_bytes
+from metagan.values import source_date
 
 FACTS_NAME: Final = "collection.json"
 ITEMS_NAME: Final = "items.jsonl"
@@ -200,9 +201,7 @@ def write_lines(file: Path, records: Iterable[BaseModel]) -> None:
 
 def now() -> str:
     """UTC as ISO 8601; SOURCE_DATE_EPOCH (reproducible-builds.org) where it is set."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    seconds = int(epoch) if epoch.isdigit() else time.time()
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+    return (source_date() or dt.datetime.now(dt.UTC)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def sha256_of(data: bytes) -> str:

@@ -34,6 +34,7 @@ from filelock import FileLock, Timeout
 from metagan.errors import BuildError, BuildLockedError
 from metagan.fetch.weights_file import files_of, sha256_of
 from metagan.files import write_bytes
+from metagan.values import source_date
 
 # --------------------------------------------------------------------------------------------
 # Replaces a folder by a finished one, atomically where the system supports it.
@@ -126,12 +127,13 @@ class BuildDir:
                 yield
         except Timeout as error:
             raise BuildLockedError(
-                "another build is running there; wait until it ends, or choose another folder with --out",
+                "another build is running there",
                 where=self.site,
+                fix="wait until it ends, or choose another folder with --out",
             ) from error
         except PermissionError as error:
             raise BuildError(
-                "no permission to write; choose another folder with --out", where=error.filename
+                "no permission to write", where=error.filename, fix="choose another folder with --out"
             ) from error
 
     # --------------------------------------------------------------------------------------------
@@ -145,8 +147,7 @@ class BuildDir:
         if not self.site.exists():
             return None
         if not self.site.is_dir():
-            msg = f"{self.site} is a file; choose a folder with --out"
-            raise BuildError(msg)
+            raise BuildError("this is a file", where=self.site, fix="choose a folder with --out")
         try:
             raw = json.loads((self.site / MANIFEST).read_bytes())
             files = {str(name): int(size) for name, size in raw["files"].items()}
@@ -156,16 +157,16 @@ class BuildDir:
                 return None
         except (ValueError, KeyError, TypeError, AttributeError):
             pass
-        msg = (
-            f"{self.site} contains files that metagan did not build ({MANIFEST} is missing or damaged); "
-            "nothing was changed. Choose another folder with --out, or empty this one"
+        raise BuildError(
+            f"it contains files that metagan did not build ({MANIFEST} is missing or damaged); nothing was changed",
+            where=self.site,
+            fix="choose another folder with --out, or empty this one",
         )
-        raise BuildError(msg)
 
     def day(self, fingerprint: str) -> dt.date:
         """Return the day to print on pages: today, SOURCE_DATE_EPOCH's, or that of the build being resumed."""
-        if epoch := os.environ.get("SOURCE_DATE_EPOCH"):
-            return dt.datetime.fromtimestamp(int(epoch), dt.UTC).date()
+        if date := source_date():
+            return date.date()
         begun = self.folder / "begun.json"
         if read_json(begun).get("fingerprint") == fingerprint:
             return dt.date.fromisoformat(read_json(begun)["day"])

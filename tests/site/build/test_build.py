@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from metagan.errors import BuildError, BuildLockedError, RegistryError
+from metagan.errors import BuildError, BuildLockedError, OptionError, RegistryError
 from metagan.registry.read import read_registry
 from metagan.site.build import build_dir, pictures
 from metagan.site.build.build import BuildOptions, BuildReport, build_site
@@ -297,7 +297,7 @@ def test_a_folder_with_other_peoples_files_is_refused_untouched(tmp_path):
     with pytest.raises(BuildError, match="contains files that metagan did not build"):
         build(tmp_path)
     assert (tmp_path / "build/thesis.txt").read_text() == "years of work"
-    with pytest.raises(BuildError, match="is a file; choose a folder"):
+    with pytest.raises(BuildError, match="is a file\n  fix: choose a folder"):
         build(tmp_path, out="blob.pkl")
 
 
@@ -312,6 +312,28 @@ def test_a_file_that_somebody_added_is_kept_with_a_warning_that_strict_refuses(t
     assert "kept files that metagan did not make: CNAME" in outcome.warnings[0]
     assert (tmp_path / "build/CNAME").read_text() == "blobs.example.org"
     assert build(tmp_path).unchanged
+
+
+def test_a_link_to_a_folder_that_somebody_added_is_kept_too(tmp_path):
+    write_registry(tmp_path)
+    build(tmp_path)
+    (tmp_path / "press").mkdir()
+    (tmp_path / "press/logo.txt").write_text("logo")
+    (tmp_path / "build/press").symlink_to(tmp_path / "press")
+    write_registry(tmp_path, images=13)
+    assert "kept files that metagan did not make: press" in build(tmp_path).warnings[0]
+    assert (tmp_path / "build/press").readlink() == tmp_path / "press"
+
+
+@pytest.mark.parametrize("epoch", ["yesterday", "1e9", "9" * 30])
+def test_a_date_that_is_none_is_refused_with_the_way_out(tmp_path, monkeypatch, epoch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
+    write_registry(tmp_path)
+    with pytest.raises(
+        OptionError, match=r"SOURCE_DATE_EPOCH: want seconds since 1970, got .*\n  fix: set it"
+    ):
+        build(tmp_path)
+    assert not (tmp_path / "build").exists()
 
 
 def test_an_unknown_licence_is_a_warning_that_stays(tmp_path):
