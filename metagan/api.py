@@ -197,7 +197,9 @@ def sheet(pictures: Iterable[Image.Image], columns: int | None = None) -> Image.
     arrays = [array[..., None] if array.ndim == 2 else array for array in arrays]
     if not arrays or len({array.shape for array in arrays}) > 1:
         found = "none" if not arrays else f"{len({array.shape for array in arrays})} different ones"
-        raise OptionError(f"a sheet takes pictures of one size and mode, got {found}")
+        raise OptionError(
+            f"a sheet takes pictures of one size and mode, got {found}", fix="draw them with one generator"
+        )
     return to_image(contact_sheet(arrays, len(arrays), columns))
 
 

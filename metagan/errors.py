@@ -112,13 +112,19 @@ class MetaganError(Exception):
         """The way out of the first problem."""
         return self.problems[0].fix
 
-    def at(self, where: Location | Path | str) -> Self:
-        """The same error about something inside `where`; as it is where it names that place already."""
+    def at(self, where: Location | Path | str, *, fix: str | None = None) -> Self:
+        """The same error about something inside `where`; as it is where it names that place already.
+
+        Args:
+            where: The place.
+            fix: The way out, for an error that states none.
+        """
         problem = self.problems[0]
+        fix = problem.fix or fix
         if problem.where == where:
-            return self
+            return self if problem.fix == fix else type(self).of([replace(problem, fix=fix)])
         what = problem.what if problem.where is None else f"{problem.where}: {problem.what}"
-        return type(self).of([replace(problem, where=where, what=what)])
+        return type(self).of([replace(problem, where=where, what=what, fix=fix)])
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.problems))

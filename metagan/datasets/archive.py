@@ -76,8 +76,9 @@ def writing_dataset(path: Path) -> Iterator[DatasetWriter]:
             yield DatasetWriter(archive)
     except OSError as error:
         raise DatasetError(
-            f"can't be written ({error.strerror or error}); free some space or choose another --out",
+            f"can't be written ({error.strerror or error})",
             where=path,
+            fix="free some space or choose another --out",
         ) from error
 
 

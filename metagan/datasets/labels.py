@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metagan.datasets.archive import FACTS_NAME, LABELS_NAME, LabelValue
-from metagan.datasets.store import Store, read_json
-from metagan.errors import DatasetError
+from metagan.datasets.store import PACK_AGAIN, Store, read_json
+from metagan.errors import DatasetError, Location, Problem
 
 # --------------------------------------------------------------------------------------------
 # Dataset.json's labels, checked against the pictures, as vectors.
 
 MAX_LABELS = 100_000
-_FIX = 'want {"labels": [["00000/img00000000.png", 6], ...]} or {"labels": null}; pack the pictures again'
+_WANT = 'want {"labels": [["00000/img00000000.png", 6], ...]} or {"labels": null}'
 _SHOWN = 5
 
 
@@ -70,7 +70,9 @@ def read_label_table(document: Mapping[str, Any], names: Sequence[str], where: s
     if missing:
         shown = ", ".join(missing[:_SHOWN])
         raise DatasetError(
-            f"{len(missing)} of {len(names)} pictures have no label ({shown}); {_FIX}", where=where
+            f"{len(missing)} of {len(names)} pictures have no label ({shown}); {_WANT}",
+            where=where,
+            fix=PACK_AGAIN,
         )
     return _table([labels[name] for name in names], where)
 
@@ -78,11 +80,13 @@ def read_label_table(document: Mapping[str, Any], names: Sequence[str], where: s
 def labels_by_name(pairs: Any, where: str) -> dict[str, Any]:
     """Convert dataset.json's list of [name, label] to a mapping. Raises DatasetError if it has another structure."""
     if not isinstance(pairs, list):
-        raise DatasetError(f"labels: got {type(pairs).__name__}; {_FIX}", where=where)
+        raise DatasetError(f"labels: got {type(pairs).__name__}; {_WANT}", where=where, fix=PACK_AGAIN)
     labels = {}
     for index, pair in enumerate(pairs):
         if not (isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str)):
-            raise DatasetError(f"labels[{index}]: got {str(pair)[:60]!r}; {_FIX}", where=where)
+            raise DatasetError(
+                f"labels[{index}]: got {str(pair)[:60]!r}; {_WANT}", where=where, fix=PACK_AGAIN
+            )
         labels[pair[0].replace("\\", "/")] = pair[1]
     return labels
 
@@ -95,11 +99,9 @@ def _table(values: list[Any], where: str) -> LabelTable:
         if len(widths) == 1:
             return LabelTable(np.array(values, np.float32), widths.pop())
     raise DatasetError(
-        (
-            f"labels: want whole numbers from 0 to {MAX_LABELS - 1}, or lists of numbers of one "
-            "length; pack the pictures again"
-        ),
+        f"labels: want whole numbers from 0 to {MAX_LABELS - 1}, or lists of numbers of one length",
         where=where,
+        fix=PACK_AGAIN,
     )
 
 
@@ -166,11 +168,9 @@ def _from_folders(store: Store, pictures: Sequence[str]) -> Labelling:
     labels = {name: PurePosixPath(name).parts[0] for name in pictures if "/" in name}
     if not labels:
         raise DatasetError(
-            (
-                "--labels folders: no picture is in a sub-folder; put the pictures of each label into a "
-                "folder with its name, or use a CSV file"
-            ),
+            "--labels folders: no picture is in a sub-folder",
             where=store.path,
+            fix="put the pictures of each label into a folder with its name, or use a CSV file",
         )
     return Labelling(labels.get, "not in a sub-folder, so it has no label")
 
@@ -184,7 +184,9 @@ def _from_dataset_json(store: Store, pictures: Sequence[str]) -> Labelling | Non
     labelled = [name for name in pictures if name in known]
     if not labelled:
         raise DatasetError(
-            "none of its labels is for a picture here; correct it, or use --labels none", where=where
+            "none of its labels is for a picture here",
+            where=where,
+            fix="correct it, or use --labels none",
         )
     table = read_label_table(document, labelled, where)
     values: list[LabelValue] = table.values.tolist() if table else []
@@ -214,11 +216,9 @@ def _from_csv(path: Path, pictures: Sequence[str]) -> Labelling:
             labels[name] = label.strip()
     if not labels:
         raise DatasetError(
-            (
-                f"none of its {len(rows)} lines matches a picture (the first: {rows[0][0]!r}); want a "
-                f"picture's path, such as {pictures[0]!r}, then its label"
-            ),
+            f"none of its {len(rows)} lines matches a picture (the first: {rows[0][0]!r})",
             where=path,
+            fix=f"write a picture's path, such as {pictures[0]!r}, then its label",
         )
     return Labelling(labels.get, f"no label in {path.name}", tuple(unused))
 
@@ -236,22 +236,29 @@ def _read_rows(path: Path) -> list[tuple[str, str]]:
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        msg = f"--labels {path}: want none, auto, folders or a readable CSV file ({error})"
-        raise DatasetError(msg) from error
+        raise DatasetError(
+            f"--labels {path}: can't be read ({error})", fix="use none, auto, folders or a readable CSV file"
+        ) from error
     try:
         rows = [(number, row) for number, row in enumerate(csv.reader(io.StringIO(text)), 1) if any(row)]
     except csv.Error as error:
-        raise DatasetError(f"not a CSV file ({error}); want lines of file,label", where=path) from error
+        raise DatasetError(
+            f"not a CSV file ({error})", where=path, fix="write lines of file,label"
+        ) from error
     wrong = [
-        f"{path}:{number}: want file,label, got {','.join(row)[:60]!r}"
+        Problem(Location(str(path), number), f"want file,label, got {','.join(row)[:60]!r}")
         for number, row in rows
         if len(row) < 2
     ]
     if wrong:
-        more = [f"and {len(wrong) - 10} more lines"] if len(wrong) > 10 else []
-        raise DatasetError("\n".join(wrong[:10] + more))
+        more = f", and {len(wrong) - 10} more lines" if len(wrong) > 10 else ""
+        shown = wrong[:10]
+        shown[-1] = replace(
+            shown[-1], what=shown[-1].what + more, fix="write a picture's path, a comma and its label"
+        )
+        raise DatasetError.of(shown)
     if rows and rows[0][1][0].strip().lower() in _HEADINGS:
         del rows[0]
     if not rows:
-        raise DatasetError("it has no lines of file,label; write one for each picture", where=path)
+        raise DatasetError("it has no lines of file,label", where=path, fix="write one for each picture")
     return [(row[0], row[1]) for _, row in rows]

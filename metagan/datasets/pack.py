@@ -112,8 +112,9 @@ def pack(
         ignored = len(store.names()) - len(names)
     if not names:
         raise DatasetError(
-            f"it contains no pictures ({len(store.names())} other files); name the folder or zip that contains them",
+            f"it contains no pictures ({len(store.names())} other files)",
             where=pictures,
+            fix="name the folder or zip that contains them",
         )
     labelling = labels if isinstance(labels, Labelling) else choose_labelling(labels, store, names)
     report = PackReport(out, fit.resolution, fit.mode, ignored=ignored)

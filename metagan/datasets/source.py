@@ -46,8 +46,9 @@ class PictureSource:
         self.names = tuple(n for n in everything if PurePosixPath(n).suffix.lower() in SUFFIXES)
         if not self.names:
             raise DatasetError(
-                f"none of its {len(everything)} files is a PNG picture; {_PACK}, which reads more formats",
+                f"none of its {len(everything)} files is a PNG picture",
                 where=path,
+                fix=f"{_PACK}, which reads more formats",
             )
         self._has_labels = labelled and LABELS_NAME in everything
         self._has_facts = FACTS_NAME in everything
@@ -100,7 +101,7 @@ class PictureSource:
                 rgb = np.asarray(image.convert("RGB"))
         except (UnreadableError, OSError, ValueError, SyntaxError) as error:
             raise DatasetError(
-                f"{name}: {error}; {_PACK}, which skips such files", where=self.path
+                f"{name}: {error}", where=self.path, fix=f"{_PACK}, which skips such files"
             ) from error
         return np.ascontiguousarray(rgb.transpose(2, 0, 1))
 
@@ -116,7 +117,7 @@ class PictureSource:
         shown = "\n  ".join(wrong[:_SHOWN])
         more = f"\n  and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
         raise DatasetError(
-            f"{len(wrong)} of {len(self)} pictures can't be used; {_PACK}\n  {shown}{more}", where=self.path
+            f"{len(wrong)} of {len(self)} pictures can't be used\n  {shown}{more}", where=self.path, fix=_PACK
         )
 
     def _wrong(self) -> Iterator[str]:
@@ -143,24 +144,20 @@ class PictureSource:
                 width, height = image.size
         except (UnreadableError, OSError, ValueError, SyntaxError) as error:
             raise DatasetError(
-                f"{name}: {error}; {_PACK}, which skips such files", where=self.path
+                f"{name}: {error}", where=self.path, fix=f"{_PACK}, which skips such files"
             ) from error
         again = f"metagan dataset pack {self.path} --out NEW.zip --resolution"
         if width != height or width & (width - 1) or width < 4:
             raise DatasetError(
-                (
-                    f"{name} is {width}x{height} pixels, want a square whose side is a power of two; "
-                    f"run `{again} {wanted or 64}`"
-                ),
+                f"{name} is {width}x{height} pixels, want a square whose side is a power of two",
                 where=self.path,
+                fix=f"run `{again} {wanted or 64}`",
             )
         if wanted is not None and width != wanted:
             raise DatasetError(
-                (
-                    f"its pictures are {width}x{width} pixels, but {wanted}x{wanted} was requested; "
-                    f"ask for {width}, or run `{again} {wanted}`"
-                ),
+                f"its pictures are {width}x{width} pixels, but {wanted}x{wanted} was requested",
                 where=self.path,
+                fix=f"ask for {width}, or run `{again} {wanted}`",
             )
         return width
 

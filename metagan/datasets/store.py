@@ -23,6 +23,9 @@ class UnreadableError(Exception):
     """A single file that can't be read, with the reason."""
 
 
+PACK_AGAIN = "pack the pictures again"
+
+
 def open_store(path: Path) -> Store:
     """Open the folder or zip at `path`.
 
@@ -32,11 +35,12 @@ def open_store(path: Path) -> Store:
     if path.is_dir():
         return FolderStore(path)
     if not path.exists():
-        raise DatasetError("there is no such folder or zip; check the path", where=path)
+        raise DatasetError("there is no such folder or zip", where=path, fix="check the path")
     if not zipfile.is_zipfile(path):
         raise DatasetError(
-            "neither a folder nor a zip file; name the folder that contains the pictures, or a zip of it",
+            "neither a folder nor a zip file",
             where=path,
+            fix="name the folder that contains the pictures, or a zip of it",
         )
     return ZipStore(path)
 
@@ -115,8 +119,9 @@ class ZipStore:
                     self._archive = zipfile.ZipFile(self.path)
                 except (OSError, ValueError, zipfile.BadZipFile) as error:
                     raise DatasetError(
-                        f"a damaged zip file ({error}); create it again, or name the folder instead",
+                        f"a damaged zip file ({error})",
                         where=self.path,
+                        fix="create it again, or name the folder instead",
                     ) from error
                 self._owner = os.getpid()
             return self._archive
@@ -130,11 +135,10 @@ def read_json(store: Store, name: str) -> dict[str, Any]:
     try:
         value = json.loads(store.read(name))
     except (UnreadableError, ValueError, RecursionError) as error:
-        raise DatasetError(f"{name}: {error}; pack the pictures again", where=store.path) from error
+        raise DatasetError(f"{name}: {error}", where=store.path, fix=PACK_AGAIN) from error
     if not isinstance(value, dict):
         raise DatasetError(
-            f"{name}: want a JSON object, got {type(value).__name__}; pack the pictures again",
-            where=store.path,
+            f"{name}: want a JSON object, got {type(value).__name__}", where=store.path, fix=PACK_AGAIN
         )
     return value
 
@@ -148,5 +152,7 @@ def _check_size(size: int) -> None:
 
 def _refuse_folder(error: OSError) -> None:
     raise DatasetError(
-        f"can't be listed ({error.strerror}); change its permissions or move it away", where=error.filename
+        f"can't be listed ({error.strerror})",
+        where=error.filename,
+        fix="change its permissions or move it away",
     ) from error

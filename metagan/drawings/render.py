@@ -131,7 +131,9 @@ def render(
     """
     known = draw_picture(name, seed, 0, resolution)[1]
     if label is not None and label not in known:
-        raise OptionError(f"--label {label}: {name} do not have this trait; choose one of {', '.join(known)}")
+        raise OptionError(
+            f"--label {label}: {name} do not have this trait", fix=f"choose one of {', '.join(known)}"
+        )
     pool = OrderedPool(partial(_rendered, name, seed, resolution), workers, _died)
     everything: list[dict[str, str]] = []
     with writing_dataset(out) as writer:
@@ -153,10 +155,10 @@ def _rendered(name: str, seed: int, resolution: int, index: int) -> Rendered:
 
 
 def _died(index: int) -> Rendered:
-    msg = (
-        f"picture {index}: its process was killed; try again with fewer --workers, or a smaller --resolution"
+    raise OptionError(
+        f"picture {index}: its process was killed",
+        fix="try again with fewer --workers, or a smaller --resolution",
     )
-    raise OptionError(msg)
 
 
 def _facts(name: str, seed: int, resolution: int, label: str | None, names: list[str]) -> dict[str, Any]:

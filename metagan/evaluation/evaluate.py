@@ -81,14 +81,12 @@ def _require_match(sampler: Sampler, pictures: PictureSource, count: int) -> Non
     if (sampler.resolution, generator.image_channels) != (pictures.resolution, 3):
         side = sampler.resolution
         raise OptionError(
-            (
-                f"its pictures are {pictures.resolution}x{pictures.resolution}, but the generator draws "
-                f"{side}x{side} pixels, {generator.image_channels} channels; pack the pictures with "
-                "`metagan "
-                f"dataset pack --resolution {side}`"
-            ),
+            f"its pictures are {pictures.resolution}x{pictures.resolution}, but the generator draws "
+            f"{side}x{side} pixels, {generator.image_channels} channels",
             where=pictures.path,
+            fix=f"pack the pictures with `metagan dataset pack --resolution {side}`",
         )
     if count > len(pictures):
-        msg = f"--count {count}: {pictures.path} has {len(pictures)} pictures; ask for at most that many"
-        raise OptionError(msg)
+        raise OptionError(
+            f"--count {count}: {pictures.path} has {len(pictures)} pictures", fix="ask for at most that many"
+        )

@@ -42,8 +42,9 @@ def require_inception(asked: Path) -> InceptionFile:
     try:
         import torch_fidelity  # noqa: F401
     except ImportError as error:
-        msg = "--inception: torch-fidelity is not installed; run `pip install 'metagan[evaluate]'`"
-        raise OptionError(msg) from error
+        raise OptionError(
+            "--inception: torch-fidelity is not installed", fix="run `pip install 'metagan[evaluate]'`"
+        ) from error
     return find_inception(asked)
 
 

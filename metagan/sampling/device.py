@@ -19,15 +19,14 @@ def choose_device(name: str = "auto") -> torch.device:
     there = available_devices()
     if name == "auto":
         return torch.device(there[0])
+    fix = f"choose one of auto, {', '.join(there)}"
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        msg = f"--device {name}: there is no device of this name; this machine has auto, {', '.join(there)}"
-        raise DeviceError(msg) from error
+        raise DeviceError(f"--device {name}: there is no device of this name", fix=fix) from error
     count = torch.cuda.device_count() if device.type == "cuda" else 1
     if device.type not in there or (device.index or 0) >= count:
-        msg = f"--device {name}: this machine does not have it; it has auto, {', '.join(there)}"
-        raise DeviceError(msg)
+        raise DeviceError(f"--device {name}: this machine does not have it", fix=fix)
     return device
 
 

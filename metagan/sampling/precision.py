@@ -24,8 +24,7 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
         OptionError: If the precision is unknown.
     """
     if name not in PRECISIONS:
-        msg = f"precision: want {', '.join(PRECISIONS)}, got {name!r}"
-        raise OptionError(msg)
+        raise OptionError(f"there is no precision {name!r}", fix=f"choose one of {', '.join(PRECISIONS)}")
     if name == "auto":
         return torch.bfloat16 if multiplies_bfloat16(device) else torch.float32
     return torch.bfloat16 if name == "bf16" else torch.float32

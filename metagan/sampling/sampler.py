@@ -229,7 +229,7 @@ class Sampler:
             torch.cuda.empty_cache()
         if self.batch == 1:
             raise DeviceError(
-                "not even one picture fits into its memory; try --device cpu", where=str(self.device)
+                "not even one picture fits into its memory", where=str(self.device), fix="try --device cpu"
             ) from error
         self.batch //= 2
 

@@ -49,8 +49,10 @@ class World:
             OptionError: If the batch isn't a multiple of the number of processes.
         """
         if batch % self.size:
-            msg = f"--batch {batch}: want a multiple of the {self.size} processes that torchrun started"
-            raise OptionError(msg)
+            raise OptionError(
+                f"--batch {batch}: want a multiple of the {self.size} processes that torchrun started",
+                fix="choose another --batch, or another number of processes",
+            )
         return batch // self.size
 
     def mean(self, value: Tensor) -> Tensor:

@@ -85,8 +85,7 @@ def networks_from(path: Path, resolution: int, c_dim: int, seed: int) -> tuple[N
     _require_same_size(path, average, resolution, c_dim)
     generator = _stylegan2(path, load_generator(checkpoint, "G")) if "G" in there else copy.deepcopy(average)
     if generator.config != average.config:
-        msg = f"--start {path}: its G and G_ema differ in shape"
-        raise OptionError(f"{msg}; {ALONE}")
+        raise OptionError(f"--start {path}: its G and G_ema differ in shape", fix=ALONE)
     if "D" in there:
         discriminator = _discriminator(path, checkpoint, average)
     else:
@@ -107,30 +106,35 @@ def _discriminator(path: Path, checkpoint: Checkpoint, generator: StyleGAN2) -> 
         if scored == (generator.resolution, generator.image_channels, generator.c_dim):
             return discriminator
     raise OptionError(
-        f"--start {path}: its discriminator scores other pictures than its generator makes; {ALONE}"
+        f"--start {path}: its discriminator scores other pictures than its generator makes", fix=ALONE
     )
 
 
 def _stylegan2(path: Path, generator: Generator) -> StyleGAN2:
     if not isinstance(generator, StyleGAN2):
-        msg = f"--start {path}: it holds {title_of(generator)}; training goes on from StyleGAN2 files"
-        raise OptionError(msg)
+        raise OptionError(
+            f"--start {path}: it holds {title_of(generator)}", fix="training goes on from StyleGAN2 files"
+        )
     return generator
 
 
 def _require_same_size(path: Path, generator: StyleGAN2, resolution: int, c_dim: int) -> None:
     if generator.image_channels != 3:
-        msg = (
-            f"--start {path}: its pictures have {generator.image_channels} channels, those to train on have 3"
+        raise OptionError(
+            f"--start {path}: its pictures have {generator.image_channels} channels, those to train on have 3",
+            fix="choose another file",
         )
-        raise OptionError(f"{msg}; choose another file")
     if generator.resolution != resolution:
         made = f"{generator.resolution}x{generator.resolution} pixels"
-        msg = f"--start {path}: it makes {made}; the pictures have {resolution}x{resolution}"
-        raise OptionError(f"{msg}; pack them with `metagan dataset pack --resolution {generator.resolution}`")
+        raise OptionError(
+            f"--start {path}: it makes {made}; the pictures have {resolution}x{resolution}",
+            fix=f"pack them with `metagan dataset pack --resolution {generator.resolution}`",
+        )
     if generator.c_dim != c_dim:
-        msg = f"--start {path}: it has {generator.c_dim} classes, the pictures have {c_dim}"
-        raise OptionError(f"{msg}; choose another file, or --no-labels where it has none")
+        raise OptionError(
+            f"--start {path}: it has {generator.c_dim} classes, the pictures have {c_dim}",
+            fix="choose another file, or --no-labels where it has none",
+        )
 
 
 def _frozen_copy(generator: StyleGAN2) -> StyleGAN2:
@@ -147,7 +151,9 @@ def trainable(discriminator: Discriminator, frozen_layers: int) -> list[nn.Param
     """
     layers = [module for module in discriminator.modules() if isinstance(module, Conv)]
     if frozen_layers > len(layers):
-        msg = f"--freeze-d {frozen_layers}: this discriminator has {len(layers)} convolutions"
-        raise OptionError(msg)
+        raise OptionError(
+            f"--freeze-d {frozen_layers}: this discriminator has {len(layers)} convolutions",
+            fix="freeze at most that many",
+        )
     frozen = {id(parameter) for layer in layers[:frozen_layers] for parameter in layer.parameters()}
     return [parameter for parameter in discriminator.parameters() if id(parameter) not in frozen]

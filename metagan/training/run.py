@@ -140,8 +140,9 @@ class Run:
             raise DeviceError(what, where=str(self.world.device), fix=way_out) from error
         except OSError as error:
             raise TrainingError(
-                f"can't be written ({error.strerror or error}); free some space and go on",
+                f"can't be written ({error.strerror or error})",
                 where=self.folder.path,
+                fix="free some space and go on",
             ) from error
 
     @contextmanager
@@ -156,7 +157,9 @@ class Run:
             lock.acquire(timeout=0)
         except Timeout as error:
             raise TrainingError(
-                "another process trains here; wait for it, or choose another --out", where=self.folder.path
+                "another process trains here",
+                where=self.folder.path,
+                fix="wait for it, or choose another --out",
             ) from error
         try:
             yield
@@ -204,11 +207,10 @@ class Run:
         found = fingerprint(self.pictures)
         if found != self.config.fingerprint:
             raise TrainingError(
-                (
-                    f"this run was started with other pictures ({self.config.pictures} of them, "
-                    f"{self.config.fingerprint}; now {len(self.pictures)}, {found}); give those again"
-                ),
+                f"this run was started with other pictures ({self.config.pictures} of them, "
+                f"{self.config.fingerprint}; now {len(self.pictures)}, {found})",
                 where=self.folder.path,
+                fix="give those again, or choose another --out for a new run",
             )
         tensors, facts = read_state(self.folder.state)
         self.trainer.restore(tensors, facts)
@@ -227,11 +229,9 @@ class Run:
         free = shutil.disk_usage(self.folder.path).free
         if free < needed:
             raise TrainingError(
-                (
-                    f"{free / 1000000.0:,.0f} MB free, a run of this size wants "
-                    f"{needed / 1000000.0:,.0f}; free some space or choose another --out"
-                ),
+                f"{free / 1e6:,.0f} MB free, a run of this size wants {needed / 1e6:,.0f}",
                 where=self.folder.path,
+                fix="free some space or choose another --out",
             )
 
     def _must_stop(self) -> bool:
@@ -255,11 +255,9 @@ class Run:
         there = self.folder.state.exists()
         good = f"the last good state is {self.folder.state}" if there else "no state was written before"
         raise DivergedError(
-            (
-                f"at {trainer.seen / 1000:g} kimg losses or weights are no numbers any more; {good}; "
-                "start another run with a lower --lr or a higher --gamma"
-            ),
+            f"at {trainer.seen / 1000:g} kimg losses or weights are no numbers any more; {good}",
             where=self.folder.path,
+            fix="start another run with a lower --lr or a higher --gamma",
         )
 
     # ---------------------------------------------------------------------------------------------

@@ -167,7 +167,7 @@ def write_config(folder: RunFolder, config: RunConfig) -> None:
         write_bytes(folder.config, text.encode())
     except OSError as error:
         raise TrainingError(
-            f"can't be written ({error.strerror or error}); choose another --out", where=folder.path
+            f"can't be written ({error.strerror or error})", where=folder.path, fix="choose another --out"
         ) from error
 
 
@@ -183,12 +183,12 @@ def read_config(folder: RunFolder) -> RunConfig:
         )
     except (OSError, UnicodeError, yaml.YAMLError) as error:
         raise TrainingError(
-            f"can't be read ({error}); choose another --out for a new run", where=folder.config
+            f"can't be read ({error})", where=folder.config, fix="choose another --out for a new run"
         ) from error
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:4])
         raise TrainingError(
-            f"{problems}; restore the file, or choose another --out for a new run", where=folder.config
+            problems, where=folder.config, fix="restore the file, or choose another --out for a new run"
         ) from error
     return config
 

@@ -120,15 +120,20 @@ def _begin_or_go_on(
 
 def _require_training(warmup_kimg: float, total_kimg: float) -> None:
     if 0 < total_kimg <= warmup_kimg:
-        msg = f"--kimg {total_kimg:g}: for the first {warmup_kimg:g} the discriminator learns alone (--d-warmup)"
-        raise OptionError(f"{msg}, and the generator would stay as it is; train for longer")
+        raise OptionError(
+            f"--kimg {total_kimg:g}: for the first {warmup_kimg:g} the discriminator learns alone (--d-warmup), "
+            "and the generator would stay as it is",
+            fix="train for longer",
+        )
 
 
 def _require_other_folder(start: Path | None, folder: RunFolder) -> None:
     """A new run writes over what an older one left in its folder."""
     if start is not None and start.resolve().is_relative_to(folder.path.resolve()):
-        msg = f"--start {start}: it lies in the new run's own folder, which would write over it"
-        raise OptionError(f"{msg}; choose another --out")
+        raise OptionError(
+            f"--start {start}: it lies in the new run's own folder, which would write over it",
+            fix="choose another --out",
+        )
 
 
 def _require_no_results(folder: RunFolder) -> None:
@@ -152,7 +157,7 @@ def _measure(options: TrainOptions, pictures: PictureSource, world: World) -> Me
     """Quality of made pictures by name, and the same of other real ones ("floor_distance") where there are enough."""
     count = options.schedule.measured_pictures
     if options.inception and not count:
-        raise OptionError("--inception: with --measure 0 nothing is measured; leave one of them out")
+        raise OptionError("--inception: with --measure 0 nothing is measured", fix="leave one of them out")
     if not count or not world.is_first:
         return None
     weights = require_inception(options.inception) if options.inception else None
@@ -182,10 +187,10 @@ def _event_writer(
     try:
         from torch.utils.tensorboard.writer import SummaryWriter
     except ImportError as error:
-        msg = (
-            "--tensorboard: the tensorboard package isn't installed; run `pip install 'metagan[tensorboard]'`"
-        )
-        raise OptionError(msg) from error
+        raise OptionError(
+            "--tensorboard: the tensorboard package isn't installed",
+            fix="run `pip install 'metagan[tensorboard]'`",
+        ) from error
     writer = SummaryWriter(str(folder.path / "events"))
 
     def write(line: Mapping[str, Any]) -> None:

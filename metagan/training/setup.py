@@ -47,8 +47,10 @@ def begin(options: TrainOptions, pictures: Pictures, world: World) -> tuple[RunC
         shape, has_discriminator = generator_config(PRESETS[preset], resolution, c_dim), False
         networks = new_networks(shape, discriminator_config(shape), options.recipe.seed)
     if options.recipe.freeze_d and not has_discriminator:
-        msg = "--freeze-d keeps a trained discriminator's layers; give --start a file that has one, or leave it out"
-        raise OptionError(msg)
+        raise OptionError(
+            "--freeze-d keeps a trained discriminator's layers, and there is none",
+            fix="give --start a file that has one, or leave --freeze-d out",
+        )
     recipe = _recipe(options, pictures, world, networks, has_discriminator=has_discriminator)
     config = RunConfig(
         data=str(options.data),
@@ -173,13 +175,16 @@ def choose_precision(device: str) -> TrainPrecision:
 def _require_groups(groups: tuple[str, ...]) -> None:
     unknown = [name for name in groups if name not in GROUPS]
     if unknown:
-        msg = f"--augment-groups: unknown {', '.join(unknown)}; want some of {', '.join(GROUPS)}"
-        raise OptionError(msg)
+        raise OptionError(
+            f"--augment-groups: unknown {', '.join(unknown)}", fix=f"choose some of {', '.join(GROUPS)}"
+        )
 
 
 def _require_whole_groups(local: int, micro_batch: int) -> None:
     """Refuse batches that minibatch std can't divide into its groups."""
     sizes = {micro_batch, local % micro_batch or micro_batch}
     if any(size > GROUP and size % GROUP for size in sizes):
-        msg = f"a batch of {local} on each device in portions of {micro_batch}: want multiples of {GROUP} (or less)"
-        raise OptionError(f"{msg}; choose --batch and --micro-batch so")
+        raise OptionError(
+            f"a batch of {local} on each device in portions of {micro_batch}: want multiples of {GROUP} (or less)",
+            fix="choose --batch and --micro-batch so",
+        )

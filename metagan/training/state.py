@@ -39,10 +39,8 @@ def write_state(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, A
                 os.fsync(file.fileno())
     except (OSError, SafetensorError) as error:
         raise TrainingError(
-            (
-                f"the state can't be written ({error}); the previous one is untouched: free some "
-                "space and go on"
-            ),
+            f"the state can't be written ({error}); the previous one is untouched",
+            fix="free some space and go on",
             where=path,
         ) from error
 

@@ -77,7 +77,7 @@ def test_labels_that_fit_no_pictures_are_refused(tmp_path, labels, message):
 
 
 def test_a_damaged_dataset_json_is_named(tmp_path):
-    with pytest.raises(DatasetError, match=r"a\.zip: dataset\.json: .*pack the pictures again"):
+    with pytest.raises(DatasetError, match=r"a\.zip: dataset\.json: .*\n  fix: pack the pictures again"):
         PictureSource(zipped(tmp_path / "a.zip", members() | {"dataset.json": b"{"}))
 
 
@@ -91,7 +91,9 @@ def test_grey_pictures_of_the_official_tool_become_rgb(tmp_path):
 def test_another_resolution_than_asked_for_is_refused_with_the_command_that_helps(tmp_path):
     path = zipped(tmp_path / "a.zip", members())
     assert PictureSource(path, 16).resolution == 16
-    with pytest.raises(DatasetError, match=r"16x16 pixels, but 32x32 was requested.*pack .*--resolution 32"):
+    with pytest.raises(
+        DatasetError, match=r"16x16 pixels, but 32x32 was requested\n  fix: .*pack .*--resolution 32"
+    ):
         PictureSource(path, 32)
 
 

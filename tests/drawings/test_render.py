@@ -79,7 +79,7 @@ def test_a_trait_can_be_the_label(tmp_path):
     assert source.label_names == tuple(sorted(set(furs)))
     assert [source.label_names[int(source.label(i).argmax())] for i in range(10)] == furs
     with pytest.raises(
-        OptionError, match=r"--label Wings: apes do not have this trait; choose one of Background, Fur"
+        OptionError, match=r"--label Wings: apes do not have this trait\n  fix: choose one of Background, Fur"
     ):
         render("apes", tmp_path / "b.zip", count=1, resolution=16, label="Wings")
     assert not (tmp_path / "b.zip").exists()

@@ -35,11 +35,15 @@ def test_pictures_are_rounded_down_after_adding_a_half_level():
     assert to_uint8(image)[0].ravel().tolist() == [0, 0, 128, 128, 255, 255]
 
 
+def test_no_seeds_are_no_latents():
+    assert latents([], 8).shape == (0, 8)
+
+
 def test_a_class_is_asked_for_where_there_are_classes_and_ignored_where_there_are_none():
     assert labels(5, 0, 2) is None
     assert labels(1, 3, 2).tolist() == [[0, 1, 0], [0, 1, 0]]
     for wrong in (None, 3, -1):
-        with pytest.raises(OptionError, match=r"has 3 classes, .* --class 0 to 2"):
+        with pytest.raises(OptionError, match=r"has 3 classes, .*\n  fix: .* --class 0 to 2"):
             labels(wrong, 3, 1)
 
 
@@ -137,5 +141,5 @@ def test_devices_that_are_not_there_are_refused_by_name():
     assert choose_device("cpu") == CPU
     assert choose_device("auto").type in ("cpu", "cuda", "mps")
     for name in ("cuda:99", "toaster", "xla"):
-        with pytest.raises(DeviceError, match=f"--device {name}: .*auto, .*cpu"):
+        with pytest.raises(DeviceError, match=rf"--device {name}: .*\n  fix: choose one of auto, .*cpu"):
             choose_device(name)

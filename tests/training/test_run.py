@@ -300,7 +300,9 @@ def test_a_new_discriminator_is_given_ten_thousand_pictures_unless_told_otherwis
 def test_layers_of_a_new_discriminator_are_not_frozen(tmp_path, start):
     make_run(tmp_path, Discs(16)).train()
     weights = tmp_path / "latest.safetensors" if start else None
-    with pytest.raises(OptionError, match="--freeze-d keeps a trained discriminator's layers; give --start"):
+    with pytest.raises(
+        OptionError, match=r"--freeze-d keeps a trained discriminator's layers.*\n  fix: give --start"
+    ):
         begin(change(OPTIONS, start=weights, freeze_d=1), Discs(16), WORLD)
 
 
@@ -308,7 +310,9 @@ def test_a_file_whose_discriminator_is_no_use_names_the_way_out(monkeypatch):
     options = change(OPTIONS, start=OFFICIAL)
     other = Discriminator(DiscriminatorConfig(channels=(8, 8, 8, 8)))
     monkeypatch.setattr(networks, "load_discriminator", lambda _: other)
-    with pytest.raises(OptionError, match=r"scores other pictures .* `metagan convert FILE OUT.safetensors`"):
+    with pytest.raises(
+        OptionError, match=r"scores other pictures .*\n  fix: .*`metagan convert FILE OUT.safetensors`"
+    ):
         begin(options, fitting(OFFICIAL), WORLD)
 
     def unknown(_: Checkpoint) -> None:
@@ -327,7 +331,7 @@ def test_pictures_of_four_channels_are_no_start():
 
 def test_only_stylegan2_is_a_start():
     golden = GOLDEN / "sg3t_cond16.pkl"
-    with pytest.raises(OptionError, match="it holds StyleGAN3; training goes on from StyleGAN2 files"):
+    with pytest.raises(OptionError, match="it holds StyleGAN3\n  fix: training goes on from StyleGAN2 files"):
         begin(change(OPTIONS, start=golden), Discs(8), WORLD)
 
 

@@ -73,8 +73,10 @@ def _halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     halved = {name: tensor.half() for name, tensor in tensors.items()}
     lost = [name for name, tensor in halved.items() if not torch.isfinite(tensor).all()]
     if lost:
-        msg = f"half precision ends at 65,504, which is exceeded in {shortened(tuple(lost))}"
-        raise OptionError(f"{msg}; convert it without --half")
+        raise OptionError(
+            f"half precision ends at 65,504, which is exceeded in {shortened(tuple(lost))}",
+            fix="convert it without --half",
+        )
     return halved
 
 
@@ -119,5 +121,7 @@ def _require_same(path: Path, written: Mapping[str, Tensor], wanted: Mapping[str
     ]
     if different:
         raise CheckpointError(
-            f"written, but read back different in {', '.join(different[:4])}; is the disk sound?", where=path
+            f"written, but read back different in {', '.join(different[:4])}",
+            where=path,
+            fix="check the disk, and write to another one",
         )

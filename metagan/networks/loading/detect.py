@@ -24,6 +24,8 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     dcgan.ARCHITECTURE,
 )
 
+ANOTHER_FILE = "get the file again from its publisher, or another one that metagan reads (docs/formats.md)"
+
 Kind = Literal["generator", "discriminator"]
 
 
@@ -117,7 +119,7 @@ def _load(checkpoint: Checkpoint, role: str, build: Callable[[NetworkRecord], nn
         )  # make all tensors now, to find damage
         network = build(record)
     except CheckpointError as error:
-        raise error.at(checkpoint.path) from error
+        raise error.at(checkpoint.path, fix=ANOTHER_FILE) from error
     require_finite(record, checkpoint.path)
     return network
 

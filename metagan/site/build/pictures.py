@@ -164,5 +164,7 @@ def _finish(cache: PictureCache, seed: int, picture: NDArray[np.uint8], label: P
         write_bytes(cache.picture(seed), encode(picture, cache.subject.format, label))
     except OSError as error:
         raise BuildError(
-            f"{error.strerror}; finished pictures are kept, run the build again", where=cache.picture(seed)
+            f"{error.strerror or error}; finished pictures are kept",
+            where=cache.picture(seed),
+            fix="free some space or check its permissions, then build again",
         ) from error

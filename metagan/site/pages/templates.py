@@ -33,7 +33,7 @@ def default_templates_dir() -> Path:
     for folder in (package / "templates", package.parent / "templates"):
         if (folder / "base.html").is_file():
             return folder
-    raise BuildError("metagan's own templates are missing; install metagan again", where=package)
+    raise BuildError("metagan's own templates are missing", where=package, fix="install metagan again")
 
 
 def search_path(templates: Path | None) -> list[Path]:

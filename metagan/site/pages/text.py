@@ -56,12 +56,14 @@ def read_corpus(path: Path) -> Corpus:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise OptionError(
-            f"want a UTF-8 text file with one sentence per line: {error}", where=path
+            f"can't be read: {error}", where=path, fix="write a UTF-8 text file with one sentence per line"
         ) from error
     lines = [line.split() for line in text.splitlines() if _is_usable(line)]
     if not lines:
         raise OptionError(
-            "it has no usable line; want one sentence per line, without quotes or brackets", where=path
+            "it has no usable line",
+            where=path,
+            fix="write one sentence per line, without quotes or brackets",
         )
     models = (markovify.Text(None, size, parsed_sentences=lines) for size in STATE_SIZES)
     return Corpus(tuple(map(tuple, lines)), tuple(model.compile(inplace=True) for model in models))

@@ -65,7 +65,7 @@ def _luminance(colour: str) -> float:
 
 def _channels(colour: str) -> list[float]:
     if not _HEX.fullmatch(colour):
-        raise BuildError(f"site.theme: want a hex colour such as '#c2410c', got {colour!r}")
+        raise BuildError(f"site.theme: want a hex colour, got {colour!r}", fix="write one such as '#c2410c'")
     digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
     return [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
 

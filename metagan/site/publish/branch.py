@@ -71,7 +71,9 @@ def publish_to_branch(
         PublishError: If the site is too large, the repository or remote doesn't exist, or the push is rejected.
     """
     if domain is not None and not DOMAIN.fullmatch(domain):
-        raise PublishError(f"--cname {domain}: want a bare domain name, www.example.org for instance")
+        raise PublishError(
+            f"--cname {domain}: not a bare domain name", fix="write one, www.example.org for instance"
+        )
     files = site_files(folder)
     check_github_limits(files)
     _check_repository(branch)
@@ -87,7 +89,9 @@ def publish_to_branch(
 
 def _check_repository(branch: Branch) -> None:
     if shutil.which("git") is None:
-        raise PublishError("git is not installed; install it, or publish to a folder or an address with --to")
+        raise PublishError(
+            "git is not installed", fix="install it, or publish to a folder or an address with --to"
+        )
     if _git(branch, "rev-parse", "--git-dir").returncode:
         raise PublishError(
             "not inside a git repository",
@@ -103,7 +107,10 @@ def _check_repository(branch: Branch) -> None:
         )
         raise PublishError(f"no remote {branch.remote!r}", where=branch.repository, fix=known)
     if _git(branch, "check-ref-format", branch.ref).returncode or branch.name.startswith("-"):
-        raise PublishError(f"--branch {branch.name}: git does not allow this name; gh-pages is the usual one")
+        raise PublishError(
+            f"--branch {branch.name}: git does not allow this name",
+            fix="choose another; gh-pages is the usual one",
+        )
     if f"branch {branch.ref}" in _git(branch, "worktree", "list", "--porcelain").stdout.splitlines():
         raise PublishError(
             f"branch {branch.name} is checked out",

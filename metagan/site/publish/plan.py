@@ -75,21 +75,20 @@ def site_files(folder: Path) -> tuple[SiteFile, ...]:
         PublishError: If there is no built site, or it has a file that can't be published.
     """
     if not (folder / "index.html").is_file():
-        raise PublishError("no built site there (no index.html); run metagan build first", where=folder)
+        raise PublishError("no built site there (no index.html)", where=folder, fix="run metagan build first")
     files, refused = [], []
     for file in sorted(folder.rglob("*")):
         path = file.relative_to(folder)
         if is_hidden(path.parts) or not file.is_file():
             continue
         if not file.resolve().is_relative_to(folder.resolve()):
-            refused.append(
-                f"{file}: a symbolic link to a place outside the site; replace it by the file itself"
-            )
+            what, fix = "a symbolic link to a place outside the site", "replace it by the file itself"
+            refused.append(Problem(str(file), what, fix))
         elif not path.as_posix().isprintable() or path.as_posix().startswith('"'):
-            refused.append(f"{file!s:.200}: not a valid name for a web page; rename it")
+            refused.append(Problem(f"{file!s:.200}", "not a valid name for a web page", "rename it"))
         files.append(SiteFile(path.as_posix(), file, file.stat().st_size))
     if refused:
-        raise PublishError("\n".join(refused))
+        raise PublishError.of(refused)
     return tuple(files)
 
 

@@ -63,7 +63,7 @@ def publish_to_storage(
         place = open_storage(target)
         if place.is_local and Path(place.root).resolve().is_relative_to(folder.resolve()):
             raise PublishError(
-                f"this is inside the built site; choose a folder outside {folder}", where=target
+                "this is inside the built site", where=target, fix=f"choose a folder outside {folder}"
             )
         hashes = {file.path: sha256_of_file(file.file) for file in files}
         owned, sizes = place.read_manifest(), place.sizes()

@@ -111,7 +111,7 @@ class PagesServer(ThreadingHTTPServer):
             self.address_family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
             super().__init__((host, port), PagesHandler)
         except (OSError, OverflowError) as error:
-            raise OptionError(_why_not(error, host, port)) from error
+            raise _cannot_listen(error, host, port) from error
 
     def server_bind(self) -> None:
         """Bind without http.server's reverse DNS lookup, which can take seconds."""
@@ -345,17 +345,22 @@ def byte_range(header: str, size: int) -> range | None:
     return range(int(first), min(int(last) + 1 if last else size, size))
 
 
-def _why_not(error: OSError | OverflowError, host: str, port: int) -> str:
+def _cannot_listen(error: OSError | OverflowError, host: str, port: int) -> OptionError:
     if isinstance(error, OverflowError):
-        return f"--port {port}: want a number from 0 to 65535"
+        return OptionError(f"--port {port}: not a port", fix="choose a number from 0 to 65535")
     if error.errno == errno.EADDRINUSE:
         free = _next_free(host, port)
-        way_out = f"; --port {free} is free" if free else "; stop the other program or choose another --port"
-        return f"port {port} of {host} is taken by another program{way_out}"
+        fix = f"--port {free} is free" if free else "stop the other program or choose another --port"
+        return OptionError(f"port {port} of {host} is taken by another program", fix=fix)
     if error.errno == errno.EACCES:
-        return f"you have no permission to use port {port} of {host}; choose a --port above 1023, for instance 8000"
-    way_out = "127.0.0.1 serves only this machine, 0.0.0.0 the whole network"
-    return f"--host {host}: can't listen there ({error.strerror}); {way_out}"
+        return OptionError(
+            f"you have no permission to use port {port} of {host}",
+            fix="choose a --port above 1023, for instance 8000",
+        )
+    return OptionError(
+        f"--host {host}: can't listen there ({error.strerror})",
+        fix="127.0.0.1 serves only this machine, 0.0.0.0 the whole network",
+    )
 
 
 def _next_free(host: str, port: int) -> int | None:

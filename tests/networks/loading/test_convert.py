@@ -45,7 +45,7 @@ def test_weights_beyond_half_precision_are_named_before_anything_is_written(tmp_
     tensors = dict(checkpoint.networks["G_ema"].tensors)
     tensors["constant"] = torch.full_like(tensors["constant"], 1e5)
     write_safetensors(tmp_path / "full.safetensors", tensors, checkpoint.header)
-    with pytest.raises(OptionError, match=r"exceeded in constant; convert it without --half"):
+    with pytest.raises(OptionError, match=r"exceeded in constant\n  fix: convert it without --half"):
         convert(tmp_path / "full.safetensors", tmp_path / "half.safetensors", half=True)
     assert [path.name for path in tmp_path.iterdir()] == ["full.safetensors"]
 

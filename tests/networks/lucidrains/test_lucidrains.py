@@ -227,7 +227,7 @@ def test_without_its_side_car_the_usual_learning_rate_is_taken_and_said(shared_v
 
 def test_an_official_state_dict_of_it_is_refused_with_the_way_out(shared_vectors, tmp_path):
     with pytest.raises(
-        OptionError, match=r"writes official state dicts of StyleGAN2 only; convert to \.safetensors"
+        OptionError, match=r"writes official state dicts of StyleGAN2 only\n  fix: convert to \.safetensors"
     ):
         convert_to_official(shared_vectors / "lucidrains" / "luc_32" / "model_0.pt", tmp_path / "x.pt")
 

@@ -460,7 +460,7 @@ def test_requests_keep_working_while_builds_swap_the_folder(tmp_path):
 def test_a_taken_port_is_named_with_the_next_free_one(server):
     port = server.server_address[1]
     with pytest.raises(
-        OptionError, match=rf"port {port} of 127.0.0.1 is taken.*--port \d+ is free"
+        OptionError, match=rf"port {port} of 127.0.0.1 is taken by another program\n  fix: --port \d+ is free"
     ) as caught:
         PagesServer("127.0.0.1", port, reload=False, report=print)
     free = int(str(caught.value).rsplit("--port ", 1)[1].split()[0])
