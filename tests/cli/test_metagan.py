@@ -139,7 +139,7 @@ def test_a_subject_brings_its_own_psi_class_and_noise(tmp_path, monkeypatch):
 def test_a_class_is_asked_for_where_it_is_needed(capsys):
     code, text = fail(capsys, "sample", CONDITIONAL)
     assert code == 1
-    assert "has 2 classes, none was chosen; choose one with --class 0 to 1" in text
+    assert "has 2 classes, none was chosen\n  fix: choose one with --class 0 to 1" in text
 
 
 def test_bundled_weights_can_be_sampled_by_name(tmp_path):
