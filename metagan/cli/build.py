@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from metagan.cli.options import site_options
+from metagan.cli.options import SiteOptions, site_options
 
 if TYPE_CHECKING:
     from metagan.site.build.build import BuildReport
@@ -17,18 +16,7 @@ if TYPE_CHECKING:
 @click.argument("subjects", metavar="[SUBJECT]...", nargs=-1)
 @site_options
 @click.option("--strict", is_flag=True, help="Treat warnings as errors.")
-def command(
-    subjects: tuple[str, ...],
-    registry: Path,
-    out: Path,
-    base_url: str | None,
-    images: int | None,
-    templates: Path | None,
-    device: str,
-    precision: str,
-    offline: bool,
-    strict: bool,
-) -> None:
+def command(subjects: tuple[str, ...], strict: bool, **site: Unpack[SiteOptions]) -> None:
     """Build or update the site that a registry describes. With SUBJECTs, build a site of only these.
 
     Only what changed is made again. The previous site stays in place until the new one is complete. An
@@ -37,18 +25,7 @@ def command(
     from metagan.cli.progress import stages
     from metagan.site.build.build import BuildOptions, build_site
 
-    options = BuildOptions.read(
-        registry,
-        out,
-        subjects=subjects,
-        base_url=base_url,
-        images=images,
-        templates=templates,
-        device=device,
-        precision=precision,
-        offline=offline,
-        strict=strict,
-    )
+    options = BuildOptions.read(subjects=subjects, strict=strict, **site)
     with stages() as progress:
         outcome = build_site(options, progress)
     report(outcome)

@@ -17,7 +17,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, get_args, get_origin, get_type_hints
 
 import click
 
@@ -265,6 +265,21 @@ templates_option = click.option(
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Folder of templates that override metagan's own. By default templates/ next to the registry, if it exists.",
 )
+
+
+class SiteOptions(TypedDict):
+    """What `site_options` hands a command, as BuildOptions.read takes it."""
+
+    registry: Path
+    out: Path
+    base_url: str | None
+    images: int | None
+    templates: Path | None
+    device: str
+    precision: str
+    offline: bool
+
+
 site_options = options(
     registry_option,
     out_option("Folder of the built site.", default=Path("build")),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from metagan.cli.options import site_options
+from metagan.cli.options import SiteOptions, site_options
 
 if TYPE_CHECKING:
     from metagan.site.build.build import BuildOptions
@@ -25,10 +25,7 @@ if TYPE_CHECKING:
 )
 @click.option("--no-reload", is_flag=True, help="Don't watch the sources and don't reload pages.")
 @site_options
-def command(
-    registry: Path, out: Path, host: str, port: int, no_reload: bool, base_url: str | None, images: int | None,
-    templates: Path | None, device: str, precision: str, offline: bool,
-) -> None:  # fmt: skip
+def command(host: str, port: int, no_reload: bool, **site: Unpack[SiteOptions]) -> None:
     """Build the site if needed and serve it on this machine as GitHub Pages would.
 
     Pages reload when the registry, templates, local weights or text files change. Press Ctrl-C to stop.
@@ -37,17 +34,7 @@ def command(
     from metagan.site.serve.server import serve
 
     def build() -> BuiltSite:
-        options = BuildOptions.read(
-            registry,
-            out,
-            base_url=base_url,
-            images=images,
-            templates=templates,
-            device=device,
-            precision=precision,
-            offline=offline,
-        )
-        return _build(options, registry)
+        return _build(BuildOptions.read(**site), site["registry"])
 
     serve(
         build,
