@@ -19,7 +19,7 @@ from metagan.errors import OptionError, ShapeError
 from metagan.evaluation.evaluate import Evaluation
 from metagan.fetch.transfer import Transfer
 from metagan.files import write_bytes
-from metagan.images.encode import EXTENSIONS, encode, to_image
+from metagan.images.encode import encode, picture_format, to_image
 from metagan.images.provenance import Provenance
 from metagan.images.sheet import contact_sheet
 from metagan.networks.generator import Noise
@@ -385,19 +385,12 @@ def save(picture: Image.Image, path: str | Path) -> None:
 
     Args:
         picture: From `sample` or `iter_sample`.
-        path: Ends in .png, .webp, .jpg or .avif.
+        path: Ends in .png, .webp, .jpg, .jpeg or .avif.
 
     Raises:
         OptionError: If the name has another ending, or the picture no seed.
     """
-    image_format = next(
-        (key for key, suffix in EXTENSIONS.items() if Path(path).suffix.lower() == f".{suffix}"), None
-    )
-    if image_format is None:
-        endings = ", ".join(f".{suffix}" for suffix in EXTENSIONS.values())
-        raise OptionError(
-            "no picture format that metagan writes", where=str(path), fix=f"end the name in one of {endings}"
-        )
+    image_format = picture_format(Path(path))
     if "seed" not in picture.info:
         raise OptionError(
             "the picture has no seed",

@@ -91,10 +91,10 @@ def test_styles_draw_what_seeds_do(apes):
 
 def test_a_saved_picture_carries_its_provenance(apes, tmp_path):
     (picture,) = apes.sample([9], psi=0.5)
-    for ending in ("png", "webp", "jpg"):
+    for ending in ("png", "webp", "jpg", "jpeg"):
         metagan.save(picture, tmp_path / f"a.{ending}")
         assert b"trainedAlgorithmicMedia" in (tmp_path / f"a.{ending}").read_bytes()
-    with pytest.raises(metagan.MetaganError, match="end the name in one of"):
+    with pytest.raises(metagan.MetaganError, match=r"want a name that ends in \.png.*\n  fix: give it"):
         metagan.save(picture, tmp_path / "a.txt")
     with pytest.raises(metagan.MetaganError, match="has no seed"):
         metagan.save(Image.new("RGB", (4, 4)), tmp_path / "a.png")

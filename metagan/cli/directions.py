@@ -92,10 +92,9 @@ def command(
     """
     from metagan.cli.progress import note, stages
     from metagan.files import write_bytes
-    from metagan.images.encode import encode
+    from metagan.images.encode import encode, picture_format
     from metagan.images.provenance import Provenance
     from metagan.lab.directions import DirectionFinder, DirectionsOptions, describe, write_directions
-    from metagan.lab.film import picture_format
     from metagan.lab.perceptual import load_perceptual
     from metagan.sampling.target import find_target, open_sampler
 

@@ -16,6 +16,7 @@ from metagan.cli.options import (
     upscale_option,
     weights_options,
 )
+from metagan.errors import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +32,18 @@ def parse_batch(_ctx: click.Context, _param: click.Parameter, value: str) -> int
     if not value.isdecimal() or int(value) < 1:
         raise click.BadParameter(f"want auto or a number of pictures from 1 on, got {value!r}")
     return int(value)
+
+
+def check_grid(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path | None:
+    """Refuse a --grid whose extension is no picture format's, before anything is loaded."""
+    from metagan.images.encode import picture_format
+
+    try:
+        if value is not None:
+            picture_format(value)
+    except OptionError as error:
+        raise click.BadParameter(error.what) from error
+    return value
 
 
 @click.command("sample", short_help="Draw pictures from a subject or a weights file.")
@@ -49,6 +62,7 @@ def parse_batch(_ctx: click.Context, _param: click.Parameter, value: str) -> int
 @click.option(
     "--grid",
     type=click.Path(path_type=Path, dir_okay=False),
+    callback=check_grid,
     help="Write one sheet with all pictures to this file; its extension sets the format.",
 )
 @out_option(
@@ -95,8 +109,6 @@ def command(
     from metagan.cli.progress import note, stages
     from metagan.sampling.target import find_target, open_sampler
 
-    if grid:
-        sheet_format(grid)
     with stages() as progress:
         target = find_target(
             what, registry, sha256, offline=offline, upscale=upscale, progress=progress.transfer
@@ -141,7 +153,7 @@ def write_pictures(
     """Write each picture to the folder, all of them to the grid, or both."""
     from metagan.cli.progress import stages
     from metagan.files import write_bytes
-    from metagan.images.encode import EXTENSIONS, encode
+    from metagan.images.encode import EXTENSIONS, encode, picture_format
     from metagan.images.provenance import Provenance
     from metagan.images.sheet import contact_sheet
 
@@ -160,7 +172,7 @@ def write_pictures(
             sheet = contact_sheet(each(), len(seeds))
             write_bytes(
                 grid,
-                encode(sheet, sheet_format(grid), Provenance(f"{name} (metagan)", seeds[0], settings.psi)),
+                encode(sheet, picture_format(grid), Provenance(f"{name} (metagan)", seeds[0], settings.psi)),
             )
             click.echo(grid)
         else:
@@ -183,7 +195,7 @@ def write_styled(
 ) -> None:
     """Write the pictures of styles files, under the same names."""
     from metagan.files import write_bytes
-    from metagan.images.encode import EXTENSIONS, encode
+    from metagan.images.encode import EXTENSIONS, encode, picture_format
     from metagan.images.provenance import Provenance
     from metagan.images.sheet import contact_sheet
     from metagan.lab.styles import draw, read_styles, require_same_generator
@@ -199,17 +211,7 @@ def write_styled(
                 folder / f"{path.stem}.{EXTENSIONS[image_format]}", encode(picture, image_format, label)
             )
     if grid:
-        write_bytes(grid, encode(contact_sheet(pictures, len(pictures)), sheet_format(grid), label))
+        write_bytes(grid, encode(contact_sheet(pictures, len(pictures)), picture_format(grid), label))
         click.echo(grid)
     if folder:
         click.echo(f"{folder}: {len(pictures)} pictures")
-
-
-def sheet_format(grid: Path) -> str:
-    """Return the picture format for a sheet's extension."""
-    by_ending = {".png": "png", ".webp": "webp", ".jpg": "jpeg", ".jpeg": "jpeg", ".avif": "avif"}
-    if grid.suffix.lower() not in by_ending:
-        raise click.BadParameter(
-            f"want a name that ends in {', '.join(by_ending)}, got {grid.name}", param_hint="--grid"
-        )
-    return by_ending[grid.suffix.lower()]

@@ -26,12 +26,14 @@ from metagan.fetch.transfer import Patience, Progress, Transfer, fetch_error
 from metagan.fetch.weights_file import sha256_of
 from metagan.registry.weights_ref import LOOPBACK
 
-# Turns responses of hosts and errors of the HTTP client into messages with a fix.
-#
-# RFC 9110, section 14 (Range), 13.1.5 (If-Range) and 15 (status codes).
-
+MAX_BYTES = 64 << 30
+MAX_REQUESTS = 200
 MAX_REDIRECTS = 10
 MAX_WAIT_S = 120.0
+
+# --------------------------------------------------------------------------------------------
+# Responses of hosts and errors of the HTTP client, as messages with a fix.
+# RFC 9110, section 14 (Range), 13.1.5 (If-Range) and 15 (status codes).
 
 _TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18}|\*)")
@@ -144,8 +146,8 @@ def _in_words(error: httpx2.HTTPError) -> str:
     return f"{str(error) or type(error).__name__}"
 
 
-MAX_BYTES = 64 << 30
-MAX_REQUESTS = 200
+# --------------------------------------------------------------------------------------------
+# The download.
 
 
 def download(url: str, sha256: str, *, offline: bool, progress: Progress | None, patience: Patience) -> Path:

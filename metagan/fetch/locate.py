@@ -7,8 +7,7 @@ from pathlib import Path
 from metagan.errors import FetchError
 from metagan.fetch.cache import verify
 from metagan.fetch.transfer import Patience, Progress, fetch_error
-from metagan.fetch.weights_file import SAVED_MODEL_MARKER
-from metagan.registry.weights_ref import WeightsRef, bundled_weights
+from metagan.registry.weights_ref import SAVED_MODEL_MARKER, WeightsRef, bundled_weights
 
 PATIENCE = Patience()
 

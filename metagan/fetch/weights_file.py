@@ -7,9 +7,9 @@ from pathlib import Path
 
 from metagan.errors import CheckpointError
 from metagan.files import sha256_of_file
+from metagan.registry.weights_ref import SAVED_MODEL_MARKER
 
 # A Keras SavedModel is a folder; of all that may lie in it, metagan looks at these, in this order.
-SAVED_MODEL_MARKER = "saved_model.pb"
 SAVED_MODEL_FILES = (
     "keras_metadata.pb",
     SAVED_MODEL_MARKER,

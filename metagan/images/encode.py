@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,23 @@ from metagan.images.provenance import Provenance
 ENCODER_VERSION = 1  # part of every published picture's key; increase it when the encoded bytes change
 LOSSLESS_BELOW_PX = 128  # small pictures are shown enlarged, which makes compression visible
 EXTENSIONS = {"webp": "webp", "png": "png", "jpeg": "jpg", "avif": "avif"}
+ENDINGS = {".png": "png", ".webp": "webp", ".jpg": "jpeg", ".jpeg": "jpeg", ".avif": "avif"}
+
+
+def picture_format(path: Path) -> str:
+    """The format that a picture's name asks for: "png", "webp", "jpeg" or "avif".
+
+    Raises:
+        OptionError: It ends otherwise.
+    """
+    ending = path.suffix.lower()
+    if ending not in ENDINGS:
+        raise OptionError(
+            f"want a name that ends in {', '.join(ENDINGS)}, got {path.name}",
+            where=path,
+            fix="give it one of these endings",
+        )
+    return ENDINGS[ending]
 
 
 def encode(picture: NDArray[np.uint8], image_format: str, label: Provenance | None = None) -> bytes:

@@ -30,7 +30,6 @@ from metagan.images.provenance import SOURCE_TYPE, Provenance
 
 Frame = NDArray[np.uint8]
 FORMATS: Final = (".mp4", ".webm", ".webp", ".gif")
-PICTURES: Final = {".png": "png", ".webp": "webp", ".jpg": "jpeg", ".jpeg": "jpeg", ".avif": "avif"}
 XMP_BOX: Final = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")  # of XMP in ISO base media files
 ENCODERS: Final = {
     ".mp4": ("-c:v", "libx264", "-preset", "veryfast", "-crf", "17", "-movflags", "+faststart"),
@@ -83,18 +82,6 @@ def film_format(path: Path) -> str:
     if ending in ENCODERS:
         find_ffmpeg()
     return ending
-
-
-def picture_format(path: Path) -> str:
-    """The format that a picture's name asks for: "png", "webp", "jpeg" or "avif".
-
-    Raises:
-        OptionError: It ends otherwise.
-    """
-    ending = path.suffix.lower()
-    if ending not in PICTURES:
-        raise OptionError(f"{path}: want a name that ends in {', '.join(PICTURES)}", fix="give such a name")
-    return PICTURES[ending]
 
 
 def find_ffmpeg() -> str:

@@ -80,6 +80,12 @@ def _folder() -> Path:
     return Path(weights.__path__[0])
 
 
+# --------------------------------------------------------------------------------------------
+# References.
+
+SAVED_MODEL_MARKER = "saved_model.pb"
+"""The file that makes a folder a Keras SavedModel."""
+
 WANT = "a file's path, https://..., hf://owner/repo/file or bundled:name"
 MAX_CHARACTERS = 2000
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -105,8 +111,8 @@ def parse_weights(text: str, folder: Path, sha256: str | None = None) -> Weights
     if not text or len(text) > MAX_CHARACTERS or has_controls(text):
         raise invalid_value(WANT, show(text), "write the path or address of the weights file")
     digest = sha256.lower() if sha256 else None
-    if text.startswith("bundled:"):
-        return WeightsRef("bundled", _bundled_name(text.removeprefix("bundled:")), digest, text)
+    if text.startswith(BUNDLED):
+        return WeightsRef("bundled", _bundled_name(text.removeprefix(BUNDLED)), digest, text)
     scheme = _SCHEME.match(text)
     if scheme is None:
         return WeightsRef("path", str(_existing_weights(text, folder)), digest, text)
@@ -122,7 +128,6 @@ def is_remote(text: str) -> bool:
 
 def existing_file(text: str, folder: Path) -> Path:
     """Return the absolute path of a local file, which may start with ~ or be relative to the folder.
-
 
     Raises:
         InvalidValueError: If there is no such file. The fix suggests a similar name in its folder.
@@ -154,7 +159,7 @@ def _existing_weights(text: str, folder: Path) -> Path:
     """As existing_file, for weights, which may also be the folder of a Keras SavedModel."""
     with suppress(OSError, RuntimeError, ValueError):
         path = Path(os.path.normpath(folder.absolute() / Path(text).expanduser()))
-        if (path / "saved_model.pb").is_file():
+        if (path / SAVED_MODEL_MARKER).is_file():
             return path
     return existing_file(text, folder)
 

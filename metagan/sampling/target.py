@@ -15,7 +15,7 @@ from metagan.networks.loading.detect import load_generator, notes_on
 from metagan.networks.loading.forms import title_of
 from metagan.networks.upscaler import load_upscaler
 from metagan.registry.read import find_subject, read_registry
-from metagan.registry.weights_ref import WeightsRef, parse_weights
+from metagan.registry.weights_ref import SAVED_MODEL_MARKER, WeightsRef, parse_weights
 from metagan.sampling.device import choose_device
 from metagan.sampling.sampler import Sampler, Settings
 from metagan.values import InvalidValueError, NoiseMode
@@ -152,4 +152,4 @@ def _parse(text: str, option: str, sha256: str | None = None) -> WeightsRef:
 
 def _is_weights(path: Path) -> bool:
     """Whether the path is a file or the folder of a Keras SavedModel."""
-    return path.is_file() or (path / "saved_model.pb").is_file()
+    return path.is_file() or (path / SAVED_MODEL_MARKER).is_file()

@@ -29,6 +29,7 @@ from metagan.site.serve.reload import (
     rebuild_on_change,
     with_script,
 )
+from metagan.values import printable
 
 RESERVED = "__metagan__/"
 # While pages reload, browsers must not use their caches.
@@ -316,8 +317,7 @@ class PagesHandler(BaseHTTPRequestHandler):
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:  # noqa: ARG002
         """Report requests that found nothing; others are not logged."""
         if isinstance(code, int) and code >= HTTPStatus.BAD_REQUEST:
-            line = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in self.requestline)
-            self.server.report(f"{int(code)} {line[:LONGEST_LINE]}")
+            self.server.report(f"{int(code)} {printable(self.requestline)[:LONGEST_LINE]}")
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
         """Suppress http.server's own log lines."""
