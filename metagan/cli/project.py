@@ -93,7 +93,7 @@ def command(
     from metagan.lab.perceptual import load_perceptual
     from metagan.lab.project import ProjectOptions, Projector
     from metagan.lab.project_files import project_into, write_way
-    from metagan.lab.styles import Space, read_styles, require_same_generator
+    from metagan.lab.styles import Space, read_styles, require_noise_fits, require_same_generator
     from metagan.lab.targets import list_pictures, read_target
     from metagan.lab.verdict import own_distances, verdict_on
     from metagan.sampling.target import find_target, open_sampler
@@ -111,6 +111,7 @@ def command(
     if start not in ("mean", "nearest"):
         begin = read_styles(Path(start))
         require_same_generator(begin, generator, Path(start), foreign=True)
+        require_noise_fits(begin, generator, Path(start))
     options = ProjectOptions(
         space=cast("Space", space),
         steps=steps,

@@ -198,11 +198,12 @@ def write_styled(
     from metagan.images.encode import EXTENSIONS, encode, picture_format
     from metagan.images.provenance import Provenance
     from metagan.images.sheet import contact_sheet
-    from metagan.lab.styles import draw, read_styles, require_same_generator
+    from metagan.lab.styles import draw, read_styles, require_noise_fits, require_same_generator
 
     styles = [read_styles(path) for path in files]
     for path, one in zip(files, styles, strict=True):
         require_same_generator(one, sampler.generator, path, foreign=foreign)
+        require_noise_fits(one, sampler.generator, path)
     pictures = list(draw(sampler, styles, psi))
     label = Provenance(f"{name} (metagan)", None, psi)
     for path, picture in zip(files, pictures, strict=True):

@@ -276,6 +276,9 @@ class Projector:
             searches: Where each stands; all at the same step. They are changed.
             advance: Called with the number of further steps of a picture done.
             keep: Given the searches after every step, to be written down now and then.
+
+        Raises:
+            OptionError: A picture's distance isn't finite at the end: its steps were too large, or its start too far.
         """
         distance = Distance(targets, self.perceptual, self.device)
         with _frozen(self.generator), exact_convolutions():
@@ -337,6 +340,9 @@ class Projector:
         pictures, wanted = to_uint8(images), to_uint8(distance.pixels)
         found = []
         for index, (target, search) in enumerate(zip(targets, searches, strict=True)):
+            if not math.isfinite(float(far[index])):
+                msg = f"{target.title}: the search ended in numbers that aren't finite"
+                raise OptionError(msg, fix="give a lower --learning-rate, or another --start")
             info = StylesInfo(
                 generator=self.fingerprint,
                 architecture=self.generator.architecture,

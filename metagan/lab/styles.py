@@ -230,6 +230,26 @@ def require_same_generator(
     )
 
 
+def require_noise_fits(styles: Styles, generator: Generator, where: Path) -> None:
+    """Refuse fitted noise that a generator's layers can't take; without any, there is nothing to refuse.
+
+    Args:
+        styles: As read, and of the shape that the generator takes.
+        generator: The one that shall draw them.
+        where: Their file, for messages.
+
+    Raises:
+        OptionError: There are more or fewer noise images than layers take, or of other sizes.
+    """
+    if not styles.noise:
+        return
+    found, want = [tuple(image.shape) for image in styles.noise], noise_shapes(generator)
+    if found != want:
+        sizes = [", ".join(f"{h}x{w}" for h, w in shapes[:20]) or "none" for shapes in (found, want)]
+        msg = f"{where}: noise images of {sizes[0]}, and this generator takes {sizes[1]}"
+        raise OptionError(msg, fix="project the picture with this generator")
+
+
 def draw(sampler: Sampler, styles: Sequence[Styles], psi: float | None = None) -> Iterator[Picture]:
     """Each styles file's picture [h, w, ch], with the noise images that were fitted for it.
 

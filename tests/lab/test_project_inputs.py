@@ -23,11 +23,13 @@ from metagan.lab.styles import (
     METADATA_KEY,
     StylesInfo,
     fingerprint,
+    noise_shapes,
     read_styles,
     require_same_generator,
+    styles_shape,
 )
 from metagan.lab.targets import list_pictures, read_target
-from tests.lab.nets import GOLDEN, small, target
+from tests.lab.nets import GOLDEN, load, small, target
 
 NET = str(GOLDEN / "ros_train16.pt")
 
@@ -125,6 +127,32 @@ def test_styles_of_another_generator_are_refused_unless_asked_for(tmp_path):
     require_same_generator(found, small(seed=4), where, foreign=True)
     with pytest.raises(OptionError, match=r"styles of shape \[6, 8\], and this generator takes \[8, 8\]"):
         require_same_generator(found, small(resolution=32), where, foreign=True)
+
+
+def test_noise_and_styles_that_a_generator_cannot_draw_are_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(Path("photo.png"), (30, 20))
+    generator = load("stylegan2")
+    info = StylesInfo(generator=fingerprint(generator), architecture="stylegan2", resolution=16, space="w+")
+    ws, shapes = torch.zeros(styles_shape(generator)), noise_shapes(generator)
+    noise = [torch.zeros(shape) for shape in shapes]
+    cases = {
+        "fewer": (ws, noise[:-1], "noise images of"),
+        "more": (ws, [*noise, noise[-1].clone()], "noise images of"),
+        "sizes": (ws, [torch.zeros(3, 5), *noise[1:]], "noise images of 3x5"),
+        "far": (ws + 3e38, [], "numbers that aren't finite"),
+    }
+    for name, (styles, images, said) in cases.items():
+        tensors = {"ws": styles} | {f"noise.{index}": image for index, image in enumerate(images)}
+        save_file(tensors, f"{name}.safetensors", metadata={METADATA_KEY: info.model_dump_json()})
+        quick = ["--steps", "1", "--lpips", "none", "--verdict", "0", "--film", "none"]
+        commands = [["project", "photo.png", NET, "--start", f"{name}.safetensors", *quick]]
+        if images:
+            commands.append(["sample", NET, "--styles", f"{name}.safetensors", "--grid", "x.png"])
+        for command in commands:
+            error = CliRunner().invoke(metagan, command).exception
+            assert isinstance(error, OptionError), (name, command[0], error)
+            assert said in str(error)
 
 
 def test_the_command_projects_and_sample_draws_what_it_found(tmp_path, monkeypatch):
