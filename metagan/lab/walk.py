@@ -14,6 +14,7 @@ import hashlib
 import json
 import math
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -85,7 +86,8 @@ class WalkOptions:
     @property
     def frames(self) -> int:
         """How many frames the film has."""
-        return max(1, round(self.seconds * self.fps))
+        exact = self.seconds * self.fps
+        return max(1, round(exact)) if math.isfinite(exact) else sys.maxsize
 
 
 @dataclass(frozen=True)

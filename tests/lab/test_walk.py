@@ -221,6 +221,7 @@ def test_the_command_films(tmp_path, monkeypatch):
     for wrong, said in (
         (["--out", "film.avi"], "want a name that ends in"),
         (["--out", "x.gif", "--grid", "3"], "want COLUMNSxROWS"),
+        (["--out", "x.gif", "--seconds", "1e308"], "ask for fewer seconds"),
         (["--out", "x.gif", "--seeds", "4"], "wants two key frames or more"),
         (["--out", "x.gif", "--key", "nowhere.safetensors", "--key", "1"], "no such file"),
     ):
