@@ -14,6 +14,7 @@ import os
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -108,7 +109,7 @@ def read_archive(slug: str, url: str, out: Path) -> Collection | None:
                 )
         try:
             _restore(tables, images, Path(beside) / "tables", out)
-        except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
             raise CollectionError(
                 f"an archive of {slug} is damaged ({error})", where=url, fix="archive the collection again"
             ) from error

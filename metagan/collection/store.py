@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -25,6 +26,7 @@ SALES_NAME: Final = "sales.jsonl"
 IMAGES_NAME: Final = "images"
 PROGRESS_NAME: Final = ".fetch"  # what a fetch under way knows; gone when it is complete
 _LOCK_NAME: Final = ".lock"
+MAX_LINE_BYTES: Final = 64 << 20
 _SHOWN: Final = 5
 
 Record = TypeVar("Record", bound=BaseModel)
@@ -98,7 +100,12 @@ def read_lines(file: Path, record: type[Record]) -> Iterator[Record]:
     """The records of a JSON Lines file. Raises CollectionError with the line when one is wrong."""
     try:
         with file.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
+            for number, line in enumerate(iter(partial(lines.readline, MAX_LINE_BYTES + 1), b""), 1):
+                if len(line) > MAX_LINE_BYTES:
+                    raise CollectionError(
+                        f"{file}:{number}: a line of more than {MAX_LINE_BYTES >> 20} MiB",
+                        fix="mend that line, or fetch the collection anew",
+                    )
                 if line.strip():
                     try:
                         yield record.model_validate_json(line)

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from moto.server import ThreadedMotoServer
 
 from metagan.cli import metagan
+from metagan.collection import store
 from metagan.collection.archive import read_archive, write_archive
 from metagan.collection.sources.dicebear import DicebearSource
 from metagan.collection.sources.made import fetch_made
@@ -141,6 +142,26 @@ def test_archives_that_were_tampered_with(
     write_archive(icons, "icons", str(tmp_path))
     changed(tmp_path / f"icons/icons_{kind}.zip", name, data)
     with pytest.raises(CollectionError, match=words):
+        read_archive("icons", str(tmp_path), tmp_path / "out")
+
+
+@pytest.mark.parametrize("place", [0.1, 0.15, 0.2])
+def test_bits_that_flipped_in_an_archive(icons: Path, tmp_path: Path, place: float) -> None:
+    write_archive(icons, "icons", str(tmp_path))
+    file = tmp_path / "icons/icons_metadata_archive.zip"
+    data = bytearray(file.read_bytes())
+    at = int(place * len(data))
+    data[at : at + 8] = bytes(byte ^ 0x55 for byte in data[at : at + 8])
+    file.write_bytes(data)
+    with pytest.raises(CollectionError, match="damaged"):
+        read_archive("icons", str(tmp_path), tmp_path / "out")
+
+
+def test_a_line_without_end_is_not_read(icons: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "MAX_LINE_BYTES", 1 << 20)
+    write_archive(icons, "icons", str(tmp_path))
+    changed(tmp_path / "icons/icons_metadata_archive.zip", "items.jsonl", bytes(2 << 20))
+    with pytest.raises(CollectionError, match=r"items.jsonl:1: a line of more than 1 MiB"):
         read_archive("icons", str(tmp_path), tmp_path / "out")
 
 
