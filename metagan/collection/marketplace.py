@@ -37,6 +37,7 @@ KEY_VARIABLE: Final = "OPENSEA_API_KEY"
 PAGE_ITEMS: Final = 200  # the API's largest page
 BATCH_ITEMS: Final = 50
 MAX_ANSWER_BYTES: Final = 64 << 20
+_MAX_KEY: Final = 4096
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _SLUG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 _TRANSIENT_4XX: Final = frozenset({408, 425, 429})
@@ -317,9 +318,14 @@ def read_key(key_file: Path | None) -> str:
     """The API key: from a file, or from the environment. Raises CollectionError where there is none."""
     if key_file is not None:
         try:
-            key = key_file.read_text("utf-8").strip()
+            with key_file.open(encoding="utf-8") as file:
+                key = file.read(_MAX_KEY + 1).strip()  # a device may never end
         except (OSError, UnicodeDecodeError) as error:
             raise CollectionError(f"--key-file {key_file}: can't be read", fix="check the path") from error
+        if len(key) > _MAX_KEY or len(key.split()) > 1:
+            raise CollectionError(
+                f"--key-file {key_file}: holds more than a key", fix="want the key alone on one line"
+            )
     else:
         key = os.environ.get(KEY_VARIABLE, "").strip()
     if not key:

@@ -36,7 +36,7 @@ def open_store(path: Path) -> Store:
         return FolderStore(path)
     if not path.exists():
         raise DatasetError("there is no such folder or zip", where=path, fix="check the path")
-    if not zipfile.is_zipfile(path):
+    if not path.is_file() or not zipfile.is_zipfile(path):  # a pipe or device may never end
         raise DatasetError(
             "neither a folder nor a zip file",
             where=path,
@@ -117,7 +117,7 @@ class ZipStore:
             ):  # a fork shares its parent's file position
                 try:
                     self._archive = zipfile.ZipFile(self.path)
-                except (OSError, ValueError, zipfile.BadZipFile) as error:
+                except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
                     raise DatasetError(
                         f"a damaged zip file ({error})",
                         where=self.path,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from metagan.collection.sources import csv_table
 from metagan.collection.sources.csv_table import CsvSource, parse_number
 from metagan.collection.sources.made import FetchReport, fetch_made
 from metagan.errors import CollectionError
@@ -131,12 +133,21 @@ def test_odd_prices_and_years_are_said_and_left_out(tmp_path: Path) -> None:
 
 def test_pictures_that_are_missing_or_lead_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
-    rows = "title,path\nA,../../etc/passwd\nB,/etc/passwd\nC,absent.png\nD,\nE,..\\x.png\n"
+    os.mkfifo(tmp_path / "pictures/pipe.png")
+    rows = "title,path\nA,../../etc/passwd\nB,/etc/passwd\nC,absent.png\nD,\nE,..\\x.png\nF,a\0b.png\nG,pipe.png\n"
     report = fetched(tmp_path, rows, pictures=tmp_path / "pictures")
     reasons = dict(report.missing)
     assert all("leads out of" in reasons[item_id] for item_id in ("1", "2", "5"))
     assert "No such file" in reasons["3"]
     assert "path is empty" in reasons["4"]
+    assert "no name of a file" in reasons["6"]
+    assert "not a regular file" in reasons["7"]
+
+
+def test_a_device_without_end_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_table, "MAX_BYTES", 1 << 20)
+    with pytest.raises(CollectionError, match="split it"):
+        CsvSource("zero", Path("/dev/zero")).entries()
 
 
 def test_two_lines_of_one_id_are_both_kept(tmp_path: Path) -> None:
@@ -154,6 +165,8 @@ def test_two_lines_of_one_id_are_both_kept(tmp_path: Path) -> None:
         ("title\nA\n", {"columns": {"price": "cost"}}, "its columns are title"),
         ("title\nA\n", {"columns": {"cost": "title"}}, "want one of id, title"),
         ("title\nA\n", {"encoding": "klingon"}, "try utf-8"),
+        ("title\nA\n", {"encoding": "undefined"}, "try utf-8"),
+        ("title\nA\n", {"encoding": "\0"}, "try utf-8"),
         ("title\nA\n", {"pictures": Path("nowhere")}, "check --pictures"),
         (b"title\n\x81\x8d\n", {}, "say its encoding"),
     ],

@@ -85,6 +85,14 @@ def test_one_list_of_metadata_beside_the_pictures(tmp_path: Path) -> None:
     ]
 
 
+def test_a_list_whose_ids_lead_elsewhere(tmp_path: Path) -> None:
+    listed = [hat("Crown", edition="../../7", image="seven.png"), hat("Cap", edition=""), hat("Bow", id="/8")]
+    report = fetched(tmp_path, write(tmp_path / "art", {"_metadata.json": listed, "seven.png": png()}))
+    assert {item.id for item in report.collection.items} == {"../../7", "item", "/8"}
+    [picture] = [item.file for item in report.collection.items if item.file]
+    assert (tmp_path / "out" / picture).parent == tmp_path / "out/images"
+
+
 def test_pictures_alone_and_files_that_are_none(tmp_path: Path) -> None:
     source = write(
         tmp_path / "art",

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import stat
 import struct
 import sys
@@ -204,6 +205,22 @@ def test_a_truncated_zip_is_named(tmp_path):
     pictures.write_bytes(pictures.read_bytes()[:-60])
     with pytest.raises(DatasetError, match=r"neither a folder nor a zip|a damaged zip"):
         pack(pictures, tmp_path / "out.zip", FIT)
+
+
+def test_a_zip_of_a_version_that_is_not_known_is_named(tmp_path):
+    pictures = zipped(tmp_path / "in.zip", {"a.png": png()})
+    data = bytearray(pictures.read_bytes())
+    data[data.index(b"PK\x01\x02") + 6] = 142  # version needed to extract: 14.2
+    pictures.write_bytes(data)
+    with pytest.raises(DatasetError, match=r"a damaged zip .*14\.2"):
+        pack(pictures, tmp_path / "out.zip", FIT)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pipes in the file system")
+def test_a_pipe_is_no_zip(tmp_path):
+    os.mkfifo(tmp_path / "pipe.zip")
+    with pytest.raises(DatasetError, match="neither a folder nor a zip"):
+        pack(tmp_path / "pipe.zip", tmp_path / "out.zip", FIT)
 
 
 def test_names_that_would_steer_a_terminal_are_shown_harmless(tmp_path):

@@ -170,8 +170,12 @@ class CsvSource:
         if not name:
             raise NoPictureError("no picture: the column path is empty")
         file = pictures.joinpath(*parts)
+        if "\0" in name:
+            raise NoPictureError(f"path {clean(name, 80)!r}: no name of a file")
         if ".." in parts or not file.resolve().is_relative_to(pictures.resolve()):
             raise NoPictureError(f"path {clean(name, 80)!r} leads out of {pictures}; not read")
+        if file.exists() and not file.is_file():  # a pipe may never end
+            raise NoPictureError(f"{clean(name, 80)}: not a regular file")
         try:
             data = file.read_bytes()
         except OSError as error:
@@ -180,13 +184,12 @@ class CsvSource:
 
     def _read(self) -> tuple[list[str], list[tuple[int, list[str]]], str]:
         try:
-            if self.path.stat().st_size > MAX_BYTES:
-                raise CollectionError(
-                    "more than 1 GiB", where=self.path, fix="split it into several collections"
-                )
-            data = self.path.read_bytes()
+            with self.path.open("rb") as file:
+                data = file.read(MAX_BYTES + 1)  # a pipe or device has no size
         except OSError as error:
             raise CollectionError(error.strerror or error, where=self.path, fix="check the path") from error
+        if len(data) > MAX_BYTES:
+            raise CollectionError("more than 1 GiB", where=self.path, fix="split it into several collections")
         text, self.encoding_used = _decoded(self.path, data, self.encoding)
         delimiter = _delimiter(text)
         try:
@@ -309,7 +312,7 @@ def _decoded(path: Path, data: bytes, encoding: str | None) -> tuple[str, str]:
             return data.decode(name), name
         except UnicodeDecodeError:
             continue
-        except LookupError as error:
+        except (LookupError, ValueError) as error:  # "undefined" is an encoding that decodes nothing
             raise CollectionError(
                 f"--encoding {name}: not known", fix="try utf-8, cp1252 or utf-16"
             ) from error

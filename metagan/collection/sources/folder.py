@@ -165,7 +165,7 @@ class FolderSource:
                     item_id = next(
                         (str(metadata[key]) for key in _IDS if metadata.get(key) is not None), str(number)
                     )
-                    yield FolderEntry(item_id, metadata, finder.find(path.with_name(item_id), metadata))
+                    yield FolderEntry(item_id, metadata, finder.find(path.parent / item_id, metadata))
             return
 
     def _collection_metadata(self, name: str) -> dict[str, Any]:
