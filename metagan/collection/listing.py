@@ -375,7 +375,7 @@ def _manifest(report: ListingReport, layout: Layout, terms: Terms) -> dict[str, 
 def _check_pattern(name: str) -> None:
     try:
         shown = {name.format(number=number, seed=number) for number in (1, 2)}
-    except (KeyError, IndexError, ValueError, AttributeError) as error:
+    except (KeyError, IndexError, ValueError, AttributeError, TypeError, MemoryError) as error:
         raise OptionError(
             f"--name {name!r}: want a text with {{number}} or {{seed}} in it, such as 'Ape #{{number}}'"
         ) from error

@@ -131,7 +131,9 @@ def test_a_generator_that_only_copies_lists_nothing_and_leaves_nothing(tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == ["apes"]
 
 
-@pytest.mark.parametrize("name", ["Ape", "Ape {0}", "Ape {colour}", "Ape {", "Ape {number.real.nothing}"])
+@pytest.mark.parametrize(
+    "name", ["Ape", "Ape {0}", "Ape {colour}", "Ape {", "Ape {number.real.nothing}", "Ape {seed[0]}"]
+)
 def test_names_that_are_no_pattern(tmp_path: Path, name: str) -> None:
     terms = Terms(name, "", "apes", 1, "CC0-1.0")
     with pytest.raises(OptionError, match="--name"):
