@@ -184,4 +184,6 @@ def require_finite(record: NetworkRecord, path: Path) -> None:
 
 def _is_finite(tensor: Tensor) -> bool:
     """Return whether all values are finite. A finite sum implies that, and takes a tenth of the time."""
+    if tensor.element_size() == 1 and tensor.is_floating_point():  # PyTorch doesn't add all of these up
+        tensor = tensor.float()
     return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())

@@ -74,6 +74,15 @@ def test_a_number_that_is_none_is_found_among_many(value, dtype):
         require_finite(NetworkRecord("G", {"a": tensor}), Path("cat.pkl"))
 
 
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e8m0fnu])
+def test_nan_is_found_in_numbers_of_eight_bits(dtype):
+    one = torch.ones(3).to(dtype)
+    require_finite(NetworkRecord("G", {"a": one}), Path("cat.pkl"))
+    nan = torch.tensor([1, float("nan")]).to(dtype)
+    with pytest.raises(MalformedFileError, match="NaN or infinity in 'a'"):
+        require_finite(NetworkRecord("G", {"a": nan}), Path("cat.pkl"))
+
+
 def test_large_numbers_whose_sum_is_infinite_are_finite():
     tensors = {"a": torch.full((10,), 3e38), "b": torch.full((10,), 6e4, dtype=torch.float16)}
     require_finite(NetworkRecord("G", tensors), Path("cat.pkl"))
