@@ -6,6 +6,7 @@ Every function takes what the command of the same name takes, and raises the sam
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -325,7 +326,6 @@ def train(
     from metagan.training.session import train as train_generator
 
     chosen = {"batch": batch, "learning_rate": learning_rate, "gamma": gamma}
-    given = frozenset(name for name, value in chosen.items() if value is not None)
     published = Recipe()
     recipe = Recipe(
         seed=seed,
@@ -335,13 +335,17 @@ def train(
         mirror=mirror,
         augmentation=augmentation,
     )
+    # What is no default was asked for: a run that was started with another value is refused.
+    asked = asdict(recipe) | {"preset": preset, "start": start, "licence": licence, "source": source}
+    usual = asdict(published) | {"preset": "auto", "start": None, "licence": "unknown", "source": ""}
+    explicit = {name for name, value in chosen.items() if value is not None}
     options = TrainOptions(
         data=Path(data),
         out=Path(out),
         recipe=recipe,
         schedule=Schedule(total_kimg=kimg, measured_pictures=measured_pictures, snapshot_kimg=snapshot_kimg),
-        auto=AUTO - given,
-        given=given,
+        auto=AUTO - explicit,
+        given=frozenset(explicit | {name for name in asked if asked[name] != usual[name]}),
         device=device,
         preset=preset,
         start=None if start is None else Path(start),

@@ -113,3 +113,18 @@ def test_a_conditional_file_wants_its_class():
     with pytest.raises(metagan.MetaganError, match="class"):
         red.sample([0])
     assert red.sample([0], class_index=1)[0].size == (16, 16)
+
+
+def test_a_run_that_is_there_does_not_go_on_with_other_options(tmp_path):
+    discs = write_folder(tmp_path / "discs", count=8)
+
+    def train(kimg, **changed):
+        quick = {"kimg": kimg, "batch": 8, "preset": "tiny", "measured_pictures": 0, "device": "cpu"}
+        return metagan.train(discs, tmp_path / "run", **quick, **changed, on_progress=lambda *_: None)
+
+    train(0.008)
+    assert train(0.016).kimg == 0.016
+    with pytest.raises(
+        metagan.MetaganError, match=r"(?s)seed: this run has 0, asked for 1\n  mirror: .*\n  fix: leave these"
+    ):
+        train(0.024, mirror=True, seed=1)
