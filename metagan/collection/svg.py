@@ -2,13 +2,16 @@
 
 resvg runs no scripts and opens no connections, but it reads picture files that an `href` names, and aborts its
 process where a document claims an absurd size. So a stranger's document is looked through first: whatever leads
-outside of it is refused, and its size is decided here.
+outside of it is refused, and its size is decided here. Filters, masks, patterns and embedded pictures can cost hours
+or all memory in a few lines, so documents with more than plain shapes are drawn in a process of their own, with limits.
 """
 
 from __future__ import annotations
 
 import math
 import re
+import subprocess
+import sys
 from typing import Final
 from xml.parsers import expat
 
@@ -18,6 +21,13 @@ from metagan.collection.pictures import NoPictureError
 MAX_SVG_BYTES: Final = 10 << 20
 _MAX_ELEMENTS: Final = 200_000
 _MAX_DEPTH: Final = 200
+_MAX_SECONDS: Final = 20
+_MAX_MEMORY: Final = 2 << 30
+# Elements whose cost grows with the document alone.
+_PLAIN: Final = frozenset(
+    "svg g a defs title desc metadata style path rect circle ellipse line polyline polygon text tspan stop"  # noqa: SIM905
+    " lineargradient radialgradient".split()
+)
 _LINK: Final = re.compile(r"(?:.*:)?(?:href|src)$", re.IGNORECASE)
 _INSIDE: Final = re.compile(r"\s*(?:#|data:image/(?:png|jpe?g|gif|webp)[;,])", re.IGNORECASE)
 _URL: Final = re.compile(r"url\(\s*['\"]?\s*([^)'\"]*)", re.IGNORECASE)
@@ -31,10 +41,43 @@ def draw_svg(data: bytes, side_px: int) -> bytes:
         NoPictureError: It asks for files or hosts, has entities of its own, is damaged, or has no size.
         CollectionError: resvg-py is not installed.
     """
-    width, height = _inspect(data)
+    inspector = _inspect(data)
+    width, height = _size(inspector.root or {})
     scale = side_px / max(width, height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    return render_svg(data.decode("utf-8", "replace").lstrip("\ufeff"), *size)
+    render = render_svg if inspector.plain else _render_apart
+    return render(data.decode("utf-8", "replace").lstrip("\ufeff"), *size)
+
+
+def _render_apart(svg: str, width: int, height: int) -> bytes:
+    """As `render_svg`, in a process that may take 20 seconds and 2 GiB (Windows: any memory)."""
+    need("resvg_py")
+    command = [sys.executable, "-P", "-c", _PROGRAM, str(width), str(height), str(_MAX_MEMORY)]
+    try:
+        done = subprocess.run(  # noqa: S603  this Python and numbers; the document goes by stdin
+            command, input=svg.encode(), capture_output=True, timeout=_MAX_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise NoPictureError(f"an SVG that takes more than {_MAX_SECONDS} seconds to draw") from error
+    if done.returncode == 0:
+        return done.stdout
+    said = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"exit {done.returncode}"]
+    raise NoPictureError(f"an SVG that can't be drawn ({said[-1][:100]})")
+
+
+_PROGRAM: Final = """
+import sys
+import resvg_py
+width, height, memory = map(int, sys.argv[1:])
+try:
+    import resource
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+except (ImportError, ValueError, OSError):
+    pass
+svg = sys.stdin.buffer.read().decode()
+sys.stdout.buffer.write(resvg_py.svg_to_bytes(svg_string=svg, width=width, height=height, skip_system_fonts=True))
+"""
 
 
 def render_svg(svg: str, width: int, height: int, *, fonts: bool = False) -> bytes:
@@ -65,6 +108,7 @@ class _Inspector:
 
     def __init__(self) -> None:
         self.root: dict[str, str] | None = None
+        self.plain = True
         self._depth = 0
         self._elements = 0
         self._in_style = False
@@ -78,12 +122,14 @@ class _Inspector:
         self._depth += 1
         self._elements += 1
         self._in_style = local == "style"
+        self.plain = self.plain and local in _PLAIN
         if self._depth > _MAX_DEPTH or self._elements > _MAX_ELEMENTS:
             raise NoPictureError("an SVG of absurd depth or length")
         for key, value in attributes.items():
             if _LINK.match(key) and local != "a" and not _INSIDE.match(value):
                 raise _outside(value)
             self._check_style(value)
+            self.plain = self.plain and "filter" not in f"{key} {value}".lower()  # filter="blur(9)"
 
     def end(self, _: str) -> None:
         self._depth -= 1
@@ -91,6 +137,7 @@ class _Inspector:
 
     def text(self, text: str) -> None:
         if self._in_style:
+            self.plain = self.plain and "filter" not in text.lower()
             self._check_style(text)
             if "@import" in text.lower():
                 raise _outside(text)
@@ -101,8 +148,8 @@ class _Inspector:
                 raise _outside(match[1])
 
 
-def _inspect(data: bytes) -> tuple[float, float]:
-    """A document's own width and height. Raises NoPictureError."""
+def _inspect(data: bytes) -> _Inspector:
+    """Look a document through. Raises NoPictureError."""
     if len(data) > MAX_SVG_BYTES:
         raise NoPictureError(f"an SVG of {len(data) >> 20} MiB; the most is {MAX_SVG_BYTES >> 20} MiB")
     inspector = _Inspector()
@@ -114,9 +161,9 @@ def _inspect(data: bytes) -> tuple[float, float]:
     parser.EntityDeclHandler = _refuse_entity
     try:
         parser.Parse(data, True)
-    except expat.ExpatError as error:
-        raise NoPictureError(f"a damaged SVG ({error})") from error
-    return _size(inspector.root or {})
+    except (expat.ExpatError, ValueError, LookupError) as error:  # of codecs that aren't for texts
+        raise NoPictureError(f"a damaged SVG ({str(error)[:100]})") from error
+    return inspector
 
 
 def _refuse_entity(*_: object) -> None:

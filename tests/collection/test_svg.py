@@ -8,6 +8,7 @@ import io
 import pytest
 from PIL import Image
 
+from metagan.collection import svg as drawing
 from metagan.collection.pictures import NoPictureError, check_picture
 
 HEAD = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="20" height="10">'
@@ -70,6 +71,53 @@ ABSURD = {
 def test_absurd_documents_are_refused(text: str) -> None:
     with pytest.raises(NoPictureError):
         check_picture(text.encode())
+
+
+@pytest.mark.parametrize("encoding", ["utf-7", "idna", "hex", "cp037"])
+def test_encodings_that_are_none_for_an_svg_are_refused(encoding: str) -> None:
+    with pytest.raises(NoPictureError, match="a damaged SVG"):
+        check_picture(f'<?xml version="1.0" encoding="{encoding}"?>{HEAD}</svg>'.encode())
+
+
+def nested(element: str, attribute: str, levels: int = 40) -> str:
+    shape = f'<rect width="64" height="64" {attribute}="url(#m%d)"/>'
+    inside = "".join(
+        f'<{element} id="m{level}" width="1" height="1">{(shape % (level + 1)) * 2}</{element}>'
+        for level in range(levels)
+    )
+    return inside + shape % 0
+
+
+COSTLY = {
+    "masks within masks": nested("mask", "mask"),
+    "patterns within patterns": nested("pattern", "fill"),
+    "endless noise": '<filter id="f"><feTurbulence baseFrequency="1" numOctaves="1000000000"/></filter>'
+    '<rect width="20" height="10" filter="url(#f)"/>',
+}
+
+
+@pytest.mark.parametrize("inside", COSTLY.values(), ids=COSTLY.keys())
+def test_documents_that_would_take_all_time_or_memory_are_given_up(
+    inside: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drawing, "_MAX_SECONDS", 2)
+    monkeypatch.setattr(drawing, "_MAX_MEMORY", 256 << 20)
+    with pytest.raises(NoPictureError, match=r"more than 2 seconds|can't be drawn"):
+        check_picture(svg(inside), 32)
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        '<filter id="f"><feGaussianBlur stdDeviation="2"/></filter><rect width="9" height="9" filter="url(#f)"/>',
+        '<rect width="9" height="9" filter="blur(2)"/>',
+        "<style>rect { filter: blur(2px) }</style><rect width='9' height='9'/>",
+    ],
+)
+def test_filters_are_drawn_apart_and_as_before(inside: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = drawing.render_svg(svg(inside).decode(), 32, 16)
+    monkeypatch.setattr(drawing, "render_svg", None)
+    assert check_picture(svg(inside), 32).data == expected
 
 
 def test_an_absurd_size_is_drawn_at_the_size_asked_for() -> None:
