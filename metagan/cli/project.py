@@ -10,6 +10,7 @@ import click
 from metagan.cli.options import Number, class_option, device_option, lpips_option, out_option, weights_options
 
 if TYPE_CHECKING:
+    from metagan.lab.project import Projection
     from metagan.lab.project_files import Found
     from metagan.lab.targets import Box
 
@@ -122,14 +123,19 @@ def command(
         seed=seed,
     )
     projector = Projector(generator, options, perceptual)
+
+    def write_one(title: str, projection: Projection) -> None:
+        if film != "none":
+            write_way(projection, out / f"{title}.{film}", generator, f"{target.name} (metagan)")
+
     found: list[Found] = []
     with stages() as progress:
         progress.begin("steps", len(targets) * steps)
-        for one in project_into(out, projector, targets, begin, again=again, advance=progress.advance):
+        for one in project_into(
+            out, projector, targets, begin, again=again, advance=progress.advance, film=write_one
+        ):
             found.append(one)
             click.echo(f"{out / one.title}.safetensors: {one.styles.info.psnr_db:.1f} dB")
-            if film != "none" and one.projection is not None:
-                write_way(one.projection, out / f"{one.title}.{film}", generator, f"{target.name} (metagan)")
         if own:
             progress.begin("the generator's own pictures, to compare with", own * steps)
             distances = own_distances(projector, own, progress.advance)

@@ -82,6 +82,7 @@ def project_into(
     *,
     again: bool = False,
     advance: Callable[[int], None] = lambda _: None,
+    film: Callable[[str, Projection], None] = lambda _title, _projection: None,
     state_every_s: float = STATE_EVERY_S,
 ) -> Iterator[Found]:
     """Project pictures into a folder, and give each as it is done.
@@ -93,6 +94,8 @@ def project_into(
         start: Styles to start from, for all of them.
         again: Look for everything anew, whatever there is.
         advance: Called with the number of further steps of a picture done.
+        film: Called with title and projection before a picture's styles are written, which say that it is done: a run
+            that was interrupted in it goes on with it.
         state_every_s: Seconds between two notes of where a search stands.
 
     Raises:
@@ -116,8 +119,10 @@ def project_into(
         chosen = [targets[index] for index, _ in batch]
         keeper = _Keeper(folder, chosen, [tasks[index] for index, _ in batch], state_every_s)
         projections = projector.run(chosen, [search for _, search in batch], advance, keeper)
+        keeper.write([search for _, search in batch])  # writing the films takes a while, too
         for (index, _), projection in zip(batch, projections, strict=True):
             title = targets[index].title
+            film(title, projection)
             yield _write(folder, title, tasks[index], projection)
 
 
@@ -141,8 +146,11 @@ class _Keeper:
         self._last = time.monotonic()
 
     def __call__(self, searches: Sequence[Search]) -> None:
-        if time.monotonic() - self._last < self._every_s:
-            return
+        if time.monotonic() - self._last >= self._every_s:
+            self.write(searches)
+
+    def write(self, searches: Sequence[Search]) -> None:
+        """Write them down now."""
         for path, task, search in zip(self._paths, self._tasks, searches, strict=True):
             write_search(path, task, search)
         self._last = time.monotonic()

@@ -134,6 +134,23 @@ def test_a_folder_goes_on_where_it_was_left_and_isnt_done_twice(tmp_path):
     assert all(one.projection is None for one in again)
 
 
+def test_a_film_that_was_interrupted_is_made_after_all(tmp_path):
+    generator, targets = small(), [target(small(), 0)]
+    options, films = ProjectOptions(steps=3, start="mean"), []
+
+    def fail(_title, _projection):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        list(project_into(tmp_path, Projector(generator, options), targets, film=fail))
+    steps = []
+    film = lambda title, projection: films.append((title, len(projection.path)))  # noqa: E731
+    list(project_into(tmp_path, Projector(generator, options), targets, film=film, advance=steps.append))
+    assert films == [("own0", 4)]
+    assert steps == [3]  # from where it was, and nothing searched again
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_results_of_other_options_are_not_overwritten(tmp_path):
     generator, targets = small(), [target(small(), 0)]
     list(project_into(tmp_path, Projector(generator, ProjectOptions(steps=2)), targets))
