@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
+import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +29,32 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
     finally:
         beside.unlink(missing_ok=True)
+
+
+def sweep_killed(path: Path) -> None:
+    """Remove the temporary files and folders of `path` that processes of this machine left when they were killed.
+
+    What changed within the last minute stays: on a shared disk, it may be another machine's. Windows keeps them all.
+    """
+    if os.name != "posix" or not path.parent.is_dir():
+        return
+    for beside in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        pid = beside.name.split(".")[-2]
+        if pid.isdecimal() and not _is_running(int(pid)) and time.time() - beside.stat().st_mtime > 60:
+            if beside.is_dir():
+                shutil.rmtree(beside, ignore_errors=True)
+            else:
+                beside.unlink(missing_ok=True)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def write_bytes(path: Path, data: bytes) -> None:

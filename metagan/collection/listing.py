@@ -34,7 +34,7 @@ from metagan.collection.table import Table
 from metagan.collection.traits import type_counts, value_counts
 from metagan.datasets.decode import to_rgb
 from metagan.errors import CollectionError, OptionError
-from metagan.files import write_bytes
+from metagan.files import sweep_killed, write_bytes
 from metagan.images.encode import encode
 from metagan.images.provenance import SOURCE_TYPE, Provenance
 
@@ -237,6 +237,7 @@ def _staged(out: Path) -> Iterator[Path]:
     """A folder beside `out` that takes its place when the block ends well, and goes when it doesn't."""
     staged = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     shutil.rmtree(staged, ignore_errors=True)
+    sweep_killed(out)
     try:
         staged.mkdir(parents=True)
         yield staged

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import GifImagePlugin, Image
 
 from metagan.errors import OptionError
-from metagan.files import replacing, write_bytes
+from metagan.files import replacing, sweep_killed, write_bytes
 from metagan.images.encode import encode
 from metagan.images.provenance import SOURCE_TYPE, Provenance
 
@@ -121,6 +121,7 @@ def write_film(path: Path, frames: Iterable[Frame], count: int, options: FilmOpt
         for number, frame in enumerate(frames):
             write_bytes(frame_path(path, number), encode(frame, "png", options.provenance))
         return
+    sweep_killed(path)
     with replacing(path) as beside:
         if ending in ENCODERS:
             _write_by_ffmpeg(beside, ending, frames, options)

@@ -1,0 +1,35 @@
+"""Atomic writes, and what processes that were killed left behind."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from metagan.files import sweep_killed
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems don't say whether a process runs")
+def test_what_killed_processes_left_is_swept_and_nothing_else(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    film = tmp_path / "a[1].gif"
+    swept = [tmp_path / f".{film.name}.{gone.pid}.tmp", tmp_path / f".{film.name}.{gone.pid}0000000.tmp"]
+    kept = [
+        tmp_path / f".{film.name}.{os.getpid()}.tmp",
+        tmp_path / f".b.gif.{gone.pid}.tmp",
+        tmp_path / f".{film.name}.backup.tmp",
+        film,
+    ]
+    swept[0].mkdir()
+    (swept[0] / "0.png").write_bytes(b"half")
+    for path in (swept[1], *kept):
+        path.write_bytes(b"half")
+    for path in (*swept, *kept):
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+    fresh = tmp_path / f".{film.name}.{gone.pid}00.tmp"
+    fresh.write_bytes(b"another machine's")
+    sweep_killed(film)
+    assert sorted(tmp_path.iterdir()) == sorted([*kept, fresh])
+    sweep_killed(Path("nowhere") / "a.gif")
