@@ -65,7 +65,8 @@ class Chart:
 
 def lay_out(title: str, lines: Sequence[Line]) -> Chart | None:
     """Lay out lines in a drawing of WIDTH by HEIGHT; None if there is nothing to draw."""
-    lines = [Line(line.name, thin(line.points)) for line in lines if line.points]
+    thinned = [Line(line.name, thin(line.points)) for line in lines]
+    lines = [line for line in thinned if line.points]
     if not lines:
         return None
     xs = [x for line in lines for x, _ in line.points]

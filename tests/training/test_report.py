@@ -33,3 +33,4 @@ def test_curves_lie_within_their_drawing():
 
 def test_there_is_no_chart_of_nothing():
     assert lay_out("t", [Line("a", [])]) is None
+    assert lay_out("t", [Line("a", [(0, math.nan), (1, math.inf)])]) is None
