@@ -136,7 +136,10 @@ class Generator:
             ShapeError: If the styles have another shape than `styles` gives.
         """
         if ws.ndim not in {2, 3}:
-            raise ShapeError(f"styles: want [num_ws, w_dim] or [batch, num_ws, w_dim], got {list(ws.shape)}")
+            raise ShapeError(
+                f"styles: want [num_ws, w_dim] or [batch, num_ws, w_dim], got {list(ws.shape)}",
+                fix="give what Generator.styles returns, or a row of it",
+            )
         batch = ws if ws.ndim == 3 else ws[None]
         pictures = []
         for index in range(len(batch)):

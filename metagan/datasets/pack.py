@@ -198,6 +198,7 @@ def _refuse_nothing(pictures: Path, report: PackReport) -> None:
     raise DatasetError(
         f"none of its {len(report.skipped)} files could be packed; nothing was written\n  {reasons}{more}",
         where=pictures,
+        fix="correct what is wrong with them, or name another folder or zip",
     )
 
 

@@ -221,8 +221,8 @@ def _keep_extras(build_dir: BuildDir, former: Manifest | None, files: dict[str, 
 
 def _fail_if_strict(options: BuildOptions, outcome: BuildReport) -> None:
     if options.strict and outcome.warnings:
-        msg = "there are warnings, and --strict is set:\n" + "\n".join(outcome.warnings)
-        raise BuildError(msg)
+        what = "there are warnings, and --strict is set:\n" + "\n".join(outcome.warnings)
+        raise BuildError(what, fix="correct what they name, or leave --strict out")
 
 
 def _tidy(build_dir: BuildDir, plan: BuildInputs, models: list[BrowserModel]) -> None:
