@@ -36,7 +36,7 @@ from torch import Tensor, nn
 from metagan.errors import MalformedFileError, OptionError
 from metagan.files import write_bytes
 from metagan.lab.film import to_frame
-from metagan.lab.perceptual import PerceptualDistance
+from metagan.lab.perceptual import PerceptualDistance, as_rgb
 from metagan.lab.styles import fingerprint, mean_style, styles_shape, truncate
 from metagan.networks.generator import Generator
 from metagan.sampling.latents import labels
@@ -396,8 +396,7 @@ class DirectionFinder:
         total = difference.square().mean(dim=(1, 2, 3))
         total = total + nn.functional.avg_pool2d(difference, 4).square().mean(dim=(1, 2, 3))
         if self._perceptual is not None:
-            rgb = [x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x[:, :3] for x in (a, b)]
-            total = total + 20 * self._perceptual(rgb[0], rgb[1])
+            total = total + 20 * self._perceptual(as_rgb(a), as_rgb(b))
         return total.sqrt()
 
     # ----------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metagan.errors import OptionError
-from metagan.lab.perceptual import PerceptualDistance
+from metagan.lab.perceptual import PerceptualDistance, as_rgb
 from metagan.lab.styles import (
     FittedNoise,
     Space,
@@ -158,7 +158,7 @@ class Distance:
             return distance
         features = self._features or self._target_features(wanted)
         return distance + PERCEPTUAL_WEIGHT * self._perceptual.compare(
-            self._perceptual.features(_rgb(images)), features
+            self._perceptual.features(as_rgb(images)), features
         )
 
     def psnr_db(self, images: Float[Tensor, "n ch side side"]) -> list[float]:
@@ -173,7 +173,7 @@ class Distance:
         if self._perceptual is None:
             return []
         with torch.no_grad():
-            return self._perceptual.features(_rgb(wanted))
+            return self._perceptual.features(as_rgb(wanted))
 
     def _pixel_distance(self, difference: Tensor) -> Tensor:
         total = difference.new_zeros(len(difference))
@@ -483,10 +483,6 @@ def _self_likeness(noise: Sequence[Tensor], batch: int) -> Tensor:
 def _coarse(images: Tensor) -> Tensor:
     side = min(COARSE_PX, images.shape[-1])
     return F.adaptive_avg_pool2d(images, side)
-
-
-def _rgb(images: Tensor) -> Tensor:
-    return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images[:, :3]
 
 
 @contextmanager

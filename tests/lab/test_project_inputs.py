@@ -230,11 +230,6 @@ def random_weights() -> dict[str, torch.Tensor]:
             f"net.{name}.bias": torch.randn(out),
         }
         tensors[f"lin{index}.model.1.weight"] = torch.rand(1, out, 1, 1)
-    blur = torch.outer(torch.tensor([1.0, 2, 1]), torch.tensor([1.0, 2, 1])) / 16
-    tensors |= {
-        f"net.{name}.filt": blur.repeat(n, 1, 1, 1)
-        for name, n in (("slice1.1", 4), ("slice2.4", 4), ("slice3.8", 5))
-    }
     return tensors
 
 
