@@ -8,8 +8,10 @@ import itertools
 import json
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
 
 import click
 
@@ -129,7 +131,7 @@ def fetch(
     pictures: Path | None,
     columns: dict[str, str],
     encoding: str | None,
-    decimal: str,
+    decimal: Literal["auto", "point", "comma"],
     licence: str | None,
     key_file: Path | None,
     api_url: str,
@@ -152,7 +154,10 @@ def fetch(
     Run the same command again to continue after an interruption and to retry what was missing.
     """
     from metagan.cli.progress import stages
-    from metagan.collection.sources.made import fetch_made
+    from metagan.collection.needs import need
+    from metagan.collection.sources.csv_table import CsvSource
+    from metagan.collection.sources.dicebear import DEFAULT_STYLE, DicebearSource
+    from metagan.collection.sources.folder import FolderSource
     from metagan.datasets.pool import available_cores
 
     kind, _, reference = origin.partition(":")
@@ -160,33 +165,43 @@ def fetch(
     folder = out or Path("collections") / name
     if archive and not folder.exists():
         _restore(name, archive, folder)
+
     if kind == "opensea":
-        report = _opensea(
-            name,
-            reference or name,
-            folder,
-            key_file,
-            api_url,
-            gateway,
-            at_once,
-            usd,
-            refresh,
-            size,
-            licence,
-            cores,
-        )
-    else:
-        source = _made_source(
-            name, kind, reference, count, size, seed, pictures, columns, encoding, decimal, licence
-        )
-        with stages() as progress:
-            report = fetch_made(
-                source,
-                folder,
-                workers=cores,
-                begin=lambda total: progress.begin("gathering", total),
-                advance=progress.advance,
+        need("tenacity")
+        from metagan.collection.downloads import Downloads
+        from metagan.collection.marketplace import LOOPBACK, Marketplace, Patience, read_key
+        from metagan.collection.sources.opensea import OpenseaSource, fetch_opensea
+        from metagan.collection.usd import read_rates
+
+        market = Marketplace(read_key(key_file), api_url, Patience(sleep=_wait))
+        local = urlsplit(api_url).hostname in LOOPBACK
+        downloads = Downloads(gateway, at_once, size or 512, local=local, workers=cores)
+        rates = read_rates(usd) if usd else {}
+        listed = OpenseaSource(name, reference or name, market, downloads, rates, licence)
+        with closing(market), stages() as progress:
+            report = fetch_opensea(
+                listed, folder, refresh=refresh, begin=progress.begin, advance=progress.advance
             )
+    else:
+        source: MadeSource[Any]
+        if kind == "dicebear":
+            source = DicebearSource(name, reference or DEFAULT_STYLE, count, size or 128, seed)
+        elif kind == "folder" and reference:
+            source = FolderSource(name, Path(reference), licence, size or 512)
+        elif kind == "csv" and reference:
+            source = CsvSource(
+                name,
+                Path(reference),
+                pictures,
+                columns=columns,
+                encoding=encoding,
+                decimal=decimal,
+                licence=licence,
+                svg_px=size or 512,
+            )
+        else:
+            raise click.BadParameter(f"want {_SOURCES}, got {kind!r}", param_hint="--from")
+        report = _gather(source, folder, cores)
     _show_fetched(report, as_json)
     if archive:
         _archive(folder, name, archive, None)
@@ -206,99 +221,18 @@ def _archive(folder: Path, name: str, url: str, generator: Path | None) -> None:
         click.echo(f"  {written}", err=True)
 
 
-def _made_source(
-    name: str,
-    kind: str,
-    reference: str,
-    count: int,
-    size: int | None,
-    seed: int,
-    pictures: Path | None,
-    columns: dict[str, str],
-    encoding: str | None,
-    decimal: str,
-    licence: str | None,
-) -> MadeSource[Any]:
-    if kind == "dicebear":
-        return _dicebear(name, reference, count, size, seed)
-    if kind == "folder" and reference:
-        return _folder(name, reference, licence, size)
-    if kind == "csv" and reference:
-        return _csv(name, reference, pictures, columns, encoding, decimal, licence, size)
-    raise click.BadParameter(f"want {_SOURCES}, got {kind!r}", param_hint="--from")
-
-
-def _dicebear(name: str, style: str, count: int, size: int | None, seed: int) -> MadeSource[Any]:
-    from metagan.collection.sources.dicebear import DEFAULT_STYLE, DicebearSource
-
-    return DicebearSource(name, style or DEFAULT_STYLE, count, size or 128, seed)
-
-
-def _folder(name: str, path: str, licence: str | None, size: int | None) -> MadeSource[Any]:
-    from metagan.collection.sources.folder import FolderSource
-
-    return FolderSource(name, Path(path), licence, size or 512)
-
-
-def _csv(
-    name: str,
-    path: str,
-    pictures: Path | None,
-    columns: dict[str, str],
-    encoding: str | None,
-    decimal: str,
-    licence: str | None,
-    size: int | None,
-) -> MadeSource[Any]:
-    from metagan.collection.sources.csv_table import CsvSource, Decimal
-
-    how: dict[str, Decimal] = {"auto": "auto", "point": "point", "comma": "comma"}
-    return CsvSource(
-        name,
-        Path(path),
-        pictures,
-        columns=columns,
-        encoding=encoding,
-        decimal=how[decimal],
-        licence=licence,
-        svg_px=size or 512,
-    )
-
-
-def _opensea(
-    name: str,
-    slug: str,
-    out: Path,
-    key_file: Path | None,
-    api_url: str,
-    gateway: str,
-    at_once: int,
-    usd: Path | None,
-    refresh: bool,
-    size: int | None,
-    licence: str | None,
-    workers: int,
-) -> FetchReport:
-    from urllib.parse import urlsplit
-
+def _gather(source: MadeSource[Any], folder: Path, workers: int) -> FetchReport:
     from metagan.cli.progress import stages
-    from metagan.collection.needs import need
+    from metagan.collection.sources.made import fetch_made
 
-    need("tenacity")
-    from metagan.collection.downloads import Downloads
-    from metagan.collection.marketplace import LOOPBACK, Marketplace, Patience, read_key
-    from metagan.collection.sources.opensea import OpenseaSource, fetch_opensea
-    from metagan.collection.usd import read_rates
-
-    local = urlsplit(api_url).hostname in LOOPBACK
-    market = Marketplace(read_key(key_file), api_url, Patience(sleep=_wait))
-    downloads = Downloads(gateway, at_once, size or 512, local=local, workers=workers)
-    source = OpenseaSource(name, slug, market, downloads, read_rates(usd) if usd else {}, licence)
     with stages() as progress:
-        try:
-            return fetch_opensea(source, out, refresh=refresh, begin=progress.begin, advance=progress.advance)
-        finally:
-            market.close()
+        return fetch_made(
+            source,
+            folder,
+            workers=workers,
+            begin=lambda total: progress.begin("gathering", total),
+            advance=progress.advance,
+        )
 
 
 def _wait(seconds: float) -> None:

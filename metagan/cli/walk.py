@@ -10,6 +10,7 @@ import click
 from metagan.cli.options import (
     Number,
     class_option,
+    foreign_styles_option,
     psi_option,
     sampling_options,
     seeds_option,
@@ -87,9 +88,7 @@ def parse_grid(_context: click.Context, _parameter: click.Parameter, value: str)
     type=click.Path(path_type=Path, file_okay=False),
     help="Keep the frames in this folder, too; an interrupted film continues from them.",
 )
-@click.option(
-    "--foreign-styles", is_flag=True, help="Accept styles of another generator if the shapes agree."
-)
+@foreign_styles_option
 @upscale_option
 @sampling_options
 @weights_options

@@ -62,7 +62,20 @@ def open_collection(path: Path) -> Collection:
     """The collection in a folder.
 
     Raises:
-        CollectionError: There is none, it is still incomplete, or a line of it is not what it should be.
+        CollectionError: If there is none, it is incomplete, or a line of it is invalid.
+    """
+    facts = read_complete_facts(path)
+    items = tuple(read_lines(path / ITEMS_NAME, Item))
+    _refuse_outside(path, items)
+    sales = tuple(read_lines(path / SALES_NAME, Sale)) if (path / SALES_NAME).is_file() else ()
+    return Collection(path, facts, items, sales)
+
+
+def read_complete_facts(path: Path) -> Facts:
+    """Read collection.json of a collection that was fetched to the end.
+
+    Raises:
+        CollectionError: If there is none, it is damaged, or the collection is incomplete.
     """
     facts = read_facts(path)
     if facts is None:
@@ -77,14 +90,15 @@ def open_collection(path: Path) -> Collection:
             where=path,
             fix="run the same `metagan collection fetch` again; it goes on",
         )
-    items = tuple(read_lines(path / ITEMS_NAME, Item))
-    _refuse_outside(path, items)
-    sales = tuple(read_lines(path / SALES_NAME, Sale)) if (path / SALES_NAME).is_file() else ()
-    return Collection(path, facts, items, sales)
+    return facts
 
 
 def read_facts(path: Path) -> Facts | None:
-    """What collection.json says; None where there is none. Raises CollectionError when it is damaged."""
+    """Read collection.json, or return None if there is none.
+
+    Raises:
+        CollectionError: If it is damaged.
+    """
     file = path / FACTS_NAME
     try:
         return Facts.model_validate_json(file.read_bytes())

@@ -13,28 +13,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from metagan.collection.model import Facts
 from metagan.collection.needs import need
-from metagan.collection.store import FACTS_NAME, ITEMS_NAME, read_facts
+from metagan.collection.store import ITEMS_NAME, read_complete_facts
 from metagan.errors import CollectionError
 
 if TYPE_CHECKING:
     import polars as pl
 
 _TEXTS: Final = (
-    *(
-        "id",
-        "name",
-        "file",
-        "sha256",
-        "symbol",
-        "type",
-        "category",
-        "creator",
-        "series",
-        "rights",
-        "url",
-        "page",
-        "missing",
-    ),
+    *("id", "name", "file", "sha256", "symbol", "type", "category", "creator", "series", "rights", "url"),
+    *("page", "missing"),
 )
 _NUMBERS: Final = ("price", "price_usd", "royalty", "tokens")
 _WHOLES: Final = ("sold_at", "sales", "year", "likes")
@@ -89,22 +76,10 @@ def open_table(path: Path) -> Table:
     """A complete collection as a table.
 
     Raises:
-        CollectionError: There is none, it is incomplete, a line is not what it should be, or polars is not installed.
+        CollectionError: If there is none, it is incomplete, a line is invalid, or polars is not installed.
     """
     pl = need("polars")
-    facts = read_facts(path)
-    if facts is None:
-        raise CollectionError(
-            f"no collection here: it has no {FACTS_NAME}",
-            where=path,
-            fix="give the folder that `metagan collection fetch --out` wrote",
-        )
-    if not facts.complete:
-        raise CollectionError(
-            "its fetching was interrupted",
-            where=path,
-            fix="run the same `metagan collection fetch` again; it goes on",
-        )
+    facts = read_complete_facts(path)
     file = path / ITEMS_NAME
     if not file.is_file():
         raise CollectionError("missing", where=file, fix="put it back, or fetch the collection anew")

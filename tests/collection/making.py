@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -36,44 +38,30 @@ def with_pictures(path: Path, items: Sequence[Item], pictures: Mapping[str, byte
 
 
 def png(image: Image.Image) -> bytes:
-    import io
-
     out = io.BytesIO()
     image.save(out, "PNG")
     return out.getvalue()
 
 
+def contents(folder: Path) -> dict[str, str]:
+    """Every file's SHA-256 by its path below the folder."""
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
+    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def item(
+    name: str, price: float, year: int, kind: str | None = None, *, nsfw: bool | None = None, **has: str
+) -> Item:
+    return Item(
+        id=name, name=name, traits=traits(**has), price=price, symbol="ETH", year=year, type=kind, nsfw=nsfw
+    )
+
+
 # The example that is computed by hand: five items, two trait types, one missing trait, equal prices.
 FIVE = (
-    Item(
-        id="A",
-        name="A",
-        traits=traits(Hat="Crown", Eyes="Blue"),
-        price=1,
-        symbol="ETH",
-        year=2019,
-        type="photo",
-    ),
-    Item(
-        id="B",
-        name="B",
-        traits=traits(Hat="Cap", Eyes="Blue"),
-        price=2,
-        symbol="ETH",
-        year=2019,
-        type="photo",
-    ),
-    Item(
-        id="C", name="C", traits=traits(Hat="Cap", Eyes="Red"), price=2, symbol="ETH", year=2020, type="video"
-    ),
-    Item(id="D", name="D", traits=traits(Eyes="Blue"), price=4, symbol="ETH", year=2020, type="photo"),
-    Item(
-        id="E",
-        name="E",
-        traits=traits(hat="cap ", Eyes="Blue"),
-        price=100,
-        symbol="ETH",
-        year=2021,
-        nsfw=True,
-    ),
+    item("A", 1, 2019, "photo", Hat="Crown", Eyes="Blue"),
+    item("B", 2, 2019, "photo", Hat="Cap", Eyes="Blue"),
+    item("C", 2, 2020, "video", Hat="Cap", Eyes="Red"),
+    item("D", 4, 2020, "photo", Eyes="Blue"),
+    item("E", 100, 2021, nsfw=True, hat="cap ", Eyes="Blue"),
 )

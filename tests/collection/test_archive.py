@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from metagan.collection.archive import read_archive, write_archive
 from metagan.collection.sources.dicebear import DicebearSource
 from metagan.collection.sources.made import fetch_made
 from metagan.errors import CollectionError
+from tests.collection.making import contents
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +41,6 @@ def bucket() -> Iterator[str]:
         yield "s3://nft-assets-bucket/nft-assets"
     fsspec.filesystem("s3").clear_instance_cache()
     server.stop()
-
-
-def contents(folder: Path) -> dict[str, str]:
-    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
-    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
 def test_a_folder_holds_three_zips_that_give_the_collection_back(icons: Path, tmp_path: Path) -> None:

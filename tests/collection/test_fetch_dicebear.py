@@ -17,15 +17,11 @@ from metagan.collection.sources.dicebear import DicebearSource, style_names
 from metagan.collection.sources.made import fetch_made
 from metagan.collection.store import open_collection
 from metagan.errors import CollectionError
+from tests.collection.making import contents
 
 
 def small(count: int = 12, **changes: object) -> DicebearSource:
     return DicebearSource("icons", "icons", count, 16, **changes)  # type: ignore[arg-type]
-
-
-def contents(folder: Path) -> dict[str, str]:
-    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
-    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
 def test_a_collection_holds_pictures_traits_and_the_styles_licence(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import random
@@ -24,6 +23,7 @@ from metagan.collection.sources.made import FetchReport
 from metagan.collection.sources.opensea import OpenseaSource, fetch_opensea
 from metagan.collection.store import open_collection
 from metagan.errors import CollectionError
+from tests.collection.making import contents
 from tests.collection.market import CONTRACT, KEY, Market, data_uri, plain_png, serving
 from tests.conftest import SHARED
 
@@ -49,11 +49,6 @@ def fetch(market: Market, out: Path, slept: list[float] | None = None, **more: A
         return fetch_opensea(source, out, **more)
     finally:
         client.close()
-
-
-def contents(folder: Path) -> dict[str, str]:
-    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
-    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
 def test_a_collection_arrives_with_traits_sales_and_pictures(market: Market, tmp_path: Path) -> None:
