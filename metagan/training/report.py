@@ -109,8 +109,9 @@ def round_steps(low: float, high: float) -> list[float]:
     return [round(index * step, 12) for index in range(first, last + 1)]
 
 
+Charts = Sequence[tuple[str, Mapping[str, str]]]
 MOST_GRIDS: Final = 40
-CHARTS: Final[tuple[tuple[str, Mapping[str, str]], ...]] = (
+CHARTS: Final[Charts] = (
     (
         "Losses",
         {"loss_g": "generator", "loss_fake": "discriminator, made", "loss_real": "discriminator, real"},
@@ -142,34 +143,55 @@ class Grid:
 
 
 def write_report(folder: RunFolder, config: RunConfig) -> None:
-    """Write report.html from the run folder's files."""
+    """Write a generator run's report.html from the run folder's files."""
+    own = {"config": config, "recipe": config.recipe.__dict__, "reals": as_url(folder.reals)}
+    write_page("metagan.training", folder, CHARTS, own, most_grids=MOST_GRIDS)
+
+
+def write_page(
+    package: str,
+    folder: RunFolder,
+    charts: Charts,
+    own: Mapping[str, object],
+    *,
+    most_grids: int,
+    quality: int = 85,
+) -> None:
+    """Write report.html by a package's template, report.html.j2.
+
+    Args:
+        package: The package that holds the template.
+        folder: The run folder, with measurements and sheets of pictures.
+        charts: Each chart's title, and its lines: a metric's name and the text of the legend.
+        own: The template's variables that only this kind of report has.
+        most_grids: How many sheets to show at most.
+        quality: WebP quality of the sheets, 0 to 100.
+    """
     environment = Environment(
-        loader=PackageLoader("metagan.training", "."),
+        loader=PackageLoader(package, "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     metrics = folder.read_metrics()
-    page = environment.get_template("report.html.j2").render(
-        name=folder.path.resolve().name,
-        config=config,
-        recipe=config.recipe.__dict__,
-        latest=_latest(metrics),
-        charts=charts(metrics),
-        grids=[Grid(kimg, _as_url(path)) for kimg, path in spread(folder.grids(), MOST_GRIDS)],
-        reals=_as_url(folder.reals),
-        width=WIDTH,
-        height=HEIGHT,
-        version=__version__,
-    )
+    shared = {
+        "name": folder.path.resolve().name,
+        "latest": _latest(metrics),
+        "charts": _lay_out_all(charts, metrics),
+        "grids": [Grid(kimg, as_url(path, quality)) for kimg, path in spread(folder.grids(), most_grids)],
+        "width": WIDTH,
+        "height": HEIGHT,
+        "version": __version__,
+    }
+    page = environment.get_template("report.html.j2").render(shared | dict(own))
     write_bytes(folder.report, page.encode())
 
 
-def charts(metrics: Sequence[Mapping[str, Any]]) -> list[Chart]:
+def _lay_out_all(charts: Charts, metrics: Sequence[Mapping[str, Any]]) -> list[Chart]:
     """Return every chart for which there are measurements."""
     drawn = []
-    for title, names in CHARTS:
+    for title, names in charts:
         lines = [
             Line(text, [(line["kimg"], line[name]) for line in metrics if name in line])
             for name, text in names.items()
@@ -195,9 +217,9 @@ def _latest(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _as_url(path: Path) -> str:
-    """Encode a picture file as a data URL in WebP."""
+def as_url(path: Path, quality: int = 85) -> str:
+    """Encode a picture file as a data URL in WebP, of a quality from 0 to 100."""
     buffer = io.BytesIO()
     with Image.open(path) as image:
-        image.save(buffer, "WEBP", quality=85)
+        image.save(buffer, "WEBP", quality=quality)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -79,6 +79,85 @@ class Best:
     distance: float = float("inf")
 
 
+@contextmanager
+def lock(folder: RunFolder) -> Iterator[None]:
+    """Keep other processes from training in a folder; the system lifts the lock when this one ends, however it ends.
+
+    Raises:
+        TrainingError: If another process trains in it.
+    """
+    folder.path.mkdir(parents=True, exist_ok=True)
+    held = FileLock(folder.path / ".lock")
+    try:
+        held.acquire(timeout=0)
+    except Timeout as error:
+        raise TrainingError(
+            "another process trains here", where=folder.path, fix="wait for it, or choose another --out"
+        ) from error
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def refuse_other_pictures(folder: RunFolder, pictures: Pictures, count: int, known: str) -> None:
+    """Refuse to resume a run with other pictures than it was started with.
+
+    Args:
+        folder: The run's.
+        pictures: The ones given now.
+        count: How many it was started with.
+        known: Their fingerprint.
+
+    Raises:
+        TrainingError: If the pictures given now have another fingerprint.
+    """
+    found = fingerprint(pictures)
+    if found != known:
+        raise TrainingError(
+            f"this run was started with other pictures ({count} of them, {known}; now {len(pictures)}, {found})",
+            where=folder.path,
+            fix="give those again, or choose another --out",
+        )
+
+
+def crosses(seen: int, batch: int, interval_kimg: float) -> bool:
+    """Return whether the step that ended at `seen` pictures went past a multiple of the interval."""
+    interval = max(1, round(interval_kimg * 1000))
+    return seen // interval > (seen - batch) // interval
+
+
+class Clock:
+    """Measures a run's training time and its rate, across all processes that continued it.
+
+    Args:
+        elapsed_s: Seconds of training in earlier processes.
+    """
+
+    def __init__(self, elapsed_s: float = 0.0) -> None:
+        self._elapsed_s = elapsed_s
+        self.start(0)
+
+    def start(self, seen: int) -> None:
+        """Begin measuring, at this number of pictures."""
+        self._since = time.monotonic()
+        self._rate_from = (seen, self._elapsed_s)
+
+    def elapsed_s(self) -> float:
+        """Return the seconds of training so far."""
+        now = time.monotonic()
+        self._elapsed_s += now - self._since
+        self._since = now
+        return self._elapsed_s
+
+    def rate(self, seen: int) -> float:
+        """Return the pictures a second since the last call, or since the start."""
+        elapsed_s = self.elapsed_s()
+        before, before_s = self._rate_from
+        self._rate_from = (seen, elapsed_s)
+        return (seen - before) / max(elapsed_s - before_s, 1e-9)
+
+
 @dataclass
 class Run:
     """One training run.
@@ -114,9 +193,7 @@ class Run:
         self.trainer = Trainer(recipe, self.networks, data_loader, self.world, records=self.records)
         self.best = Best()
         self.readings: dict[str, float] = {}
-        self._elapsed_s = 0.0
-        self._since = time.monotonic()
-        self._rate_from = (0, 0.0)
+        self.clock = Clock()
 
     # ---------------------------------------------------------------------------------------------
 
@@ -129,7 +206,8 @@ class Run:
             DeviceError: The device's memory is too small.
         """
         try:
-            with self._alone():
+            # One process holds the lock for all that take part in this run.
+            with lock(self.folder) if self.world.is_first else nullcontext():
                 self._train()
         except torch.OutOfMemoryError as error:
             half = max(1, self.config.recipe.micro_batch // 2)
@@ -145,27 +223,6 @@ class Run:
                 fix="free some space and go on",
             ) from error
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Nobody else trains in the folder; the system gives it back when this process ends, however it ends."""
-        if not self.world.is_first:
-            yield
-            return
-        self.folder.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder.path / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise TrainingError(
-                "another process trains here",
-                where=self.folder.path,
-                fix="wait for it, or choose another --out",
-            ) from error
-        try:
-            yield
-        finally:
-            lock.release()
-
     def _train(self) -> None:
         self._begin()
         trainer, total = self.trainer, self.schedule.total_pictures
@@ -175,7 +232,7 @@ class Run:
             trainer.step()
             last, schedule = trainer.seen >= total, self.schedule
             measures, shows, saves = (
-                last or self._crossed(interval)
+                last or crosses(trainer.seen, self.config.recipe.batch, interval)
                 for interval in (schedule.metrics_kimg, schedule.snapshot_kimg, schedule.state_kimg)
             )
             self._require_finite(now=measures or shows or saves)
@@ -200,22 +257,15 @@ class Run:
             side = grid_size(self.pictures.resolution)
             write_grid(self.folder.reals, real_pictures(self.pictures, side * side))
         self.world.wait()
-        self._since = time.monotonic()
-        self._rate_from = (self.trainer.seen, self._elapsed_s)
+        self.clock.start(self.trainer.seen)
 
     def _go_on(self) -> None:
-        found = fingerprint(self.pictures)
-        if found != self.config.fingerprint:
-            raise TrainingError(
-                f"this run was started with other pictures ({self.config.pictures} of them, "
-                f"{self.config.fingerprint}; now {len(self.pictures)}, {found})",
-                where=self.folder.path,
-                fix="give those again, or choose another --out for a new run",
-            )
+        config = self.config
+        refuse_other_pictures(self.folder, self.pictures, config.pictures, config.fingerprint)
         tensors, facts = read_state(self.folder.state)
         self.trainer.restore(tensors, facts)
         self.best = Best(facts["best_kimg"], float("inf") if facts["best"] is None else facts["best"])
-        self._elapsed_s = float(facts["elapsed_s"])
+        self.clock = Clock(float(facts["elapsed_s"]))
         if self.world.is_first:
             write_config(self.folder, self.config)  # its rate may be another now
             self.folder.forget_after(self.trainer.steps if self.trainer.steps else -1)
@@ -241,11 +291,6 @@ class Run:
         asked = torch.tensor(float(self.watcher.stop_asked()), device=self.world.device)
         return bool(self.world.mean(asked) > 0)
 
-    def _crossed(self, interval_kimg: float) -> bool:
-        """Whether the last step went past a multiple of the interval."""
-        interval, seen = max(1, round(interval_kimg * 1000)), self.trainer.seen
-        return seen // interval > (seen - self.config.recipe.batch) // interval
-
     def _require_finite(self, *, now: bool) -> None:
         """Stop a run whose losses or weights are no numbers; a GPU is only asked `now` and every sixteenth step."""
         every = 1 if self.world.device.type == "cpu" else 16
@@ -264,10 +309,8 @@ class Run:
 
     def _measure_losses(self) -> None:
         means = self.trainer.meter.read()
-        elapsed_s = self._elapsed()
-        seen, since = self.trainer.seen - self._rate_from[0], elapsed_s - self._rate_from[1]
-        self._rate_from = (self.trainer.seen, elapsed_s)
-        means |= {"augment_p": self.trainer.controller.p, "images_per_s": seen / max(since, 1e-9)}
+        rate = self.clock.rate(self.trainer.seen)
+        means |= {"augment_p": self.trainer.controller.p, "images_per_s": rate}
         self.readings = {**self.readings, **means}
         self._log(means)
 
@@ -275,7 +318,7 @@ class Run:
         if not self.world.is_first:
             return
         kimg = self.trainer.seen / 1000
-        line = {"kimg": kimg, "steps": self.trainer.steps, "elapsed_s": round(self._elapsed(), 3)}
+        line = {"kimg": kimg, "steps": self.trainer.steps, "elapsed_s": round(self.clock.elapsed_s(), 3)}
         line |= {name: float(f"{value:.6g}") for name, value in values.items()}
         self.folder.append_metrics(line)
         if self.mirrors is not None:
@@ -324,13 +367,6 @@ class Run:
         if self.world.is_first:
             self._require_finite(now=True)
             best = None if self.best.kimg is None else self.best.distance
-            facts |= {"elapsed_s": self._elapsed(), "best": best, "best_kimg": self.best.kimg}
+            facts |= {"elapsed_s": self.clock.elapsed_s(), "best": best, "best_kimg": self.best.kimg}
             write_state(self.folder.state, self.trainer.tensors(), facts)
         self.world.wait()
-
-    def _elapsed(self) -> float:
-        """Seconds of training, those of earlier processes included."""
-        now = time.monotonic()
-        self._elapsed_s += now - self._since
-        self._since = now
-        return self._elapsed_s

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Final
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -24,10 +22,10 @@ from metagan.images.encode import encode
 from metagan.images.sheet import contact_sheet
 from metagan.networks.upscaler import Upscaler, UpscalerConfig, describe_upscaler
 from metagan.sampling.upscale import enlarge, upscale_pictures
-from metagan.training.data_loader import DataLoader, Pictures, fingerprint
+from metagan.training.data_loader import DataLoader, Pictures
 from metagan.training.distributed import World
 from metagan.training.options import Schedule
-from metagan.training.run import Silent, Watcher
+from metagan.training.run import Clock, Silent, Watcher, crosses, lock, refuse_other_pictures
 from metagan.training.run_folder import RunFolder
 from metagan.training.state import read_state, write_state
 from metagan.training.trainer import seed_of
@@ -82,9 +80,7 @@ class UpscalerRun:
         self.trainer = UpscalerTrainer(recipe, upscaler, data_loader, self.made, self.world)
         self.readings: dict[str, float] = {}
         self._best_psnr = 0.0
-        self._elapsed_s = 0.0
-        self._since = time.monotonic()
-        self._rate_from = (0, 0.0)
+        self.clock = Clock()
 
     def train(self) -> None:
         """Train up to the schedule's end, or until the watcher asks to stop.
@@ -95,15 +91,8 @@ class UpscalerRun:
             DeviceError: The device's memory is too small.
         """
         try:
-            self.folder.path.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.folder.path / ".lock", timeout=0):
+            with lock(self.folder):
                 self._train()
-        except Timeout as error:
-            raise TrainingError(
-                "another process trains here",
-                where=self.folder.path,
-                fix="wait for it, or choose another --out",
-            ) from error
         except torch.OutOfMemoryError as error:
             raise DeviceError(
                 f"too little memory for {self.config.recipe.batch} crops at once",
@@ -126,7 +115,7 @@ class UpscalerRun:
             trainer.step()
             last, schedule = trainer.seen >= total, self.schedule
             measures, shows, saves = (
-                last or self._crossed(interval)
+                last or crosses(trainer.seen, self.config.recipe.batch, interval)
                 for interval in (schedule.metrics_kimg, schedule.snapshot_kimg, schedule.state_kimg)
             )
             if measures or shows or saves:
@@ -147,24 +136,15 @@ class UpscalerRun:
         else:
             write_upscaler_config(self.folder, self.config)
             self.folder.forget_after(-1)  # what a run left that ended before its first state
-        self._since = time.monotonic()
-        self._rate_from = (self.trainer.seen, self._elapsed_s)
+        self.clock.start(self.trainer.seen)
 
     def _go_on(self) -> None:
-        found = fingerprint(self.pictures)
-        if found != self.config.fingerprint:
-            raise TrainingError(
-                (
-                    f"this run was started with other pictures ({self.config.pictures} of them, "
-                    f"{self.config.fingerprint}; now {len(self.pictures)}, {found})"
-                ),
-                where=self.folder.path,
-                fix="give those again, or choose another --out",
-            )
+        config = self.config
+        refuse_other_pictures(self.folder, self.pictures, config.pictures, config.fingerprint)
         tensors, facts = read_state(self.folder.state)
         try:
             self.trainer.restore(tensors, facts)
-            self._elapsed_s, self._best_psnr = float(facts["elapsed_s"]), float(facts["best_psnr"])
+            self.clock, self._best_psnr = Clock(float(facts["elapsed_s"])), float(facts["best_psnr"])
         except (KeyError, RuntimeError) as error:
             raise MalformedFileError(
                 f"no state of this run ({error})",
@@ -173,11 +153,6 @@ class UpscalerRun:
             ) from error
         self.folder.forget_after(self.trainer.steps)
         self.watcher.say(f"{self.folder.path}: goes on at {self.trainer.seen / 1000:g} kimg")
-
-    def _crossed(self, interval_kimg: float) -> bool:
-        """Whether the last step went past a multiple of the interval."""
-        interval, seen = max(1, round(interval_kimg * 1000)), self.trainer.seen
-        return seen // interval > (seen - self.config.recipe.batch) // interval
 
     def _require_finite(self) -> None:
         if self.trainer.is_finite():
@@ -192,15 +167,12 @@ class UpscalerRun:
 
     def _log_losses(self) -> None:
         means = self.trainer.meter.read()
-        elapsed_s = self._elapsed()
-        seen, since = self.trainer.seen - self._rate_from[0], elapsed_s - self._rate_from[1]
-        self._rate_from = (self.trainer.seen, elapsed_s)
-        self._log(means | {"images_per_s": seen / max(since, 1e-9)})
+        self._log(means | {"images_per_s": self.clock.rate(self.trainer.seen)})
 
     def _log(self, values: Mapping[str, float]) -> None:
         self.readings = {**self.readings, **values}
         line = {"kimg": self.trainer.seen / 1000, "steps": self.trainer.steps}
-        line["elapsed_s"] = round(self._elapsed(), 3)
+        line["elapsed_s"] = round(self.clock.elapsed_s(), 3)
         self.folder.append_metrics(line | {name: float(f"{value:.6g}") for name, value in values.items()})
 
     def _show(self) -> None:
@@ -291,12 +263,5 @@ class UpscalerRun:
             write_safetensors(self.folder.path / "best.safetensors", tensors, header)
 
     def _save(self) -> None:
-        facts = self.trainer.facts() | {"elapsed_s": self._elapsed(), "best_psnr": self._best_psnr}
+        facts = self.trainer.facts() | {"elapsed_s": self.clock.elapsed_s(), "best_psnr": self._best_psnr}
         write_state(self.folder.state, self.trainer.tensors(), facts)
-
-    def _elapsed(self) -> float:
-        """Seconds of training, those of earlier processes included."""
-        now = time.monotonic()
-        self._elapsed_s += now - self._since
-        self._since = now
-        return self._elapsed_s
