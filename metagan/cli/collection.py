@@ -318,14 +318,15 @@ def report_command(
     as_json: bool,
 ) -> None:
     """Analyse COLLECTIONS: years, kinds, prices, traits and rarity, as a page, as JSON and as CSV."""
-    from metagan.collection.report import ToldTrait, write_report
+    from metagan.collection.report import write_report
+    from metagan.collection.traits import TraitAccuracy, read_accuracies
 
     folder = out or collections[0] / "report"
-    told = []
+    told: list[TraitAccuracy] = []
     if classifier:
         from metagan.networks.trait_classifier import load_classifier
 
-        told = [ToldTrait(**one) for one in load_classifier(classifier)[1].get("told", [])]
+        told = read_accuracies(load_classifier(classifier)[1], classifier)
     report = write_report(collections, folder, trims=trims, missing=missing, told=told)
     if as_json:
         click.echo((folder / "index.json").read_text("utf-8"), nl=False)
@@ -571,7 +572,7 @@ def _labelled(candidates: Iterator[Candidate], classifier: Path) -> Iterator[Can
     import numpy as np
     import torch
 
-    from metagan.collection.packing import NONE
+    from metagan.collection.training_data import NONE
     from metagan.networks.trait_classifier import load_classifier
 
     network, _ = load_classifier(classifier)
@@ -646,7 +647,7 @@ def traits_command(
     from metagan.checkpoints.write import write_safetensors
     from metagan.cli.progress import stages
     from metagan.collection.store import open_collection
-    from metagan.collection.trait_labels import load_labelled
+    from metagan.collection.training_data import load_labelled
     from metagan.datasets.pool import available_cores
     from metagan.networks.trait_classifier import describe_classifier
     from metagan.sampling.device import choose_device

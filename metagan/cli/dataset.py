@@ -153,7 +153,7 @@ def pack_command(
     layout of the official dataset tool.
     """
     from metagan.cli.progress import stages
-    from metagan.collection.packing import collection_contents
+    from metagan.collection.training_data import collection_contents
     from metagan.datasets.decode import Fit
     from metagan.datasets.pack import pack
     from metagan.datasets.pool import available_cores

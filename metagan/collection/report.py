@@ -35,6 +35,7 @@ from metagan.collection.table import Table, open_table
 from metagan.collection.traits import (
     NeverMet,
     NumberTrait,
+    TraitAccuracy,
     TypeCount,
     ValueCount,
     never_met,
@@ -116,27 +117,6 @@ class Analysis:
 
 
 @dataclass(frozen=True)
-class ToldTrait:
-    """How well a classifier tells a trait type of the collection, as its file says.
-
-    Args:
-        type: "Hat".
-        values: How many values it tells apart.
-        accuracy: Share of held-out items that it tells right.
-        majority: Share that is right when the most common value is always said.
-        kept: Whether the file tells it.
-        why: Why it doesn't.
-    """
-
-    type: str
-    values: int
-    accuracy: float
-    majority: float
-    kept: bool
-    why: str = ""
-
-
-@dataclass(frozen=True)
 class Report:
     """Where a report was written, and what it says."""
 
@@ -150,7 +130,7 @@ def write_report(
     *,
     trims: Sequence[float] = (1.0, 5.0),
     missing: bool = True,
-    told: Sequence[ToldTrait] = (),
+    told: Sequence[TraitAccuracy] = (),
 ) -> Report:
     """Write index.html, index.json and rarity.csv about collections into a folder.
 
@@ -333,7 +313,7 @@ def _rarity_csv(tables: Sequence[Table], scores: Sequence[pl.DataFrame]) -> byte
     return csv_bytes(header, rows)
 
 
-def _json(analyses: Sequence[Analysis], told: Sequence[ToldTrait]) -> bytes:
+def _json(analyses: Sequence[Analysis], told: Sequence[TraitAccuracy]) -> bytes:
     shown: list[dict[str, Any]] = []
     for analysis in analyses:
         one = dataclasses.asdict(analysis)
@@ -349,7 +329,9 @@ def _json(analyses: Sequence[Analysis], told: Sequence[ToldTrait]) -> bytes:
     return json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
-def _html(analyses: Sequence[Analysis], across: dict[str, str], out: Path, told: Sequence[ToldTrait]) -> str:
+def _html(
+    analyses: Sequence[Analysis], across: dict[str, str], out: Path, told: Sequence[TraitAccuracy]
+) -> str:
     import jinja2
     from markupsafe import Markup
 
@@ -429,7 +411,7 @@ def _never_row(row: NeverMet) -> tuple[str, ...]:
     return (f"{first.type}: {first.value}", f"{second.type}: {second.value}", counts, f"{row.expected:.1f}")
 
 
-def _told_row(row: ToldTrait) -> tuple[str, ...]:
+def _told_row(row: TraitAccuracy) -> tuple[str, ...]:
     kept = "told" if row.kept else f"left out: {row.why}"
     return (row.type, _number(row.values), _percent(row.accuracy), _percent(row.majority), kept)
 

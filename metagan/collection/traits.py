@@ -1,13 +1,17 @@
-"""What traits a collection has: counts by type and value, how many an item has, and values that never meet."""
+"""What traits a collection has: counts by type and value, traits per item, values that never meet, and accuracies."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from metagan.collection.table import Table
+from metagan.errors import MalformedFileError
 
 MAX_VALUES_PAIRED: Final = 400  # the most common values, among which pairs that never meet are looked for
 
@@ -54,6 +58,44 @@ class NeverMet:
     first: ValueCount
     second: ValueCount
     expected: float
+
+
+@dataclass(frozen=True)
+class TraitAccuracy:
+    """How well a trait type is predicted.
+
+    Args:
+        type: "Hat".
+        values: Number of values that are distinguished.
+        accuracy: Fraction of the held-out items that are predicted correctly.
+        majority: Fraction that is correct if the most common value is always predicted.
+        kept: Whether the classifier keeps a head for it.
+        why: The reason if it doesn't.
+    """
+
+    type: str
+    values: int
+    accuracy: float
+    majority: float
+    kept: bool
+    why: str = ""
+
+
+def read_accuracies(facts: Mapping[str, Any], where: Path) -> list[TraitAccuracy]:
+    """Read how well a classifier predicts each trait type from the training facts in its file.
+
+    Raises:
+        MalformedFileError: If the facts are not as `metagan collection traits` writes them.
+    """
+    try:
+        return TypeAdapter(list[TraitAccuracy]).validate_python(facts.get("told", []))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        raise MalformedFileError(
+            f"its accuracies can't be read ({'.'.join(map(str, first['loc']))}: {first['msg']})",
+            where=where,
+            fix="give a file that `metagan collection traits` wrote",
+        ) from error
 
 
 def value_counts(table: Table) -> list[ValueCount]:

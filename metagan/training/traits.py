@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from metagan.collection.traits import TraitAccuracy
 from metagan.errors import TrainingError
 from metagan.networks.trait_classifier import Head, TraitClassifier, TraitClassifierConfig
 
@@ -46,27 +47,6 @@ class TraitsRecipe:
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     seed: int = 0
-
-
-@dataclass(frozen=True)
-class TraitAccuracy:
-    """How well a trait type is predicted.
-
-    Args:
-        type: "Hat".
-        values: Number of values that are distinguished.
-        accuracy: Fraction of the held-out items that are predicted correctly.
-        majority: Fraction that is correct if the most common value is always predicted.
-        kept: Whether the classifier keeps a head for it.
-        why: The reason if it doesn't.
-    """
-
-    type: str
-    values: int
-    accuracy: float
-    majority: float
-    kept: bool
-    why: str = ""
 
 
 def train_traits(

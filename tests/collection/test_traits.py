@@ -17,8 +17,9 @@ from metagan.collection.listing import Candidate, rarest_first
 from metagan.collection.model import Item
 from metagan.collection.store import open_collection
 from metagan.collection.table import open_table
-from metagan.collection.trait_labels import load_labelled
-from metagan.errors import TrainingError, UnknownArchitectureError
+from metagan.collection.training_data import load_labelled
+from metagan.collection.traits import read_accuracies
+from metagan.errors import MalformedFileError, TrainingError, UnknownArchitectureError
 from metagan.networks.trait_classifier import load_classifier
 from metagan.registry.weights_ref import bundled_weights
 from metagan.training.traits import TraitsRecipe, train_traits
@@ -126,6 +127,11 @@ def test_what_cannot_be_learnt_says_why(count: int, values: list[str], words: st
 def test_another_file_is_no_classifier() -> None:
     with pytest.raises(UnknownArchitectureError, match="metagan collection traits"):
         load_classifier(bundled_weights("apes"))
+
+
+def test_accuracies_that_no_training_wrote_are_refused() -> None:
+    with pytest.raises(MalformedFileError, match=r"x\.safetensors: its accuracies can't be read \(0\.type"):
+        read_accuracies({"told": [{"accuracy": "high"}]}, Path("x.safetensors"))
 
 
 def test_the_report_shows_how_well_traits_are_told(shapes: Path, classifier: Path, tmp_path: Path) -> None:

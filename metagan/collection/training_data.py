@@ -1,15 +1,22 @@
-"""What `dataset pack` takes of a collection: its items' pictures in their order, labels from traits, its licence."""
+"""What is trained on of a collection: contents for `dataset pack`, and pictures with all traits for a classifier."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from metagan.collection.model import Item
-from metagan.collection.store import is_collection, open_collection
+from metagan.collection.store import Collection, is_collection, open_collection
+from metagan.datasets.decode import Fit, fit_picture
 from metagan.datasets.labels import Labelling
+from metagan.datasets.pool import OrderedPool
+from metagan.datasets.store import UnreadableError
 from metagan.errors import CollectionError, OptionError
 
 NONE: Final = "none"  # the label of an item that lacks the trait
@@ -84,3 +91,50 @@ def _value_of(labels: str) -> Callable[[Item], str | None]:
         return lambda item: item.type
     key = labels.removeprefix(_TRAIT).strip().lower()
     return lambda item: next((trait.value for trait in item.traits if trait.type.lower() == key), None)
+
+
+def load_labelled(
+    collection: Collection, resolution: int, workers: int, advance: Callable[[int], None] = lambda _: None
+) -> tuple[NDArray[np.uint8], dict[str, list[str]]]:
+    """Every picture that can be read, and its traits; numbers and dates are no traits here.
+
+    Args:
+        collection: Items with traits and pictures.
+        resolution: The side that pictures get.
+        workers: Processes; 0 for none but this one.
+        advance: Called with the number of further items done.
+
+    Returns:
+        RGB, [n, resolution, resolution, 3], and by trait type each picture's value, "none" where it lacks one.
+
+    Raises:
+        CollectionError: No item has a picture.
+    """
+    items = [item for item in collection.items if item.file]
+    pool = OrderedPool(partial(_load, collection.path, resolution), workers, _crashed)
+    rows, kept = [], []
+    for item, picture in zip(items, pool.map([str(item.file) for item in items]), strict=True):
+        advance(1)
+        if picture is not None:
+            rows.append(picture)
+            kept.append(item)
+    if not rows:
+        raise CollectionError("no item has a picture", where=collection.path, fix="fetch them")
+    kinds = sorted({trait.type for item in kept for trait in item.traits if trait.number is None})
+    return np.stack(rows), {kind: [_value(item, kind) for item in kept] for kind in kinds}
+
+
+def _value(item: Item, kind: str) -> str:
+    return next((trait.value for trait in item.traits if trait.type == kind), NONE)
+
+
+def _load(folder: Path, resolution: int, file: str) -> NDArray[np.uint8] | None:
+    try:
+        fitted = fit_picture((folder / file).read_bytes(), Fit(resolution, resample="auto"))
+    except (OSError, UnreadableError):
+        return None
+    return np.asarray(fitted.image)
+
+
+def _crashed(_: str) -> None:
+    return None
