@@ -122,7 +122,8 @@ def _restore(tables: Path, images: Path, beside: Path, out: Path) -> None:
         for name in archive.namelist():
             if name not in _TABLES:
                 raise CollectionError(
-                    f"{name[:80]!r} in an archive: want {', '.join(_TABLES)}", fix="archive it again"
+                    f"{name[:80]!r} in an archive: want {', '.join(_TABLES)}",
+                    fix="archive the collection again",
                 )
             if archive.getinfo(name).file_size > _MAX_TABLE_BYTES:
                 raise CollectionError("absurdly large", where=name, fix="archive the collection again")
@@ -192,7 +193,7 @@ def _get(url: str, name: str, to: Path) -> bool:
 
 def _checked(slug: str) -> str:
     if PurePosixPath(slug).name != slug or slug in ("", ".", "..") or os.sep in slug or "\\" in slug:
-        raise CollectionError(f"{slug!r}: no name for an archive", fix="want a name without slashes")
+        raise CollectionError(f"{slug!r}: no name for an archive", fix="give a name without slashes")
     return slug
 
 

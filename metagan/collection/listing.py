@@ -210,7 +210,10 @@ def write_listing(
         OptionError: The layout doesn't take so many, or the name's pattern is none.
     """
     if layout == "opensea" and count > MAX_OPENSEA:
-        raise OptionError(f"--count {count}: a drop's manifest takes at most {MAX_OPENSEA:,}; list several")
+        raise OptionError(
+            f"--count {count}: a drop's manifest takes at most {MAX_OPENSEA:,}",
+            fix="write several listings, each with its own --first-seed",
+        )
     _check_pattern(terms.name)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise CollectionError("not an empty folder", where=out, fix="choose another --out")
@@ -378,11 +381,13 @@ def _check_pattern(name: str) -> None:
         shown = {name.format(number=number, seed=number) for number in (1, 2)}
     except (KeyError, IndexError, ValueError, AttributeError, TypeError, MemoryError) as error:
         raise OptionError(
-            f"--name {name!r}: want a text with {{number}} or {{seed}} in it, such as 'Ape #{{number}}'"
+            f"--name {name!r}: want a text with {{number}} or {{seed}} in it, and no other braces",
+            fix="write it like 'Ape #{number}'",
         ) from error
     if len(shown) < 2:
         raise OptionError(
-            f"--name {name!r}: all would be called alike; put {{number}} into it, such as 'Ape #{{number}}'"
+            f"--name {name!r}: all pictures would have the same name",
+            fix="put {number} into it, such as 'Ape #{number}'",
         )
 
 

@@ -184,7 +184,11 @@ class Marketplace:
         self.api_url = api_url.rstrip("/")
         parts = urlsplit(self.api_url)
         if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
-            raise CollectionError(f"--api-url {api_url}: want an https address", fix="give one")
+            raise CollectionError(
+                "want an https address, or http on this machine",
+                where=f"--api-url {api_url}",
+                fix="give an address such as https://api.opensea.io",
+            )
         if not (key.isascii() and key.isprintable() and key) or " " in key:
             raise CollectionError(
                 "the API key has characters that no key has, such as spaces or line ends",
@@ -248,11 +252,9 @@ class Marketplace:
             given: Answer = retrying(self._ask_once, answer, method, path, slug, more)
         except TransientError as error:
             raise CollectionError(
-                (f"{self.api_url}{path}: {self._redacted(str(error))}, {self.patience.tries} times in a row"),
-                fix=(
-                    "look at the network, or try again later; what has arrived is kept, and the same "
-                    "call goes on"
-                ),
+                f"{self._redacted(str(error))}, {self.patience.tries} times in a row",
+                where=f"{self.api_url}{path}",
+                fix="look at the network, or try again later; what has arrived is kept, and the same call goes on",
             ) from None
         return given
 
@@ -321,10 +323,13 @@ def read_key(key_file: Path | None) -> str:
             with key_file.open(encoding="utf-8") as file:
                 key = file.read(_MAX_KEY + 1).strip()  # a device may never end
         except (OSError, UnicodeDecodeError) as error:
-            raise CollectionError(f"--key-file {key_file}: can't be read", fix="check the path") from error
+            reason = error.strerror if isinstance(error, OSError) else "not text"
+            raise CollectionError(
+                f"can't be read ({reason})", where=f"--key-file {key_file}", fix="check the path"
+            ) from error
         if len(key) > _MAX_KEY or len(key.split()) > 1:
             raise CollectionError(
-                f"--key-file {key_file}: holds more than a key", fix="want the key alone on one line"
+                "holds more than a key", where=f"--key-file {key_file}", fix="write the key alone on one line"
             )
     else:
         key = os.environ.get(KEY_VARIABLE, "").strip()

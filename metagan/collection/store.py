@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
 from metagan.collection.model import Facts, Item, Sale, SourceFacts
-from metagan.errors import CollectionError
+from metagan.errors import CollectionError, Location
 from metagan.files import replacing, write_bytes
 from metagan.values import source_date
 
@@ -125,7 +125,8 @@ def read_lines(file: Path, record: type[Record]) -> Iterator[Record]:
                         yield record.model_validate_json(line)
                     except ValidationError as error:
                         raise CollectionError(
-                            f"{file}:{number}: {_first(error)}",
+                            _first(error),
+                            where=Location(str(file), number),
                             fix="mend that line, or fetch the collection anew",
                         ) from error
     except FileNotFoundError as error:
@@ -270,7 +271,7 @@ def _refuse_outside(path: Path, items: Sequence[Item]) -> None:
         raise CollectionError(
             f"{len(wrong)} files lie outside of the collection, such as {wrong[0][:60]!r}",
             where=path / ITEMS_NAME,
-            fix=f"want {IMAGES_NAME}/NAME; fetch the collection anew",
+            fix=f"name files {IMAGES_NAME}/NAME, or fetch the collection anew",
         )
     seen: set[str] = set()
     twice = [item.id for item in items if item.id in seen or seen.add(item.id)]  # type: ignore[func-returns-value]

@@ -125,7 +125,7 @@ def parse_traits(texts: Sequence[str]) -> tuple[tuple[str, tuple[str, ...]], ...
     for text in texts:
         kind, equals, value = text.partition("=")
         if not (equals and kind.strip() and value.strip()):
-            raise OptionError(f"--trait {text!r}: want TYPE=VALUE, such as 'Hat=Crown'")
+            raise OptionError(f"--trait {text!r}: want TYPE=VALUE", fix="write it like 'Hat=Crown'")
         found.setdefault(kind.strip().lower(), []).append(value.strip())
     return tuple((kind, tuple(values)) for kind, values in found.items())
 
@@ -135,7 +135,9 @@ def parse_years(text: str) -> tuple[int, int]:
     match = _YEARS.fullmatch(text.strip())
     first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
     if first > last:
-        raise OptionError(f"--year {text}: want a year or two, such as 2019-2021")
+        raise OptionError(
+            f"--year {text}: want a year or two, the earlier first", fix="write 2019 or 2019-2021"
+        )
     return first, last
 
 
@@ -203,7 +205,8 @@ def _rows_with_trait(table: Table, kind: str, values: Sequence[str]) -> pl.Serie
     if not of_type.height:
         known = sorted(set(table.traits["type"].to_list()))
         raise OptionError(
-            f"--trait {kind}={values[0]}: no item has such a trait; there are {', '.join(known)[:500]}"
+            f"--trait {kind}={values[0]}: no item has such a trait; there are {', '.join(known)[:500]}",
+            fix="use one of these",
         )
     found = of_type.filter(pl.col("value_key").is_in([value.strip().lower() for value in values]))
     absent = {value.strip().lower() for value in values} - set(found["value_key"].to_list())
@@ -211,7 +214,8 @@ def _rows_with_trait(table: Table, kind: str, values: Sequence[str]) -> pl.Serie
         known = sorted(set(of_type["value"].to_list()))
         wanted = next(value for value in values if value.strip().lower() in absent)
         raise OptionError(
-            f"--trait {kind}={wanted}: no item has this value; there are {', '.join(known)[:500]}"
+            f"--trait {kind}={wanted}: no item has this value; there are {', '.join(known)[:500]}",
+            fix="use one of these",
         )
     return found["row"]
 
@@ -222,7 +226,10 @@ def _refuse_unknown(table: Table, name: str, wanted: Sequence[str]) -> None:
     absent = [value for value in wanted if value.lower() not in keys]
     if absent:
         there = f"there are {', '.join(known)[:500]}" if known else f"no item has a {name}"
-        raise OptionError(f"--{name} {absent[0]}: no item has it; {there}")
+        raise OptionError(
+            f"--{name} {absent[0]}: no item has it; {there}",
+            fix="use one of these" if known else f"leave --{name} out",
+        )
 
 
 def _trimmed(table: Table, percent: float, rows: pl.DataFrame) -> pl.DataFrame:
@@ -278,7 +285,9 @@ def _count(amount: str, of: int) -> int:
         or (match[2] and number > 100)
         or (not match[2] and number != int(number))
     ):
-        raise OptionError(f"{amount!r}: want a number of items or a percentage, such as 200 or 15%")
+        raise OptionError(
+            f"{amount!r}: want a number of items or a percentage", fix="write it like 200 or 15%"
+        )
     return max(1, round(of * number / 100)) if match[2] else int(number)
 
 

@@ -80,7 +80,10 @@ def _labelling(path: Path, items: Sequence[Item], labels: str) -> Labelling:
     if not any(found.values()):
         known = sorted({trait.type for item in items for trait in item.traits})
         there = f"; there are {', '.join(known)[:500]}" if labels.startswith(_TRAIT) and known else ""
-        raise OptionError(f"--labels {labels}: no item of {path} has it{there}")
+        raise OptionError(
+            f"--labels {labels}: no item of {path} has it{there}",
+            fix="use a trait, category or type that items have, or leave --labels out",
+        )
     return Labelling(lambda name: found[name] or NONE, f"no {labels}")
 
 

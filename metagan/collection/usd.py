@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from metagan.collection.sources.csv_table import parse_number
-from metagan.errors import CollectionError
+from metagan.errors import CollectionError, Location
 
 Rates = Mapping[tuple[str, str], float]
 
@@ -23,7 +23,9 @@ def read_rates(path: Path) -> Rates:
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise CollectionError(f"--usd {path}: can't be read ({error})", fix="check the path") from error
+        raise CollectionError(
+            f"can't be read ({error})", where=f"--usd {path}", fix="check the path"
+        ) from error
     rates: dict[tuple[str, str], float] = {}
     for number, row in enumerate(csv.reader(io.StringIO(text)), 1):
         if not any(row) or (number == 1 and row[0].strip().lower() == "day"):
@@ -35,7 +37,8 @@ def read_rates(path: Path) -> Rates:
             day = ""
         if not day or rate is None or rate <= 0:
             raise CollectionError(
-                f"--usd {path}:{number}: want day,symbol,rate, got {','.join(row)[:60]!r}",
+                f"want day,symbol,rate, got {','.join(row)[:60]!r}",
+                where=Location(str(path), number),
                 fix="write lines such as 2021-08-31,ETH,3430.75",
             )
         rates[day, row[1].strip().upper()] = rate

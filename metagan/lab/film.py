@@ -77,8 +77,11 @@ def film_format(path: Path) -> str:
     """
     ending = path.suffix.lower()
     if ending not in (*FORMATS, ""):
-        msg = f"--out {path}: want a name that ends in {', '.join(FORMATS)}, or without an ending for a folder of PNGs"
-        raise OptionError(msg, fix="give such a name")
+        raise OptionError(
+            f"want a name that ends in {', '.join(FORMATS)}, or one without an ending for a folder of PNGs",
+            where=f"--out {path}",
+            fix="give such a name",
+        )
     if ending in ENCODERS:
         find_ffmpeg()
     return ending

@@ -200,8 +200,11 @@ def _state(
         styles = read_styles(path)
         if styles.info.task == task:
             return styles
-        msg = f"{path}: projected from another picture, or with other options"
-        raise OptionError(msg, fix="give another --out, or --again to replace it")
+        raise OptionError(
+            "projected from another picture, or with other options",
+            where=path,
+            fix="give another --out, or --again to replace it",
+        )
     found = read_search(_search_path(folder, target.title), device)
     return found[1] if found is not None and found[0] == task else None
 

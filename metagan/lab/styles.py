@@ -218,15 +218,17 @@ def require_same_generator(
     """
     shape = styles_shape(generator)
     if tuple(styles.ws.shape) != shape:
-        msg = f"{where}: styles of shape {list(styles.ws.shape)}, and this generator takes {list(shape)}"
-        raise OptionError(msg, fix="project the picture with this generator")
+        raise OptionError(
+            f"styles of shape {list(styles.ws.shape)}, and this generator takes {list(shape)}",
+            where=where,
+            fix="project the picture with this generator",
+        )
     if foreign or styles.info.generator == fingerprint(generator):
         return
-    msg = (
-        f"{where}: these are styles of another generator, whose hash begins with {styles.info.generator[:12]}"
-    )
     raise OptionError(
-        msg, fix="project the picture with this generator, or take them as they are with --foreign-styles"
+        f"these are styles of another generator, whose hash begins with {styles.info.generator[:12]}",
+        where=where,
+        fix="project the picture with this generator, or take them as they are with --foreign-styles",
     )
 
 

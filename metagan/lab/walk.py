@@ -407,8 +407,11 @@ def _begin_folder(folder: Path, task: str, count: int) -> int:
                 "can't be read", where=facts, fix="choose another folder for the frames"
             ) from error
     if known != task and (known is not None or frame_path(folder, 0).exists()):
-        msg = f"{folder}: holds frames of another film, or of other options"
-        raise OptionError(msg, fix="choose another folder, or remove this one")
+        raise OptionError(
+            "holds frames of another film, or of other options",
+            where=folder,
+            fix="choose another folder, or remove this one",
+        )
     if known is None:
         write_bytes(facts, json.dumps({"task": task}).encode())
     return next((number for number in range(count) if not frame_path(folder, number).is_file()), count)

@@ -72,8 +72,10 @@ def train_traits(
         TrainingError: If there are too few pictures, or no type can be predicted.
     """
     if len(pictures) < LEAST_ITEMS:
-        what = f"{len(pictures)} pictures: want at least {LEAST_ITEMS}"
-        raise TrainingError(what, fix="fetch more of the collection, or choose less strictly")
+        raise TrainingError(
+            f"{len(pictures)} pictures: want at least {LEAST_ITEMS}",
+            fix="fetch more of the collection, or choose less strictly",
+        )
     heads, hopeless = _heads(traits)
     if not heads:
         said = "; ".join(f"{told.type}: {told.why}" for told in hopeless[:5]) or "no traits"
@@ -96,7 +98,7 @@ def train_traits(
     if not kept:
         best = max(told, key=lambda one: one.accuracy - one.majority)
         what = f"no trait type is told better than by its most common value (best: {best.type}, {best.accuracy:.0%})"
-        raise TrainingError(what, fix="more --epochs, a larger --resolution, or more items")
+        raise TrainingError(what, fix="try more --epochs, a larger --resolution, or more items")
     return _only(classifier, kept), [*told, *hopeless]
 
 

@@ -201,7 +201,9 @@ class CsvSource:
             ) from error
         if len(rows) < 2:
             raise CollectionError(
-                "no line below its header", where=self.path, fix="want a header, then a line an artwork"
+                "no line below its header",
+                where=self.path,
+                fix="write a header, then a line for each artwork",
             )
         return [cell.strip() for cell in rows[0][1]], rows[1:], delimiter
 
@@ -212,8 +214,8 @@ class CsvSource:
         ]
         if absent:
             raise CollectionError(
-                f"--map {absent[0]}: {self.path} has no such column",
-                fix=f"its columns are {', '.join(header)[:500]}",
+                f"--map {absent[0]}: {self.path} has no such column; its columns are {', '.join(header)[:500]}",
+                fix="name one of these",
             )
         use = {name: by_name[column.casefold()] for name, column in self.columns.items()}
         taken = set(use.values())
@@ -381,6 +383,6 @@ def _refuse_unknown(columns: Mapping[str, str]) -> None:
     for name, column in columns.items():
         if name not in COLUMNS and not (name.startswith(_TRAIT) and len(name) > len(_TRAIT)):
             raise CollectionError(
-                f"--map {name}={column}: no such column of a collection",
-                fix=f"want one of {', '.join(COLUMNS)}, or {_TRAIT}NAME for a trait",
+                f"--map {name}={column}: want one of {', '.join(COLUMNS)}, or {_TRAIT}NAME for a trait",
+                fix="put one of these in front of the =",
             )

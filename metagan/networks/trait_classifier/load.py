@@ -39,7 +39,7 @@ def load_classifier(path: Path) -> tuple[TraitClassifier, Mapping[str, Any]]:
         config = restore_config(TraitClassifierConfig, header.configuration, TITLE)
         classifier = assemble(lambda: TraitClassifier(config), record.tensors)
     except CheckpointError as error:
-        raise type(error)(f"{path}: {error}") from error
+        raise error.at(path) from error
     require_finite(record, path)
     return classifier.eval(), header.training
 

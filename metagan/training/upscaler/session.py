@@ -136,12 +136,14 @@ def _generator(config: UpscalerRunConfig, resolution: int) -> Generator | None:
     path = Path(config.generator)
     if not path.exists():
         raise OptionError(
-            f"--generator: {path}, which this run was started with, isn't there any more",
+            f"{path}, which this run was started with, doesn't exist any more",
+            where="--generator",
             fix="put it back, or choose another --out for a new run",
         )
     if sha256_of(path) != config.generator_sha256:
         raise OptionError(
-            f"--generator: {path} isn't the file any more that this run was started with",
+            f"{path} isn't the file any more that this run was started with",
+            where="--generator",
             fix="put that one back, or choose another --out for a new run",
         )
     generator = load_generator(read_checkpoint(path))
