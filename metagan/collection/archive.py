@@ -1,11 +1,12 @@
-"""A collection's archives, in a folder or on any storage that fsspec reaches.
+"""Keeps a collection's archives in a folder or on any storage that fsspec supports.
 
     {slug}/{slug}_archive.zip            images/
     {slug}/{slug}_metadata_archive.zip   collection.json, items.jsonl, sales.jsonl
     {slug}/{slug}_generator.zip          a generator that learnt from it
 
-Equal collections give equal bytes. An archive is written whole or not at all: a folder gets it by a rename, an object
-storage by its own upload. A zip from elsewhere is read member by member; names that lead elsewhere are refused.
+Equal collections give equal bytes. An archive is written atomically: a folder gets it by a rename,
+object storage by one upload. Zips are untrusted: they are read member by member, and names that lead out of the
+collection are refused.
 """
 
 from __future__ import annotations
@@ -53,19 +54,19 @@ _MAX_TABLE_BYTES: Final = 4 << 30
 
 
 def write_archive(collection: Path, slug: str, url: str, generator: Path | None = None) -> list[str]:
-    """Write a collection's archives; those that are there are replaced.
+    """Write a collection's archives, replacing those of the same name.
 
     Args:
         collection: Its folder, complete.
-        slug: What it is called there.
+        slug: The archive's name.
         url: A folder, or an fsspec URL such as s3://bucket/nft-assets.
         generator: A weights file to archive with it.
 
     Returns:
-        What was written.
+        The addresses that were written.
 
     Raises:
-        CollectionError: The collection is incomplete, or the place can't be written.
+        CollectionError: If the collection is incomplete, the name can't be used, or the storage can't be written to.
     """
     known = open_collection(collection)
     pictures = sorted({item.file for item in known.items if item.file})
@@ -86,15 +87,15 @@ def write_archive(collection: Path, slug: str, url: str, generator: Path | None 
 
 
 def read_archive(slug: str, url: str, out: Path) -> Collection | None:
-    """The collection that is archived under a slug, restored at `out`; None where none is.
+    """Restore the collection that is archived under a name, or return None if there is none.
 
     Args:
-        slug: What it is called there.
-        url: Where, as for `write_archive`.
-        out: A folder that holds nothing yet, or this very collection.
+        slug: The archive's name.
+        url: Folder or address, as for `write_archive`.
+        out: An empty or new folder, or one with the same collection.
 
     Raises:
-        CollectionError: The archive is damaged, or the place can't be read.
+        CollectionError: If the archive is damaged, or the storage can't be read.
     """
     with tempfile.TemporaryDirectory(prefix="metagan-archive-") as beside:
         tables, images = Path(beside) / "tables.zip", Path(beside) / "images.zip"
@@ -199,7 +200,7 @@ def _checked(slug: str) -> str:
 
 @contextmanager
 def _plainly(url: str) -> Iterator[None]:
-    """What storages raise, as a sentence."""
+    """Turn the errors of storage packages, which have no common class, into CollectionErrors."""
     try:
         yield
     except CollectionError:

@@ -1,8 +1,8 @@
-"""ERC-721 `attributes` of any kind to traits.
+"""Reads ERC-721 `attributes` of all the kinds in use as traits.
 
-ERC-721's metadata JSON schema says nothing of attributes; marketplaces' metadata standard does: a list of objects with
-`trait_type`, `value`, and for numbers and dates `display_type`. What art engines and contracts really write is wider:
-plain mappings, lists of strings, booleans, missing types, nested values.
+ERC-721's metadata JSON schema does not define attributes; the marketplaces' metadata standard does: a list of objects
+with `trait_type`, `value`, and for numbers and dates `display_type`. Art engines and contracts also write plain
+mappings, lists of strings, booleans, missing types and nested values.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _TYPES: Final = ("trait_type", "traitType", "type", "name", "key")
 
 
 def parse_attributes(attributes: object) -> tuple[tuple[Trait, ...], tuple[str, ...]]:
-    """Traits, each (type, value) once and in their order, and a sentence for each attribute that can't be used.
+    """Return the traits in order, each (type, value) once, and a note for each attribute that can't be used.
 
     Args:
-        attributes: What stands under `attributes`, `traits` or `properties` in an item's metadata.
+        attributes: The value of `attributes`, `traits` or `properties` in an item's metadata.
     """
     traits: dict[tuple[str, str], Trait] = {}
     notes = []
@@ -44,7 +44,7 @@ def parse_attributes(attributes: object) -> tuple[tuple[Trait, ...], tuple[str, 
 
 
 def clean(text: object, limit: int = MAX_TEXT) -> str:
-    """A stranger's text on one line: no control characters, single spaces, at most `limit` characters."""
+    """Make untrusted text one line: no control characters, single spaces, at most `limit` characters."""
     shown = "".join(c if c.isprintable() else " " for c in str(text))
     return " ".join(shown.split())[:limit]
 

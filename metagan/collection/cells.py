@@ -1,4 +1,4 @@
-"""Text of strangers in files that spreadsheets open."""
+"""Writes untrusted text into files that spreadsheets open."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _EXECUTED: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def safe_cell(value: object) -> object:
-    """A cell that no spreadsheet executes: text that begins like a formula gets an apostrophe in front of it.
+    """Return a cell that no spreadsheet executes: text that begins like a formula gets an apostrophe in front.
 
     OWASP, "CSV Injection". Numbers stay as they are.
     """
@@ -19,7 +19,7 @@ def safe_cell(value: object) -> object:
 
 
 def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
-    """A CSV file, UTF-8, with every text made safe."""
+    """Write a CSV file in UTF-8, with all text made safe for spreadsheets."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([safe_cell(name) for name in header])

@@ -1,6 +1,6 @@
-"""Charts as SVG: no script, colours from the page's style sheet, so that they follow light and dark.
+"""Draws charts as SVG without scripts, with colours from the page's style sheet for light and dark.
 
-Every chart is an Svg with a sentence for those who don't see it; its numbers stand in a table beside it.
+Every chart has a sentence for screen readers, and the report shows its numbers in a table beside it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Frame:
-    """Where data lie in a chart: a range of x and of y, and the pixels that they fill."""
+    """The place of the data in a chart: a range of x and of y, and the pixels that they fill."""
 
     x0: float
     x1: float
@@ -43,16 +43,16 @@ class Frame:
     bottom: float = _HEIGHT - _BOTTOM
 
     def x(self, value: float) -> float:
-        """A value's place in pixels."""
+        """Convert a value to pixels."""
         return self.left + (value - self.x0) / (self.x1 - self.x0 or 1) * (self.right - self.left)
 
     def y(self, value: float) -> float:
-        """A value's place in pixels; larger ones are higher up."""
+        """Convert a value to pixels; larger values are higher up."""
         return self.bottom - (value - self.y0) / (self.y1 - self.y0 or 1) * (self.bottom - self.top)
 
 
 def bars(labels: Sequence[str], counts: Sequence[float], title: str, x_title: str) -> str:
-    """Upright bars, one a label; labels are thinned out where they would touch."""
+    """Draw upright bars, one for each label; labels are thinned out where they would overlap."""
     frame = Frame(0, len(labels), 0, nice_ticks(0, max([*counts, 1]))[-1])
     step = max(1, math.ceil(len(labels) * 34 / (frame.right - frame.left)))
     parts = _y_axis(frame)
@@ -67,7 +67,7 @@ def bars(labels: Sequence[str], counts: Sequence[float], title: str, x_title: st
 def histogram(
     edges: Sequence[float], counts: Sequence[float], title: str, x_title: str, *, logs: bool = False
 ) -> str:
-    """Bars between edges; with `logs` the edges are powers of ten, and the axis says so."""
+    """Draw bars between edges; with `logs`, edges are exponents of ten and the axis shows the powers."""
     frame = Frame(edges[0], edges[-1], 0, nice_ticks(0, max([*counts, 1]))[-1])
     parts = _y_axis(frame) + _x_axis(frame, logs=logs)
     for low, high, count in zip(edges, edges[1:], counts, strict=False):
@@ -81,7 +81,7 @@ def histogram(
 
 
 def horizontal_bars(labels: Sequence[str], counts: Sequence[float], title: str) -> str:
-    """Bars that lie, for names; their counts stand behind them."""
+    """Draw horizontal bars with names in front and counts behind them."""
     height = len(labels) * _ROW + 8
     frame = Frame(0, max([*counts, 1]), 0, 1, left=_LABEL, right=WIDTH - 60)
     parts = []
@@ -97,7 +97,7 @@ def horizontal_bars(labels: Sequence[str], counts: Sequence[float], title: str) 
 
 
 def density(series: Sequence[Series], title: str, x_title: str) -> str:
-    """A line a series: Gaussian kernel density, each with an area of 1, bandwidth by Silverman's rule.
+    """Draw a line for each series: its Gaussian kernel density, with the bandwidth of Silverman's rule.
 
     Silverman 1986, Density Estimation, equation 3.31: 0.9 min(sd, interquartile range / 1.34) n^(-1/5).
     """
@@ -117,7 +117,7 @@ def density(series: Sequence[Series], title: str, x_title: str) -> str:
 
 
 def strips(series: Sequence[Series], title: str, x_title: str) -> str:
-    """A row of dots a series, on a scale of powers of ten; values are logarithms already."""
+    """Draw a row of dots for each series on a logarithmic axis; values are logarithms to base 10."""
     values = [value for one in series for value in one.values]
     frame = Frame(math.floor(min(values)), math.ceil(max(values) + 1e-9), 0, 1, left=_LABEL)
     height = len(series) * 64 + _BOTTOM + _TOP
@@ -136,7 +136,7 @@ def strips(series: Sequence[Series], title: str, x_title: str) -> str:
 
 
 def scatter(x: NDArray[np.float64], y: NDArray[np.float64], title: str, x_title: str, y_title: str) -> str:
-    """A dot a pair; y is a logarithm already, and x is shown as one where it spans more than a decade."""
+    """Draw a dot for each pair; y is a logarithm, and x becomes one if it spans more than a decade."""
     wide = float(x.min()) > 0 and float(x.max() / x.min()) > 10
     x = np.log10(x) if wide else x
     ticks = nice_ticks(float(x.min()), float(x.max()))
@@ -147,7 +147,7 @@ def scatter(x: NDArray[np.float64], y: NDArray[np.float64], title: str, x_title:
 
 
 def kernel_density(values: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The density of values, [n], at places, [m]; see `density`."""
+    """Return the density of values, [n], at places, [m]; see `density`."""
     deviation = float(values.std(ddof=1)) if len(values) > 1 else 0.0
     quarters = float(np.subtract(*np.percentile(values, [75, 25]))) / 1.34
     spread = min(deviation, quarters) if quarters else deviation
@@ -158,7 +158,7 @@ def kernel_density(values: NDArray[np.float64], at: NDArray[np.float64]) -> NDAr
 
 
 def nice_ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """Round numbers, evenly spaced, that hold low to high; at least two."""
+    """Return at least two round, evenly spaced numbers that cover low to high."""
     if not high > low:
         high = low + 1
     step = 10.0 ** math.floor(math.log10((high - low) / most))

@@ -1,4 +1,4 @@
-"""Pictures from the addresses that metadata name: several at once, bounded, checked in processes of their own."""
+"""Downloads pictures from the addresses in metadata, several at a time, and checks them in separate processes."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ _PART: Final = ".part"
 
 @dataclass(frozen=True)
 class Downloads:
-    """How pictures are had.
+    """How to download pictures.
 
     Args:
-        gateway: What `ipfs://` addresses are read through.
-        at_once: Requests at a time.
-        svg_px: The longer side that SVG pictures are drawn at.
+        gateway: Address of the IPFS gateway for `ipfs://` addresses.
+        at_once: Number of simultaneous requests.
+        svg_px: Longer side of drawn SVG pictures in pixels.
         local: Whether plain http to this machine is allowed, for a marketplace that runs on it.
-        workers: Processes that check pictures; 0 checks in this one.
-        patience: When to give one up.
+        workers: Number of processes that check pictures; 0 uses only this one.
+        patience: When to give up on a picture.
     """
 
     gateway: str = GATEWAY
@@ -67,16 +67,16 @@ class _Arrived:
 def download_pictures(
     out: Path, items: Sequence[Item], how: Downloads, advance: Callable[[int], None] = lambda _: None
 ) -> list[Item]:
-    """The items with their pictures; those that are there already are not asked for again.
+    """Download the pictures of items; those on disk are not requested again.
 
     Args:
         out: The collection's folder.
-        items: Each with its `url`, or without a picture.
-        how: Limits.
+        items: The items, with the address of their picture in `url`.
+        how: How to download.
         advance: Called with the number of further pictures done.
 
     Returns:
-        The items in their order, with `file` and `sha256`, or with the reason in `missing`.
+        The items in order, with `file` and `sha256`, or with the reason in `missing`.
     """
     (out / IMAGES_NAME).mkdir(exist_ok=True)
     (out / PROGRESS_NAME).mkdir(exist_ok=True)
@@ -92,10 +92,10 @@ def download_pictures(
 
 
 def address_of(url: str, gateway: str = GATEWAY, *, local: bool = False) -> str:
-    """The https address of a picture's URL.
+    """Convert a picture's URL to an https address.
 
     Raises:
-        NoPictureError: It is of a kind that isn't fetched.
+        NoPictureError: If addresses of its kind are not downloaded.
     """
     text = url.strip()
     scheme = text.partition(":")[0].lower()
@@ -116,7 +116,7 @@ def address_of(url: str, gateway: str = GATEWAY, *, local: bool = False) -> str:
 
 
 def _arriving(out: Path, items: Sequence[Item], how: Downloads) -> Iterator[_Arrived]:
-    """Each item once its file has arrived, in order, a bounded number of them ahead."""
+    """Yield each item in order when its file has arrived; a bounded number of downloads run ahead."""
     headers = {"User-Agent": f"metagan/{__version__}", "Accept": "image/*,*/*;q=0.5"}
     limits = httpx2.Limits(max_connections=how.at_once)
     mounts: Mapping[str, None] = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
@@ -222,7 +222,7 @@ def _crashed(out: Path, arrived: _Arrived) -> Item:
 
 
 def _pictures_here(out: Path) -> dict[str, str]:
-    """The pictures that are there, whole since they were renamed into place: name without suffix to name."""
+    """Map names without suffix to names, of the pictures on disk; all are complete, since they were renamed."""
     names = [entry.name for entry in os.scandir(out / IMAGES_NAME) if not entry.name.startswith(".")]
     return {name.partition(".")[0]: name for name in sorted(names)}
 

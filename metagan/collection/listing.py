@@ -1,4 +1,4 @@
-"""Pictures of a subject as a collection that is ready to be listed: files, metadata, a manifest. It mints nothing.
+"""Writes a generator's pictures as a collection ready for listing: files, metadata and a manifest. It mints nothing.
 
 Layouts, each as the program that takes it reads it:
 
@@ -52,16 +52,16 @@ PROVENANCE: Final = (
 
 @dataclass(frozen=True)
 class Terms:
-    """What every token's metadata says.
+    """The metadata that all tokens share.
 
     Args:
         name: A pattern with {number} and, where wanted, {seed}: "Ape #{number}".
         description: One text for all.
-        generator: Whose pictures they are: a name or a file.
-        psi: The truncation they were drawn with.
-        licence: Theirs.
-        source: Where the generator comes from.
-        external_url: The page that shows them, or None.
+        generator: The generator's name or file.
+        psi: Truncation of the pictures.
+        licence: The pictures' licence.
+        source: Source of the generator.
+        external_url: A page that shows the pictures, or None.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A picture that may be listed: its seed, RGB or grey [h, w, ch], and traits, if any are known."""
+    """A picture that may be listed: its seed, RGB or grey [h, w, ch], and its traits if they are known."""
 
     seed: int
     picture: NDArray[np.uint8]
@@ -84,12 +84,12 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Refused:
-    """A picture that is too near to one of the training collection; refused/seedN.png shows both.
+    """A picture that is too close to one of the training collection; refused/seedN.png shows both.
 
     Args:
-        seed: Its seed.
-        item: The id of the item that it is like.
-        levels: How near: see NearestItems.
+        seed: The picture's seed.
+        item: The id of the item that it resembles.
+        levels: Their distance; see NearestItems.
     """
 
     seed: int
@@ -110,11 +110,11 @@ class Token:
 
 @dataclass
 class ListingReport:
-    """What was listed.
+    """The result of writing a listing.
 
     Args:
         path: The folder.
-        tokens: In order.
+        tokens: The listed pictures, in order.
         provenance: The hash over all pictures.
         refused: Near duplicates of the training collection, each with a picture that shows the pair.
     """
@@ -129,7 +129,7 @@ class NearestItems:
     """Finds the collection's picture that is nearest to another one.
 
     Pictures are compared at 16x16 pixels over white: the root mean square of the difference, in levels of 0 to 255. A
-    re-encoded or rescaled copy is within about 3; 6 is the limit of what counts as near.
+    re-encoded or rescaled copy is within about 3; distances up to 6 count as near duplicates.
 
     Args:
         collection: The training collection.
@@ -146,7 +146,7 @@ class NearestItems:
         self._squares = (self._thumbs**2).sum(axis=1)
 
     def nearest(self, picture: Image.Image) -> tuple[str, float, Image.Image]:
-        """The nearest item's id, its distance in levels, and its picture."""
+        """Return the nearest item's id, its distance in levels, and its picture."""
         thumb = _thumb(picture)
         squares = self._squares - 2 * self._thumbs @ thumb + (thumb**2).sum()
         index = int(squares.argmin())
@@ -165,10 +165,10 @@ class NearestItems:
 
 
 def rarest_first(candidates: Sequence[Candidate], table: Table) -> list[Candidate]:
-    """Candidates by rarity.tools' score of their traits among a collection's items, rarest first, then by seed.
+    """Sort candidates by rarity.tools' score of their traits among a collection's items, then by seed.
 
-    A type that a candidate lacks counts as the collection's items that lack it do; a value that no item has counts as
-    if one item had it.
+    A type that a candidate lacks has the share of the collection's items that lack it. A value that no item has counts
+    as if one item had it.
     """
     total = table.items.height
     shares = {(v.type.strip().lower(), v.value.strip().lower()): v.share for v in value_counts(table)}
@@ -194,20 +194,20 @@ def write_listing(
     training: NearestItems | None = None,
     near_levels: float = NEAR_LEVELS,
 ) -> ListingReport:
-    """List the first `count` candidates that are no near duplicates.
+    """Write the first `count` candidates that are not near duplicates.
 
     Args:
         out: A folder that doesn't exist yet, or is empty.
-        candidates: Pictures in the order in which they are to be listed; more than `count`, to replace refused ones.
-        count: How many.
-        layout: For which program.
-        terms: What the metadata say.
-        training: The collection that the generator learnt from.
-        near_levels: Up to which distance a picture counts as a copy; see NearestItems.
+        candidates: Pictures in the order of the listing; more than `count`, to replace refused ones.
+        count: Number of pictures to list.
+        layout: The layout of the files.
+        terms: The metadata that all tokens share.
+        training: The collection that the generator was trained on.
+        near_levels: Largest distance at which a picture counts as a near duplicate; see NearestItems.
 
     Raises:
-        CollectionError: Something is at `out`, or too few candidates are left.
-        OptionError: The layout doesn't take so many, or the name's pattern is none.
+        CollectionError: If `out` is not empty, or too few candidates are left.
+        OptionError: If the layout allows fewer pictures, or the name is not a valid pattern.
     """
     if layout == "opensea" and count > MAX_OPENSEA:
         raise OptionError(
@@ -237,7 +237,7 @@ def write_listing(
 
 @contextmanager
 def _staged(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that takes its place when the block ends well, and goes when it doesn't."""
+    """Give a folder next to `out` that replaces it if the block succeeds, and is removed if it fails."""
     staged = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     shutil.rmtree(staged, ignore_errors=True)
     sweep_killed(out)
@@ -261,7 +261,7 @@ def _too_few(out: Path, count: int, report: ListingReport) -> CollectionError:
 
 
 def provenance_hash(digests: Sequence[str]) -> str:
-    """The hash over all pictures, see PROVENANCE."""
+    """Hash the digests of all pictures; see PROVENANCE."""
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Filters that look at pictures: too small, too flat, duplicates, near duplicates, too much text."""
+"""Filters by picture content: too small, too flat, duplicates, near duplicates, too much text."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _TEXT_TIMEOUT_S: Final = 60
 
 
 def drop_small(side_px: int, table: Table, rows: pl.DataFrame) -> pl.DataFrame:
-    """Without pictures whose shorter side is below `side_px`."""
+    """Drop pictures whose shorter side is below `side_px`."""
     import polars as pl
 
     return rows.filter(
@@ -40,7 +40,7 @@ def drop_small(side_px: int, table: Table, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def drop_flat(deviation: float, table: Table, rows: pl.DataFrame) -> pl.DataFrame:
-    """Without pictures that are nearly one colour: whose channels, 0 to 255, deviate by less than `deviation`."""
+    """Drop pictures of nearly one colour: those whose channels, 0 to 255, deviate by less than `deviation`."""
     import polars as pl
 
     return rows.filter(
@@ -49,13 +49,13 @@ def drop_flat(deviation: float, table: Table, rows: pl.DataFrame) -> pl.DataFram
 
 
 def drop_duplicates(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
-    """Without pictures whose file is the very same as an earlier one's."""
+    """Drop pictures whose file equals an earlier one's."""
     del table
     return rows.unique("sha256", keep="first", maintain_order=True)
 
 
 def drop_near_duplicates(bits: int, table: Table, rows: pl.DataFrame) -> pl.DataFrame:
-    """Without pictures whose perceptual hash differs in at most `bits` of 64 bits from an earlier one that stays."""
+    """Drop pictures whose perceptual hash differs in at most `bits` of 64 bits from an earlier kept one."""
     hashes = np.array([perceptual_hash(table.path / file) for file in rows["file"]], np.uint64)
     parts = hashes.view(np.uint16).reshape(-1, 4)
     kept: list[int] = []
@@ -69,10 +69,10 @@ def drop_near_duplicates(bits: int, table: Table, rows: pl.DataFrame) -> pl.Data
 
 
 def drop_text(most_words: int, table: Table, rows: pl.DataFrame) -> pl.DataFrame:
-    """Without pictures in which tesseract reads more than `most_words` words.
+    """Drop pictures in which tesseract reads more than `most_words` words.
 
     Raises:
-        CollectionError: tesseract is not installed.
+        CollectionError: If tesseract is not installed.
     """
     import polars as pl
 
@@ -87,7 +87,7 @@ def drop_text(most_words: int, table: Table, rows: pl.DataFrame) -> pl.DataFrame
 
 
 def perceptual_hash(picture: Path) -> int:
-    """The 64 bits of imagehash's phash, of a picture over white."""
+    """Return the 64 bits of imagehash's phash of a picture over white."""
     imagehash = need("imagehash")
     with _opened(picture) as image:
         bits: NDArray[np.bool_] = imagehash.phash(to_rgb(image, (255, 255, 255))).hash
@@ -102,7 +102,7 @@ def looks_of(
     near_bits: int | None,
     most_words: int | None,
 ) -> Iterator[tuple[str, partial[pl.DataFrame]]]:
-    """The filters that options ask for, cheapest first, each with its name."""
+    """Yield the requested filters with their names, cheapest first."""
     if side_px is not None:
         yield f"at least {side_px} pixels on each side", partial(drop_small, side_px)
     if duplicates or near_bits is not None:

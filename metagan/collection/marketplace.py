@@ -1,8 +1,8 @@
-"""A marketplace's API: OpenSea's version 2, as its published OpenAPI file describes it.
+"""A client for the marketplace API of OpenSea, version 2, after its published OpenAPI file.
 
-Requests go one after the other, as fast as the answers' `X-RateLimit-*` and `Retry-After` headers allow. What passes
-(429, 599 and other 5xx, a body that ends early or is no JSON) is asked again with growing, jittered pauses. The key
-goes to the API's host only, and into no message.
+Requests are sent one after the other, as fast as the answers' `X-RateLimit-*` and `Retry-After` headers allow.
+Transient failures (429, 599 and other 5xx, a body that ends early or isn't JSON) are retried with growing, jittered
+pauses. The key is sent to the API's host only, and appears in no message.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ _TRANSIENT_4XX: Final = frozenset({408, 425, 429})
 
 
 class ApiRecord(BaseModel):
-    """A part of an answer; fields that metagan doesn't use are left alone."""
+    """A part of an answer; fields that metagan doesn't use are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class ApiContract(ApiRecord):
-    """Where a collection lives."""
+    """A collection's contract."""
 
     address: str
     chain: str
@@ -85,7 +85,7 @@ class ApiNft(ApiRecord):
 
 
 class ApiPayment(ApiRecord):
-    """What was paid: `quantity` units of 10^-decimals `symbol`."""
+    """A payment: `quantity` units of 10^-decimals `symbol`."""
 
     quantity: str
     decimals: int
@@ -122,9 +122,9 @@ class Page:
     """One page of a list.
 
     Args:
-        records: What could be read of it.
-        next: The cursor of the page behind it; None at the end.
-        wrong: What couldn't be read, and why.
+        records: The readable records.
+        next: The cursor of the next page; None at the end.
+        wrong: Why other records couldn't be read.
     """
 
     records: tuple[Any, ...]
@@ -138,10 +138,10 @@ class Patience:
 
     Args:
         tries: Requests for the same thing before giving up.
-        backoff_s: The first pause at most; each next one is up to twice as long.
-        longest_s: The longest pause, also of those that the host asks for.
-        timeout_s: Without a byte from the host.
-        sleep: What waits.
+        backoff_s: Longest first pause; each further one may be twice as long.
+        longest_s: Longest pause, including those that the host asks for.
+        timeout_s: Longest time without a byte from the host.
+        sleep: Function that waits.
     """
 
     tries: int = 8
@@ -152,11 +152,11 @@ class Patience:
 
 
 class TransientError(Exception):
-    """An answer that the next request may give better.
+    """An answer that may be better at the next request.
 
     Args:
-        what: What was wrong with it.
-        wait_s: How long the host asks to wait; None where it doesn't say.
+        what: What is wrong with the answer.
+        wait_s: How long the host asks to wait, or None.
     """
 
     def __init__(self, what: str, wait_s: float | None = None) -> None:
@@ -172,11 +172,11 @@ class Marketplace:
 
     Args:
         key: The API key.
-        api_url: Its address: https, or http on this machine.
+        api_url: The API's address: https, or http on this machine.
         patience: When to give up.
 
     Raises:
-        CollectionError: The key or the address can't be one.
+        CollectionError: If the key or the address is invalid.
     """
 
     def __init__(self, key: str, api_url: str = API_URL, patience: Patience | None = None) -> None:
@@ -203,25 +203,33 @@ class Marketplace:
         )
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         self._client.close()
 
     def collection(self, slug: str) -> ApiCollection:
-        """A collection's facts.
+        """Request a collection's facts.
 
         Raises:
-            CollectionError: The slug is unknown, the key is refused, or the API can't be reached.
+            CollectionError: If the slug is unknown, the key is refused, or the API can't be reached.
         """
         return self._ask(ApiCollection, "GET", f"/api/v2/collections/{_checked(slug)}", slug)
 
     def nfts(self, slug: str, cursor: str | None) -> Page:
-        """A page of a collection's items. Raises CollectionError as `collection` does."""
+        """Request a page of a collection's items.
+
+        Raises:
+            CollectionError: As for `collection`.
+        """
         params = {"limit": str(PAGE_ITEMS)} | ({"next": cursor} if cursor else {})
         page = self._ask(_NftPage, "GET", f"/api/v2/collection/{_checked(slug)}/nfts", slug, params=params)
         return _page(ApiNft, page.nfts, page.next)
 
     def batch(self, chain: str, tokens: Sequence[tuple[str, str]], slug: str) -> list[ApiNft]:
-        """Items by (contract, identifier); those that the API doesn't know are left out. Raises CollectionError."""
+        """Request items by (contract, identifier); those that the API doesn't know are left out.
+
+        Raises:
+            CollectionError: As for `collection`.
+        """
         found: list[ApiNft] = []
         for at in range(0, len(tokens), BATCH_ITEMS):
             some = tokens[at : at + BATCH_ITEMS]
@@ -233,7 +241,11 @@ class Marketplace:
         return found
 
     def sales(self, slug: str, cursor: str | None) -> Page:
-        """A page of a collection's sales, newest first. Raises CollectionError as `collection` does."""
+        """Request a page of a collection's sales, newest first.
+
+        Raises:
+            CollectionError: As for `collection`.
+        """
         params = {"event_type": "sale", "limit": str(PAGE_ITEMS)} | ({"next": cursor} if cursor else {})
         page = self._ask(
             _EventPage, "GET", f"/api/v2/events/collection/{_checked(slug)}", slug, params=params
@@ -283,9 +295,7 @@ class Marketplace:
         except ValidationError as error:
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
             where = ".".join(map(str, first["loc"]))
-            raise TransientError(
-                f"an answer that isn't what it should be ({where or 'all'}: {first['msg']})"
-            ) from None
+            raise TransientError(f"an answer of another form ({where or 'all'}: {first['msg']})") from None
 
     def _refuse(self, response: httpx2.Response, path: str, slug: str, body: bytes) -> None:
         status = response.status_code
@@ -317,7 +327,11 @@ class Marketplace:
 
 
 def read_key(key_file: Path | None) -> str:
-    """The API key: from a file, or from the environment. Raises CollectionError where there is none."""
+    """Read the API key from a file, or from the environment.
+
+    Raises:
+        CollectionError: If there is no key, or the file can't be read.
+    """
     if key_file is not None:
         try:
             with key_file.open(encoding="utf-8") as file:
@@ -376,7 +390,7 @@ def _page(kind: type[ApiNft] | type[ApiEvent], raw: Iterable[Any], cursor: str |
 
 
 def _free_at(headers: httpx2.Headers) -> float:
-    """When the next request may be sent, Unix time."""
+    """Return the Unix time from which the next request may be sent."""
     if headers.get("X-RateLimit-Remaining", "").strip() != "0":
         return 0.0
     return _number(headers.get("X-RateLimit-Reset")) or 0.0

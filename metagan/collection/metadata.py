@@ -1,4 +1,4 @@
-"""One item's metadata, as ERC-721, Metaplex and art engines write it, to an Item."""
+"""Converts one item's metadata, as ERC-721, Metaplex and art engines write it, to an Item."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MILLISECONDS_FROM: Final = (
 
 
 def item_of_metadata(item_id: str, metadata: Mapping[str, Any]) -> Item:
-    """An item's facts; what isn't there, or is of another type, is left out."""
+    """Return an item; fields that are absent or have another type are left out."""
     traits, notes = parse_attributes(_attributes(metadata))
     return Item(
         id=item_id,
@@ -32,7 +32,7 @@ def item_of_metadata(item_id: str, metadata: Mapping[str, Any]) -> Item:
 
 
 def plausible_year(year: float) -> tuple[int | None, str | None]:
-    """A year, or None with a sentence that says why it isn't one."""
+    """Return a year, or None with the reason why it isn't plausible."""
     latest = time.gmtime().tm_year + 1
     if year == int(year) and FIRST_YEAR <= year <= latest:
         return int(year), None

@@ -1,4 +1,4 @@
-"""What a collection on disk says: its facts, its items with their traits, and their sales.
+"""The records of a collection on disk: its facts, its items with their traits, and their sales.
 
 One folder, readable without metagan:
 
@@ -7,7 +7,7 @@ One folder, readable without metagan:
     sales.jsonl       one Sale a line; only where sales are known
     images/           the pictures that items name
 
-What isn't known is left out of the JSON, never written as null or 0.
+Unknown values are left out of the JSON, never written as null or 0.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class Trait(_Record):
     """One property of an item, as ERC-721's metadata calls it.
 
     Args:
-        type: What it is about, "Hat".
-        value: Its value as text, "Crown"; numbers as JSON writes them.
-        number: The value when it is a number or a date (seconds since 1970). Numbers are no part of rarity.
-        display: ERC-721's `display_type`, "boost_number", where there is one.
+        type: Its type, such as "Hat".
+        value: Its value as text, such as "Crown"; numbers as in JSON.
+        number: The value if it is a number or a date (seconds since 1970). Numbers don't count for rarity.
+        display: ERC-721's `display_type`, such as "boost_number".
     """
 
     type: str
@@ -46,22 +46,22 @@ class Item(_Record):
     """One artwork.
 
     Args:
-        id: Unlike every other item's.
-        name: Its title.
-        file: Its picture, a path below the collection's folder; None where there is none.
-        sha256: That file's.
-        traits: Its properties, each (type, value) once.
-        price: Its newest known price, in `symbol`; 0 where it was given away.
+        id: Unique in the collection.
+        name: Title.
+        file: Path of the picture below the collection's folder, or None.
+        sha256: The file's SHA-256.
+        traits: Properties, each (type, value) once.
+        price: Newest known price, in `symbol`; 0 for a gift.
         symbol: The token or currency of `price`.
-        price_usd: The same in USD, where rates were given.
+        price_usd: The price in USD, if rates were given.
         sold_at: Unix time of the newest sale, seconds.
-        sales: How often it was sold, where that is known.
-        tokens: How many copies there are.
-        royalty: Share of each later sale that goes to its creator, in percent.
-        url: Where its picture came from.
-        page: Where it is shown.
-        missing: Why it has no picture.
-        notes: What its source said that couldn't be used.
+        sales: Number of sales, if known.
+        tokens: Number of copies.
+        royalty: The creator's share of later sales, in percent.
+        url: Address of the original picture.
+        page: Address of a page that shows the item.
+        missing: Why the item has no picture.
+        notes: Values of the source that couldn't be used.
     """
 
     id: str = Field(min_length=1)
@@ -95,10 +95,10 @@ class Sale(_Record):
     """One sale of an item.
 
     Args:
-        id: The item's.
-        price: For one copy, in `symbol`.
+        id: The item's id.
+        price: Price of one copy, in `symbol`.
         at: Unix time, seconds.
-        transaction: Its hash on the chain; with `order` it tells sales apart.
+        transaction: The transaction's hash on the chain; with `order` it identifies the sale.
     """
 
     id: str
@@ -112,19 +112,19 @@ class Sale(_Record):
 
 
 class Contract(_Record):
-    """Where a collection lives on a chain."""
+    """The contract of a collection on a chain."""
 
     chain: str
     address: str
 
 
 class SourceFacts(_Record):
-    """Where a collection came from, so that the same call goes on with it.
+    """The source of a collection, by which the same command recognises and continues it.
 
     Args:
         kind: "opensea", "dicebear", "folder", "csv" or "subset".
-        reference: What of it: a slug, a style, a path.
-        options: What else decides which items there are.
+        reference: A slug, a style or a path.
+        options: Other options that decide which items there are.
     """
 
     kind: Literal["opensea", "dicebear", "folder", "csv", "subset"]
@@ -137,14 +137,14 @@ def _whole(value: object) -> object:
 
 
 class Facts(_Record):
-    """What collection.json holds.
+    """The content of collection.json.
 
     Args:
         format: The version of this layout.
         fetched_at: UTC, ISO 8601: when the fetching began.
-        complete: False while it is being fetched.
-        count: How many items there are, once it is complete.
-        attribution: Whom the licence asks to name.
+        complete: False while the collection is being fetched.
+        count: Number of items, once it is complete.
+        attribution: The attribution that the licence requires.
     """
 
     format: Literal[1] = 1

@@ -1,4 +1,4 @@
-"""Libraries of the extra `metagan[collection]`, imported where they are used."""
+"""Imports the libraries of the extra `metagan[collection]` where they are used."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _PACKAGES: Final = {
 
 
 def need(module: str) -> Any:
-    """A module of the extra.
+    """Import a module of the extra.
 
     Raises:
-        CollectionError: It isn't installed.
+        CollectionError: If it isn't installed.
     """
     try:
         return importlib.import_module(module)

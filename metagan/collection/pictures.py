@@ -1,4 +1,4 @@
-"""Picture files of a collection: what they are called, and whether they are pictures."""
+"""Picture files of a collection: their names, and the check that they are pictures."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _DATA_URI: Final = re.compile(
 
 
 class NoPictureError(Exception):
-    """Something that is no usable picture; says why. The other items may be fine."""
+    """Something that is not a usable picture; says why. Other items are not affected."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Picture:
     """A picture file.
 
     Args:
-        data: Its bytes.
-        suffix: What its name ends in, by what it is.
+        data: The file's bytes.
+        suffix: The file name's suffix for its format, such as ".png".
     """
 
     data: bytes
@@ -51,9 +51,9 @@ class Picture:
 
 
 def file_stem(item_id: str) -> str:
-    """A file name for an item, whatever its id is: unlike other items' also where case doesn't count, and never a path.
+    """Return a file name for any id: unique even where case is ignored, and never a path.
 
-    Whole numbers stay as they are; of others the readable letters stay, with a digest behind them.
+    Whole numbers are kept. Other ids become their letters and digits, followed by a digest.
     """
     if _SAFE_ID.fullmatch(item_id):
         return item_id
@@ -63,10 +63,10 @@ def file_stem(item_id: str) -> str:
 
 
 def check_picture(data: bytes, svg_px: int = 512) -> Picture:
-    """The picture as it is kept: its file as it came; an SVG drawn as PNG with its longer side at `svg_px`.
+    """Return the picture as it is stored: unchanged, or an SVG drawn as PNG with `svg_px` on its longer side.
 
     Raises:
-        NoPictureError: It is no picture, damaged, too large, or an SVG that asks for files or hosts.
+        NoPictureError: If it is not a picture, damaged, too large, or an SVG that refers to files or hosts.
     """
     if not data:
         raise NoPictureError("an empty file")
@@ -82,13 +82,17 @@ def check_picture(data: bytes, svg_px: int = 512) -> Picture:
 
 
 def looks_like_svg(data: bytes) -> bool:
-    """Whether a file is an SVG document."""
+    """Return whether a file is an SVG document."""
     head = data[:4096].lstrip(b"\xef\xbb\xbf \t\r\n")
     return head[:1] == b"<" and b"<svg" in data[: 1 << 16].lower() and b"<html" not in head.lower()
 
 
 def decode_data_uri(uri: str) -> bytes:
-    """A `data:` URI's bytes. Raises NoPictureError."""
+    """Return the bytes of a `data:` URI.
+
+    Raises:
+        NoPictureError: If the URI is damaged, or too long.
+    """
     match = _DATA_URI.fullmatch(uri)
     if match is None:
         raise NoPictureError("a damaged data: URI")
@@ -104,7 +108,7 @@ def decode_data_uri(uri: str) -> bytes:
 
 
 def suffix_of(name: str) -> str:
-    """A name's suffix in lower case, ".png"."""
+    """Return a name's suffix in lower case, such as ".png"."""
     return PurePosixPath(name).suffix.lower()
 
 

@@ -1,4 +1,4 @@
-"""Prices: their statistics, trimmed or not, their distribution, and what they have to do with rarity."""
+"""Price statistics, with and without trimming, the distribution of prices, and their relation to rarity."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class PriceStats:
     """Statistics of some prices.
 
     Args:
-        label: Which: "all", or a year.
-        deviation: The standard deviation of a sample (divided by count - 1); None of a single price.
+        label: "all", or a year.
+        deviation: The sample standard deviation (divided by count - 1); None for a single price.
     """
 
     label: str
@@ -48,8 +48,8 @@ class PriceTable:
     """Statistics after trimming: of all items, and by year of creation.
 
     Args:
-        trim_percent: What was trimmed at each end; 0 for nothing.
-        left: How many prices are left.
+        trim_percent: Percentage trimmed at each end; 0 for none.
+        left: Number of prices left.
     """
 
     trim_percent: float
@@ -63,10 +63,10 @@ class Correlation:
 
     Args:
         rho: -1 to 1; ties have their mean rank.
-        low: The 95% confidence interval's lower end.
-        high: Its upper end.
-        count: How many pairs.
-        words: What it means.
+        low: Lower end of the 95% confidence interval.
+        high: Upper end of the 95% confidence interval.
+        count: Number of pairs.
+        words: The meaning in words.
     """
 
     rho: float
@@ -77,7 +77,7 @@ class Correlation:
 
 
 def currencies(table: Table) -> list[str]:
-    """What the items are priced in, most frequent first: USD alone where every priced item has a price in USD."""
+    """Return the currencies of the items' prices, most frequent first: only USD if all prices are known in USD."""
     import polars as pl
 
     priced = table.items.filter(pl.col("price") > 0)
@@ -93,7 +93,7 @@ def currencies(table: Table) -> list[str]:
 
 
 def priced_items(table: Table, currency: str) -> pl.DataFrame:
-    """The items that cost more than 0 in a currency: row, year, paid."""
+    """Return the items with a price above 0 in a currency: row, year, paid."""
     import polars as pl
 
     if currency == USD and currencies(table) == [USD]:
@@ -106,11 +106,11 @@ def priced_items(table: Table, currency: str) -> pl.DataFrame:
 
 
 def kept_after_trim(prices: NDArray[np.float64], percent: float) -> NDArray[np.bool_]:
-    """Which prices are left after trimming `percent` at both ends, as TRIM_DEFINITION says.
+    """Return which prices are left after trimming `percent` at both ends, as TRIM_DEFINITION says.
 
     Args:
         prices: [n]; any order.
-        percent: 0 to 50, of n, at each end.
+        percent: Percentage of n to trim at each end, 0 to 50.
     """
     count = math.floor(len(prices) * percent / 100 + 1e-9)
     ordered = np.sort(prices)
@@ -120,11 +120,11 @@ def kept_after_trim(prices: NDArray[np.float64], percent: float) -> NDArray[np.b
 
 
 def price_tables(priced: pl.DataFrame, trims: Sequence[float]) -> list[PriceTable]:
-    """The statistics untrimmed, and after each trim.
+    """Return the statistics of all prices, and those after each trim.
 
     Args:
-        priced: What `priced_items` gives.
-        trims: Percent at each end; the cut is made once over all items, not year by year.
+        priced: Prices from `priced_items`.
+        trims: Percentages at each end; the cut is made once over all items, not year by year.
     """
     import polars as pl
 
@@ -140,7 +140,7 @@ def price_tables(priced: pl.DataFrame, trims: Sequence[float]) -> list[PriceTabl
 def log_histogram(
     paid: NDArray[np.float64], bins_per_decade: int = 4
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """A histogram of log10 prices: its edges, [bins + 1], and counts, [bins]."""
+    """Return a histogram of log10 prices: its edges, [bins + 1], and counts, [bins]."""
     logs = np.log10(paid)
     step = 1 / bins_per_decade
     first, last = math.floor(logs.min() / step), math.floor(logs.max() / step) + 1
@@ -149,10 +149,13 @@ def log_histogram(
 
 
 def spearman(first: NDArray[np.float64], second: NDArray[np.float64]) -> Correlation | None:
-    """The rank correlation of two columns, with its 95% confidence interval; None below four pairs or without spread.
+    """Return the rank correlation of two columns with its 95% confidence interval.
 
     Interval: Fisher's z with the standard error sqrt((1 + rho^2 / 2) / (n - 3)); Bonett and Wright 2000,
     Psychometrika 65.
+
+    Returns:
+        The correlation, or None for fewer than four pairs or a constant column.
     """
     count = len(first)
     if count < 4 or first.min() == first.max() or second.min() == second.max():
@@ -167,7 +170,7 @@ def spearman(first: NDArray[np.float64], second: NDArray[np.float64]) -> Correla
 
 
 def mean_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Ranks from 1, equal values with the mean of theirs, [n]."""
+    """Return ranks from 1, [n]; equal values share the mean of their ranks."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[inverse], np.float64)
 

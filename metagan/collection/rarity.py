@@ -1,4 +1,4 @@
-"""How rare items are: rarity.tools' score, and information content as OpenRarity defines it.
+"""Scores how rare items are: rarity.tools' score, and information content as OpenRarity defines it.
 
 rarity.tools ("Ranking Rarity: Understanding Rarity Calculation Methods", 2021): an item's score is the sum, over its
 traits, of 1 / share, the share being the part of all items that have that trait value.
@@ -26,11 +26,11 @@ _DIGITS: Final = 10  # scores that agree to so many digits are equal: their sums
 
 
 def score_items(table: Table, *, missing: bool = True) -> pl.DataFrame:
-    """Every item's scores and ranks, in the collection's order; equal scores share the smaller rank, and 1 is rarest.
+    """Return all items' scores and ranks, in order; equal scores share the smaller rank, and 1 is rarest.
 
     Args:
         table: The collection.
-        missing: Whether a missing trait, and with it the number of traits, counts.
+        missing: Whether missing traits, and the number of traits, count.
 
     Returns:
         Columns: row, rarity, rarity_rank, information, information_rank, unique_traits, openrarity_rank.
@@ -100,7 +100,7 @@ def _trait_counts(table: Table) -> pl.DataFrame:
 
 
 def _absent(traits: pl.DataFrame, total: int) -> pl.DataFrame:
-    """The types that some items lack: how many do, and their share."""
+    """Return the types that some items lack, with the number and share of these items."""
     import polars as pl
 
     has = traits.group_by("type_key").agg(has=pl.col("row").n_unique())
@@ -109,7 +109,7 @@ def _absent(traits: pl.DataFrame, total: int) -> pl.DataFrame:
 
 
 def _missing(traits: pl.DataFrame, absent: pl.DataFrame) -> pl.DataFrame:
-    """What each item would get for lacking the types that it has: to be taken from the sum over all types."""
+    """Return each item's terms for lacking the types that it has, to subtract from the sum over all types."""
     import polars as pl
 
     has = traits.select("row", "type_key").unique().join(absent, on="type_key")

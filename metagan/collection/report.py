@@ -1,4 +1,4 @@
-"""One page, one JSON file and one CSV file that say what is in a collection, or in several side by side."""
+"""Writes a report about one or several collections: a page, a JSON file and a CSV file."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ _GROUPS: Final = ("type", "category", "rights")
 
 @dataclass(frozen=True)
 class Prices:
-    """What a collection's prices in one currency say.
+    """The prices of a collection in one currency.
 
     Args:
-        currency: "ETH"; empty where the source named none.
-        edges: Of the histogram of log10 prices.
-        counts: Its bars.
-        relation: Rarity (rarity.tools) against log10 price.
+        currency: Such as "ETH"; empty if the source names none.
+        edges: Edges of the histogram of log10 prices.
+        counts: Counts of the histogram.
+        relation: Rank correlation of rarity (rarity.tools) and price.
     """
 
     currency: str
@@ -76,7 +76,7 @@ class Prices:
 
 @dataclass(frozen=True)
 class RankedItem:
-    """An item with its rarity, as report and pages show it."""
+    """An item with its rarity, as the report shows it."""
 
     id: str
     name: str
@@ -91,7 +91,7 @@ class RankedItem:
 
 @dataclass(frozen=True)
 class Analysis:
-    """Everything that the report says of one collection."""
+    """The content of the report about one collection."""
 
     path: Path
     name: str
@@ -118,7 +118,7 @@ class Analysis:
 
 @dataclass(frozen=True)
 class Report:
-    """Where a report was written, and what it says."""
+    """A written report: its page and its content."""
 
     page: Path
     analyses: tuple[Analysis, ...]
@@ -135,14 +135,14 @@ def write_report(
     """Write index.html, index.json and rarity.csv about collections into a folder.
 
     Args:
-        collections: Their folders; several stand side by side.
-        out: The folder; made where it isn't there.
-        trims: Percent trimmed at both ends, a table each.
-        missing: Whether a missing trait counts for rarity.
-        told: How well a classifier tells the traits, see `metagan collection traits`.
+        collections: Folders of collections, shown side by side.
+        out: Folder of the report; created if necessary.
+        trims: Percentages trimmed at both ends, a table each.
+        missing: Whether missing traits count for rarity.
+        told: Accuracy of a classifier for each trait type; see `metagan collection traits`.
 
     Raises:
-        CollectionError: A collection can't be read.
+        CollectionError: If a collection can't be read.
     """
     tables = [open_table(path) for path in collections]
     scores = [score_items(table, missing=missing) for table in tables]
@@ -231,7 +231,7 @@ def _notes(items: pl.DataFrame) -> tuple[tuple[str, str], ...]:
 
 
 def _charts(table: Table, scores: pl.DataFrame, analysis: Analysis) -> dict[str, str]:
-    """Each chart by the section that shows it."""
+    """Return the charts by the section that shows them."""
     drawn = {}
     if analysis.years:
         counts = dict(analysis.years)
@@ -277,7 +277,7 @@ def _charts(table: Table, scores: pl.DataFrame, analysis: Analysis) -> dict[str,
 
 
 def _charts_across(tables: Sequence[Table], analyses: Sequence[Analysis]) -> dict[str, str]:
-    """Charts of several collections in one."""
+    """Return the charts that show several collections together."""
     import polars as pl
 
     drawn = {}
@@ -426,7 +426,7 @@ def _ranked_row(row: RankedItem) -> tuple[str, ...]:
     return (row.id, row.name, *scores, _number(row.unique_traits), _number(row.openrarity_rank))
 
 
-# What a table's rows are in the template, cell by cell.
+# The template's filters that turn records into the cells of a table's row.
 _ROWS: Final = {
     "count_row": _count_row,
     "stats_row": _stats_row,

@@ -1,4 +1,4 @@
-"""What a person sorted out of a collection, in review.csv beside it: lines of id,choice; the choice is "out"."""
+"""Reads and writes review.csv beside a collection: lines of id,choice, with the choice "out" for rejected items."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _HEADER: Final = ["id", "choice"]
 
 
 def read_review(collection: Path) -> frozenset[str]:
-    """The ids that were sorted out; none where nothing was.
+    """Return the rejected ids, or an empty set if there is no review.
 
     Raises:
-        CollectionError: review.csv is not lines of id,choice.
+        CollectionError: If review.csv can't be read, or has other lines than id,choice.
     """
     file = collection / REVIEW_NAME
     try:
@@ -35,7 +35,7 @@ def read_review(collection: Path) -> frozenset[str]:
 
 
 def write_review(collection: Path, out: Iterable[str]) -> None:
-    """Keep which ids are sorted out, at once."""
+    """Write the rejected ids atomically."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_HEADER)

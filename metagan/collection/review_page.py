@@ -1,8 +1,8 @@
-"""A page on this machine on which one sorts pictures out: contact sheets of checkboxes, sixty at a time.
+"""A local page for sorting out pictures: contact sheets of checkboxes, sixty at a time.
 
-The page is a form, so that it works with keyboard alone and without script; the script saves each choice as it is
-made, and lets arrow keys walk over the sheet. It answers this machine's browser only: other host names (DNS rebinding)
-and forms of other pages (no token) are refused.
+The page is a form, so it works without scripts and by keyboard; the script saves each choice at once and moves with the
+arrow keys. The server answers browsers on this machine only: other host names (DNS rebinding) and forms of other pages
+(without the token) are refused.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ _POLICY: Final = (
 
 @dataclass(frozen=True)
 class Reviewed:
-    """A picture to be looked at.
+    """A picture to review.
 
     Args:
-        id: What its choice is kept under.
-        title: Its name.
-        suffix: Its file's, "png".
-        read: Gives its file's bytes.
+        id: Key of its choice.
+        title: The picture's name.
+        suffix: Suffix of its file, such as "png".
+        read: Returns the file's bytes.
     """
 
     id: str
@@ -53,17 +53,17 @@ class Reviewed:
 
 
 class ReviewServer(http.server.ThreadingHTTPServer):
-    """Serves the page.
+    """Serves the review page.
 
     Args:
-        title: The page's.
-        pictures: What to look at.
-        out: What is sorted out already.
-        save: Given everything that is sorted out, after each change.
-        port: 0 for any that is free.
+        title: Title of the page.
+        pictures: The pictures to review.
+        out: Ids that are rejected already.
+        save: Called with all rejected ids after each change.
+        port: Port to listen on; 0 for any free one.
 
     Raises:
-        CollectionError: The port is taken.
+        CollectionError: If the port can't be used.
     """
 
     daemon_threads = True
@@ -91,16 +91,16 @@ class ReviewServer(http.server.ThreadingHTTPServer):
 
     @property
     def pages(self) -> int:
-        """How many sheets there are."""
+        """Number of sheets."""
         return max(1, -(-len(self.pictures) // PAGE_PICTURES))
 
     def sheet(self, page: int) -> list[tuple[int, Reviewed]]:
-        """A sheet's pictures with their numbers; pages count from 1."""
+        """Return a sheet's pictures with their numbers; pages count from 1."""
         start = (page - 1) * PAGE_PICTURES
         return list(enumerate(self.pictures[start : start + PAGE_PICTURES], start))
 
     def choose(self, page: int, numbers: set[int]) -> None:
-        """Let exactly these pictures of a sheet be sorted out."""
+        """Reject exactly these pictures of a sheet."""
         shown = self.sheet(page)
         out = self.out - {picture.id for _, picture in shown}
         self.out = out | {picture.id for number, picture in shown if number in numbers}
@@ -112,10 +112,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     files: ClassVar[dict[str, str]] = {"/review.js": "text/javascript", "/review.css": "text/css"}
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Say nothing of each request."""
+        """Log nothing."""
 
     def do_GET(self) -> None:
-        """The page, its files, or a picture."""
+        """Answer with the page, its files, or a picture."""
         if not self._from_here():
             return
         parts = urlsplit(self.path)
@@ -133,7 +133,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_error(HTTPStatus.NOT_FOUND)
 
     def do_POST(self) -> None:
-        """Keep a sheet's choices."""
+        """Store a sheet's choices."""
         length = _number(self.headers.get("Content-Length", "0"), 0)
         form = parse_qs(self.rfile.read(min(length, _MAX_FORM_BYTES)).decode("utf-8", "replace"))
         if not self._from_here() or not secrets.compare_digest(

@@ -1,4 +1,4 @@
-"""A collection's folder: read, and written so that a kill at any moment loses nothing that was complete."""
+"""Reads and writes a collection's folder; a kill at any moment loses nothing that was complete."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Collection:
 
     Args:
         path: Its folder.
-        facts: What it is.
-        items: Every item, in its source's order.
-        sales: Every known sale.
+        facts: Its facts.
+        items: All items, in the source's order.
+        sales: All known sales.
     """
 
     path: Path
@@ -49,17 +49,17 @@ class Collection:
     sales: tuple[Sale, ...] = ()
 
     def picture(self, item: Item) -> Path | None:
-        """An item's picture; None where it has none."""
+        """Return the path of an item's picture, or None."""
         return self.path / item.file if item.file else None
 
 
 def is_collection(path: Path) -> bool:
-    """Whether a folder holds a collection."""
+    """Return whether a folder holds a collection."""
     return (path / FACTS_NAME).is_file()
 
 
 def open_collection(path: Path) -> Collection:
-    """The collection in a folder.
+    """Read the collection in a folder.
 
     Raises:
         CollectionError: If there is none, it is incomplete, or a line of it is invalid.
@@ -111,7 +111,11 @@ def read_facts(path: Path) -> Facts | None:
 
 
 def read_lines(file: Path, record: type[Record]) -> Iterator[Record]:
-    """The records of a JSON Lines file. Raises CollectionError with the line when one is wrong."""
+    """Read the records of a JSON Lines file.
+
+    Raises:
+        CollectionError: If the file is missing, or a line is invalid; the error names the line.
+    """
     try:
         with file.open("rb") as lines:
             for number, line in enumerate(iter(partial(lines.readline, MAX_LINE_BYTES + 1), b""), 1):
@@ -136,21 +140,21 @@ def read_lines(file: Path, record: type[Record]) -> Iterator[Record]:
 
 
 class Writer:
-    """Writes one collection; nobody else does meanwhile. See `writing`."""
+    """Writes one collection, alone. See `writing`."""
 
     def __init__(self, path: Path, facts: Facts) -> None:
         self.path = path
         self.facts = facts
 
     def write_facts(self, **changes: object) -> None:
-        """Change facts, on disk too."""
+        """Change facts, in memory and on disk."""
         self.facts = self.facts.model_copy(update=changes)
         write_bytes(
             self.path / FACTS_NAME, self.facts.model_dump_json(indent=2, exclude_none=True).encode() + b"\n"
         )
 
     def finish(self, items: Sequence[Item], sales: Sequence[Sale] = ()) -> Collection:
-        """Write the items and sales, and say that the collection is complete."""
+        """Write the items and sales, and mark the collection as complete."""
         write_lines(self.path / ITEMS_NAME, items)
         if sales:
             write_lines(self.path / SALES_NAME, sales)
@@ -162,15 +166,15 @@ class Writer:
 
 @contextmanager
 def writing(path: Path, facts: Facts, *, replaces: bool = False) -> Iterator[Writer]:
-    """A writer for the collection at `path`: a new one, or one that a fetch of the same source began.
+    """Give a writer for the collection at `path`: a new one, or one that a fetch of the same source began.
 
     Args:
         path: The folder.
-        facts: What the collection will be. `fetched_at` and the rest stay as the first call wrote them.
-        replaces: Whether another collection there is replaced, not refused.
+        facts: The collection's facts; for one that is continued, its own facts are kept, except for the source.
+        replaces: Whether to replace another collection there; otherwise it is refused.
 
     Raises:
-        CollectionError: Something else is there, or another process is writing it.
+        CollectionError: If something else is there, or another process is writing it.
     """
     if path.exists() and not path.is_dir():
         raise CollectionError("a file, not a folder", where=path, fix="choose another --out")
@@ -215,19 +219,19 @@ def sweep(path: Path) -> None:
 
 
 def write_lines(file: Path, records: Iterable[BaseModel]) -> None:
-    """Write a JSON Lines file at once; what isn't known is left out."""
+    """Write a JSON Lines file atomically; unknown values are left out."""
     with replacing(file) as beside, beside.open("wb") as out:
         for record in records:
             out.write(record.model_dump_json(exclude_none=True, exclude_defaults=True).encode() + b"\n")
 
 
 def now() -> str:
-    """UTC as ISO 8601; SOURCE_DATE_EPOCH (reproducible-builds.org) where it is set."""
+    """Return the time in UTC as ISO 8601; SOURCE_DATE_EPOCH (reproducible-builds.org) replaces the clock."""
     return (source_date() or dt.datetime.now(dt.UTC)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def sha256_of(data: bytes) -> str:
-    """A file's SHA-256, 64 hex digits."""
+    """Return the SHA-256 of bytes, 64 hex digits."""
     return hashlib.sha256(data).hexdigest()
 
 

@@ -1,7 +1,7 @@
-"""Choosing from a collection: each filter says how many are left, and the result is a collection again.
+"""Filters a collection into a smaller one, and counts the items that each filter leaves.
 
-Pictures are hard links where the disk allows it, otherwise symbolic links, otherwise copies: they take no room, and
-metagan never writes into a picture that is there.
+Pictures are hard links if the disk allows it, otherwise symbolic links, otherwise copies. Links take no space, and are
+safe because metagan never modifies a picture in place.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ _YEARS: Final = re.compile(r"(\d{1,4})(?:-(\d{1,4}))?")
 
 @dataclass(frozen=True)
 class Choice:
-    """What is to be left of a collection. Filters apply in the order of the fields; None or empty filters nothing.
+    """The filters of a subset, applied in the order of the fields; None or empty filters nothing.
 
     Args:
-        traits: (type, values): items that have one of the values, for every type.
-        categories: One of these.
-        types: One of these.
+        traits: (type, values): keep items that have one of the values, for every type.
+        categories: Keep items of these categories.
+        types: Keep items of these types.
         years: First and last year of creation.
-        not_nsfw: Without those that are marked as not safe for work.
-        trim_percent: Without the cheapest and dearest, as `prices.TRIM_DEFINITION` says; unpriced ones go too.
-        by: What `top` and `bottom` go by.
-        top: "15%" or "200" of the highest; equal ones at the end are all taken.
-        bottom: The same of the lowest.
-        sample: So many by chance.
-        seed: Of that chance.
+        not_nsfw: Drop items that are marked as not safe for work.
+        trim_percent: Drop the cheapest and dearest, as `prices.TRIM_DEFINITION` says, and items without a price.
+        by: The value that `top` and `bottom` sort by.
+        top: Keep the highest "15%" or "200"; all items that equal the last one are kept too.
+        bottom: Keep the lowest, in the same way.
+        sample: Keep this many random items.
+        seed: Random seed of `sample`.
     """
 
     traits: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -67,7 +67,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Step:
-    """A filter: what it asked for, and how many items were left after it."""
+    """A filter, and the number of items left after it."""
 
     what: str
     left: int
@@ -75,7 +75,7 @@ class Step:
 
 @dataclass(frozen=True)
 class SubsetReport:
-    """What a subset became."""
+    """The result of a subset."""
 
     collection: Collection
     steps: tuple[Step, ...]
@@ -88,17 +88,17 @@ Filter = tuple[str, Callable[["pl.DataFrame"], "pl.DataFrame"]]
 def take_subset(
     source: Path, out: Path, choice: Choice, looks: Sequence[tuple[str, Look]] = ()
 ) -> SubsetReport:
-    """Write what a choice leaves of the collection at `source` as the collection at `out`.
+    """Write the items of the collection at `source` that a choice leaves as the collection at `out`.
 
     Args:
         source: A complete collection.
-        out: Another folder; a subset that is there is replaced.
-        choice: What is to be left.
+        out: Another folder; a subset in it is replaced.
+        choice: The filters.
         looks: Filters that look at the pictures, each a name and a function from rows to the rows that stay.
 
     Raises:
-        CollectionError: The collection can't be read, nothing is left, or something else is at `out`.
-        OptionError: A filter asks for what no item can have.
+        CollectionError: If the collection can't be read, nothing is left, or `out` holds something else.
+        OptionError: If a filter names a value that no item has.
     """
     if out.resolve() == source.resolve():
         raise CollectionError("is the collection itself", where=out, fix="choose another --out")
@@ -116,10 +116,10 @@ def take_subset(
 
 
 def parse_traits(texts: Sequence[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """ "Hat=Crown" and the like; the values of one type together.
+    """Parse texts such as "Hat=Crown", and group the values by type.
 
     Raises:
-        OptionError: One has no "=".
+        OptionError: If a text has no "=", or nothing on one side of it.
     """
     found: dict[str, list[str]] = {}
     for text in texts:
@@ -131,7 +131,11 @@ def parse_traits(texts: Sequence[str]) -> tuple[tuple[str, tuple[str, ...]], ...
 
 
 def parse_years(text: str) -> tuple[int, int]:
-    """ "2019" or "2019-2021". Raises OptionError."""
+    """Parse "2019" or "2019-2021".
+
+    Raises:
+        OptionError: If the text is neither, or the first year is the later one.
+    """
     match = _YEARS.fullmatch(text.strip())
     first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
     if first > last:
@@ -241,7 +245,7 @@ def _trimmed(table: Table, percent: float, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _paid(table: Table) -> pl.DataFrame:
-    """What items cost, in the one currency that can be compared."""
+    """Return the prices of items, if they have one currency."""
     known = currencies(table)
     if len(known) != 1:
         what = f"prices in {len(known)} currencies ({', '.join(known[:5])}) can't be compared"
@@ -323,7 +327,7 @@ def _write(source: Collection, out: Path, ids: set[str], steps: Sequence[Step]) 
 
 
 def link(picture: Path, to: Path) -> None:
-    """Let `to` be the file `picture` without taking room where that can be."""
+    """Make `to` a link to the file `picture`, or a copy where the disk allows no links."""
     if to.exists() and to.samefile(picture):
         return
     with replacing(to) as beside:

@@ -1,9 +1,9 @@
-"""SVG from strangers and from DiceBear, drawn by resvg.
+"""Draws untrusted SVG files, and those of DiceBear, with resvg.
 
-resvg runs no scripts and opens no connections, but it reads picture files that an `href` names, and aborts its
-process where a document claims an absurd size. So a stranger's document is looked through first: whatever leads
-outside of it is refused, and its size is decided here. Filters, masks, patterns and embedded pictures can cost hours
-or all memory in a few lines, so documents with more than plain shapes are drawn in a process of their own, with limits.
+resvg runs no scripts and opens no connections, but it reads picture files that an `href` names, and aborts its process
+if a document claims an absurd size. So untrusted documents are inspected first: references to anything outside are
+refused, and the size is decided here. Filters, masks, patterns and embedded pictures can take hours or all memory in a
+few lines, so documents with more than plain shapes are drawn in a separate process with limits.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _LENGTH: Final = re.compile(r"\s*([0-9.]+(?:e[0-9]+)?)\s*(?:px)?\s*", re.IGNOREC
 
 
 def draw_svg(data: bytes, side_px: int) -> bytes:
-    """A stranger's SVG as a PNG file whose longer side is `side_px`.
+    """Draw an untrusted SVG as a PNG file whose longer side is `side_px`.
 
     Raises:
-        NoPictureError: It asks for files or hosts, has entities of its own, is damaged, or has no size.
-        CollectionError: resvg-py is not installed.
+        NoPictureError: If it refers to files or hosts, defines entities, is damaged, or has no size.
+        CollectionError: If resvg-py is not installed.
     """
     inspector = _inspect(data)
     width, height = _size(inspector.root or {})
@@ -50,7 +50,7 @@ def draw_svg(data: bytes, side_px: int) -> bytes:
 
 
 def _render_apart(svg: str, width: int, height: int) -> bytes:
-    """As `render_svg`, in a process that may take 20 seconds and 2 GiB (Windows: any memory)."""
+    """Draw like `render_svg`, in a process limited to 20 seconds and 2 GiB (on Windows, to 20 seconds)."""
     need("resvg_py")
     command = [sys.executable, "-P", "-c", _PROGRAM, str(width), str(height), str(_MAX_MEMORY)]
     try:
@@ -81,17 +81,17 @@ sys.stdout.buffer.write(resvg_py.svg_to_bytes(svg_string=svg, width=width, heigh
 
 
 def render_svg(svg: str, width: int, height: int, *, fonts: bool = False) -> bytes:
-    """A trusted or inspected SVG document as a PNG file of width x height pixels.
+    """Draw a trusted or inspected SVG document as a PNG file of width x height pixels.
 
     Args:
         svg: The document.
         width: In pixels.
         height: In pixels.
-        fonts: Whether its texts are drawn with this machine's fonts; without them they are left out.
+        fonts: Whether to draw texts with this machine's fonts; otherwise texts are left out.
 
     Raises:
-        NoPictureError: resvg can't draw it.
-        CollectionError: resvg-py is not installed.
+        NoPictureError: If resvg can't draw it.
+        CollectionError: If resvg-py is not installed.
     """
     resvg_py = need("resvg_py")
     try:
@@ -104,7 +104,7 @@ def render_svg(svg: str, width: int, height: int, *, fonts: bool = False) -> byt
 
 
 class _Inspector:
-    """Reads a document once: its size, and what leads outside of it."""
+    """Reads a document once: its size, and references to files and hosts outside it."""
 
     def __init__(self) -> None:
         self.root: dict[str, str] | None = None
@@ -149,7 +149,11 @@ class _Inspector:
 
 
 def _inspect(data: bytes) -> _Inspector:
-    """Look a document through. Raises NoPictureError."""
+    """Inspect a document.
+
+    Raises:
+        NoPictureError: If the document is damaged, too large, or refers to anything outside it.
+    """
     if len(data) > MAX_SVG_BYTES:
         raise NoPictureError(f"an SVG of {len(data) >> 20} MiB; the most is {MAX_SVG_BYTES >> 20} MiB")
     inspector = _Inspector()

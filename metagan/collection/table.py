@@ -1,7 +1,7 @@
-"""A collection as tables: polars reads its JSON Lines with every column's type said beforehand.
+"""A collection as polars tables, with the type of every column fixed in advance.
 
-polars, not duckdb: its expressions are typed Python, so that no text of a stranger ever becomes part of a query, and
-ranks, exploded lists and rank ties are operations that it has. Both read the same files; users may take either.
+polars rather than duckdb, because its expressions are typed Python: untrusted text never becomes part of a query. Users
+can read the same files with either.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _WHOLES: Final = ("sold_at", "sales", "year", "likes")
 
 @dataclass(frozen=True)
 class Table:
-    """One collection, to be counted.
+    """A collection as tables.
 
     Args:
-        path: Its folder.
-        facts: What it is.
-        items: An item a row, in the collection's order: `row` (0, 1, ...) and Item's fields.
+        path: The collection's folder.
+        facts: The collection's facts.
+        items: One item per row, in order: `row` (0, 1, ...) and Item's fields.
     """
 
     path: Path
@@ -43,12 +43,12 @@ class Table:
 
     @property
     def title(self) -> str:
-        """What it is called."""
+        """Title, or name."""
         return self.facts.title or self.facts.name
 
     @cached_property
     def traits(self) -> pl.DataFrame:
-        """A trait a row: `row` of its item, `type`, `value`, `number`, and `type_key`, `value_key` without case."""
+        """A trait per row: `row` of its item, `type`, `value`, `number`, and `type_key`, `value_key` in lower case."""
         import polars as pl
 
         return (
@@ -64,7 +64,7 @@ class Table:
 
     @cached_property
     def text_traits(self) -> pl.DataFrame:
-        """The traits that rarity is about: no numbers and dates; each (type, value) once an item."""
+        """The traits that count for rarity: no numbers or dates, and each (type, value) once per item."""
         import polars as pl
 
         return self.traits.filter(pl.col("number").is_null()).unique(
@@ -73,7 +73,7 @@ class Table:
 
 
 def open_table(path: Path) -> Table:
-    """A complete collection as a table.
+    """Open a complete collection as a table.
 
     Raises:
         CollectionError: If there is none, it is incomplete, a line is invalid, or polars is not installed.

@@ -1,4 +1,4 @@
-"""What is trained on of a collection: contents for `dataset pack`, and pictures with all traits for a classifier."""
+"""Reads training data from a collection: contents for `dataset pack`, and labelled pictures for a classifier."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Contents:
     """What to pack of a folder.
 
     Args:
-        labels: A labelling, or what `choose_labelling` takes.
-        names: Which files; None for all.
-        facts: What the dataset says of its origin.
+        labels: A labelling, or an argument of `choose_labelling`.
+        names: The files to pack; None for all.
+        facts: Facts about the origin, to record in the dataset.
     """
 
     labels: str | Labelling
@@ -40,15 +40,15 @@ class Contents:
 
 
 def collection_contents(path: Path, labels: str) -> Contents:
-    """What to pack of a collection; of any other folder or zip, what was asked for unchanged.
+    """Return what to pack of a collection; for other folders and zips, return `labels` unchanged.
 
     Args:
         path: The folder.
-        labels: "trait:TYPE", "category" or "type" for a collection's classes, or what any folder takes.
+        labels: "trait:TYPE", "category" or "type" for a collection's classes, or the labels option of any folder.
 
     Raises:
-        CollectionError: The collection can't be read or has no pictures, or a folder that is none is asked for traits.
-        OptionError: No item has that trait, category or type.
+        CollectionError: If the collection can't be read or has no pictures, or `labels` needs one and there is none.
+        OptionError: If no item has that trait, category or type.
     """
     ours = labels.startswith(_TRAIT) or labels in _GROUPS
     if not is_collection(path):
@@ -99,19 +99,19 @@ def _value_of(labels: str) -> Callable[[Item], str | None]:
 def load_labelled(
     collection: Collection, resolution: int, workers: int, advance: Callable[[int], None] = lambda _: None
 ) -> tuple[NDArray[np.uint8], dict[str, list[str]]]:
-    """Every picture that can be read, and its traits; numbers and dates are no traits here.
+    """Load all readable pictures and their traits; traits that are numbers or dates are left out.
 
     Args:
         collection: Items with traits and pictures.
-        resolution: The side that pictures get.
-        workers: Processes; 0 for none but this one.
+        resolution: Side of the loaded pictures in pixels.
+        workers: Number of processes; 0 uses only this one.
         advance: Called with the number of further items done.
 
     Returns:
-        RGB, [n, resolution, resolution, 3], and by trait type each picture's value, "none" where it lacks one.
+        RGB, [n, resolution, resolution, 3], and by trait type each picture's value, "none" if it has none of the type.
 
     Raises:
-        CollectionError: No item has a picture.
+        CollectionError: If no picture can be read.
     """
     items = [item for item in collection.items if item.file]
     pool = OrderedPool(partial(_load, collection.path, resolution), workers, _crashed)

@@ -1,4 +1,4 @@
-"""What traits a collection has: counts by type and value, traits per item, values that never meet, and accuracies."""
+"""Counts a collection's traits by type and value, per item, and values that never occur together."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_VALUES_PAIRED: Final = 400  # the most common values, among which pairs that
 
 @dataclass(frozen=True)
 class ValueCount:
-    """How many items have a trait value, and their share of all."""
+    """Number and share of the items that have a trait value."""
 
     type: str
     value: str
@@ -28,7 +28,7 @@ class ValueCount:
 
 @dataclass(frozen=True)
 class TypeCount:
-    """A trait type: how many values it has, and how many items have it."""
+    """Number of a trait type's values, and of the items that have it."""
 
     type: str
     values: int
@@ -52,7 +52,7 @@ class NeverMet:
     """Two values of different types that no item has together.
 
     Args:
-        expected: How many items would have both if types had nothing to do with each other.
+        expected: Number of items that would have both if the types were independent.
     """
 
     first: ValueCount
@@ -99,7 +99,7 @@ def read_accuracies(facts: Mapping[str, Any], where: Path) -> list[TraitAccuracy
 
 
 def value_counts(table: Table) -> list[ValueCount]:
-    """Every trait value, most common first."""
+    """Count all trait values, most common first."""
     import polars as pl
 
     total = table.items.height
@@ -113,7 +113,7 @@ def value_counts(table: Table) -> list[ValueCount]:
 
 
 def type_counts(table: Table) -> list[TypeCount]:
-    """Every trait type, by name."""
+    """Count all trait types, by name."""
     import polars as pl
 
     total = table.items.height
@@ -125,7 +125,7 @@ def type_counts(table: Table) -> list[TypeCount]:
 
 
 def number_traits(table: Table) -> list[NumberTrait]:
-    """The trait types that are numbers, by name."""
+    """Return the trait types whose values are numbers, by name."""
     import polars as pl
 
     number = pl.col("number")
@@ -138,7 +138,7 @@ def number_traits(table: Table) -> list[NumberTrait]:
 
 
 def traits_per_item(table: Table) -> list[tuple[int, int]]:
-    """How many items have how many traits: (traits, items), fewest traits first."""
+    """Count items by their number of traits: (traits, items), fewest traits first."""
     import polars as pl
 
     counts = table.text_traits.group_by("row").agg(traits=pl.len())
@@ -147,12 +147,12 @@ def traits_per_item(table: Table) -> list[tuple[int, int]]:
 
 
 def never_met(table: Table, most: int = 20, least_expected: float = 5.0) -> list[NeverMet]:
-    """Pairs of values of different types that never meet although chance would make them, likeliest first.
+    """Return pairs of values that never occur together although chance predicts it, most expected first.
 
     Args:
         table: The collection.
-        most: How many pairs at most.
-        least_expected: Pairs that chance would bring together less often than this say nothing, and are left out.
+        most: Largest number of pairs.
+        least_expected: Pairs expected less often than this are left out, since their absence means little.
     """
     import polars as pl
 

@@ -1,4 +1,4 @@
-"""Prices in USD, by rates that the user gives: a CSV of day, symbol, rate."""
+"""Converts prices to USD by rates from the user: a CSV of day, symbol, rate."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Rates = Mapping[tuple[str, str], float]
 
 
 def read_rates(path: Path) -> Rates:
-    """USD for one unit, by (day as "2021-08-31", symbol in capitals).
+    """Read the USD value of one unit, by (day as "2021-08-31", symbol in capitals).
 
     Raises:
-        CollectionError: It can't be read, or a line isn't day, symbol, rate.
+        CollectionError: If it can't be read, or a line isn't day, symbol, rate.
     """
     try:
         text = path.read_text("utf-8-sig")
@@ -46,7 +46,7 @@ def read_rates(path: Path) -> Rates:
 
 
 def in_usd(price: float, symbol: str, at: int, rates: Rates) -> float | None:
-    """A price in USD by the rate of the day (UTC) it was paid on; None where there is none for it."""
+    """Convert a price to USD by the rate of its day in UTC, or return None if there is no rate."""
     day = time.strftime("%Y-%m-%d", time.gmtime(at))
     rate = rates.get((day, symbol.upper()))
     return None if rate is None else price * rate

@@ -1,1 +1,1 @@
-"""Where collections come from: a module a source."""
+"""The sources of collections, one module each."""

@@ -1,4 +1,4 @@
-"""Collections from a CSV table of artworks, with or without their pictures."""
+"""Reads collections from a CSV table of artworks, with or without their pictures."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ MAX_BYTES: Final = 1 << 30
 
 @dataclass(frozen=True)
 class CsvEntry:
-    """One line: its number in the file, its item's id, and its cells by metagan's column names."""
+    """A line of the table: its number, its item's id, and its cells by metagan's column names."""
 
     line: int
     id: str
@@ -62,17 +62,17 @@ class CsvSource:
     """A table of artworks.
 
     Args:
-        name: The collection's name.
+        name: Name of the collection.
         path: The CSV file.
-        pictures: The folder that its `path` column is relative to; None for a table alone.
-        columns: metagan's column name to the file's, "price" to "cost"; "trait:Hat" makes a column a trait.
-        encoding: The file's; None finds it out.
-        decimal: What separates a number's whole part from the rest.
-        licence: What the user says of the whole collection's licence.
-        svg_px: The longer side that SVG pictures are drawn at.
+        pictures: Folder that its `path` column is relative to; None for a table without pictures.
+        columns: metagan's column names to the file's, "price" to "cost"; "trait:Hat" makes a column a trait.
+        encoding: Encoding of the file; None detects it.
+        decimal: Decimal separator of numbers.
+        licence: Licence of the pictures, or None.
+        svg_px: Longer side of drawn SVG pictures in pixels.
 
     Raises:
-        CollectionError: There is no such file, or --map names what isn't there.
+        CollectionError: If there is no such folder of pictures, or `columns` has an unknown name.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class CsvSource:
             raise CollectionError("no such folder of pictures", where=pictures, fix="check --pictures")
 
     def facts(self) -> Facts:
-        """The collection's facts."""
+        """Return the collection's facts."""
         options: dict[str, Any] = {
             "map": [f"{name}={column}" for name, column in sorted(self.columns.items())]
         }
@@ -115,10 +115,10 @@ class CsvSource:
         )
 
     def entries(self) -> Sequence[CsvEntry]:
-        """The table's lines.
+        """Return the table's lines.
 
         Raises:
-            CollectionError: It is no CSV file, has no known column, or no line.
+            CollectionError: If it can't be read as CSV, has no known column, or no line.
         """
         header, rows, delimiter = self._read()
         use = self._used_columns(header)
@@ -130,7 +130,7 @@ class CsvSource:
         return self._identified(lines, len(header))
 
     def remarks(self) -> Sequence[str]:
-        """What was guessed, and what of the table isn't used; once `entries` has read it."""
+        """Return what was guessed, and which columns aren't used, after `entries` has read the table."""
         said = []
         if self._comma and self.decimal == "auto":
             said.append(
@@ -143,7 +143,7 @@ class CsvSource:
         return said
 
     def make(self, entry: CsvEntry) -> Made:
-        """One item."""
+        """Make an item."""
         cells, notes = entry.cells, list(entry.notes)
         numbers = {name: self._number(name, cells, notes) for name in _NUMBERS}
         item = Item(
@@ -232,7 +232,7 @@ class CsvSource:
         return use
 
     def _decimal_commas(self, lines: Sequence[Mapping[str, str]], delimiter: str) -> frozenset[str]:
-        """The columns whose numbers have decimal commas."""
+        """Return the columns whose numbers have decimal commas."""
         if self.decimal != "auto":
             return _NUMBERS if self.decimal == "comma" else frozenset()
         return frozenset(
@@ -275,7 +275,7 @@ class CsvSource:
 
 
 def parse_number(text: str, *, comma: bool) -> float | None:
-    """A number as spreadsheets show it: "1,234.50", "1.234,50 €", "0,08"; None when it is none.
+    """Parse a number as spreadsheets show it, such as "1,234.50", "1.234,50 €" or "0,08"; None for other text.
 
     Args:
         text: The cell.
@@ -288,8 +288,10 @@ def parse_number(text: str, *, comma: bool) -> float | None:
 
 
 def _has_decimal_commas(texts: Iterable[str], delimiter: str) -> bool:
-    """Whether a column has decimal commas: some number of it can only be read so, or, where all can be read both
-    ways ("1,234"), the file is separated by semicolons, as programs of such countries do.
+    """Return whether a column has decimal commas.
+
+    It has if one of its numbers can only be read that way, or if all can be read both ways ("1,234") and the file is
+    separated by semicolons, as programs write it in countries with decimal commas.
     """
     doubtful = False
     for text in texts:

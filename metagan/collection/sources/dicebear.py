@@ -1,4 +1,4 @@
-"""Collections drawn by DiceBear: pictures with traits by seed, on this machine.
+"""Draws collections with DiceBear: pictures with traits by seed, on this machine.
 
 Item i depends on the style, the seed and i only, so a larger collection begins with the smaller one. A DiceBear style
 has parts in variants, which may be absent, and colours; each becomes a trait. How a part is placed and turned doesn't.
@@ -47,7 +47,7 @@ class DicebearSource:
     seed: int = 0
 
     def facts(self) -> Facts:
-        """The collection's facts, with the style's licence and whom it asks to name."""
+        """Return the collection's facts, with the style's licence and attribution."""
         meta = _style(self.style).meta()
         licence = meta.license().name() or None
         source = meta.source().name() or self.style
@@ -68,16 +68,16 @@ class DicebearSource:
         )
 
     def entries(self) -> Sequence[int]:
-        """The items' numbers."""
+        """Return the items' numbers."""
         _style(self.style)  # an unknown one is refused before anything is written
         return range(self.count)
 
     def remarks(self) -> Sequence[str]:
-        """Nothing is to be said of it."""
+        """Return nothing: a style needs no remarks."""
         return ()
 
     def make(self, entry: int) -> Made:
-        """Item number `entry`."""
+        """Make item number `entry`."""
         avatar = need("dicebear").Avatar(_style(self.style), {"seed": f"{self.seed}-{entry}"})
         drawn = avatar.to_json()
         item = Item(id=str(entry), name=f"{self.name} #{entry}", traits=traits_of(drawn["options"]))
@@ -88,14 +88,18 @@ class DicebearSource:
 
 
 def style_names() -> list[str]:
-    """Every style that is installed. Raises CollectionError when none is."""
+    """Return the names of all installed styles.
+
+    Raises:
+        CollectionError: If none is installed.
+    """
     need("dicebear_styles")
     files = (entry.name for entry in resources.files("dicebear_styles").iterdir())
     return sorted(name.removesuffix(".json") for name in files if name.endswith(".json"))
 
 
 def traits_of(options: Mapping[str, Any]) -> tuple[Trait, ...]:
-    """The traits in the options that DiceBear drew a picture with: variants and colours."""
+    """Return the traits in the options that DiceBear drew a picture with: variants and colours."""
     traits = []
     for option, value in options.items():
         if option.endswith("Variant") and isinstance(value, str):

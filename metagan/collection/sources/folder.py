@@ -1,11 +1,11 @@
-"""Collections that art engines wrote, and plain folders of pictures; zips of both.
+"""Reads collections from the output of art engines, from plain folders of pictures, and from zips of both.
 
     HashLips       images/1.png  json/1.json  json/_metadata.json
     Metaplex       assets/0.png  assets/0.json  assets/collection.json
     one file       _metadata.json, a list, beside or above the pictures
     pictures       whatever can be read, without traits
 
-Nothing is extracted: a name such as ../../x in a zip is a key, and pictures get names of their own.
+Zips are not extracted: a name such as ../../x is only a key, and pictures get new names.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ _NUMBERS: Final = re.compile(r"([0-9]+)")
 
 @dataclass(frozen=True)
 class FolderEntry:
-    """What one item is made of.
+    """The files of one item.
 
     Args:
-        id: The item's.
-        metadata: Its metadata; empty where there is none.
-        picture: Its picture's name in the store; None where there is none.
-        notes: What is wrong with it.
+        id: The item's id.
+        metadata: Its metadata, or an empty mapping.
+        picture: Its picture's name in the store, or None.
+        notes: Problems of the item.
     """
 
     id: str
@@ -59,10 +59,10 @@ class FolderSource:
     """A folder or zip of pictures, with or without metadata.
 
     Args:
-        name: The collection's name.
+        name: Name of the collection.
         path: The folder or zip.
-        licence: What the user says of its licence.
-        svg_px: The longer side that SVG pictures are drawn at.
+        licence: Licence of the pictures, or None.
+        svg_px: Longer side of drawn SVG pictures in pixels.
     """
 
     def __init__(self, name: str, path: Path, licence: str | None = None, svg_px: int = 512) -> None:
@@ -73,7 +73,7 @@ class FolderSource:
         self.store: Store = open_store(path)
 
     def facts(self) -> Facts:
-        """The collection's facts, with what a Metaplex collection.json says."""
+        """Return the collection's facts, with those of Metaplex's collection.json."""
         said = next((json for name in self._names if (json := self._collection_metadata(name))), {})
         description = said.get("description")
         return Facts(
@@ -86,10 +86,10 @@ class FolderSource:
         )
 
     def entries(self) -> Sequence[FolderEntry]:
-        """Each item's metadata and picture, by number, then by name.
+        """Return each item's metadata and picture, sorted by number, then by name.
 
         Raises:
-            CollectionError: There is neither a picture nor metadata.
+            CollectionError: If there is neither a picture nor metadata.
         """
         pictures = [name for name in self._names if _is_picture(name)]
         found = list(self._from_single_files(pictures)) or list(self._from_list(pictures))
@@ -106,11 +106,11 @@ class FolderSource:
         return _unique(sorted(found, key=lambda entry: _natural(entry.id)))
 
     def remarks(self) -> Sequence[str]:
-        """Nothing is to be said of it as a whole."""
+        """Return nothing: a folder needs no remarks."""
         return ()
 
     def make(self, entry: FolderEntry) -> Made:
-        """One item."""
+        """Make an item."""
         metadata = entry.metadata or {"name": entry.id}
         item = item_of_metadata(entry.id, metadata)
         item = item.model_copy(update={"notes": (*entry.notes, *item.notes)})
@@ -198,7 +198,7 @@ class _Finder:
             self._by_stem.setdefault(PurePosixPath(name).stem, []).append(name)
 
     def find(self, metadata_path: PurePosixPath, metadata: Mapping[str, Any]) -> str | None:
-        """By the file that `image` names, then by the metadata file's own name; beside it first."""
+        """Find a picture by the file that `image` names, then by the metadata file's name, in its folder first."""
         image = metadata.get("image")
         named = PurePosixPath(image.rpartition("?")[0] or image).name if isinstance(image, str) else ""
         stem = metadata_path.stem if metadata_path.suffix else metadata_path.name
@@ -232,7 +232,7 @@ def _named(pictures: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _unique(entries: Sequence[FolderEntry]) -> list[FolderEntry]:
-    """Entries with ids of their own: a second one of an id gets another, and says so."""
+    """Make ids unique: a repeated id gets a number, and a note says so."""
     seen: set[str] = set()
     unique = []
     for entry in entries:

@@ -1,7 +1,7 @@
-"""Sources whose items are all known at the start: drawn here, or read from files of this machine.
+"""Fetches from sources whose items are all known at the start: drawn here, or read from local files.
 
-Items are made by several processes. Each writes its picture and gives the item back; the list of items is written when
-all are there. A call that was killed is called again, and makes only the pictures that are missing.
+Several processes make the items. Each writes its picture and returns the item; the list of items is written at the end.
+After a kill, the same call makes only the missing pictures.
 """
 
 from __future__ import annotations
@@ -27,30 +27,34 @@ class MadeSource(Protocol[Entry]):
     """Makes items one by one. It is sent to other processes."""
 
     def facts(self) -> Facts:
-        """What the collection is."""
+        """Return the collection's facts."""
         ...
 
     def entries(self) -> Sequence[Entry]:
-        """What each item is made of, in the collection's order. Raises CollectionError."""
+        """Return what each item is made of, in order.
+
+        Raises:
+            CollectionError: If the source can't be read.
+        """
         ...
 
     def remarks(self) -> Sequence[str]:
-        """What is to be said of the source as a whole, once its entries are known."""
+        """Return remarks about the source as a whole, after its entries are known."""
         ...
 
     def make(self, entry: Entry) -> Made:
-        """An item. Raises nothing that another item would not raise as well."""
+        """Make an item. Errors mean that no item can be made."""
         ...
 
 
 @dataclass(frozen=True)
 class Made:
-    """An item, and how its picture is had.
+    """An item, and how to get its picture.
 
     Args:
-        item: Without `file` and `sha256`.
-        picture: Gives its picture, or raises NoPictureError; None for an item that has none.
-        suffix: What the picture's name ends in, where that is known before it is made.
+        item: The item without `file` and `sha256`.
+        picture: Returns its picture, or raises NoPictureError; None for an item without one.
+        suffix: Suffix of the picture's name, if it is known in advance.
     """
 
     item: Item
@@ -60,13 +64,13 @@ class Made:
 
 @dataclass
 class FetchReport:
-    """What became of a fetch.
+    """The result of a fetch.
 
     Args:
-        collection: What was written.
-        missing: Id and reason of each item without a picture that should have one.
-        notes: What the source said that couldn't be used: where, and what became of it.
-        remarks: What is to be said of the source as a whole.
+        collection: The collection that was written.
+        missing: Id and reason of each item that lacks its picture.
+        notes: Id and note of each value that couldn't be used.
+        remarks: Remarks about the source as a whole.
     """
 
     collection: Collection
@@ -83,17 +87,17 @@ def fetch_made(
     begin: Callable[[int], None] = lambda _: None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> FetchReport:
-    """Make a source's collection at `out`, or go on with it.
+    """Make a source's collection at `out`, or continue one.
 
     Args:
-        source: Where it comes from.
+        source: The source.
         out: The collection's folder.
-        workers: Processes; 0 makes everything in this one.
+        workers: Number of processes; 0 uses only this one.
         begin: Called with the number of items.
         advance: Called with the number of further pictures done.
 
     Raises:
-        CollectionError: The source can't be read, or something else is at `out`.
+        CollectionError: If the source can't be read, or `out` holds something else.
     """
     entries = source.entries()
     begin(len(entries))
@@ -109,14 +113,14 @@ def fetch_made(
 
 
 def report_of(collection: Collection, remarks: Sequence[str] = ()) -> FetchReport:
-    """What is to be said of a collection's items."""
+    """Collect the items without a picture and the notes of a collection."""
     missing = [(item.id, item.missing) for item in collection.items if item.missing]
     notes = [(item.id, note) for item in collection.items for note in item.notes]
     return FetchReport(collection, missing, notes, tuple(remarks))
 
 
 def keep_picture(out: Path, item: Item, picture: Picture) -> Item:
-    """The item with its picture written."""
+    """Write an item's picture, and return the item with it."""
     name = f"{IMAGES_NAME}/{file_stem(item.id)}{picture.suffix}"
     path, digest = out / name, sha256_of(picture.data)
     if not (

@@ -1,8 +1,8 @@
-"""Collections from a marketplace: items and traits, sales, pictures.
+"""Fetches collections from a marketplace: items and traits, sales, pictures.
 
-What has arrived is kept page by page in `.fetch/`, each page with the cursor of the next one, in one file that is
-renamed into its place. A call that was killed is called again, and goes on behind the last page; pictures that are
-there are not asked for again. When all is there the pages become items.jsonl and sales.jsonl, and `.fetch/` goes.
+Each page of a list is stored in `.fetch/` with the cursor of the next one, in a file that is renamed into place. After
+a kill, the same call continues after the last page, and requests only missing pictures. At the end the pages become
+items.jsonl and sales.jsonl, and `.fetch/` is removed.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class _KeptPage(BaseModel):
     """A page on disk.
 
     Args:
-        next: The cursor behind it; None at the end.
+        next: The cursor of the next page; None at the end.
         records: Items or sales.
-        wrong: What couldn't be read.
+        wrong: Why other records couldn't be read.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -52,12 +52,12 @@ class OpenseaSource:
     """A collection of a marketplace.
 
     Args:
-        name: What it is called here.
-        slug: What the marketplace calls it.
+        name: Name of the collection on disk.
+        slug: The marketplace's name for it.
         market: The connection.
-        downloads: How pictures are had.
-        rates: What turns prices into USD; empty leaves them in their token.
-        licence: What the user says of the pictures' licence.
+        downloads: How to download pictures.
+        rates: Rates for prices in USD; empty leaves prices in their token.
+        licence: Licence of the pictures, or None.
     """
 
     name: str
@@ -76,17 +76,17 @@ def fetch_opensea(
     begin: Callable[[str, int | None], None] = lambda _, __: None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> FetchReport:
-    """Fetch a collection into `out`, or go on with it; of a complete one, ask again for the pictures that are missing.
+    """Fetch a collection into `out`, or continue; for a complete one, retry missing pictures.
 
     Args:
-        source: Which collection, and how.
+        source: The collection, and how to fetch it.
         out: Its folder.
-        refresh: Whether to list the items and sales of a complete one anew; pictures stay.
+        refresh: Whether to list the items and sales of a complete one again; pictures stay.
         begin: Called with the stage's name and its number of items.
         advance: Called with the number of further pictures done.
 
     Raises:
-        CollectionError: The API refuses, is unknown, or can't be reached; what has arrived stays.
+        CollectionError: If the API refuses the request or can't be reached; everything that has arrived is kept.
     """
     known = read_facts(out)
     facts = known if known and known.source.kind == "opensea" else _facts(source)
@@ -152,7 +152,7 @@ class _List:
     """One list of the API, kept page by page.
 
     Args:
-        folder: Where its pages are.
+        folder: Folder of its pages.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -160,7 +160,7 @@ class _List:
         self.stalled = False
 
     def fetch(self, ask: Callable[[str | None], Page], advance: Callable[[int], None]) -> None:
-        """Ask for the pages that aren't there yet."""
+        """Request the pages that are not on disk."""
         pages = self._pages()
         cursors = [page.next for page in pages]
         for page in pages:
@@ -178,12 +178,12 @@ class _List:
             advance(len(new.records))
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """Everything in the pages that are there."""
+        """Yield the records of all pages on disk."""
         for page in self._pages():
             yield from page.records
 
     def remarks(self, what: str) -> Iterator[str]:
-        """What is to be said of the list."""
+        """Yield remarks about the list."""
         wrong = Counter(one for page in self._pages() for one in page.wrong)
         yield from (
             f"{count:,} {what} could not be read ({reason})" for reason, count in wrong.most_common(5)
@@ -192,7 +192,7 @@ class _List:
             yield f"the list of {what} came back to a page that was there already, and ends here; try again later"
 
     def forget_what_led_back(self) -> None:
-        """Let the next call ask again for the page whose cursor led back to where the list had been."""
+        """Remove the page whose cursor led back to an earlier one, so that the next call requests it again."""
         if self.stalled:
             sorted(self.folder.glob("[0-9]*.json"))[-1].unlink()
 
@@ -282,7 +282,11 @@ def _sales_page(source: OpenseaSource, facts: Facts, cursor: str | None) -> Page
 
 
 def _sale(event: ApiEvent, facts: Facts) -> Sale:
-    """A sale's price for one copy. Raises ValueError where it says none."""
+    """Return a sale, with the price of one copy.
+
+    Raises:
+        ValueError: If the sale has no valid price or no item.
+    """
     if event.payment is None or event.nft is None:
         raise ValueError("a sale without a payment or an item; left out")
     payment = event.payment
@@ -306,7 +310,7 @@ def _sale(event: ApiEvent, facts: Facts) -> Sale:
 
 
 def _unique(items: Iterable[Item]) -> list[Item]:
-    """Each item once: pages overlap when a list grows while it is read."""
+    """Return each item once: pages overlap when a list grows while it is read."""
     return list({item.id: item for item in items}.values())
 
 
@@ -321,7 +325,7 @@ def _priced(sale: Sale, rates: Rates) -> Sale:
 
 
 def _with_sales(items: Sequence[Item], sales: Sequence[Sale]) -> list[Item]:
-    """Items with the price of their newest sale, and how often they were sold."""
+    """Return items with the price of their newest sale and their number of sales."""
     newest: dict[str, Sale] = {}
     for sale in sales:
         if sale.id not in newest or sale.at > newest[sale.id].at:
@@ -346,7 +350,7 @@ def _without_rate(sales: Sequence[Sale], rates: Rates) -> Iterator[str]:
 
 
 def _forget(out: Path) -> None:
-    """Remove what the fetch kept for going on; renamed first, so that a kill leaves all of it or none."""
+    """Remove the state of the fetch; it is renamed first, so that a kill leaves all of it or none."""
     if (out / PROGRESS_NAME).is_dir():
         (out / PROGRESS_NAME).rename(out / _DONE_NAME)
         shutil.rmtree(out / _DONE_NAME, ignore_errors=True)
