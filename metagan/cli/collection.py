@@ -568,7 +568,7 @@ def listing_command(
 
 
 def _labelled(candidates: Iterator[Candidate], classifier: Path) -> Iterator[Candidate]:
-    """Candidates with the traits that the classifier tells of them; "none" is no trait."""
+    """Yield candidates with the traits that the classifier predicts; "none" is not a trait."""
     import numpy as np
     import torch
 

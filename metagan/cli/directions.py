@@ -20,7 +20,7 @@ from metagan.cli.options import (
 def parse_ranges(
     _context: click.Context, _parameter: click.Parameter, value: str | None
 ) -> tuple[tuple[int, int], ...]:
-    """Layer ranges, "0-3,4-9"."""
+    """Parse layer ranges such as "0-3,4-9"."""
     if value is None:
         return ()
     ranges = []

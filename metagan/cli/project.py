@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def parse_box(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Box | None:
-    """Left, top, right and bottom in pixels, or None."""
+    """Parse left, top, right and bottom in pixels, or None."""
     if value is None:
         return None
     parts = value.split(",")

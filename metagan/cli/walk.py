@@ -20,7 +20,7 @@ from metagan.cli.options import (
 
 
 def parse_grid(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[int, int]:
-    """Columns and rows, "3x2"."""
+    """Parse columns and rows such as "3x2"."""
     match = re.fullmatch(r"([1-9]\d?)x([1-9]\d?)", value)
     if match is None:
         raise click.BadParameter(f"want COLUMNSxROWS, such as 3x2, got {value!r}")

@@ -1,4 +1,4 @@
-"""A folder, a zip or a file of pictures through an upscaler, into a folder."""
+"""Upscales a folder, a zip or a file of pictures into a folder."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def upscale_folder(
     advance: Callable[[int], None] = lambda _: None,
     begin: Callable[[int], None] = lambda _: None,
 ) -> UpscaleReport:
-    """Upscale every picture into a folder of PNG files of the same names; a dataset's labels come along.
+    """Upscale every picture into a folder of PNG files of the same names, and copy a dataset's labels.
 
-    Transparency is enlarged by Lanczos's filter. What a file says of its making (XMP) stays with it.
+    Transparency is enlarged by a Lanczos filter. Each result keeps its picture's XMP metadata.
 
     Args:
-        pictures: A folder, a zip (a dataset or not) or one picture.
+        pictures: A folder, a zip or a dataset of pictures, or one picture.
         out: The folder to write into; files of other names in it stay.
         upscaler: On the device.
         device: The device to compute on.
@@ -68,8 +68,8 @@ def upscale_folder(
         begin: Called with the number of pictures.
 
     Raises:
-        DatasetError: There is no picture, or none that can be read.
-        OptionError: The results would be written among the pictures themselves.
+        DatasetError: If there is no picture, or none that can be read.
+        OptionError: If `out` lies among the pictures themselves.
     """
     store, names = _pictures_at(pictures)
     _require_elsewhere(pictures, out)
@@ -107,7 +107,7 @@ def _pictures_at(path: Path) -> tuple[Store, list[str]]:
 
 
 def _require_elsewhere(pictures: Path, out: Path) -> None:
-    """Results among the pictures would replace some of them, and be upscaled again the next time."""
+    """Refuse to write results among the pictures: they would replace some, and be upscaled the next time."""
     folder = pictures if pictures.is_dir() else pictures.parent
     here, there = folder.resolve(), out.resolve()
     if there == here or (pictures.is_dir() and there.is_relative_to(here)):
@@ -117,7 +117,7 @@ def _require_elsewhere(pictures: Path, out: Path) -> None:
 
 
 def _targets(names: list[str]) -> dict[str, PurePosixPath]:
-    """Each picture's result: its name with .png; where two would get the same, with the old ending in it."""
+    """Map each picture to its result: its name with .png, after the old suffix if two would have the same name."""
     plain = {name: PurePosixPath(name).with_suffix(".png") for name in names}
     often = Counter(str(path).lower() for path in plain.values())
     return {
@@ -133,7 +133,7 @@ def _inside(out: Path, target: PurePosixPath) -> Path:
 
 
 def _upscaled(data: bytes, upscaler: Upscaler, device: torch.device | str) -> bytes:
-    """A picture file's bytes to those of the upscaled one, a PNG."""
+    """Upscale a picture file's bytes to those of a PNG."""
     image = decode_picture(data)
     factor = upscaler.config.factor
     size = (image.width * factor, image.height * factor)
@@ -156,7 +156,7 @@ def _rgb(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def _xmp_of(data: bytes) -> str:
-    """The XMP packet of a picture file, or nothing."""
+    """Return the XMP packet of a picture file, or an empty text."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -168,7 +168,7 @@ def _xmp_of(data: bytes) -> str:
 
 
 def _copy_labels(store: Store, out: Path, targets: dict[str, PurePosixPath]) -> None:
-    """A dataset's labels, under the results' names."""
+    """Write a dataset's labels under the results' names."""
     if LABELS_NAME not in store.names():
         return
     content = read_json(store, LABELS_NAME)

@@ -1,1 +1,1 @@
-"""What one does with a trained generator: find pictures in it, film it, rank its pictures, and more."""
+"""Tools for a trained generator: project pictures, film walks, find directions."""

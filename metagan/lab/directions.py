@@ -1,4 +1,4 @@
-"""Dials: directions in styles or latents along which a generator's pictures change visibly, each in its own way.
+"""Finds dials: directions of styles or latents that change a generator's pictures visibly, each in its own way.
 
 References:
     [1] Shen and Zhou 2021, Closed-Form Factorization of Latent Semantics in GANs, arXiv:2007.06600 (SeFa, equation 4:
@@ -6,9 +6,9 @@ References:
     [2] Härkönen et al. 2020, GANSpace, arXiv:2004.02546 (section 2.1: principal components of w; section 2.2: of
         features of an early layer, brought back to z by least squares, equation 2).
 
-Directions come from these; which of them are worth having is measured. A direction's effect is the visible change that
-it makes on some pictures. Directions that do less than twice what random ones do are dropped, and so are those that
-change pictures in the same way as a stronger one. The others are scaled: one step of each is the same visible change.
+These methods propose directions; measurements select them. A direction's effect is the visible change that it makes on
+some pictures. Directions with less than twice the effect of random ones are dropped, and so are those that change
+pictures like a stronger one. The others are scaled: one step of each is the same visible change.
 
 A directions file is a .safetensors with "directions" [n, width], each as long as one step, and a JSON text under the
 metadata key "metagan-directions".
@@ -37,9 +37,8 @@ from metagan.errors import MalformedFileError, OptionError
 from metagan.files import write_bytes
 from metagan.lab.film import to_frame
 from metagan.lab.perceptual import PerceptualDistance, as_rgb
-from metagan.lab.styles import fingerprint, mean_style, styles_shape, truncate
+from metagan.lab.styles import fingerprint, map_latents, mean_style, styles_shape, truncate
 from metagan.networks.generator import Generator
-from metagan.sampling.latents import labels
 from metagan.sampling.levels import to_uint8
 from metagan.sampling.sampler import exact_convolutions
 
@@ -61,10 +60,10 @@ class Dial(BaseModel):
     """One direction.
 
     Args:
-        name: For people; "dial 1" until its owner names it.
-        method: How it was found.
-        first: The first layer that it moves.
-        last: The last layer that it moves.
+        name: Name to display; "dial 1" until the user renames it.
+        method: The method that found it.
+        first: First layer that it moves.
+        last: Last layer that it moves.
         times_random: Its effect, as a multiple of a random direction's.
     """
 
@@ -78,13 +77,13 @@ class Dial(BaseModel):
 
 
 class DirectionsInfo(BaseModel):
-    """What a directions file says of itself.
+    """The metadata of a directions file.
 
     Args:
-        version: Of the format.
+        version: Version of the format.
         generator: The generator's fingerprint, as in styles files.
-        architecture: Its architecture.
-        space: What directions are added to: styles w, or latents z.
+        architecture: The generator's architecture.
+        space: The space of the directions: styles w, or latents z.
         step: The visible change of one step, as a share of that between two random pictures.
         dials: The directions, strongest first.
     """
@@ -104,8 +103,8 @@ class Directions:
     """A generator's dials.
 
     Args:
-        info: What they are.
-        vectors: Each as long as one step, [n, w_dim or z_dim].
+        info: The file's metadata.
+        vectors: The directions, each as long as one step, [n, w_dim or z_dim].
     """
 
     info: DirectionsInfo
@@ -114,14 +113,14 @@ class Directions:
     def turn(
         self, code: Float[Tensor, "batch *rest"], values: dict[int, float]
     ) -> Float[Tensor, "batch *rest"]:
-        """Move styles [batch, num_ws, w_dim], or latents [batch, z_dim], by so many steps of some dials.
+        """Move styles [batch, num_ws, w_dim], or latents [batch, z_dim], along dials.
 
         Args:
-            code: Styles where the space is w, latents where it is z.
+            code: Styles if the space is w, latents if it is z.
             values: Steps by the dial's number, from 0.
 
         Raises:
-            OptionError: There is no dial of that number.
+            OptionError: If there is no dial of that number.
         """
         code = code.clone()
         for number, steps in values.items():
@@ -141,14 +140,14 @@ class DirectionsOptions:
     """How to look for directions.
 
     Args:
-        methods: Which ways to find candidates.
+        methods: Methods that propose candidates.
         ranges: Layer ranges, first and last; empty for all layers, and for coarse, middle and fine ones.
-        count: How many to keep at most.
-        candidates: How many of each method and range are tried.
-        pictures: On how many pictures their effect is measured.
-        psi: Truncation of these pictures; 1 for generators without a mean style.
-        class_index: The class of a conditional generator.
-        seed: Decides everything random.
+        count: Largest number of directions to keep.
+        candidates: Number of candidates for each method and range.
+        pictures: Number of pictures on which the effect is measured.
+        psi: Truncation of these pictures; ignored by generators without a mean style.
+        class_index: Class of a conditional generator.
+        seed: Random seed.
     """
 
     methods: tuple[Method, ...] = ("sefa", "pca")
@@ -163,7 +162,7 @@ class DirectionsOptions:
 
 @dataclass
 class _Candidate:
-    """A unit vector, its layers, and what it does."""
+    """A unit vector, its layers, and its measured effect."""
 
     vector: Tensor
     method: Method
@@ -174,15 +173,15 @@ class _Candidate:
 
 
 class DirectionFinder:
-    """Looks for one generator's directions.
+    """Finds the directions of a generator.
 
     Args:
-        generator: On its device.
-        options: How.
-        perceptual: LPIPS as the measure of visible change, beside pixels at several scales; None for these alone.
+        generator: The generator, on its device.
+        options: How to look for directions.
+        perceptual: LPIPS, to measure visible change together with pixels at two scales; None for pixels only.
 
     Raises:
-        OptionError: There are no such layers, or SeFa is asked of a generator without styles.
+        OptionError: If a range has layers that don't exist, or only SeFa is requested and there are no styles.
     """
 
     def __init__(
@@ -213,13 +212,13 @@ class DirectionFinder:
             self._step = STEP_SHARE * float(apart.mean())
 
     def find(self, advance: Callable[[int], None] = lambda _: None) -> Directions:
-        """The directions worth having, strongest first.
+        """Return the useful directions, strongest first.
 
         Args:
-            advance: Called with the number of further candidates measured, of `total`.
+            advance: Called with the number of further measured candidates, of `total`.
 
         Raises:
-            OptionError: None does more than a random one.
+            OptionError: If no candidate has twice the effect of a random direction.
         """
         with torch.inference_mode(), exact_convolutions():
             strong: list[_Candidate] = []
@@ -263,11 +262,11 @@ class DirectionFinder:
 
     @property
     def total(self) -> int:
-        """How many candidates are measured, at most."""
+        """Largest number of candidates to measure."""
         return len(self.ranges) * len(self.methods) * self.options.candidates
 
     def sheet(self, directions: Directions, pictures: int = 4) -> NDArray[np.uint8]:
-        """Each dial at -3 to 3 on some pictures: a block of rows per dial, with a line between blocks."""
+        """Draw each dial at -3 to 3 on some pictures: a block of rows per dial, with a line between blocks."""
         blocks = []
         with torch.inference_mode(), exact_convolutions():
             base = self._base(pictures)
@@ -308,7 +307,7 @@ class DirectionFinder:
                 yield _Candidate(vector / vector.norm(), method, first, last)
 
     def _sefa(self, first: int, last: int) -> Tensor:
-        """The eigenvectors of AᵀA, largest eigenvalue first ([1] equation 4)."""
+        """Return the eigenvectors of AᵀA, largest eigenvalue first ([1] equation 4)."""
         weights = [weight for layer, weight in style_weights(self.generator) if first <= layer <= last]
         if not weights:
             return torch.zeros(0, self.w_dim)
@@ -320,7 +319,7 @@ class DirectionFinder:
         return largest_first
 
     def _principal(self) -> Tensor:
-        """Principal components of styles ([2] section 2.1), or of features, in latents ([2] section 2.2)."""
+        """Return principal components of styles ([2] section 2.1), or of features, in latents ([2] section 2.2)."""
         if self.space == "w":
             w = self._map(self._latents(SAMPLES, self.options.seed + 1))[:, 0]
             axes: Tensor = torch.linalg.svd((w - w.mean(dim=0)).double(), full_matrices=False).Vh
@@ -340,14 +339,14 @@ class DirectionFinder:
     # Effects
 
     def _base(self, count: int) -> Tensor:
-        """Styles, or latents, of some pictures."""
+        """Return styles, or latents, of some pictures."""
         z = self._latents(count, self.options.seed)
         if self.space == "z":
             return z
         return truncate(self.generator, self._map(z), self._psi)
 
     def _unit_length(self) -> float:
-        """How far codes lie from their mean: the length over which candidates are compared, a third of it."""
+        """Return a third of the codes' mean distance from their mean: the length at which candidates are compared."""
         codes = self._latents(SAMPLES, self.options.seed + 1)
         if self.space == "w":
             codes = self._map(codes)[:, 0]
@@ -362,7 +361,7 @@ class DirectionFinder:
         return code
 
     def _effect(self, candidate: _Candidate) -> tuple[float, Tensor]:
-        """The visible change of a unit, and how pixels change, of unit length."""
+        """Return the visible change of the unit step, and the change of the pixels as a unit vector."""
         drawn = self._draw(
             self._moved(candidate.vector.to(self.device), candidate.first, candidate.last, self._unit)
         )
@@ -379,7 +378,7 @@ class DirectionFinder:
         return sum(effects) / RANDOM
 
     def _scaled(self, candidate: _Candidate) -> Tensor:
-        """The candidate as long as one step: the length at which the visible change, both ways, is the same for all."""
+        """Scale a candidate to one step: the length at which the visible change, averaged over both ways, is fixed."""
         length, vector = self._unit, candidate.vector.to(self.device)
         for _ in range(SCALING_ROUNDS):
             there, back = (
@@ -391,7 +390,7 @@ class DirectionFinder:
         return vector * length
 
     def _visible(self, a: Tensor, b: Tensor) -> Tensor:
-        """How different pictures look; grows about as fast as what changes."""
+        """Return how different pictures look, roughly proportional to the size of the change."""
         difference = a - b
         total = difference.square().mean(dim=(1, 2, 3))
         total = total + nn.functional.avg_pool2d(difference, 4).square().mean(dim=(1, 2, 3))
@@ -407,9 +406,7 @@ class DirectionFinder:
         return torch.from_numpy(rows).float().to(self.device)
 
     def _map(self, z: Tensor) -> Tensor:
-        label = labels(self.options.class_index, self.generator.c_dim, len(z))
-        ws: Tensor = self.generator.map_latents(z, None if label is None else label.to(self.device))
-        return ws
+        return map_latents(self.generator, z, self.options.class_index)
 
     def _draw(self, code: Tensor) -> Tensor:
         ws = code if self.space == "w" else self._map(code)
@@ -424,9 +421,9 @@ def _alike(one: _Candidate, other: _Candidate) -> bool:
 
 
 def style_weights(generator: Generator) -> list[tuple[int, Tensor]]:
-    """By which weights [out, w_dim] convolutions take their style, and which of the styles that is.
+    """Return the layers' affine weights for styles, [out, w_dim], each with the index of its style.
 
-    Found by drawing a picture of styles that are all different, and looking what each layer is given.
+    They are found by synthesizing a picture from different styles and recording each layer's input.
     """
     network: Any = generator
     num_ws, w_dim = styles_shape(generator)
@@ -454,7 +451,7 @@ def style_weights(generator: Generator) -> list[tuple[int, Tensor]]:
 
 
 def early_features(generator: Generator, ws: Tensor) -> Tensor:
-    """The features [n, width] of an early layer, of generators that are a plain stack of layers."""
+    """Return the features [n, width] of an early layer, for generators that are a plain stack of layers."""
     network: Any = generator
     stack = network.stages if hasattr(network, "stages") else network.layers
     early = stack[0] if hasattr(network, "stages") else stack[min(2, len(stack) - 1)]
@@ -475,7 +472,7 @@ def find_directions(
     perceptual: PerceptualDistance | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Directions:
-    """Find the directions of a generator that are worth having; see DirectionFinder."""
+    """Find the useful directions of a generator; see DirectionFinder."""
     return DirectionFinder(generator, options or DirectionsOptions(), perceptual).find(advance)
 
 
@@ -484,7 +481,7 @@ def find_directions(
 
 
 def write_directions(path: Path, directions: Directions) -> None:
-    """Write a directions file, whole or not at all."""
+    """Write a directions file atomically."""
     vectors = directions.vectors.detach().float().cpu().contiguous().clone()
     write_bytes(
         path, save({"directions": vectors}, metadata={METADATA_KEY: directions.info.model_dump_json()})
@@ -495,7 +492,7 @@ def read_directions(path: Path) -> Directions:
     """Read a directions file.
 
     Raises:
-        MalformedFileError: There is no such file, or it is no directions file, or damaged.
+        MalformedFileError: If the file is missing, damaged, or not a directions file.
     """
     if not path.is_file():
         raise _malformed(path, "there is no such file")
@@ -509,18 +506,18 @@ def read_directions(path: Path) -> Directions:
     except SafetensorError as error:
         raise _malformed(path, f"no safetensors file, or a damaged one ({error})") from error
     except (ValidationError, ValueError, RecursionError) as error:
-        raise _malformed(path, "what it says of itself can't be read") from error
+        raise _malformed(path, "its metadata can't be read") from error
     good = vectors.dtype == torch.float32 and vectors.ndim == 2 and len(vectors) == len(info.dials)
     if not good or not torch.isfinite(vectors).all():
-        raise _malformed(path, "its numbers don't fit what it says of itself, or aren't finite")
+        raise _malformed(path, "its numbers don't fit its metadata, or aren't finite")
     return Directions(info, vectors)
 
 
 def parse_dials(text: str) -> dict[int, float]:
-    """Dials as addresses hold them, "1:1.5,4:-2": the dial's number, from 1, and how many steps.
+    """Parse dials as in addresses, "1:1.5,4:-2": each dial's number, from 1, and its steps.
 
     Raises:
-        OptionError: It is something else.
+        OptionError: If the text has another form, or a step beyond 100.
     """
     values: dict[int, float] = {}
     for part in text.split(","):
@@ -530,8 +527,8 @@ def parse_dials(text: str) -> dict[int, float]:
         except ValueError:
             good = False
         if not good or abs(float(steps)) > 100:
-            msg = f"dials {text!r:.80}: want the numbers of dials and how many steps, such as 1:1.5,4:-2"
-            raise OptionError(msg, fix="write them like that")
+            msg = f"dials {text!r:.80}: want the numbers of dials and their steps, at most 100"
+            raise OptionError(msg, fix="write them like 1:1.5,4:-2")
         values[int(number) - 1] = float(steps)
     return values
 
@@ -541,7 +538,7 @@ def _malformed(path: Path, found: str) -> MalformedFileError:
 
 
 def describe(directions: Directions) -> Sequence[str]:
-    """A line for each dial."""
+    """Return a line of text for each dial."""
     return [
         f"{dial.name}: layers {dial.first} to {dial.last}, {dial.times_random:.1f} times a random direction"
         f" ({dial.method})"

@@ -1,7 +1,7 @@
-"""Films, written frame by frame: mp4 and webm by an ffmpeg process, animated webp and gif by Pillow, numbered PNGs.
+"""Writes films frame by frame: mp4 and webm with ffmpeg, animated webp and gif with Pillow, or numbered PNG files.
 
-No writer holds more than a few frames. ffmpeg encodes in a process of its own while the next frames are drawn. Each
-container says that a machine made the film: mp4, gif and webp as XMP (Adobe's XMP Specification, part 3), webm as tags.
+No writer keeps more than a few frames in memory. ffmpeg encodes in its own process while the next frames are drawn.
+Each file says that a machine made the film: mp4, gif and webp as XMP (Adobe's XMP Specification, part 3), webm as tags.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ LEAST_PX: Final = 256  # smaller frames are enlarged in films: players blur them
 
 @dataclass(frozen=True)
 class FilmOptions:
-    """How a film is written.
+    """How to write a film.
 
     Args:
-        fps: Frames a second.
-        provenance: What the file says of itself.
-        loop: Whether animated webp and gif begin again at their end.
-        threads: For ffmpeg; None leaves it to ffmpeg.
+        fps: Frames per second.
+        provenance: The file's provenance.
+        loop: Whether animated webp and gif repeat.
+        threads: Threads of ffmpeg; None for ffmpeg's default.
     """
 
     fps: float
@@ -70,10 +70,10 @@ class FilmOptions:
 
 
 def film_format(path: Path) -> str:
-    """The format that a film's name asks for: one of FORMATS, or "" for a folder of numbered PNGs.
+    """Return the format that a film's name asks for: one of FORMATS, or "" for a folder of numbered PNGs.
 
     Raises:
-        OptionError: It ends otherwise, or its format needs ffmpeg and there is none.
+        OptionError: If the name has another ending, or its format needs ffmpeg and there is none.
     """
     ending = path.suffix.lower()
     if ending not in (*FORMATS, ""):
@@ -88,10 +88,10 @@ def film_format(path: Path) -> str:
 
 
 def find_ffmpeg() -> str:
-    """The ffmpeg program: the system's, or that of the package imageio-ffmpeg.
+    """Return the ffmpeg program: the system's, or that of the package imageio-ffmpeg.
 
     Raises:
-        OptionError: There is neither.
+        OptionError: If there is neither.
     """
     found = shutil.which("ffmpeg")
     if found is not None:
@@ -108,16 +108,16 @@ def find_ffmpeg() -> str:
 
 
 def write_film(path: Path, frames: Iterable[Frame], count: int, options: FilmOptions) -> None:
-    """Write a film, whole or not at all; a folder of PNGs is written frame by frame.
+    """Write a film atomically, or a folder of PNGs frame by frame.
 
     Args:
-        path: Its ending chooses the format, as `film_format` says.
-        frames: RGB [h, w, 3], all of one size; each is taken when the one before it was handed on.
-        count: How many there are.
-        options: How.
+        path: The film; its ending chooses the format, see `film_format`.
+        frames: RGB [h, w, 3], all of one size, taken one after the other.
+        count: Number of frames.
+        options: How to write it.
 
     Raises:
-        OptionError: ffmpeg is missing, or can't encode this.
+        OptionError: If ffmpeg is missing, or can't encode the film.
     """
     ending = film_format(path)
     if ending == "":
@@ -136,13 +136,13 @@ def write_film(path: Path, frames: Iterable[Frame], count: int, options: FilmOpt
 
 
 def enlarge(frame: Frame, least_px: int = LEAST_PX) -> Frame:
-    """A frame enlarged a whole number of times until its shorter side has so many pixels."""
+    """Enlarge a frame by a whole factor, so that its shorter side has at least `least_px` pixels."""
     times = -(-least_px // min(frame.shape[:2]))
     return frame if times <= 1 else frame.repeat(times, axis=0).repeat(times, axis=1)
 
 
 def to_frame(picture: Frame) -> Frame:
-    """A picture [h, w, 1, 3 or 4] as RGB, alpha over white."""
+    """Convert a picture [h, w, 1, 3 or 4] to RGB, alpha over white."""
     if picture.shape[2] == 1:
         return picture.repeat(3, axis=2)
     if picture.shape[2] == 4:
@@ -157,7 +157,7 @@ def to_frame(picture: Frame) -> Frame:
 
 
 def frame_path(folder: Path, number: int) -> Path:
-    """Where a film's frame of this number lies, among PNGs."""
+    """Return the path of a frame among numbered PNGs."""
     return folder / f"frame{number:06d}.png"
 
 
@@ -168,10 +168,10 @@ def frame_path(folder: Path, number: int) -> Path:
 def _write_by_ffmpeg(path: Path, ending: str, frames: Iterable[Frame], options: FilmOptions) -> None:
     with tempfile.TemporaryFile() as log:
         frames = iter(frames)
-        first = next(frames, None)  # it says how large they are
+        first = next(frames, None)  # for the size
         if first is None:
             raise ValueError("a film wants at least one frame")
-        height, width = (side - side % 2 for side in first.shape[:2])  # colours are halved
+        height, width = (side - side % 2 for side in first.shape[:2])  # 4:2:0 needs even sides
         command = _ffmpeg_command(path, ending, width, height, options)
         process = subprocess.Popen(  # noqa: S603  a program that was looked up, and no shell
             command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log
@@ -194,7 +194,7 @@ def _write_by_ffmpeg(path: Path, ending: str, frames: Iterable[Frame], options: 
 
 
 class _Feed:
-    """Hands frames to ffmpeg by a thread: while it encodes some, the next are drawn."""
+    """Passes frames to ffmpeg in a thread, so that drawing and encoding overlap."""
 
     def __init__(self, pipe: IO[bytes], ahead: int) -> None:
         self._pipe = pipe
@@ -204,11 +204,11 @@ class _Feed:
         self._thread.start()
 
     def put(self, data: bytes) -> None:
-        """Another frame; waits while too many do."""
+        """Queue another frame, or wait while the queue is full."""
         self._waiting.put(data)
 
     def close(self) -> None:
-        """Wait until ffmpeg has taken all of them."""
+        """Wait until ffmpeg has read all frames."""
         self._waiting.put(None)
         self._thread.join()
 
@@ -271,7 +271,7 @@ def _failed(path: Path, log: IO[bytes]) -> OptionError:
 
 
 def _write_gif(file: IO[bytes], frames: Iterable[Frame], options: FilmOptions) -> None:
-    """A gif, a frame at a time, each with a palette of its own; Pillow's own writer keeps all of them."""
+    """Write a gif one frame at a time, each with its own palette; Pillow's own writer keeps all frames in memory."""
     hundredths = max(2, round(100 / options.fps))  # browsers slow down what is faster
     begun = False
     for frame in frames:
@@ -293,7 +293,7 @@ def _write_gif(file: IO[bytes], frames: Iterable[Frame], options: FilmOptions) -
 
 
 class _Reel(Image.Image):
-    """Frames for Pillow's animated WebP writer, which asks for them one after the other: none is kept."""
+    """An image that gives Pillow's animated WebP writer one frame after the other, without keeping any."""
 
     def __init__(self, frames: Iterable[Frame], count: int) -> None:
         super().__init__()
@@ -303,14 +303,14 @@ class _Reel(Image.Image):
         self.seek(0)
 
     def seek(self, frame: int) -> None:
-        """Take the next frame, if it is that one's turn."""
+        """Take the next frame, if its number is requested."""
         if frame == self._at + 1:
             image = Image.fromarray(next(self._frames))
             self.im, self._mode, self._size = image.im, image.mode, image.size
             self._at = frame
 
     def tell(self) -> int:
-        """Which frame it shows."""
+        """Return the current frame's number."""
         return self._at
 
 

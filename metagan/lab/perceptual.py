@@ -1,4 +1,4 @@
-"""How different two pictures look: LPIPS, with the shift-tolerant weights that the package stlpips-pytorch holds.
+"""A perceptual distance between pictures: LPIPS, with the shift-tolerant weights of the package stlpips-pytorch.
 
 References:
     [1] Zhang et al. 2018, The Unreasonable Effectiveness of Deep Features as a Perceptual Metric, arXiv:1801.03924

@@ -1,4 +1,4 @@
-"""Find a picture in a generator: the latents or styles, and noise images, whose picture comes nearest to it.
+"""Projects pictures into a generator: finds the latents or styles, and noise images, whose picture is most similar.
 
 References:
     [1] Karras et al. 2020, Analyzing and Improving the Image Quality of StyleGAN, arXiv:1912.04958, appendix D (the
@@ -6,7 +6,7 @@ References:
     [2] Abdal et al. 2019, Image2StyleGAN, arXiv:1904.03189 (W+: a style of its own for each layer).
     [3] Zhu et al. 2020, Improved StyleGAN Embedding, arXiv:2012.09036, section 3 (styles in whitened coordinates).
 
-Symbols: z latents, w styles. Each picture of a batch is optimised by itself: the batch only saves time.
+Symbols: z latents, w styles. The pictures of a batch are optimised independently; batches only save time.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from metagan.lab.styles import (
     Styles,
     StylesInfo,
     fingerprint,
+    map_latents,
     noise_shapes,
     styles_shape,
 )
 from metagan.lab.targets import Target
 from metagan.networks.generator import Generator, Noise
-from metagan.sampling.latents import labels
 from metagan.sampling.levels import to_uint8
 from metagan.sampling.sampler import exact_convolutions
 
@@ -60,17 +60,17 @@ COARSE_PX: Final = 16
 
 @dataclass(frozen=True)
 class ProjectOptions:
-    """How to look for a picture.
+    """How to search for a picture.
 
     Args:
         space: "w+" a style a layer, "w" one for all of them, "z" latents; "auto" is w+ where a generator has a mapping
             network, else z.
-        steps: How often to adjust.
-        start: "nearest", that of the nearest of 600 pictures, or "mean", the mean style (zero latents in z).
-        learning_rate: By how much a step changes styles at most, in standard deviations.
-        noise: "fit" looks for noise images as well, "const" keeps the generator's own.
-        class_index: The class of a conditional generator.
-        seed: Decides everything random.
+        steps: Number of steps.
+        start: "nearest", the most similar of 600 pictures, or "mean", the mean style (zero latents in z).
+        learning_rate: Largest change of styles in a step, in standard deviations.
+        noise: "fit" searches for noise images as well, "const" keeps the generator's own.
+        class_index: Class of a conditional generator.
+        seed: Random seed.
     """
 
     space: Space | Literal["auto"] = "auto"
@@ -84,11 +84,11 @@ class ProjectOptions:
 
 @dataclass
 class Search:
-    """A picture being looked for, at some step: all that a resumed search needs.
+    """The state of the search for a picture after some steps: everything that a resumed search needs.
 
     Args:
-        step: How many steps are done.
-        code: What is optimised: latents [z_dim], or the coordinates of styles [1 or num_ws, w_dim].
+        step: Number of finished steps.
+        code: The optimised latents [z_dim], or coordinates of styles [1 or num_ws, w_dim].
         noise: Noise images, [h, w] each.
         moments: Adam's two moments of the code, then of each noise image.
         path: The styles at some of the steps, for the film, [num_ws, w_dim] each.
@@ -106,12 +106,12 @@ class Projection:
     """A picture as it was found.
 
     Args:
-        styles: What draws it.
+        styles: The styles that draw it.
         picture: The generator's picture, [side, side, ch].
-        target: The picture that was looked for, the same.
-        distance: Between the two: several scales of pixels and, where its weights are at hand, LPIPS.
-        psnr_db: Between the two, where the picture isn't padding.
-        path: The styles on the way, [num_ws, w_dim] each, the last at the end.
+        target: The target, [side, side, ch].
+        distance: Distance between the two: pixels at several scales and, if used, LPIPS.
+        psnr_db: Peak signal-to-noise ratio between the two, outside the padding.
+        path: Styles at some of the steps, [num_ws, w_dim] each; the last are the result's.
     """
 
     styles: Styles
@@ -123,12 +123,12 @@ class Projection:
 
 
 class Distance:
-    """How far pictures are from some targets: mean squares at several scales, and LPIPS.
+    """The distance of pictures to targets: mean squares at several scales, and LPIPS.
 
     Args:
-        targets: The pictures, each [ch, side, side].
-        perceptual: LPIPS, or None to go by pixels alone.
-        device: Where pictures are made.
+        targets: The targets, each [ch, side, side].
+        perceptual: LPIPS, or None for pixels only.
+        device: The generator's device.
     """
 
     def __init__(
@@ -145,11 +145,11 @@ class Distance:
         ]  # usable where gradients are wanted
 
     def __call__(self, images: Float[Tensor, "n ch side side"]) -> Float[Tensor, " n"]:
-        """Each picture's distance to its target, 0 where they are the same; what was padded counts for nothing."""
+        """Return each picture's distance to its target, 0 if they are equal; padding is ignored."""
         wanted = self.pixels
-        # Whiter than white is white: what a picture file can't tell apart is no difference.
+        # Values beyond the target's white or black are clipped in picture files, so they are no difference.
         images = torch.where((images * wanted.sign() > 1) & (wanted.abs() >= 1), wanted, images)
-        if not self._is_whole:  # outside, both are what the generator draws, and nothing follows from it
+        if not self._is_whole:  # in the padding both are the generator's picture, without a gradient
             wanted = torch.where(self.masks > 0, self.pixels, images.detach())
             images = torch.where(self.masks > 0, images, images.detach())
         share = self.masks.mean(dim=(1, 2, 3))
@@ -162,7 +162,7 @@ class Distance:
         )
 
     def psnr_db(self, images: Float[Tensor, "n ch side side"]) -> list[float]:
-        """Each picture's peak signal-to-noise ratio after rounding to 8 bits, at most 99."""
+        """Return each picture's peak signal-to-noise ratio after rounding to 8 bits, at most 99."""
         scaled = (images * 127.5 + 128).clamp(0, 255).floor()
         wanted = (self.pixels * 127.5 + 127.5).round().clamp(0, 255)
         square = ((scaled - wanted).square() * self.masks).sum(dim=(1, 2, 3))
@@ -186,15 +186,15 @@ class Distance:
 
 
 class Projector:
-    """Looks for pictures in one generator.
+    """Searches for pictures in one generator.
 
     Args:
         generator: Any generator, on its device.
-        options: How to look.
-        perceptual: LPIPS; None goes by pixels alone.
+        options: How to search.
+        perceptual: LPIPS; None for pixels only.
 
     Raises:
-        OptionError: The generator has no such space, or a class is missing or out of range.
+        OptionError: If the generator has no such space, or a class is missing or out of range.
     """
 
     def __init__(
@@ -212,9 +212,9 @@ class Projector:
 
     @torch.no_grad()
     def _statistics(self) -> tuple[Tensor, Tensor]:
-        """The mean style, and the principal directions of styles, each a row as long as the styles' deviation along it.
+        """Return the mean style, and the principal directions of styles, each scaled by the deviation along it.
 
-        In these coordinates styles are unit-normal ([3] section 3), and a step is as large in each of them.
+        In these coordinates styles are unit-normal ([3] section 3), so steps have the same size in all of them.
         """
         if self.space == "z":
             return torch.zeros(self.generator.z_dim, device=self.device), torch.eye(self.generator.z_dim).to(
@@ -228,14 +228,14 @@ class Projector:
         return mean, (directions * deviations.clamp(min=least)[:, None]).float()
 
     def begin(self, targets: Sequence[Target], starts: Sequence[Styles | None] = ()) -> list[Search]:
-        """Where the search for each target begins.
+        """Return the start of the search for each target.
 
         Args:
-            targets: The pictures.
-            starts: Styles to begin from, one a target; None for the option's start.
+            targets: The targets.
+            starts: Styles to start from, one per target; None for the option's start.
 
         Raises:
-            OptionError: Latents are searched, and the styles to start from have none.
+            OptionError: If latents are searched, and the styles to start from have none.
         """
         starts = list(starts) or [None] * len(targets)
         nearest = iter(())  # type: Iterator[Tensor]
@@ -272,13 +272,13 @@ class Projector:
         """Search to the end.
 
         Args:
-            targets: The pictures.
-            searches: Where each stands; all at the same step. They are changed.
-            advance: Called with the number of further steps of a picture done.
-            keep: Given the searches after every step, to be written down now and then.
+            targets: The targets.
+            searches: Their searches, all at the same step; changed in place.
+            advance: Called with the number of further finished steps.
+            keep: Called with the searches after every step, to store them.
 
         Raises:
-            OptionError: A picture's distance isn't finite at the end: its steps were too large, or its start too far.
+            OptionError: If a picture's distance isn't finite at the end: steps were too large, or the start too far.
         """
         distance = Distance(targets, self.perceptual, self.device)
         with _frozen(self.generator), exact_convolutions():
@@ -293,7 +293,7 @@ class Projector:
         return self.num_ws if self.space == "w+" else 1
 
     def _step(self, distance: Distance, searches: Sequence[Search]) -> None:
-        """One step of Adam for every picture, [1] appendix D."""
+        """Take one step of Adam for every picture, [1] appendix D."""
         step, steps = searches[0].step, self.options.steps
         done = step / steps
         frames = min(FILM_FRAMES, steps)
@@ -304,7 +304,7 @@ class Projector:
         noise = [torch.stack(images)[:, None].requires_grad_() for images in
                  zip(*(search.noise for search in searches), strict=True)]  # fmt: skip
 
-        # Explore widely at first: styles are shaken, less and less until three quarters of the way.
+        # Noise on the styles explores at first; it fades out after three quarters of the steps.
         strength = STYLE_NOISE * math.sqrt(code.shape[-1]) * max(0.0, 1 - done / NOISY) ** 2
         shake = torch.randn(code.shape[1:], generator=_source(self.options.seed, 1_000_000 + step)).to(code)
         images = self.generator.synthesize(
@@ -368,17 +368,16 @@ class Projector:
         return torch.from_numpy(rows).float().to(self.device)
 
     def _map(self, z: Tensor) -> Tensor:
-        label = labels(self.options.class_index, self.generator.c_dim, len(z))
-        return self.generator.map_latents(z, None if label is None else label.to(self.device))
+        return map_latents(self.generator, z, self.options.class_index)
 
     def _styles(self, code: Tensor) -> Tensor:
-        """Codes of a batch to styles [n, num_ws, w_dim]."""
+        """Convert a batch of codes to styles [n, num_ws, w_dim]."""
         if self.space == "z":
             return self._map(code)
         return (self._mean + code @ self._basis).expand(-1, self.num_ws, -1)
 
     def _coordinates(self, ws: Tensor) -> Tensor:
-        """Styles [rows, w_dim] as codes: the other way round."""
+        """Convert styles [rows, w_dim] to codes, the inverse of `_styles`."""
         lengths = self._basis.square().sum(dim=1)
         return (ws.to(self.device) - self._mean) @ self._basis.t() / lengths
 
@@ -392,7 +391,7 @@ class Projector:
 
     @torch.inference_mode()
     def _nearest(self, targets: Sequence[Target]) -> list[Tensor]:
-        """The code of the nearest of many pictures, for each target, by their pixels at 16x16."""
+        """Return for each target the code of the most similar of many pictures, by their pixels at 16x16."""
         wanted, masks = (torch.stack([getattr(t, name) for t in targets]).to(self.device)
                          for name in ("pixels", "mask"))  # fmt: skip
         weights = _coarse(masks)
@@ -421,17 +420,17 @@ def project(
     perceptual: PerceptualDistance | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> list[Projection]:
-    """Find pictures in a generator, [1] appendix D and [2].
+    """Project pictures into a generator, [1] appendix D and [2].
 
     Args:
         generator: Any generator, on its device.
-        targets: The pictures, as `read_target` reads them.
-        options: How to look; the defaults when None.
-        perceptual: LPIPS as `load_perceptual` gives it; None goes by pixels alone.
-        advance: Called with the number of further steps of a picture done.
+        targets: Pictures from `read_target`.
+        options: How to search; None for the defaults.
+        perceptual: LPIPS from `load_perceptual`; None for pixels only.
+        advance: Called with the number of further finished steps.
 
     Raises:
-        OptionError: The generator has no such space, or a class is missing or out of range.
+        OptionError: If the generator has no such space, or a class is missing or out of range.
     """
     projector = Projector(generator, options or ProjectOptions(), perceptual)
     return projector.run(targets, projector.begin(targets), advance)
@@ -448,7 +447,7 @@ def _space(generator: Generator, asked: Space | Literal["auto"]) -> Space:
 
 
 def _source(seed: int, number: int) -> torch.Generator:
-    """Random numbers of one purpose, the same whenever they are asked for."""
+    """Return a random number generator that is the same for each seed and number."""
     state = np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state) % 2**63)
 
@@ -458,7 +457,7 @@ def _ramp_down(done: float) -> float:
 
 
 def _adam(value: Tensor, gradient: Tensor, moments: list[Tensor], step: int, rate: float) -> None:
-    """One step of Adam (arXiv:1412.6980, algorithm 1), in place."""
+    """Take one step of Adam (arXiv:1412.6980, algorithm 1), in place."""
     first, second = moments
     first.mul_(0.9).add_(gradient, alpha=0.1)
     second.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
@@ -467,7 +466,7 @@ def _adam(value: Tensor, gradient: Tensor, moments: list[Tensor], step: int, rat
 
 
 def _self_likeness(noise: Sequence[Tensor], batch: int) -> Tensor:
-    """How much noise images [n, 1, h, w] are like themselves moved by a pixel, at all scales, [1] appendix D."""
+    """Return the correlation of noise images [n, 1, h, w] with shifted ones at all scales, [1] appendix D."""
     total = torch.zeros(batch, device=noise[0].device if noise else None)
     for image in noise:
         scaled = image
@@ -487,7 +486,7 @@ def _coarse(images: Tensor) -> Tensor:
 
 @contextmanager
 def _frozen(generator: Generator) -> Iterator[None]:
-    """The generator's own tensors take no gradients meanwhile, which is a third of the work."""
+    """Turn off the gradients of the generator's own tensors meanwhile, which saves a third of the work."""
     trained = [parameter for parameter in generator.parameters() if parameter.requires_grad]
     for parameter in trained:
         parameter.requires_grad_(False)

@@ -1,7 +1,7 @@
-"""Pictures of a folder, projected one batch after the other into another folder; an interrupted run goes on.
+"""Projects pictures in batches into a folder; an interrupted run continues.
 
-For each picture there are TITLE.safetensors (its styles), TITLE.png (the picture and what was found, side by side) and
-a film of the way. While it is being looked for, .TITLE.search.safetensors holds where the search stands.
+Each picture gets TITLE.safetensors (its styles), TITLE.png (target and result side by side) and a film of the search.
+During the search, .TITLE.search.safetensors holds its state.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ METADATA_KEY: Final = "metagan-search"
 
 @dataclass(frozen=True)
 class Found:
-    """A picture of the list, done.
+    """A finished picture of the list.
 
     Args:
-        title: Its file's name without the ending.
-        styles: What draws it, with the distance between the two.
-        projection: As it was found now; None where an earlier run had found it.
+        title: Its file's name without the suffix.
+        styles: The styles that draw it, with the distance to the target.
+        projection: The projection, or None if an earlier run found it.
     """
 
     title: str
@@ -55,12 +55,12 @@ class Found:
 
 
 def batch_of(resolution: int) -> int:
-    """How many pictures are looked for at once: a gain for small pictures, only memory for large ones."""
+    """Return how many pictures to search for at once: batches are faster for small pictures only."""
     return max(1, min(MAX_BATCH, BATCH_PIXELS // resolution**2))
 
 
 def task_of(projector: Projector, target: Target, start: Styles | None) -> str:
-    """A hash of all that decides a picture's projection: picture, generator, options, distance."""
+    """Hash everything that decides a picture's projection: picture, generator, options and distance."""
     perceptual = projector.perceptual
     facts = {
         "generator": projector.fingerprint,
@@ -85,21 +85,21 @@ def project_into(
     film: Callable[[str, Projection], None] = lambda _title, _projection: None,
     state_every_s: float = STATE_EVERY_S,
 ) -> Iterator[Found]:
-    """Project pictures into a folder, and give each as it is done.
+    """Project pictures into a folder, and yield each when it is finished.
 
     Args:
-        folder: Where results go; those of an earlier run with the same pictures and options are taken as they are.
-        projector: How to look, and in which generator.
+        folder: Folder of the results; those of an earlier run with the same pictures and options are kept.
+        projector: The search.
         targets: The pictures.
-        start: Styles to start from, for all of them.
-        again: Look for everything anew, whatever there is.
-        advance: Called with the number of further steps of a picture done.
-        film: Called with title and projection before a picture's styles are written, which say that it is done: a run
-            that was interrupted in it goes on with it.
-        state_every_s: Seconds between two notes of where a search stands.
+        start: Styles to start from, for all pictures.
+        again: Whether to project everything again, and replace earlier results.
+        advance: Called with the number of further finished steps.
+        film: Called with title and projection before a picture's styles are written. The styles mark the picture as
+            finished, so a run that was interrupted in the film resumes with it.
+        state_every_s: Seconds between two writes of a search's state.
 
     Raises:
-        OptionError: The folder has results of other options or pictures under the same names; before anything is done.
+        OptionError: If the folder has results of other options or pictures under the same names.
     """
     tasks = [task_of(projector, target, start) for target in targets]
     states = [
@@ -127,7 +127,7 @@ def project_into(
 
 
 def _batches(waiting: Sequence[tuple[int, Search]], size: int) -> Iterator[list[tuple[int, Search]]]:
-    """Searches at the same step, so many at once; those that stand furthest first."""
+    """Group searches at the same step into batches; the most advanced come first."""
     by_step: dict[int, list[tuple[int, Search]]] = {}
     for index, search in waiting:
         by_step.setdefault(search.step, []).append((index, search))
@@ -137,7 +137,7 @@ def _batches(waiting: Sequence[tuple[int, Search]], size: int) -> Iterator[list[
 
 
 class _Keeper:
-    """Writes down now and then where searches stand, and whenever the user stops them."""
+    """Writes the state of searches to disk at intervals."""
 
     def __init__(self, folder: Path, targets: Sequence[Target], tasks: Sequence[str], every_s: float) -> None:
         self._paths = [_search_path(folder, target.title) for target in targets]
@@ -157,7 +157,7 @@ class _Keeper:
 
 
 def write_search(path: Path, task: str, search: Search) -> None:
-    """Write down where a search stands."""
+    """Write the state of a search."""
     tensors = {"code": search.code}
     tensors |= {f"noise.{index}": image for index, image in enumerate(search.noise)}
     tensors |= {f"moments.{index}": moment for index, moment in enumerate(search.moments)}
@@ -168,7 +168,7 @@ def write_search(path: Path, task: str, search: Search) -> None:
 
 
 def read_search(path: Path, device: torch.device | str = "cpu") -> tuple[str, Search] | None:
-    """Where a search stood, and of which task; None where there is none, or what there is can't be read."""
+    """Return a search's task and state, or None if there is no readable one."""
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})[METADATA_KEY])
@@ -192,7 +192,7 @@ def read_search(path: Path, device: torch.device | str = "cpu") -> tuple[str, Se
 def _state(
     folder: Path, target: Target, task: str, device: torch.device, *, again: bool
 ) -> Styles | Search | None:
-    """What there is of a picture: its styles when it is done, its search, or nothing."""
+    """Return the results for a picture: its styles if it is finished, its search, or None."""
     if again:
         return None
     path = _styles_path(folder, target.title)
@@ -220,7 +220,7 @@ def _write(folder: Path, title: str, task: str, projection: Projection) -> Found
 
 
 def side_by_side(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Two pictures [h, w, ch] of one size beside each other."""
+    """Join two pictures [h, w, ch] of one size side by side."""
     return np.concatenate([left, right], axis=1)
 
 
@@ -233,14 +233,14 @@ def _search_path(folder: Path, title: str) -> Path:
 
 
 def write_way(projection: Projection, path: Path, generator: Generator, name: str, fps: float = 15) -> None:
-    """Write the film of a projection: the picture that was looked for, and beside it what was found on the way.
+    """Write the film of a projection: the target on the left, and the progress of the search on the right.
 
     Args:
-        projection: What was found.
+        projection: The projection.
         path: The film; its ending chooses the format.
-        generator: In which it was found.
-        name: The generator's, for the film's provenance.
-        fps: Steps of the way a second; the end stands still for a second.
+        generator: Its generator.
+        name: The generator's name, for the film's provenance.
+        fps: Frames per second; the last picture is shown for a second.
     """
     target = to_frame(projection.target)
 

@@ -1,10 +1,10 @@
-"""Styles files: what a picture is to one generator, so that it can be drawn, filmed and changed again.
+"""Reads and writes styles files: a picture as one generator's styles, to be drawn, filmed and changed.
 
 A styles file is a .safetensors of three kinds of tensors and a JSON text under the metadata key "metagan-styles":
 
 * "ws" [num_ws, w_dim], the styles that `Generator.synthesize` takes;
-* "z" [z_dim], where the picture was looked for among latents;
-* "noise.0", "noise.1", ... [h, w], where the noise images of the layers were fitted too, in the layers' order.
+* "z" [z_dim], if latents were searched;
+* "noise.0", "noise.1", ... [h, w], the layers' noise images in order, if they were fitted.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from torch import Tensor
 from metagan.errors import MalformedFileError, OptionError
 from metagan.files import write_bytes
 from metagan.networks.generator import Generator, Noise
+from metagan.sampling.latents import labels
 from metagan.sampling.sampler import Picture, Sampler, exact_convolutions
 
 Space = Literal["z", "w", "w+"]
@@ -36,18 +37,18 @@ _Text = Annotated[str, Field(max_length=1000)]
 
 
 class StylesInfo(BaseModel):
-    """What a styles file says of itself.
+    """The metadata of a styles file.
 
     Args:
-        version: Of the format.
+        version: Version of the format.
         generator: The generator's `fingerprint`.
-        architecture: Its architecture, "stylegan2".
-        resolution: Its pictures' side in pixels.
-        space: What was searched: latents z, one style w for all layers, or a style a layer, w+.
-        title: What the picture is called, usually its file's name without the ending.
-        psnr_db: How near the generator's picture comes to the one it was found for; None where there was none.
-        distance: The same, as the search measured it: pixels at several scales, and LPIPS where it was at hand.
-        task: A hash of the picture and the options that it was found with, so that a run that goes on knows it.
+        architecture: The generator's architecture, such as "stylegan2".
+        resolution: Side of its pictures in pixels.
+        space: The searched space: latents z, one style w for all layers, or one style per layer, w+.
+        title: The picture's title, usually its file's name without the suffix.
+        psnr_db: PSNR between the generator's picture and the target, or None.
+        distance: Distance between them in the search: pixels at several scales, and LPIPS if it was used.
+        task: Hash of the target and the options, by which a resumed run recognises its results.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -68,9 +69,9 @@ class Styles:
     """One picture as a generator's styles.
 
     Args:
-        info: What it is, and of which generator.
+        info: The file's metadata.
         ws: Styles, [num_ws, w_dim].
-        z: The latents that they come from, [z_dim]; None where styles were searched.
+        z: The latents of these styles, [z_dim]; None if styles were searched.
         noise: Fitted noise images, [h, w] each, in the layers' order; empty for the generator's own.
     """
 
@@ -81,7 +82,7 @@ class Styles:
 
 
 class FittedNoise(Noise):
-    """Noise images that are given, one a layer and call, instead of the generator's own.
+    """Given noise images, one per layer and call, in place of the generator's own.
 
     Args:
         images: Each layer's, [batch, 1, h, w] or [h, w], in the layers' order.
@@ -93,7 +94,7 @@ class FittedNoise(Noise):
         self._next = 0
 
     def image(self, stored: Float[Tensor, "h w"], batch: int, *, uniform: bool = False) -> Tensor | None:
-        """The next layer's image; the stored one where noise is uniform, which isn't fitted."""
+        """Return the next layer's image, or the stored one for uniform noise, which isn't fitted."""
         if uniform:
             return super().image(stored, batch, uniform=uniform)
         image = self._images[self._next]
@@ -102,21 +103,21 @@ class FittedNoise(Noise):
 
 
 class _NoiseShapes(Noise):
-    """Notes the size of each layer's noise image."""
+    """Records the size of each layer's noise image."""
 
     def __init__(self) -> None:
         super().__init__("const")
         self.shapes: list[tuple[int, int]] = []
 
     def image(self, stored: Float[Tensor, "h w"], batch: int, *, uniform: bool = False) -> Tensor | None:
-        """The generator's own noise, its size noted."""
+        """Return the generator's own noise, and record its size."""
         if not uniform:
             self.shapes.append((stored.shape[0], stored.shape[1]))
         return super().image(stored, batch, uniform=uniform)
 
 
 def noise_shapes(generator: Generator) -> list[tuple[int, int]]:
-    """The sizes of a generator's noise images in the order in which it asks for them; empty where it has none."""
+    """Return the sizes of a generator's noise images in the layers' order; empty if it has none."""
     noted = _NoiseShapes()
     with torch.inference_mode():
         num_ws, w_dim = styles_shape(generator)
@@ -126,7 +127,7 @@ def noise_shapes(generator: Generator) -> list[tuple[int, int]]:
 
 
 def styles_shape(generator: Generator) -> tuple[int, int]:
-    """How many styles a picture of this generator takes, and how wide each is."""
+    """Return the number of styles of a picture, and their width."""
     with torch.inference_mode():
         device = next(generator.parameters()).device
         z = torch.zeros(1, generator.z_dim, device=device)
@@ -135,8 +136,20 @@ def styles_shape(generator: Generator) -> tuple[int, int]:
     return int(num_ws), int(w_dim)
 
 
+def map_latents(
+    generator: Generator, z: Float[Tensor, "batch z_dim"], class_index: int | None
+) -> Float[Tensor, "batch num_ws w_dim"]:
+    """Map latents on the generator's device to styles.
+
+    Raises:
+        OptionError: If the generator is conditional and no class is chosen, or the class is out of range.
+    """
+    label = labels(class_index, generator.c_dim, len(z))
+    return generator.map_latents(z, None if label is None else label.to(z.device))
+
+
 def fingerprint(generator: Generator) -> str:
-    """A generator's hash, 64 hex digits: of its tensors by name, whatever file they were read from."""
+    """Return a generator's hash, 64 hex digits, of its tensors by name; the file format doesn't matter."""
     digest = hashlib.sha256(generator.architecture.encode())
     for name, tensor in sorted(generator.state_dict().items()):
         digest.update(f"{name} {list(tensor.shape)}\n".encode())
@@ -145,7 +158,7 @@ def fingerprint(generator: Generator) -> str:
 
 
 def write_styles(path: Path, styles: Styles) -> None:
-    """Write a styles file, whole or not at all; the same styles give the same bytes."""
+    """Write a styles file atomically; the same styles give the same bytes."""
     tensors = {"ws": styles.ws}
     if styles.z is not None:
         tensors["z"] = styles.z
@@ -158,8 +171,7 @@ def read_styles(path: Path) -> Styles:
     """Read a styles file.
 
     Raises:
-        MalformedFileError: There is no such file, or it is no styles file, damaged, or holds numbers that aren't
-            finite.
+        MalformedFileError: If the file is missing, damaged, not a styles file, or has numbers that aren't finite.
     """
     if not path.is_file():
         raise _malformed(path, "there is no such file")
@@ -178,12 +190,14 @@ def read_styles(path: Path) -> Styles:
 
 def _info(path: Path, text: str) -> StylesInfo:
     if len(text) > MAX_TEXT:
-        raise _malformed(path, f"says {len(text):,} characters of itself")
+        raise _malformed(
+            path, f"has {len(text):,} characters of metadata, and at most {MAX_TEXT:,} are allowed"
+        )
     try:
         return StylesInfo.model_validate(json.loads(text))
     except (ValidationError, ValueError, RecursionError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        raise _malformed(path, f"what it says of itself can't be read: {reason}") from error
+        raise _malformed(path, f"its metadata can't be read: {reason}") from error
 
 
 def _checked(path: Path, info: StylesInfo, tensors: dict[str, Tensor]) -> Styles:
@@ -208,13 +222,13 @@ def require_same_generator(
     """Refuse styles of another generator.
 
     Args:
-        styles: As read.
-        generator: The one that shall draw them.
+        styles: The styles.
+        generator: The generator that will draw them.
         where: Their file, for messages.
-        foreign: Take those of another generator, too, if it has the same shape: a child's, or a blend's.
+        foreign: Whether to accept styles of another generator with the same shape, such as a fine-tuned one.
 
     Raises:
-        OptionError: They are another generator's, or have another shape than this one takes.
+        OptionError: If they are another generator's, or have another shape.
     """
     shape = styles_shape(generator)
     if tuple(styles.ws.shape) != shape:
@@ -253,15 +267,15 @@ def require_noise_fits(styles: Styles, generator: Generator, where: Path) -> Non
 
 
 def draw(sampler: Sampler, styles: Sequence[Styles], psi: float | None = None) -> Iterator[Picture]:
-    """Each styles file's picture [h, w, ch], with the noise images that were fitted for it.
+    """Yield the picture [h, w, ch] of each styles file, with its fitted noise images.
 
     Args:
-        sampler: The generator that they are of.
-        styles: As `read_styles` gives them, of a shape that the generator takes.
-        psi: Pull them toward the mean style; None leaves them as they were found.
+        sampler: A sampler of their generator.
+        styles: Styles from `read_styles`, of the generator's shape.
+        psi: Truncation toward the mean style; None for no truncation.
 
     Raises:
-        OptionError: psi is given, and the generator has no mean style.
+        OptionError: If psi is given, and the generator has no mean style.
     """
     for one in styles:
         ws = one.ws if psi is None else truncate(sampler.generator, one.ws[None].to(sampler.device), psi)[0]
@@ -280,7 +294,7 @@ def truncate(
     """Pull styles toward the mean style by psi: 1 leaves them, 0 gives the mean picture.
 
     Raises:
-        OptionError: The generator has no mean style.
+        OptionError: If psi is not 1, and the generator has no mean style.
     """
     if psi == 1:
         return ws
@@ -292,7 +306,7 @@ def truncate(
 
 
 def mean_style(generator: Generator) -> Tensor | None:
-    """The style that truncation pulls toward, [w_dim]; None where the generator has none."""
+    """Return the style that truncation pulls toward, [w_dim], or None if the generator has none."""
     mean = getattr(getattr(generator, "mapping", None), "mean_style", None)
     if mean is None:
         mean = getattr(generator, "mean_style", None)

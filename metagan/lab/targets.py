@@ -1,4 +1,4 @@
-"""Pictures to be found in a generator: read from files of any kind, made to fit its size and channels."""
+"""Reads the pictures to project, and fits them to a generator's size and channels."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ SUFFIXES = frozenset(
 
 @dataclass(frozen=True)
 class Target:
-    """A picture to be found.
+    """A picture to project.
 
     Args:
-        title: Its file's name without the ending.
+        title: Its file's name without the suffix.
         pixels: Within [-1, 1], [ch, side, side].
         mask: 1 where the picture is, 0 where it was padded, [1, side, side].
     """
@@ -39,10 +39,10 @@ class Target:
 
 
 def list_pictures(paths: tuple[Path, ...]) -> list[Path]:
-    """The picture files that are named, or that lie in named folders, in order.
+    """Return the named picture files, and those in named folders, in order.
 
     Raises:
-        DatasetError: A file or folder isn't there, a folder holds no picture, or two pictures have one title.
+        DatasetError: If a file or folder is missing, a folder holds no picture, or two pictures have the same title.
     """
     found: list[Path] = []
     for path in paths:
@@ -76,14 +76,13 @@ def read_target(
     Args:
         path: Any format that `metagan dataset pack` reads.
         side: The generator's resolution in pixels.
-        channels: 1 for grey, 3 for RGB, 4 with alpha, which will be opaque.
-        mode: "pad" keeps all of a picture that isn't square, and what is added counts for nothing; "crop" keeps the
-            middle square.
-        box: Left, top, right and bottom in the picture's own pixels, to be cut out first.
+        channels: 1 for grey, 3 for RGB, 4 for RGB with an opaque alpha.
+        mode: "pad" pads a picture that isn't square, and the padding is ignored; "crop" keeps the middle square.
+        box: Left, top, right and bottom in the picture's own pixels, to cut out first.
 
     Raises:
-        DatasetError: It is damaged, no picture, or so large that decoding could exhaust the memory.
-        OptionError: The box isn't within the picture.
+        DatasetError: If it is damaged, not a picture, or so large that decoding could exhaust the memory.
+        OptionError: If the box isn't within the picture.
     """
     try:
         image = to_rgb(decode_picture(path.read_bytes()), WHITE)

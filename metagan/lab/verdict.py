@@ -1,7 +1,7 @@
-"""Can this generator draw this picture? How near it comes, beside how near it comes to its own pictures.
+"""Compares how well a generator draws a picture with how well it draws its own pictures.
 
-A distance says little by itself: some generators are hard to search. So some of the generator's own pictures are
-projected in just the same way, and a picture's distance is put beside theirs. They are kept in the user's cache.
+A distance alone says little, because some generators are harder to search than others. So some of the generator's own
+pictures are projected in the same way, and distances are compared. The own distances are kept in the user's cache.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from metagan.fetch.cache import cache_folder
 from metagan.files import write_bytes
 from metagan.lab.project import Projector
 from metagan.lab.project_files import batch_of
+from metagan.lab.styles import map_latents
 from metagan.lab.targets import Target
 from metagan.networks.generator import Noise
-from metagan.sampling.latents import labels, latents
+from metagan.sampling.latents import latents
 from metagan.sampling.levels import to_uint8
 
 FIRST_SEED: Final = 3_000_000_000  # of the generator's own pictures: seeds that hardly anybody has on a site
@@ -35,8 +36,8 @@ class Verdict:
     """How well a generator draws a picture.
 
     Args:
-        share: Of its own pictures, those that it finds no better than this one, 0 to 1.
-        words: The same in words.
+        share: Share of its own pictures whose distance is as large or larger, 0 to 1.
+        words: The verdict in words.
     """
 
     share: float
@@ -44,7 +45,7 @@ class Verdict:
 
 
 def verdict_on(distance: float, own: list[float]) -> Verdict:
-    """Put a picture's distance beside those of a generator's own pictures."""
+    """Compare a picture's distance with those of a generator's own pictures."""
     share = sum(other >= distance for other in own) / len(own)
     worst = max(own)
     if distance > BEYOND * worst:
@@ -60,12 +61,12 @@ def verdict_on(distance: float, own: list[float]) -> Verdict:
 def own_distances(
     projector: Projector, count: int, advance: Callable[[int], None] = lambda _: None
 ) -> list[float]:
-    """The distances at which a generator's own pictures are found, with psi 1.
+    """Return the distances at which a generator's own pictures, drawn with psi 1, are found.
 
     Args:
-        projector: How to look; each setting has distances of its own.
-        count: How many pictures. Those that were projected before are read from the user's cache.
-        advance: Called with the number of further steps of a picture done.
+        projector: The search; distances depend on all its settings.
+        count: Number of pictures. Distances found earlier are read from the user's cache.
+        advance: Called with the number of further finished steps.
     """
     path = _cache_path(projector)
     known = _read(path)[:count]
@@ -84,8 +85,7 @@ def own_distances(
 def _own_pictures(projector: Projector, first: int, count: int) -> list[Target]:
     generator, device = projector.generator, projector.device
     z = latents(range(FIRST_SEED + first, FIRST_SEED + first + count), generator.z_dim).to(device)
-    label = labels(projector.options.class_index, generator.c_dim, count)
-    ws = generator.map_latents(z, None if label is None else label.to(device))
+    ws = map_latents(generator, z, projector.options.class_index)
     pictures = to_uint8(generator.synthesize(ws, Noise("const")))
     side = generator.resolution
     return [

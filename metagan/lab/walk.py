@@ -1,11 +1,11 @@
-"""Films through a generator: key frames, and the styles of every frame between them.
+"""Films walks through a generator: key frames, and the styles of every frame between them.
 
 References:
     [1] Shoemake 1985, Animating Rotation with Quaternion Curves, section 3.3 (slerp).
     [2] Karras et al. 2019, A Style-Based Generator Architecture, arXiv:1812.04948, section 3.1 (style mixing).
 
-Symbols: z latents, w styles, psi truncation. A film's frames are numbered 0 to n - 1; what a frame shows depends on its
-number and the film's options alone, so that frames can be drawn in any order, or left to an earlier run.
+Symbols: z latents, w styles, psi truncation. Frames are numbered 0 to n - 1. A frame depends only on its number and the
+film's options, so frames can be drawn in any order, and those of an interrupted run can be kept.
 """
 
 from __future__ import annotations
@@ -32,9 +32,17 @@ from metagan.files import write_bytes
 from metagan.images.encode import encode
 from metagan.images.provenance import Provenance
 from metagan.lab.film import FilmOptions, Frame, enlarge, film_format, frame_path, to_frame, write_film
-from metagan.lab.styles import Styles, fingerprint, mean_style, read_styles, require_same_generator, truncate
+from metagan.lab.styles import (
+    Styles,
+    fingerprint,
+    map_latents,
+    mean_style,
+    read_styles,
+    require_same_generator,
+    truncate,
+)
 from metagan.networks.generator import Generator
-from metagan.sampling.latents import labels, latents
+from metagan.sampling.latents import latents
 from metagan.sampling.sampler import Sampler
 
 Curve = Literal["z", "w", "w+"]
@@ -50,23 +58,23 @@ FACTS: Final = "walk.json"
 
 @dataclass(frozen=True)
 class WalkOptions:
-    """A film's path and time.
+    """The path and timing of a film.
 
     Args:
-        keys: What its key frames show, each as `read_key` has it.
-        seconds: How long it is.
-        fps: Frames a second.
+        keys: The key frames, each in a form that `read_key` takes.
+        seconds: Length of the film.
+        fps: Frames per second.
         loop: Whether the last key frame leads back to the first.
-        curve: Between key frames: "z" great circles of latents, "w" straight lines of styles, "w+" a cubic spline
+        curve: Path between key frames: "z" great circles of latents, "w" straight lines of styles, "w+" a cubic spline
             through all of them; "auto" is w+ where a generator has a mapping network, else z.
-        circle: Seed of a circle in z to walk instead of key frames; None for none.
-        easing: Within each stretch: "linear", or "smooth" or "sine", which rest at each key frame.
+        circle: Seed of a circle in z to walk instead of key frames, or None.
+        easing: Speed between key frames: "linear", or "smooth" or "sine", which rest at each of them.
         grid: Columns and rows of walks side by side; key frames are dealt out to them evenly.
-        psi: Truncation, at the beginning.
-        psi_to: Truncation at the end, or in the middle of a loop; None for the same.
-        hold: A key whose styles some layers keep all the time; None for none.
-        hold_from: The first of these layers; those before it walk.
-        class_index: The class of a conditional generator.
+        psi: Truncation at the beginning.
+        psi_to: Truncation at the end, or in the middle of a loop; None for a constant psi.
+        hold: A key frame whose styles some layers keep throughout, or None.
+        hold_from: First of these layers.
+        class_index: Class of a conditional generator.
     """
 
     keys: tuple[str, ...]
@@ -85,7 +93,7 @@ class WalkOptions:
 
     @property
     def frames(self) -> int:
-        """How many frames the film has."""
+        """Number of frames of the film; very large if the options give no finite number."""
         exact = self.seconds * self.fps
         return max(1, round(exact)) if math.isfinite(exact) else sys.maxsize
 
@@ -96,7 +104,7 @@ class Key:
 
     Args:
         ws: Its styles, not truncated, [num_ws, w_dim].
-        z: The latents they come from, [z_dim]; None where there are none.
+        z: The latents of these styles, [z_dim], or None.
     """
 
     ws: Tensor
@@ -107,13 +115,14 @@ class Walk:
     """The styles of a film's frames.
 
     Args:
-        generator: On its device.
-        options: The path.
-        foreign: Take styles files of another generator with the same shape, too.
+        generator: The generator, on its device.
+        options: The path and timing.
+        foreign: Whether to accept styles files of another generator with the same shape, too.
 
     Raises:
-        OptionError: There are too few key frames, or some that the curve can't take, or options contradict each other.
-        MalformedFileError: A styles file can't be read.
+        OptionError: If there are too few key frames, the curve needs latents that one lacks, or options contradict
+            each other.
+        MalformedFileError: If a styles file can't be read.
     """
 
     def __init__(self, generator: Generator, options: WalkOptions, *, foreign: bool = False) -> None:
@@ -142,7 +151,7 @@ class Walk:
         self._paths = [self._path(cell) for cell in range(self.columns * self.rows)]
 
     def styles(self, frame: int) -> list[Tensor]:
-        """A frame's styles, [num_ws, w_dim] for each walk of the grid, row by row."""
+        """Return a frame's styles, [num_ws, w_dim] for each walk of the grid, row by row."""
         at = frame / self.options.frames if self.options.loop else frame / max(1, self.options.frames - 1)
         psi = self._psi(at)
         styles = []
@@ -155,7 +164,7 @@ class Walk:
         return styles
 
     def task(self, sampler: Sampler) -> str:
-        """A hash of all that decides what frames show."""
+        """Hash everything that decides the content of the frames."""
         digest = hashlib.sha256(fingerprint(self.generator).encode())
         facts = asdict(self.options) | {"precision": sampler.precision, "side": sampler.resolution}
         digest.update(json.dumps(facts, sort_keys=True).encode())
@@ -171,7 +180,7 @@ class Walk:
         return options.psi + (options.psi_to - options.psi) * share
 
     def _path(self, cell: int) -> Callable[[float], Tensor]:
-        """The styles of one walk by time, 0 to 1."""
+        """Return a function from time, 0 to 1, to the styles of one walk."""
         if self.options.circle is not None:
             return self._circle(self.options.circle + cell)
         keys = self._dealt(cell)
@@ -221,7 +230,7 @@ class Walk:
         return great_circle
 
     def _circle(self, seed: int) -> Callable[[float], Tensor]:
-        """A closed circle of latents, each of them unit-normal: cos(2πt) a + sin(2πt) b."""
+        """Return a closed circle of unit-normal latents: cos(2πt) a + sin(2πt) b."""
         a, b = torch.from_numpy(np.random.RandomState(seed % 2**32).randn(2, self.generator.z_dim)).float()
         return lambda at: self._map(math.cos(2 * math.pi * at) * a + math.sin(2 * math.pi * at) * b)
 
@@ -242,29 +251,27 @@ class Walk:
 
 @torch.inference_mode()
 def map_one(generator: Generator, z: Tensor, class_index: int | None) -> Tensor:
-    """One picture's latents [z_dim] to its styles [num_ws, w_dim], on the CPU."""
+    """Map one picture's latents [z_dim] to its styles [num_ws, w_dim], on the CPU."""
     device = next(generator.parameters()).device
-    label = labels(class_index, generator.c_dim, 1)
-    ws = generator.map_latents(z[None].to(device), None if label is None else label.to(device))
-    return ws[0].cpu().clone()
+    return map_latents(generator, z[None].to(device), class_index)[0].cpu().clone()
 
 
 _KEY = re.compile(r"(?P<one>.+?)(?:\+(?P<mean>[^+]+)|/(?P<other>[^/@]+)@(?P<layer>\d+))?")
 
 
 def read_key(generator: Generator, text: str, class_index: int | None, *, foreign: bool = False) -> Key:
-    """A key frame from words.
+    """Read a key frame from text.
 
     Args:
-        generator: The one that shall draw it.
+        generator: The generator that will draw it.
         text: A seed, "5"; a styles file; "5+9", the styles halfway between two; or "5/9@8", the styles of the first
             with those of the second from layer 8 on ([2] section 3.1).
-        class_index: The class of a conditional generator.
-        foreign: Take styles files of another generator with the same shape, too.
+        class_index: Class of a conditional generator.
+        foreign: Whether to accept styles files of another generator with the same shape, too.
 
     Raises:
-        OptionError: It is none of these, or styles of another generator.
-        MalformedFileError: The styles file can't be read.
+        OptionError: If the text has another form, or names styles of another generator.
+        MalformedFileError: If the styles file can't be read.
     """
     if Path(text).suffix == ".safetensors" and Path(text).is_file():
         return _single(generator, text, class_index, foreign=foreign)
@@ -300,7 +307,7 @@ def _no_key(text: str) -> OptionError:
 
 
 def slerp(a: Tensor, b: Tensor, u: float) -> Tensor:
-    """From a (u = 0) to b (u = 1) on a great circle, lengths interpolated too [1]."""
+    """Interpolate from a (u = 0) to b (u = 1) along a great circle, and their lengths linearly [1]."""
     angle = torch.arccos((a / a.norm() * (b / b.norm())).sum().clamp(-1, 1))
     if float(angle) < 1e-4 or float(angle) > math.pi - 1e-4:  # no circle, or no single one, through both
         return torch.lerp(a, b, u)
@@ -312,7 +319,7 @@ def slerp(a: Tensor, b: Tensor, u: float) -> Tensor:
 
 
 def spline_bends(rows: Tensor, *, loop: bool) -> Tensor:
-    """The second derivatives of the cubic spline through rows [n, ...], one a knot; natural ends, or closed."""
+    """Return the second derivatives at the knots of the cubic spline through rows [n, ...]; natural ends or closed."""
     count = len(rows)
     flat = rows.reshape(count, -1).double()
     matrix = 4 * torch.eye(count, dtype=torch.float64)
@@ -335,12 +342,12 @@ def spline_bends(rows: Tensor, *, loop: bool) -> Tensor:
 
 
 def draw_walk(walk: Walk, sampler: Sampler, first: int = 0) -> Iterator[Frame]:
-    """A film's frames from number `first` on, RGB [h, w, 3], drawn in batches; only one batch is held.
+    """Yield a film's frames from number `first` on, RGB [h, w, 3], drawn in batches; only one batch is in memory.
 
     Args:
         walk: The path.
-        sampler: Of the same generator.
-        first: The first frame's number.
+        sampler: A sampler of the same generator.
+        first: Number of the first frame.
     """
     cells = walk.columns * walk.rows
     pictures = sampler.draw_styles(
@@ -364,19 +371,19 @@ def write_walk(
     threads: int | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Draw a film and write it.
+    """Draw and write a film.
 
     Args:
         walk: The path.
-        sampler: Of the same generator.
+        sampler: A sampler of the same generator.
         out: The film, whose ending chooses the format; without an ending a folder of numbered PNGs.
-        name: The generator's, for the film's provenance.
-        frames_folder: Keep numbered PNGs there as well: an interrupted film goes on after the last of them.
-        threads: For ffmpeg; None leaves it to ffmpeg.
+        name: The generator's name, for the film's provenance.
+        frames_folder: Folder for numbered PNGs; an interrupted film continues after the last of them.
+        threads: Threads of ffmpeg; None for ffmpeg's default.
         advance: Called with the number of further frames drawn or found.
 
     Raises:
-        OptionError: The folder holds frames of another film, or the format can't be written here.
+        OptionError: If the folder holds frames of another film, or the format needs ffmpeg and there is none.
     """
     psi = walk.options.psi if walk.options.psi_to is None else None
     options = FilmOptions(
@@ -396,7 +403,7 @@ def write_walk(
 
 
 def _begin_folder(folder: Path, task: str, count: int) -> int:
-    """How many frames of this very film lie in a folder, from the first on without a gap."""
+    """Return how many frames of this film are in a folder, up to the first missing one."""
     facts = folder / FACTS
     known = None
     if facts.is_file():

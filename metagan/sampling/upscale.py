@@ -1,4 +1,4 @@
-"""Pictures through an upscaler, and through the plain enlargements that it is compared with."""
+"""Enlarges pictures with an upscaler, or with the plain filters that it is compared with."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def upscale_pictures(
     """Upscale pictures of any sizes, one by one: a picture doesn't depend on its neighbours.
 
     Args:
-        upscaler: On `device`.
+        upscaler: The upscaler, on `device`.
         pictures: RGB, [h, w, 3] each.
         device: The device to compute on.
 
@@ -55,7 +55,7 @@ def _upscale(upscaler: Upscaler, picture: NDArray[np.uint8], device: torch.devic
 
 
 def enlarge(picture: NDArray[np.uint8], factor: int, how: Literal["nearest", "lanczos"]) -> NDArray[np.uint8]:
-    """A picture [h, w, 3] enlarged without a network, as Pillow does."""
+    """Enlarge a picture [h, w, 3] with one of Pillow's filters."""
     height, width, _ = picture.shape
     resampling = {"nearest": Image.Resampling.NEAREST, "lanczos": Image.Resampling.LANCZOS}[how]
     enlarged = Image.fromarray(picture).resize((width * factor, height * factor), resampling)

@@ -1,4 +1,4 @@
-"""A whole run: from originals and a folder to an upscaler, going on where it stopped."""
+"""Runs an upscaler's training: from originals and a folder to an upscaler, resuming where it stopped."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ MeasurePairs = Callable[[Sequence[NDArray[np.uint8]], Sequence[NDArray[np.uint8]
 
 
 def new_upscaler(config: UpscalerConfig, seed: int) -> Upscaler:
-    """An upscaler with random weights; the same seed gives the same weights."""
+    """Create an upscaler with random weights; the same seed gives the same weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(seed, 0))
         return Upscaler(config)
@@ -53,14 +53,14 @@ class UpscalerRun:
     """One training run of an upscaler.
 
     Args:
-        folder: Where its files are.
-        config: What it was started with.
-        schedule: When it does what; `measured_pictures` of those held out are measured.
-        pictures: The originals, those held out included.
+        folder: The run folder.
+        config: The run's configuration.
+        schedule: When to measure and save; `measured_pictures` held-out pictures are measured.
+        pictures: The originals, including those held out.
         made: Generated pictures, [n, 3, h, w]; None for originals alone.
         world: One process and its device.
-        measure: Upscaled pictures and originals to measures; None for none.
-        watcher: Who is told.
+        measure: Function from upscaled pictures and originals to measures, or None.
+        watcher: Receives progress and messages.
     """
 
     folder: RunFolder
@@ -86,9 +86,9 @@ class UpscalerRun:
         """Train up to the schedule's end, or until the watcher asks to stop.
 
         Raises:
-            TrainingError: The folder can't be used, or another process trains in it.
-            DivergedError: Losses are no numbers any more.
-            DeviceError: The device's memory is too small.
+            TrainingError: If the folder can't be used, or another process trains in it.
+            DivergedError: If losses or weights are not finite.
+            DeviceError: If the device's memory is too small.
         """
         try:
             with lock(self.folder):
@@ -176,7 +176,7 @@ class UpscalerRun:
         self.folder.append_metrics(line | {name: float(f"{value:.6g}") for name, value in values.items()})
 
     def _show(self) -> None:
-        """A snapshot, its sheets of pairs, its measures, and the report."""
+        """Write a snapshot, its sheet of pairs, its measures, and the report."""
         kimg, quality = self.trainer.seen / 1000, self._measure()
         if quality:
             self._log(quality)
@@ -197,18 +197,18 @@ class UpscalerRun:
         return quality | {f"lanczos_{name}": value for name, value in floor.items()}
 
     def _originals(self, count: int) -> list[NDArray[np.uint8]]:
-        """Pictures held out, evenly spread, [h, w, 3]."""
+        """Return evenly spaced held-out pictures, [h, w, 3]."""
         picks = evenly_spaced(len(self.held_out), count)
         return [self.held_out.pixels(index).transpose(1, 2, 0) for index in picks]
 
     def _reduced(self, originals: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
-        """Made small as `metagan dataset pack` makes them."""
+        """Reduce pictures as `metagan dataset pack` does."""
         side = self.pictures.resolution // self.config.upscaler.factor
         lanczos = Image.Resampling.LANCZOS
         return [np.asarray(Image.fromarray(picture).resize((side, side), lanczos)) for picture in originals]
 
     def _sheet(self) -> NDArray[np.uint8]:
-        """Rows of pairs. Held out: input, Lanczos, upscaled, original; then generated: input, Lanczos, upscaled."""
+        """Draw pairs. Held out: input, Lanczos, upscaled, original. Generated: input, Lanczos, upscaled."""
         factor, device = self.config.upscaler.factor, self.world.device
         originals = self._originals(min(SHOWN_ORIGINALS, len(self.held_out)))
         small = self._reduced(originals)

@@ -1,4 +1,4 @@
-"""What `metagan train --upscaler` sets up around a run: originals, generated pictures, measures, progress."""
+"""Sets up an upscaler's run for `metagan train --upscaler`: originals, generated pictures, measures, progress."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ OTHERS: Final = frozenset(
 
 
 def train_upscaler(options: TrainOptions, factor: int) -> Result:
-    """Train an upscaler as asked for.
+    """Train an upscaler.
 
     Args:
-        options: What is asked for; of the recipe only what was given, since upscalers have defaults of their own.
-        factor: How many times it enlarges.
+        options: The options. Of the recipe, only values given explicitly are used; upscalers have their own defaults.
+        factor: Enlargement factor: 2 or 4.
 
     Raises:
-        OptionError: An option was given that upscalers don't have, or the generator's pictures have another size than
-            the upscaler is for.
-        TrainingError: The folder belongs to another run.
+        OptionError: If an option was given that upscalers don't have, or the generator's pictures don't have the
+            upscaler's input size.
+        TrainingError: If the folder belongs to another run.
     """
     if foreign := sorted(options.given - OTHERS - RECIPE):
         names = ", ".join(flag_of(name) for name in foreign)
@@ -85,7 +85,7 @@ def train_upscaler(options: TrainOptions, factor: int) -> Result:
 
 
 def _given(options: TrainOptions) -> frozenset[str]:
-    """The recipe's fields that were asked for."""
+    """Return the recipe's fields that were given explicitly."""
     return (options.given & RECIPE) - options.auto
 
 
@@ -130,7 +130,7 @@ def _require_size(pictures: PictureSource, factor: int) -> None:
 
 
 def _generator(config: UpscalerRunConfig, resolution: int) -> Generator | None:
-    """The generator that the run was started with, whose pictures take part."""
+    """Load the generator whose pictures the run was started with, or return None."""
     if config.generator is None:
         return None
     path = Path(config.generator)
@@ -161,7 +161,7 @@ def _generator(config: UpscalerRunConfig, resolution: int) -> Generator | None:
 
 
 def _schedule(options: TrainOptions) -> Schedule:
-    """The schedule as asked for, with upscalers' own defaults."""
+    """Return the requested schedule, with the upscalers' own defaults."""
     schedule = options.schedule
     if "total_kimg" not in options.given:
         schedule = dataclasses.replace(schedule, total_kimg=DEFAULT_KIMG)

@@ -1,4 +1,4 @@
-"""One step of an upscaler's training, and everything that the next step depends on.
+"""Trains an upscaler step by step, with everything that the next step depends on.
 
 References:
     [1] Ledig et al. 2017, SRGAN, arXiv:1609.04802: pixel, perceptual and adversarial loss.
@@ -44,8 +44,8 @@ class UpscalerTrainer:
 
     Args:
         recipe: The hyper-parameters.
-        upscaler: To be trained, on the world's device.
-        data_loader: The originals.
+        upscaler: The upscaler to train, on the world's device.
+        data_loader: Loads the originals.
         made: Generated pictures, [n, 3, h, w]; None for originals alone.
         world: One process.
     """
@@ -74,7 +74,7 @@ class UpscalerTrainer:
         self._rng = torch.Generator(world.device)
 
     def step(self) -> None:
-        """Train on one batch of crops of originals and, where there is a generator, as many of generated pictures."""
+        """Train on one batch of crops of originals and, with a generator, as many of generated pictures."""
         recipe, factor = self.recipe, self.upscaler.config.factor
         self._rng.manual_seed(seed_of(recipe.seed, 2, self.steps))
         for adam in (self.adam_g, self.adam_d):
@@ -127,7 +127,7 @@ class UpscalerTrainer:
         return crop(self._made[picks].float().div(127.5).sub(1), side, 1, self._rng)
 
     def _discriminator_loss(self, upscaled: Tensor, originals: Tensor) -> Tensor:
-        """The perceptual and the adversarial loss, weighted."""
+        """Return the weighted sum of the perceptual and the adversarial loss."""
         self.discriminator.requires_grad_(requires_grad=False)
         features, logits = self.discriminator(upscaled)
         with torch.no_grad():
@@ -157,7 +157,7 @@ class UpscalerTrainer:
     # What makes a step go on where another process stopped
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything that the next step depends on and that isn't a plain number."""
+        """Return all tensors that the next step depends on."""
         tensors = {
             f"{role}/{name}": tensor
             for role, network in self._networks()
@@ -169,14 +169,14 @@ class UpscalerTrainer:
         return tensors
 
     def facts(self) -> dict[str, Any]:
-        """Everything else that the next step depends on, as JSON-like values."""
+        """Return all other values that the next step depends on, as JSON-like values."""
         return {"steps": self.steps, "seen": self.seen}
 
     def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Go on from what `tensors` and `facts` gave.
+        """Restore the state that `tensors` and `facts` returned.
 
         Raises:
-            KeyError: A tensor is missing.
+            KeyError: If a tensor is missing.
         """
         with torch.no_grad():
             for role, network in self._networks():
@@ -193,7 +193,7 @@ class UpscalerTrainer:
         self.steps, self.seen = int(facts["steps"]), int(facts["seen"])
 
     def is_finite(self) -> bool:
-        """Whether all losses since the last reading, and all weights, are numbers."""
+        """Return whether all losses since the last reading, and all weights, are finite."""
         weights = [*self.upscaler.parameters(), *self.discriminator.parameters()]
         norms = torch._foreach_norm([weight.detach() for weight in weights])
         return self.meter.is_finite() and bool(torch.stack(list(norms)).isfinite().all())
@@ -210,7 +210,7 @@ class UpscalerTrainer:
 
 
 def _charbonnier(difference: Tensor) -> Tensor:
-    """The mean of sqrt(d^2 + eps^2): absolute, but smooth at 0 ([4] equation 2)."""
+    """Return the mean of sqrt(d^2 + eps^2): absolute, but smooth at 0 ([4] equation 2)."""
     return (difference.square() + CHARBONNIER_EPSILON**2).sqrt().mean()
 
 
