@@ -16,8 +16,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -38,15 +37,8 @@ from metagan.collection.store import (
 )
 from metagan.errors import CollectionError
 from metagan.files import replacing, write_bytes
+from metagan.storage import storage_errors
 
-_PACKAGES: Final = {
-    "s3": "s3fs",
-    "s3a": "s3fs",
-    "gs": "gcsfs",
-    "gcs": "gcsfs",
-    "az": "adlfs",
-    "abfs": "adlfs",
-}
 _TABLES: Final = (FACTS_NAME, ITEMS_NAME, SALES_NAME)
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _READABLE: Final = 0o644 << 16
@@ -81,7 +73,7 @@ def write_archive(collection: Path, slug: str, url: str, generator: Path | None 
         with tempfile.TemporaryDirectory(prefix="metagan-archive-") as beside:
             made = Path(beside) / "archive.zip"
             _zip(made, folder, names)
-            with _plainly(url):
+            with storage_errors(url, CollectionError):
                 written.append(_put(made, url, f"{_checked(slug)}/{slug}_{kind}.zip"))
     return written
 
@@ -99,7 +91,7 @@ def read_archive(slug: str, url: str, out: Path) -> Collection | None:
     """
     with tempfile.TemporaryDirectory(prefix="metagan-archive-") as beside:
         tables, images = Path(beside) / "tables.zip", Path(beside) / "images.zip"
-        with _plainly(url):
+        with storage_errors(url, CollectionError):
             if not _get(url, f"{_checked(slug)}/{slug}_metadata_archive.zip", tables):
                 return None
             if not _get(url, f"{slug}/{slug}_archive.zip", images):
@@ -196,21 +188,3 @@ def _checked(slug: str) -> str:
     if PurePosixPath(slug).name != slug or slug in ("", ".", "..") or os.sep in slug or "\\" in slug:
         raise CollectionError(f"{slug!r}: no name for an archive", fix="give a name without slashes")
     return slug
-
-
-@contextmanager
-def _plainly(url: str) -> Iterator[None]:
-    """Turn the errors of storage packages, which have no common class, into CollectionErrors."""
-    try:
-        yield
-    except CollectionError:
-        raise
-    except ImportError as error:
-        package = _PACKAGES.get(url.partition(":")[0], "the package that fsspec names")
-        raise CollectionError(error, where=url, fix=f"pip install {package}") from error
-    except Exception as error:  # each storage raises its own library's errors
-        raise CollectionError(
-            str(error)[:300] or type(error).__name__,
-            where=url,
-            fix="check the address, your credentials for it, and the network",
-        ) from error

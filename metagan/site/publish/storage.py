@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -31,14 +31,11 @@ from metagan.site.publish.plan import (
     total_bytes,
 )
 from metagan.site.routes import content_type
+from metagan.storage import protocol_of, storage_errors
 
 MANIFEST = ".metagan-published.json"
 MANIFEST_VERSION = 1
 BATCH = 64
-PACKAGES = {
-    "abfs": "adlfs", "abfss": "adlfs", "az": "adlfs", "gcs": "gcsfs", "gs": "gcsfs", "hf": "huggingface_hub",
-    "oci": "ocifs", "s3": "s3fs", "s3a": "s3fs", "sftp": "paramiko", "ssh": "paramiko", "webdav": "webdav4",
-}  # fmt: skip
 
 Sent = Callable[[int, int], None]
 
@@ -59,7 +56,7 @@ def publish_to_storage(
         PublishError: If the target can't be reached or written to, or other files have the same names.
     """
     files = site_files(folder)
-    with _in_plain_words(target):
+    with storage_errors(target, PublishError):
         place = open_storage(target)
         if place.is_local and Path(place.root).resolve().is_relative_to(folder.resolve()):
             raise PublishError(
@@ -198,37 +195,17 @@ def open_storage(target: str) -> Storage:
     """
     if "://" not in target:
         return Storage(target, LocalFileSystem(), str(Path(target).absolute()))
-    protocol = target.partition("://")[0].rpartition("::")[2]
+    protocol = protocol_of(target)
     if protocol not in fsspec.available_protocols():
         raise PublishError(
             f"fsspec does not support {protocol}:// addresses",
             where=target,
             fix="use s3://, gs://, az://, sftp:// and more, or a folder's path",
         )
-    try:
+    with storage_errors(target, PublishError):
         filesystem, root = fsspec.core.url_to_fs(target)
-    except ImportError as error:
-        package = PACKAGES.get(protocol)
-        way_out = f"pip install {package}" if package else str(error)
-        raise PublishError(f"{protocol}:// needs another package", where=target, fix=way_out) from error
     filesystem.invalidate_cache()
     return Storage(target.rstrip("/"), filesystem, str(root).rstrip("/"))
-
-
-@contextlib.contextmanager
-def _in_plain_words(target: str) -> Iterator[None]:
-    """Turn all errors of storage packages, which have no common class, into PublishErrors."""
-    try:
-        yield
-    except PublishError:
-        raise
-    except Exception as error:
-        said = " ".join(str(error).split()) or "no reason given"
-        raise PublishError(
-            f"{type(error).__name__}: {said:.500}",
-            where=target,
-            fix="check the address and your permissions there",
-        ) from error
 
 
 def _in_the_way(target: str, foreign: list[str]) -> PublishError:
