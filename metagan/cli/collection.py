@@ -98,15 +98,22 @@ def _columns(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
 @click.option(
     "--key-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="opensea: a file that holds the API key alone; by default it is taken from OPENSEA_API_KEY.",
+    help="opensea: a file that contains only the API key; by default OPENSEA_API_KEY is used.",
 )
 @click.option(
     "--api-url", default="https://api.opensea.io", help="opensea: another server with the same API."
 )
 @click.option(
-    "--gateway", default="https://ipfs.io/ipfs/", help="opensea: what ipfs:// pictures are read through."
+    "--gateway",
+    default="https://ipfs.io/ipfs/",
+    help="opensea: IPFS gateway for pictures with ipfs:// addresses.",
 )
-@click.option("--at-once", type=click.IntRange(1, 64), default=8, help="opensea: pictures fetched at a time.")
+@click.option(
+    "--at-once",
+    type=click.IntRange(1, 64),
+    default=8,
+    help="opensea: number of pictures to download at once.",
+)
 @click.option(
     "--usd",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -115,10 +122,12 @@ def _columns(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
 @click.option(
     "--archive",
     metavar="FOLDER|URL",
-    help="Where NAME is archived, a folder or a storage such as s3://bucket/nft-assets: read from there first where"
-    " --out holds nothing, and written there when all is fetched.",
+    help="Folder or storage, such as s3://bucket/nft-assets, with the archive of NAME. It is read if --out does not"
+    " exist, and written at the end of the fetch.",
 )
-@click.option("--refresh", is_flag=True, help="opensea: list items and sales of a complete collection anew.")
+@click.option(
+    "--refresh", is_flag=True, help="opensea: list the items and sales of a complete collection again."
+)
 @workers_option
 @json_option
 def fetch(
@@ -306,7 +315,7 @@ def _listed(lines: list[tuple[str, str]], what: str) -> Iterator[str]:
     "--traits",
     "classifier",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="A file of `metagan collection traits`, to show how well it tells the traits.",
+    help="A file of `metagan collection traits`, to show its accuracy.",
 )
 @json_option
 def report_command(
@@ -454,43 +463,43 @@ def subset_command(
 @command.command("listing", short_help="Pictures with metadata and a manifest, ready for lazy minting.")
 @click.argument("what", metavar="SUBJECT|WEIGHTS")
 @out_option("A new folder.", required=True)
-@click.option("--count", type=click.IntRange(1, 1_000_000), default=100, help="How many pictures.")
+@click.option("--count", type=click.IntRange(1, 1_000_000), default=100, help="Number of pictures.")
 @click.option(
     "--layout",
     type=click.Choice(["opensea", "metaplex", "thirdweb", "hashlips"]),
     default="opensea",
-    help="For which program: a drop on OpenSea, Metaplex, thirdweb, or the HashLips layout.",
+    help="Layout of the files: a drop on OpenSea, Metaplex, thirdweb, or HashLips.",
 )
 @click.option("--name", "pattern", help="Names, with {number} and {seed}.  [default: TITLE #{number}]")
-@click.option("--description", help="What every token's metadata says.")
+@click.option("--description", help="Description in every token's metadata.")
 @click.option("--licence", help="The pictures' licence.  [default: the subject's]")
-@click.option("--external-url", help="The page that shows them, such as your site's.")
-@click.option("--first-seed", type=click.IntRange(0, (1 << 32) - 1), default=0, help="Seeds count from here.")
+@click.option("--external-url", help="Address of a page that shows the pictures, such as your site's.")
+@click.option("--first-seed", type=click.IntRange(0, (1 << 32) - 1), default=0, help="First seed.")
 @psi_option()
 @class_option
 @click.option(
     "--collection",
     "training",
     type=click.Path(path_type=Path, file_okay=False),
-    help="The collection that it learnt from: near duplicates of it are refused, and shown as pairs in refused/.",
+    help="The training collection: near duplicates of its pictures are refused, and shown as pairs in refused/.",
 )
 @click.option(
     "--traits",
     "classifier",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="A file of `metagan collection traits`: every picture gets the traits that it is told to have.",
+    help="A file of `metagan collection traits`, to predict the traits of every picture.",
 )
 @click.option(
     "--pick",
     type=click.Choice(["random", "rarest"]),
     default="random",
-    help="rarest draws ten times as many and lists those whose traits are rarest in --collection; it needs --traits.",
+    help="rarest: draw ten times as many and list those with the rarest traits; needs --traits and --collection.",
 )
 @click.option(
     "--near",
     type=Number(0, 255),
     default=6.0,
-    help="What counts as near: root mean square difference at 16x16 pixels, in levels of 255.",
+    help="Largest distance of near duplicates: root mean square difference at 16x16 pixels, in levels of 255.",
 )
 @device_option
 @weights_options
@@ -515,9 +524,9 @@ def listing_command(
     sha256: str | None,
     offline: bool,
 ) -> None:
-    """List pictures of a SUBJECT of the registry, or of a weights file: files, metadata, manifest, provenance hash.
+    """Write pictures of a SUBJECT or a weights file for a listing: files, metadata, manifest and provenance hash.
 
-    It mints nothing and touches no wallet. Every picture says that a machine made it.
+    It mints nothing and touches no wallet. Every picture's metadata say that a machine made it.
     """
     from metagan.cli.progress import note, stages
     from metagan.collection.listing import Candidate, NearestItems, Terms, rarest_first, write_listing
@@ -590,11 +599,11 @@ def _labelled(candidates: Iterator[Candidate], classifier: Path) -> Iterator[Can
 @command.command("archive", short_help="Put a collection's zips into a folder or on a storage.")
 @click.argument("collection", type=click.Path(path_type=Path, file_okay=False))
 @click.argument("place", metavar="FOLDER|URL")
-@click.option("--name", help="What it is called there.  [default: the collection's name]")
+@click.option("--name", help="Name of the archive.  [default: the collection's name]")
 @click.option(
     "--generator",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="A weights file that learnt from it, as NAME_generator.zip.",
+    help="Weights of a generator to add as NAME_generator.zip.",
 )
 def archive_command(collection: Path, place: str, name: str | None, generator: Path | None) -> None:
     """Write NAME/NAME_archive.zip, NAME_metadata_archive.zip and NAME_generator.zip of COLLECTION under a place.
@@ -615,14 +624,14 @@ def archive_command(collection: Path, place: str, name: str | None, generator: P
     "--resolution",
     type=click.IntRange(8, 512),
     default=64,
-    help="Side that pictures are looked at with, a power of two.",
+    help="Side of the classifier's input in pixels, a power of two.",
 )
-@click.option("--epochs", type=click.IntRange(1, 1000), default=12, help="How often every item is seen.")
+@click.option("--epochs", type=click.IntRange(1, 1000), default=12, help="Number of passes over the items.")
 @click.option(
     "--seed",
     type=click.IntRange(0),
     default=0,
-    help="Of the held-out items, the order and the first weights.",
+    help="Random seed of the held-out items, the order and the initial weights.",
 )
 @workers_option
 @device_option
@@ -637,10 +646,10 @@ def traits_command(
     device: str,
     as_json: bool,
 ) -> None:
-    """Train a small classifier that tells COLLECTION's traits of pictures that a generator drew.
+    """Train a small classifier that predicts COLLECTION's traits for pictures that a generator drew.
 
-    A tenth of the items is held out. Each trait's accuracy on it stands beside what always saying the most common value
-    would give; what isn't told better than that is left out of the file.
+    A tenth of the items is held out. Each trait's accuracy on it is compared with that of always predicting the most
+    common value; trait types that are not predicted better than that are left out of the file.
     """
     import torch
 
@@ -702,10 +711,10 @@ def traits_command(
 @device_option
 @offline_option
 def review_command(what: str, registry: Path, port: int, device: str, offline: bool) -> None:
-    """Show contact sheets on which you click away what is bad; keys work too.
+    """Show contact sheets in the browser, to reject pictures with mouse or keyboard.
 
-    Of a COLLECTION the choices are kept in review.csv beside it, which `subset` honours. Of a SUBJECT of the registry,
-    generated pictures are shown, and the choices become its `exclude`. Press Ctrl-C to stop.
+    For a COLLECTION, rejected items are written to its review.csv, which `subset` applies. For a SUBJECT of the
+    registry, generated pictures are shown, and rejected seeds are written to its `exclude`. Press Ctrl-C to stop.
     """
     from metagan.collection.store import is_collection
 

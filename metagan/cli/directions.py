@@ -60,7 +60,7 @@ def parse_ranges(
 @click.option("--pictures", type=click.IntRange(2, 64), default=6, help="Pictures to measure the effect on.")
 @psi_option(0.7, "Used for the measured pictures.")
 @class_option
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Seed of everything random.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Random seed.")
 @lpips_option
 @device_option
 @weights_options

@@ -30,29 +30,29 @@ def parse_box(_context: click.Context, _parameter: click.Parameter, value: str |
 @click.argument("pictures", metavar="PICTURES...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.argument("what", metavar="SUBJECT|WEIGHTS")
 @out_option("Folder for the results; an interrupted run continues there.", default=Path("projected"))
-@click.option("--space", type=click.Choice(["auto", "z", "w", "w+"]), default="auto", help="What to search: latents z,"
+@click.option("--space", type=click.Choice(["auto", "z", "w", "w+"]), default="auto", help="Space to search: latents z,"
               " one style w for all layers, or a style a layer, w+, which comes nearest. auto: w+, or z where a"
               " generator has no mapping network.")  # fmt: skip
-@click.option("--steps", type=click.IntRange(1, 100_000), default=400, help="How often to adjust.")
-@click.option("--start", default="nearest", metavar="nearest|mean|FILE", help="Where to begin: the nearest of 600"
+@click.option("--steps", type=click.IntRange(1, 100_000), default=400, help="Number of steps.")
+@click.option("--start", default="nearest", metavar="nearest|mean|FILE", help="Where to start: the most similar of 600"
               " pictures, the mean picture, or a styles file.")  # fmt: skip
 @click.option("--learning-rate", type=Number(0, 10, min_open=True), default=0.1,
-              help="By how much a step changes styles at most, in standard deviations.")  # fmt: skip
-@click.option("--noise", type=click.Choice(["fit", "const"]), default="fit", help="Look for noise images as well, or"
+              help="Largest change of styles in a step, in standard deviations.")  # fmt: skip
+@click.option("--noise", type=click.Choice(["fit", "const"]), default="fit", help="Search for noise images as well, or"
               " keep the generator's own.")  # fmt: skip
 @class_option
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Decides everything random.")
-@click.option("--crop/--pad", default=False, help="What to do with pictures that aren't square: take the middle, or"
-              " keep everything; what is added then counts for nothing.")  # fmt: skip
-@click.option("--box", metavar="LEFT,TOP,RIGHT,BOTTOM", callback=parse_box, help="Cut this out of each picture first,"
-              " in its own pixels: to align it by hand.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Random seed.")
+@click.option("--crop/--pad", default=False, help="For pictures that aren't square: take the middle, or pad them;"
+              " the padding is ignored.")  # fmt: skip
+@click.option("--box", metavar="LEFT,TOP,RIGHT,BOTTOM", callback=parse_box, help="Cut this part out of each"
+              " picture first, in its own pixels, to align it by hand.")  # fmt: skip
 @lpips_option
-@click.option("--verdict", "own", type=click.IntRange(0, 1000), default=8, help="Compare with so many of the"
-              " generator's own pictures, projected in the same way; they are kept for the next time."
-              " 0: don't.")  # fmt: skip
+@click.option("--verdict", "own", type=click.IntRange(0, 1000), default=8, help="Number of the generator's"
+              " own pictures to compare with. They are projected in the same way, once for each setting; 0: no"
+              " comparison.")  # fmt: skip
 @click.option("--film", type=click.Choice(["mp4", "webm", "webp", "gif", "none"]), default="webp",
-              help="Film of the way; mp4 and webm need ffmpeg.")  # fmt: skip
-@click.option("--again", is_flag=True, help="Replace what an earlier run found, whatever its options were.")
+              help="Format of the film of the search; mp4 and webm need ffmpeg.")  # fmt: skip
+@click.option("--again", is_flag=True, help="Replace results of an earlier run, whatever its options were.")
 @device_option
 @weights_options
 def command(
@@ -79,8 +79,8 @@ def command(
 ) -> None:
     """Find the styles with which a generator draws your pictures.
 
-    PICTURES are files, or folders of them. For each there will be its styles (TITLE.safetensors), the picture beside
-    what was found (TITLE.png) and a film of the way. `metagan sample SUBJECT --styles FILE` draws it again.
+    PICTURES are files, or folders of them. Each gets its styles (TITLE.safetensors), the picture beside the generator's
+    (TITLE.png) and a film of the search. `metagan sample SUBJECT --styles FILE` draws it again.
 
     \b
     metagan project photo.jpg ape --out projected
