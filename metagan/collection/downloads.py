@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,10 +22,10 @@ from tenacity import (
 )
 
 from metagan import __version__
-from metagan.collection.marketplace import LOOPBACK, Patience, TransientError
+from metagan.collection.marketplace import DIRECT, LOOPBACK, Patience, TransientError
 from metagan.collection.model import Item
 from metagan.collection.pictures import MAX_BYTES, NoPictureError, check_picture, decode_data_uri, file_stem
-from metagan.collection.sources.made import keep_picture
+from metagan.collection.sources.made import CRASHED, keep_picture
 from metagan.collection.store import IMAGES_NAME, PROGRESS_NAME, sha256_of
 from metagan.datasets.pool import OrderedPool
 
@@ -119,9 +119,8 @@ def _arriving(out: Path, items: Sequence[Item], how: Downloads) -> Iterator[_Arr
     """Yield each item in order when its file has arrived; a bounded number of downloads run ahead."""
     headers = {"User-Agent": f"metagan/{__version__}", "Accept": "image/*,*/*;q=0.5"}
     limits = httpx2.Limits(max_connections=how.at_once)
-    mounts: Mapping[str, None] = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
     client = httpx2.Client(
-        timeout=how.patience.timeout_s, headers=headers, limits=limits, mounts=dict(mounts)
+        timeout=how.patience.timeout_s, headers=headers, limits=limits, mounts=dict(DIRECT)
     )
     with client, ThreadPoolExecutor(how.at_once) as threads:
         waiting: deque[Future[_Arrived]] = deque()
@@ -217,8 +216,7 @@ def _crashed(out: Path, arrived: _Arrived) -> Item:
     del out
     if arrived.part is not None:
         arrived.part.unlink(missing_ok=True)
-    gone = "its decoder crashed, or the system's memory ran out"
-    return arrived.item.model_copy(update={"missing": gone, "file": None, "sha256": None})
+    return arrived.item.model_copy(update={"missing": CRASHED, "file": None, "sha256": None})
 
 
 def _pictures_here(out: Path) -> dict[str, str]:

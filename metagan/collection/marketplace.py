@@ -39,6 +39,8 @@ BATCH_ITEMS: Final = 50
 MAX_ANSWER_BYTES: Final = 64 << 20
 _MAX_KEY: Final = 4096
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+# Requests to this machine don't go through a proxy.
+DIRECT: Final[Mapping[str, None]] = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
 _SLUG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 _TRANSIENT_4XX: Final = frozenset({408, 425, 429})
 
@@ -199,7 +201,7 @@ class Marketplace:
         self._client = httpx2.Client(
             timeout=self.patience.timeout_s,
             headers={"User-Agent": f"metagan/{__version__}", "Accept": "application/json", "x-api-key": key},
-            mounts={f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")},  # not by a proxy
+            mounts=dict(DIRECT),
         )
 
     def close(self) -> None:
@@ -293,9 +295,7 @@ class Marketplace:
         try:
             return answer.model_validate_json(body)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            raise TransientError(f"an answer of another form ({where or 'all'}: {first['msg']})") from None
+            raise TransientError(f"an answer of another form ({_first_problem(error)})") from None
 
     def _refuse(self, response: httpx2.Response, path: str, slug: str, body: bytes) -> None:
         status = response.status_code
@@ -383,10 +383,14 @@ def _page(kind: type[ApiNft] | type[ApiEvent], raw: Iterable[Any], cursor: str |
         try:
             records.append(kind.model_validate(one))
         except ValidationError as error:
-            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            wrong.append(f"{where}: {first['msg']}; left out")
+            wrong.append(f"{_first_problem(error)}; left out")
     return Page(tuple(records), cursor or None, tuple(wrong))
+
+
+def _first_problem(error: ValidationError) -> str:
+    """Return the place and reason of an answer's first invalid field, without its value."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'all'}: {first['msg']}"
 
 
 def _free_at(headers: httpx2.Headers) -> float:

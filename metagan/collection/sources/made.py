@@ -19,6 +19,7 @@ from metagan.datasets.pool import OrderedPool
 from metagan.errors import CollectionError
 from metagan.files import write_bytes
 
+CRASHED: Final = "its decoder crashed, or the system's memory ran out"
 _CHUNK: Final = 32  # items a process takes at once
 Entry = TypeVar("Entry")
 
@@ -151,8 +152,7 @@ def _make(out: Path, made: Made) -> Item:
 def _crashed(source: MadeSource[Entry], entries: Sequence[Entry]) -> list[Item]:
     # One of the items took its process down; each alone says which.
     made = OrderedPool(partial(_describe, source), 1, _nameless).map(entries)
-    gone = "its decoder crashed, or the system's memory ran out"
-    return [item.model_copy(update={"missing": gone}) for item in made]
+    return [item.model_copy(update={"missing": CRASHED}) for item in made]
 
 
 def _describe(source: MadeSource[Entry], entry: Entry) -> Item:
