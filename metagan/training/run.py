@@ -121,10 +121,23 @@ def refuse_other_pictures(folder: RunFolder, pictures: Pictures, count: int, kno
         )
 
 
-def crosses(seen: int, batch: int, interval_kimg: float) -> bool:
-    """Return whether the step that ended at `seen` pictures went past a multiple of the interval."""
-    interval = max(1, round(interval_kimg * 1000))
-    return seen // interval > (seen - batch) // interval
+def due(schedule: Schedule, seen: int, batch: int) -> tuple[bool, bool, bool]:
+    """Return whether to measure losses, write a snapshot and save the state after a step.
+
+    Each is due when the step went past a multiple of its interval, and at the end of the run.
+
+    Args:
+        schedule: The run's schedule.
+        seen: Pictures so far, including the step's.
+        batch: Pictures of the step.
+    """
+    ends = seen >= schedule.total_pictures
+
+    def crossed(interval_kimg: float) -> bool:
+        interval = max(1, round(interval_kimg * 1000))
+        return ends or seen // interval > (seen - batch) // interval
+
+    return crossed(schedule.metrics_kimg), crossed(schedule.snapshot_kimg), crossed(schedule.state_kimg)
 
 
 class Clock:
@@ -230,11 +243,7 @@ class Run:
             self._show()
         while trainer.seen < total and not self._must_stop():
             trainer.step()
-            last, schedule = trainer.seen >= total, self.schedule
-            measures, shows, saves = (
-                last or crosses(trainer.seen, self.config.recipe.batch, interval)
-                for interval in (schedule.metrics_kimg, schedule.snapshot_kimg, schedule.state_kimg)
-            )
+            measures, shows, saves = due(self.schedule, trainer.seen, self.config.recipe.batch)
             self._require_finite(now=measures or shows or saves)
             self.watcher.progress(trainer.seen, self.readings)
             if measures:

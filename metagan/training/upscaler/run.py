@@ -25,7 +25,7 @@ from metagan.sampling.upscale import enlarge, upscale_pictures
 from metagan.training.data_loader import DataLoader, Pictures
 from metagan.training.distributed import World
 from metagan.training.options import Schedule
-from metagan.training.run import Clock, Silent, Watcher, crosses, lock, refuse_other_pictures
+from metagan.training.run import Clock, Silent, Watcher, due, lock, refuse_other_pictures
 from metagan.training.run_folder import RunFolder
 from metagan.training.state import read_state, write_state
 from metagan.training.trainer import seed_of
@@ -108,16 +108,12 @@ class UpscalerRun:
 
     def _train(self) -> None:
         self._begin()
-        trainer, total = self.trainer, round(self.schedule.total_kimg * 1000)
+        trainer, total = self.trainer, self.schedule.total_pictures
         if trainer.seen == 0:
             self._show()
         while trainer.seen < total and not self.watcher.stop_asked():
             trainer.step()
-            last, schedule = trainer.seen >= total, self.schedule
-            measures, shows, saves = (
-                last or crosses(trainer.seen, self.config.recipe.batch, interval)
-                for interval in (schedule.metrics_kimg, schedule.snapshot_kimg, schedule.state_kimg)
-            )
+            measures, shows, saves = due(self.schedule, trainer.seen, self.config.recipe.batch)
             if measures or shows or saves:
                 self._require_finite()
             self.watcher.progress(trainer.seen, self.readings)

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +104,25 @@ def test_a_run_that_stopped_goes_on_bit_by_bit(tmp_path, discs):
     assert all(torch.equal(want[name], got[name]) for name in want)
     latest = [(tmp_path / name / "latest.safetensors").read_bytes() for name in ("whole", "parts")]
     assert latest[0] == latest[1]
+
+
+class StopAfter(Silent):
+    """Asks to stop after some steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def progress(self, seen: int, readings: Mapping[str, float]) -> None:
+        self.steps -= 1
+
+    def stop_asked(self) -> bool:
+        return self.steps <= 0
+
+
+def test_a_run_without_an_end_goes_on_until_it_is_asked_to_stop(tmp_path, discs):
+    endless = dataclasses.replace(SHORT, total_kimg=math.inf)
+    make_run(tmp_path / "run", discs, schedule=endless, watcher=StopAfter(3)).train()
+    assert read_state(tmp_path / "run" / "state.safetensors")[1]["seen"] == 12
 
 
 def test_every_loss_takes_part_and_the_discriminator_learns(tmp_path, discs):
