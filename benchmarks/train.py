@@ -203,25 +203,28 @@ class Plain:
         channels = widths.channels(resolution)
         self.generator = PlainGenerator(channels, widths.latent, widths.mapping_layers)
         self.average = PlainGenerator(channels, widths.latent, widths.mapping_layers)
-        self.critic = PlainDiscriminator(channels[::-1])
+        self.discriminator = PlainDiscriminator(channels[::-1])
         self.adam_g = make_adam(self.generator, recipe.learning_rate, recipe.path_interval)
-        self.adam_d = make_adam(self.critic, recipe.learning_rate, recipe.r1_interval)
+        self.adam_d = make_adam(self.discriminator, recipe.learning_rate, recipe.r1_interval)
         self.recipe, self.resolution, self.steps = recipe, resolution, 0
 
     def step(self) -> None:
         recipe = self.recipe
         real = torch.rand(recipe.batch, 3, self.resolution, self.resolution) * 2 - 1
-        self._apply(self.adam_g, F.softplus(-self.critic(self._make())).mean())
+        self._apply(self.adam_g, F.softplus(-self.discriminator(self._make())).mean())
         if self.steps % recipe.path_interval == 0:
             styles = self.generator.styles(recipe.batch // 2)
             images = self.generator(styles)
             lengths = path_lengths(images, styles, torch.randn_like(images))
             self._apply(self.adam_g, (lengths - 1).square().mean())
         made = self._make().detach()
-        self._apply(self.adam_d, F.softplus(self.critic(made)).mean() + F.softplus(-self.critic(real)).mean())
+        self._apply(
+            self.adam_d,
+            F.softplus(self.discriminator(made)).mean() + F.softplus(-self.discriminator(real)).mean(),
+        )
         if self.steps % recipe.r1_interval == 0:
             seen = real.requires_grad_()
-            self._apply(self.adam_d, r1_penalty(seen, self.critic(seen)).mean())
+            self._apply(self.adam_d, r1_penalty(seen, self.discriminator(seen)).mean())
         for mine, other in zip(self.average.parameters(), self.generator.parameters(), strict=True):
             mine.data.copy_(torch.lerp(other.data, mine.data, 0.999))
         self.steps += 1

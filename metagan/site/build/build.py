@@ -61,21 +61,21 @@ def build_site(options: BuildOptions, progress: Progress) -> BuildReport:
     build_dir = BuildDir(options.out.resolve())
     with build_dir.locked():
         former = build_dir.manifest()
-        plan = gather(options, build_dir, progress)
-        outcome = BuildReport(options.out, len(plan.caches), plan.count, warnings=plan.warnings)
-        if former and former.fingerprint == plan.fingerprint and former.is_whole(build_dir.site):
+        inputs = gather(options, build_dir, progress)
+        outcome = BuildReport(options.out, len(inputs.caches), inputs.count, warnings=inputs.warnings)
+        if former and former.fingerprint == inputs.fingerprint and former.is_whole(build_dir.site):
             outcome.unchanged, outcome.files, outcome.warnings = True, len(former.files), former.warnings
             _fail_if_strict(options, outcome)
             return outcome
-        models = make_models(plan.registry, plan.caches, plan.facts, build_dir)
+        models = make_models(inputs.registry, inputs.caches, inputs.facts, build_dir)
         outcome.live = sum(made.model is not None for made in models)
-        outcome.drawn = _draw(plan, options, progress)
-        files = _stage(plan, models, build_dir, options, former, outcome, progress)
+        outcome.drawn = _draw(inputs, options, progress)
+        files = _stage(inputs, models, build_dir, options, former, outcome, progress)
         _fail_if_strict(options, outcome)
-        Manifest(plan.fingerprint, files, outcome.warnings).write(build_dir.staging)
+        Manifest(inputs.fingerprint, files, outcome.warnings).write(build_dir.staging)
         swap_in(build_dir.staging, build_dir.site)
         if options.tidy and not options.subjects:
-            _tidy(build_dir, plan, models)
+            _tidy(build_dir, inputs, models)
         outcome.files = len(files)
         return outcome
 
@@ -84,8 +84,8 @@ def build_site(options: BuildOptions, progress: Progress) -> BuildReport:
 # Draw, render, check
 
 
-def _draw(plan: BuildInputs, options: BuildOptions, progress: Progress) -> int:
-    missing = sum(len(cache.missing()) for cache in plan.caches)
+def _draw(inputs: BuildInputs, options: BuildOptions, progress: Progress) -> int:
+    missing = sum(len(cache.missing()) for cache in inputs.caches)
     if not missing:
         return 0
     from metagan.site.build.pictures import make_missing
@@ -93,20 +93,20 @@ def _draw(plan: BuildInputs, options: BuildOptions, progress: Progress) -> int:
 
     # Report everything that would stop the build before drawing for hours.
     problems = check_templates(options.templates) if options.templates else []
-    problems += problems_with_weights(plan.registry, offline=options.offline)
+    problems += problems_with_weights(inputs.registry, offline=options.offline)
     if problems:
         raise RegistryError.of(problems)
-    for cache in plan.caches:
+    for cache in inputs.caches:
         if cache.subject.text:
             read_corpus(cache.subject.text.corpus)
     progress.begin("pictures", missing)
     return sum(
-        make_missing(cache, options.device, options.precision, progress.advance) for cache in plan.caches
+        make_missing(cache, options.device, options.precision, progress.advance) for cache in inputs.caches
     )
 
 
 def _stage(
-    plan: BuildInputs,
+    inputs: BuildInputs,
     models: list[BrowserModel],
     build_dir: BuildDir,
     options: BuildOptions,
@@ -117,13 +117,13 @@ def _stage(
     """Assemble the next site, and return its files with their sizes."""
     shutil.rmtree(build_dir.staging, ignore_errors=True)
     build_dir.staging.mkdir(parents=True)
-    content = _content(plan, models, build_dir)
+    content = _content(inputs, models, build_dir)
     try:
         progress.begin("pages", None)
         files = dict(
             _write_pages(render_site(content, options.templates), build_dir.staging, progress.advance)
         )
-        files |= _copy_pictures(plan, build_dir.staging)
+        files |= _copy_pictures(inputs, build_dir.staging)
         files |= _copy_models(models, build_dir.staging)
     except OSError as error:
         raise BuildError(
@@ -137,17 +137,17 @@ def _stage(
     return files
 
 
-def _content(plan: BuildInputs, models: list[BrowserModel], build_dir: BuildDir) -> SiteContent:
+def _content(inputs: BuildInputs, models: list[BrowserModel], build_dir: BuildDir) -> SiteContent:
     collections = tuple(
         SubjectContent(cache.subject, facts, tuple(_pictures(cache)), made.model, made.reason, cache.upscaler)
-        for cache, facts, made in zip(plan.caches, plan.facts, models, strict=True)
+        for cache, facts, made in zip(inputs.caches, inputs.facts, models, strict=True)
     )
     return SiteContent(
-        site=plan.registry.site,
+        site=inputs.registry.site,
         collections=collections,
-        built=build_dir.day(plan.fingerprint),
+        built=build_dir.day(inputs.fingerprint),
         version=metagan.__version__,
-        revision=plan.fingerprint[:10],
+        revision=inputs.fingerprint[:10],
     )
 
 
@@ -177,8 +177,8 @@ def _write_pages(
         yield name, len(data)
 
 
-def _copy_pictures(plan: BuildInputs, folder: Path) -> Iterator[tuple[str, int]]:
-    for cache in plan.caches:
+def _copy_pictures(inputs: BuildInputs, folder: Path) -> Iterator[tuple[str, int]]:
+    for cache in inputs.caches:
         target = folder / "pictures" / cache.subject.slug
         target.mkdir(parents=True)
         for seed in cache.subject.seeds:
@@ -225,14 +225,14 @@ def _fail_if_strict(options: BuildOptions, outcome: BuildReport) -> None:
         raise BuildError(what, fix="correct what they name, or leave --strict out")
 
 
-def _tidy(build_dir: BuildDir, plan: BuildInputs, models: list[BrowserModel]) -> None:
+def _tidy(build_dir: BuildDir, inputs: BuildInputs, models: list[BrowserModel]) -> None:
     """Remove cached pictures and generators that are no longer on the site."""
     kept = {made.file.name.partition(".")[0] for made in models if made.file}
     for path in (build_dir.folder / "models").glob("*.*"):
         if path.name.partition(".")[0] not in kept:
             path.unlink()
     wanted: dict[Path, set[str]] = {}
-    for cache in plan.caches:
+    for cache in inputs.caches:
         on_site = (path.name for seed in cache.subject.seeds for path in cache.files(seed))
         wanted.setdefault(cache.folder, set()).update(on_site)
     caches = build_dir.folder / "pictures"

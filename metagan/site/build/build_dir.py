@@ -43,31 +43,31 @@ _AT_FDCWD = -100
 _EXCHANGE = 2  # RENAME_EXCHANGE on Linux, RENAME_SWAP on macOS
 
 
-def swap_in(new: Path, build_dir: Path) -> None:
-    """Replace the folder `build_dir` by `new`, and remove the former one afterwards.
+def swap_in(new: Path, site: Path) -> None:
+    """Replace the folder `site` by `new`, and remove the former one afterwards.
 
-    On Linux and macOS, `build_dir` is never missing or a mixture of both. Elsewhere, and on file systems that can't
+    On Linux and macOS, `site` is never missing or a mixture of both. Elsewhere, and on file systems that can't
     exchange folders, this takes two renames; `recover` repairs an interruption between them.
     """
-    if not build_dir.exists():
-        build_dir.parent.mkdir(parents=True, exist_ok=True)
-        new.rename(build_dir)
+    if not site.exists():
+        site.parent.mkdir(parents=True, exist_ok=True)
+        new.rename(site)
         return
-    if _exchange(new, build_dir):
+    if _exchange(new, site):
         shutil.rmtree(new)
         return
     old = _old_name(new)
     shutil.rmtree(old, ignore_errors=True)
-    build_dir.rename(old)
-    new.rename(build_dir)
+    site.rename(old)
+    new.rename(site)
     shutil.rmtree(old)
 
 
-def recover(new: Path, build_dir: Path) -> None:
+def recover(new: Path, site: Path) -> None:
     """Restore the former folder if an interrupted `swap_in` left none; `new` is the same path as there."""
     old = _old_name(new)
-    if old.exists() and not build_dir.exists():
-        old.rename(build_dir)
+    if old.exists() and not site.exists():
+        old.rename(site)
     shutil.rmtree(old, ignore_errors=True)
 
 

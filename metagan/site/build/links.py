@@ -134,12 +134,12 @@ def _scan(text: str) -> tuple[list[tuple[int, str]], set[str]]:
     """Return a page's links with their lines, and the ids that are link targets."""
     links: list[tuple[int, str]] = []
     ids: set[str] = set()
-    line, build_dir = 1, 0
+    line, counted = 1, 0
     for token in _TOKEN.finditer(text):
         inside = token["raw"] or token["tag"]
         if not inside or not _TELLING.search(inside):
             continue
-        line, build_dir = line + text.count("\n", build_dir, token.start()), token.start()
+        line, counted = line + text.count("\n", counted, token.start()), token.start()
         attributes = {name.lower(): unescape(a or b or c) for name, a, b, c in _ATTRIBUTE.findall(inside)}
         tag = inside.split(None, 1)[0].lower()
         links += [(line, value) for value in _targets(tag, attributes)]

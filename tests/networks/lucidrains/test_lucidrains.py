@@ -268,9 +268,9 @@ def test_half_a_network_of_it_is_explained_by_its_family():
     with pytest.raises(UnknownArchitectureError, match="nearest is lucidrains' StyleGAN2 "):
         load_generator(checkpoint(rest))
     _, part = written(PLAIN)
-    judge = {f"D.{name}": tensor for name, tensor in part.items()}
+    discriminator = {f"D.{name}": tensor for name, tensor in part.items()}
     with pytest.raises(UnknownArchitectureError, match="no known architecture; nearest is "):
-        load_discriminator(checkpoint(judge, "D"))
+        load_discriminator(checkpoint(discriminator, "D"))
 
 
 @pytest.mark.parametrize(

@@ -185,10 +185,12 @@ def test_sizes_that_fit_together_and_make_no_network_are_refused():
         load_generator(checkpoint(state))
     config = DiscriminatorConfig(channels=(3, 5), std_channels=-1)
     ours = Discriminator(config).state_dict()
-    judge = {foreign: ours[own] for foreign, own in discriminator_names(config).items() if own}
+    discriminator = {foreign: ours[own] for foreign, own in discriminator_names(config).items() if own}
     with pytest.raises(MalformedFileError, match="its configuration is out of bounds"):
         load_discriminator(
             checkpoint(
-                spell_out(judge, tensorflow.discriminator_spelling, STORED), "D", {"static_kwargs": {}}
+                spell_out(discriminator, tensorflow.discriminator_spelling, STORED),
+                "D",
+                {"static_kwargs": {}},
             )
         )
