@@ -5,10 +5,11 @@ Every function takes what the command of the same name takes, and raises the sam
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal, SupportsIndex, cast, get_args
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from metagan.errors import OptionError, ShapeError
+from metagan.errors import OptionError, Problem, ShapeError
 from metagan.evaluation.evaluate import Evaluation
 from metagan.fetch.transfer import Transfer
 from metagan.files import write_bytes
@@ -27,14 +28,17 @@ from metagan.networks.generator import Noise
 from metagan.networks.loading.forms import title_of
 from metagan.sampling.latents import labels, latents
 from metagan.sampling.levels import to_uint8
-from metagan.sampling.sampler import Sampler
+from metagan.sampling.sampler import Sampler, Settings
 from metagan.sampling.target import Target, find_target, open_sampler
-from metagan.values import NoiseMode
+from metagan.seeds import MAX_SEED, MAX_SEEDS
+from metagan.values import PSI_RANGE, InvalidValueError, NoiseMode
 
 if TYPE_CHECKING:
     from metagan.site.build.build import BuildReport
     from metagan.training.options import Augmentation, Preset
     from metagan.training.session import Result
+
+NOISE_MODES: Final = get_args(NoiseMode)
 
 
 class Generator:
@@ -76,7 +80,8 @@ class Generator:
             The pictures, each with its seed and psi in `info`.
 
         Raises:
-            OptionError: If the class is missing or out of range, or psi isn't 1 and the file has no mean style.
+            OptionError: If a seed, psi, the class or noise is missing or out of range, or psi isn't 1 and the file has
+                no mean style.
         """
         return list(self.iter_sample(seeds, psi=psi, class_index=class_index, noise=noise))
 
@@ -89,8 +94,8 @@ class Generator:
         noise: NoiseMode | None = None,
     ) -> Iterator[Image.Image]:
         """Draw as `sample` does, but yield each picture as soon as its batch is drawn."""
-        settings = self._target.settings(psi, class_index, noise)
-        for seed, pixels in self._sampler.pictures(tuple(seeds), settings):
+        settings = self._settings(psi, class_index, noise)
+        for seed, pixels in self._sampler.pictures(_checked_seeds(seeds), settings):
             picture = to_image(pixels)
             picture.info |= {"seed": seed, "psi": settings.psi, "generator": self.description}
             yield picture
@@ -112,11 +117,26 @@ class Generator:
         Raises:
             OptionError: As for `sample`.
         """
-        settings, network = self._target.settings(psi, class_index), self._sampler.generator
-        z = latents(tuple(seeds), network.z_dim).to(self.device)
+        settings, network = self._settings(psi, class_index), self._sampler.generator
+        chosen = _checked_seeds(seeds)
+        if not chosen:
+            raise OptionError("seeds: want at least one, got none", fix="give some, such as range(9)")
+        z = latents(chosen, network.z_dim).to(self.device)
         label = labels(settings.class_index, network.c_dim, len(z))
         label = None if label is None else label.to(self.device)
         return network.map_latents(z, label, psi=settings.psi)
+
+    def _settings(
+        self, psi: float | None, class_index: int | None, noise: NoiseMode | None = None
+    ) -> Settings:
+        if psi is not None:
+            _check_number("psi", psi, *PSI_RANGE)
+            psi = float(psi)
+        if class_index is not None:
+            _check_whole("class_index", class_index, 0)
+        if noise is not None:
+            _check_noise(noise)
+        return self._target.settings(psi, class_index, noise)
 
     @torch.inference_mode()
     def draw(
@@ -134,7 +154,10 @@ class Generator:
 
         Raises:
             ShapeError: If the styles have another shape than `styles` gives.
+            OptionError: If noise or seed is none of what `sample` takes.
         """
+        _check_noise(noise)
+        (seed,) = _checked_seeds([seed])
         if ws.ndim not in {2, 3}:
             raise ShapeError(
                 f"styles: want [num_ws, w_dim] or [batch, num_ws, w_dim], got {list(ws.shape)}",
@@ -143,10 +166,40 @@ class Generator:
         batch = ws if ws.ndim == 3 else ws[None]
         pictures = []
         for index in range(len(batch)):
-            one = batch[index : index + 1].to(self.device)
+            one = batch[index : index + 1].to(self.device, torch.float32)
             images = self._sampler.generator.synthesize(one, Noise(noise, [seed]))
             pictures += [to_image(pixels) for pixels in to_uint8(images)]
         return pictures if ws.ndim == 3 else pictures[0]
+
+
+def _checked_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
+    """Seeds as whole numbers; refuses others, and texts, whose characters would be taken for some."""
+    if isinstance(seeds, str | bytes) or not isinstance(seeds, Iterable):
+        raise OptionError(f"seeds: want whole numbers, got {seeds!r:.60}", fix="write [5], or range(9)")
+    found = tuple(seeds)
+    for seed in found:
+        _check_whole("seeds", seed, 0, MAX_SEED)
+    return tuple(map(operator.index, found))
+
+
+def _check_whole(name: str, value: object, least: int, most: int | None = None) -> None:
+    span = f"from {least}" + ("" if most is None else f" to {most}")
+    whole = hasattr(value, "__index__") and (not isinstance(value, Tensor | np.ndarray) or value.ndim == 0)
+    number = operator.index(cast("SupportsIndex", value)) if whole else None
+    if number is None or number < least or (most is not None and number > most):
+        raise OptionError(f"{name}: want a whole number {span}, got {value!r:.60}", fix="give one of those")
+
+
+def _check_number(name: str, value: object, least: float, most: float) -> None:
+    if not isinstance(value, int | float | np.number) or not least <= float(value) <= most:
+        raise OptionError(
+            f"{name}: want a number from {least} to {most}, got {value!r:.60}", fix="give one of those"
+        )
+
+
+def _check_noise(noise: object) -> None:
+    if noise not in NOISE_MODES:
+        raise OptionError(f"noise: want {', '.join(NOISE_MODES)}, got {noise!r:.60}", fix="give one of those")
 
 
 def load(
@@ -174,11 +227,13 @@ def load(
         on_progress: Called with the state of a download.
 
     Raises:
-        OptionError: If there is no such file, subject or precision.
+        OptionError: If there is no such file, subject or precision, or batch is below 1.
         FetchError: If the weights can't be downloaded.
         CheckpointError: If the file can't be used.
         DeviceError: If there is no such device.
     """
+    if batch is not None:
+        _check_whole("batch", batch, 1)
     text = str(what) if not isinstance(what, Path) or what.suffix else f"{what}/"
     target = find_target(text, Path(registry), sha256, offline=offline, progress=on_progress)
     return Generator(target, open_sampler(target, device, batch, precision))
@@ -192,8 +247,10 @@ def sheet(pictures: Iterable[Image.Image], columns: int | None = None) -> Image.
         columns: Pictures per row; None makes the sheet slightly wider than high.
 
     Raises:
-        OptionError: If there are no pictures, or of several sizes.
+        OptionError: If there are no pictures, or of several sizes, or columns is below 1.
     """
+    if columns is not None:
+        _check_whole("columns", columns, 1)
     arrays = [
         np.asarray(picture if picture.mode in {"L", "RGBA"} else picture.convert("RGB"))
         for picture in pictures
@@ -237,15 +294,23 @@ def build(
     Raises:
         RegistryError: If the registry or its weights have problems; lists all of them.
         BuildError: If the folder holds something that metagan didn't build.
+        OptionError: If base_url or images can't be used.
     """
+    if images is not None:
+        _check_whole("images", images, 1, MAX_SEEDS)
     from metagan.registry.fields import parse_base_url
     from metagan.site.build.build import BuildOptions, build_site
 
+    try:
+        address = None if base_url is None else parse_base_url(base_url)
+    except InvalidValueError as error:
+        problems = [Problem("base_url", str(each), each.fix) for each in error.complaints]
+        raise OptionError.of(problems) from error
     options = BuildOptions.read(
         Path(registry),
         Path(out),
         subjects=tuple(subjects),
-        base_url=None if base_url is None else parse_base_url(base_url),
+        base_url=address,
         images=images,
         device=device,
         precision=precision,
@@ -325,6 +390,8 @@ def train(
         OptionError: If options don't fit each other, the pictures, or the run that is there.
         TrainingError: If the folder can't be used.
     """
+    if threads is not None:
+        _check_whole("threads", threads, 1)
     from metagan.training.options import AUTO, Recipe, Schedule, TrainOptions
     from metagan.training.session import train as train_generator
 
@@ -398,7 +465,7 @@ def save(picture: Image.Image, path: str | Path) -> None:
         OptionError: If the name has another ending, or the picture no seed.
     """
     image_format = picture_format(Path(path))
-    if "seed" not in picture.info:
+    if not {"seed", "psi", "generator"} <= picture.info.keys():
         raise OptionError(
             "the picture has no seed",
             where=str(path),

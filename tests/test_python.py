@@ -14,6 +14,7 @@ from PIL import Image
 
 import metagan
 from metagan.cli import metagan as command
+from metagan.errors import OptionError
 from tests.training.toy import write_folder
 
 ROOT = Path(__file__).parents[1]
@@ -128,3 +129,53 @@ def test_a_run_that_is_there_does_not_go_on_with_other_options(tmp_path):
         metagan.MetaganError, match=r"(?s)seed: this run has 0, asked for 1\n  mirror: .*\n  fix: leave these"
     ):
         train(0.024, mirror=True, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"seeds": "57"}, "seeds: want whole numbers"),
+        ({"seeds": 5}, "seeds: want whole numbers"),
+        ({"seeds": [-1]}, "seeds: want a whole number from 0 to 4294967295, got -1"),
+        ({"seeds": [2**32]}, "got 4294967296"),
+        ({"seeds": [1.5]}, "got 1.5"),
+        ({"psi": float("nan")}, "psi: want a number from -2 to 2, got nan"),
+        ({"psi": 1000}, "got 1000"),
+        ({"psi": "1"}, "got '1'"),
+        ({"class_index": "a"}, "class_index: want a whole number from 0"),
+        ({"noise": "loud"}, "noise: want const, random, none, got 'loud'"),
+    ],
+)
+def test_values_that_cannot_be_drawn_are_refused(apes, options, said):
+    with pytest.raises(OptionError, match=re.escape(said)):
+        apes.sample(**({"seeds": [0]} | options))
+    if "noise" not in options:
+        with pytest.raises(OptionError, match=re.escape(said)):
+            apes.styles(**({"seeds": [0]} | options))
+
+
+def test_numpys_numbers_are_numbers(apes):
+    (one,) = apes.sample(np.arange(3, 4), psi=np.float32(0.5))
+    (other,) = apes.sample([3], psi=0.5)
+    assert np.array_equal(np.asarray(one), np.asarray(other))
+    assert apes.sample([]) == []
+    with pytest.raises(OptionError, match="at least one"):
+        apes.styles([])
+
+
+def test_other_values_are_refused_too(apes, tmp_path):
+    (picture,) = apes.sample([0])
+    foreign = picture.copy()
+    foreign.info = {"seed": 1}
+    cases = [
+        (lambda: metagan.load("bundled:apes", batch=-1), "batch: want a whole number from 1"),
+        (lambda: metagan.sheet([picture], 0), "columns: want a whole number from 1"),
+        (lambda: metagan.save(foreign, tmp_path / "a.png"), "has no seed"),
+        (lambda: metagan.build(base_url="javascript:alert(1)"), "base_url: want the site's address"),
+        (lambda: metagan.build(images=0), "images: want a whole number from 1"),
+        (lambda: apes.draw(apes.styles([0]), seed=-1, noise="random"), "got -1"),
+        (lambda: apes.draw(apes.styles([0]), noise="loud"), "got 'loud'"),
+    ]
+    for call, said in cases:
+        with pytest.raises(OptionError, match=re.escape(said)):
+            call()
