@@ -111,6 +111,10 @@ def test_the_page_is_accessible_in_light_and_dark_on_phone_and_desktop(
         page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
         page.goto(page_file.as_uri())
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert page.evaluate("document.images[0].naturalWidth || (document.images[0].loading = 'eager')")
+        page.evaluate("for (const image of document.images) image.loading = 'eager'")
+        page.wait_for_function("[...document.images].every((image) => image.complete)")
+        widths = page.evaluate("[...document.images].map((image) => image.naturalWidth)")
+        assert widths
+        assert all(widths)
         assert [violation["id"] for violation in Axe().run(page).response["violations"]] == []
         page.close()
