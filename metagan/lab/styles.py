@@ -247,23 +247,26 @@ def require_same_generator(
 
 
 def require_noise_fits(styles: Styles, generator: Generator, where: Path) -> None:
-    """Refuse fitted noise that a generator's layers can't take; without any, there is nothing to refuse.
+    """Refuse fitted noise images that don't fit a generator's layers.
 
     Args:
-        styles: As read, and of the shape that the generator takes.
-        generator: The one that shall draw them.
+        styles: Styles of the generator's shape, with or without noise images.
+        generator: The generator that will draw them.
         where: Their file, for messages.
 
     Raises:
-        OptionError: There are more or fewer noise images than layers take, or of other sizes.
+        OptionError: If the noise images have another number or other sizes than the layers take.
     """
     if not styles.noise:
         return
     found, want = [tuple(image.shape) for image in styles.noise], noise_shapes(generator)
     if found != want:
         sizes = [", ".join(f"{h}x{w}" for h, w in shapes[:20]) or "none" for shapes in (found, want)]
-        msg = f"{where}: noise images of {sizes[0]}, and this generator takes {sizes[1]}"
-        raise OptionError(msg, fix="project the picture with this generator")
+        raise OptionError(
+            f"noise images of {sizes[0]}, and this generator takes {sizes[1]}",
+            where=where,
+            fix="project the picture with this generator",
+        )
 
 
 def draw(sampler: Sampler, styles: Sequence[Styles], psi: float | None = None) -> Iterator[Picture]:
