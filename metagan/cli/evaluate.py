@@ -21,6 +21,7 @@ from metagan.cli.options import (
 
 if TYPE_CHECKING:
     from metagan.evaluation.evaluate import Evaluation
+    from metagan.values import NoiseMode
 
 
 @click.command("evaluate", short_help="Measure how close a generator's pictures are to a dataset's.")
@@ -57,7 +58,7 @@ def command(
     count: int,
     psi: float,
     class_index: int | None,
-    noise: str,
+    noise: NoiseMode,
     inception: Path | None,
     upscale: str,
     as_json: bool,
@@ -74,7 +75,6 @@ def command(
     from metagan.datasets.source import PictureSource
     from metagan.evaluation.evaluate import evaluate
     from metagan.evaluation.inception import require_inception
-    from metagan.sampling.sampler import Settings
     from metagan.sampling.target import find_target, open_sampler
 
     weights = require_inception(inception) if inception else None
@@ -82,7 +82,7 @@ def command(
     with stages() as progress:
         target = find_target(what, registry, offline=offline, upscale=upscale, progress=progress.transfer)
     sampler = open_sampler(target, device, note=note)
-    settings = Settings(psi=psi, class_index=class_index, noise=noise)
+    settings = target.settings(psi, class_index, noise)
     with stages() as progress:
         progress.begin("pictures", count * (4 if weights else 1))
         result = evaluate(sampler, pictures, settings, count, inception=weights, advance=progress.advance)

@@ -53,6 +53,20 @@ def test_a_collection_too_small_for_two_halves_has_no_floor():
     assert floor == {}
 
 
+def test_a_subject_is_measured_in_its_own_class(data, tmp_path):
+    golden = Path(__file__).parents[1] / "golden" / "sg2ada_cuda16.pkl"
+    registry = tmp_path / "registry.yaml"
+    registry.write_text(
+        "site: {title: Blobs, base_url: https://example.org/}\nsubjects: {blob: {title: Blob, weights: "
+        f"{golden}, licence: CC0-1.0, source: x, class: 1}}}}\n"
+    )
+    shared = (data, "--count", 16, "--json", "--device", "cpu")
+    own = run("blob", *shared, "--registry", registry)
+    assert own.exit_code == 0, own.exception
+    assert own.output == run(golden, *shared, "--class", 1).output
+    assert own.output != run(golden, *shared, "--class", 0).output
+
+
 def test_an_untrained_generator_stands_far_above_the_floor(data, weights):
     result = run(weights, data, "--count", 24, "--json", "--device", "cpu")
     assert result.exit_code == 0, result.exception
