@@ -200,6 +200,12 @@ def write_styled(
     from metagan.images.sheet import contact_sheet
     from metagan.lab.styles import draw, read_styles, require_noise_fits, require_same_generator
 
+    stems = [path.stem for path in files]
+    if folder and (twice := next((stem for stem in stems if stems.count(stem) > 1), None)):
+        raise OptionError(
+            f"--styles: two files are called {twice}, and so would be their pictures",
+            fix="rename one, or draw them into different folders",
+        )
     styles = [read_styles(path) for path in files]
     for path, one in zip(files, styles, strict=True):
         require_same_generator(one, sampler.generator, path, foreign=foreign)

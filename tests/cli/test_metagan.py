@@ -124,6 +124,13 @@ def test_a_grid_holds_every_picture_in_the_format_of_its_name(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["grid.webp"]
 
 
+def test_styles_of_one_name_do_not_overwrite_each_others_picture(capsys):
+    two = ("--styles", "a/me.safetensors", "--styles", "b/me.safetensors")
+    code, text = fail(capsys, "sample", CONDITIONAL, "--class", 0, *two)
+    assert code == 1
+    assert "--styles: two files are called me, and so would be their pictures\n  fix: rename one" in text
+
+
 def test_a_subject_brings_its_own_psi_class_and_noise(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "registry.yaml").write_text(
