@@ -387,12 +387,12 @@ def train(
         on_progress: Called after each step with thousands of pictures shown, and the newest measurements.
 
     Raises:
-        OptionError: If options don't fit each other, the pictures, or the run that is there.
+        OptionError: If options are out of range, or don't fit each other, the pictures, or the run that is there.
         TrainingError: If the folder can't be used.
     """
     if threads is not None:
         _check_whole("threads", threads, 1)
-    from metagan.training.options import AUTO, Recipe, Schedule, TrainOptions
+    from metagan.training.options import AUTO, PRESET_NAMES, Recipe, Schedule, TrainOptions, check_settings
     from metagan.training.session import train as train_generator
 
     chosen = {"batch": batch, "learning_rate": learning_rate, "gamma": gamma}
@@ -405,6 +405,13 @@ def train(
         mirror=mirror,
         augmentation=augmentation,
     )
+    schedule = Schedule(total_kimg=kimg, measured_pictures=measured_pictures, snapshot_kimg=snapshot_kimg)
+    check_settings(recipe)
+    check_settings(schedule, {"total_kimg": "kimg"})
+    if preset not in ("auto", *PRESET_NAMES):
+        raise OptionError(
+            f"preset: want auto, {', '.join(PRESET_NAMES)}, got {preset!r:.60}", fix="give one of those"
+        )
     # What is no default was asked for: a run that was started with another value is refused.
     asked = asdict(recipe) | {"preset": preset, "start": start, "licence": licence, "source": source}
     usual = asdict(published) | {"preset": "auto", "start": None, "licence": "unknown", "source": ""}
@@ -413,7 +420,7 @@ def train(
         data=Path(data),
         out=Path(out),
         recipe=recipe,
-        schedule=Schedule(total_kimg=kimg, measured_pictures=measured_pictures, snapshot_kimg=snapshot_kimg),
+        schedule=schedule,
         auto=AUTO - explicit,
         given=frozenset(explicit | {name for name in asked if asked[name] != usual[name]}),
         device=device,

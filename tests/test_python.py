@@ -179,3 +179,23 @@ def test_other_values_are_refused_too(apes, tmp_path):
     for call, said in cases:
         with pytest.raises(OptionError, match=re.escape(said)):
             call()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"kimg": float("nan")}, "kimg: want a number above 0, got nan"),
+        ({"kimg": 0}, "kimg: want a number above 0, got 0"),
+        ({"batch": 0}, "batch: want a whole number above 0, got 0"),
+        ({"learning_rate": float("inf")}, "learning_rate: want a number above 0, got inf"),
+        ({"gamma": -1}, "gamma: want a number above 0, got -1"),
+        ({"seed": -1}, "seed: want a whole number from 0, got -1"),
+        ({"preset": "x"}, "preset: want auto, tiny"),
+        ({"measured_pictures": -1}, "measured_pictures: want a whole number from 0"),
+        ({"threads": 0}, "threads: want a whole number from 1"),
+    ],
+)
+def test_values_that_cannot_be_trained_with_are_refused(tmp_path, options, said):
+    with pytest.raises(OptionError, match=re.escape(said)):
+        metagan.train(tmp_path / "set.zip", tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()

@@ -12,11 +12,16 @@ References:
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from metagan.errors import OptionError
 
 Preset = Literal["tiny", "small", "web", "official"]
+PRESET_NAMES = get_args(Preset)
 Augmentation = Literal["none", "fixed", "adaptive"]
 TrainPrecision = Literal["fp32", "bf16"]
 
@@ -192,6 +197,50 @@ class Schedule:
         """Where the run ends, in pictures; inf for one that goes on until it is stopped."""
         pictures = self.total_kimg * 1000
         return pictures if math.isinf(pictures) else round(pictures)
+
+
+def check_settings(settings: Recipe | Schedule, names: Mapping[str, str] | None = None) -> None:
+    """Refuse values that the command line would refuse, for callers that don't come from it.
+
+    Args:
+        settings: As given.
+        names: What the caller calls a field, where it isn't the field's own name.
+
+    Raises:
+        OptionError: If a value is of another type than its field, or out of its range.
+    """
+    kinds = get_type_hints(type(settings))
+    for one in fields(settings):
+        asked, value, kind = one.metadata.get("setting"), getattr(settings, one.name), kinds[one.name]
+        if asked is None:
+            continue
+        choices = get_args(kind) if get_origin(kind) is Literal else ()
+        if choices:
+            fits, want = value in choices, f"one of {', '.join(map(str, choices))}"
+        elif kind in (int, float):
+            fits = isinstance(value, Integral if kind is int else Real) and _is_within(value, asked)
+            want = f"a {'whole number' if kind is int else 'number'}{_span(asked)}"
+        else:
+            continue
+        if not fits:
+            name = (names or {}).get(one.name, one.name)
+            raise OptionError(f"{name}: want {want}, got {value!r:.60}", fix="give one of those")
+
+
+def _is_within(value: Real, asked: Setting) -> bool:
+    number = float(value)
+    return (
+        not math.isnan(number)
+        and (asked.endless or math.isfinite(number))
+        and (asked.least is None or number >= asked.least)
+        and (asked.above is None or number > asked.above)
+        and (asked.most is None or number <= asked.most)
+    )
+
+
+def _span(asked: Setting) -> str:
+    ends = (("from", asked.least), ("above", asked.above), ("to", asked.most))
+    return "".join(f" {word} {end:g}" for word, end in ends if end is not None)
 
 
 AUTO = frozenset(f.name for f in fields(Recipe) if "setting" in f.metadata and f.metadata["setting"].auto)
