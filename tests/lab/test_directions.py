@@ -43,19 +43,21 @@ def lopsided():
 
 
 @pytest.mark.parametrize("family", sorted(FILES))
-def test_each_architecture_has_directions_or_says_that_none_is_worth_it(family):
+def test_each_architecture_has_directions_or_says_that_none_is_worth_it(family, monkeypatch):
     generator = load(family)
     options = dataclasses.replace(FEW, class_index=0 if generator.c_dim else None)
     finder = DirectionFinder(generator, options)
-    measured = []
-    try:
-        found = finder.find(measured.append)
-    except OptionError as error:
-        assert "no direction does twice as much" in str(error)
+    measured, least, in_z = [], TIMES_RANDOM, family in ("r3gan", "dcgan")
+    if in_z:  # no direction of these two small generators stands out; without the limit the strongest is kept
+        with pytest.raises(OptionError, match="no direction does twice as much"):
+            finder.find(measured.append)
         assert measured
-        return
-    assert found.info.space == ("z" if family in ("r3gan", "dcgan") else "w")
-    assert all(dial.times_random >= TIMES_RANDOM for dial in found.info.dials)
+        least = 0.0
+        monkeypatch.setattr("metagan.lab.directions.TIMES_RANDOM", least)
+    found = finder.find(measured.append)
+    assert found.info.space == ("z" if in_z else "w")
+    assert found.info.dials
+    assert all(dial.times_random >= least for dial in found.info.dials)
     moved = found.turn(finder.base, {0: 2.0})
     assert not torch.equal(moved, finder.base)
 
