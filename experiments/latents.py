@@ -118,7 +118,7 @@ def main() -> None:
         tensors = strengthened(tensors, options.strength, options.added_to)
     if options.spread:
         tensors = spread_out(tensors, options.spread)
-    write_config(folder, config)
+    write_config(folder, dataclasses.asdict(config))
     write_state(folder.state, tensors, facts | {CHANGED_AT: facts["seen"]})
 
 

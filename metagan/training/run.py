@@ -260,7 +260,7 @@ class Run:
             self._go_on()
         elif self.world.is_first:
             self._require_space()
-            write_config(self.folder, self.config)
+            write_config(self.folder, asdict(self.config))
             self.folder.forget_after(-1)  # what a run left that ended before its first state
         if self.world.is_first and not (goes_on and self.folder.reals.exists()):
             side = grid_size(self.pictures.resolution)
@@ -276,7 +276,7 @@ class Run:
         self.best = Best(facts["best_kimg"], float("inf") if facts["best"] is None else facts["best"])
         self.clock = Clock(float(facts["elapsed_s"]))
         if self.world.is_first:
-            write_config(self.folder, self.config)  # its rate may be another now
+            write_config(self.folder, asdict(self.config))  # its rate may be another now
             self.folder.forget_after(self.trainer.steps if self.trainer.steps else -1)
             self.watcher.say(f"{self.folder.path}: goes on at {self.trainer.seen / 1000:g} kimg")
 

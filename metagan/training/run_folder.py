@@ -11,7 +11,6 @@ report.html               self-contained report of all this
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -156,13 +155,17 @@ def _stamp(kimg: float) -> str:
     return f"{int(kimg):06d}_{round(kimg * 1000) % 1000:03d}"
 
 
-def write_config(folder: RunFolder, config: RunConfig) -> None:
+def write_config(folder: RunFolder, config: Mapping[str, Any]) -> None:
     """Write config.yaml.
+
+    Args:
+        folder: The run folder.
+        config: A run's configuration as a dictionary.
 
     Raises:
         TrainingError: If the folder can't be written to.
     """
-    text = yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False)
+    text = yaml.safe_dump(_plain(config), sort_keys=False)
     try:
         write_bytes(folder.config, text.encode())
     except OSError as error:

@@ -474,7 +474,7 @@ def test_a_configuration_reads_back_as_it_was_written(tmp_path):
 
 def test_a_config_with_a_former_name_of_its_precision_is_read_as_today_s(tmp_path):
     run = make_run(tmp_path, Discs(16), change(OPTIONS, precision="bf16"))
-    write_config(run.folder, run.config)
+    write_config(run.folder, dataclasses.asdict(run.config))
     text = run.folder.config.read_text()
     run.folder.config.write_text(text.replace("precision: bf16", "precision: bfloat16"))
     assert read_config(run.folder) == run.config

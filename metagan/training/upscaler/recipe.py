@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
-from typing import Any
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from metagan.errors import TrainingError
-from metagan.files import write_bytes
 from metagan.networks.upscaler import UpscalerConfig
 from metagan.training.run_folder import RunFolder
 
@@ -84,21 +81,6 @@ class UpscalerRunConfig:
     licence: str = "unknown"
     source: str = ""
     version: int = VERSION
-
-
-def write_upscaler_config(folder: RunFolder, config: UpscalerRunConfig) -> None:
-    """Write config.yaml.
-
-    Raises:
-        TrainingError: If the folder can't be written to.
-    """
-    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
-    try:
-        write_bytes(folder.config, yaml.safe_dump(plain, sort_keys=False).encode())
-    except OSError as error:
-        raise TrainingError(
-            f"can't be written ({error.strerror or error})", where=folder.path, fix="choose another --out"
-        ) from error
 
 
 def read_upscaler_config(folder: RunFolder) -> UpscalerRunConfig:

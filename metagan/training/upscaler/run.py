@@ -26,11 +26,11 @@ from metagan.training.data_loader import DataLoader, Pictures
 from metagan.training.distributed import World
 from metagan.training.options import Schedule
 from metagan.training.run import Clock, Silent, Watcher, due, lock, refuse_other_pictures
-from metagan.training.run_folder import RunFolder
+from metagan.training.run_folder import RunFolder, write_config
 from metagan.training.state import read_state, write_state
 from metagan.training.trainer import seed_of
 from metagan.training.upscaler.data import hold_out
-from metagan.training.upscaler.recipe import UpscalerRunConfig, write_upscaler_config
+from metagan.training.upscaler.recipe import UpscalerRunConfig
 from metagan.training.upscaler.report import write_upscaler_report
 from metagan.training.upscaler.trainer import UpscalerTrainer
 
@@ -130,7 +130,7 @@ class UpscalerRun:
         if self.folder.state.exists():
             self._go_on()
         else:
-            write_upscaler_config(self.folder, self.config)
+            write_config(self.folder, dataclasses.asdict(self.config))
             self.folder.forget_after(-1)  # what a run left that ended before its first state
         self.clock.start(self.trainer.seen)
 
