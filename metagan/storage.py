@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from metagan.errors import MetaganError
+from metagan.files import is_full
 
 _PACKAGES: Final = {
     "abfs": "adlfs", "abfss": "adlfs", "az": "adlfs", "gcs": "gcsfs", "gs": "gcsfs", "hf": "huggingface_hub",
@@ -43,6 +44,10 @@ def storage_errors(address: str, kind: type[MetaganError]) -> Iterator[None]:
             fix=f"pip install {package}" if package else str(error),
         ) from error
     except Exception as error:
+        if isinstance(error, OSError) and is_full(error):
+            raise kind(
+                str(error.strerror), where=address, fix="free some space there, then run the command again"
+            ) from error
         said = " ".join(str(error).split()) or "no reason given"
         raise kind(
             f"{type(error).__name__}: {said:.500}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import errno
 import importlib
 import signal
 import sys
@@ -14,6 +13,7 @@ import click
 
 from metagan import __version__
 from metagan.errors import MetaganError, Problem, RegistryError
+from metagan.files import is_full
 
 COMMANDS = (
     "init",
@@ -102,8 +102,7 @@ def main() -> NoReturn:
         click.echo(str(error) if located else f"metagan: {error}", err=True)
         sys.exit(1)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        fix = "free some space" if full else "check that file or folder and its permissions"
+        fix = "free some space" if is_full(error) else "check that file or folder and its permissions"
         problem = Problem(error.filename, error.strerror or str(error), f"{fix}, then run the command again")
         click.echo(f"metagan: {problem}", err=True)
         sys.exit(1)
