@@ -38,7 +38,10 @@ check: setup  ## the gate
 # Tests that start a browser, train, build sites or compile: longer than one waits after a save.
 SLOW := site/browser site/build site/serve live fuzz lab training drawings collection export experiments \
 	cli/test_train.py cli/test_serve.py cli/test_upscale.py evaluation/test_inception.py networks/stylegan2/test_native.py \
-	checkpoints/test_hostile.py test_python.py scripts/test_make_weights.py datasets/test_pool.py
+	checkpoints/test_hostile.py test_python.py scripts/test_make_weights.py datasets/test_pool.py \
+	networks/loading/test_odd_attributes.py networks/loading/test_mutations.py networks/loading/test_hostile.py \
+	networks/stylegan3/test_load.py checkpoints/test_vectors.py cli/test_metagan.py cli/test_check.py \
+	site/publish/test_publish_branch.py site/pages/test_render.py evaluation/test_quality.py
 
 quick: setup  ## style and the quick tests, for every save: no browser, no training
 	$(BIN)/ruff check .
