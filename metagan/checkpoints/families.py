@@ -15,9 +15,8 @@ from torch import Tensor
 
 from metagan.checkpoints.model import Checkpoint, NetworkRecord
 from metagan.checkpoints.pickles.allowlist import NAMESPACE, PERSISTENT, TENSORFLOW_NETWORK
-from metagan.checkpoints.pickles.flatten import Flattener
+from metagan.checkpoints.pickles.flatten import MAX_JSON_NUMBERS, Flattener, jsonable
 from metagan.checkpoints.pickles.inert import Array, Record, TensorView, describe
-from metagan.checkpoints.pickles.plain import MAX_JSON_NUMBERS, jsonable
 from metagan.errors import CheckpointError, UnknownArchitectureError
 from metagan.values import printable
 

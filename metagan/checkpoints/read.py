@@ -16,13 +16,11 @@ from metagan.checkpoints.keras_files.model import (
 from metagan.checkpoints.model import Checkpoint, NetworkRecord
 from metagan.checkpoints.pickles.allowlist import CONTAINER_NAMES, PICKLE_NAMES
 from metagan.checkpoints.pickles.flatten import Flattener
-from metagan.checkpoints.pickles.machine import Budget
-from metagan.checkpoints.pickles.unpickle import unpickle
+from metagan.checkpoints.pickles.machine import Budget, unpickle
 from metagan.checkpoints.safetensors import read_safetensors
 from metagan.checkpoints.source import Source, open_source
 from metagan.checkpoints.tensors import require_finite
-from metagan.checkpoints.torch_files.archive import read_zip, torch_root
-from metagan.checkpoints.torch_files.legacy import MAGIC_PICKLE, read_legacy
+from metagan.checkpoints.torch_files import MAGIC_PICKLE, read_legacy, read_zip, torch_root
 from metagan.checkpoints.zip_directory import read_directory
 from metagan.errors import CheckpointError, MalformedFileError
 from metagan.fetch.weights_file import sha256_of, size_of

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from metagan.checkpoints.model import Header
-from metagan.checkpoints.pickles.plain import jsonable
+from metagan.checkpoints.pickles.flatten import jsonable
 from metagan.checkpoints.source import Source, quote
 from metagan.checkpoints.tensors import MAX_TENSORS
 from metagan.errors import MalformedFileError

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from metagan.checkpoints.model import NetworkRecord
 from metagan.checkpoints.pickles.inert import Storage, TensorView
-from metagan.checkpoints.pickles.numpy_parts import shape_of
+from metagan.checkpoints.pickles.machine import shape_of
 from metagan.checkpoints.source import Source
 from metagan.checkpoints.tensors import LazyTensors, TensorMaker, require_finite
 from metagan.errors import MalformedFileError, UnsafeFileError

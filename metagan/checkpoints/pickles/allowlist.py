@@ -6,8 +6,10 @@ import re
 from typing import Any, Final
 
 from metagan.checkpoints.pickles.inert import Name, Record, Storage, Table, TensorView, Text, describe
-from metagan.checkpoints.pickles.machine import TOO_MUCH, Behaviour, Machine
-from metagan.checkpoints.pickles.numpy_parts import (
+from metagan.checkpoints.pickles.machine import (
+    TOO_MUCH,
+    Behaviour,
+    Machine,
     array_from_buffer,
     encode,
     make_array,
@@ -16,8 +18,7 @@ from metagan.checkpoints.pickles.numpy_parts import (
     shape_of,
     whole_numbers,
 )
-from metagan.checkpoints.torch_files.legacy import nested_storage
-from metagan.checkpoints.torch_files.storage import STORAGE_NAMES
+from metagan.checkpoints.torch_files import STORAGE_NAMES, nested_storage
 
 PERSISTENCE_VERSION: Final = 6
 CLASS_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")

@@ -1,4 +1,6 @@
-"""The state of the pickle machine: a stack, a memo, a byte cursor and a budget. opcodes.py has the instructions.
+"""Turns an untrusted pickle into inert records, without importing, resolving or calling anything it names.
+
+From top to bottom: the state (stack, memo, byte cursor, budget), NumPy's objects, the instructions, and the loop.
 
 It is not a subclass of pickle.Unpickler, which looks up attributes (`__setstate__`, `append`), hashes any key
 from the file, and lets the file choose the size of its memo.
@@ -6,11 +8,14 @@ from the file, and lets the file choose the size of its memo.
 
 from __future__ import annotations
 
+import math
+import pickletools
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from metagan.checkpoints.pickles.inert import Name, describe
+from metagan.checkpoints.pickles.inert import Array, Blob, Dtype, Name, Record, Table, Text, describe
 from metagan.checkpoints.source import Source, quote
 from metagan.errors import MalformedFileError, UnsafeFileError
 
@@ -234,3 +239,475 @@ class Machine:
             if self.budget.odd_keys < 0:
                 raise self.unsafe(f"more than {MAX_ODD_KEYS:,} keys that are no strings", TOO_MUCH)
         return key
+
+
+# --------------------------------------------------------------------------------------------
+# NumPy data types, arrays and scalars in pickles, checked before any data is read.
+
+MAX_DIMENSIONS: Final = 8
+MAX_COUNT: Final = 1 << 48
+
+# NumPy's codes of plain numeric types, and struct's; all others (objects, records, strings) are refused.
+LAYOUTS: Final[Mapping[str, str]] = {
+    "b1": "?", "i1": "b", "i2": "h", "i4": "i", "i8": "q", "u1": "B", "u2": "H", "u4": "I", "u8": "Q",
+    "f2": "e", "f4": "f", "f8": "d",
+}  # fmt: skip
+
+
+def make_dtype(machine: Machine, arguments: tuple[Any, ...]) -> Dtype:
+    """`numpy.dtype("f4", align, copy)`, its byte order still to come.
+
+    Raises:
+        UnsafeFileError: If it is not a plain numeric type, such as Python objects.
+    """
+    code = arguments[0] if arguments else None
+    if len(arguments) != 3 or type(code) is not str or code not in LAYOUTS:
+        raise machine.unsafe(f"want a NumPy array of plain numbers, got the data type {describe(code)}")
+    return Dtype(code, complete=code[1:] == "1")
+
+
+def build_dtype(machine: Machine, dtype: Dtype, state: object) -> None:
+    """A data type's state: `(3, "<", None, None, None, -1, -1, 0)`."""
+    plain = (
+        isinstance(state, tuple) and len(state) == 8 and state[0] == 3 and state[2:5] == (None, None, None)
+    )
+    if not plain or not isinstance(state, tuple) or state[1] not in ("<", "|"):
+        raise machine.malformed("want a NumPy data type of little-endian plain numbers")
+    dtype.complete = True
+
+
+def make_array(machine: Machine, arguments: tuple[Any, ...]) -> Array:
+    """`numpy.core.multiarray._reconstruct(numpy.ndarray, (0,), b"b")`: an array whose state is to come."""
+    if len(arguments) != 3 or arguments[0] != Name("numpy", "ndarray") or arguments[1] != (0,):
+        raise machine.unsafe("want NumPy's way to make an empty array, got other arguments", TOO_MUCH)
+    return Array()
+
+
+def build_array(machine: Machine, array: Array, state: object) -> None:
+    """An array's state: `(1, shape, dtype, fortran, bytes)`.
+
+    Raises:
+        UnsafeFileError: If the shape doesn't fit the bytes, or the elements are not plain numbers.
+    """
+    if not isinstance(state, tuple) or len(state) != 5 or state[0] != 1 or array.dtype is not None:
+        raise machine.malformed("want a NumPy array's state of five parts")
+    _fill(machine, array, shape=state[1], dtype=state[2], fortran=bool(state[3]), content=state[4])
+
+
+def array_from_buffer(machine: Machine, arguments: tuple[Any, ...]) -> Array:
+    """`numpy.core.numeric._frombuffer(bytes, dtype, shape, order)`, as protocol 5 has it."""
+    if len(arguments) != 4 or arguments[3] not in ("C", "F"):
+        raise machine.malformed("want a NumPy buffer of four parts")
+    content, dtype, shape, order = arguments
+    array = Array()
+    _fill(machine, array, shape=shape, dtype=dtype, fortran=order == "F", content=content)
+    return array
+
+
+def _fill(
+    machine: Machine, array: Array, *, shape: object, dtype: object, fortran: bool, content: object
+) -> None:
+    if not isinstance(dtype, Dtype) or not dtype.complete:
+        raise machine.malformed(f"want a complete NumPy data type, got {describe(dtype)}")
+    source = content_of(machine, content)
+    sizes = shape_of(shape)
+    if sizes is None:
+        raise machine.unsafe("want a NumPy shape of a few whole numbers", TOO_MUCH)
+    wanted = math.prod(sizes) * struct.calcsize("<" + LAYOUTS[dtype.code])
+    if wanted != len(source.data):
+        raise machine.unsafe(f"a NumPy array of {wanted:,} bytes in {len(source.data):,}", TOO_MUCH)
+    array.dtype, array.shape, array.data, array.fortran = dtype, sizes, source, fortran
+
+
+def make_scalar(machine: Machine, arguments: tuple[Any, ...]) -> bool | int | float:
+    """`numpy.core.multiarray.scalar(dtype, bytes)` as a Python number."""
+    if len(arguments) != 2 or not isinstance(arguments[0], Dtype) or not arguments[0].complete:
+        raise machine.unsafe("want a NumPy scalar of a plain number")
+    layout, source = "<" + LAYOUTS[arguments[0].code], content_of(machine, arguments[1])
+    if len(source.data) != struct.calcsize(layout):
+        raise machine.malformed(f"a NumPy scalar {arguments[0].code} of {len(source.data)} bytes")
+    number: bool | int | float = struct.unpack(layout, source.data)[0]
+    return number
+
+
+def encode(machine: Machine, arguments: tuple[Any, ...]) -> bytes | Blob:
+    """`_codecs.encode(text, "latin1")`: how protocol 2 writes bytes.
+
+    Raises:
+        UnsafeFileError: If the codec is another one, or one text is encoded repeatedly.
+    """
+    if (
+        len(arguments) != 2
+        or arguments[1] not in ("latin1", "latin-1")
+        or not isinstance(arguments[0], str | Text)
+    ):
+        raise machine.unsafe("want text to be turned into bytes by latin1, got other arguments")
+    text = arguments[0]
+    if isinstance(text, Text):
+        machine.budget.encoded_bytes -= len(text.source.data)
+        text = _decode(machine, text)
+    else:
+        machine.budget.encoded_bytes -= len(text)
+    if machine.budget.encoded_bytes < 0:
+        raise machine.unsafe("the same bytes over and over", TOO_MUCH)
+    try:
+        content = bytearray(text, "latin-1")
+    except UnicodeEncodeError as error:
+        raise machine.malformed("bytes written as text that is no latin1") from error
+    return (
+        bytes(content)
+        if len(content) <= 255
+        else Blob(Source(machine.source.path, memoryview(content), None))
+    )
+
+
+def _decode(machine: Machine, text: Text) -> str:
+    try:
+        decoded = str(text.source.data, "utf-8")
+    except UnicodeDecodeError as error:
+        raise machine.malformed("a string that is not UTF-8") from error
+    text.source.forget()
+    return decoded
+
+
+def content_of(machine: Machine, content: object) -> Source:
+    """Return bytes from any of their representations in a pickle."""
+    if isinstance(content, Blob):
+        return content.source
+    if isinstance(content, bytes):
+        return Source(machine.source.path, memoryview(bytearray(content)), None)
+    raise machine.unsafe(f"want bytes, got {describe(content)}", TOO_MUCH)
+
+
+def whole_numbers(value: object) -> tuple[int, ...] | None:
+    """Return a short tuple of non-negative integers, or None if the value is something else."""
+    if not isinstance(value, tuple) or len(value) > MAX_DIMENSIONS:
+        return None
+    return value if all(type(entry) is int and 0 <= entry < MAX_COUNT for entry in value) else None
+
+
+def shape_of(value: object) -> tuple[int, ...] | None:
+    """Return a shape whose product, without zeros, fits torch's index type, or None if it is something else."""
+    sizes = whole_numbers(value)
+    return sizes if sizes is not None and math.prod(filter(None, sizes)) < MAX_COUNT else None
+
+
+# --------------------------------------------------------------------------------------------
+# The pickle instructions that weights files use; all others are refused.
+#
+# Protocols 2 to 5 as Python's pickletools documents them. Left out on purpose, because no genuine file uses them
+# and hostile ones do: text opcodes, INST, OBJ, NEWOBJ_EX, EXT, PERSID, POP, POP_MARK, DUP, LONG4, FROZENSET,
+# NEXT_BUFFER.
+
+# The effect of an instruction on the machine, given its operand if it has one.
+Operation = Callable[..., None]
+
+MAX_STRING_BYTES: Final = (
+    4096  # longer strings are not names but embedded source code, or bytes of protocol 2
+)
+MAX_SHORT_BYTES: Final = 255  # longer bytes are referenced in place
+MAX_LONG_BYTES: Final = 32
+
+# Operands.
+NO, U1, U2, U4, U8 = (struct.Struct(layout) for layout in ("", "<B", "<H", "<I", "<Q"))
+I4, F8 = struct.Struct("<i"), struct.Struct(">d")
+
+
+def _constant(value: object) -> Operation:
+    def push(machine: Machine) -> None:
+        machine.stack.append(value)
+
+    return push
+
+
+def _push(machine: Machine, number: int | float) -> None:
+    machine.stack.append(number)
+
+
+def _long(machine: Machine, length: int) -> None:
+    if length > MAX_LONG_BYTES:
+        raise machine.unsafe(f"a whole number of {length} bytes", TOO_MUCH)
+    machine.stack.append(int.from_bytes(machine.take(length).data, "little", signed=True))
+
+
+def _string(machine: Machine, length: int) -> None:
+    short = length <= MAX_STRING_BYTES
+    machine.stack.append(machine.text(length) if short else Text(machine.take(length)))
+
+
+def _bytes(machine: Machine, length: int) -> None:
+    part = machine.take(length)
+    machine.stack.append(bytes(part.data) if length <= MAX_SHORT_BYTES else Blob(part))
+
+
+def _frame(machine: Machine, length: int) -> None:
+    left = len(machine.source.data) - machine.position
+    if length > left:
+        raise machine.malformed(
+            f"a frame of {length:,} bytes where the file has {left:,}: truncated or damaged"
+        )
+
+
+def _empty_list(machine: Machine) -> None:
+    machine.stack.append([])
+
+
+def _empty_dict(machine: Machine) -> None:
+    machine.stack.append({})
+
+
+def _empty_set(machine: Machine) -> None:
+    machine.stack.append(set())
+
+
+def _tuple(machine: Machine) -> None:
+    machine.stack.append(tuple(machine.pop_to_mark()))
+
+
+def _tuple_of(count: int) -> Operation:
+    def push(machine: Machine) -> None:
+        values = [machine.pop() for _ in range(count)]
+        machine.stack.append(tuple(reversed(values)))
+
+    return push
+
+
+def _list_on_top(machine: Machine) -> list[Any]:
+    target = machine.top()
+    if type(target) is not list:
+        raise machine.malformed(f"want a list to append to, got {describe(target)}")
+    return target
+
+
+def _append(machine: Machine) -> None:
+    value = machine.pop()
+    _list_on_top(machine).append(value)
+
+
+def _appends(machine: Machine) -> None:
+    values = machine.pop_to_mark()
+    _list_on_top(machine).extend(values)
+
+
+def _set_on_top(machine: Machine) -> set[Any]:
+    target = machine.top()
+    if type(target) is not set:
+        raise machine.malformed(f"want a set to add to, got {describe(target)}")
+    return target
+
+
+def _additems(machine: Machine) -> None:
+    values = machine.pop_to_mark()
+    _set_on_top(machine).update([machine.key(value) for value in values])
+
+
+def _dict_on_top(machine: Machine) -> dict[Any, Any]:
+    target = machine.top()
+    if not isinstance(target, dict):
+        raise machine.malformed(f"want a dict to fill, got {describe(target)}")
+    return target
+
+
+def _setitem(machine: Machine) -> None:
+    value, key = machine.pop(), machine.pop()
+    _dict_on_top(machine)[machine.key(key)] = value
+
+
+def _setitems(machine: Machine) -> None:
+    values = machine.pop_to_mark()
+    if len(values) % 2:
+        raise machine.malformed("a dict is filled with a key that has no value")
+    target = _dict_on_top(machine)
+    for key, value in zip(values[::2], values[1::2], strict=True):
+        target[machine.key(key)] = value
+
+
+def _memoize(machine: Machine) -> None:
+    machine.remember(len(machine.memo))
+
+
+def _global(machine: Machine) -> None:
+    module = machine.line()
+    machine.stack.append(machine.name(module, machine.line()))
+
+
+def _stack_global(machine: Machine) -> None:
+    name, module = machine.pop(), machine.pop()
+    if type(name) is not str or type(module) is not str:
+        raise machine.unsafe(f"a global's name is computed: {describe(module)}, {describe(name)}", NEVER_RUNS)
+    machine.stack.append(machine.name(module, name))
+
+
+def _behaviour(machine: Machine, function: object) -> Behaviour:
+    if not isinstance(function, Name):
+        raise machine.unsafe(f"this file asks to call {describe(function)}")
+    return machine.allowed[function.module, function.name]
+
+
+def _arguments(machine: Machine) -> tuple[Any, ...]:
+    arguments = machine.pop()
+    if type(arguments) is not tuple:
+        raise machine.malformed(f"want a tuple of arguments, got {describe(arguments)}")
+    return arguments
+
+
+def _reduce(machine: Machine) -> None:
+    arguments, function = _arguments(machine), machine.pop()
+    call = _behaviour(machine, function).call
+    if call is None:
+        raise machine.unsafe(f"this file asks to call {describe(function)}, which weights files only mention")
+    machine.stack.append(call(machine, arguments))
+
+
+def _newobj(machine: Machine) -> None:
+    arguments, cls = _arguments(machine), machine.pop()
+    new = _behaviour(machine, cls).new
+    if new is None or arguments:
+        raise machine.unsafe(f"this file asks to construct {describe(cls)} with {len(arguments)} arguments")
+    machine.stack.append(new(cls))
+
+
+def _build(machine: Machine) -> None:
+    state, target = machine.pop(), machine.top()
+    if isinstance(target, Dtype):
+        build_dtype(machine, target, state)
+    elif isinstance(target, Array):
+        build_array(machine, target, state)
+    elif isinstance(target, Record) and target.state is None and isinstance(state, dict):
+        target.state = state
+    elif not (isinstance(target, Table) and isinstance(state, dict)):  # a state dict's `_metadata`: dropped
+        raise machine.unsafe(f"this file asks to set the state of {describe(target)} to {describe(state)}")
+
+
+def _binpersid(machine: Machine) -> None:
+    identifier = machine.pop()
+    if machine.load_storage is None:
+        raise machine.unsafe(f"a reference to something outside the file: {describe(identifier)}")
+    machine.stack.append(machine.load_storage(machine, identifier))
+
+
+INSTRUCTIONS: Final[Mapping[int, tuple[struct.Struct, Operation]]] = {
+    0x95: (U8, _frame),
+    ord("("): (NO, Machine.mark),
+    ord("N"): (NO, _constant(None)),
+    0x88: (NO, _constant(True)),
+    0x89: (NO, _constant(False)),
+    ord("K"): (U1, _push),
+    ord("M"): (U2, _push),
+    ord("J"): (I4, _push),
+    ord("G"): (F8, _push),
+    0x8A: (U1, _long),
+    0x8C: (U1, _string),
+    ord("X"): (U4, _string),
+    0x8D: (U8, _string),
+    ord("C"): (U1, _bytes),
+    ord("B"): (U4, _bytes),
+    0x8E: (U8, _bytes),
+    0x96: (U8, _bytes),  # BYTEARRAY8
+    ord("]"): (NO, _empty_list),
+    ord("}"): (NO, _empty_dict),
+    0x8F: (NO, _empty_set),
+    ord(")"): (NO, _constant(())),
+    0x85: (NO, _tuple_of(1)),
+    0x86: (NO, _tuple_of(2)),
+    0x87: (NO, _tuple_of(3)),
+    ord("t"): (NO, _tuple),
+    ord("a"): (NO, _append),
+    ord("e"): (NO, _appends),
+    ord("s"): (NO, _setitem),
+    ord("u"): (NO, _setitems),
+    0x90: (NO, _additems),
+    ord("q"): (U1, Machine.remember),
+    ord("r"): (U4, Machine.remember),
+    0x94: (NO, _memoize),
+    ord("h"): (U1, Machine.recall),
+    ord("j"): (U4, Machine.recall),
+    ord("c"): (NO, _global),
+    0x93: (NO, _stack_global),
+    ord("R"): (NO, _reduce),
+    0x81: (NO, _newobj),
+    ord("b"): (NO, _build),
+    ord("Q"): (NO, _binpersid),
+}
+
+
+# --------------------------------------------------------------------------------------------
+# The loop: reads one instruction after the other.
+
+PROTO: Final = 0x80
+STOP: Final = ord(".")
+PROTOCOLS: Final = range(2, 6)
+NAMES: Final = {known.code: known.name for known in pickletools.opcodes}
+
+
+def unpickle(source: Source, allowed: Allowed, budget: Budget) -> Any:
+    """Read a file that consists of one pickle.
+
+    Returns:
+        Scalars, lists, dicts, tuples, sets and what inert.py defines. They may contain themselves and each
+        other recursively: walk them with a budget, and never print, compare or copy them whole.
+
+    Raises:
+        UnsafeFileError: If it names a global that isn't allowed, or exceeds the budget.
+        MalformedFileError: If it is damaged, or followed by more data.
+    """
+    machine = Machine(source, 0, allowed, budget)
+    value = run(machine)
+    left = len(source.data) - machine.position
+    if left:
+        raise source.malformed(machine.position, f"{left:,} bytes follow the end of the pickle; want none")
+    return value
+
+
+def run(machine: Machine) -> Any:
+    """Read one pickle, leaving `machine.position` after its STOP.
+
+    Raises:
+        UnsafeFileError, MalformedFileError: On the same conditions as in `unpickle`.
+    """
+    _read_protocol(machine)
+    data, end = machine.source.data, len(machine.source.data)
+    while True:
+        machine.opcode_at = machine.position
+        if machine.position >= end:
+            raise machine.malformed("the pickle has no end: truncated")
+        code = data[machine.position]
+        machine.position += 1
+        if code == STOP:
+            return _finish(machine)
+        instruction = INSTRUCTIONS.get(code)
+        if instruction is None:
+            raise _unknown(machine, code)
+        machine.opcodes_run += 1
+        machine.budget.opcodes -= 1
+        if machine.budget.opcodes < 0:
+            machine.spend(0)
+        operand, operation = instruction
+        start = machine.position
+        machine.position += operand.size
+        if machine.position > end:
+            raise machine.malformed("the pickle ends in the middle of an instruction: truncated or damaged")
+        operation(machine, *operand.unpack_from(data, start))
+
+
+def _read_protocol(machine: Machine) -> None:
+    head = bytes(machine.source.data[machine.position : machine.position + 2])
+    if len(head) < 2 or head[0] != PROTO:
+        raise machine.malformed(f"want a pickle of protocol 2 to 5, got the bytes {head.hex(' ') or 'none'}")
+    if head[1] not in PROTOCOLS:
+        raise machine.malformed(f"want a pickle of protocol 2 to 5, got protocol {head[1]}")
+    machine.position += 2
+
+
+def _finish(machine: Machine) -> Any:
+    value = machine.pop()
+    if machine.stack or machine.marks:
+        raise machine.malformed(f"the pickle ends with more than its value, {describe(value)}")
+    return value
+
+
+def _unknown(machine: Machine, code: int) -> Exception:
+    known = NAMES.get(chr(code))
+    if known is None:
+        return machine.malformed(f"0x{code:02x} is no pickle instruction: damaged, or no pickle")
+    return machine.unsafe(f"the pickle instruction {known}, which no genuine weights file needs")

@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 
 from metagan.checkpoints.pickles.allowlist import PICKLE_NAMES
 from metagan.checkpoints.pickles.inert import Blob, Name, Record, Text, describe
-from metagan.checkpoints.pickles.machine import Budget
-from metagan.checkpoints.pickles.opcodes import INSTRUCTIONS
-from metagan.checkpoints.pickles.unpickle import unpickle
+from metagan.checkpoints.pickles.machine import INSTRUCTIONS, Budget, unpickle
 from metagan.checkpoints.source import Source, open_source
 from metagan.errors import MalformedFileError, MetaganError, UnsafeFileError
 from tests.checkpoints.assembler import (

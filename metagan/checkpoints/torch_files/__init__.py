@@ -1,1 +1,0 @@
-"""Reads files written by torch.save: zip archives and the legacy layout."""
