@@ -40,7 +40,12 @@ LISTED = 20
     is_flag=True,
     help="gh-pages: keep only the newest version, so that old pictures take no space.",
 )
-@click.option("--force", is_flag=True, help="Folder or URL: replace files that metagan did not publish.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Replace files that metagan did not publish, remove them from a branch, and publish files in the built site "
+    "that metagan did not build.",
+)
 @click.option("--dry-run", is_flag=True, help="Print what would be done, without doing it.")
 @json_option
 def command(
@@ -49,12 +54,11 @@ def command(
 ) -> None:  # fmt: skip
     """Publish the built site to a gh-pages branch, a folder or cloud storage.
 
-    Sends only what changed, pages last. Removes only what an earlier publish wrote.
+    Sends only what changed, pages last. Removes only what an earlier publish wrote. A build that lacks files, and
+    files of others that would be lost, are listed and refused.
     """
     if target == "gh-pages":
-        if force:
-            raise click.UsageError("--force is for folders and URLs; a branch keeps its history without it")
-        plan = _to_branch(out, remote, branch, message, cname, not no_history, dry_run)
+        plan = _to_branch(out, remote, branch, message, cname, not no_history, force, dry_run)
     else:
         if cname or no_history:
             raise click.UsageError("--cname and --no-history are for --to gh-pages")
@@ -65,14 +69,21 @@ def command(
 
 
 def _to_branch(
-    out: Path, remote: str, branch: str, message: str, cname: str | None, keep_history: bool, dry_run: bool
-) -> PublishPlan:
+    out: Path, remote: str, branch: str, message: str, cname: str | None,
+    keep_history: bool, force: bool, dry_run: bool,
+) -> PublishPlan:  # fmt: skip
     from metagan.site.publish.branch import Branch, publish_to_branch
 
     where = Branch(Path.cwd(), remote, branch)
     with _console().status(f"Publishing to {where}"):
         return publish_to_branch(
-            out, where, message=message, domain=cname, keep_history=keep_history, dry_run=dry_run
+            out,
+            where,
+            message=message,
+            domain=cname,
+            keep_history=keep_history,
+            overwrite=force,
+            dry_run=dry_run,
         )
 
 

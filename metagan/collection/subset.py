@@ -6,6 +6,7 @@ safe because metagan never modifies a picture in place.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -17,11 +18,20 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
-from metagan.collection.model import Facts, SourceFacts
+from metagan.collection.model import Facts, Item, SourceFacts
 from metagan.collection.prices import currencies, kept_after_trim, priced_items
 from metagan.collection.rarity import score_items
 from metagan.collection.review import REVIEW_NAME, read_review
-from metagan.collection.store import IMAGES_NAME, Collection, now, open_collection, read_facts, writing
+from metagan.collection.store import (
+    IMAGES_NAME,
+    ITEMS_NAME,
+    Collection,
+    now,
+    open_collection,
+    read_facts,
+    read_lines,
+    writing,
+)
 from metagan.collection.table import Table, open_table
 from metagan.errors import CollectionError, OptionError
 from metagan.files import replacing
@@ -314,16 +324,24 @@ def _write(source: Collection, out: Path, ids: set[str], steps: Sequence[Step]) 
         update={"name": out.name, "source": subset, "fetched_at": now(), "complete": False, "count": 0}
     )
     items = tuple(item for item in source.items if item.id in ids)
+    former = _pictures_of(out)
     with writing(out, facts, replaces=True) as writer:
         images = out / IMAGES_NAME
         images.mkdir(exist_ok=True)
         wanted = {Path(item.file).name for item in items if item.file}
         for entry in list(os.scandir(images)):
-            if entry.name not in wanted:  # of the subset that was here before
+            if entry.name not in wanted and entry.name in former:
                 Path(entry.path).unlink()
         for name in sorted(wanted):
             link(source.path / IMAGES_NAME / name, images / name)
         return writer.finish(items, [sale for sale in source.sales if sale.id in ids])
+
+
+def _pictures_of(subset: Path) -> set[str]:
+    """Return the names of the pictures of the subset that is replaced; other files in its folder are not its own."""
+    with contextlib.suppress(CollectionError):
+        return {Path(item.file).name for item in read_lines(subset / ITEMS_NAME, Item) if item.file}
+    return set()
 
 
 def link(picture: Path, to: Path) -> None:

@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from metagan.cli.publish import command
 from metagan.errors import PublishError
+from tests.site.publish.built import built
 
 FILES = {"index.html": "home", "bagel/index.html": "bagel", "pictures/bagel/42.webp": "picture"}
 
@@ -17,6 +18,7 @@ def project(tmp_path, monkeypatch):
         path = tmp_path / "build" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+    built(tmp_path / "build")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -45,6 +47,7 @@ def test_publishing_says_what_was_done_and_then_that_all_is_up_to_date(project):
     assert run("--to", "public").output.startswith("published to public: 3 files, 16 bytes\n")
     assert run("--to", "public").output == "public: up to date (3 files, 16 bytes)\n"
     (project / "build" / "bagel" / "index.html").unlink()
+    built(project / "build")
     assert "- bagel/index.html" in run("--to", "public", "--dry-run").output
 
 
@@ -58,11 +61,12 @@ def test_scripts_read_json(project):
 def test_long_lists_are_cut_short(project):
     for number in range(30):
         (project / "build" / f"{number}.txt").write_text("x")
+    built(project / "build")
     assert "+ and 13 more (--json lists them all)" in run("--to", "public", "--dry-run").output
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--force",), ("--to", "public", "--cname", "a.org"), ("--to", "public", "--no-history")]
+    "arguments", [("--to", "public", "--cname", "a.org"), ("--to", "public", "--no-history")]
 )
 def test_options_of_the_other_way_of_publishing_are_a_usage_error(project, arguments):
     result = run(*arguments)

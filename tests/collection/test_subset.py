@@ -134,8 +134,11 @@ def test_pictures_are_linked_and_a_second_choice_replaces_the_first(tmp_path: Pa
     assert all(
         Path(tmp_path / "out" / str(item.file)).samefile(path / str(item.file)) for item in first.items
     )
+    (tmp_path / "out/images/mine.png").write_bytes(b"drawn by hand")
+    (tmp_path / "out/images/more").mkdir()
     assert left(path, tmp_path / "out", "--trait", "Eyes=Red") == ["C"]
-    assert len(list((tmp_path / "out/images").iterdir())) == 1
+    names = {entry.name for entry in (tmp_path / "out/images").iterdir()}
+    assert len(names) == 3 and {"mine.png", "more"} < names, "only the first subset's pictures are removed"
     assert len(list((path / "images").iterdir())) == 5
 
 

@@ -5,22 +5,29 @@ The previous site is not touched until the next one is complete. Torch is import
 
 from __future__ import annotations
 
+import contextlib
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import metagan
 from metagan.errors import BuildError, Problem, RegistryError
-from metagan.site.build.build_dir import MANIFEST, BuildDir, Manifest, swap_in
+from metagan.site.build.build_dir import BuildDir, swap_in
 from metagan.site.build.gather import BuildInputs, BuildOptions, Progress, gather
 from metagan.site.build.links import check_links
 from metagan.site.build.models import BrowserModel, make_models
 from metagan.site.build.picture_cache import PictureCache
+from metagan.site.manifest import MANIFEST, Manifest
 from metagan.site.pages.check import check_templates
 from metagan.site.pages.content import Picture, SiteContent, SubjectContent
 from metagan.site.pages.render import render_site
 from metagan.site.pages.text import line_for, read_corpus
+from metagan.values import printable
+
+_KEY = re.compile(r"[0-9a-f]{24}")
+_CACHED = re.compile(r"\.?\d+\..+")  # SEED.EXT, and what a killed process left of it
 
 __all__ = ["BuildOptions", "BuildReport", "Progress", "build_site"]
 
@@ -125,6 +132,7 @@ def _stage(
         )
         files |= _copy_pictures(inputs, build_dir.staging)
         files |= _copy_models(models, build_dir.staging)
+        extras = _keep_extras(build_dir, former, files)
     except OSError as error:
         raise BuildError(
             f"{error.strerror or error}; the previous site is untouched",
@@ -133,7 +141,7 @@ def _stage(
         ) from error
     problems: list[Problem] = check_links(build_dir.staging, content.site.base_url)
     outcome.warnings += [str(problem) for problem in problems]
-    outcome.warnings += _keep_extras(build_dir, former, files)
+    outcome.warnings += extras
     return files
 
 
@@ -198,25 +206,50 @@ def _copy_models(models: list[BrowserModel], folder: Path) -> Iterator[tuple[str
 
 
 def _keep_extras(build_dir: BuildDir, former: Manifest | None, files: dict[str, int]) -> list[str]:
-    """Keep files that others put into the site folder."""
+    """Keep files that others put into the site folder.
+
+    Raises:
+        BuildError: If the new site has files or folders of the same names.
+    """
     if former is None:
         return []
-    kept = []
+    folders = {str(folder) for name in files for folder in PurePosixPath(name).parents}
+    kept, clashing = [], []
     for path in sorted(build_dir.site.rglob("*")):
         name = path.relative_to(build_dir.site).as_posix()
         is_folder = path.is_dir() and not path.is_symlink()
-        if is_folder or name in former.files or name in files or name == MANIFEST:
+        if is_folder or name in former.files or name == MANIFEST:
             continue
         target = build_dir.staging / name
+        if name in files and path.is_file() and path.read_bytes() == target.read_bytes():
+            continue
+        if (
+            name in files
+            or name in folders
+            or any(str(above) in files for above in PurePosixPath(name).parents)
+        ):
+            clashing.append(name)
+            continue
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target, follow_symlinks=False)
         kept.append(name)
+    if clashing:
+        raise BuildError(
+            f"metagan did not make these files, and the new site has others of their names: {_few(clashing)}; "
+            "nothing was changed",
+            where=build_dir.site,
+            fix="move them away, then build again",
+        )
     if not kept:
         return []
-    names = ", ".join(kept[:4]) + (f" and {len(kept) - 4} more" if len(kept) > 4 else "")
     return [
-        f"{build_dir.site}: kept files that metagan did not make: {names}; put them into templates/static instead"
+        f"{build_dir.site}: kept files that metagan did not make: {_few(kept)}; "
+        "put them into templates/static instead"
     ]
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(map(printable, names[:4])) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
 def _fail_if_strict(options: BuildOptions, outcome: BuildReport) -> None:
@@ -226,10 +259,11 @@ def _fail_if_strict(options: BuildOptions, outcome: BuildReport) -> None:
 
 
 def _tidy(build_dir: BuildDir, inputs: BuildInputs, models: list[BrowserModel]) -> None:
-    """Remove cached pictures and generators that are no longer on the site."""
+    """Remove cached pictures and generators that are no longer on the site, and nothing that has another name."""
     kept = {made.file.name.partition(".")[0] for made in models if made.file}
     for path in (build_dir.folder / "models").glob("*.*"):
-        if path.name.partition(".")[0] not in kept:
+        key = path.name.partition(".")[0]
+        if key not in kept and _KEY.fullmatch(key) and path.is_file():
             path.unlink()
     wanted: dict[Path, set[str]] = {}
     for cache in inputs.caches:
@@ -237,10 +271,12 @@ def _tidy(build_dir: BuildDir, inputs: BuildInputs, models: list[BrowserModel]) 
         wanted.setdefault(cache.folder, set()).update(on_site)
     caches = build_dir.folder / "pictures"
     for folder in caches.iterdir() if caches.is_dir() else ():
-        if folder not in wanted:
-            shutil.rmtree(folder, ignore_errors=True)
-    for folder, names in wanted.items():
+        if not (folder.is_dir() and _KEY.fullmatch(folder.name)):
+            continue
         for path in folder.iterdir():
-            if path.name not in names:
+            if path.name not in wanted.get(folder, ()) and _CACHED.fullmatch(path.name):
                 path.unlink()
+        if folder not in wanted:
+            with contextlib.suppress(OSError):  # it holds something else
+                folder.rmdir()
     (build_dir.folder / "begun.json").unlink(missing_ok=True)

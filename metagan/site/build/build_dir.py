@@ -16,7 +16,6 @@ makes all pictures again:
 from __future__ import annotations
 
 import ctypes
-import dataclasses
 import datetime as dt
 import hashlib
 import json
@@ -34,6 +33,7 @@ from filelock import FileLock, Timeout
 from metagan.errors import BuildError, BuildLockedError
 from metagan.fetch.weights_file import files_of, sha256_of
 from metagan.files import write_bytes
+from metagan.site.manifest import MANIFEST, Manifest, read_manifest
 from metagan.values import source_date
 
 # --------------------------------------------------------------------------------------------
@@ -86,9 +86,6 @@ def _exchange(one: Path, other: Path) -> bool:
     if hasattr(libc, "renamex_np"):
         return bool(libc.renamex_np(os.fsencode(one), os.fsencode(other), _EXCHANGE) == 0)
     return False
-
-
-MANIFEST = ".metagan-manifest.json"
 
 
 @dataclass(frozen=True)
@@ -148,15 +145,9 @@ class BuildDir:
             return None
         if not self.site.is_dir():
             raise BuildError("this is a file", where=self.site, fix="choose a folder with --out")
-        try:
-            raw = json.loads((self.site / MANIFEST).read_bytes())
-            files = {str(name): int(size) for name, size in raw["files"].items()}
-            return Manifest(str(raw["fingerprint"]), files, [str(line) for line in raw["warnings"]])
-        except FileNotFoundError:
-            if not any(self.site.iterdir()):
-                return None
-        except (ValueError, KeyError, TypeError, AttributeError):
-            pass
+        manifest = read_manifest(self.site)
+        if manifest or not any(self.site.iterdir()):
+            return manifest
         raise BuildError(
             f"it contains files that metagan did not build ({MANIFEST} is missing or damaged); nothing was changed",
             where=self.site,
@@ -188,32 +179,6 @@ class BuildDir:
         digest = sha256_of(path)
         write_json(self.folder / "hashes.json", known | {str(path): [*stamp, digest]})
         return digest
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """The list of a built site's files.
-
-    Args:
-        fingerprint: Hash of everything it was made from.
-        files: Size in bytes by path relative to the site.
-        warnings: Warnings for the site's author from the build.
-    """
-
-    fingerprint: str
-    files: dict[str, int]
-    warnings: list[str]
-
-    def is_whole(self, site: Path) -> bool:
-        """Return whether every file exists with its size."""
-        try:
-            return all((site / name).stat().st_size == size for name, size in self.files.items())
-        except OSError:
-            return False
-
-    def write(self, folder: Path) -> None:
-        """Write the manifest to a site folder."""
-        write_json(folder / MANIFEST, dataclasses.asdict(self))
 
 
 def read_json(path: Path) -> dict[str, Any]:

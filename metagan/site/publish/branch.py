@@ -2,6 +2,9 @@
 
 Nothing is checked out: commits are written directly to the object store, so that neither the working tree nor
 the index changes. After a rejected push, the local branch is restored.
+
+Each commit has a record of its files with git's hashes of them. A file that isn't in the record, or has another hash
+there, belongs to somebody else.
 """
 
 from __future__ import annotations
@@ -17,12 +20,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from metagan.errors import PublishError
-from metagan.site.publish.plan import PublishPlan, SiteFile, check_github_limits, make_plan, site_files
+from metagan.errors import Problem, PublishError
+from metagan.site.publish.plan import (
+    PublishPlan,
+    SiteFile,
+    check_github_limits,
+    listed,
+    make_plan,
+    site_files,
+)
+from metagan.site.publish.record import RECORD, decode_record, encode_record
 
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 DOMAIN = re.compile(rf"(?=.{{1,253}}\Z)({LABEL}\.)+{LABEL}", re.IGNORECASE)
 Done = subprocess.CompletedProcess[str]
+KEPT = frozenset({"CNAME", ".nojekyll", RECORD})  # GitHub's settings, which GitHub's own pages change too
 IDENTITY = re.compile(r"(?P<name>.*) <(?P<email>[^<>]*)> \d+ [+-]\d+")
 
 
@@ -55,7 +67,14 @@ class Branch:
 
 
 def publish_to_branch(
-    folder: Path, branch: Branch, *, message: str, domain: str | None, keep_history: bool, dry_run: bool
+    folder: Path,
+    branch: Branch,
+    *,
+    message: str,
+    domain: str | None,
+    keep_history: bool,
+    overwrite: bool,
+    dry_run: bool,
 ) -> PublishPlan:
     """Commit a site to a branch and push it.
 
@@ -65,22 +84,30 @@ def publish_to_branch(
         message: The commit's message.
         domain: The custom domain for GitHub's CNAME file; None keeps the branch's existing one.
         keep_history: If False, replace the branch by a single commit, so that old pictures take no space.
+        overwrite: Remove files of others from the branch, and without `keep_history` their commits too. Publish files
+            of others that are in the built site.
         dry_run: Print what would be done, without doing it.
 
     Raises:
-        PublishError: If the site is too large, the repository or remote doesn't exist, or the push is rejected.
+        PublishError: If the site is too large or not as it was built, the repository or remote doesn't exist, the
+            branch has files of others, or the push is rejected.
     """
     if domain is not None and not DOMAIN.fullmatch(domain):
         raise PublishError(
             f"--cname {domain}: not a bare domain name", fix="write one, www.example.org for instance"
         )
-    files = site_files(folder)
+    files = site_files(folder, with_others=overwrite)
     check_github_limits(files)
     _check_repository(branch)
     tip = _fetch(branch, dry_run=dry_run)
     with _staged(files, _extra_files(branch, tip, files, domain)) as stage:
-        plan = _plan(branch, tip, stage)
-        if not dry_run and not (plan.is_empty and keep_history):
+        ours = _hashes(branch, stage)
+        theirs = _blobs(branch, tip) if tip else {}
+        if tip and not overwrite:
+            _check_others(branch, tip, ours, keep_history=keep_history)
+        plan = _plan(branch, stage, ours, theirs)
+        (stage / RECORD).write_bytes(encode_record(ours))
+        if not dry_run and not (plan.is_empty and keep_history and RECORD in theirs):
             with _put_back_on_failure(branch, keep_history=keep_history):
                 _commit(branch, stage, message, keep_history=keep_history)
                 _push(branch, tip, keep_history=keep_history)
@@ -195,20 +222,62 @@ def _staged(files: tuple[SiteFile, ...], extra: Mapping[str, bytes]) -> Iterator
         yield stage
 
 
-def _plan(branch: Branch, tip: str | None, stage: Path) -> PublishPlan:
+def _hashes(branch: Branch, stage: Path) -> dict[str, str]:
+    """Return git's hash of every staged file by its path."""
     paths = sorted(path for path in stage.rglob("*") if path.is_file())
-    files = [SiteFile(path.relative_to(stage).as_posix(), path, path.stat().st_size) for path in paths]
     lines = "".join(f"{path}\n" for path in paths)
-    ours = _must(branch, "hash-object", "--no-filters", "--stdin-paths", data=lines).split()
-    theirs = _blobs(_must(branch, "ls-tree", "-r", "-z", tip)) if tip else {}
-    wanted = dict(zip((file.path for file in files), ours, strict=True))
-    there = {path: wanted[path] == blob for path, blob in theirs.items() if path in wanted}
-    return make_plan(str(branch), files, there, theirs.keys() - wanted.keys())
+    hashes = _must(branch, "hash-object", "--no-filters", "--stdin-paths", data=lines).split()
+    return dict(zip((path.relative_to(stage).as_posix() for path in paths), hashes, strict=True))
 
 
-def _blobs(tree: str) -> dict[str, str]:
-    entries = (line.split("\t", 1) for line in tree.split("\0") if line)
+def _plan(branch: Branch, stage: Path, ours: Mapping[str, str], theirs: Mapping[str, str]) -> PublishPlan:
+    files = [SiteFile(path, stage / path, (stage / path).stat().st_size) for path in ours]
+    there = {path: ours[path] == blob for path, blob in theirs.items() if path in ours}
+    return make_plan(str(branch), files, there, theirs.keys() - ours.keys() - {RECORD})
+
+
+def _blobs(branch: Branch, tree: str) -> dict[str, str]:
+    """Return git's hash of every file of a commit or tree."""
+    entries = (line.split("\t", 1) for line in _must(branch, "ls-tree", "-r", "-z", tree).split("\0") if line)
     return {path: about.split()[2] for about, path in entries}
+
+
+def _check_others(branch: Branch, tip: str, ours: Mapping[str, str], *, keep_history: bool) -> None:
+    """Refuse to remove what others put on the branch.
+
+    Raises:
+        PublishError: If the branch has files of others, or commits with such files would be deleted.
+    """
+    problems = []
+    foreign = [path for path, blob in _foreign(branch, tip).items() if ours.get(path) != blob]
+    if foreign:
+        what = listed("these files would be lost, and metagan did not publish them:", foreign)
+        fix = "choose another branch with --branch, or use --force to replace and remove them"
+        problems.append(Problem(str(branch), what, fix))
+    if not keep_history and (commits := _commits_of_others(branch, tip)):
+        what = listed("--no-history would delete these commits with files of others:", commits)
+        fix = "leave it out, choose another branch with --branch, or use --force to delete them"
+        problems.append(Problem(str(branch), what, fix))
+    if problems:
+        raise PublishError.of(problems)
+
+
+def _foreign(branch: Branch, tree: str) -> dict[str, str]:
+    """Return the files of a commit or tree that the record in it doesn't have as they are there."""
+    blobs = _blobs(branch, tree)
+    recorded: Mapping[str, str | None] = {}
+    if record := blobs.get(RECORD):
+        with contextlib.suppress(ValueError):
+            recorded = decode_record(_must(branch, "cat-file", "blob", record))
+    return {path: blob for path, blob in blobs.items() if path not in KEPT and blob != recorded.get(path)}
+
+
+def _commits_of_others(branch: Branch, tip: str) -> list[str]:
+    """Return the commits with files that metagan didn't publish, as messages name them."""
+    lines = _must(branch, "log", "--format=%T %h %s", tip).splitlines()
+    trees = dict.fromkeys(line.partition(" ")[0] for line in lines)
+    foreign = {tree for tree in trees if _foreign(branch, tree)}
+    return [line.partition(" ")[2] for line in lines if line.partition(" ")[0] in foreign]
 
 
 def _commit(branch: Branch, stage: Path, message: str, *, keep_history: bool) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from metagan.errors import Problem, PublishError
+from metagan.site.manifest import MANIFEST, read_manifest
 from metagan.site.routes import is_hidden
+from metagan.values import printable
 
 GITHUB_SITE_BYTES = 1_000_000_000  # "published sites may be no larger than 1 GB"
 MIB = 1 << 20
@@ -68,28 +70,68 @@ class PublishPlan:
         return not (self.new or self.changed or self.removed)
 
 
-def site_files(folder: Path) -> tuple[SiteFile, ...]:
+def site_files(folder: Path, *, with_others: bool = False) -> tuple[SiteFile, ...]:
     """List the files of a built site to publish, sorted by path, without hidden files.
 
+    Args:
+        folder: The built site.
+        with_others: Whether to publish files in the folder that the build didn't write, too.
+
     Raises:
-        PublishError: If there is no built site, or it has a file that can't be published.
+        PublishError: If there is no built site, files of the build are missing or have another size, the folder has
+            files of others, or a file can't be published.
     """
-    if not (folder / "index.html").is_file():
-        raise PublishError("no built site there (no index.html)", where=folder, fix="run metagan build first")
-    files, refused = [], []
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise _unbuilt(folder)
+    if damage := [f"{name} ({found})" for name, found in manifest.damage(folder)]:
+        raise PublishError(
+            listed("these files are not as the build left them:", damage),
+            where=folder,
+            fix="run metagan build, which makes them again, then publish",
+        )
+    files, others, refused = [], [], []
     for file in sorted(folder.rglob("*")):
         path = file.relative_to(folder)
         if is_hidden(path.parts) or not file.is_file():
             continue
+        if path.as_posix() not in manifest.files and path.as_posix() != "CNAME":
+            others.append(path.as_posix())
         if not file.resolve().is_relative_to(folder.resolve()):
             what, fix = "a symbolic link to a place outside the site", "replace it by the file itself"
-            refused.append(Problem(str(file), what, fix))
+            refused.append(Problem(printable(str(file)), what, fix))
         elif not path.as_posix().isprintable() or path.as_posix().startswith('"'):
-            refused.append(Problem(f"{file!s:.200}", "not a valid name for a web page", "rename it"))
+            refused.append(
+                Problem(printable(f"{file!s:.200}"), "not a valid name for a web page", "rename it")
+            )
         files.append(SiteFile(path.as_posix(), file, file.stat().st_size))
+    if others and not with_others:
+        raise PublishError(
+            listed("these files are not part of the build:", others),
+            where=folder,
+            fix="remove them, or put them into templates/static and build again; --force publishes them as they are",
+        )
     if refused:
         raise PublishError.of(refused)
     return tuple(files)
+
+
+def _unbuilt(folder: Path) -> PublishError:
+    if not (folder / "index.html").is_file():
+        return PublishError(
+            "no built site there (no index.html)", where=folder, fix="run metagan build first"
+        )
+    return PublishError(
+        f"the list of the build's files ({MANIFEST}) is missing or damaged, so that nothing tells them from others",
+        where=folder,
+        fix="build into another folder, metagan build --out NEW, and publish that with --out NEW",
+    )
+
+
+def listed(what: str, lines: Sequence[str]) -> str:
+    """Return a message with a list below it, cut short where it is long."""
+    more = [f"  and {len(lines) - LISTED:,} more"] if len(lines) > LISTED else []
+    return "\n".join([what, *(f"  {printable(line)}" for line in lines[:LISTED]), *more])
 
 
 def make_plan(

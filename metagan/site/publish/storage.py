@@ -1,6 +1,6 @@
 """Publishes a site to a folder, or to any storage that fsspec supports: s3://, gs://, az://, sftp:// ...
 
-The file MANIFEST beside the site lists the published files, which may be replaced and removed. All other files
+The record beside the site lists the published files, which may be replaced and removed. All other files
 in the target belong to somebody else and are kept. The list is written before the first file is sent, so that
 after an interrupted publish the next one still knows its own files.
 """
@@ -8,33 +8,31 @@ after an interrupted publish the next one still knows its own files.
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from metagan.errors import PublishError
+from metagan.errors import Problem, PublishError
 from metagan.files import replacing, sha256_of_file, write_bytes
 from metagan.site.publish.plan import (
-    LISTED,
     PublishPlan,
     SiteFile,
+    listed,
     make_plan,
     sending_stage,
     site_files,
     total_bytes,
 )
+from metagan.site.publish.record import RECORD, decode_record, encode_record
 from metagan.site.routes import content_type
 from metagan.storage import protocol_of, storage_errors
 
-MANIFEST = ".metagan-published.json"
-MANIFEST_VERSION = 1
 BATCH = 64
 
 Sent = Callable[[int, int], None]
@@ -55,7 +53,7 @@ def publish_to_storage(
     Raises:
         PublishError: If the target can't be reached or written to, or other files have the same names.
     """
-    files = site_files(folder)
+    files = site_files(folder, with_others=overwrite)
     with storage_errors(target, PublishError):
         place = open_storage(target)
         if place.is_local and Path(place.root).resolve().is_relative_to(folder.resolve()):
@@ -63,27 +61,34 @@ def publish_to_storage(
                 "this is inside the built site", where=target, fix=f"choose a folder outside {folder}"
             )
         hashes = {file.path: sha256_of_file(file.file) for file in files}
-        owned, sizes = place.read_manifest(), place.sizes()
-        foreign = sorted(file.path for file in files if file.path in sizes and file.path not in owned)
-        if foreign and not overwrite:
-            raise _in_the_way(target, foreign)
-        there = {
-            file.path: owned.get(file.path) == hashes[file.path] and sizes[file.path] == file.size_bytes
+        there = place.contents()
+        owned = place.read_record()
+        clashes = _clashes(files, there, owned.keys())
+        clashes.refuse(target, overwrite=overwrite)
+        unchanged = {
+            file.path: owned.get(file.path) == hashes[file.path] and there.sizes[file.path] == file.size_bytes
             for file in files
-            if file.path in sizes
+            if file.path in there.sizes
         }
-        removed = (path for path in owned if path in sizes and path not in hashes)
-        plan = make_plan(target, files, there, removed)
+        removed = {path for path in owned if path in there.sizes and path not in hashes}
+        plan = make_plan(target, files, unchanged, removed | clashes.first)
         if not dry_run and not plan.is_empty:
-            _carry_out(plan, place, owned, hashes, sent)
+            _carry_out(plan, clashes, place, owned, hashes, sent)
     return plan
 
 
 def _carry_out(
-    plan: PublishPlan, place: Storage, owned: Mapping[str, str | None], hashes: Mapping[str, str], sent: Sent
+    plan: PublishPlan,
+    clashes: _Clashes,
+    place: Storage,
+    owned: Mapping[str, str | None],
+    hashes: Mapping[str, str],
+    sent: Sent,
 ) -> None:
     being_sent = dict.fromkeys(file.path for file in plan.uploads)
-    place.write_manifest({**owned, **being_sent})
+    place.write_record({**owned, **being_sent})
+    place.remove(sorted(clashes.first))
+    place.remove_empty(clashes.folders)
     done = 0
     for _, stage in groupby(plan.uploads, key=sending_stage):
         waiting = list(stage)
@@ -92,8 +97,70 @@ def _carry_out(
             place.put(batch)
             done += total_bytes(batch)
             sent(done, total_bytes(plan.uploads))
-    place.remove(plan.removed)
-    place.write_manifest(hashes)
+    place.remove([path for path in plan.removed if path not in clashes.first])
+    place.write_record(hashes)
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """What a target has: sizes of its files, None where the storage doesn't tell, and its folders."""
+
+    sizes: Mapping[str, int | None]
+    folders: frozenset[str]
+
+
+@dataclass(frozen=True)
+class _Clashes:
+    """What stands where files of the site belong.
+
+    Args:
+        foreign: Files of others with the names of the site's files or folders, as messages name them.
+        blocked: Folders with the names of the site's files, whose content isn't metagan's, likewise.
+        first: Files to remove before anything is sent: they stand where the site has a folder, or in `folders`.
+        folders: Folders of metagan's files only, where the site has a file.
+    """
+
+    foreign: tuple[str, ...]
+    blocked: tuple[str, ...]
+    first: frozenset[str]
+    folders: tuple[str, ...]
+
+    def refuse(self, target: str, *, overwrite: bool) -> None:
+        """Refuse to send a site into a place that has something else of its names.
+
+        Args:
+            target: The target, for messages.
+            overwrite: Whether files of others may be replaced; folders never are.
+
+        Raises:
+            PublishError: If there is such a thing.
+        """
+        problems = []
+        if self.blocked:
+            what = listed("these folders have the names of the site's files:", self.blocked)
+            problems.append(Problem(target, what, "choose an empty place, or move them away"))
+        if self.foreign and not overwrite:
+            what = listed("these files exist already, and metagan did not publish them:", self.foreign)
+            problems.append(Problem(target, what, "choose an empty place, or use --force to replace them"))
+        if problems:
+            raise PublishError.of(problems)
+
+
+def _clashes(files: tuple[SiteFile, ...], there: _Contents, owned: Collection[str]) -> _Clashes:
+    paths = {file.path for file in files}
+    parents = {str(parent) for path in paths for parent in PurePosixPath(path).parents[:-1]}
+    foreign = sorted(path for path in paths & there.sizes.keys() if path not in owned)
+    in_folders_place = parents & there.sizes.keys()
+    foreign += [f"{path} (the site has a folder there)" for path in sorted(in_folders_place - set(owned))]
+    blocked, emptied, first = [], [], set(in_folders_place)
+    for folder in sorted(paths & there.folders):
+        inside = {path for path in there.sizes if path.startswith(f"{folder}/")}
+        if inside and inside <= set(owned):
+            emptied.append(folder)
+            first |= inside
+        else:
+            blocked.append(folder)
+    return _Clashes(tuple(foreign), tuple(blocked), frozenset(first), tuple(emptied))
 
 
 @dataclass(frozen=True)
@@ -115,36 +182,53 @@ class Storage:
         """Whether it is a folder on this machine."""
         return isinstance(self.filesystem, LocalFileSystem)
 
-    def sizes(self) -> dict[str, int | None]:
-        """Return every file below it, with its size if the storage reports it."""
-        found = self.filesystem.find(self.root, detail=True)
-        return {path.removeprefix(f"{self.root}/"): about.get("size") for path, about in found.items()}
-
-    def read_manifest(self) -> dict[str, str | None]:
-        """Read the list of published files: path to SHA-256, or None if sending may have been interrupted.
+    def contents(self) -> _Contents:
+        """Return every file below it, with its size if the storage reports it, and every folder.
 
         Raises:
-            PublishError: If the list is damaged.
+            PublishError: If it is a file, or lies in one.
+        """
+        if self.is_local:
+            for folder in (Path(self.root), *Path(self.root).parents):
+                if folder.exists() and not folder.is_dir():
+                    raise PublishError("this is a file", where=folder, fix="choose a folder with --to")
+        found = self.filesystem.find(self.root, withdirs=True, detail=True)
+        if found.get(self.root, {}).get("type") == "file":
+            raise PublishError("this is a file", where=self.target, fix="choose a folder with --to")
+        below = {
+            path.removeprefix(f"{self.root}/"): about
+            for path, about in found.items()
+            if path.startswith(f"{self.root}/")
+        }
+        folders = frozenset(path for path, about in below.items() if about["type"] == "directory")
+        return _Contents(
+            {path: about.get("size") for path, about in below.items() if path not in folders}, folders
+        )
+
+    def read_record(self) -> dict[str, str | None]:
+        """Read the record of published files: path to SHA-256, or None if sending may have been interrupted.
+
+        Raises:
+            PublishError: If the record is damaged.
         """
         try:
-            content = self.filesystem.cat_file(f"{self.root}/{MANIFEST}")
+            content = self.filesystem.cat_file(f"{self.root}/{RECORD}")
         except FileNotFoundError:
             return {}
         try:
-            return _checked(json.loads(content))
+            return decode_record(content)
         except ValueError as error:
             raise PublishError(
-                f"{self.target}/{MANIFEST}: not a list of metagan's files: {error}",
+                f"{self.target}/{RECORD}: not a list of metagan's files: {error}",
                 fix="delete it, and use --force if the site's files there may be replaced",
             ) from error
 
-    def write_manifest(self, files: Mapping[str, str | None]) -> None:
-        """Write the list of published files."""
-        content = json.dumps({"version": MANIFEST_VERSION, "files": dict(sorted(files.items()))}, indent=0)
+    def write_record(self, files: Mapping[str, str | None]) -> None:
+        """Write the record of published files."""
         if self.is_local:
-            write_bytes(Path(self.root, MANIFEST), content.encode())
+            write_bytes(Path(self.root, RECORD), encode_record(files))
         else:
-            self.filesystem.pipe_file(f"{self.root}/{MANIFEST}", content.encode())
+            self.filesystem.pipe_file(f"{self.root}/{RECORD}", encode_record(files))
 
     def put(self, files: list[SiteFile]) -> None:
         """Send files, several at once if the storage supports it."""
@@ -162,7 +246,7 @@ class Storage:
             )
             self.filesystem.put(sources, targets, **self._typed(kind))
 
-    def remove(self, paths: tuple[str, ...]) -> None:
+    def remove(self, paths: Iterable[str]) -> None:
         """Remove files, and on this machine also folders that become empty."""
         for path in paths:
             if not self.is_local:
@@ -175,6 +259,14 @@ class Storage:
             for folder in file.relative_to(self.root).parents[:-1]:
                 with contextlib.suppress(OSError):
                     Path(self.root, folder).rmdir()
+
+    def remove_empty(self, folders: Iterable[str]) -> None:
+        """Remove folders without files, where the storage has folders of their own."""
+        for folder in folders:
+            inside = self.filesystem.find(f"{self.root}/{folder}", withdirs=True)
+            for path in sorted({*inside, f"{self.root}/{folder}"}, reverse=True):
+                with contextlib.suppress(OSError, NotImplementedError):
+                    self.filesystem.rmdir(path)
 
     def _typed(self, kind: str) -> dict[str, Any]:
         """Return this storage's options for a file's content type; others derive it from the name or have none."""
@@ -206,25 +298,3 @@ def open_storage(target: str) -> Storage:
         filesystem, root = fsspec.core.url_to_fs(target)
     filesystem.invalidate_cache()
     return Storage(target.rstrip("/"), filesystem, str(root).rstrip("/"))
-
-
-def _in_the_way(target: str, foreign: list[str]) -> PublishError:
-    more = [f"  and {len(foreign) - LISTED} more"] if len(foreign) > LISTED else []
-    listed = [f"  {path}" for path in foreign[:LISTED]]
-    what = "\n".join(["these files exist already, and metagan did not publish them:", *listed, *more])
-    return PublishError(what, where=target, fix="choose an empty place, or use --force to replace them")
-
-
-def _checked(manifest: Any) -> dict[str, str | None]:
-    """Validate the list of published files: others may have changed it, and its files may be removed.
-
-    Raises:
-        ValueError: If it is not such a list, or names paths outside the site.
-    """
-    files = manifest.get("files") if isinstance(manifest, dict) else None
-    if not isinstance(files, dict) or manifest.get("version") != MANIFEST_VERSION:
-        raise ValueError(f"want a mapping with version {MANIFEST_VERSION} and files")
-    for path in files:
-        if any(part in {"", ".", ".."} or "\\" in part for part in path.split("/")):
-            raise ValueError(f"{path!r} lies outside the site")
-    return files

@@ -17,8 +17,9 @@ from metagan.errors import BuildError, BuildLockedError, OptionError, RegistryEr
 from metagan.registry.read import read_registry
 from metagan.site.build import build_dir, pictures
 from metagan.site.build.build import BuildOptions, BuildReport, build_site
-from metagan.site.build.build_dir import MANIFEST, BuildDir
+from metagan.site.build.build_dir import BuildDir
 from metagan.site.build.picture_cache import chunks_with_gaps
+from metagan.site.manifest import MANIFEST
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "sg2ada_cuda16.pkl"  # 16x16, two classes
 
@@ -312,6 +313,44 @@ def test_a_file_that_somebody_added_is_kept_with_a_warning_that_strict_refuses(t
     assert "kept files that metagan did not make: CNAME" in outcome.warnings[0]
     assert (tmp_path / "build/CNAME").read_text() == "blobs.example.org"
     assert build(tmp_path).unchanged
+
+
+@pytest.mark.parametrize("name", ["b2/notes.txt", "b2", "b2/index.html", "b2/index.html/notes.txt"])
+def test_a_file_of_others_that_the_new_site_has_no_room_for_stops_the_build(tmp_path, name):
+    write_registry(tmp_path)
+    build(tmp_path)
+    mine = tmp_path / "build" / name
+    mine.parent.mkdir(parents=True, exist_ok=True)
+    mine.write_text("mine")
+    before = digest(tmp_path / "build")
+    registry = (tmp_path / "registry.yaml").read_text()
+    (tmp_path / "registry.yaml").write_text(
+        registry + registry.partition("subjects:\n")[2].replace("blob:", "b2:")
+    )
+    if name == "b2/notes.txt":  # a folder of both is no clash
+        assert "kept files that metagan did not make: b2/notes.txt" in build(tmp_path).warnings[0]
+        assert mine.read_text() == "mine"
+        return
+    with pytest.raises(
+        BuildError, match=rf"others of their names: {name}; nothing was changed\n  fix: move them"
+    ):
+        build(tmp_path)
+    assert digest(tmp_path / "build") == before
+
+
+def test_what_others_put_into_the_work_folder_stays(tmp_path):
+    write_registry(tmp_path)
+    build(tmp_path)
+    work = tmp_path / ".metagan/build"
+    (cache,) = (work / "pictures").iterdir()
+    mine = [work / "pictures/holiday/1.png", work / "models/notes.txt", cache / "notes.txt"]
+    for file in mine:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("mine")
+    write_registry(tmp_path, psi=0.6)
+    build(tmp_path)
+    assert [file.read_text() for file in mine] == ["mine"] * 3
+    assert [path.name for path in cache.iterdir()] == ["notes.txt"]
 
 
 def test_a_link_to_a_folder_that_somebody_added_is_kept_too(tmp_path):

@@ -9,6 +9,7 @@ import fsspec
 import pytest
 
 from metagan.errors import PublishError
+from metagan.site.manifest import MANIFEST
 from metagan.site.publish import storage
 from metagan.site.publish.plan import (
     SiteFile,
@@ -18,7 +19,9 @@ from metagan.site.publish.plan import (
     site_files,
     subject_sizes,
 )
-from metagan.site.publish.storage import MANIFEST, open_storage, publish_to_storage
+from metagan.site.publish.record import RECORD
+from metagan.site.publish.storage import open_storage, publish_to_storage
+from tests.site.publish.built import built
 
 FILES = {
     "index.html": "home",
@@ -42,7 +45,7 @@ def write(folder, files):
 
 @pytest.fixture
 def site(tmp_path):
-    return write(tmp_path / "build", FILES)
+    return built(write(tmp_path / "build", FILES))
 
 
 @pytest.fixture(params=["folder", "memory"])
@@ -63,7 +66,9 @@ def publish(site, target, dry_run=False, overwrite=False):
 
 def there(target):
     place = open_storage(target)
-    return {path: place.filesystem.cat_file(f"{place.root}/{path}").decode() for path in place.sizes()}
+    return {
+        path: place.filesystem.cat_file(f"{place.root}/{path}").decode() for path in place.contents().sizes
+    }
 
 
 def paths(files):
@@ -74,7 +79,7 @@ def test_a_first_publish_puts_everything_there(site, target):
     plan = publish(site, target)
     assert paths(plan.new) == set(FILES)
     found = there(target)
-    manifest = json.loads(found.pop(MANIFEST))
+    manifest = json.loads(found.pop(RECORD))
     assert found == FILES
     assert set(manifest["files"]) == set(FILES)
 
@@ -89,7 +94,7 @@ def test_a_second_publish_sends_only_what_changed_and_removes_only_its_own(site,
     (site / "new.html").write_text("new")
     (site / "bagel/42/index.html").unlink()
     (site / "pictures/bagel/42.webp").unlink()
-    plan = publish(site, target)
+    plan = publish(built(site), target)
     assert (paths(plan.new), paths(plan.changed)) == ({"new.html"}, {"index.html"})
     assert plan.removed == ("bagel/42/index.html", "pictures/bagel/42.webp")
     found = there(target)
@@ -106,7 +111,7 @@ def test_folders_that_are_empty_after_a_removal_go_too_but_no_others(site, tmp_p
     (site / "bagel/42/index.html").unlink()
     (site / "bagel/index.html").unlink()
     (site / "pictures/bagel/42.webp").unlink()
-    publish(site, str(public))
+    publish(built(site), str(public))
     assert not (public / "pictures").exists()
     assert (public / "bagel" / "mine").is_dir()
     assert not (public / "bagel" / "42").exists()
@@ -161,6 +166,7 @@ def test_a_publish_that_breaks_off_links_to_nothing_missing_and_is_taken_up_agai
     write(
         site, {"pictures/bagel/43.webp": "new picture", "bagel/43/index.html": "bagel 43", "index.html": "43"}
     )
+    built(site)
     monkeypatch.setattr(storage, "BATCH", 1)
     sent = []
     original = storage.Storage.put
@@ -204,10 +210,10 @@ def test_progress_counts_the_bytes_of_what_is_sent(site, tmp_path):
     ],
 )
 def test_a_damaged_or_hostile_list_of_published_files_is_refused(site, tmp_path, manifest):
-    public = write(tmp_path / "public", {MANIFEST: manifest})
+    public = write(tmp_path / "public", {RECORD: manifest})
     with pytest.raises(PublishError, match=r"not a list of metagan's.*\n  fix: "):
         publish(site, str(public))
-    assert list(public.iterdir()) == [public / MANIFEST]
+    assert list(public.iterdir()) == [public / RECORD]
 
 
 def test_a_site_is_not_published_into_itself(site):
@@ -236,22 +242,137 @@ def test_an_unknown_kind_of_address_is_no_traceback(site):
         publish(site, "gopher://host/apes")
 
 
-def test_a_target_that_is_a_file_is_no_traceback(site, tmp_path):
+def test_a_target_that_is_a_file_or_inside_one_is_refused(site, tmp_path):
     (tmp_path / "public").write_text("a file")
-    with pytest.raises(PublishError, match=r"public: .*\n  fix: "):
+    for target in (tmp_path / "public", tmp_path / "public" / "apes"):
+        with pytest.raises(PublishError, match=r"public: this is a file\n  fix: .*--to"):
+            publish(site, str(target))
+    fsspec.filesystem("memory").pipe_file("/plain", b"a file")
+    with pytest.raises(PublishError, match=r"memory://plain: this is a file\n  fix: "):
+        publish(site, "memory://plain")
+
+
+def fill(target, files):
+    place = open_storage(target)
+    for path, text in files.items():
+        if place.is_local:
+            write(Path(place.root), {path: text})
+        else:
+            place.filesystem.pipe_file(f"{place.root}/{path}", text.encode())
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_file_where_the_site_has_a_folder_is_found_before_the_first_byte(site, target, dry_run):
+    fill(target, {"bagel": "mine", "notes.txt": "mine"})
+    with pytest.raises(
+        PublishError,
+        match=r"did not publish them:\n  bagel \(the site has a folder there\)\n  fix: .*--force",
+    ):
+        publish(site, target, dry_run=dry_run)
+    assert there(target) == {"bagel": "mine", "notes.txt": "mine"}
+    plan = publish(site, target, dry_run=dry_run, overwrite=True)
+    assert plan.removed == ("bagel",)
+    if not dry_run:
+        found = there(target)
+        found.pop(RECORD)
+        assert found == FILES | {"notes.txt": "mine"}
+        assert publish(site, target).is_empty
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+@pytest.mark.parametrize("inside", ["index.html/mine.txt", "index.html/a/b/mine.txt"])
+def test_a_folder_where_the_site_has_a_file_is_never_replaced(site, target, inside, overwrite):
+    fill(target, {inside: "mine"})
+    with pytest.raises(
+        PublishError, match=r"names of the site's files:\n  index\.html\n  fix: .*move them away"
+    ):
+        publish(site, target, overwrite=overwrite)
+    assert there(target) == {inside: "mine"}
+
+
+def test_an_empty_folder_where_the_site_has_a_file_is_found_too(site, tmp_path):
+    (tmp_path / "public" / "index.html").mkdir(parents=True)
+    with pytest.raises(PublishError, match=r"names of the site's files:\n  index\.html"):
         publish(site, str(tmp_path / "public"))
+    assert [path.name for path in (tmp_path / "public").iterdir()] == ["index.html"]
+
+
+@pytest.mark.parametrize("link", ["bagel", "index.html"])
+def test_a_link_is_not_followed(site, tmp_path, link):
+    elsewhere = write(tmp_path / "elsewhere", {"mine.txt": "mine"})
+    (tmp_path / "public").mkdir()
+    (tmp_path / "public" / link).symlink_to(elsewhere)
+    with pytest.raises(PublishError, match=rf"did not publish them:\n  {link}"):
+        publish(site, str(tmp_path / "public"))
+    publish(site, str(tmp_path / "public"), overwrite=True)
+    assert [path.name for path in elsewhere.iterdir()] == ["mine.txt"]
+    assert (tmp_path / "public" / "bagel" / "index.html").read_text() == "bagel"
+
+
+def test_files_of_an_earlier_publish_may_become_folders_and_the_reverse(site, target):
+    publish(built(write(site, {"help": "a file", "more/deep/page.html": "a folder"})), target)
+    (site / "help").unlink()
+    (site / "more/deep/page.html").unlink()
+    (site / "more/deep").rmdir()
+    (site / "more").rmdir()
+    publish(built(write(site, {"help/index.html": "a folder", "more": "a file"})), target)
+    found = there(target)
+    found.pop(RECORD)
+    assert found == FILES | {"help/index.html": "a folder", "more": "a file"}
+    assert publish(site, target).is_empty
+
+
+def test_a_build_that_is_not_whole_is_not_published(site, target):
+    (site / "404.html").unlink()
+    (site / "static/site.css").write_text("bo")
+    (site / "sitemap.xml").unlink()
+    (site / "sitemap.xml").mkdir()
+    with pytest.raises(PublishError) as caught:
+        publish(site, target, overwrite=True)
+    assert str(caught.value).splitlines()[1:] == [
+        "  404.html (missing)",
+        "  sitemap.xml (not a file)",
+        "  static/site.css (2 bytes instead of 7)",
+        "  fix: run metagan build, which makes them again, then publish",
+    ]
+    assert there(target) == {}
+
+
+@pytest.mark.parametrize("manifest", [None, "", "{}", '{"files": []}', '{"files": {"a": "x"}}'])
+def test_a_build_without_its_manifest_is_not_published(site, target, manifest):
+    (site / MANIFEST).unlink()
+    if manifest is not None:
+        (site / MANIFEST).write_text(manifest)
+    with pytest.raises(
+        PublishError, match=r"\.metagan-manifest\.json\) is missing or damaged[^$]*fix: .*--out"
+    ):
+        publish(site, target, overwrite=True)
+    assert there(target) == {}
+
+
+def test_files_of_others_in_the_built_site_are_listed_and_sent_only_if_forced(site, target):
+    write(site, {"private.txt": "mine", "bagel/notes.txt": "mine", ".hidden": "mine", "CNAME": "a.org"})
+    with pytest.raises(
+        PublishError, match=r"not part of the build:\n  bagel/notes\.txt\n  private\.txt\n  fix: .*--force"
+    ):
+        publish(site, target)
+    assert there(target) == {}
+    publish(site, target, overwrite=True)
+    found = there(target)
+    found.pop(RECORD)
+    assert found == FILES | {"private.txt": "mine", "bagel/notes.txt": "mine", "CNAME": "a.org"}
 
 
 def test_hidden_files_stay_at_home_and_links_out_are_refused(site, tmp_path):
     write(
         site,
-        {".metagan-manifest.json": "{}", ".git/config": "x", ".well-known/security.txt": "x", "a/.b/c": "x"},
+        {".git/config": "x", ".well-known/security.txt": "x", "a/.b/c": "x"},
     )
-    assert paths(site_files(site)) == {*FILES, ".well-known/security.txt"}
+    assert paths(site_files(site, with_others=True)) == {*FILES, ".well-known/security.txt"}
     (tmp_path / "secret.txt").write_text("secret")
     (site / "leak.txt").symlink_to(tmp_path / "secret.txt")
     with pytest.raises(PublishError, match=r"leak\.txt: a symbolic link to a place outside the site"):
-        site_files(site)
+        site_files(site, with_others=True)
 
 
 @pytest.fixture

@@ -7,15 +7,17 @@ import pytest
 
 from metagan.errors import PublishError
 from metagan.site.publish.branch import Branch, publish_to_branch
+from metagan.site.publish.record import RECORD
+from tests.site.publish.built import built
 
 FILES = {
     "index.html": "home",
     "bagel/42/index.html": "bagel 42",
     "pictures/bagel/42.webp": "picture",
     "pictures/bagel/43.webp": "picture",
-    ".metagan-manifest.json": "{}",
 }
 PUBLISHED = {
+    RECORD,
     ".nojekyll",
     "index.html",
     "bagel/42/index.html",
@@ -72,16 +74,30 @@ def site(repository):
     return write(repository / "build", FILES)
 
 
+def change(site, changes):
+    """Write files of a site as a build would: None removes one."""
+    for name in [name for name, text in changes.items() if text is None]:
+        (site / name).unlink()
+    write(site, {name: text for name, text in changes.items() if text is not None})
+
+
 def write(folder, files):
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    return folder
+    return built(folder)
 
 
 def publish(repository, site, **options):
-    settings = {"message": "Publish", "domain": None, "keep_history": True, "dry_run": False} | options
+    settings = {
+        "message": "Publish",
+        "domain": None,
+        "keep_history": True,
+        "overwrite": False,
+        "dry_run": False,
+    }
+    settings |= options
     branch = Branch(repository, settings.pop("remote", "origin"), settings.pop("branch", "gh-pages"))
     return publish_to_branch(site, branch, **settings)
 
@@ -126,14 +142,19 @@ def test_a_site_arrives_on_the_branch_without_touching_the_checkout(repository, 
     assert (
         git(remote, "log", "-1", "--format=%s|%an|%ae", "gh-pages") == "Publish the apes|Ada|ada@example.org"
     )
-    assert paths(plan.new) == PUBLISHED
+    assert paths(plan.new) == PUBLISHED - {RECORD}
 
 
 def test_a_second_publish_adds_a_commit_with_what_changed(repository, remote, site):
     publish(repository, site)
-    (site / "index.html").write_text("HOME")
-    (site / "pictures/bagel/43.webp").unlink()
-    (site / "pictures/bagel/44.webp").write_text("other picture")
+    change(
+        site,
+        {
+            "index.html": "HOME",
+            "pictures/bagel/43.webp": None,
+            "pictures/bagel/44.webp": "other picture",
+        },
+    )
     plan = publish(repository, site)
     assert (paths(plan.new), paths(plan.changed)) == ({"pictures/bagel/44.webp"}, {"index.html"})
     assert plan.removed == ("pictures/bagel/43.webp",)
@@ -149,11 +170,11 @@ def test_nothing_new_makes_no_commit(repository, remote, site):
 
 def test_a_dry_run_tells_the_same_plan_and_leaves_both_repositories_alone(repository, remote, site):
     publish(repository, site)
-    (site / "index.html").write_text("HOME")
+    write(site, {"index.html": "HOME"})
     before = git(repository, "show-ref"), git(remote, "show-ref")
     plan = publish(repository, site, dry_run=True)
     assert paths(plan.changed) == {"index.html"}
-    assert paths(plan.unchanged) == PUBLISHED - {"index.html"}
+    assert paths(plan.unchanged) == PUBLISHED - {"index.html", RECORD}
     assert (git(repository, "show-ref"), git(remote, "show-ref")) == before
 
 
@@ -161,7 +182,7 @@ def test_what_somebody_else_published_meanwhile_is_built_upon(repository, remote
     publish(repository, site)
     other = clone(tmp_path / "other", remote)
     publish(other, write(other / "build", FILES | {"index.html": "theirs"}))
-    (site / "index.html").write_text("ours")
+    write(site, {"index.html": "ours"})
     publish(repository, site)
     assert commits(remote) == 3
     assert git(remote, "show", "gh-pages:index.html") == "ours"
@@ -169,14 +190,14 @@ def test_what_somebody_else_published_meanwhile_is_built_upon(repository, remote
 
 def test_without_history_the_branch_holds_one_commit(repository, remote, site, tmp_path):
     publish(repository, site)
-    (site / "index.html").write_text("HOME")
+    write(site, {"index.html": "HOME"})
     publish(repository, site)
     publish(repository, site, keep_history=False)
     assert commits(remote) == 1
     assert tree(remote) == PUBLISHED
     other = clone(tmp_path / "other", remote)
     publish(other, write(other / "build", FILES | {"index.html": "theirs"}), keep_history=False)
-    (site / "index.html").write_text("again")
+    write(site, {"index.html": "again"})
     publish(repository, site)  # the local branch is not what the remote has, but was published before
     assert git(remote, "show", "gh-pages:index.html") == "again"
 
@@ -184,7 +205,7 @@ def test_without_history_the_branch_holds_one_commit(repository, remote, site, t
 def test_a_custom_domain_is_set_and_then_kept(repository, remote, site):
     publish(repository, site, domain="apes.example.org")
     assert git(remote, "show", "gh-pages:CNAME") == "apes.example.org"
-    (site / "index.html").write_text("HOME")
+    write(site, {"index.html": "HOME"})
     plan = publish(repository, site)
     assert "CNAME" in paths(plan.unchanged)
     assert git(remote, "show", "gh-pages:CNAME") == "apes.example.org"
@@ -234,7 +255,7 @@ def test_a_refused_push_leaves_the_local_branch_as_it_was(repository, remote, si
     former = git(repository, "rev-parse", "gh-pages")
     hook.write_text("#!/bin/sh\nexit 1\n")
     hook.chmod(0o755)
-    (site / "index.html").write_text("HOME")
+    write(site, {"index.html": "HOME"})
     for keep_history in (True, False):
         with pytest.raises(PublishError, match="refused the push"):
             publish(repository, site, keep_history=keep_history)
@@ -258,7 +279,7 @@ def test_unpushed_commits_on_the_local_branch_are_not_lost(repository, remote, s
 def test_a_branch_that_was_deleted_on_the_remote_is_begun_anew(repository, remote, site):
     publish(repository, site)
     git(remote, "branch", "-D", "gh-pages")
-    (site / "index.html").write_text("HOME")
+    write(site, {"index.html": "HOME"})
     publish(repository, site)
     assert tree(remote) == PUBLISHED
 
@@ -290,9 +311,113 @@ def test_pythons_modules_are_not_taken_from_the_repository(repository, remote, s
 def test_a_site_over_the_limits_is_refused_before_anything_is_sent(repository, remote, site):
     with (site / "pictures/bagel/45.webp").open("wb") as huge:
         huge.truncate(1_000_000_001)
+    built(site)
     with pytest.raises(
         PublishError,
         match=r"953\.7 MiB; git hosts accept at most 100 MiB[^$]*1\.00 GB in 5 files[^$]*images: 3 -> 2",
     ):
         publish(repository, site)
     assert git(remote, "branch", "--list") == "main" or "gh-pages" not in git(remote, "branch", "--list")
+
+
+def blog_on(repository):
+    """Put somebody's blog on the branch, and return its commit."""
+    git(repository, "checkout", "--quiet", "--orphan", "gh-pages")
+    git(repository, "rm", "--quiet", "-rf", "--cached", ".")
+    (repository / "blog").mkdir()
+    (repository / "blog" / "index.html").write_text("my blog")
+    (repository / "CNAME").write_text("blog.example.org\n")
+    git(repository, "add", "blog", "CNAME")
+    git(repository, "commit", "--quiet", "-m", "My blog")
+    git(repository, "push", "--quiet", "origin", "gh-pages")
+    git(repository, "checkout", "--quiet", "--force", "main")
+    git(repository, "branch", "--quiet", "-D", "gh-pages")
+    return git(repository, "rev-parse", "origin/gh-pages")
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_files_of_others_on_the_branch_are_listed_and_kept_unless_forced(repository, remote, site, dry_run):
+    blog = blog_on(repository)
+    with pytest.raises(
+        PublishError,
+        match=r"gh-pages of origin: these files would be lost[^:]*:\n  blog/index.html\n  fix: .*--force",
+    ):
+        publish(repository, site, dry_run=dry_run)
+    assert git(remote, "rev-parse", "gh-pages") == blog
+    plan = publish(repository, site, dry_run=dry_run, overwrite=True)
+    assert plan.removed == ("blog/index.html",)
+    if not dry_run:
+        assert tree(remote) == PUBLISHED | {"CNAME"}
+        assert git(remote, "show", "gh-pages:CNAME") == "blog.example.org"
+        assert git(remote, "show", "gh-pages~:blog/index.html") == "my blog"
+
+
+def test_commits_of_others_are_listed_and_kept_unless_forced(repository, remote, site):
+    blog_on(repository)
+    publish(repository, site, overwrite=True)
+    write(site, {"index.html": "HOME"})
+    with pytest.raises(
+        PublishError, match=r"--no-history would delete these commits[^:]*:\n  \w+ My blog\n  fix: .*--force"
+    ):
+        publish(repository, site, keep_history=False)
+    assert commits(remote) == 2
+    publish(repository, site)
+    assert commits(remote) == 3
+    publish(repository, site, keep_history=False, overwrite=True)
+    assert (commits(remote), tree(remote)) == (1, PUBLISHED | {"CNAME"})
+
+
+def test_a_published_file_that_somebody_edited_is_theirs(repository, remote, site, tmp_path):
+    publish(repository, site)
+    other = clone(tmp_path / "other", remote)
+    git(other, "fetch", "--quiet", "origin", "gh-pages")
+    git(other, "checkout", "--quiet", "gh-pages")
+    (other / "index.html").write_text("edited on the web")
+    git(other, "commit", "--quiet", "-am", "Edit")
+    git(other, "push", "--quiet", "origin", "gh-pages")
+    for keep_history in (True, False):
+        with pytest.raises(PublishError, match=r"would be lost[^:]*:\n  index\.html\n"):
+            publish(repository, site, keep_history=keep_history)
+    write(site, {"index.html": "edited on the web"})  # the same edit here: nothing is lost
+    publish(repository, site)
+    with pytest.raises(PublishError, match=r"--no-history would delete these commits[^:]*:\n  \w+ Edit\n"):
+        publish(repository, site, keep_history=False)
+
+
+def test_githubs_own_commits_of_a_domain_are_nobodys_loss(repository, remote, site, tmp_path):
+    publish(repository, site)
+    other = clone(tmp_path / "other", remote)
+    git(other, "fetch", "--quiet", "origin", "gh-pages")
+    git(other, "checkout", "--quiet", "gh-pages")
+    (other / "CNAME").write_text("apes.example.org")
+    git(other, "add", "CNAME")
+    git(other, "commit", "--quiet", "-m", "Create CNAME")
+    git(other, "push", "--quiet", "origin", "gh-pages")
+    publish(repository, site, keep_history=False)
+    assert (commits(remote), tree(remote)) == (1, PUBLISHED | {"CNAME"})
+    assert git(remote, "show", "gh-pages:CNAME") == "apes.example.org"
+
+
+@pytest.mark.parametrize("record", ["{", "[]", '{"version": 1, "files": {"../x": null}}', "[" * 100_000])
+def test_a_damaged_record_on_the_branch_makes_its_files_somebody_elses(
+    repository, remote, site, tmp_path, record
+):
+    publish(repository, site)
+    other = clone(tmp_path / "other", remote)
+    git(other, "fetch", "--quiet", "origin", "gh-pages")
+    git(other, "checkout", "--quiet", "gh-pages")
+    (other / RECORD).write_text(record)
+    git(other, "commit", "--quiet", "-am", "Damage")
+    git(other, "push", "--quiet", "origin", "gh-pages")
+    change(site, {"pictures/bagel/43.webp": None})
+    with pytest.raises(PublishError, match=r"would be lost[^:]*:\n  pictures/bagel/43\.webp\n"):
+        publish(repository, site)
+    publish(repository, site, overwrite=True)
+    assert tree(remote) == PUBLISHED - {"pictures/bagel/43.webp"}
+
+
+def test_a_build_that_lacks_a_file_is_not_published(repository, remote, site):
+    (site / "pictures/bagel/43.webp").unlink()
+    with pytest.raises(PublishError, match=r"pictures/bagel/43\.webp \(missing\)"):
+        publish(repository, site, overwrite=True)
+    assert "gh-pages" not in git(remote, "branch", "--list")

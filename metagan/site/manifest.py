@@ -1,0 +1,64 @@
+"""The manifest of a built site: the list of the files that a build wrote, with their sizes.
+
+It is a hidden file in the site folder, so that it is replaced together with the site. Without it, nothing tells the
+build's files from other files there, and neither `build` nor `publish` takes the folder for a site.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from metagan.files import write_bytes
+
+MANIFEST = ".metagan-manifest.json"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The list of a built site's files.
+
+    Args:
+        fingerprint: Hash of everything it was made from.
+        files: Size in bytes by path relative to the site.
+        warnings: Warnings for the site's author from the build.
+    """
+
+    fingerprint: str
+    files: dict[str, int]
+    warnings: list[str]
+
+    def is_whole(self, site: Path) -> bool:
+        """Return whether every file exists with its size."""
+        return not any(self.damage(site))
+
+    def damage(self, site: Path) -> Iterator[tuple[str, str]]:
+        """Yield the files that don't have their size, and what is wrong with each: "missing" for instance."""
+        for name, size_bytes in self.files.items():
+            try:
+                found = (site / name).stat()
+            except OSError:
+                yield name, "missing"
+                continue
+            if not (site / name).is_file():
+                yield name, "not a file"
+            elif found.st_size != size_bytes:
+                yield name, f"{found.st_size:,} bytes instead of {size_bytes:,}"
+
+    def write(self, folder: Path) -> None:
+        """Write the manifest to a site folder."""
+        content = json.dumps(dataclasses.asdict(self), indent=0, sort_keys=True)
+        write_bytes(folder / MANIFEST, content.encode())
+
+
+def read_manifest(site: Path) -> Manifest | None:
+    """Read the manifest of a site folder; None if it is missing or damaged."""
+    try:
+        raw = json.loads((site / MANIFEST).read_bytes())
+        files = {str(name): int(size) for name, size in raw["files"].items()}
+        return Manifest(str(raw["fingerprint"]), files, [str(line) for line in raw["warnings"]])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
