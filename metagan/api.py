@@ -53,12 +53,13 @@ class Generator:
         self._target, self._sampler = target, sampler
         self.name = target.name
         self.description = f"{target.name} ({title_of(sampler.generator)})"
+        self.size = sampler.size
         self.resolution = sampler.resolution
         self.z_dim, self.c_dim = sampler.generator.z_dim, sampler.generator.c_dim
         self.device = sampler.device
 
     def __repr__(self) -> str:
-        return f"<metagan.Generator {self.name}, {self.resolution}x{self.resolution}, on {self.device}>"
+        return f"<metagan.Generator {self.name}, {self.size}, on {self.device}>"
 
     def sample(
         self,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from metagan.errors import OptionError
 
@@ -63,6 +64,69 @@ class InvalidValueError(ValueError):
 def invalid_value(want: str, got: str, fix: str) -> InvalidValueError:
     """Create the error for a value with one complaint."""
     return InvalidValueError([ValueProblem(want, got, fix)])
+
+
+class Size(NamedTuple):
+    """The size of pictures in pixels; people write WIDTHxHEIGHT, or one number for squares."""
+
+    width: int
+    height: int
+
+    @classmethod
+    def square(cls, side_px: int) -> Size:
+        """The size of square pictures."""
+        return cls(side_px, side_px)
+
+    @classmethod
+    def read(cls, text: str) -> Size:
+        """Parse "512x1024", a portrait, or "256", a square.
+
+        Raises:
+            InvalidValueError: If the text is neither.
+        """
+        found = re.fullmatch(r"\s*(\d{1,6})\s*(?:[xX×*]\s*(\d{1,6})\s*)?", text, re.ASCII)
+        if found is None or not int(found[1]) or not int(found[2] or 1):
+            raise invalid_value(
+                "a side in pixels, or WIDTHxHEIGHT", show(text), "write 256, or 512x1024 for portraits"
+            )
+        return cls(int(found[1]), int(found[2] or found[1]))
+
+    @classmethod
+    def of(cls, size: Size | int) -> Size:
+        """A size, or the square of a side in pixels."""
+        return cls.square(size) if isinstance(size, int) else size
+
+    @property
+    def longest(self) -> int:
+        """The longer side."""
+        return max(self)
+
+    @property
+    def shortest(self) -> int:
+        """The shorter side."""
+        return min(self)
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels."""
+        return self.width * self.height
+
+    @property
+    def is_square(self) -> bool:
+        """Whether width and height are equal."""
+        return self.width == self.height
+
+    def times(self, factor: int) -> Size:
+        """The size after an enlargement by a factor."""
+        return Size(self.width * factor, self.height * factor)
+
+    @property
+    def as_option(self) -> str:
+        """As an option's value: "256", "512x1024"."""
+        return str(self.width) if self.is_square else str(self)
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
 
 
 def source_date() -> dt.datetime | None:

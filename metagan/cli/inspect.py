@@ -58,6 +58,8 @@ def _generator_facts(checkpoint: Checkpoint, network: str | None) -> dict[str, A
     return {
         "architecture": title_of(generator),
         "resolution": generator.resolution,
+        "width": generator.size.width,
+        "height": generator.size.height,
         "image_channels": generator.image_channels,
         "z_dim": generator.z_dim,
         "w_dim": getattr(generator, "w_dim", None),
@@ -100,6 +102,9 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
     training = summary.pop("training")
     summary.pop("configuration", None)
     notes = summary.pop("notes", ())
+    width, height = summary.pop("width", None), summary.pop("height", None)
+    if width != height:
+        summary["resolution"] = f"{width}x{height}"
     for name, value in summary.items():
         if value is not None:
             shown = f"{value:,}" if isinstance(value, int) else value

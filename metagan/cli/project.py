@@ -106,8 +106,8 @@ def command(
     with stages() as progress:
         target = find_target(what, registry, sha256, offline=offline, progress=progress.transfer)
     generator = open_sampler(target, device, 1, note=tell).generator
-    side, channels = generator.resolution, generator.image_channels
-    targets = [read_target(path, side, channels, mode="crop" if crop else "pad", box=box) for path in files]
+    size, channels = generator.size, generator.image_channels
+    targets = [read_target(path, size, channels, mode="crop" if crop else "pad", box=box) for path in files]
     begin = None
     if start not in ("mean", "nearest"):
         begin = read_styles(Path(start))

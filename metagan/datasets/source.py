@@ -20,6 +20,7 @@ from metagan.datasets.archive import FACTS_NAME, LABELS_NAME
 from metagan.datasets.labels import LabelTable, read_label_table
 from metagan.datasets.store import Store, UnreadableError, open_store, read_json
 from metagan.errors import DatasetError
+from metagan.values import Size
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 _PACK = "pack it with `metagan dataset pack`"
@@ -53,6 +54,7 @@ class PictureSource:
         self._has_labels = labelled and LABELS_NAME in everything
         self._has_facts = FACTS_NAME in everything
         self.resolution = self._first_resolution(resolution)
+        self.size = Size.square(self.resolution)
         self.table: LabelTable | None = self._read_labels()
 
     def __len__(self) -> int:

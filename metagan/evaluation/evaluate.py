@@ -78,13 +78,12 @@ def _drawn(
 
 def _require_match(sampler: Sampler, pictures: PictureSource, count: int) -> None:
     generator = sampler.generator
-    if (sampler.resolution, generator.image_channels) != (pictures.resolution, 3):
-        side = sampler.resolution
+    if (sampler.size, generator.image_channels) != (pictures.size, 3):
         raise OptionError(
-            f"its pictures are {pictures.resolution}x{pictures.resolution}, but the generator draws "
-            f"{side}x{side} pixels, {generator.image_channels} channels",
+            f"its pictures are {pictures.size}, but the generator draws {sampler.size} pixels, "
+            f"{generator.image_channels} channels",
             where=pictures.path,
-            fix=f"pack the pictures with `metagan dataset pack --resolution {side}`",
+            fix=f"pack the pictures with `metagan dataset pack --resolution {sampler.size.as_option}`",
         )
     if count > len(pictures):
         raise OptionError(

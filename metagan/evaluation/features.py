@@ -25,7 +25,7 @@ CHUNK = 256
 
 
 def raw_features(pictures: NDArray[np.uint8], device: torch.device | str = "cpu") -> Float[Tensor, "n 704"]:
-    """Compute cell colours and edge directions of pictures [n, 3, side, side] on a device; side is at least 8."""
+    """Compute cell colours and edge directions of pictures [n, 3, height, width] on a device; sides of at least 8."""
     chunks = [pictures[start : start + CHUNK] for start in range(0, len(pictures), CHUNK)]
     return torch.cat([_features(torch.from_numpy(chunk).to(device).float() / 127.5 - 1) for chunk in chunks])
 
@@ -62,7 +62,7 @@ class FeatureSpace:
 
     @classmethod
     def of(cls, real: NDArray[np.uint8], device: torch.device | str = "cpu") -> FeatureSpace:
-        """Compute the feature space of real pictures, [n, 3, side, side], on a device."""
+        """Compute the feature space of real pictures, [n, 3, height, width], on a device."""
         raw = raw_features(real, device)
         colours = 3 * CELLS**2
         spread = [raw[:, :colours].var(dim=0).sum().sqrt(), raw[:, colours:].var(dim=0).sum().sqrt()]

@@ -24,6 +24,7 @@ PATCH_PX = 7
 PATCHES = 64  # per picture and level
 DIRECTIONS = 128
 SMALLEST_PX = 16
+FEWEST_PX = 4  # of the shorter side: the filter reaches so far beyond a pixel and back
 CHUNK = 256
 BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
@@ -33,7 +34,7 @@ class Descriptors:
     """The patches of one level.
 
     Args:
-        size_px: Side of the level in pixels.
+        size_px: The longer side of the level in pixels.
         patches: [pictures x PATCHES, 3 x 49], not normalised.
     """
 
@@ -44,7 +45,7 @@ class Descriptors:
 def laplacian_pyramid(images: Float[Tensor, "n c h w"]) -> list[Float[Tensor, "n c _h _w"]]:
     """Compute the Laplacian pyramid, finest level first. The last level is the coarsest picture itself."""
     levels = []
-    while images.shape[-1] > SMALLEST_PX:
+    while max(images.shape[-2:]) > SMALLEST_PX and min(images.shape[-2:]) >= 2 * FEWEST_PX:
         smaller = _blur(images)[:, :, ::2, ::2]
         levels.append(images - _expand(smaller))
         images = smaller
@@ -72,7 +73,7 @@ def describe(pictures: NDArray[np.uint8], device: torch.device | str = "cpu") ->
     """Take patches from all levels of all pictures, at positions that depend only on their number and size.
 
     Args:
-        pictures: [n, 3, side, side].
+        pictures: [n, 3, height, width].
         device: The device to compute on.
     """
     source = np.random.default_rng(0)
@@ -80,17 +81,17 @@ def describe(pictures: NDArray[np.uint8], device: torch.device | str = "cpu") ->
     for start in range(0, len(pictures), CHUNK):
         images = torch.from_numpy(pictures[start : start + CHUNK]).to(device).float() / 127.5 - 1
         for level in laplacian_pyramid(images):
-            collected.setdefault(level.shape[-1], []).append(_patches(level, source))
+            collected.setdefault(max(level.shape[-2:]), []).append(_patches(level, source))
     return [Descriptors(size, torch.cat(patches)) for size, patches in collected.items()]
 
 
 def _patches(level: Tensor, source: np.random.Generator) -> Float[Tensor, "n features"]:
-    n, c, side, _ = level.shape
-    patch = min(PATCH_PX, side)
+    n, c, *sides = level.shape
+    patch = min(PATCH_PX, *sides)
     windows = level.unfold(2, patch, 1).unfold(3, patch, 1)
     picture = torch.arange(n, device=level.device).repeat_interleave(PATCHES)
     y, x = (
-        torch.from_numpy(source.integers(0, side - patch + 1, n * PATCHES)).to(level.device) for _ in range(2)
+        torch.from_numpy(source.integers(0, side - patch + 1, n * PATCHES)).to(level.device) for side in sides
     )
     return windows[picture, :, y, x].reshape(n * PATCHES, c * patch * patch)
 

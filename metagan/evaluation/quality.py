@@ -60,7 +60,7 @@ class Quality:
     """Measures sets of generated pictures against a fixed set of real ones.
 
     Args:
-        real: Real pictures, [n, 3, side, side]; as many as the generated ones, for comparable numbers.
+        real: Real pictures, [n, 3, height, width]; as many as the generated ones, for comparable numbers.
         device: The device to compute on; the CPU is used unless it is CUDA.
 
     The floor is the same measure between real pictures: the best value to expect.
@@ -93,7 +93,7 @@ def halves(
     """Return `count` real pictures, and `count` others for the floor, or None if there aren't enough.
 
     Args:
-        pixels: Returns a picture [3, side, side] by its index.
+        pixels: Returns a picture [3, height, width] by its index.
         total: Number of pictures in the dataset.
         count: Number of generated pictures.
     """

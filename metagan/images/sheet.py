@@ -9,6 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def choose_columns(count: int, width: int, height: int) -> int:
+    """Return how many pictures of a size to lay beside each other, so that the sheet is slightly wider than high."""
+    return min(count, max(1, math.ceil(math.sqrt(count * 1.5 * height / width))))
+
+
 def contact_sheet(
     pictures: Iterable[NDArray[np.uint8]], count: int, columns: int | None = None
 ) -> NDArray[np.uint8]:
@@ -24,13 +29,13 @@ def contact_sheet(
     """
     if count < 1:
         raise ValueError("a contact sheet needs at least one picture")
-    columns = columns or max(1, math.ceil(math.sqrt(count * 1.5)))
-    columns = min(columns, count)
-    rows = math.ceil(count / columns)
+    columns = columns or 0
     sheet: NDArray[np.uint8] | None = None
     for index, picture in enumerate(pictures):
         height, width, channels = picture.shape
         if sheet is None:
+            columns = min(columns or choose_columns(count, width, height), count)
+            rows = math.ceil(count / columns)
             sheet = np.full((rows * height, columns * width, channels), 255, np.uint8)
         top, left = index // columns * height, index % columns * width
         sheet[top : top + height, left : left + width] = picture

@@ -160,11 +160,14 @@ def _own(name: str) -> str:
 
 def _sized(images: Tensor) -> Tensor:
     """Return pictures of a size that the networks take."""
-    side = images.shape[-1]
-    if side > LARGEST_PX:
-        return F.adaptive_avg_pool2d(images, LARGEST_PX)
-    if side < SMALLEST_PX:
-        return F.interpolate(images, size=(SMALLEST_PX, SMALLEST_PX), mode="bilinear", align_corners=False)
+    sides = images.shape[-2:]
+    if max(sides) > LARGEST_PX:
+        height, width = (max(1, side * LARGEST_PX // max(sides)) for side in sides)
+        images = F.adaptive_avg_pool2d(images, (height, width))
+        sides = images.shape[-2:]
+    if min(sides) < SMALLEST_PX:
+        size = [round(side * SMALLEST_PX / min(sides)) for side in sides]
+        return F.interpolate(images, size=size, mode="bilinear", align_corners=False)
     return images
 
 

@@ -107,8 +107,8 @@ class Projection:
 
     Args:
         styles: The styles that draw it.
-        picture: The generator's picture, [side, side, ch].
-        target: The target, [side, side, ch].
+        picture: The generator's picture, [height, width, ch].
+        target: The target, [height, width, ch].
         distance: Distance between the two: pixels at several scales and, if used, LPIPS.
         psnr_db: Peak signal-to-noise ratio between the two, outside the padding.
         path: Styles at some of the steps, [num_ws, w_dim] each; the last are the result's.
@@ -126,7 +126,7 @@ class Distance:
     """The distance of pictures to targets: mean squares at several scales, and LPIPS.
 
     Args:
-        targets: The targets, each [ch, side, side].
+        targets: The targets, each [ch, height, width].
         perceptual: LPIPS, or None for pixels only.
         device: The generator's device.
     """
@@ -144,7 +144,7 @@ class Distance:
             features.clone() for features in self._features
         ]  # usable where gradients are wanted
 
-    def __call__(self, images: Float[Tensor, "n ch side side"]) -> Float[Tensor, " n"]:
+    def __call__(self, images: Float[Tensor, "n ch h w"]) -> Float[Tensor, " n"]:
         """Return each picture's distance to its target, 0 if they are equal; padding is ignored."""
         wanted = self.pixels
         # Values beyond the target's white or black are clipped in picture files, so they are no difference.
@@ -161,7 +161,7 @@ class Distance:
             self._perceptual.features(as_rgb(images)), features
         )
 
-    def psnr_db(self, images: Float[Tensor, "n ch side side"]) -> list[float]:
+    def psnr_db(self, images: Float[Tensor, "n ch h w"]) -> list[float]:
         """Return each picture's peak signal-to-noise ratio after rounding to 8 bits, at most 99."""
         scaled = (images * 127.5 + 128).clamp(0, 255).floor()
         wanted = (self.pixels * 127.5 + 127.5).round().clamp(0, 255)
@@ -391,13 +391,13 @@ class Projector:
 
     @torch.inference_mode()
     def _nearest(self, targets: Sequence[Target]) -> list[Tensor]:
-        """Return for each target the code of the most similar of many pictures, by their pixels at 16x16."""
+        """Return for each target the code of the most similar of many pictures, by their pixels at 16x16, or nearly."""
         wanted, masks = (torch.stack([getattr(t, name) for t in targets]).to(self.device)
                          for name in ("pixels", "mask"))  # fmt: skip
         weights = _coarse(masks)
         wanted = _coarse(wanted * masks) / weights.clamp(min=1e-6)
         best = [(math.inf, self._latents(1, self.options.seed)[0])] * len(targets)
-        batch = max(1, min(32, 2**19 // self.generator.resolution**2))
+        batch = max(1, min(32, 2**19 // self.generator.size.pixels))
         for start in range(0, CANDIDATES, batch):
             z = self._latents(batch, self.options.seed + 1 + start)
             images = _coarse(self.generator.synthesize(self._map(z)))
@@ -473,15 +473,15 @@ def _self_likeness(noise: Sequence[Tensor], batch: int) -> Tensor:
         while True:
             for axis in (2, 3):
                 total = total + (scaled * scaled.roll(1, dims=axis)).mean(dim=(1, 2, 3)).square()
-            if scaled.shape[2] <= 8:
+            if max(scaled.shape[2:]) <= 8 or min(scaled.shape[2:]) < 2:
                 break
             scaled = F.avg_pool2d(scaled, 2) * 2  # sums of four by two: variance stays one
     return total
 
 
 def _coarse(images: Tensor) -> Tensor:
-    side = min(COARSE_PX, images.shape[-1])
-    return F.adaptive_avg_pool2d(images, side)
+    height, width = (min(COARSE_PX, side) for side in images.shape[-2:])
+    return F.adaptive_avg_pool2d(images, (height, width))
 
 
 @contextmanager

@@ -32,6 +32,7 @@ from metagan.lab.targets import Target
 from metagan.networks.generator import Generator
 from metagan.sampling.levels import to_uint8
 from metagan.sampling.sampler import exact_convolutions
+from metagan.values import Size
 
 STATE_EVERY_S: Final = 15.0
 BATCH_PIXELS: Final = 8 * 64**2
@@ -54,9 +55,9 @@ class Found:
     projection: Projection | None
 
 
-def batch_of(resolution: int) -> int:
+def batch_of(size: Size) -> int:
     """Return how many pictures to search for at once: batches are faster for small pictures only."""
-    return max(1, min(MAX_BATCH, BATCH_PIXELS // resolution**2))
+    return max(1, min(MAX_BATCH, BATCH_PIXELS // size.pixels))
 
 
 def task_of(projector: Projector, target: Target, start: Styles | None) -> str:
@@ -115,7 +116,7 @@ def project_into(
             search = state or projector.begin([target], [start])[0]
             advance(search.step)
             waiting.append((index, search))
-    for batch in _batches(waiting, batch_of(projector.generator.resolution)):
+    for batch in _batches(waiting, batch_of(projector.generator.size)):
         chosen = [targets[index] for index, _ in batch]
         keeper = _Keeper(folder, chosen, [tasks[index] for index, _ in batch], state_every_s)
         projections = projector.run(chosen, [search for _, search in batch], advance, keeper)

@@ -43,7 +43,7 @@ class StylesInfo(BaseModel):
         version: Version of the format.
         generator: The generator's `fingerprint`.
         architecture: The generator's architecture, such as "stylegan2".
-        resolution: Side of its pictures in pixels.
+        resolution: The longer side of its pictures in pixels.
         space: The searched space: latents z, one style w for all layers, or one style per layer, w+.
         title: The picture's title, usually its file's name without the suffix.
         psnr_db: PSNR between the generator's picture and the target, or None.

@@ -15,6 +15,7 @@ from torch import Tensor
 from metagan.datasets.decode import decode_picture, to_rgb
 from metagan.datasets.store import UnreadableError
 from metagan.errors import DatasetError, OptionError
+from metagan.values import Size
 
 WHITE = (255, 255, 255)
 Box = tuple[int, int, int, int]
@@ -29,13 +30,13 @@ class Target:
 
     Args:
         title: Its file's name without the suffix.
-        pixels: Within [-1, 1], [ch, side, side].
-        mask: 1 where the picture is, 0 where it was padded, [1, side, side].
+        pixels: Within [-1, 1], [ch, height, width].
+        mask: 1 where the picture is, 0 where it was padded, [1, height, width].
     """
 
     title: str
-    pixels: Float[Tensor, "ch side side"]
-    mask: Float[Tensor, "1 side side"]
+    pixels: Float[Tensor, "ch h w"]
+    mask: Float[Tensor, "1 h w"]
 
 
 def list_pictures(paths: tuple[Path, ...]) -> list[Path]:
@@ -69,15 +70,20 @@ def list_pictures(paths: tuple[Path, ...]) -> list[Path]:
 
 
 def read_target(
-    path: Path, side: int, channels: int, *, mode: Literal["crop", "pad"] = "pad", box: Box | None = None
+    path: Path,
+    size: Size | int,
+    channels: int,
+    *,
+    mode: Literal["crop", "pad"] = "pad",
+    box: Box | None = None,
 ) -> Target:
     """Read a picture file for a generator.
 
     Args:
         path: Any format that `metagan dataset pack` reads.
-        side: The generator's resolution in pixels.
+        size: Of the generator's pictures; the side of squares.
         channels: 1 for grey, 3 for RGB, 4 for RGB with an opaque alpha.
-        mode: "pad" pads a picture that isn't square, and the padding is ignored; "crop" keeps the middle square.
+        mode: "pad" pads a picture of another aspect ratio, and the padding is ignored; "crop" keeps its middle.
         box: Left, top, right and bottom in the picture's own pixels, to cut out first.
 
     Raises:
@@ -90,18 +96,21 @@ def read_target(
         raise DatasetError(error, where=path, fix="save it anew as PNG or JPEG, or leave it out") from error
     if box is not None:
         image = _cut(path, image, box)
+    whole = Size.of(size)
     if mode == "crop":
-        kept = min(image.size)
-        left, top = (image.width - kept) // 2, (image.height - kept) // 2
-        image = image.crop((left, top, left + kept, top + kept))
-    longest = max(image.size)
-    width, height = (max(1, round(size * side / longest)) for size in image.size)
-    left, top = (side - width) // 2, (side - height) // 2
-    square = Image.new("RGB", (side, side), WHITE)
-    square.paste(image.resize((width, height), Image.Resampling.LANCZOS), (left, top))
-    mask = torch.zeros(1, side, side)
+        share = min(image.width / whole.width, image.height / whole.height)
+        kept = Size(*(min(have, round(side * share)) for have, side in zip(image.size, whole, strict=True)))
+        left, top = (image.width - kept.width) // 2, (image.height - kept.height) // 2
+        image = image.crop((left, top, left + kept.width, top + kept.height))
+    is_wider = image.width * whole.height >= image.height * whole.width
+    fitted, side = (whole.width, image.width) if is_wider else (whole.height, image.height)
+    width, height = (max(1, round(have * fitted / side)) for have in image.size)
+    left, top = (whole.width - width) // 2, (whole.height - height) // 2
+    padded = Image.new("RGB", whole, WHITE)
+    padded.paste(image.resize((width, height), Image.Resampling.LANCZOS), (left, top))
+    mask = torch.zeros(1, whole.height, whole.width)
     mask[:, top : top + height, left : left + width] = 1
-    pixels = torch.from_numpy(np.asarray(square).astype(np.float32).transpose(2, 0, 1) / 127.5 - 1)
+    pixels = torch.from_numpy(np.asarray(padded).astype(np.float32).transpose(2, 0, 1) / 127.5 - 1)
     return Target(path.stem, _with_channels(pixels, channels), mask)
 
 

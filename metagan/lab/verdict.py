@@ -72,7 +72,7 @@ def own_distances(
     known = _read(path)[:count]
     advance(len(known) * projector.options.steps)
     while len(known) < count:
-        size = min(batch_of(projector.generator.resolution), count - len(known))
+        size = min(batch_of(projector.generator.size), count - len(known))
         targets = _own_pictures(projector, len(known), size)
         for found in projector.run(targets, projector.begin(targets), advance):
             known.append(found.distance)
@@ -87,12 +87,11 @@ def _own_pictures(projector: Projector, first: int, count: int) -> list[Target]:
     z = latents(range(FIRST_SEED + first, FIRST_SEED + first + count), generator.z_dim).to(device)
     ws = map_latents(generator, z, projector.options.class_index)
     pictures = to_uint8(generator.synthesize(ws, Noise("const")))
-    side = generator.resolution
     return [
         Target(
             f"own {first + index}",
             torch.from_numpy(picture.transpose(2, 0, 1).copy()).float() / 127.5 - 1,
-            torch.ones(1, side, side),
+            torch.ones(1, *picture.shape[:2]),
         )
         for index, picture in enumerate(pictures)
     ]

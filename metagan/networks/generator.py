@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from metagan.errors import OptionError, ShapeError
 from metagan.networks.shapes import require_label, require_latents, require_styles
+from metagan.values import Size
 
 
 class Noise:
@@ -63,7 +64,7 @@ class Synthesis(Protocol):
 
     def synthesize(
         self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise | None = None
-    ) -> Float[Tensor, "batch ch res res"]:
+    ) -> Float[Tensor, "batch ch h w"]:
         """Styles to pictures, nominally within [-1, 1]; noise defaults to the checkpoint's own."""
         ...
 
@@ -74,13 +75,13 @@ class PictureSynthesis(Protocol):
 
     def synthesize(
         self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise | None = None
-    ) -> Float[Tensor, "batch ch res res"]:
+    ) -> Float[Tensor, "batch ch h w"]:
         """Styles to pictures, nominally within [-1, 1]; noise defaults to the checkpoint's own."""
         ...
 
     def pictures(
         self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise | None = None
-    ) -> UInt8[Tensor, "batch res res ch"]:
+    ) -> UInt8[Tensor, "batch h w ch"]:
         """Styles to bytes: trunc(clamp(127.5 x + 128, 0, 255)), as published generators round."""
         ...
 
@@ -91,7 +92,7 @@ class Generator(nn.Module, ABC):
     Subclasses implement `_map` and `_synthesize`; shapes are checked here, before these are called.
 
     Args:
-        resolution: Height and width of its pictures in pixels.
+        size: Of its pictures.
         image_channels: 3 for RGB, 4 with alpha, 1 for grey.
         z_dim: Width of its latents.
         c_dim: Number of classes, 0 if unconditional.
@@ -105,12 +106,17 @@ class Generator(nn.Module, ABC):
     architecture: ClassVar[str]
 
     def __init__(
-        self, *, resolution: int, image_channels: int, z_dim: int, c_dim: int, num_ws: int, w_dim: int
+        self, *, size: Size, image_channels: int, z_dim: int, c_dim: int, num_ws: int, w_dim: int
     ) -> None:
         super().__init__()
-        self.resolution, self.image_channels = resolution, image_channels
+        self.size, self.image_channels = size, image_channels
         self.z_dim, self.c_dim = z_dim, c_dim
         self.num_ws, self.w_dim = num_ws, w_dim
+
+    @property
+    def resolution(self) -> int:
+        """The longer side of its pictures in pixels; of square ones, both."""
+        return self.size.longest
 
     @abstractmethod
     def _map(
@@ -121,7 +127,7 @@ class Generator(nn.Module, ABC):
     @abstractmethod
     def _synthesize(
         self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise
-    ) -> Float[Tensor, "batch ch res res"]:
+    ) -> Float[Tensor, "batch ch h w"]:
         """Styles to pictures."""
 
     def _mean_style(self) -> Float[Tensor, " w_dim"] | None:
@@ -167,7 +173,7 @@ class Generator(nn.Module, ABC):
 
     def synthesize(
         self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise | None = None
-    ) -> Float[Tensor, "batch ch res res"]:
+    ) -> Float[Tensor, "batch ch h w"]:
         """Draw pictures from styles.
 
         Args:
@@ -176,7 +182,7 @@ class Generator(nn.Module, ABC):
                 ignore it.
 
         Returns:
-            Pictures, [batch, image_channels, resolution, resolution], nominally within [-1, 1].
+            Pictures, [batch, image_channels, height, width], nominally within [-1, 1].
 
         Raises:
             ShapeError: There are more or fewer styles than num_ws, or their width is not w_dim.

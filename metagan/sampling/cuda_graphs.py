@@ -123,7 +123,7 @@ class RecordedSynthesis:
 
     def synthesize(
         self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise | None = None
-    ) -> Float[Tensor, "batch ch res res"]:
+    ) -> Float[Tensor, "batch ch h w"]:
         """Draw pictures, nominally within [-1, 1], from styles."""
         mode = noise.mode if noise else "const"
         if mode == "random":

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import torch
 
+from metagan.values import Size
+
 BATCH_PIXELS = 2**19  # 8 pictures of 256x256 keep a processor's cores busy; more only take memory
 CUDA_BATCH_PIXELS = 2**22  # 64 of them
 BATCH_LIMIT = 32
@@ -20,23 +22,23 @@ PLENTY_BYTES = 4 << 30  # with this much free memory, CPU batches are not measur
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's mallopt(3)
 
 
-def automatic_batch(resolution: int, device_type: str = "cpu") -> int:
+def automatic_batch(size: Size | int, device_type: str = "cpu") -> int:
     """Return the batch size for pictures of a size, without regard to memory."""
     pixels, limit = (
         (CUDA_BATCH_PIXELS, CUDA_BATCH_LIMIT) if device_type == "cuda" else (BATCH_PIXELS, BATCH_LIMIT)
     )
-    return max(1, min(limit, pixels // resolution**2))
+    return max(1, min(limit, pixels // Size.of(size).pixels))
 
 
-def fit_batch(resolution: int, device: torch.device, draw: Callable[[int], object]) -> int:
+def fit_batch(size: Size | int, device: torch.device, draw: Callable[[int], object]) -> int:
     """Return the automatic batch size, halved until the batch fits the device's free memory.
 
     Args:
-        resolution: Side of the pictures in pixels.
+        size: Of the pictures; the side of squares.
         device: The device that draws.
         draw: Draws this number of pictures, to measure the memory that they take.
     """
-    batch = automatic_batch(resolution, device.type)
+    batch = automatic_batch(size, device.type)
     if device.type == "cuda":
         free, needed = _cuda_free(device), _cuda_peak(device, draw)
     elif device.type == "cpu" and (free := free_memory()) < PLENTY_BYTES:

@@ -22,6 +22,7 @@ from metagan.sampling.latents import labels, latents
 from metagan.sampling.levels import to_uint8
 from metagan.sampling.memory import fit_batch, keep_freed_memory
 from metagan.sampling.precision import choose_dtype
+from metagan.values import Size
 
 Picture = NDArray[np.uint8]
 
@@ -91,9 +92,14 @@ class Sampler:
         )
 
     @property
+    def size(self) -> Size:
+        """Of its pictures."""
+        return self.generator.size.times(self.upscaler.config.factor if self.upscaler else 1)
+
+    @property
     def resolution(self) -> int:
-        """Height and width of its pictures in pixels."""
-        return self.generator.resolution * (self.upscaler.config.factor if self.upscaler else 1)
+        """The longer side of its pictures in pixels; of square ones, both."""
+        return self.size.longest
 
     @property
     def program(self) -> str:
@@ -216,7 +222,7 @@ class Sampler:
                 to_uint8(synthesis.synthesize(self.generator.map_latents(z, label)))
 
         try:
-            return fit_batch(self.generator.resolution, self.device, draw)
+            return fit_batch(self.generator.size, self.device, draw)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise

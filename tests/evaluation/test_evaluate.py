@@ -17,6 +17,7 @@ from metagan.sampling.sampler import Sampler, Settings
 from metagan.training.networks import new_networks
 from metagan.training.recipe import PRESETS, discriminator_config, generator_config
 from metagan.training.snapshot import write_generator
+from metagan.values import Size
 from tests.training.toy import disc, write_folder
 
 TINY = PRESETS["tiny"]
@@ -86,7 +87,7 @@ def test_the_table_shows_every_measure_beside_its_floor(data, weights):
 
 def test_the_real_pictures_themselves_are_at_the_floor(data):
     class Reals:
-        resolution, image_channels, z_dim, c_dim = 16, 3, 4, 0
+        size, image_channels, z_dim, c_dim = Size.square(16), 3, 4, 0
 
         def to(self, _device):
             return self

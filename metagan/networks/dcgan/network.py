@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from metagan.errors import MalformedFileError
 from metagan.networks.generator import Generator, Noise
 from metagan.networks.shapes import require_images
+from metagan.values import Size
 
 LayerKind = Literal[
     "dense", "conv", "conv_transpose", "norm", "reshape", "flatten", "leaky_relu", "activation"
@@ -226,7 +227,7 @@ class DCGAN(Generator):
         *_, (height, _, channels) = config.shapes()
         z_dim = config.inputs[0]
         super().__init__(
-            resolution=height, image_channels=channels, z_dim=z_dim, c_dim=0, num_ws=1, w_dim=z_dim
+            size=Size.square(height), image_channels=channels, z_dim=z_dim, c_dim=0, num_ws=1, w_dim=z_dim
         )
         self.config = config
         self.layers = _stack(config)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from torch import Tensor, nn
@@ -104,15 +105,39 @@ def require_stated(shapes: Shapes, facts: Iterable[tuple[str, object]]) -> None:
     wrong = [
         f"{name} is {shapes.attributes[name]!r:.40}, its tensors say {value}"
         for name, value in facts
-        if name in shapes.attributes and not is_same(shapes.attributes[name], value)
+        if name in shapes.attributes and not agrees(shapes.attributes[name], value)
     ]
     if wrong:
         msg = f"the file contradicts itself: {'; '.join(wrong)}"
         raise MalformedFileError(msg)
 
 
+@dataclass(frozen=True)
+class OneOf:
+    """Values of which a file may state any, because programs differ in what they mean by a name.
+
+    Args:
+        values: The values; tuples for lists.
+        shown: What the tensors say, for messages.
+    """
+
+    values: tuple[object, ...]
+    shown: str
+
+    def __str__(self) -> str:
+        return self.shown
+
+
+def agrees(stated: object, value: object) -> bool:
+    """Return whether a value from the file, of any type, is this one, or one of these."""
+    values = value.values if isinstance(value, OneOf) else (value,)
+    return any(is_same(stated, each) for each in values)
+
+
 def is_same(stated: object, value: object) -> bool:
-    """Return whether a value from the file, of any type, equals this one; arrays never do."""
+    """Return whether a value from the file, of any type, equals this one, or is a list of these; arrays never do."""
+    if isinstance(stated, list | tuple) and isinstance(value, tuple) and len(stated) == len(value):
+        return all(map(is_same, stated, value))
     return isinstance(stated, bool | int | float | str) and stated == value
 
 

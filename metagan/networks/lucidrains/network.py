@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from metagan.networks.generator import Generator, Noise
 from metagan.networks.lucidrains.layers import SLOPE, AttentionBlock, Blur
 from metagan.networks.ops import demodulation
+from metagan.values import Size
 
 MEAN_NOISE = 0.5
 
@@ -172,7 +173,7 @@ class LucidrainsStyleGAN2(Generator):
 
     def __init__(self, config: Config) -> None:
         super().__init__(
-            resolution=config.resolution,
+            size=Size.square(config.resolution),
             image_channels=config.image_channels,
             z_dim=config.z_dim,
             c_dim=0,

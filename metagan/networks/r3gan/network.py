@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from metagan.networks.generator import Generator, Noise
 from metagan.networks.ops import downsample, upsample, usual_taps
 from metagan.networks.shapes import require_images, require_label
+from metagan.values import Size
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ class R3GAN(Generator):
 
     def __init__(self, config: Config) -> None:
         super().__init__(
-            resolution=config.resolution,
+            size=Size.square(config.resolution),
             image_channels=config.image_channels,
             z_dim=config.z_dim,
             c_dim=config.c_dim,

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from metagan.networks.ops import Dense, activate, convolve, downsample, minibatch_std, usual_taps
 from metagan.networks.shapes import require_images, require_label
 from metagan.networks.stylegan2.network import BlockKind, Mapping, MappingConfig
+from metagan.values import Size
 
 
 @dataclass(frozen=True)
@@ -28,17 +29,18 @@ class DiscriminatorConfig:
     """A StyleGAN2 discriminator's configuration.
 
     Args:
-        channels: Feature channels at the full resolution, half the resolution, ... down to 4x4.
+        channels: Feature channels at the full resolution, half the resolution, ... down to the last features.
         image_channels: 3 for RGB.
         kind: How blocks join ([1] section 4); "resnet" in every published configuration.
         activation: Activation of the blocks' convolutions, by its name in ops.ACTIVATIONS.
-        last_activation: Activation of the layers at 4x4.
+        last_activation: Activation of the layers on the last features.
         kernel_size: Kernel size of the convolutions, odd.
         filter_shape: Shape of the resampling filters: (4, 4), or (9,) if separable.
         clamp: Bound of the absolute value of every convolution's output, or None.
         group_size: Pictures per minibatch-std group; None for the whole batch.
         std_channels: Channels that minibatch std appends; 0 disables it.
         label_mapping: The label's mapping network (z_dim 0); None if unconditional.
+        last_px: Height and width of the last features in pixels, which gives the pictures' aspect ratio.
     """
 
     channels: tuple[int, ...]
@@ -52,11 +54,18 @@ class DiscriminatorConfig:
     group_size: int | None = 4
     std_channels: int = 1
     label_mapping: MappingConfig | None = None
+    last_px: tuple[int, int] = (4, 4)
+
+    @property
+    def size(self) -> Size:
+        """Of the pictures: the last features', doubled by every block."""
+        height, width = (side << (len(self.channels) - 1) for side in self.last_px)
+        return Size(width, height)
 
     @property
     def resolution(self) -> int:
-        """Height and width of the pictures in pixels."""
-        return int(2 ** (len(self.channels) + 1))
+        """The longer side of the pictures in pixels; of square ones, both."""
+        return self.size.longest
 
 
 # --------------------------------------------------------------------------------------------
@@ -131,11 +140,12 @@ class Block(nn.Module):
 
 
 # --------------------------------------------------------------------------------------------
-# 4x4 features to logits: minibatch standard deviation ([4] section 3), and projection for labels ([3] section 3)
+# The last features, 4x4 as published, to logits: minibatch standard deviation ([4] section 3), and projection for
+# labels ([3] section 3)
 
 
 class Epilogue(nn.Module):
-    """Maps 4x4 features to a logit, or to the vector that is projected on the label's embedding."""
+    """Maps the last features to a logit, or to the vector that is projected on the label's embedding."""
 
     def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__()
@@ -148,11 +158,11 @@ class Epilogue(nn.Module):
         )
         width = channels + config.std_channels
         self.conv = Conv(config, width, channels, config.kernel_size, activation=config.last_activation)
-        self.fc = Dense(channels * 16, channels, activation=config.last_activation)
+        self.fc = Dense(channels * math.prod(config.last_px), channels, activation=config.last_activation)
         self.out = Dense(channels, config.label_mapping.w_dim if config.label_mapping else 1)
 
     def forward(self, x: Tensor, image: Tensor | None) -> Tensor:
-        """Features [n, c, 4, 4] to [n, 1 or the label vector's width]."""
+        """Features [n, c, h, w] of last_px to [n, 1 or the label vector's width]."""
         if self.from_rgb is not None and image is not None:
             x = x + self.from_rgb(image)
         if self.config.std_channels:
@@ -175,12 +185,12 @@ class Discriminator(nn.Module):
         self.mapping = Mapping(config.label_mapping) if config.label_mapping else None
 
     def forward(
-        self, images: Float[Tensor, "n ch res res"], label: Float[Tensor, "n c_dim"] | None = None
+        self, images: Float[Tensor, "n ch h w"], label: Float[Tensor, "n c_dim"] | None = None
     ) -> Float[Tensor, "n 1"]:
         """Return the logits of pictures.
 
         Args:
-            images: [n, image_channels, resolution, resolution], nominally within [-1, 1]; n divisible by the
+            images: [n, image_channels, height, width], nominally within [-1, 1]; n divisible by the
                 minibatch-std group.
             label: One-hot labels, [n, c_dim], for conditional discriminators.
 
@@ -192,8 +202,8 @@ class Discriminator(nn.Module):
         """
         return self.logits(*self.features(images), label)
 
-    def features(self, images: Float[Tensor, "n ch res res"]) -> tuple[Tensor, Tensor | None]:
-        """Apply the convolutional part: returns features at 4x4, and the picture at 4x4 if blocks join by skips.
+    def features(self, images: Float[Tensor, "n ch h w"]) -> tuple[Tensor, Tensor | None]:
+        """Apply the convolutional part: returns the last features, and the picture at their size for input skips.
 
         Raises:
             ShapeError: If the pictures' size is not the network's.
@@ -232,4 +242,4 @@ class Discriminator(nn.Module):
         Raises:
             ShapeError: If their channels or resolution are not the network's.
         """
-        require_images(images, self.config.image_channels, self.config.resolution, self.config.resolution)
+        require_images(images, self.config.image_channels, self.config.size.height, self.config.size.width)

@@ -124,9 +124,9 @@ class Transposed:
 
     def convolve(self, x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
         """Features [n, in, h, w] to [n, out, 2h, 2w]."""
-        size = 2 * x.shape[2]
+        height = 2 * x.shape[2]
         x = F.conv_transpose2d(x, kernel, stride=2)
-        hi = size - 1 + self.taps - x.shape[2] - self.lo
+        hi = height - 1 + self.taps - x.shape[2] - self.lo  # the same along both axes
         padding = self.lo if self.lo == hi and self.lo >= 0 else 0
         if padding != self.lo or padding != hi:
             layout = memory_layout(x)
@@ -185,7 +185,7 @@ def enlarge(image: Float[Tensor, "n c h w"], taps: Tensor) -> Float[Tensor, "n c
     return wide[:, :, crop : crop + 2 * h, crop : crop + 2 * w].reshape(n, c, 2 * h, 2 * w)
 
 
-WIDE_UP_TO_PX = 8  # blocks that stay float32: they decide what a picture shows, and are done in no time
+WIDE_UP_TO_PX = 8  # blocks up to 8x8 stay float32: they decide what a picture shows, and are done in no time
 FINE_NUMBERS = 2**15  # of a feature map: below it, calls cost more than passes over memory
 RGB_NUMBERS = 2**20  # at a time, when features are widened for RGB: they stay in the cache
 
@@ -323,9 +323,9 @@ def plan_blocks(network: StyleGAN2, dtype: torch.dtype = torch.float32) -> list[
     device, k = network.constant.device.type, network.config.kernel_size
     plans = []
     for index, channels in enumerate(network.config.channels):
-        size_px = 4 * 2**index
-        fine = size_px**2 >= k**2 * channels and size_px**2 * channels >= FINE_NUMBERS
-        chosen = dtype if size_px > WIDE_UP_TO_PX else torch.float32
+        pixels = math.prod(network.config.size_at(index))
+        fine = pixels >= k**2 * channels and pixels * channels >= FINE_NUMBERS
+        chosen = dtype if pixels > WIDE_UP_TO_PX**2 else torch.float32
         last = device == "cpu" or chosen != torch.float32
         layout = LAST if last else torch.contiguous_format
         own = fine and device == "cpu"
@@ -351,7 +351,7 @@ class FastSynthesis:
 
     def synthesize(
         self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise | None = None
-    ) -> Float[Tensor, "batch ch res res"]:
+    ) -> Float[Tensor, "batch ch h w"]:
         """Styles to pictures, nominally within [-1, 1]: `StyleGAN2.synthesize`, without gradients.
 
         Raises:
@@ -416,7 +416,7 @@ def prepare(generator: nn.Module, dtype: torch.dtype) -> FastSynthesis:
 
 def synthesize_for_training(
     network: StyleGAN2, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise
-) -> Float[Tensor, "batch ch res res"]:
+) -> Float[Tensor, "batch ch h w"]:
     """Styles to pictures, nominally within [-1, 1]: `network.synthesize` with the same gradients, faster.
 
     Raises:
@@ -495,7 +495,7 @@ def _to_rgb(layer: ToRGB, x: Tensor, w: Float[Tensor, "batch w_dim"]) -> Tensor:
 
 
 def features_for_training(
-    network: Discriminator, images: Float[Tensor, "n ch res res"]
+    network: Discriminator, images: Float[Tensor, "n ch h w"]
 ) -> tuple[Tensor, Tensor | None]:
     """`network.features` with the same gradients, faster.
 

@@ -139,7 +139,7 @@ class NativeSynthesis:
 
     def synthesize(
         self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise | None = None
-    ) -> Float[Tensor, "batch ch res res"]:
+    ) -> Float[Tensor, "batch ch h w"]:
         """Draw pictures, nominally within [-1, 1], from styles: `StyleGAN2.synthesize`, without gradients.
 
         Raises:
@@ -151,7 +151,7 @@ class NativeSynthesis:
 
     def pictures(
         self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise | None = None
-    ) -> UInt8[Tensor, "batch res res ch"]:
+    ) -> UInt8[Tensor, "batch h w ch"]:
         """Draw pictures as bytes from styles: trunc(clamp(127.5 x + 128, 0, 255)), as published generators round.
 
         Raises:

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from metagan.networks.generator import Generator, Noise
 from metagan.networks.mapping import Mapping, MappingConfig
 from metagan.networks.ops import Dense, activate, convolve, demodulation, upsample, usual_taps
+from metagan.values import Size
 
 __all__ = ["MAX_RESOLUTION", "BlockKind", "Config", "Mapping", "MappingConfig", "StyleGAN2"]
 
@@ -38,7 +39,7 @@ class Config:
 
     Args:
         mapping: The mapping network's.
-        channels: Feature channels at 4x4, 8x8, ... ; their number gives the resolution.
+        channels: Feature channels of the constant, at twice its size, ... ; their number gives the pictures' size.
         image_channels: 3 for RGB.
         kind: How blocks join: output skips, residual, or neither ([2] section 4).
         activation: The convolutions', by its name in ops.ACTIVATIONS.
@@ -46,6 +47,7 @@ class Config:
         filter_shape: Of the resampling filters: (4, 4), or (8,) when separable.
         clamp: Bound of every layer's output, or None ([3] section B.1).
         use_noise: Whether layers add noise.
+        constant: Height and width of the learned constant in pixels, which gives the pictures' aspect ratio.
     """
 
     mapping: MappingConfig
@@ -57,11 +59,23 @@ class Config:
     filter_shape: tuple[int, ...] = (4, 4)
     clamp: float | None = None
     use_noise: bool = True
+    constant: tuple[int, int] = (4, 4)
+
+    @property
+    def size(self) -> Size:
+        """Of the pictures: the constant's, doubled by every block after the first."""
+        height, width = self.size_at(len(self.channels) - 1)
+        return Size(width, height)
 
     @property
     def resolution(self) -> int:
-        """Height and width of the pictures in pixels."""
-        return int(2 ** (len(self.channels) + 1))
+        """The longer side of the pictures in pixels; of square ones, both."""
+        return self.size.longest
+
+    def size_at(self, index: int) -> tuple[int, int]:
+        """Height and width of a block's features."""
+        height, width = self.constant
+        return height << index, width << index
 
     @property
     def num_ws(self) -> int:
@@ -84,7 +98,7 @@ class StyledConv(nn.Module):
     noise: Tensor | None
 
     def __init__(
-        self, config: Config, in_channels: int, out_channels: int, size_px: int, *, up: bool
+        self, config: Config, in_channels: int, out_channels: int, size_px: tuple[int, int], *, up: bool
     ) -> None:
         super().__init__()
         self.activation = config.activation
@@ -94,7 +108,7 @@ class StyledConv(nn.Module):
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, k, k))
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.register_buffer("taps", usual_taps(config.filter_shape) if up else None)
-        self.register_buffer("noise", torch.randn(size_px, size_px) if config.use_noise else None)
+        self.register_buffer("noise", torch.randn(*size_px) if config.use_noise else None)
         self.noise_strength = nn.Parameter(torch.zeros([])) if config.use_noise else None
 
     def forward(self, x: Tensor, w: Float[Tensor, "batch w_dim"], noise: Noise, gain: float = 1.0) -> Tensor:
@@ -140,7 +154,7 @@ class Block(nn.Module):
         super().__init__()
         last = index == len(config.channels) - 1
         before, after = config.channels[max(index - 1, 0)], config.channels[index]
-        size_px, taps = 4 * 2**index, usual_taps(config.filter_shape)
+        size_px, taps = config.size_at(index), usual_taps(config.filter_shape)
         self.residual = config.kind == "resnet" and index > 0
         self.conv0 = StyledConv(config, before, after, size_px, up=True) if index else None
         self.conv1 = StyledConv(config, after, after, size_px, up=False)
@@ -193,7 +207,7 @@ class StyleGAN2(Generator):
 
     def __init__(self, config: Config) -> None:
         super().__init__(
-            resolution=config.resolution,
+            size=config.size,
             image_channels=config.image_channels,
             z_dim=config.mapping.z_dim,
             c_dim=config.mapping.c_dim,
@@ -202,7 +216,7 @@ class StyleGAN2(Generator):
         )
         self.config = config
         self.mapping = Mapping(config.mapping)
-        self.constant = nn.Parameter(torch.randn(config.channels[0], 4, 4))
+        self.constant = nn.Parameter(torch.randn(config.channels[0], *config.constant))
         self.blocks = nn.ModuleList(Block(config, index) for index in range(len(config.channels)))
 
     def _map(self, z: Tensor, label: Tensor | None) -> Tensor:

@@ -22,6 +22,7 @@ from metagan.networks.generator import Generator, Noise
 from metagan.networks.mapping import Mapping, MappingConfig
 from metagan.networks.ops import Dense, demodulation
 from metagan.networks.stylegan3.filtering import Pads, Resampling, filtered_leaky_relu
+from metagan.values import Size
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,7 @@ class StyleGAN3(Generator):
 
     def __init__(self, config: Config) -> None:
         super().__init__(
-            resolution=config.layers[-1].out_size,
+            size=Size.square(config.layers[-1].out_size),
             image_channels=config.layers[-1].out_channels,
             z_dim=config.mapping.z_dim,
             c_dim=config.mapping.c_dim,

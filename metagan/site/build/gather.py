@@ -212,7 +212,7 @@ def _upscaler(
         return None, None
     weights = locate_weights(subject.upscale, offline=options.offline, progress=progress.transfer)
     sha256 = build_dir.sha256(weights)
-    remembered = build_dir.folder / "facts" / f"{sha256}-{facts.width_px}.json"
+    remembered = build_dir.folder / "facts" / f"{sha256}-{facts.width_px}x{facts.height_px}.json"
     known = read_json(remembered)
     if known.keys() != {field.name for field in dataclasses.fields(UpscalerFacts)}:
         from metagan.site.build.pictures import read_upscaler_facts

@@ -87,8 +87,8 @@ def picture_cache_for(
     if upscaler:
         settings += (upscaler.sha256, UPSCALING_VERSION)
     folder = build_dir.pictures(digest_of(facts.sha256, *settings, PICTURE_VERSION, ENCODER_VERSION))
-    width_px = facts.width_px * (upscaler.factor if upscaler else 1)
-    with_cards = pages and width_px < CARD_BELOW_PX
+    side_px = max(facts.width_px, facts.height_px) * (upscaler.factor if upscaler else 1)
+    with_cards = pages and side_px < CARD_BELOW_PX
     return PictureCache(subject, weights, facts.sha256, folder, with_cards, upscaler, upscaler_weights)
 
 

@@ -24,6 +24,7 @@ from metagan.sampling.device import choose_device
 from metagan.sampling.sampler import Sampler, Settings
 from metagan.site.build.picture_cache import CARD_PX, PictureCache, chunks_with_gaps
 from metagan.site.pages.content import GeneratorFacts, UpscalerFacts, ai_system
+from metagan.values import Size
 
 MOST_UPSCALED_PX = 2048
 ENCODERS = min(4, os.cpu_count() or 1)
@@ -39,8 +40,8 @@ def read_facts(weights: Path, sha256: str) -> GeneratorFacts:
     generator = load_generator(checkpoint)
     return GeneratorFacts(
         architecture=title_of(generator),
-        width_px=generator.resolution,
-        height_px=generator.resolution,
+        width_px=generator.size.width,
+        height_px=generator.size.height,
         parameters=sum(parameter.numel() for parameter in generator.parameters()),
         sha256=sha256,
         size_bytes=size_of(weights),
@@ -66,13 +67,11 @@ def read_upscaler_facts(weights: Path, sha256: str, facts: GeneratorFacts) -> Up
     header = checkpoint.header
     if header is None:
         raise AssertionError("upscalers have headers")
-    side = facts.width_px * upscaler.config.factor
-    if side > MOST_UPSCALED_PX:
+    size = Size(facts.width_px, facts.height_px)
+    larger = size.times(upscaler.config.factor)
+    if larger.longest > MOST_UPSCALED_PX:
         raise OptionError(
-            (
-                f"pictures of {facts.width_px}x{facts.width_px} pixels would become {side}x{side}; "
-                f"want at most {MOST_UPSCALED_PX}"
-            ),
+            (f"pictures of {size} pixels would become {larger}; want at most {MOST_UPSCALED_PX}"),
             fix="write `upscale: none`",
         )
     return UpscalerFacts(
@@ -158,7 +157,7 @@ class _EncoderPool:
 def _finish(cache: PictureCache, seed: int, picture: NDArray[np.uint8], label: Provenance) -> None:
     try:
         if cache.with_cards:
-            factor = max(1, CARD_PX // picture.shape[1])
+            factor = max(1, CARD_PX // max(picture.shape[:2]))
             enlarged = picture.repeat(factor, axis=0).repeat(factor, axis=1)
             write_bytes(cache.card(seed), encode(enlarged, "png", label))
         write_bytes(cache.picture(seed), encode(picture, cache.subject.format, label))

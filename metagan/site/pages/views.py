@@ -230,7 +230,7 @@ def view_subject(collection: SubjectContent, album: PictureIndex) -> SubjectView
         training=tuple(training_rows(facts.training)),
         width_px=collection.width_px,
         height_px=collection.height_px,
-        crisp=collection.width_px < CRISP_BELOW_PX,
+        crisp=max(collection.width_px, collection.height_px) < CRISP_BELOW_PX,
         ratio=ratio_class(collection.width_px, collection.height_px),
         first=album.shot(0),
         classes=facts.classes,

@@ -18,7 +18,8 @@ def make_generator(config: Config) -> StyleGAN2:
     mapping = config.mapping
     sane = (
         config.channels
-        and config.resolution <= MAX_RESOLUTION
+        and are_sizes(*config.constant)
+        and config.size.longest <= MAX_RESOLUTION
         and mapping.widths
         and mapping.z_dim > 0
         and is_sane(mapping)
@@ -37,7 +38,8 @@ def make_discriminator(config: DiscriminatorConfig) -> Discriminator:
     """Make a discriminator. Raises the same errors as make_generator."""
     sane = (
         config.channels
-        and config.resolution <= MAX_RESOLUTION
+        and are_sizes(*config.last_px)
+        and config.size.longest <= MAX_RESOLUTION
         and (config.label_mapping is None or is_sane(config.label_mapping))
         and are_sizes(*config.channels, config.image_channels)
         and _are_kernels(config.kernel_size, config.filter_shape)

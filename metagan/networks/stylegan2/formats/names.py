@@ -1,17 +1,22 @@
 """StyleGAN2 networks from official records: foreign names and metadata to ours.
 
+Blocks are named by their number of pixels in a square network, b4, b8, ..., and so they are in programs whose learned
+constant is no square of 4x4: names count blocks, and only the constant's shape tells the pictures' size.
+
 The tables below list every tensor that an official network has; a name that maps to None is dropped on purpose.
 A file's metadata are only used if its tensors' shapes confirm them.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from metagan.checkpoints.model import NetworkRecord
 from metagan.errors import MalformedFileError
 from metagan.networks.loading.fields import (
     NameTable,
+    OneOf,
     Shapes,
     dense_names,
     mapping_config,
@@ -23,6 +28,7 @@ from metagan.networks.loading.fields import (
 )
 from metagan.networks.stylegan2.discriminator import DiscriminatorConfig
 from metagan.networks.stylegan2.network import MAX_RESOLUTION, BlockKind, Config
+from metagan.values import Size
 
 __all__ = [
     "NameTable",
@@ -84,7 +90,7 @@ def discriminator_names(config: DiscriminatorConfig) -> NameTable:
         names |= mapping_names(len(config.label_mapping.widths), conditional=True, has_mean_style=False)
     blocks = len(config.channels) - 1
     for index in range(blocks):
-        foreign, ours = f"b{config.resolution // 2**index}", f"blocks.{index}"
+        foreign, ours = f"b{4 * 2 ** (blocks - index)}", f"blocks.{index}"
         names[f"{foreign}.resample_filter"] = f"{ours}.image_taps" if config.kind == "skip" else None
         layers = {"conv0": "conv0", "conv1": "conv1"}
         if index == 0 or config.kind == "skip":
@@ -147,23 +153,41 @@ def generator_config(record: NetworkRecord) -> Config:
         filter_shape=shapes.shape(filters, (4, 4)),
         clamp=stated_clamp(shapes, [*convs, f"{last}.torgb"]),
         use_noise=any(name.endswith(".noise_const") for name in record.tensors),
+        constant=(shapes.size("synthesis.b4.const", 1, 4), shapes.size("synthesis.b4.const", 2, 4)),
     )
     require_stated(shapes, _generator_facts(config))
     return config
 
 
-def _generator_facts(config: Config) -> Iterator[tuple[str, int]]:
+def stated_sizes(size: Size, blocks: int) -> OneOf:
+    """Return what programs may state as the resolution: of a rectangular network, any of its sides and their pair.
+
+    Some count blocks by it: it is what a network of so many blocks would have if it began with 4x4.
+    """
+    pair = (size.height, size.width)
+    if size == Size.square(2 ** (blocks + 1)):
+        return OneOf((size.width, pair), size.as_option)
+    return OneOf((2 ** (blocks + 1), *pair, pair, tuple(size)), str(size))
+
+
+def _generator_facts(config: Config) -> Iterator[tuple[str, object]]:
     """Yield the metadata of official generators, with the values that the tensors imply."""
     yield from (("z_dim", config.mapping.z_dim), ("mapping.z_dim", config.mapping.z_dim))
     yield from (("c_dim", config.mapping.c_dim), ("mapping.c_dim", config.mapping.c_dim))
     yield from (("w_dim", config.mapping.w_dim), ("mapping.w_dim", config.mapping.w_dim))
-    yield from (("img_resolution", config.resolution), ("synthesis.img_resolution", config.resolution))
+    sizes = stated_sizes(config.size, len(config.channels))
+    yield from (("img_resolution", sizes), ("synthesis.img_resolution", sizes))
+    yield from (("init_res", config.constant), ("synthesis.init_res", config.constant))
     yield from (("img_channels", config.image_channels), ("synthesis.img_channels", config.image_channels))
     yield from (("num_ws", config.num_ws), ("mapping.num_layers", len(config.mapping.widths)))
 
 
-def discriminator_config(record: NetworkRecord) -> DiscriminatorConfig:
+def discriminator_config(record: NetworkRecord, stated_px: object = None) -> DiscriminatorConfig:
     """Infer an official discriminator's configuration from its tensors.
+
+    Args:
+        record: The discriminator.
+        stated_px: Height and width of its last features, if its file states them elsewhere than official files.
 
     Raises:
         MalformedFileError: If blocks aren't 4, 8, 16, ..., or the file's metadata contradict its tensors.
@@ -190,10 +214,40 @@ def discriminator_config(record: NetworkRecord) -> DiscriminatorConfig:
         group_size=_group_size(shapes),
         std_channels=shapes.size("b4.conv.weight", 1) - channels[-1],
         label_mapping=mapping_config(shapes, z_dim=0) if conditional else None,
+        last_px=_last_px(shapes, stated_px or shapes.attributes.get("b4.init_res")),
     )
     c_dim = config.label_mapping.c_dim if config.label_mapping else 0
-    require_stated(shapes, [("img_resolution", config.resolution), ("c_dim", c_dim)])
+    sizes = stated_sizes(config.size, len(config.channels))
+    require_stated(shapes, [("img_resolution", sizes), ("c_dim", c_dim)])
     return config
+
+
+def _last_px(shapes: Shapes, stated: object) -> tuple[int, int]:
+    """Return height and width of a discriminator's last features.
+
+    Its tensors tell only their product, by the width of the dense layer on them; the sides are equal unless the file
+    states others.
+
+    Args:
+        shapes: The discriminator.
+        stated: Height and width as the file states them, or None.
+
+    Raises:
+        MalformedFileError: If the product is no square, and the file doesn't state the sides.
+    """
+    channels = max(shapes.size("b4.conv.weight", 0), 1)
+    pixels = shapes.size("b4.fc.weight", 1, 16 * channels) / channels
+    if isinstance(stated, list | tuple) and len(stated) == 2 and all(type(side) is int for side in stated):
+        height, width = stated
+        if height > 0 and width > 0 and height * width == pixels:
+            return height, width
+    side = math.isqrt(int(pixels))
+    if stated is None and side**2 == pixels:
+        return side, side
+    says = "doesn't say" if stated is None else f"says {stated!r:.40} for"
+    raise MalformedFileError(
+        f"b4.fc.weight takes {pixels:g} pixels of a channel, and the file {says} their height and width"
+    )
 
 
 def _group_size(shapes: Shapes) -> int | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,6 +30,8 @@ from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
 # The official classes have filters that they never use; metagan drops them on reading. They are restored here: blocks
 # get the network's filter, with which they are constructed, and layers that don't resample get the default one.
 
+_CONSTANT = re.compile(r"synthesis\.b(\d{1,4})\.const")
+_BLOCK = re.compile(r"(synthesis\.b)(\d{1,6})(?=\.)")
 USUAL = {
     "architecture": "skip",
     "activation": "lrelu",
@@ -62,11 +66,13 @@ def _copied(tensor: Tensor) -> Tensor:
 
 def _arguments(config: Config, taps: Tensor) -> dict[str, Any]:
     mapping = config.mapping
-    return {
+    # The authors' class draws squares from a 4x4 constant; forks that draw others call the constant's size init_res.
+    rectangular = {} if config.constant == (4, 4) else {"init_res": list(config.constant)}
+    return rectangular | {
         "z_dim": mapping.z_dim,
         "c_dim": mapping.c_dim,
         "w_dim": mapping.w_dim,
-        "img_resolution": config.resolution,
+        "img_resolution": 2 ** (len(config.channels) + 1),
         "img_channels": config.image_channels,
         "mapping_kwargs": _mapping_arguments(config),
         "synthesis_kwargs": _synthesis_arguments(config, taps),
@@ -112,7 +118,26 @@ def _channel_arguments(channels: tuple[int, ...]) -> Mapping[str, int]:
 
 def recognises(record: NetworkRecord) -> bool:
     """Return whether the record is a StyleGAN2 generator: it has a synthesis network of blocks by resolution."""
-    return any(name.startswith("synthesis.b4.") for name in record.tensors)
+    return any(name.startswith("synthesis.b4.") or _CONSTANT.fullmatch(name) for name in record.tensors)
+
+
+def _numbered_from_4(record: NetworkRecord) -> NetworkRecord:
+    """Rename the blocks of a generator that begins with a larger constant, b8, b16, ..., to b4, b8, ..."""
+    numbers = [int(match[1]) for name in record.tensors if (match := _CONSTANT.fullmatch(name))]
+    if len(numbers) != 1 or numbers[0] == 4:
+        return record
+    first = numbers[0]
+
+    def rename(name: str) -> str:
+        match = _BLOCK.match(name)
+        if match is None or int(match[2]) % first:
+            return name
+        return f"{match[1]}{4 * int(match[2]) // first}{name[match.end() :]}"
+
+    tensors, attributes = (
+        {rename(name): value for name, value in of.items()} for of in (record.tensors, record.attributes)
+    )
+    return dataclasses.replace(record, tensors=tensors, attributes=attributes)
 
 
 def generator_from_official(record: NetworkRecord) -> StyleGAN2:
@@ -122,6 +147,7 @@ def generator_from_official(record: NetworkRecord) -> StyleGAN2:
         UnknownArchitectureError: If keys are missing or unknown.
         MalformedFileError: If shapes don't fit together, or the file contradicts itself.
     """
+    record = _numbered_from_4(record)
     config = generator_config(record)
     return fill(record, generator_names(config), "StyleGAN2", lambda: make_generator(config))
 

@@ -151,17 +151,22 @@ def _recognises(record: NetworkRecord) -> bool:
     return "input.input" in record.tensors and "conv1.conv.weight" in record.tensors
 
 
-def _noise_sizes(record: NetworkRecord) -> Iterator[int]:
-    """Yield the side of each layer's noise image, coarsest first; nothing if noise images are stored."""
+def _noise_sizes(record: NetworkRecord) -> Iterator[tuple[int, int]]:
+    """Yield height and width of each layer's noise image, coarsest first; nothing if noise images are stored."""
     if (
         any(name.startswith("noises.") for name in record.tensors)
         or "conv1.noise.weight" not in record.tensors
     ):
         return
-    yield 4
+    constant = record.tensors.get("input.input")
+    height, width = (4, 4) if constant is None or constant.ndim != 4 else map(int, constant.shape[2:])
+    yield height, width
     index = 0
-    while f"convs.{index}.noise.weight" in record.tensors and 8 * 2 ** (index // 2) <= MAX_RESOLUTION:
-        yield 8 * 2 ** (index // 2)
+    while f"convs.{index}.noise.weight" in record.tensors:
+        factor = 2 ** (index // 2 + 1)
+        if max(height, width) * factor > MAX_RESOLUTION:
+            return
+        yield height * factor, width * factor
         index += 1
 
 
@@ -172,8 +177,8 @@ def _with_noise(record: NetworkRecord) -> NetworkRecord:
     """
     rng = np.random.RandomState(0)
     drawn = {
-        f"noises.noise_{index}": torch.from_numpy(rng.standard_normal((1, 1, side, side)).astype(np.float32))
-        for index, side in enumerate(_noise_sizes(record))
+        f"noises.noise_{index}": torch.from_numpy(rng.standard_normal((1, 1, *size_px)).astype(np.float32))
+        for index, size_px in enumerate(_noise_sizes(record))
     }
     return dataclasses.replace(record, tensors=dict(record.tensors) | drawn) if drawn else record
 

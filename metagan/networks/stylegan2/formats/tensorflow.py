@@ -18,7 +18,7 @@ from metagan.checkpoints.model import NetworkRecord
 from metagan.errors import CheckpointError, MalformedFileError, UnknownArchitectureError
 from metagan.networks.loading.architecture import Part, Reading
 from metagan.networks.loading.assemble import assemble, shortened
-from metagan.networks.loading.fields import is_same, positive
+from metagan.networks.loading.fields import OneOf, agrees, is_same, positive
 from metagan.networks.ops import ACTIVATIONS, make_taps
 from metagan.networks.stylegan2.discriminator import Discriminator, DiscriminatorConfig
 from metagan.networks.stylegan2.formats.limits import make_discriminator, make_generator
@@ -27,6 +27,7 @@ from metagan.networks.stylegan2.formats.names import (
     discriminator_names,
     generator_config,
     generator_names,
+    stated_sizes,
 )
 from metagan.networks.stylegan2.formats.spelling import (
     Spelling,
@@ -49,7 +50,7 @@ SIZES = {
     "num_channels": "image_channels", "mapping_layers": "mapping_layers", "use_noise": "use_noise",
     "architecture": "kind",
     # Forks that also make pictures of other shapes say the size once more: min_h * 2**res_log2 is the height.
-    "resolution_h": "resolution", "resolution_w": "resolution", "min_h": "constant", "min_w": "constant",
+    "resolution_h": "height", "resolution_w": "width", "min_h": "constant_height", "min_w": "constant_width",
     "init_res": "constant", "res_log2": "exponent",
 }  # fmt: skip
 # Options that are read below.
@@ -129,37 +130,39 @@ class Options:
             return size
         raise MalformedFileError(f"mbstd_group_size: want a number of pictures or None, got {size!r:.40}")
 
+    def constant(self) -> object:
+        """Return height and width of the smallest features as the options state them; None if they don't."""
+        pair = (self.options.get("min_h"), self.options.get("min_w"))
+        return self.options.get("init_res") if None in pair else pair
+
     def require(self, facts: Mapping[str, object]) -> None:
         """Refuse sizes that the tensors contradict."""
         wrong = [
-            f"{option} is {self.options[option]!r:.40}, its tensors say {_in_words(facts[fact])}"
+            f"{option} is {self.options[option]!r:.40}, its tensors say {facts[fact]}"
             for option, fact in SIZES.items()
-            if option in self.options and fact in facts and not _says(self.options[option], facts[fact])
+            if option in self.options and fact in facts and not agrees(self.options[option], facts[fact])
         ]
         if wrong:
             raise MalformedFileError(f"the file contradicts itself: {'; '.join(wrong)}")
 
 
-def _says(stated: object, value: object) -> bool:
-    """Whether an option has this value, or one of a tuple of values; of a pair, whether both entries have it."""
-    if isinstance(value, tuple):
-        return any(is_same(stated, each) for each in value)
-    if isinstance(stated, list | tuple) and len(stated) == 2:
-        return all(is_same(side, value) for side in stated)
-    return is_same(stated, value)
-
-
-def _in_words(value: object) -> str:
-    return " or ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def _square(resolution: int) -> dict[str, object]:
-    """What options may say of a network that doubles a learned 4x4 constant until it has this resolution.
+def _sizes(config: Config | DiscriminatorConfig, constant: tuple[int, int]) -> dict[str, object]:
+    """Return what options may say of the sizes of a network that doubles a constant in every block, or halves to it.
 
     The exponent is counted from the constant on by some programs, and from a single pixel by others.
     """
-    exponent = int(math.log2(resolution))
-    return {"resolution": resolution, "constant": 4, "exponent": (exponent - 2, exponent)}
+    blocks, (height, width) = len(config.channels), constant
+    sides = (
+        OneOf((height, constant), str(height))
+        if height == width
+        else OneOf((constant,), f"{height}, {width}")
+    )
+    return {
+        "resolution": stated_sizes(config.size, blocks), "height": config.size.height, "width": config.size.width,
+        "constant": sides, "constant_height": height, "constant_width": width,
+        "exponent": OneOf((blocks - 1, blocks + 1), f"{blocks - 1} or {blocks + 1}"),
+        "image_channels": config.image_channels, "kind": config.kind,
+    }  # fmt: skip
 
 
 DROPPED = ("lod",)  # progress of progressive growing, which StyleGAN2 doesn't use
@@ -275,7 +278,7 @@ def _generator_config(record: NetworkRecord, view: NetworkRecord) -> Config:
         clamp=options.clamp(),
         filter_shape=tuple(options.taps().shape),
     )
-    sizes = _square(config.resolution) | {"image_channels": config.image_channels, "kind": config.kind}
+    sizes = _sizes(config, config.constant)
     sizes |= {"z_dim": mapping.z_dim, "c_dim": mapping.c_dim, "w_dim": mapping.w_dim}
     options.require(sizes | {"mapping_layers": len(mapping.widths), "use_noise": config.use_noise})
     return config
@@ -329,7 +332,7 @@ def _recognises_discriminator(record: NetworkRecord) -> bool:
 
 def _discriminator_config(record: NetworkRecord, view: NetworkRecord) -> DiscriminatorConfig:
     options = Options(record)
-    plain = discriminator_config(view)
+    plain = discriminator_config(view, options.constant())
     mapping = plain.label_mapping and dataclasses.replace(
         plain.label_mapping,
         activation=options.activation("mapping_nonlinearity"),
@@ -345,7 +348,7 @@ def _discriminator_config(record: NetworkRecord, view: NetworkRecord) -> Discrim
         group_size=options.group_size(4 if is_same(record.attributes.get("version"), 4) else None),
         label_mapping=mapping,
     )
-    sizes = _square(config.resolution) | {"image_channels": config.image_channels, "kind": config.kind}
+    sizes = _sizes(config, config.last_px)
     options.require(sizes | {"c_dim": mapping.c_dim if mapping else 0})
     return config
 
