@@ -16,13 +16,13 @@ import torch
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from metagan.errors import DeviceError, DivergedError, TrainingError
+from metagan.errors import DeviceError, DivergedError, MalformedFileError, TrainingError
 from metagan.training.data_loader import DataLoader, Pictures, fingerprint
 from metagan.training.distributed import World
 from metagan.training.networks import Networks
 from metagan.training.options import Schedule
 from metagan.training.report import write_report
-from metagan.training.run_folder import RunConfig, RunFolder, write_config
+from metagan.training.run_folder import RunConfig, RunFolder, read_training, write_config
 from metagan.training.snapshot import (
     draw,
     grid_size,
@@ -31,7 +31,7 @@ from metagan.training.snapshot import (
     write_generator,
     write_grid,
 )
-from metagan.training.state import read_state, write_state
+from metagan.training.state import State, has_state, read_last_state, write_state
 from metagan.training.trainer import Trainer
 
 # --------------------------------------------------------------------------------------------
@@ -121,6 +121,38 @@ def refuse_other_pictures(folder: RunFolder, pictures: Pictures, count: int, kno
         )
 
 
+@contextmanager
+def of_this_run(folder: RunFolder) -> Iterator[None]:
+    """Turn what goes wrong when a trainer takes over a state of another run into an error that says so.
+
+    Raises:
+        MalformedFileError: If tensors or facts are missing, or have other shapes.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise MalformedFileError(
+            f"no state of this run ({error})",
+            where=folder.state,
+            fix="put back the run's own file, or start a new run in another folder",
+        ) from error
+
+
+def goes_on_from(state: State, seen: int) -> tuple[int | None, bool]:
+    """Return at how many pictures the newest state file is up to date, if it is, and whether it is worth keeping."""
+    return (None, False) if state.note else (seen, True)
+
+
+def _best_in(folder: RunFolder) -> Best:
+    """Return what best.safetensors in a run folder says of itself: an older state may not know of it."""
+    training = read_training(folder.best)
+    quality = training.get("quality")
+    distance = quality.get("distance") if isinstance(quality, Mapping) else None
+    return Best(training.get("kimg"), distance) if isinstance(distance, float | int) else Best()
+
+
 def due(schedule: Schedule, seen: int, batch: int) -> tuple[bool, bool, bool]:
     """Return whether to measure losses, write a snapshot and save the state after a step.
 
@@ -207,6 +239,8 @@ class Run:
         self.best = Best()
         self.readings: dict[str, float] = {}
         self.clock = Clock()
+        self._saved_at: int | None = None  # pictures seen when the newest state was written
+        self._keep_state = True
 
     # ---------------------------------------------------------------------------------------------
 
@@ -252,10 +286,11 @@ class Run:
                 self._show()
             if saves:
                 self._save()
-        self._save()
+        if self._saved_at != trainer.seen:
+            self._save()
 
     def _begin(self) -> None:
-        goes_on = self.folder.state.exists()
+        goes_on = has_state(self.folder.state)
         if goes_on:
             self._go_on()
         elif self.world.is_first:
@@ -271,20 +306,27 @@ class Run:
     def _go_on(self) -> None:
         config = self.config
         refuse_other_pictures(self.folder, self.pictures, config.pictures, config.fingerprint)
-        tensors, facts = read_state(self.folder.state)
-        self.trainer.restore(tensors, facts)
-        self.best = Best(facts["best_kimg"], float("inf") if facts["best"] is None else facts["best"])
-        self.clock = Clock(float(facts["elapsed_s"]))
+        state = read_last_state(self.folder.state)
+        with of_this_run(self.folder):
+            facts = state.facts
+            self.trainer.restore(state.tensors, facts)
+            self.best = Best(facts["best_kimg"], float("inf") if facts["best"] is None else facts["best"])
+            self.clock = Clock(float(facts["elapsed_s"]))
+        self.best = min(self.best, _best_in(self.folder), key=lambda best: best.distance)
+        self._saved_at, self._keep_state = goes_on_from(state, self.trainer.seen)
         if self.world.is_first:
+            if state.note:
+                self.watcher.say(state.note)
             write_config(self.folder, asdict(self.config))  # its rate may be another now
-            self.folder.forget_after(self.trainer.steps if self.trainer.steps else -1)
+            if self.trainer.seen < self.schedule.total_pictures:
+                self.folder.forget_after(self.trainer.steps if self.trainer.steps else -1)
             self.watcher.say(f"{self.folder.path}: goes on at {self.trainer.seen / 1000:g} kimg")
 
     def _require_space(self) -> None:
-        """Refuse a folder on a disk that can't hold two states and a few snapshots."""
+        """Refuse a folder on a disk that can't hold three states and a few snapshots."""
         self.folder.path.mkdir(parents=True, exist_ok=True)
         weights = sum(tensor.numel() * 4 for tensor in self.networks.tensors().values())
-        needed = 4 * weights + (64 << 20)
+        needed = 8 * weights + (64 << 20)
         free = shutil.disk_usage(self.folder.path).free
         if free < needed:
             raise TrainingError(
@@ -306,7 +348,7 @@ class Run:
         trainer = self.trainer
         if trainer.is_finite() if now else trainer.steps % every or trainer.meter.is_finite():
             return
-        there = self.folder.state.exists()
+        there = has_state(self.folder.state)
         good = f"the last good state is {self.folder.state}" if there else "no state was written before"
         raise DivergedError(
             f"at {trainer.seen / 1000:g} kimg losses or weights are no numbers any more; {good}",
@@ -361,11 +403,11 @@ class Run:
         }
         terms = {"licence": config.licence, "source": config.source}
         write_generator(folder.snapshot(kimg), average, facts, half=True, **terms)
-        write_generator(folder.path / "latest.safetensors", average, facts, half=False, **terms)
+        write_generator(folder.latest, average, facts, half=False, **terms)
         distance = quality.get("distance", float("inf"))
         if self.schedule.keep_best and distance < self.best.distance:
             self.best = Best(kimg, distance)
-            write_generator(folder.path / "best.safetensors", average, facts, half=False, **terms)
+            write_generator(folder.best, average, facts, half=False, **terms)
 
     def _draw(self, count: int) -> NDArray[np.uint8]:
         labels = spread_labels(self.pictures, count)
@@ -377,5 +419,6 @@ class Run:
             self._require_finite(now=True)
             best = None if self.best.kimg is None else self.best.distance
             facts |= {"elapsed_s": self.clock.elapsed_s(), "best": best, "best_kimg": self.best.kimg}
-            write_state(self.folder.state, self.trainer.tensors(), facts)
+            write_state(self.folder.state, self.trainer.tensors(), facts, keep=self._keep_state)
+        self._saved_at, self._keep_state = self.trainer.seen, True
         self.world.wait()

@@ -1,7 +1,7 @@
 """Reads and writes the files of a run's folder.
 
 config.yaml               the run's configuration
-state.safetensors         everything needed to resume
+state.safetensors         everything needed to resume; state.previous.safetensors the one before it
 latest.safetensors        the newest generator; best.safetensors the best, where quality is measured
 snapshots/000120.safetensors   generators by time (half precision), named by kimg
 grids/000120.png          sheets of sample pictures by time; grids/reals.png for comparison
@@ -12,15 +12,19 @@ report.html               self-contained report of all this
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError, safe_open
 
-from metagan.errors import TrainingError
+from metagan.checkpoints.safetensors import METADATA_KEY, parse_header
+from metagan.errors import MalformedFileError, TrainingError
 from metagan.files import write_bytes
 from metagan.networks.stylegan2.discriminator import DiscriminatorConfig
 from metagan.networks.stylegan2.network import Config
@@ -28,6 +32,7 @@ from metagan.training.options import Recipe
 from metagan.values import precision_of_today
 
 VERSION = 1
+STAMP: Final = re.compile(r"\d{6,}_\d{3}")  # of snapshots and sheets, see _stamp
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,16 @@ class RunFolder:
         return self.path / "state.safetensors"
 
     @property
+    def latest(self) -> Path:
+        """The newest generator."""
+        return self.path / "latest.safetensors"
+
+    @property
+    def best(self) -> Path:
+        """The best generator, where quality is measured."""
+        return self.path / "best.safetensors"
+
+    @property
     def metrics(self) -> Path:
         """Measurements, one JSON object per line."""
         return self.path / "metrics.jsonl"
@@ -120,7 +135,15 @@ class RunFolder:
 
     def snapshots(self) -> list[Path]:
         """Every snapshot, in order; the one before the first step too."""
-        return sorted((self.path / "snapshots").glob("[0-9]*.safetensors"))
+        found = (self.path / "snapshots").glob("[0-9]*.safetensors")
+        return sorted((path for path in found if STAMP.fullmatch(path.stem)), key=_kimg_of)
+
+    def reached_kimg(self) -> float:
+        """How far the results in it have come: 0 for none, and infinity for weights that no run of metagan wrote."""
+        results = [path for path in (self.best, self.latest) if path.exists()]
+        kimgs = [read_training(path).get("kimg") for path in results]
+        known = [kimg if isinstance(kimg, float | int) else math.inf for kimg in kimgs]
+        return max((0.0, *known, *map(_kimg_of, self.snapshots())))
 
     @property
     def reals(self) -> Path:
@@ -130,7 +153,7 @@ class RunFolder:
     def grids(self) -> list[tuple[float, Path]]:
         """Return every sheet with its kimg, in order."""
         found = (self.path / "grids").glob("[0-9]*.png")
-        return sorted((int(path.stem.replace("_", "")) / 1000, path) for path in found)
+        return sorted((_kimg_of(path), path) for path in found)
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """Read every line of measurements; an incomplete last line is ignored."""
@@ -153,6 +176,21 @@ class RunFolder:
 def _stamp(kimg: float) -> str:
     """Format kimg for sortable file names, exact to single pictures: 12.8 is "000012_800"."""
     return f"{int(kimg):06d}_{round(kimg * 1000) % 1000:03d}"
+
+
+def _kimg_of(path: Path) -> float:
+    """Return the kimg in the name of a snapshot or sheet."""
+    return int(path.stem.replace("_", "")) / 1000
+
+
+def read_training(path: Path) -> Mapping[str, Any]:
+    """Read what a weights file's header says about its training; empty if the file is missing, damaged or foreign."""
+    try:
+        with safe_open(path, framework="np") as file:
+            text = (file.metadata() or {}).get(METADATA_KEY)
+        return {} if text is None else parse_header(path, text).training
+    except (SafetensorError, OSError, MalformedFileError):
+        return {}
 
 
 def write_config(folder: RunFolder, config: Mapping[str, Any]) -> None:

@@ -29,7 +29,7 @@ from metagan.training.options import Schedule, TrainOptions
 from metagan.training.run import Measure, Run
 from metagan.training.run_folder import RunConfig, RunFolder, read_config
 from metagan.training.setup import PACE, begin, change_pace, networks_for_resume, refuse_changes
-from metagan.training.state import read_state
+from metagan.training.state import has_state, read_last_state
 
 LINE_EVERY_S = 60.0
 SHOWN_FLOOR = ("floor_distance", "floor_precision", "floor_recall", "floor_coverage")
@@ -99,22 +99,20 @@ def train(options: TrainOptions, on_progress: OnProgress | None = None) -> Resul
             records=options.cuda_graphs,
         )
         run.train()
-        return Result(
-            folder.path / "latest.safetensors", folder.report, run.trainer.seen / 1000, world.is_first
-        )
+        return Result(folder.latest, folder.report, run.trainer.seen / 1000, world.is_first)
 
 
 def _begin_or_go_on(
     folder: RunFolder, options: TrainOptions, pictures: PictureSource, world: World
 ) -> tuple[RunConfig, Networks]:
-    if not folder.config.exists() or not folder.state.exists():
+    if not folder.config.exists() or not has_state(folder.state):
         _require_other_folder(options.start, folder)
-        _require_no_results(folder)
+        require_no_results(folder)
         return begin(options, pictures, world)
     config = read_config(folder)
     refuse_changes(config, options)
     if options.given & PACE:
-        config = change_pace(config, options, read_state(folder.state)[1]["seen"])
+        config = change_pace(config, options, read_last_state(folder.state).facts["seen"])
     return config, networks_for_resume(config)
 
 
@@ -136,18 +134,21 @@ def _require_other_folder(start: Path | None, folder: RunFolder) -> None:
         )
 
 
-def _require_no_results(folder: RunFolder) -> None:
-    """Refuse to begin again over a run that has come some way, but has lost its state."""
-    reached = max((line["kimg"] for line in folder.read_metrics()), default=0)
-    if reached > 0 and folder.snapshots():
-        best = next(
-            (path for name in ("best", "latest") if (path := folder.path / f"{name}.safetensors").exists()),
-            None,
-        )
+def require_no_results(folder: RunFolder) -> None:
+    """Refuse to begin again over a run that has come some way, but has lost its state or its configuration.
+
+    Raises:
+        TrainingError: If the folder holds results that a new run would replace.
+    """
+    lost = folder.config if has_state(folder.state) else folder.state
+    reached = folder.reached_kimg()
+    if lost == folder.config or reached > 0:
+        held = f"a run's results up to {reached:g} kimg" if math.isfinite(reached) else "weights"
+        held = "a run's state" if lost == folder.config and not reached else held
+        best = next((path for path in (folder.best, folder.latest) if path.exists()), None)
         start = f", with --start {best} to train on from its generator" if best else ""
         raise TrainingError(
-            f"it holds a run's results up to {reached:g} kimg, but no {folder.state.name} to go on from, "
-            "and a new run would replace them",
+            f"it holds {held}, but no {lost.name} to go on from, and a new run would replace them",
             where=folder.path,
             fix=f"restore that file, or choose another --out{start}",
         )

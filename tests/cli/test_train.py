@@ -162,6 +162,36 @@ def test_a_run_that_lost_its_state_is_never_begun_again_over_its_results(data, t
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
 
+def test_weights_are_results_even_where_measurements_and_snapshots_are_gone(data, tmp_path):
+    out = tmp_path / "run"
+    assert train(data, "--out", out, *QUICK, "--measure", "0").exit_code == 0
+    for path in (out / "state.safetensors", out / "metrics.jsonl", *(out / "snapshots").iterdir()):
+        path.unlink()
+    result = train(data, "--out", out, *QUICK, "--measure", "0")
+    assert isinstance(result.exception, TrainingError)
+    (out / "latest.safetensors").write_bytes(b"another program's")
+    result = train(data, "--out", out, *QUICK, "--measure", "0")
+    assert "it holds weights, but no state.safetensors" in str(result.exception)
+    assert (out / "latest.safetensors").read_bytes() == b"another program's"
+
+
+def test_a_run_that_lost_its_configuration_is_not_begun_again_over_its_state(data, tmp_path):
+    out = tmp_path / "run"
+    assert train(data, "--out", out, *QUICK, "--measure", "0").exit_code == 0
+    (out / "config.yaml").unlink()
+    result = train(data, "--out", out, *QUICK, "--measure", "0")
+    assert "results up to 0.016 kimg, but no config.yaml to go on from" in str(result.exception)
+
+
+def test_a_run_that_was_killed_before_its_first_state_begins_again(data, tmp_path):
+    out = tmp_path / "run"
+    assert train(data, "--out", out, *QUICK, "--measure", "0").exit_code == 0
+    for path in (out / "state.safetensors", *(out / "snapshots").glob("*_016.*")):
+        path.unlink()
+    (out / "latest.safetensors").write_bytes((out / "snapshots" / "000000_000.safetensors").read_bytes())
+    assert train(data, "--out", out, *QUICK, "--measure", "0").exit_code == 0
+
+
 @pytest.mark.parametrize(
     "words", [("--gamma", "nan"), ("--kimg", "nan"), ("--lr", "inf"), ("--augment-target", "nan")]
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from metagan.checkpoints.model import Checkpoint
 from metagan.checkpoints.read import read_checkpoint
@@ -30,7 +31,7 @@ from metagan.training.run import Run, Silent
 from metagan.training.run_folder import FormerPace, RunFolder, read_config, write_config
 from metagan.training.setup import begin, change_pace, networks_for_resume, refuse_changes
 from metagan.training.snapshot import real_pictures, write_generator
-from metagan.training.state import read_state
+from metagan.training.state import previous_state, read_state, write_state
 from tests.training.toy import AUTOMATIC, OPTIONS, Discs, change
 
 WORLD = World(0, 1, torch.device("cpu"))
@@ -123,7 +124,7 @@ def test_a_run_leaves_everything_it_promises(tmp_path):
     }
     assert names == {
         *("config.yaml", "state.safetensors", "latest.safetensors", "best.safetensors", "metrics.jsonl"),
-        *("report.html", "grids/reals.png", ".lock"),
+        *("state.previous.safetensors", "report.html", "grids/reals.png", ".lock"),
         *(f"grids/000000_{n}.png" for n in ("000", "016", "032")),
         *(f"snapshots/000000_{n}.safetensors" for n in ("000", "016", "032")),
     }
@@ -400,14 +401,110 @@ def test_a_run_does_not_go_on_with_other_pictures(tmp_path):
         run.train()
 
 
-def test_a_damaged_state_is_named(tmp_path):
-    pictures = Discs(16)
-    make_run(tmp_path / "run", pictures).train()
-    folder = RunFolder(tmp_path / "run")
-    folder.state.write_bytes(folder.state.read_bytes()[:1000])
+def resumed(folder: RunFolder, pictures: Discs, kimg: float = 0.048, **more) -> Run:
     config = read_config(folder)
-    with pytest.raises(MalformedFileError, match=r"state\.safetensors"):
-        Run(folder, config, SHORT, pictures, networks_for_resume(config), WORLD).train()
+    schedule = dataclasses.replace(SHORT, total_kimg=kimg)
+    return Run(folder, config, schedule, pictures, networks_for_resume(config), WORLD, **more)
+
+
+class Listener(Silent):
+    def __init__(self):
+        self.said: list[str] = []
+
+    def say(self, text):
+        self.said.append(text)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-1000] ^= 4
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("damage", "word"),
+    [(cut, "damaged or incomplete"), (flip, "doesn't match its checksum"), (Path.unlink, "missing")],
+)
+def test_a_run_whose_state_is_damaged_goes_on_from_the_one_before_it(tmp_path, damage, word):
+    pictures, watcher = Discs(16), Listener()
+    make_run(tmp_path / "run", pictures).train()
+    make_run(tmp_path / "whole", pictures, schedule=dataclasses.replace(SHORT, total_kimg=0.048)).train()
+    folder = RunFolder(tmp_path / "run")
+    damage(folder.state)
+    before = previous_state(folder.state).read_bytes()
+    run = resumed(folder, pictures, watcher=watcher)
+    run._begin()
+    run._save()
+    assert previous_state(folder.state).read_bytes() == before, "no damaged state takes its place"
+    run.train()
+    assert word in watcher.said[0]
+    assert "state.previous.safetensors" in watcher.said[0]
+    assert watcher.said[1].endswith("goes on at 0.016 kimg")
+    same = read_state(tmp_path / "whole" / "state.safetensors")[0]
+    assert all(torch.equal(tensor, same[name]) for name, tensor in read_state(folder.state)[0].items())
+
+
+def test_a_run_with_no_whole_state_says_what_is_left(tmp_path):
+    make_run(tmp_path / "run", Discs(16)).train()
+    folder = RunFolder(tmp_path / "run")
+    cut(folder.state)
+    flip(previous_state(folder.state))
+    wanted = r"state\.safetensors: damaged .*state\.previous\.safetensors: damaged.*\n  fix: .*--start"
+    with pytest.raises(MalformedFileError, match=wanted):
+        resumed(folder, Discs(16)).train()
+
+
+def test_a_state_of_another_run_is_named(tmp_path):
+    make_run(tmp_path / "run", Discs(16)).train()
+    folder = RunFolder(tmp_path / "run")
+    tensors, facts = read_state(folder.state)
+    write_state(folder.state, {"path_mean": tensors["path_mean"]}, facts)
+    with pytest.raises(MalformedFileError, match="no state of this run"):
+        resumed(folder, Discs(16)).train()
+
+
+def test_any_flipped_bit_of_a_state_is_noticed(tmp_path):
+    path = tmp_path / "state.safetensors"
+    write_state(path, {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(3)}, {"seen": 5, "best": None})
+    good = path.read_bytes()
+    for place in range(len(good) * 8):
+        data = bytearray(good)
+        data[place // 8] ^= 1 << place % 8
+        path.write_bytes(data)
+        with pytest.raises(MalformedFileError):
+            read_state(path)
+
+
+def test_a_state_of_an_earlier_version_has_no_checksum(tmp_path):
+    path = tmp_path / "state.safetensors"
+    save_file({"a": torch.ones(2)}, path, metadata={"metagan_training_state": '{"version": 1, "seen": 8}'})
+    assert read_state(path)[1]["seen"] == 8
+
+
+def test_going_on_from_an_older_state_replaces_no_better_snapshot(tmp_path):
+    pictures, distances = Discs(16), iter((9.0, 8.0, 2.0, 5.0, 4.0))
+    run = make_run(tmp_path / "run", pictures, measure=lambda made: {"distance": next(distances)})
+    run.train()
+    folder = run.folder
+    best = folder.best.read_bytes()
+    folder.state.unlink()
+    resumed(folder, pictures, measure=lambda made: {"distance": next(distances)}).train()
+    assert folder.best.read_bytes() == best
+    assert read_state(folder.state)[1]["best"] == 2.0
+
+
+def test_a_run_that_lost_its_newest_state_and_is_asked_for_no_more_keeps_its_measurements(tmp_path):
+    make_run(tmp_path / "run", Discs(16)).train()
+    folder = RunFolder(tmp_path / "run")
+    before = folder.metrics.read_bytes()
+    folder.state.unlink()
+    resumed(folder, Discs(16), kimg=0.008).train()
+    assert folder.metrics.read_bytes() == before
+    assert read_state(folder.state)[1]["seen"] == 16
 
 
 def test_a_disk_without_room_is_noticed_before_the_first_step(tmp_path, monkeypatch):

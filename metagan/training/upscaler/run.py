@@ -16,7 +16,7 @@ from torch import Tensor
 
 from metagan.checkpoints.write import write_safetensors
 from metagan.datasets.source import evenly_spaced
-from metagan.errors import DeviceError, DivergedError, MalformedFileError, TrainingError
+from metagan.errors import DeviceError, DivergedError, TrainingError
 from metagan.files import write_bytes
 from metagan.images.encode import encode
 from metagan.images.sheet import contact_sheet
@@ -25,9 +25,18 @@ from metagan.sampling.upscale import enlarge, upscale_pictures
 from metagan.training.data_loader import DataLoader, Pictures
 from metagan.training.distributed import World
 from metagan.training.options import Schedule
-from metagan.training.run import Clock, Silent, Watcher, due, lock, refuse_other_pictures
-from metagan.training.run_folder import RunFolder, write_config
-from metagan.training.state import read_state, write_state
+from metagan.training.run import (
+    Clock,
+    Silent,
+    Watcher,
+    due,
+    goes_on_from,
+    lock,
+    of_this_run,
+    refuse_other_pictures,
+)
+from metagan.training.run_folder import RunFolder, read_training, write_config
+from metagan.training.state import has_state, read_last_state, write_state
 from metagan.training.trainer import seed_of
 from metagan.training.upscaler.data import hold_out
 from metagan.training.upscaler.recipe import UpscalerRunConfig
@@ -81,6 +90,8 @@ class UpscalerRun:
         self.readings: dict[str, float] = {}
         self._best_psnr = 0.0
         self.clock = Clock()
+        self._saved_at: int | None = None  # crops seen when the newest state was written
+        self._keep_state = True
 
     def train(self) -> None:
         """Train up to the schedule's end, or until the watcher asks to stop.
@@ -124,10 +135,11 @@ class UpscalerRun:
             if saves:
                 self._save()
         self._require_finite()
-        self._save()
+        if self._saved_at != trainer.seen:
+            self._save()
 
     def _begin(self) -> None:
-        if self.folder.state.exists():
+        if has_state(self.folder.state):
             self._go_on()
         else:
             write_config(self.folder, dataclasses.asdict(self.config))
@@ -137,18 +149,23 @@ class UpscalerRun:
     def _go_on(self) -> None:
         config = self.config
         refuse_other_pictures(self.folder, self.pictures, config.pictures, config.fingerprint)
-        tensors, facts = read_state(self.folder.state)
-        try:
-            self.trainer.restore(tensors, facts)
-            self.clock, self._best_psnr = Clock(float(facts["elapsed_s"])), float(facts["best_psnr"])
-        except (KeyError, RuntimeError) as error:
-            raise MalformedFileError(
-                f"no state of this run ({error})",
-                where=self.folder.state,
-                fix="start a new run in another folder",
-            ) from error
-        self.folder.forget_after(self.trainer.steps)
+        state = read_last_state(self.folder.state)
+        with of_this_run(self.folder):
+            self.trainer.restore(state.tensors, state.facts)
+            self.clock = Clock(float(state.facts["elapsed_s"]))
+            self._best_psnr = max(float(state.facts["best_psnr"]), self._psnr_of_best())
+        self._saved_at, self._keep_state = goes_on_from(state, self.trainer.seen)
+        if state.note:
+            self.watcher.say(state.note)
+        if self.trainer.seen < self.schedule.total_pictures:
+            self.folder.forget_after(self.trainer.steps)
         self.watcher.say(f"{self.folder.path}: goes on at {self.trainer.seen / 1000:g} kimg")
+
+    def _psnr_of_best(self) -> float:
+        """Return what best.safetensors says of itself: an older state may not know of it."""
+        quality = read_training(self.folder.best).get("quality")
+        psnr = quality.get("psnr") if isinstance(quality, Mapping) else None
+        return float(psnr) if isinstance(psnr, float | int) else 0.0
 
     def _require_finite(self) -> None:
         if self.trainer.is_finite():
@@ -253,11 +270,12 @@ class UpscalerRun:
         snapshot = self.folder.snapshot(kimg)
         snapshot.parent.mkdir(parents=True, exist_ok=True)
         write_safetensors(snapshot, {name: tensor.half() for name, tensor in tensors.items()}, header)
-        write_safetensors(self.folder.path / "latest.safetensors", tensors, header)
+        write_safetensors(self.folder.latest, tensors, header)
         if self.schedule.keep_best and quality.get("psnr", 0.0) > self._best_psnr:
             self._best_psnr = quality["psnr"]
-            write_safetensors(self.folder.path / "best.safetensors", tensors, header)
+            write_safetensors(self.folder.best, tensors, header)
 
     def _save(self) -> None:
         facts = self.trainer.facts() | {"elapsed_s": self.clock.elapsed_s(), "best_psnr": self._best_psnr}
-        write_state(self.folder.state, self.trainer.tensors(), facts)
+        write_state(self.folder.state, self.trainer.tensors(), facts, keep=self._keep_state)
+        self._saved_at, self._keep_state = self.trainer.seen, True

@@ -20,7 +20,8 @@ from metagan.training.data_loader import fingerprint
 from metagan.training.distributed import World
 from metagan.training.options import Schedule, TrainOptions, flag_of
 from metagan.training.run_folder import RunFolder
-from metagan.training.session import Result, watching
+from metagan.training.session import Result, require_no_results, watching
+from metagan.training.state import has_state
 from metagan.training.upscaler.data import draw_made, hold_out
 from metagan.training.upscaler.recipe import (
     UpscalerRecipe,
@@ -64,7 +65,9 @@ def train_upscaler(options: TrainOptions, factor: int) -> Result:
     pictures.check()
     folder, asked = RunFolder(options.out), _asked(options, factor, pictures)
     config = asked
-    if folder.config.exists() and folder.state.exists():
+    if not folder.config.exists() or not has_state(folder.state):
+        require_no_results(folder)
+    else:
         config = read_upscaler_config(folder)
         refuse_recipe_changes(config, asked, _given(options) | (options.given & {"upscaler", "generator"}))
     generator = _generator(config, pictures.resolution)
@@ -81,7 +84,7 @@ def train_upscaler(options: TrainOptions, factor: int) -> Result:
             watcher=watcher,
         )
         run.train()
-    return Result(folder.path / "latest.safetensors", folder.report, run.trainer.seen / 1000)
+    return Result(folder.latest, folder.report, run.trainer.seen / 1000)
 
 
 def _given(options: TrainOptions) -> frozenset[str]:

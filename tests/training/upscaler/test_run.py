@@ -197,6 +197,21 @@ def test_a_damaged_config_or_state_is_refused(tmp_path, discs):
         other.train()
 
 
+def test_a_run_whose_state_is_damaged_goes_on_from_the_one_before_it(tmp_path, discs):
+    make_run(tmp_path / "whole", discs).train()
+    make_run(tmp_path / "run", discs).train()
+    folder = RunFolder(tmp_path / "run")
+    folder.state.write_bytes(folder.state.read_bytes()[:1000])
+    said: list[str] = []
+    run = make_run(tmp_path / "run", discs)
+    run.watcher.say = said.append
+    run.train()
+    assert "state.previous.safetensors" in said[0]
+    assert said[1].endswith("goes on at 0.016 kimg")
+    one, other = (read_state(tmp_path / name / "state.safetensors")[0] for name in ("whole", "run"))
+    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
 def test_losses_that_are_no_numbers_end_the_run_and_keep_the_last_state(tmp_path, discs):
     run = make_run(tmp_path / "run", discs)
     run.train()
