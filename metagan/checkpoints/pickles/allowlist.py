@@ -165,9 +165,27 @@ PICKLE_NAMES: Final = {
     ("torch.storage", "_load_from_bytes"): Behaviour(call=nested_storage),
 }  # fmt: skip
 
+# Lightning keys the state of callbacks by their classes, its own and those of training programs, beside the networks.
+_LIGHTNING: Final = ("pytorch_lightning", "lightning.pytorch")
+_CALLBACKS: Final = (
+    "early_stopping.EarlyStopping", "finetuning.BackboneFinetuning", "finetuning.BaseFinetuning",
+    "gpu_stats_monitor.GPUStatsMonitor", "gradient_accumulation_scheduler.GradientAccumulationScheduler",
+    "lambda_function.LambdaCallback", "lr_monitor.LearningRateMonitor", "model_checkpoint.ModelCheckpoint",
+    "progress.ProgressBar", "pruning.ModelPruning", "stochastic_weight_avg.StochasticWeightAveraging", "timer.Timer",
+)  # fmt: skip
+_PROGRAMS_CALLBACKS: Final = ("CUDACallback", "ImageLogger", "SetupCallback")
+
+_A_KEY: Final = Behaviour(key=True)
+_LIGHTNING_NAMES: Final = {
+    **{(f"{package}.callbacks.{callback.partition('.')[0]}", callback.partition(".")[2]): _A_KEY
+       for package in _LIGHTNING for callback in _CALLBACKS},
+    **{(module, name): _A_KEY for module in ("main", "__main__") for name in _PROGRAMS_CALLBACKS},
+    **{(f"{package}.utilities.parsing", "AttributeDict"): Behaviour(new=_empty_table) for package in _LIGHTNING},
+}  # fmt: skip
+
 # The object pickle of a torch container.
 CONTAINER_NAMES: Final = {
-    **_TENSORS, **STORAGE_NAMES, **_NUMPY,
+    **_TENSORS, **STORAGE_NAMES, **_NUMPY, **_LIGHTNING_NAMES,
     ("collections", "OrderedDict"): Behaviour(call=_table),
     ("builtins", "set"): Behaviour(call=_set),
     ("__builtin__", "set"): Behaviour(call=_set),

@@ -94,10 +94,12 @@ class Behaviour:
     Args:
         call: The result of REDUCE for a tuple of arguments; None if it must not be called.
         new: The result of NEWOBJ, always without arguments; None if it must not be instantiated.
+        key: Whether it may be a key in a dict.
     """
 
     call: Callable[[Machine, tuple[Any, ...]], object] | None = None
     new: Callable[[Name], object] | None = None
+    key: bool = False
 
 
 Allowed = Mapping[tuple[str, str], Behaviour]
@@ -232,7 +234,8 @@ class Machine:
 
     def key(self, key: object) -> Any:
         """Check a dict key or set member, which must be a scalar so that hashing it is cheap."""
-        if type(key) not in Keys:
+        is_key = isinstance(key, Name) and self.allowed[key.module, key.name].key
+        if type(key) not in Keys and not is_key:
             raise self.unsafe(f"want a plain dict key, got {describe(key)}", TOO_MUCH)
         if type(key) is not str:
             self.budget.odd_keys -= 1

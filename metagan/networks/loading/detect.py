@@ -11,7 +11,7 @@ from torch import nn
 from metagan.checkpoints.model import Checkpoint, Header, NetworkRecord
 from metagan.checkpoints.tensors import require_finite
 from metagan.errors import CheckpointError, MalformedFileError, UnknownArchitectureError
-from metagan.networks import dcgan, lucidrains, r3gan, stylegan2, stylegan3, upscaler
+from metagan.networks import dcgan, lucidrains, r3gan, stylegan2, stylegan3, upscaler, vqgan
 from metagan.networks.generator import Generator
 from metagan.networks.loading.architecture import Architecture, Part, Reading
 from metagan.networks.loading.assemble import Fit, fit
@@ -169,6 +169,11 @@ def _recognise(record: NetworkRecord, kind: Kind) -> tuple[Reading, Part]:
     for reading, part in _parts(kind):
         if part.recognises(record):
             return reading, part
+    if vqgan.is_vqgan(record):
+        raise UnknownArchitectureError(
+            f"this is a VQGAN, which turns pictures into codes and back; want a {kind}",
+            fix="paint with it, `metagan paint --vqgan FILE`",
+        )
     raise UnknownArchitectureError(_explain(kind, record))
 
 
