@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from metagan.errors import OptionError
 
@@ -156,6 +157,29 @@ def has_controls(text: str) -> bool:
     return any(unicodedata.category(character) in {"Cc", "Zl", "Zp"} for character in text)
 
 
+_HALVES = re.compile(
+    r"[\ud800-\udfff]"
+)  # of characters; U+DC80 to U+DCFF stand for a file name's stray bytes
+
+
+def text_of(name: str) -> str:
+    """A file's name as text that every file and terminal takes: a byte that isn't UTF-8 becomes "\\xe9"."""
+    return _HALVES.sub(lambda half: _escaped(half[0]), name)
+
+
+def json_text(
+    value: object, indent: int | None = None, *, default: Callable[[Any], object] | None = None
+) -> str:
+    """JSON that is UTF-8 and keeps letters, with the stray bytes of file names written as `text_of` writes them."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False, default=default)
+    return _HALVES.sub(lambda half: "\\" + _escaped(half[0]), text)
+
+
+def _escaped(half: str) -> str:
+    code = ord(half)
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
+
+
 def printable(text: str, *, lines: bool = False) -> str:
     """A stranger's text, fit for a terminal: what would move the cursor or can't be encoded becomes an escape.
 
@@ -165,7 +189,7 @@ def printable(text: str, *, lines: bool = False) -> str:
     """
     return "".join(
         character if character.isprintable() or (lines and character == "\n") else ascii(character)[1:-1]
-        for character in text
+        for character in text_of(text)
     )
 
 
@@ -173,7 +197,9 @@ def show(value: object) -> str:
     """Describe a value briefly and safely for messages: "'abc'", "the number 3", "a list"."""
     if isinstance(value, str):
         shown = value if len(value) <= SHOWN_CHARACTERS else value[: SHOWN_CHARACTERS - 3] + "..."
-        return ascii(shown) if not shown.isprintable() else repr(shown)
+        if shown.isprintable():
+            return repr(shown)
+        return re.sub(r"\\udc([89a-f][0-9a-f])", r"\\x\1", ascii(shown))  # bytes of a file's name
     if value is None:
         return "nothing"
     if isinstance(value, bool):

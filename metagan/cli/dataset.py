@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from metagan.cli.options import json_option, out_file_option, workers_option
+from metagan.values import json_text
 
 if TYPE_CHECKING:
     from metagan.datasets.pack import PackReport
@@ -175,7 +175,7 @@ def pack_command(
             advance=progress.advance,
         )
     if as_json:
-        click.echo(json.dumps(dataclasses.asdict(report), indent=2, ensure_ascii=False, default=str))
+        click.echo(json_text(dataclasses.asdict(report), indent=2, default=str))
         return
     for line in _packed_lines(report):
         click.echo(line)
@@ -195,7 +195,9 @@ def _packed_lines(report: PackReport) -> Iterator[str]:
         counts = ", ".join(f"{name} {count:,}" for name, count in report.labels.items())
         yield f"  {len(report.labels):,} labels: {counts}"
     if report.unused_labels:
-        yield f"  {len(report.unused_labels):,} lines of the CSV match no picture, such as {report.unused_labels[0]}"
+        yield f"  {len(report.unused_labels):,} labels are for no picture here, such as {report.unused_labels[0]}"
+    if report.unread_labels:
+        yield f"  labels not used: {'; '.join(report.unread_labels)}. --labels chooses"
     if report.skipped:
         yield f"  {len(report.skipped):,} skipped:"
         yield from (f"    {name}: {reason}" for name, reason in report.skipped)

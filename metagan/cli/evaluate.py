@@ -79,6 +79,8 @@ def command(
 
     weights = require_inception(inception) if inception else None
     pictures = PictureSource(data)
+    for line in pictures.left_labels():
+        note(line)
     with stages() as progress:
         target = find_target(what, registry, offline=offline, upscale=upscale, progress=progress.transfer)
     sampler = open_sampler(target, device, note=note)

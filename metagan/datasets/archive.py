@@ -9,7 +9,6 @@ PNG files are not compressed again, names sort in order, and times are fixed, so
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from typing import Any, Final
 
 from metagan.errors import DatasetError
 from metagan.files import replacing
+from metagan.values import json_text
 
 LABELS_NAME: Final = "dataset.json"
 FACTS_NAME: Final = "metagan.json"
@@ -83,4 +83,4 @@ def writing_dataset(path: Path) -> Iterator[DatasetWriter]:
 
 
 def _json(value: Mapping[str, Any], indent: int | None = None) -> bytes:
-    return json.dumps(value, indent=indent, ensure_ascii=False).encode()
+    return json_text(value, indent).encode()

@@ -6,15 +6,16 @@ import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metagan.datasets.archive import FACTS_NAME, LABELS_NAME, LabelValue
-from metagan.datasets.store import PACK_AGAIN, Store, read_json
+from metagan.datasets.store import MEND, Layout, Store, UnreadableError, plain_name, read_json
 from metagan.errors import DatasetError, Location, Problem
+from metagan.values import printable, show
 
 # --------------------------------------------------------------------------------------------
 # Dataset.json's labels, checked against the pictures, as vectors.
@@ -51,43 +52,72 @@ class LabelTable:
         return np.bincount(numbers.astype(np.int64), minlength=self.width)
 
 
-def read_label_table(document: Mapping[str, Any], names: Sequence[str], where: str) -> LabelTable | None:
-    """Read the labels of pictures, in the order of `names`, or return None if the dataset has no labels.
+@dataclass(frozen=True)
+class Listed:
+    """The labels that a dataset.json lists.
 
     Args:
-        document: The content of dataset.json.
-        names: The pictures' names.
+        by_picture: The label of each picture that has one, by its name in the folder or zip.
+        unused: Listed names that are no picture's.
         where: The dataset and the file, for messages.
+    """
+
+    by_picture: Mapping[str, Any]
+    unused: tuple[str, ...]
+    where: str
+
+    def table(self, names: Sequence[str]) -> LabelTable:
+        """The labels of pictures, in this order. Raises DatasetError if some have none, or they differ in kind."""
+        missing = [name for name in names if name not in self.by_picture]
+        if missing:
+            shown = printable(", ".join(missing[:_SHOWN]))
+            raise DatasetError(
+                f"{len(missing)} of {len(names)} pictures have no label ({shown}); {_WANT}",
+                where=self.where,
+                fix=MEND,
+            )
+        return _table([self.by_picture[name] for name in names], self.where)
+
+
+def read_listed(store: Store, layout: Layout, pictures: Sequence[str]) -> Listed | None:
+    """Read the labels of the dataset.json over the pictures; None if there is none, or it has no labels.
 
     Raises:
-        DatasetError: If the document has another structure, pictures have no label, or labels differ in kind.
+        DatasetError: If it is damaged, or has another structure.
     """
-    pairs = document.get("labels")
+    file = layout.find(LABELS_NAME)
+    if file is None:
+        return None
+    pairs = read_json(store, file).get("labels")
     if pairs is None:
         return None
-    labels = labels_by_name(pairs, where)
-    missing = [name for name in names if name not in labels]
-    if missing:
-        shown = ", ".join(missing[:_SHOWN])
-        raise DatasetError(
-            f"{len(missing)} of {len(names)} pictures have no label ({shown}); {_WANT}",
-            where=where,
-            fix=PACK_AGAIN,
-        )
-    return _table([labels[name] for name in names], where)
+    where = f"{store.path}: {printable(file)}"
+    listed = labels_by_name(pairs, where)
+    by_picture = {}
+    left = dict.fromkeys(listed)
+    for picture in pictures:
+        name = next((name for name in layout.known_as(picture, file) if name in listed), None)
+        if name is not None:
+            by_picture[picture] = listed[name]
+            left.pop(name, None)
+    return Listed(by_picture, tuple(left), where)
 
 
 def labels_by_name(pairs: Any, where: str) -> dict[str, Any]:
     """Convert dataset.json's list of [name, label] to a mapping. Raises DatasetError if it has another structure."""
     if not isinstance(pairs, list):
-        raise DatasetError(f"labels: got {type(pairs).__name__}; {_WANT}", where=where, fix=PACK_AGAIN)
-    labels = {}
+        raise DatasetError(f"labels: got {type(pairs).__name__}; {_WANT}", where=where, fix=MEND)
+    labels: dict[str, Any] = {}
     for index, pair in enumerate(pairs):
         if not (isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str)):
+            raise DatasetError(f"labels[{index}]: got {show(str(pair))}; {_WANT}", where=where, fix=MEND)
+        name, label = plain_name(pair[0]), pair[1]
+        if labels.setdefault(name, label) != label:
             raise DatasetError(
-                f"labels[{index}]: got {str(pair)[:60]!r}; {_WANT}", where=where, fix=PACK_AGAIN
+                f"labels[{index}]: {name} has another label before, {show(labels[name])}, not {show(label)}",
+                where=where,
+                fix=MEND,
             )
-        labels[pair[0].replace("\\", "/")] = pair[1]
     return labels
 
 
@@ -101,7 +131,7 @@ def _table(values: list[Any], where: str) -> LabelTable:
     raise DatasetError(
         f"labels: want whole numbers from 0 to {MAX_LABELS - 1}, or lists of numbers of one length",
         where=where,
-        fix=PACK_AGAIN,
+        fix=MEND,
     )
 
 
@@ -128,12 +158,13 @@ class Labelling:
     unused: tuple[str, ...] = ()
 
 
-def choose_labelling(how: str, store: Store, pictures: Sequence[str]) -> Labelling | None:
+def choose_labelling(how: str, store: Store, layout: Layout, pictures: Sequence[str]) -> Labelling | None:
     """Return the labelling for `--labels`, or None for no labels.
 
     Args:
         how: "none", "folders", "auto" for the dataset.json among the pictures, if any, or a CSV file's path.
         store: The folder or zip of the pictures.
+        layout: Its layout.
         pictures: The pictures' names.
 
     Raises:
@@ -142,10 +173,10 @@ def choose_labelling(how: str, store: Store, pictures: Sequence[str]) -> Labelli
     if how == "none":
         return None
     if how == "auto":
-        return _from_dataset_json(store, pictures) if LABELS_NAME in store.names() else None
+        return _from_dataset_json(store, layout, pictures)
     if how == "folders":
-        return _from_folders(store, pictures)
-    return _from_csv(Path(how), pictures)
+        return _from_folders(store, layout, pictures)
+    return _from_csv(Path(how), layout, pictures)
 
 
 def number_labels(labels: Sequence[RawLabel]) -> tuple[list[LabelValue], list[str]]:
@@ -164,8 +195,51 @@ def number_labels(labels: Sequence[RawLabel]) -> tuple[list[LabelValue], list[st
     return [number[text] for text in texts], names
 
 
-def _from_folders(store: Store, pictures: Sequence[str]) -> Labelling:
-    labels = {name: PurePosixPath(name).parts[0] for name in pictures if "/" in name}
+def unread_labels(how: str | None, store: Store, layout: Layout, pictures: Sequence[str]) -> tuple[str, ...]:
+    """What is there that could be labels, and isn't used: files, and the names of sub-folders.
+
+    Args:
+        how: As `choose_labelling` takes it; None for labels from elsewhere.
+        store: The folder or zip of the pictures.
+        layout: Its layout.
+        pictures: The pictures' names.
+    """
+    used = layout.find(LABELS_NAME) if how == "auto" else None
+    found = [file for file in layout.all(LABELS_NAME) if file != used and _has_labels(store, file)]
+    labelled = used is not None and _has_labels(store, used)
+    by_name = _names(pictures, layout)
+    for file in layout.all(".csv"):
+        is_read = how is not None and (store.path / file).resolve() == Path(how).resolve()
+        if not is_read and any(plain_name(row[0].strip()) in by_name for row in _rows_in(store, file)):
+            found.append(file)
+    folders = {name.split("/")[0] for name in map(layout.relative, pictures) if "/" in name}
+    if how == "auto" and not labelled and len(folders) > 1 and not all(map(str.isdecimal, folders)):
+        more = ", ..." if len(folders) > _SHOWN else ""
+        found.append(f"the sub-folders' names ({', '.join(sorted(folders)[:_SHOWN])}{more})")
+    return tuple(map(printable, found))
+
+
+def _has_labels(store: Store, file: str) -> bool:
+    try:
+        return read_json(store, file).get("labels") is not None
+    except DatasetError:
+        return True  # as far as one can tell
+
+
+def _rows_in(store: Store, file: str) -> list[list[str]]:
+    try:
+        text = store.read(file).decode("utf-8-sig")
+        return [row for row in csv.reader(io.StringIO(text)) if len(row) > 1]
+    except (UnreadableError, UnicodeDecodeError, csv.Error):
+        return []
+
+
+def _from_folders(store: Store, layout: Layout, pictures: Sequence[str]) -> Labelling:
+    labels: dict[str, RawLabel] = {
+        name: layout.relative(name).split("/")[0] for name in pictures if "/" in layout.relative(name)
+    }
+    if not labels:  # one folder only
+        labels = {name: plain_name(name).split("/")[-2] for name in pictures if "/" in plain_name(name)}
     if not labels:
         raise DatasetError(
             "--labels folders: no picture is in a sub-folder",
@@ -175,61 +249,63 @@ def _from_folders(store: Store, pictures: Sequence[str]) -> Labelling:
     return Labelling(labels.get, "not in a sub-folder, so it has no label")
 
 
-def _from_dataset_json(store: Store, pictures: Sequence[str]) -> Labelling | None:
-    document = read_json(store, LABELS_NAME)
-    if document.get("labels") is None:
+def _from_dataset_json(store: Store, layout: Layout, pictures: Sequence[str]) -> Labelling | None:
+    listed = read_listed(store, layout, pictures)
+    if listed is None:
         return None
-    where = f"{store.path}: {LABELS_NAME}"
-    known = labels_by_name(document["labels"], where)
-    labelled = [name for name in pictures if name in known]
-    if not labelled:
+    if not listed.by_picture:
         raise DatasetError(
-            "none of its labels is for a picture here",
-            where=where,
+            f"none of its {len(listed.unused)} labels is for a picture here",
+            where=listed.where,
             fix="correct it, or use --labels none",
         )
-    table = read_label_table(document, labelled, where)
-    values: list[LabelValue] = table.values.tolist() if table else []
-    labels: dict[str, RawLabel] = dict(zip(labelled, _named(values, store), strict=True))
-    return Labelling(labels.get, f"not in {LABELS_NAME}")
+    labelled = list(listed.by_picture)
+    values: list[LabelValue] = listed.table(labelled).values.tolist()
+    labels: dict[str, RawLabel] = dict(zip(labelled, _named(values, store, layout), strict=True))
+    return Labelling(labels.get, f"not in {LABELS_NAME}", listed.unused)
 
 
-def _named(values: list[LabelValue], store: Store) -> Sequence[RawLabel]:
+def _named(values: list[LabelValue], store: Store, layout: Layout) -> Sequence[RawLabel]:
     # A dataset packed by metagan contains the names of its label numbers.
-    names = read_json(store, FACTS_NAME).get("label_names") if FACTS_NAME in store.names() else None
+    facts = layout.find(FACTS_NAME)
+    names = read_json(store, facts).get("label_names") if facts else None
     numbers = [value for value in values if isinstance(value, int)]
     if not isinstance(names, list) or len(numbers) < len(values) or max(numbers) >= len(names):
         return values
     return [str(names[number]) for number in numbers]
 
 
-def _from_csv(path: Path, pictures: Sequence[str]) -> Labelling:
+def _from_csv(path: Path, layout: Layout, pictures: Sequence[str]) -> Labelling:
     rows = _read_rows(path)
-    by_name = _names(pictures)
+    by_name = _names(pictures, layout)
     labels: dict[str, RawLabel] = {}
     unused = []
     for given, label in rows:
-        name = by_name.get(given.strip().replace("\\", "/").removeprefix("./"))
+        name = by_name.get(plain_name(given.strip()))
         if name is None:
             unused.append(given)
         else:
             labels[name] = label.strip()
     if not labels:
         raise DatasetError(
-            f"none of its {len(rows)} lines matches a picture (the first: {rows[0][0]!r})",
+            f"none of its {len(rows)} lines matches a picture (the first: {show(rows[0][0])})",
             where=path,
-            fix=f"write a picture's path, such as {pictures[0]!r}, then its label",
+            fix=f"write a picture's path, such as {show(pictures[0])}, then its label",
         )
     return Labelling(labels.get, f"no label in {path.name}", tuple(unused))
 
 
-def _names(pictures: Sequence[str]) -> Mapping[str, str]:
+def _names(pictures: Sequence[str], layout: Layout) -> Mapping[str, str]:
     # A line may have a picture's path, or its bare name if that is unique.
     bare: dict[str, str | None] = {}
     for name in pictures:
-        last = PurePosixPath(name).name
+        last = plain_name(name).rpartition("/")[2]
         bare[last] = None if last in bare else name
-    return {last: name for last, name in bare.items() if name is not None} | {name: name for name in pictures}
+    known = {last: name for last, name in bare.items() if name is not None}
+    for name in pictures:
+        for alias in reversed(layout.known_as(name)):
+            known[alias] = name
+    return known
 
 
 def _read_rows(path: Path) -> list[tuple[str, str]]:

@@ -13,11 +13,11 @@ from typing import Final
 from metagan import __version__
 from metagan.datasets.archive import DatasetWriter, writing_dataset
 from metagan.datasets.decode import Fit, fit_picture
-from metagan.datasets.labels import Labelling, RawLabel, choose_labelling, number_labels
+from metagan.datasets.labels import Labelling, RawLabel, choose_labelling, number_labels, unread_labels
 from metagan.datasets.pool import OrderedPool
-from metagan.datasets.store import Store, UnreadableError, open_store
+from metagan.datasets.store import Layout, Store, UnreadableError, open_store, plain_name
 from metagan.errors import DatasetError
-from metagan.values import printable
+from metagan.values import printable, text_of
 
 # Files next to pictures that are not pictures. All other files are tried, whatever their name.
 _BESIDE: Final = frozenset(
@@ -55,7 +55,8 @@ class PackReport:
         cut: Number of pictures that were cropped or padded.
         enlarged: Number of pictures that were enlarged.
         labels: Number of pictures by label name; empty without labels or with label vectors.
-        unused_labels: Names in the CSV that match no picture.
+        unused_labels: Names in the CSV or dataset.json that match no picture.
+        unread_labels: Files with labels, and names of sub-folders, that `labels` did not ask for.
     """
 
     path: Path
@@ -68,6 +69,7 @@ class PackReport:
     enlarged: int = 0
     labels: dict[str, int] = field(default_factory=dict)
     unused_labels: tuple[str, ...] = ()
+    unread_labels: tuple[str, ...] = ()
 
 
 def list_pictures(store: Store) -> list[str]:
@@ -116,8 +118,11 @@ def pack(
             where=pictures,
             fix="name the folder or zip that contains them",
         )
-    labelling = labels if isinstance(labels, Labelling) else choose_labelling(labels, store, names)
+    layout = Layout(store.names(), names)
+    how = labels if isinstance(labels, str) else None
+    labelling = labels if isinstance(labels, Labelling) else choose_labelling(labels, store, layout, names)
     report = PackReport(out, fit.resolution, fit.mode, ignored=ignored)
+    report.unread_labels = unread_labels(how, store, layout, names)
     chosen = list(_labelled(names, labelling, report))
     begin(len(chosen))
     pool = OrderedPool(partial(pack_one, store, fit), workers, _crashed)
@@ -144,13 +149,14 @@ def pack_one(store: Store, fit: Fit, name: str) -> Packed:
 
 
 def _is_beside(name: PurePosixPath) -> bool:
+    name = PurePosixPath(plain_name(str(name)))
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in name.parts)
     return hidden or name.suffix.lower() in _BESIDE
 
 
 def _labelled(names: Sequence[str], labelling: Labelling | None, report: PackReport) -> Iterator[str]:
     if labelling:
-        report.unused_labels = labelling.unused
+        report.unused_labels = tuple(map(printable, labelling.unused))
     for name in names:
         if labelling and labelling.find(name) is None:
             report.skipped.append((printable(name), labelling.missing))
@@ -179,7 +185,8 @@ def _take(outcome: Packed, writer: DatasetWriter, report: PackReport) -> bool:
 def _finish(
     writer: DatasetWriter, fit: Fit, raw: list[RawLabel], report: PackReport, more: Mapping[str, object]
 ) -> None:
-    labels, names = number_labels(raw)
+    labels, given = number_labels(raw)
+    names = [text_of(name) for name in given]
     numbers = [label for label in labels if isinstance(label, int)]
     counts = sorted(Counter(numbers).items())
     report.labels = {names[number] if names else str(number): count for number, count in counts}

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from metagan.datasets.archive import FACTS_NAME, LABELS_NAME
-from metagan.datasets.labels import LabelTable, read_label_table
-from metagan.datasets.store import Store, UnreadableError, open_store, read_json
+from metagan.datasets.labels import LabelTable, read_listed, unread_labels
+from metagan.datasets.store import Layout, Store, UnreadableError, open_store, plain_name, read_json
 from metagan.errors import DatasetError
-from metagan.values import Size
+from metagan.values import Size, printable
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 _PACK = "pack it with `metagan dataset pack`"
@@ -44,18 +44,18 @@ class PictureSource:
         self.path = Path(path)
         self._store: Store = open_store(self.path)
         everything = self._store.names()
-        self.names = tuple(n for n in everything if PurePosixPath(n).suffix.lower() in SUFFIXES)
+        self.names = tuple(name for name in everything if _is_picture(PurePosixPath(plain_name(name))))
         if not self.names:
             raise DatasetError(
                 f"none of its {len(everything)} files is a PNG picture",
                 where=path,
                 fix=f"{_PACK}, which reads more formats",
             )
-        self._has_labels = labelled and LABELS_NAME in everything
-        self._has_facts = FACTS_NAME in everything
+        self._layout = Layout(everything, self.names)
         self.resolution = self._first_resolution(resolution)
         self.size = Size.square(self.resolution)
-        self.table: LabelTable | None = self._read_labels()
+        self.unused_labels: tuple[str, ...] = ()
+        self.table: LabelTable | None = self._read_labels() if labelled else None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -68,7 +68,7 @@ class PictureSource:
     @property
     def label_names(self) -> tuple[str, ...]:
         """The name of each label, or its number if the dataset has no names. Empty without labels."""
-        names = self.facts.get("label_names") if self._has_facts else None
+        names = self.facts.get("label_names")
         if isinstance(names, list) and len(names) == self.label_count:
             return tuple(map(str, names))
         return tuple(map(str, range(self.label_count)))
@@ -76,7 +76,18 @@ class PictureSource:
     @cached_property
     def facts(self) -> dict[str, Any]:
         """The facts in metagan.json about how the dataset was made; empty for datasets of other tools."""
-        return read_json(self._store, FACTS_NAME) if self._has_facts else {}
+        file = self._layout.find(FACTS_NAME)
+        return read_json(self._store, file) if file else {}
+
+    def left_labels(self) -> list[str]:
+        """Labels that are there and not used, a line each: entries for no picture, other files, sub-folders."""
+        how = "none" if self.table is None and self._layout.find(LABELS_NAME) else "auto"
+        unread = unread_labels(how, self._store, self._layout, self.names)
+        lines = [f"labels not used: {'; '.join(unread)}"] if unread else []
+        if self.unused_labels:
+            first = printable(self.unused_labels[0])
+            lines.append(f"{len(self.unused_labels):,} labels are for no picture here, such as {first}")
+        return lines
 
     def get(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """Return picture and label `index`.
@@ -103,7 +114,7 @@ class PictureSource:
                 rgb = np.asarray(image.convert("RGB"))
         except (UnreadableError, OSError, ValueError, SyntaxError) as error:
             raise DatasetError(
-                f"{name}: {error}", where=self.path, fix=f"{_PACK}, which skips such files"
+                f"{printable(name)}: {error}", where=self.path, fix=f"{_PACK}, which skips such files"
             ) from error
         return np.ascontiguousarray(rgb.transpose(2, 0, 1))
 
@@ -128,7 +139,7 @@ class PictureSource:
                 with _opened(self._store.read(name)) as image:
                     self._check_header(image)
             except (UnreadableError, OSError, ValueError, SyntaxError) as error:
-                yield f"{name}: {error}"
+                yield f"{printable(name)}: {error}"
 
     def _check_header(self, image: Image.Image) -> None:
         side = self.resolution
@@ -146,12 +157,12 @@ class PictureSource:
                 width, height = image.size
         except (UnreadableError, OSError, ValueError, SyntaxError) as error:
             raise DatasetError(
-                f"{name}: {error}", where=self.path, fix=f"{_PACK}, which skips such files"
+                f"{printable(name)}: {error}", where=self.path, fix=f"{_PACK}, which skips such files"
             ) from error
         again = f"metagan dataset pack {self.path} --out NEW.zip --resolution"
         if width != height or width & (width - 1) or width < 4:
             raise DatasetError(
-                f"{name} is {width}x{height} pixels, want a square whose side is a power of two",
+                f"{printable(name)} is {width}x{height} pixels, want a square whose side is a power of two",
                 where=self.path,
                 fix=f"run `{again} {wanted or 64}`",
             )
@@ -164,10 +175,16 @@ class PictureSource:
         return width
 
     def _read_labels(self) -> LabelTable | None:
-        if not self._has_labels:
+        listed = read_listed(self._store, self._layout, self.names)
+        if listed is None:
             return None
-        where = f"{self.path}: {LABELS_NAME}"
-        return read_label_table(read_json(self._store, LABELS_NAME), self.names, where)
+        self.unused_labels = listed.unused
+        return listed.table(self.names)
+
+
+def _is_picture(name: PurePosixPath) -> bool:
+    hidden = name.name.startswith("._") or "__MACOSX" in name.parts
+    return name.suffix.lower() in SUFFIXES and not hidden
 
 
 def _opened(data: bytes) -> Image.Image:

@@ -9,12 +9,16 @@ from __future__ import annotations
 import json
 import os
 import threading
+import unicodedata
 import zipfile
 import zlib
+from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from metagan.errors import DatasetError
+from metagan.values import printable
 
 MAX_FILE_BYTES = 512 * 2**20
 
@@ -23,7 +27,58 @@ class UnreadableError(Exception):
     """A single file that can't be read, with the reason."""
 
 
-PACK_AGAIN = "pack the pictures again"
+MEND = "mend it, or pack with `--labels folders` or `--labels none`"
+
+
+def plain_name(name: str) -> str:
+    """A file's name as labels are matched by: forward slashes, no empty or "." parts, composed letters (NFC)."""
+    parts = unicodedata.normalize("NFC", name.replace("\\", "/")).split("/")
+    return "/".join(part for part in parts if part not in ("", "."))
+
+
+class Layout:
+    """What the pictures of a folder or zip are called in the files beside them, such as dataset.json.
+
+    Such a file may lie at the top, or in a folder that all pictures lie in: a desktop's "compress" makes zips with
+    one folder at the top.
+
+    Args:
+        names: All files of a store.
+        pictures: Those that may be pictures.
+    """
+
+    def __init__(self, names: Sequence[str], pictures: Sequence[str]) -> None:
+        self._names = {plain_name(name): name for name in names}
+        folders = [plain_name(name).split("/")[:-1] for name in pictures]
+        self._top = min(folders, default=[])
+        for parts in folders:  # the parts that all begin with
+            same = takewhile(lambda pair: pair[0] == pair[1], zip(self._top, parts, strict=False))
+            self._top = [part for part, _ in same]
+
+    def find(self, name: str) -> str | None:
+        """The file of this name that lies over all pictures, the outermost if there are several."""
+        places = ("/".join([*self._top[:depth], name]) for depth in range(len(self._top) + 1))
+        return next((self._names[place] for place in places if place in self._names), None)
+
+    def all(self, ending: str) -> list[str]:
+        """All files of this name or ending, wherever they lie, but for hidden ones."""
+        found = []
+        for plain, name in self._names.items():
+            parts = plain.split("/")
+            hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+            if not hidden and (parts[-1] == ending or (ending[0] == "." and plain.lower().endswith(ending))):
+                found.append(name)
+        return found
+
+    def relative(self, picture: str) -> str:
+        """A picture's plain name below the folder that all lie in."""
+        return "/".join(plain_name(picture).split("/")[len(self._top) :])
+
+    def known_as(self, picture: str, file: str = "") -> tuple[str, ...]:
+        """The names under which `file` may list a picture: from that file's folder on, from the top, or from the
+        folder that all pictures lie in."""
+        plain, folder = plain_name(picture), plain_name(file).rpartition("/")[0]
+        return (plain.removeprefix(f"{folder}/"), plain, self.relative(picture))
 
 
 def open_store(path: Path) -> Store:
@@ -78,6 +133,7 @@ class ZipStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._archive: zipfile.ZipFile | None = None
+        self._members: dict[str, zipfile.ZipInfo] = {}
         self._owner = 0
         self._lock = threading.Lock()
 
@@ -89,13 +145,14 @@ class ZipStore:
 
     def names(self) -> tuple[str, ...]:
         """Return the sorted names of all members. Raises DatasetError if the zip is damaged."""
-        return tuple(sorted({info.filename for info in self._open().infolist() if not info.is_dir()}))
+        self._open()
+        return tuple(sorted(self._members))
 
     def read(self, name: str) -> bytes:
         """Read a member. Raises UnreadableError."""
         archive = self._open()
         try:
-            info = archive.getinfo(name)
+            info = self._members[name]
             _check_size(info.file_size)
             with archive.open(info) as member:
                 data = member.read(MAX_FILE_BYTES + 1)
@@ -124,21 +181,46 @@ class ZipStore:
                         fix="create it again, or name the folder instead",
                     ) from error
                 self._owner = os.getpid()
+                self._members = {
+                    _name_of(info): info for info in self._archive.infolist() if not info.is_dir()
+                }
             return self._archive
+
+
+_UTF8_FLAG = 0x800
+_UNIX = 3
+
+
+def _name_of(info: zipfile.ZipInfo) -> str:
+    """A member's name. Without the flag for UTF-8, zipfile reads code page 437, as DOS wrote it.
+
+    Many programs write UTF-8 and forget the flag; those of Unix write whatever bytes the file system has.
+    """
+    name = info.filename
+    if name.isascii() or info.flag_bits & _UTF8_FLAG:
+        return name
+    try:
+        raw = name.encode("cp437")
+    except UnicodeEncodeError:  # a name from the zip's own field for Unicode
+        return name
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("utf-8", "surrogateescape") if info.create_system == _UNIX else name
 
 
 Store = FolderStore | ZipStore  # names() sorted, with forward slashes; read(name) within MAX_FILE_BYTES
 
 
-def read_json(store: Store, name: str) -> dict[str, Any]:
+def read_json(store: Store, name: str, fix: str = MEND) -> dict[str, Any]:
     """Read a JSON object from a file. Raises DatasetError if it is missing, damaged or not an object."""
     try:
         value = json.loads(store.read(name))
     except (UnreadableError, ValueError, RecursionError) as error:
-        raise DatasetError(f"{name}: {error}", where=store.path, fix=PACK_AGAIN) from error
+        raise DatasetError(f"{printable(name)}: {error}", where=store.path, fix=fix) from error
     if not isinstance(value, dict):
         raise DatasetError(
-            f"{name}: want a JSON object, got {type(value).__name__}", where=store.path, fix=PACK_AGAIN
+            f"{printable(name)}: want a JSON object, got {type(value).__name__}", where=store.path, fix=fix
         )
     return value
 

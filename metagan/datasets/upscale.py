@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -19,13 +18,22 @@ from PIL.PngImagePlugin import PngInfo
 
 from metagan.datasets.archive import FACTS_NAME, LABELS_NAME
 from metagan.datasets.decode import decode_picture
+from metagan.datasets.labels import read_listed
 from metagan.datasets.pack import list_pictures
-from metagan.datasets.store import FolderStore, Store, UnreadableError, open_store, read_json
+from metagan.datasets.store import (
+    FolderStore,
+    Layout,
+    Store,
+    UnreadableError,
+    open_store,
+    plain_name,
+    read_json,
+)
 from metagan.errors import DatasetError, OptionError
 from metagan.files import write_bytes
 from metagan.networks.upscaler import Upscaler
 from metagan.sampling.upscale import upscale_pictures
-from metagan.values import printable
+from metagan.values import json_text, printable
 
 _XMP_PNG: Final = "XML:com.adobe.xmp"
 MOST_RESULT_PIXELS: Final = 2**28  # 268 megapixels, 0.8 GB
@@ -75,6 +83,7 @@ def upscale_folder(
     _require_elsewhere(pictures, out)
     begin(len(names))
     targets, report = _targets(names), UpscaleReport(out)
+    labels = _renamed_labels(store, targets)
     for name in names:
         try:
             target = _inside(out, targets[name])
@@ -90,7 +99,8 @@ def upscale_folder(
             where=pictures,
             fix="give a folder or zip of pictures",
         )
-    _copy_labels(store, out, targets)
+    if labels is not None:
+        write_bytes(_inside(out, labels[0]), labels[1])
     return report
 
 
@@ -118,10 +128,11 @@ def _require_elsewhere(pictures: Path, out: Path) -> None:
 
 def _targets(names: list[str]) -> dict[str, PurePosixPath]:
     """Map each picture to its result: its name with .png, after the old suffix if two would have the same name."""
-    plain = {name: PurePosixPath(name).with_suffix(".png") for name in names}
+    written = {name: name if name.startswith("/") else plain_name(name) for name in names}
+    plain = {name: PurePosixPath(path).with_suffix(".png") for name, path in written.items()}
     often = Counter(str(path).lower() for path in plain.values())
     return {
-        name: path if often[str(path).lower()] == 1 else PurePosixPath(f"{name}.png")
+        name: path if often[str(path).lower()] == 1 else PurePosixPath(f"{written[name]}.png")
         for name, path in plain.items()
     }
 
@@ -167,17 +178,15 @@ def _xmp_of(data: bytes) -> str:
     return packet.decode("utf-8", "replace") if isinstance(packet, bytes) else str(packet)
 
 
-def _copy_labels(store: Store, out: Path, targets: dict[str, PurePosixPath]) -> None:
-    """Write a dataset's labels under the results' names."""
-    if LABELS_NAME not in store.names():
-        return
-    content = read_json(store, LABELS_NAME)
-    labels = content.get("labels")
-    if not isinstance(labels, list):
-        return
-    renamed = [
-        [str(targets.get(entry[0], entry[0])), entry[1]]
-        for entry in labels
-        if isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], str)
+def _renamed_labels(store: Store, targets: dict[str, PurePosixPath]) -> tuple[PurePosixPath, bytes] | None:
+    """A dataset's labels under the results' names, and the file for them; None where there are none."""
+    layout = Layout(store.names(), list(targets))
+    file, listed = layout.find(LABELS_NAME), read_listed(store, layout, list(targets))
+    if file is None or listed is None:
+        return None
+    place = PurePosixPath(plain_name(file))
+    pairs = [
+        [str(targets[name]).removeprefix(f"{place.parent}/"), label]
+        for name, label in listed.by_picture.items()
     ]
-    write_bytes(out / LABELS_NAME, json.dumps(content | {"labels": renamed}).encode())
+    return place, json_text(read_json(store, file) | {"labels": pairs}).encode()

@@ -84,6 +84,8 @@ def train(options: TrainOptions, on_progress: OnProgress | None = None) -> Resul
         joined(options.device) as world,
         watching(schedule, shown=world.is_first and on_progress is None, on_progress=on_progress) as watcher,
     ):
+        for line in pictures.left_labels():
+            watcher.say(f"note: {line}")
         config, networks = _begin_or_go_on(folder, options, pictures, world)
         _require_training(config.recipe.d_warmup_kimg, schedule.total_kimg)
         run = Run(

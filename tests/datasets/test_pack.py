@@ -75,6 +75,102 @@ def test_labels_from_sub_folders(tmp_path):
     assert again.labels == report.labels, "names survive a second packing"
 
 
+LISTINGS = [
+    ("birds/", lambda n: n),  # a zip of a folder, as desktops make it
+    ("Desktop/birds/", lambda n: n),
+    ("./", lambda n: n),
+    ("birds/", lambda n: f"./{n}"),
+    ("birds/", lambda n: f"birds/{n}"),
+    ("", lambda n: n.replace("/", "\\")),
+]
+
+
+@pytest.mark.parametrize("written", ["forward", "backward"])
+@pytest.mark.parametrize(("top", "listed"), LISTINGS)
+def test_labels_are_found_below_a_top_folder_and_however_names_are_written(tmp_path, top, listed, written):
+    def member(inside: str) -> str:
+        return (top + inside).replace("/", "\\") if written == "backward" else top + inside
+
+    labels = [[listed(name(i)), i % 2] for i in range(4)] + [["gone.png", 1]]
+    files = {member(name(i)): png(16, i) for i in range(4)} | {"__MACOSX/._x": b"x", ".DS_Store": b"x"}
+    files[member("dataset.json")] = json.dumps({"labels": labels}).encode()
+    source = zipped(tmp_path / "in.zip", files)
+    report = pack(source, tmp_path / "out.zip", FIT)
+    assert (report.labels, report.unused_labels) == ({"0": 2, "1": 2}, ("gone.png",))
+    direct = PictureSource(source)
+    assert [int(direct.label(i).argmax()) for i in range(4)] == [0, 1, 0, 1]
+    assert direct.left_labels() == ["1 labels are for no picture here, such as gone.png"]
+
+
+def test_a_label_listed_in_composed_letters_finds_a_name_in_decomposed_ones(tmp_path):
+    source = zipped(tmp_path / "in.zip", {"cafe\u0301.png": png()}, [["caf\u00e9.png", 3]])
+    assert pack(source, tmp_path / "out.zip", FIT).labels == {"3": 1}
+
+
+@pytest.mark.parametrize("top", ["", "flowers/"])
+def test_sub_folders_below_a_top_folder_are_the_labels(tmp_path, top):
+    files = {f"{top}{kind}/{i}.png": png(16, i) for kind in ("rose", "tulip") for i in range(2)}
+    as_zip = zipped(tmp_path / "in.zip", {name.replace("/", "\\"): data for name, data in files.items()})
+    for pictures in (folder(tmp_path / "in", files), as_zip):
+        report = pack(pictures, tmp_path / "out.zip", FIT, labels="folders")
+        assert report.labels == {"rose": 2, "tulip": 2}
+    only = folder(tmp_path / "one", {f"{top}rose/{i}.png": png(16, i) for i in range(2)})
+    assert pack(only, tmp_path / "out.zip", FIT, labels="folders").labels == {"rose": 2}
+
+
+def test_labels_that_are_there_and_not_used_are_reported(tmp_path):
+    files = {f"{kind}/{i}.png": png(16, i) for kind in ("rose", "tulip") for i in range(2)}
+    pictures = folder(tmp_path / "in", files | {"kinds.csv": b"rose/0.png,red\n", "notes.csv": b"a,b\n"})
+    report = pack(pictures, tmp_path / "out.zip", FIT)
+    assert report.unread_labels == ("kinds.csv", "the sub-folders' names (rose, tulip)")
+    result = CliRunner().invoke(
+        metagan, ["dataset", "pack", str(pictures), "--out", str(tmp_path / "o.zip"), "--workers", "0"]
+    )
+    assert "labels not used: kinds.csv; the sub-folders' names (rose, tulip). --labels" in result.stdout
+    labelled = folder(pictures, {"dataset.json": json.dumps({"labels": [["rose/0.png", 1]]}).encode()})
+    report = pack(labelled, tmp_path / "out.zip", FIT, labels="none")
+    assert report.unread_labels == ("dataset.json", "kinds.csv")
+    inner = folder(tmp_path / "two", {"a/1.png": png(), "b/2.png": png()})
+    folder(inner, {"a/dataset.json": json.dumps({"labels": [["1.png", 1]]}).encode()})
+    assert pack(inner, tmp_path / "out.zip", FIT).unread_labels[0] == "a/dataset.json"
+
+
+def test_a_dataset_json_with_a_trailing_comma_can_be_left_aside(tmp_path):
+    files = {f"{kind}/{i}.png": png(16, i) for kind in ("rose", "tulip") for i in range(2)}
+    pictures = folder(tmp_path / "in", files | {"dataset.json": b'{"labels": [["rose/0.png", 1],]}'})
+    with pytest.raises(
+        DatasetError, match=r"dataset\.json: .*\n  fix: mend it, or pack with `--labels folders`"
+    ):
+        pack(pictures, tmp_path / "out.zip", FIT)
+    report = pack(pictures, tmp_path / "out.zip", FIT, labels="folders")
+    assert report.labels == {"rose": 2, "tulip": 2}
+    assert report.unread_labels == ("dataset.json",)
+
+
+def test_two_labels_for_one_picture_are_refused(tmp_path):
+    pictures = zipped(tmp_path / "in.zip", {"a.png": png()}, [["a.png", 1], [".\\a.png", 2]])
+    with pytest.raises(DatasetError, match=r"labels\[1\]: a.png has another label before, the number 1, not"):
+        pack(pictures, tmp_path / "out.zip", FIT)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has file names that are no text")
+def test_folders_whose_names_are_no_text_become_labels(tmp_path):
+    pictures = folder(tmp_path / "in", {f"{kind}/1.png": png() for kind in ("caf\udce9", "tea")})
+    as_zip = tmp_path / "in.zip"
+    with zipfile.ZipFile(as_zip, "w") as archive:
+        archive.writestr("cafX/1.png", png())
+        archive.writestr("tea/1.png", png())
+    as_zip.write_bytes(as_zip.read_bytes().replace(b"cafX", b"caf\xe9"))  # as Unix archivers keep it
+    for source in (pictures, as_zip):
+        report = pack(source, tmp_path / "out.zip", FIT, labels="folders")
+        assert report.labels == {"caf\\xe9": 1, "tea": 1}
+        assert PictureSource(tmp_path / "out.zip").label_names == ("caf\\xe9", "tea")
+    as_zip.write_bytes(
+        as_zip.read_bytes().replace(b"caf\xe9", "mé".encode() + b"x")
+    )  # UTF-8 without its flag
+    assert pack(as_zip, tmp_path / "out.zip", FIT, labels="folders").labels == {"m\u00e9x": 1, "tea": 1}
+
+
 def test_a_label_whose_pictures_are_all_broken_takes_no_number(tmp_path):
     pictures = folder(tmp_path / "in", {"a/1.png": b"broken", "b/1.png": png(), "c/1.png": png()})
     report = pack(pictures, tmp_path / "out.zip", FIT, labels="folders")
@@ -237,7 +333,7 @@ def test_file_names_that_are_no_text_can_be_reported(tmp_path):
         metagan, ["dataset", "pack", str(pictures), "--out", str(tmp_path / "o.zip"), "--workers", "0"]
     )
     assert result.exit_code == 0, result.output
-    assert "b\\udcff.png: not a picture" in result.stdout
+    assert "b\\xff.png: not a picture" in result.stdout
 
 
 def test_what_holds_no_picture_is_refused_and_nothing_is_written(tmp_path):

@@ -77,7 +77,9 @@ def test_labels_that_fit_no_pictures_are_refused(tmp_path, labels, message):
 
 
 def test_a_damaged_dataset_json_is_named(tmp_path):
-    with pytest.raises(DatasetError, match=r"a\.zip: dataset\.json: .*\n  fix: pack the pictures again"):
+    with pytest.raises(
+        DatasetError, match=r"a\.zip: dataset\.json: .*\n  fix: mend it, or pack with `--labels folders`"
+    ):
         PictureSource(zipped(tmp_path / "a.zip", members() | {"dataset.json": b"{"}))
 
 
