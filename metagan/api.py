@@ -438,16 +438,19 @@ def evaluate(
     weights: str | Path,
     data: str | Path,
     *,
-    count: int = 1000,
+    count: int | None = None,
     class_index: int | None = None,
     device: str = "auto",
 ) -> Evaluation:
     """Measure how near a generator's pictures come to a dataset's, beside other real pictures.
 
+    Without a class, a conditional generator draws its classes in the dataset's shares; one class is compared with its
+    own real pictures.
+
     Args:
         weights: As for `load`.
         data: A dataset that `metagan dataset pack` wrote.
-        count: Pictures to compare.
+        count: Pictures to compare; None for 2000, or all real pictures if there are fewer.
         class_index: The class of a conditional generator.
         device: Where to draw and measure.
 
@@ -457,6 +460,10 @@ def evaluate(
     from metagan.datasets.source import PictureSource
     from metagan.evaluation.evaluate import evaluate as measure
 
+    if count is not None:
+        _check_whole("count", count, 1)
+    if class_index is not None:
+        _check_whole("class_index", class_index, 0)
     generator = load(weights, device=device)
     settings = generator._target.settings(1.0, class_index)
     return measure(generator._sampler, PictureSource(Path(data)), settings, count)

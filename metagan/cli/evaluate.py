@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 @click.argument("data", metavar="DATASET", type=click.Path(path_type=Path, exists=True))
 @click.option(
     "--count",
-    type=click.IntRange(16),
-    default=2000,
+    type=click.IntRange(1),
+    show_default="2000, or all real pictures if there are fewer",
     help="Number of generated pictures, and of real pictures to compare them with.",
 )
 @psi_option(1.0, "Measures are comparable only at 1.")
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
 def command(
     what: str,
     data: Path,
-    count: int,
+    count: int | None,
     psi: float,
     class_index: int | None,
     noise: NoiseMode,
@@ -70,10 +71,13 @@ def command(
 
     Each measure is printed next to its floor: the same measure between two sets of real pictures, which is the best
     value to expect. docs/training.md explains the measures.
+
+    Without --class, a conditional generator draws its classes in the dataset's shares. With it, the class is compared
+    with its own real pictures.
     """
     from metagan.cli.progress import note, stages
     from metagan.datasets.source import PictureSource
-    from metagan.evaluation.evaluate import evaluate
+    from metagan.evaluation.evaluate import DEFAULT_COUNT, evaluate
     from metagan.evaluation.inception import require_inception
     from metagan.sampling.target import find_target, open_sampler
 
@@ -86,14 +90,17 @@ def command(
     sampler = open_sampler(target, device, note=note)
     settings = target.settings(psi, class_index, noise)
     with stages() as progress:
-        progress.begin("pictures", count * (4 if weights else 1))
+        expected = min(DEFAULT_COUNT, len(pictures)) if count is None else count
+        progress.begin("pictures", expected * (4 if weights else 1))
         result = evaluate(sampler, pictures, settings, count, inception=weights, advance=progress.advance)
+    for text in result.notes:
+        note(text)
     for line in _json(result) if as_json else _table(result):
         click.echo(line)
 
 
 def _json(result: Evaluation) -> Iterator[str]:
-    yield json.dumps({"count": result.count, "made": result.made, "floor": result.floor}, indent=2)
+    yield json.dumps(dataclasses.asdict(result), indent=2)
 
 
 def _table(result: Evaluation) -> Iterator[str]:

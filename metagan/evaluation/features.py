@@ -22,6 +22,7 @@ CELLS = 8
 DIRECTIONS = 8
 COMPONENTS = 64
 CHUNK = 256
+LEAST_SPREAD = 1e-3  # of colours or edges that are the same in all pictures
 
 
 def raw_features(pictures: NDArray[np.uint8], device: torch.device | str = "cpu") -> Float[Tensor, "n 704"]:
@@ -67,8 +68,8 @@ class FeatureSpace:
         colours = 3 * CELLS**2
         spread = [raw[:, :colours].var(dim=0).sum().sqrt(), raw[:, colours:].var(dim=0).sum().sqrt()]
         scale = torch.ones(raw.shape[1], device=raw.device)
-        scale[:colours] /= spread[0] + 1e-8
-        scale[colours:] /= spread[1] + 1e-8
+        scale[:colours] /= spread[0].clamp_min(LEAST_SPREAD)
+        scale[colours:] /= spread[1].clamp_min(LEAST_SPREAD)
         scaled = raw * scale
         mean = scaled.mean(dim=0)
         _, _, directions = torch.linalg.svd(scaled - mean, full_matrices=False)

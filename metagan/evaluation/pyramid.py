@@ -26,6 +26,7 @@ DIRECTIONS = 128
 SMALLEST_PX = 16
 FEWEST_PX = 4  # of the shorter side: the filter reaches so far beyond a pixel and back
 CHUNK = 256
+LEAST_DEVIATION = 1 / 127.5  # one level of 255; pictures of one colour have none of their own
 BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
 
@@ -117,7 +118,7 @@ def sliced_wasserstein(real: Descriptors, made: Descriptors) -> float:
 
 def _normalised(patches: Tensor, by: Tensor) -> Tensor:
     channels = by.view(len(by), 3, -1)
-    mean, deviation = channels.mean(dim=(0, 2)), channels.std(dim=(0, 2))
+    mean, deviation = channels.mean(dim=(0, 2)), channels.std(dim=(0, 2)).clamp_min(LEAST_DEVIATION)
     return ((patches.view(len(patches), 3, -1) - mean[:, None]) / (deviation[:, None] + 1e-8)).flatten(1)
 
 

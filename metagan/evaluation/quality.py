@@ -23,6 +23,8 @@ from metagan.evaluation.pyramid import describe, sliced_wasserstein
 
 PRECISION_K = 3
 COVERAGE_K = 5
+LEAST_PICTURES: Final = COVERAGE_K + 1
+"""The fewest pictures, real ones that differ and generated ones, that have all these neighbours, and FID and KID."""
 
 
 def radii(points: Float[Tensor, "n features"], k: int) -> Float[Tensor, " n"]:
@@ -53,7 +55,7 @@ def compare(real: Float[Tensor, "n features"], made: Float[Tensor, "m features"]
     }
 
 
-FLOOR: Final = "floor_"  # prefix of a measure's name: the same measure between real pictures
+FLOOR: Final = "floor_"  # prefix of a measure's name in training: the same measure between real pictures
 
 
 class Quality:
@@ -63,14 +65,15 @@ class Quality:
         real: Real pictures, [n, 3, height, width]; as many as the generated ones, for comparable numbers.
         device: The device to compute on; the CPU is used unless it is CUDA.
 
-    The floor is the same measure between real pictures: the best value to expect.
+    The floor is the same measure between real pictures: the best value to expect. Without LEAST_PICTURES of each kind,
+    "distance" is measured alone.
     """
 
     def __init__(self, real: NDArray[np.uint8], device: torch.device | str = "cpu") -> None:
         self._device = torch.device(device if torch.device(device).type == "cuda" else "cpu")
         self._levels = describe(real, self._device)
-        self._space = FeatureSpace.of(real, self._device)
-        self._places = self._space.place(real)
+        self._space = FeatureSpace.of(real, self._device) if count_different(real) >= LEAST_PICTURES else None
+        self._places = None if self._space is None else self._space.place(real)
 
     def __call__(self, made: NDArray[np.uint8]) -> dict[str, float]:
         """Return measures by name.
@@ -84,7 +87,51 @@ class Quality:
             f"swd_{real.size_px}": sliced_wasserstein(real, levels[real.size_px]) for real in self._levels
         }
         distance = sum(by_size.values()) / len(by_size)
-        return {"distance": distance, **by_size, **compare(self._places, self._space.place(made))}
+        measures = {"distance": distance, **by_size}
+        if self._space is not None and self._places is not None and len(made) >= LEAST_PICTURES:
+            measures |= compare(self._places, self._space.place(made))
+        return measures
+
+
+def count_different(pictures: NDArray[np.uint8]) -> int:
+    """Count pictures [n, 3, height, width] that differ, up to LEAST_PICTURES."""
+    found: list[NDArray[np.uint8]] = []
+    for picture in pictures:
+        if not any(np.array_equal(picture, other) for other in found):
+            found.append(picture)
+        if len(found) == LEAST_PICTURES:
+            break
+    return len(found)
+
+
+def describe_gaps(real: NDArray[np.uint8], total: int, count: int, measures: str) -> list[str]:
+    """Say what is not measured, and why.
+
+    Args:
+        real: The real pictures of one side, see `halves`.
+        total: Number of pictures in the dataset, or in the class that is measured.
+        count: Number of generated pictures.
+        measures: The measures that need LEAST_PICTURES.
+    """
+    notes = []
+    different = count_different(real)
+    if different < LEAST_PICTURES:
+        found = f"{different} of the {len(real)} real pictures differ"
+        if len(real) == 1:
+            found = "there is 1"
+        elif different == 1:
+            found = f"all {len(real)} real pictures are the same"
+        elif different == len(real):
+            found = f"there are {len(real)}"
+        notes.append(f"no {measures}: they need {LEAST_PICTURES} different real pictures, and {found}")
+    elif count < LEAST_PICTURES:
+        notes.append(f"no {measures}: they need {LEAST_PICTURES} generated pictures, and there are {count}")
+    if total < 2 * count:
+        fewer = f"; a count of {total // 2} leaves enough" if total >= 2 else ""
+        notes.append(
+            f"no floor: it takes {2 * count} real pictures, two sets of {count}, and there are {total}{fewer}"
+        )
+    return notes
 
 
 def halves(
@@ -99,13 +146,3 @@ def halves(
     """
     real = np.stack([pixels(index) for index in evenly_spaced(total, min(2 * count, total))])
     return (real[::2], real[1::2]) if len(real) == 2 * count else (real, None)
-
-
-def quality_and_floor(
-    pixels: Callable[[int], NDArray[np.uint8]], total: int, count: int, device: torch.device | str = "cpu"
-) -> tuple[Quality, dict[str, float]]:
-    """Create the measure against a dataset's pictures, and its floor by name ("floor_distance"); see `halves`."""
-    real, others = halves(pixels, total, count)
-    quality = Quality(real, device)
-    floor = {} if others is None else quality(others)
-    return quality, {f"{FLOOR}{name}": value for name, value in floor.items()}

@@ -108,15 +108,25 @@ class Sampler:
             return describe_program(self.generator)
         return f"PyTorch, {self.precision} on {self.device}"
 
-    def pictures(self, seeds: Sequence[int], settings: Settings) -> Iterator[tuple[int, Picture]]:
+    def pictures(
+        self,
+        seeds: Sequence[int],
+        settings: Settings,
+        rows: Float[Tensor, "seeds c_dim"] | None = None,
+    ) -> Iterator[tuple[int, Picture]]:
         """Yield each seed with its picture [h, w, ch], in the order of the seeds.
+
+        Args:
+            seeds: One per picture.
+            settings: What the pictures share.
+            rows: A label vector per picture; None for the settings' class.
 
         Raises:
             OptionError: If the class is missing or out of range.
             DeviceError: If not even a single picture fits into the device's memory.
         """
         with keep_freed_memory():
-            yield from self._batches(seeds, settings)
+            yield from self._batches(seeds, settings, rows)
 
     def draw_styles(
         self, rows: Iterable[Float[Tensor, "num_ws w_dim"]], noise: str = "const"
@@ -151,12 +161,19 @@ class Sampler:
             yield from drawn
             start += len(part)
 
-    def _batches(self, seeds: Sequence[int], settings: Settings) -> Iterator[tuple[int, Picture]]:
+    def _batches(
+        self, seeds: Sequence[int], settings: Settings, rows: Tensor | None
+    ) -> Iterator[tuple[int, Picture]]:
         start = 0
         while start < len(seeds):
             chunk = list(seeds[start : start + self.batch])
+            filled = self._filled_up(chunk)
+            if rows is None:
+                label = labels(settings.class_index, self.generator.c_dim, len(filled))
+            else:
+                label = rows[[min(start + place, len(rows) - 1) for place in range(len(filled))]]
             try:
-                drawn = self._draw(self._filled_up(chunk), settings)
+                drawn = self._draw(filled, label, settings)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -176,9 +193,8 @@ class Sampler:
         return seeds + seeds[-1:] * (self.batch - len(seeds))
 
     @torch.inference_mode()
-    def _draw(self, seeds: list[int], settings: Settings) -> list[Picture]:
+    def _draw(self, seeds: list[int], label: Tensor | None, settings: Settings) -> list[Picture]:
         z = latents(seeds, self.generator.z_dim).to(self.device)
-        label = labels(settings.class_index, self.generator.c_dim, len(seeds))
         label = None if label is None else label.to(self.device)
         with exact_convolutions():
             return self._pictures_of(self._map_latents(z, label, settings), Noise(settings.noise, seeds))

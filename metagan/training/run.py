@@ -381,7 +381,8 @@ class Run:
             kimg, side = self.trainer.seen / 1000, grid_size(self.pictures.resolution)
             pictures = self._draw(side * side)
             write_grid(self.folder.grid(kimg), pictures)
-            quality = dict(self.measure(self._draw(self.schedule.measured_pictures))) if self.measure else {}
+            measured = min(self.schedule.measured_pictures, len(self.pictures))
+            quality = dict(self.measure(self._draw(measured))) if self.measure else {}
             if quality:
                 self._log(quality)
                 self.readings = {**self.readings, **quality}

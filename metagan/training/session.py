@@ -21,8 +21,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from metagan.datasets.source import PictureSource
 from metagan.errors import OptionError, TrainingError
-from metagan.evaluation.inception import Inception, require_inception
-from metagan.evaluation.quality import Quality, halves, quality_and_floor
+from metagan.evaluation.evaluate import Reference
+from metagan.evaluation.inception import require_inception
+from metagan.evaluation.quality import FLOOR
 from metagan.training.distributed import World, joined
 from metagan.training.networks import Networks
 from metagan.training.options import Schedule, TrainOptions
@@ -95,7 +96,7 @@ def train(options: TrainOptions, on_progress: OnProgress | None = None) -> Resul
             pictures=pictures,
             networks=networks,
             world=world,
-            measure=_measure(options, pictures, world),
+            measure=_measure(options, pictures, world, watcher.say),
             watcher=watcher,
             mirrors=_event_writer(folder, options, world),
             records=options.cuda_graphs,
@@ -156,7 +157,9 @@ def require_no_results(folder: RunFolder) -> None:
         )
 
 
-def _measure(options: TrainOptions, pictures: PictureSource, world: World) -> Measure | None:
+def _measure(
+    options: TrainOptions, pictures: PictureSource, world: World, say: Callable[[str], None]
+) -> Measure | None:
     """Quality of made pictures by name, and the same of other real ones ("floor_distance") where there are enough."""
     count = options.schedule.measured_pictures
     if options.inception and not count:
@@ -164,19 +167,18 @@ def _measure(options: TrainOptions, pictures: PictureSource, world: World) -> Me
     if not count or not world.is_first:
         return None
     weights = require_inception(options.inception) if options.inception else None
-    ready: list[tuple[Quality, dict[str, float], Inception | None]] = []
+    ready: list[Reference] = []
 
     def measure(made: NDArray[np.uint8]) -> dict[str, float]:
         if not ready:  # real pictures are looked at when first needed
-            quality, floor = quality_and_floor(pictures.pixels, len(pictures), count, world.device)
-            shown = {name: floor[name] for name in SHOWN_FLOOR if name in floor}
-            inception = None
-            if weights is not None:
-                real, _ = halves(pictures.pixels, len(pictures), count)
-                inception = Inception(weights, real, world.device)
-            ready.append((quality, shown, inception))
-        quality, floor, inception = ready[0]
-        return quality(made) | floor | (inception(made) if inception else {})
+            reference = Reference(pictures.pixels, len(pictures), count, world.device, inception=weights)
+            ready.append(reference)
+            for note in reference.notes:
+                say(note)
+        reference = ready[0]
+        floor = {f"{FLOOR}{name}": value for name, value in reference.floor.items()}
+        shown = {name: floor[name] for name in SHOWN_FLOOR if name in floor}
+        return reference.measure(made) | shown
 
     return measure
 
