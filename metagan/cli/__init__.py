@@ -34,8 +34,9 @@ COMMANDS = (
     "project",
     "walk",
     "directions",
+    "blend",
 )
-LAB = ("project", "walk", "directions")
+LAB = ("project", "walk", "directions", "blend")
 
 
 class LazyGroup(click.Group):

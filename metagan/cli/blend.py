@@ -1,0 +1,205 @@
+"""`metagan blend`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from metagan.cli.options import (
+    Number,
+    class_option,
+    device_option,
+    offline_option,
+    psi_option,
+    registry_option,
+    seeds_option,
+)
+
+_SHARE = r"\d+(?:\.\d*)?|\.\d+"
+
+
+class Alpha(click.ParamType[float | tuple[tuple[int, int, float], ...]]):
+    """A share, "0.5", or shares of layers, "0-3:0,4-9:0.7"."""
+
+    name = "alpha"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | tuple[tuple[int, int, float], ...]:
+        """The number, or the first layer, last layer and share of each range."""
+        text = str(value)
+        if re.fullmatch(_SHARE, text):
+            return float(text)
+        ranges = []
+        for part in text.split(","):
+            match = re.fullmatch(rf"\s*(\d{{1,4}})(?:-(\d{{1,4}}))?:({_SHARE})\s*", part)
+            if match is None:
+                self.fail(
+                    f"want a number from 0 to 1, or layers, such as 0-3:0,4-9:0.7, got {text}", param, ctx
+                )
+            ranges.append((int(match[1]), int(match[2] or match[1]), float(match[3])))
+        return tuple(ranges)
+
+
+@click.command("blend", short_help="Make one generator of two that were once one.")
+@click.argument("first", metavar="FIRST")
+@click.argument("second", metavar="SECOND")
+@click.option(
+    "--alpha",
+    type=Alpha(),
+    metavar="NUMBER|LAYERS",
+    help="Share of SECOND in the weights, 0 to 1; or of single layers, by their numbers: 0-3:0,4-9:0.7. By default 0.5,"
+    " or 1 with --swap.",
+)
+@click.option(
+    "--swap",
+    type=click.IntRange(1),
+    metavar="PIXELS",
+    help="Take coarse layers from FIRST, and those of this resolution and finer from SECOND.",
+)
+@click.option(
+    "--soft",
+    type=Number(0, 16),
+    default=0.0,
+    help="Width of the edge between both with --swap, in octaves of resolution.",
+)
+@click.option(
+    "--mapping",
+    type=click.Choice(["first", "second", "blend"]),
+    help="Where the mapping network comes from. By default blend, or first with --swap and shares of layers.",
+)
+@click.option("--force", is_flag=True, help="Blend strangers, too: generators that were never one.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="The child to write, .safetensors."
+)
+@click.option(
+    "--grid",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a sheet: a row for each seed, from FIRST to the child. Its extension sets the format.",
+)
+@click.option("--steps", type=click.IntRange(2, 64), default=5, help="Columns of the --grid.")
+@click.option(
+    "--film",
+    type=click.Path(path_type=Path),
+    help="Write a film from FIRST to the child: .mp4, .webm, .webp, .gif, or a folder of PNG files.",
+)
+@click.option("--seconds", type=Number(0, 3600, min_open=True), default=6.0, help="Length of the --film.")
+@click.option(
+    "--fps", type=Number(0, 240, min_open=True), default=30.0, help="Frames per second of the --film."
+)
+@click.option("--loop", is_flag=True, help="Let the --film go back to FIRST.")
+@seeds_option("0-3")
+@psi_option(None, "By default FIRST's setting, or 1 for a weights file.")
+@class_option
+@device_option
+@registry_option
+@click.option("--sha256", help="Expected SHA-256 of FIRST's weights file; required for URLs.")
+@click.option("--second-sha256", help="The same of SECOND's.")
+@offline_option
+def command(
+    first: str,
+    second: str,
+    alpha: float | tuple[tuple[int, int, float], ...] | None,
+    swap: int | None,
+    soft: float,
+    mapping: str | None,
+    force: bool,
+    out: Path | None,
+    grid: Path | None,
+    steps: int,
+    film: Path | None,
+    seconds: float,
+    fps: float,
+    loop: bool,
+    seeds: tuple[int, ...],
+    psi: float | None,
+    class_index: int | None,
+    device: str,
+    registry: Path,
+    sha256: str | None,
+    second_sha256: str | None,
+    offline: bool,
+) -> None:
+    """Make one generator of two that were once one: weights in between, or coarse layers of one and fine ones of
+    the
+    other.
+
+    FIRST and SECOND are subjects or weights files. First the two are compared, layer by layer. Only children of one
+    parent, or a parent and its child, can be blended: weights that were learned apart mean different things at the
+    same place. Strangers are refused.
+
+    \b
+    metagan blend apes.safetensors robots.safetensors --swap 16 --out robot-apes.safetensors
+    metagan blend a.pkl b.pkl --alpha 0.5 --out between.safetensors --grid between.png
+    metagan blend a.pkl b.pkl                                # only compares them
+    """
+    from typing import cast
+
+    from metagan.cli.progress import note, stages
+    from metagan.files import write_bytes
+    from metagan.images.encode import encode, picture_format
+    from metagan.images.provenance import Provenance
+    from metagan.lab.blend import (
+        Between,
+        BlendOptions,
+        MappingFrom,
+        blend,
+        compare,
+        describe_shares,
+        layers_of,
+        open_parent,
+        require_related,
+        shares_of,
+        write_blend_film,
+        write_child,
+    )
+    from metagan.lab.film import FilmOptions, film_format
+    from metagan.sampling.target import find_target
+
+    if out is not None and out.suffix != ".safetensors":
+        raise click.BadParameter(f"want a name that ends in .safetensors, got {out.name}", param_hint="--out")
+    if grid is not None:
+        picture_format(grid)
+    if film is not None:
+        film_format(film)
+    with stages() as progress:
+        found = [
+            find_target(what, registry, hashed, offline=offline, progress=progress.transfer)
+            for what, hashed in ((first, sha256), (second, second_sha256))
+        ]
+    parents = [open_parent(target, device, note) for target in found]
+    one, other = (parent.generator for parent in parents)
+    options = BlendOptions(
+        alpha=alpha if isinstance(alpha, float) else None,
+        ranges=alpha if isinstance(alpha, tuple) else (),
+        swap=swap,
+        soft=soft,
+        mapping=cast("MappingFrom | None", mapping),
+    )
+    likeness = compare(one, other)
+    layers = layers_of(one)
+    shares = shares_of(layers, options)
+    for line in describe_shares(layers, likeness, shares):
+        click.echo(line)
+    if likeness.different:
+        click.echo(f"note: {len(likeness.different)} tensors have other shapes, and stay FIRST's", err=True)
+    if not force:
+        require_related(likeness)
+    settings = found[0].settings(psi, class_index)
+    between = Between(one, other, shares, seeds, settings)
+    label = Provenance(f"{found[0].name} and {found[1].name}, blended (metagan)", None, settings.psi)
+    if grid is not None:
+        write_bytes(grid, encode(between.sheet(steps), picture_format(grid), label))
+        click.echo(grid)
+    if film is not None:
+        frames = max(1, round(seconds * fps))
+        with stages() as progress:
+            progress.begin("frames", frames)
+            write_blend_film(film, between, frames, FilmOptions(fps, label, loop=loop), progress.advance)
+        click.echo(f"{film}: {frames} frames")
+    if out is not None:
+        child = blend(one, other, shares)
+        header = write_child(out, child, parents[0], parents[1], shares)
+        click.echo(f"{out}: {header.architecture}, licence {header.licence}")
