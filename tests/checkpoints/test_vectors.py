@@ -148,7 +148,9 @@ def test_a_rosinality_file_gives_its_state_dicts(shared_vectors: Path, name: str
     path = shared_vectors / f"rosinality/{name}.pt"
     checkpoint = read_checkpoint(path)
     wanted = torch.load(path, weights_only=False, map_location="cpu")
-    for role, key in (("G", "g"), ("D", "d")):
+    # The golden file lacks "g".
+    there = [(role, key) for role, key in (("G", "g"), ("D", "d")) if key in wanted]
+    for role, key in there:
         assert_same(dict(checkpoint.networks[role].tensors), dict(wanted[key]))
     average = {"latent_avg": wanted["latent_avg"]} if "latent_avg" in wanted else {}
     assert_same(dict(checkpoint.networks["G_ema"].tensors), dict(wanted["g_ema"]) | average)
@@ -162,7 +164,8 @@ def test_a_lucidrains_file_gives_the_averaged_generator(shared_vectors: Path, na
     wanted = torch.load(path, weights_only=True)["GAN"]
     averaged = {key: tensor for key, tensor in wanted.items() if key.startswith(("SE.", "GE."))}
     assert_same(dict(checkpoint.networks["G_ema"].tensors), averaged)
-    assert checkpoint.networks.keys() == {"G", "D", "G_ema"}
+    whole = any(key.startswith("D.") for key in wanted)  # the golden file has the average alone
+    assert checkpoint.networks.keys() == ({"G", "D", "G_ema"} if whole else {"G_ema"})
     assert "image_size" in checkpoint.facts["config"]
 
 

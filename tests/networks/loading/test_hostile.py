@@ -7,7 +7,6 @@ from pathlib import Path
 from metagan.checkpoints.read import read_checkpoint
 from metagan.errors import MetaganError
 from metagan.networks.loading.detect import load_generator
-from tests.conftest import SHARED
 
 
 def outcome(path: Path) -> str:
@@ -20,7 +19,7 @@ def outcome(path: Path) -> str:
 
 
 def test_no_hostile_file_becomes_a_generator(shared_vectors):
-    listed = json.loads((SHARED / "vectors" / "hostile" / "MANIFEST.json").read_text())["files"]
+    listed = json.loads((shared_vectors / "hostile" / "MANIFEST.json").read_text())["files"]
     for entry in listed.values() if isinstance(listed, dict) else listed:
         path = shared_vectors / "hostile" / entry["file"]
         begin = time.process_time()
