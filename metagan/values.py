@@ -18,6 +18,9 @@ SHOWN_CHARACTERS = 60
 PSI_RANGE = (-2, 2)
 """The least and the largest truncation that is taken, in registries and on the command line."""
 
+ABSENT_TRAIT = "none"
+"""The value of a trait type for a picture that has none of it."""
+
 NoiseMode = Literal["const", "random", "none"]
 
 Precision = Literal["fp32", "fp16", "bf16", "int8", "auto"]

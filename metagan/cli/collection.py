@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 5
 _LONG_S = 5
-_SOURCES = "dicebear[:STYLE]|folder:PATH|csv:FILE|opensea[:SLUG]"
+_SOURCES = "dicebear[:STYLE]|drawn:NAME|folder:PATH|csv:FILE|opensea[:SLUG]"
 
 
 @click.group(
@@ -61,18 +61,18 @@ def _columns(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
 @click.option("--from", "origin", metavar=_SOURCES, required=True, help="Source of the collection.")
 @out_option("Folder of the collection.  [default: collections/NAME]")
 @click.option(
-    "--count", type=click.IntRange(1, 10_000_000), default=10_000, help="dicebear: number of items."
+    "--count", type=click.IntRange(1, 10_000_000), default=10_000, help="dicebear, drawn: number of items."
 )
 @click.option(
     "--size",
     type=click.IntRange(8, 4096),
-    help="Side in pixels of pictures drawn on this machine.  [default: 128 for dicebear, 512 for SVG]",
+    help="Side in pixels of pictures drawn on this machine.  [default: 128, for SVG 512]",
 )
 @click.option(
     "--seed",
     type=click.IntRange(0),
     default=0,
-    help="dicebear: random seed; each seed gives another collection.",
+    help="dicebear, drawn: random seed; each seed gives another collection.",
 )
 @click.option(
     "--pictures",
@@ -156,6 +156,7 @@ def fetch(
 
     \b
     dicebear:STYLE  pictures with traits, drawn on this machine from a seed (default style: planets)
+    drawn:NAME      metagan's own example collections with their traits: apes, bagels or hummingbirds
     folder:PATH     output of an art engine (HashLips, Metaplex, _metadata.json), or only pictures; a folder or a zip
     csv:FILE        a table of artworks: title, name, creator, price, year, type, path and more
     opensea:SLUG    items, traits, sales and pictures of a collection on OpenSea (NAME where no slug is given)
@@ -166,6 +167,7 @@ def fetch(
     from metagan.collection.needs import need
     from metagan.collection.sources.csv_table import CsvSource
     from metagan.collection.sources.dicebear import DEFAULT_STYLE, DicebearSource
+    from metagan.collection.sources.drawn import DrawnSource
     from metagan.collection.sources.folder import FolderSource
     from metagan.datasets.pool import available_cores
 
@@ -195,6 +197,8 @@ def fetch(
         source: MadeSource[Any]
         if kind == "dicebear":
             source = DicebearSource(name, reference or DEFAULT_STYLE, count, size or 128, seed)
+        elif kind == "drawn" and reference:
+            source = DrawnSource(name, reference, count, size or 128, seed)
         elif kind == "folder" and reference:
             source = FolderSource(name, Path(reference), licence, size or 512)
         elif kind == "csv" and reference:
@@ -581,19 +585,13 @@ def _labelled(candidates: Iterator[Candidate], classifier: Path) -> Iterator[Can
     import numpy as np
     import torch
 
-    from metagan.collection.training_data import NONE
     from metagan.networks.trait_classifier import load_classifier
 
     network, _ = load_classifier(classifier)
-    heads = network.config.heads
     while some := list(itertools.islice(candidates, 64)):
         rgb = np.stack([np.broadcast_to(one.picture, (*one.picture.shape[:2], 3)) for one in some])
-        told = [numbers.tolist() for numbers in network.tell(torch.from_numpy(rgb))]
-        for row, one in enumerate(some):
-            values = [
-                (head.type, head.values[numbers[row]]) for head, numbers in zip(heads, told, strict=True)
-            ]
-            yield dataclasses.replace(one, traits=tuple(pair for pair in values if pair[1] != NONE))
+        for one, values in zip(some, network.tell_values(torch.from_numpy(rgb)), strict=True):
+            yield dataclasses.replace(one, traits=tuple(values.items()))
 
 
 @command.command("archive", short_help="Put a collection's zips into a folder or on a storage.")

@@ -29,9 +29,9 @@ from PIL import Image
 
 from metagan import __version__
 from metagan.collection.cells import csv_bytes
+from metagan.collection.rarity import TraitRanking
 from metagan.collection.store import Collection
 from metagan.collection.table import Table
-from metagan.collection.traits import type_counts, value_counts
 from metagan.datasets.decode import to_rgb
 from metagan.errors import CollectionError, OptionError
 from metagan.files import sweep_killed, write_bytes
@@ -165,23 +165,11 @@ class NearestItems:
 
 
 def rarest_first(candidates: Sequence[Candidate], table: Table) -> list[Candidate]:
-    """Sort candidates by rarity.tools' score of their traits among a collection's items, then by seed.
-
-    A type that a candidate lacks has the share of the collection's items that lack it. A value that no item has counts
-    as if one item had it.
-    """
-    total = table.items.height
-    shares = {(v.type.strip().lower(), v.value.strip().lower()): v.share for v in value_counts(table)}
-    lacking = {kind.type.strip().lower(): 1 - kind.share for kind in type_counts(table)}
-
-    def score(candidate: Candidate) -> float:
-        has = {kind.strip().lower(): value.strip().lower() for kind, value in candidate.traits}
-        own = sum(1 / shares.get(pair, 1 / total) for pair in has.items())
-        # Only types that the classifier tells of some candidate: of the others nothing is known.
-        return own + sum(1 / lacking[kind] for kind in told if kind not in has and lacking.get(kind, 0) > 0)
-
-    told = {kind.strip().lower() for candidate in candidates for kind, _ in candidate.traits}
-    return sorted(candidates, key=lambda candidate: (-score(candidate), candidate.seed))
+    """Sort candidates by the rarity score of their traits among a collection's items (TraitRanking), then by seed."""
+    # Only types that the classifier tells of some candidate: of the others nothing is known.
+    told = dict.fromkeys(kind for candidate in candidates for kind, _ in candidate.traits)
+    ranking = TraitRanking(table, told)
+    return sorted(candidates, key=lambda one: (-ranking.score(dict(one.traits)), one.seed))
 
 
 def write_listing(

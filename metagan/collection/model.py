@@ -122,12 +122,12 @@ class SourceFacts(_Record):
     """The source of a collection, by which the same command recognises and continues it.
 
     Args:
-        kind: "opensea", "dicebear", "folder", "csv" or "subset".
-        reference: A slug, a style or a path.
+        kind: "opensea", "dicebear", "drawn", "folder", "csv" or "subset".
+        reference: A slug, a style, the name of a drawn collection, or a path.
         options: Other options that decide which items there are.
     """
 
-    kind: Literal["opensea", "dicebear", "folder", "csv", "subset"]
+    kind: Literal["opensea", "dicebear", "drawn", "folder", "csv", "subset"]
     reference: str
     options: dict[str, str | int | float | bool | list[str]] = {}
 

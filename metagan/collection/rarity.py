@@ -15,9 +15,14 @@ don't tell values apart.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from metagan.collection.table import Table
+from metagan.collection.traits import type_counts, value_counts
 
 if TYPE_CHECKING:
     import polars as pl
@@ -85,6 +90,72 @@ def score_items(table: Table, *, missing: bool = True) -> pl.DataFrame:
             "openrarity_rank",
         )
     ).sort("row")
+
+
+class TraitRanking:
+    """Ranks pictures whose traits were predicted among a collection's items, by rarity.tools' score.
+
+    Only the trait types that are predicted count, for pictures and items alike, so that their scores can be compared.
+    A type that a picture lacks has the share of the items that lack it; a value that no item has counts as if one item
+    had it.
+
+    Args:
+        table: The collection.
+        types: The types that are predicted.
+    """
+
+    def __init__(self, table: Table, types: Iterable[str]) -> None:
+        keys = dict.fromkeys(map(key_of, types))
+        told = table.with_types(keys)
+        self.items = table.items.height
+        self._share = {(key_of(v.type), key_of(v.value)): v.share for v in value_counts(told)}
+        self._lacking = {key_of(kind.type): 1 - kind.share for kind in type_counts(told)}
+        self._keys = [key for key in keys if key in self._lacking]
+        self._scores = np.sort(score_items(told)["rarity"].to_numpy())
+        # A number for each value; 0 for items that lack the type.
+        self._numbers = {pair: number for number, pair in enumerate(self._share, 1)}
+        self._has = np.zeros((self.items, len(self._keys)), np.int64)
+        column = {key: index for index, key in enumerate(self._keys)}
+        traits = told.text_traits.select("row", "type_key", "value_key").iter_rows()
+        for row, kind, value in reversed(list(traits)):  # of several values of a type, the first
+            self._has[row, column[kind]] = self._numbers[kind, value]
+
+    def share(self, kind: str, value: str | None) -> float:
+        """Return the share of items that have a value of a type; with None, of those that lack the type."""
+        if value is None:
+            return self._lacking.get(key_of(kind), 1.0)
+        return self._share.get((key_of(kind), key_of(value)), 0.0)
+
+    def score(self, traits: Mapping[str, str]) -> float:
+        """Return the rarity score of a picture with these traits, by type."""
+        known = {key_of(kind): value for kind, value in traits.items()}
+        shares = (self.share(key, known.get(key)) for key in self._keys)
+        return float(f"{sum(1 / max(share, 1 / self.items) for share in shares):.{_DIGITS}g}")
+
+    def as_rare(self, score: float) -> int:
+        """Return how many items have this score or a higher one."""
+        least = score * (1 - 10.0**-_DIGITS)
+        return self.items - int(np.searchsorted(self._scores, least, "left"))
+
+    def nearest(self, traits: Mapping[str, str], count: int) -> list[tuple[int, int]]:
+        """Return the items that have most in common with a picture: row, and number of common traits.
+
+        A common trait counts by its information, -log2(share), so that a rare one outweighs several frequent ones;
+        equals are in the collection's order. At least one trait must be common.
+        """
+        known = {key_of(kind): key_of(value) for kind, value in traits.items()}
+        want = np.array([self._numbers.get((key, known.get(key, "")), 0) for key in self._keys])
+        bits = np.array([-math.log2(max(self.share(key, known.get(key)), 1e-9)) for key in self._keys])
+        same = self._has == want
+        common = (same & (want > 0)).sum(axis=1)
+        likeness = np.where(common > 0, same @ bits, -1.0)
+        order = np.argsort(-likeness, kind="stable")[:count]
+        return [(int(row), int(common[row])) for row in order if common[row] > 0]
+
+
+def key_of(text: str) -> str:
+    """Return a type or value as it is compared: without surrounding spaces, in lower case."""
+    return text.strip().lower()
 
 
 _COUNT: Final = "\x00number of traits"  # no type of an item: they have no control characters

@@ -18,9 +18,10 @@ from pydantic import BaseModel, ValidationError
 from metagan.collection.model import Facts, Item, Sale, SourceFacts
 from metagan.errors import CollectionError, Location
 from metagan.files import replacing, write_bytes
+from metagan.registry.fields import COLLECTION_MARKER
 from metagan.values import source_date
 
-FACTS_NAME: Final = "collection.json"
+FACTS_NAME: Final = COLLECTION_MARKER
 ITEMS_NAME: Final = "items.jsonl"
 SALES_NAME: Final = "sales.jsonl"
 IMAGES_NAME: Final = "images"
@@ -270,7 +271,7 @@ def _refuse_other(path: Path, known: Facts, wanted: Facts) -> None:
 
 
 def _refuse_outside(path: Path, items: Sequence[Item]) -> None:
-    wrong = [item.file for item in items if item.file and not _is_inside(item.file)]
+    wrong = [item.file for item in items if item.file and not is_inside(item.file)]
     if wrong:
         raise CollectionError(
             f"{len(wrong)} files lie outside of the collection, such as {wrong[0][:60]!r}",
@@ -288,7 +289,8 @@ def _refuse_outside(path: Path, items: Sequence[Item]) -> None:
         )
 
 
-def _is_inside(name: str) -> bool:
+def is_inside(name: str) -> bool:
+    """Return whether an item's `file` names a picture inside of its collection."""
     parts = name.split("/")
     return (
         len(parts) == 2 and parts[0] == IMAGES_NAME and parts[1] not in ("", ".", "..") and "\\" not in name

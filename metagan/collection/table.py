@@ -6,12 +6,14 @@ can read the same files with either.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import io
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from metagan.collection.model import Facts
+from metagan.collection.model import Facts, Item
 from metagan.collection.needs import need
 from metagan.collection.store import ITEMS_NAME, read_complete_facts
 from metagan.errors import CollectionError
@@ -45,6 +47,14 @@ class Table:
     def title(self) -> str:
         """Title, or name."""
         return self.facts.title or self.facts.name
+
+    def with_types(self, keys: Collection[str]) -> Table:
+        """Return the same items with only the traits of some types, given in lower case."""
+        import polars as pl
+
+        key = pl.element().struct.field("type").str.strip_chars().str.to_lowercase()
+        kept = pl.col("traits").list.eval(pl.element().filter(key.is_in(sorted(keys))))
+        return replace(self, items=self.items.with_columns(traits=kept))
 
     @cached_property
     def traits(self) -> pl.DataFrame:
@@ -94,6 +104,16 @@ def open_table(path: Path) -> Table:
             fix="mend it, or fetch the collection anew",
         ) from error
     return Table(path, facts, items.with_row_index("row"))
+
+
+def table_of(path: Path, facts: Facts, items: Sequence[Item]) -> Table:
+    """Return items in memory as a table; `path` names them in messages."""
+    pl = need("polars")
+    lines = io.BytesIO()
+    for item in items:
+        lines.write(item.model_dump_json(exclude_none=True, exclude_defaults=True).encode() + b"\n")
+    lines.seek(0)
+    return Table(path, facts, pl.read_ndjson(lines, schema=_schema(pl)).with_row_index("row"))
 
 
 def _schema(pl: Any) -> dict[str, Any]:

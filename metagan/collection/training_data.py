@@ -18,8 +18,8 @@ from metagan.datasets.labels import Labelling
 from metagan.datasets.pool import OrderedPool
 from metagan.datasets.store import UnreadableError
 from metagan.errors import CollectionError, OptionError
+from metagan.values import ABSENT_TRAIT
 
-NONE: Final = "none"  # the label of an item that lacks the trait
 _TRAIT: Final = "trait:"
 _GROUPS: Final = ("category", "type")
 
@@ -84,7 +84,7 @@ def _labelling(path: Path, items: Sequence[Item], labels: str) -> Labelling:
             f"--labels {labels}: no item of {path} has it{there}",
             fix="use a trait, category or type that items have, or leave --labels out",
         )
-    return Labelling(lambda name: found[name] or NONE, f"no {labels}")
+    return Labelling(lambda name: found[name] or ABSENT_TRAIT, f"no {labels}")
 
 
 def _value_of(labels: str) -> Callable[[Item], str | None]:
@@ -128,7 +128,7 @@ def load_labelled(
 
 
 def _value(item: Item, kind: str) -> str:
-    return next((trait.value for trait in item.traits if trait.type == kind), NONE)
+    return next((trait.value for trait in item.traits if trait.type == kind), ABSENT_TRAIT)
 
 
 def _load(folder: Path, resolution: int, file: str) -> NDArray[np.uint8] | None:

@@ -87,8 +87,17 @@ def draw_picture(
     name: str, seed: int, index: int, resolution: int
 ) -> tuple[NDArray[np.uint8], dict[str, str]]:
     """Draw picture `index` of a collection with a seed, RGB [resolution, resolution, 3], and return its traits."""
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))
-    return load_draw(name)(rng, resolution)
+    return load_draw(name)(_rng(seed, index), resolution)
+
+
+def traits_of(name: str, seed: int, index: int) -> dict[str, str]:
+    """Return the traits of picture `index` of a collection with a seed, without drawing it."""
+    draw_traits = importlib.import_module(COLLECTIONS[name].module).draw_traits
+    return cast("dict[str, str]", draw_traits(_rng(seed, index)))
+
+
+def _rng(seed: int, index: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))
 
 
 def metadata(name: str, index: int, traits: dict[str, str]) -> dict[str, Any]:

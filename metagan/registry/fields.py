@@ -15,9 +15,16 @@ from pydantic_core import core_schema
 
 from metagan import seeds
 from metagan.registry.visible import is_visible, stray_characters
+from metagan.registry.weights_ref import (
+    BUNDLED,
+    WeightsRef,
+    bundled_names,
+    existing_file,
+    is_remote,
+    parse_weights,
+)
 from metagan.registry.weights_ref import WANT as WANT_WEIGHTS
-from metagan.registry.weights_ref import WeightsRef, existing_file, parse_weights
-from metagan.values import PSI_RANGE, NoiseMode, has_controls, invalid_value, show
+from metagan.values import PSI_RANGE, InvalidValueError, NoiseMode, has_controls, invalid_value, show
 
 
 @dataclass(frozen=True)
@@ -187,6 +194,21 @@ def _check_slug(slug: str) -> str:
 
 
 @dataclass(frozen=True)
+class CollectionRef:
+    """Where a collection is.
+
+    Args:
+        kind: "path" of a folder, or "bundled": one of metagan's own drawings, which has no folder.
+        location: An absolute path, or the drawings' name.
+        text: The reference as the registry states it, for messages.
+    """
+
+    kind: Literal["path", "bundled"]
+    location: str
+    text: str
+
+
+@dataclass(frozen=True)
 class FromText:
     """Marks a field that is written as text, read by a function of the text and the registry's folder."""
 
@@ -196,7 +218,7 @@ class FromText:
         """Text of at least one character, then the function; what was read before stays as it is."""
 
         def convert(value: Any, check: Callable[[Any], str], info: Any) -> Any:
-            read = isinstance(value, WeightsRef | Path)
+            read = isinstance(value, WeightsRef | CollectionRef | Path)
             return value if read else self.read(check(value), _folder(info))
 
         text = core_schema.str_schema(min_length=1)
@@ -205,6 +227,36 @@ class FromText:
 
 def _read_upscale(text: str, folder: Path) -> WeightsRef | None:
     return None if text.strip() == NO_UPSCALER else parse_weights(text, folder)
+
+
+COLLECTION_MARKER = "collection.json"
+"""The file that makes a folder a collection."""
+
+_WANT_COLLECTION = "the folder of a collection, or bundled:name"
+_WANT_TRAITS = "the file of a trait classifier, or bundled:name"
+
+
+def _read_collection(text: str, folder: Path) -> CollectionRef:
+    text = text.strip()
+    if text.startswith(BUNDLED):
+        name = text.removeprefix(BUNDLED)
+        if name not in bundled_names():
+            fix = f"choose one of {', '.join(f'{BUNDLED}{known}' for known in bundled_names())}"
+            raise invalid_value("the name of a collection that metagan draws", show(name), fix)
+        return CollectionRef("bundled", name, text)
+    try:
+        marker = existing_file(f"{text}/{COLLECTION_MARKER}", folder)
+    except InvalidValueError as error:
+        fix = "write the folder that `metagan collection fetch --out` wrote"
+        got = f"{show(text)}, and there is no {COLLECTION_MARKER} in it"
+        raise invalid_value(_WANT_COLLECTION, got, fix) from error
+    return CollectionRef("path", str(marker.parent), text)
+
+
+def _read_traits(text: str, folder: Path) -> WeightsRef:
+    if is_remote(text):
+        raise invalid_value(_WANT_TRAITS, show(text), "download the file and write its path")
+    return parse_weights(text, folder)
 
 
 def _folder(info: Any) -> Path:
@@ -292,6 +344,8 @@ Slug = Annotated[
 ]
 Weights = Annotated[WeightsRef, Want(WANT_WEIGHTS), FromText(parse_weights)]
 Upscale = Annotated[WeightsRef | None, Want(f"an upscaler: {WANT_WEIGHTS}; or none"), FromText(_read_upscale)]
+CollectionFolder = Annotated[CollectionRef, Want(_WANT_COLLECTION), FromText(_read_collection)]
+Traits = Annotated[WeightsRef, Want(_WANT_TRAITS), FromText(_read_traits)]
 Sha256 = Annotated[
     str,
     Want("64 hex digits", "paste the publisher's SHA-256, or run `metagan inspect` on the file to print it"),

@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 from metagan.registry.fields import (
     BaseUrl,
     ClassIndex,
+    CollectionFolder,
     Colour,
     Direction,
     Exclude,
@@ -37,6 +38,7 @@ from metagan.registry.fields import (
     Sha256,
     Slug,
     Source,
+    Traits,
     Upscale,
     Want,
     Weights,
@@ -284,6 +286,16 @@ class Subject(Wording, Drawing, Generator):
     )
     text: Annotated[Text, Want("a mapping with corpus")] | None = Field(
         default=None, description="Adds a generated line of text to each picture, chosen by its seed."
+    )
+    collection: CollectionFolder | None = Field(
+        default=None,
+        description="The collection that the generator was trained on; adds a page about it: traits, rarity, sales.",
+        examples=["../collections/apes", "bundled:apes"],
+    )
+    traits: Traits | None = Field(
+        default=None,
+        description="A classifier of the collection's traits; adds traits, rarity and relatives to pictures' pages.",
+        examples=["traits.safetensors", "bundled:apes-traits"],
     )
 
     _slug: str = PrivateAttr(default="")

@@ -39,6 +39,7 @@ def read_registry(path: Path, *, images: int | None = None) -> Registry:
     except ValidationError as error:
         problems += problems_of(error, tree)
     problems += _without_hash(tree)
+    problems += _without_collection(tree)
     if problems or entries is None:
         raise RegistryError.of(sorted(dict.fromkeys(problems), key=_line_and_column))
     subjects = (
@@ -91,6 +92,16 @@ def _without_hash(tree: Tree) -> Iterator[Problem]:
             what = f"{dotted((*place, hash_key))}: missing; weights that are downloaded need their SHA-256"
             fix = "paste the publisher's SHA-256, or download the file and run `metagan inspect` on it"
             yield Problem(tree.where((*place, key)), what, fix)
+
+
+def _without_collection(tree: Tree) -> Iterator[Problem]:
+    """Find subjects with `traits` and no `collection`, which says how rare they are."""
+    subjects = tree.value.get("subjects") if isinstance(tree.value, dict) else None
+    for slug, subject in subjects.items() if isinstance(subjects, dict) else ():
+        if isinstance(subject, dict) and "traits" in subject and "collection" not in subject:
+            place = ("subjects", slug, "traits")
+            what = f"{dotted(place)}: want `collection` beside it, which says how rare traits are"
+            yield Problem(tree.where(place, key=True), what, "add `collection`, or remove the key")
 
 
 def _without_seeds(entries: RegistryFile, tree: Tree) -> Iterator[Problem]:

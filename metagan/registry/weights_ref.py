@@ -45,31 +45,37 @@ class WeightsRef:
 SUFFIX = ".safetensors"
 BUNDLED = "bundled:"
 _UPSCALER = re.compile(r".+-x[24]")  # how upscalers' files are named
+_CLASSIFIER = re.compile(r".+-traits")  # likewise of classifiers
 
 
 def bundled_names() -> list[str]:
     """The generators there are, sorted."""
-    return [name for name in _names() if not _UPSCALER.fullmatch(name)]
+    return [name for name in _names() if _kind_of(name) is None]
 
 
 def bundled_upscaler_names() -> list[str]:
     """The upscalers there are, sorted: "apes-x4"."""
-    return [name for name in _names() if _UPSCALER.fullmatch(name)]
+    return [name for name in _names() if _kind_of(name) is _UPSCALER]
 
 
 def bundled_weights(name: str) -> Path:
-    """The file of a bundled generator or upscaler, `bundled:NAME` in a registry.
+    """The file of a bundled generator, upscaler or classifier, `bundled:NAME` in a registry.
 
     Raises:
-        OptionError: Nothing of that name is bundled; lists the names there are, of upscalers for a name like theirs.
+        OptionError: Nothing of that name is bundled; lists the names there are of the same kind.
     """
     if name in _names():
         return _folder() / f"{name}{SUFFIX}"
-    names = bundled_upscaler_names() if _UPSCALER.fullmatch(name) else bundled_names()
+    names = [known for known in _names() if _kind_of(known) is _kind_of(name)]
     close = get_close_matches(name, names, n=1)
     hint = f"did you mean {BUNDLED}{close[0]}? " if close else ""
     there_are = ", ".join(f"{BUNDLED}{known}" for known in names) or "none in this installation"
     raise OptionError(f"there are no bundled weights named {name!r}", fix=f"{hint}there are: {there_are}")
+
+
+def _kind_of(name: str) -> re.Pattern[str] | None:
+    """How files of its kind are named; None for a generator's."""
+    return next((kind for kind in (_UPSCALER, _CLASSIFIER) if kind.fullmatch(name)), None)
 
 
 def _names() -> list[str]:

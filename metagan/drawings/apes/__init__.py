@@ -35,8 +35,8 @@ TRAITS: Final[Mapping[str, Mapping[str, tuple[float, object]]]] = {
 }
 
 
-def choose(rng: np.random.Generator) -> dict[str, str]:
-    """Choose one ape's traits at random, by the weights of their values."""
+def draw_traits(rng: np.random.Generator) -> dict[str, str]:
+    """Draw one ape's traits at random, by the weights of their values."""
     return {trait: _lot(rng, values) for trait, values in TRAITS.items()}
 
 
@@ -50,7 +50,7 @@ def draw(rng: np.random.Generator, resolution: int) -> tuple[NDArray[np.uint8], 
     Returns:
         RGB, [resolution, resolution, 3], and the traits.
     """
-    traits = choose(rng)
+    traits = draw_traits(rng)
     return portray(traits, resolution), traits
 
 

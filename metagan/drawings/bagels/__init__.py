@@ -11,10 +11,12 @@ from metagan.drawings.bagels.grains import MIXES, ring_starts, strew
 from metagan.drawings.bagels.ground import Stand, make_stand, paint_table
 from metagan.drawings.bagels.materials import Look, paint_bread, paint_filling
 from metagan.drawings.bagels.picture import Surfaces, add_grains, develop, look, shade
-from metagan.drawings.bagels.recipe import Recipe, draw_recipe
+from metagan.drawings.bagels.recipe import Recipe, draw_recipe, draw_traits
 from metagan.drawings.bagels.shape import Shape, make_shape
 from metagan.drawings.painting import Array, fractal, make_lattice
 from metagan.drawings.tracing import normalize, normals, trace
+
+__all__ = ["draw", "draw_traits"]
 
 SAMPLING = 2  # rays per pixel, along each side
 

@@ -19,8 +19,10 @@ from metagan.drawings.hummingbirds.feathers import (
 )
 from metagan.drawings.hummingbirds.flowers import add_flowers, add_twig
 from metagan.drawings.hummingbirds.plumage import paint_bill, paint_body
-from metagan.drawings.hummingbirds.recipe import Recipe, draw_recipe
+from metagan.drawings.hummingbirds.recipe import Recipe, draw_recipe, draw_traits
 from metagan.drawings.painting import Array, encode, film, make_lattice, shrink, vignette
+
+__all__ = ["draw", "draw_traits"]
 
 SAMPLING = 2  # rays per pixel, along each side
 FRAME = 1.19  # half the picture's width, in body lengths

@@ -19,6 +19,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from metagan.errors import MalformedFileError
+from metagan.values import ABSENT_TRAIT
 
 LEAST_PX: Final = 8
 MOST_PX: Final = 512
@@ -115,6 +116,15 @@ class TraitClassifier(nn.Module):
             )
         logits: list[Tensor] = self(x)
         return [one.argmax(1) for one in logits]
+
+    def tell_values(self, pictures: UInt8[Tensor, "n h w 3"]) -> list[dict[str, str]]:
+        """Predict each picture's values by trait type; a type that it has none of is left out."""
+        numbers = [one.tolist() for one in self.tell(pictures)]
+        rows = [
+            {head.type: head.values[number] for head, number in zip(self.config.heads, row, strict=True)}
+            for row in zip(*numbers, strict=True)
+        ]
+        return [{kind: value for kind, value in row.items() if value != ABSENT_TRAIT} for row in rows]
 
 
 class Stage(nn.Module):

@@ -13,15 +13,22 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import metagan
-from metagan.errors import BuildError, Problem, RegistryError
+from metagan.errors import BuildError, MetaganError, Problem, RegistryError
 from metagan.site.build.build_dir import BuildDir, swap_in
-from metagan.site.build.gather import BuildInputs, BuildOptions, Progress, gather
+from metagan.site.build.collections import (
+    SubjectCollection,
+    check_classifier,
+    describe_collection,
+    open_collection_of,
+    work_files,
+)
+from metagan.site.build.gather import BuildInputs, BuildOptions, Progress, gather, subject_problem
 from metagan.site.build.links import check_links
 from metagan.site.build.models import BrowserModel, make_models
 from metagan.site.build.picture_cache import PictureCache
 from metagan.site.manifest import MANIFEST, Manifest
 from metagan.site.pages.check import check_templates
-from metagan.site.pages.content import Picture, SiteContent, SubjectContent
+from metagan.site.pages.content import CollectionContent, Picture, SiteContent, SubjectContent
 from metagan.site.pages.render import render_site
 from metagan.site.pages.text import line_for, read_corpus
 from metagan.values import printable
@@ -74,10 +81,12 @@ def build_site(options: BuildOptions, progress: Progress) -> BuildReport:
             outcome.unchanged, outcome.files, outcome.warnings = True, len(former.files), former.warnings
             _fail_if_strict(options, outcome)
             return outcome
+        opened = _open_collections(inputs)
         models = make_models(inputs.registry, inputs.caches, inputs.facts, build_dir)
         outcome.live = sum(made.model is not None for made in models)
-        outcome.drawn = _draw(inputs, options, progress)
-        files = _stage(inputs, models, build_dir, options, former, outcome, progress)
+        outcome.drawn = _draw(inputs, opened, options, progress)
+        collections = _describe(opened, inputs, build_dir)
+        files = _stage(inputs, models, collections, build_dir, options, former, outcome, progress)
         _fail_if_strict(options, outcome)
         Manifest(inputs.fingerprint, files, outcome.warnings).write(build_dir.staging)
         swap_in(build_dir.staging, build_dir.site)
@@ -90,8 +99,36 @@ def build_site(options: BuildOptions, progress: Progress) -> BuildReport:
 # --------------------------------------------------------------------------------------------
 # Draw, render, check
 
+# By slug: a subject's collection as pages show it, and its small pictures by their path on the site.
+Collections = dict[str, tuple[CollectionContent, dict[str, Path]]]
 
-def _draw(inputs: BuildInputs, options: BuildOptions, progress: Progress) -> int:
+
+def _open_collections(inputs: BuildInputs) -> dict[str, SubjectCollection]:
+    """Open the subjects' collections by slug, and report all that can't be before anything is drawn."""
+    opened: dict[str, SubjectCollection] = {}
+    problems = []
+    for subject in inputs.registry.subjects:
+        try:
+            collection = open_collection_of(subject)
+        except MetaganError as error:
+            problems.append(subject_problem(inputs.registry, subject, "collection", error))
+        else:
+            opened |= {subject.slug: collection} if collection else {}
+    if problems:
+        raise RegistryError.of(problems)
+    return opened
+
+
+def _describe(opened: dict[str, SubjectCollection], inputs: BuildInputs, build_dir: BuildDir) -> Collections:
+    caches = {cache.subject.slug: cache for cache in inputs.caches}
+    return {
+        slug: describe_collection(collection, caches[slug], build_dir) for slug, collection in opened.items()
+    }
+
+
+def _draw(
+    inputs: BuildInputs, opened: dict[str, SubjectCollection], options: BuildOptions, progress: Progress
+) -> int:
     missing = sum(len(cache.missing()) for cache in inputs.caches)
     if not missing:
         return 0
@@ -101,6 +138,12 @@ def _draw(inputs: BuildInputs, options: BuildOptions, progress: Progress) -> int
     # Report everything that would stop the build before drawing for hours.
     problems = check_templates(options.templates) if options.templates else []
     problems += problems_with_weights(inputs.registry, offline=options.offline)
+    for subject in inputs.registry.subjects:
+        try:
+            if subject.slug in opened:
+                check_classifier(opened[subject.slug])
+        except MetaganError as error:
+            problems.append(subject_problem(inputs.registry, subject, "traits", error))
     if problems:
         raise RegistryError.of(problems)
     for cache in inputs.caches:
@@ -115,6 +158,7 @@ def _draw(inputs: BuildInputs, options: BuildOptions, progress: Progress) -> int
 def _stage(
     inputs: BuildInputs,
     models: list[BrowserModel],
+    collections: Collections,
     build_dir: BuildDir,
     options: BuildOptions,
     former: Manifest | None,
@@ -124,13 +168,15 @@ def _stage(
     """Assemble the next site, and return its files with their sizes."""
     shutil.rmtree(build_dir.staging, ignore_errors=True)
     build_dir.staging.mkdir(parents=True)
-    content = _content(inputs, models, build_dir)
+    content = _content(inputs, models, collections, build_dir)
     try:
         progress.begin("pages", None)
         files = dict(
             _write_pages(render_site(content, options.templates), build_dir.staging, progress.advance)
         )
         files |= _copy_pictures(inputs, build_dir.staging)
+        for _, small in collections.values():
+            files |= _copy_files(small, build_dir.staging)
         files |= _copy_models(models, build_dir.staging)
         extras = _keep_extras(build_dir, former, files)
     except OSError as error:
@@ -145,14 +191,24 @@ def _stage(
     return files
 
 
-def _content(inputs: BuildInputs, models: list[BrowserModel], build_dir: BuildDir) -> SiteContent:
-    collections = tuple(
-        SubjectContent(cache.subject, facts, tuple(_pictures(cache)), made.model, made.reason, cache.upscaler)
+def _content(
+    inputs: BuildInputs, models: list[BrowserModel], collections: Collections, build_dir: BuildDir
+) -> SiteContent:
+    subjects = tuple(
+        SubjectContent(
+            cache.subject,
+            facts,
+            tuple(_pictures(cache)),
+            made.model,
+            made.reason,
+            cache.upscaler,
+            collections[cache.subject.slug][0] if cache.subject.slug in collections else None,
+        )
         for cache, facts, made in zip(inputs.caches, inputs.facts, models, strict=True)
     )
     return SiteContent(
         site=inputs.registry.site,
-        collections=collections,
+        collections=subjects,
         built=build_dir.day(inputs.fingerprint),
         version=metagan.__version__,
         revision=inputs.fingerprint[:10],
@@ -194,6 +250,14 @@ def _copy_pictures(inputs: BuildInputs, folder: Path) -> Iterator[tuple[str, int
                 # Copies, not links, so that changes to the site's files don't affect the cached ones.
                 shutil.copyfile(path, target / path.name)
                 yield f"pictures/{cache.subject.slug}/{path.name}", path.stat().st_size
+
+
+def _copy_files(files: dict[str, Path], folder: Path) -> Iterator[tuple[str, int]]:
+    for name, file in files.items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+        yield name, file.stat().st_size
 
 
 def _copy_models(models: list[BrowserModel], folder: Path) -> Iterator[tuple[str, int]]:
@@ -279,4 +343,20 @@ def _tidy(build_dir: BuildDir, inputs: BuildInputs, models: list[BrowserModel]) 
         if folder not in wanted:
             with contextlib.suppress(OSError):  # it holds something else
                 folder.rmdir()
+    _tidy_collections(build_dir, inputs)
     (build_dir.folder / "begun.json").unlink(missing_ok=True)
+
+
+def _tidy_collections(build_dir: BuildDir, inputs: BuildInputs) -> None:
+    """Remove small pictures and predicted traits of collections that are no longer on the site."""
+    wanted = {path for cache in inputs.caches for path in work_files(cache.subject, cache, build_dir)}
+    for path in (build_dir.folder / "traits").glob("*.json"):
+        if path not in wanted and _KEY.fullmatch(path.stem):
+            path.unlink()
+    for folder in (build_dir.folder / "collections").glob("*/"):
+        if folder not in wanted and _KEY.fullmatch(folder.name):
+            for path in folder.iterdir():
+                if _CACHED.fullmatch(path.name):
+                    path.unlink()
+            with contextlib.suppress(OSError):  # it holds something else
+                folder.rmdir()

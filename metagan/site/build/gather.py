@@ -17,6 +17,7 @@ from metagan.fetch.transfer import Transfer
 from metagan.registry.models import Registry, Subject
 from metagan.registry.read import find_subject, read_registry
 from metagan.site.build.build_dir import BuildDir, digest_of, digest_of_folder, read_json, write_json
+from metagan.site.build.collections import digest_of_collection
 from metagan.site.build.picture_cache import PictureCache, picture_cache_for
 from metagan.site.pages.content import GeneratorFacts, UpscalerFacts
 from metagan.site.pages.templates import default_templates_dir
@@ -145,12 +146,12 @@ def gather(options: BuildOptions, build_dir: BuildDir, progress: Progress) -> Bu
             weights = locate_weights(subject.weights, offline=options.offline, progress=progress.transfer)
             known = _facts(build_dir, weights)
         except MetaganError as error:
-            problems.append(_problem(registry, subject, "weights", error))
+            problems.append(subject_problem(registry, subject, "weights", error))
             continue
         try:
             upscaler_weights, upscaler = _upscaler(options, build_dir, subject, known, progress)
         except MetaganError as error:
-            problems.append(_problem(registry, subject, "upscale", error))
+            problems.append(subject_problem(registry, subject, "upscale", error))
             continue
         caches.append(
             picture_cache_for(
@@ -175,6 +176,7 @@ def gather(options: BuildOptions, build_dir: BuildDir, progress: Progress) -> Bu
             registry.subjects,
             facts,
             [cache.upscaler for cache in caches],
+            [digest_of_collection(subject, build_dir) for subject in registry.subjects],
             corpora,
             _digest_of_templates(options),
             _digest_of_code(),
@@ -222,7 +224,8 @@ def _upscaler(
     return weights, UpscalerFacts(**known)
 
 
-def _problem(registry: Registry, subject: Subject, key: str, error: MetaganError) -> Problem:
+def subject_problem(registry: Registry, subject: Subject, key: str, error: MetaganError) -> Problem:
+    """Make a problem from an error about one key of a subject; imports torch."""
     from metagan.site.build.preflight import problem_with
 
     return problem_with(registry, subject, key, error)

@@ -20,12 +20,15 @@ from metagan.registry.models import Registry, Subject
 from metagan.registry.read import find_place, read_registry
 from metagan.registry.weights_ref import WeightsRef
 from metagan.sampling.latents import labels, latents
+from metagan.site.build.collections import check_classifier, open_collection_of
 from metagan.site.pages.check import check_templates
 from metagan.site.pages.text import check_corpus
 
 _FIXES = {
     "weights": "use other weights; `metagan inspect` describes these",
     "upscale": "get another upscaler, or write `upscale: none`",
+    "collection": "fetch the collection again",
+    "traits": "train a classifier with `metagan collection traits`",
     "live": "write `live: auto`, or remove the key, to show prepared pictures",
 }
 
@@ -65,6 +68,7 @@ def preflight(
     problems += check_templates(folder) if folder else []
     if read:
         problems += _in_texts(read)
+        problems += _in_collections(read)
         problems += problems_with_weights(read, offline=offline, progress=progress)
     return PreflightReport(read, tuple(problems))
 
@@ -72,6 +76,18 @@ def preflight(
 def _in_texts(registry: Registry) -> Iterator[Problem]:
     for corpus in dict.fromkeys(subject.text.corpus for subject in registry.subjects if subject.text):
         yield from check_corpus(corpus)
+
+
+def _in_collections(registry: Registry) -> Iterator[Problem]:
+    for subject in registry.subjects:
+        key = "collection"
+        try:
+            opened = open_collection_of(subject)
+            key = "traits"
+            if opened:
+                check_classifier(opened)
+        except MetaganError as error:
+            yield problem_with(registry, subject, key, error)
 
 
 def problems_with_weights(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from metagan.images.provenance import SOURCE_TYPE
-from metagan.site.pages.content import LiveModel, SiteContent
+from metagan.site.pages.content import CollectionContent, LiveModel, PictureTraits, SiteContent
 from metagan.site.pages.views import LINES_CHUNK, PictureIndex, PictureView, SubjectView
 
 NAME_RULE = (
@@ -33,7 +33,11 @@ def subject_json(content: SiteContent, view: SubjectView, album: PictureIndex) -
     base = content.site.base_url
     rules = {"names": NAME_RULE} | ({"live_names": LIVE_NAME_RULE} if view.live else {})
     head = _text(_site(content) | _summary(base, view) | rules).removesuffix("}")
-    rows = ",\n".join(_text(_picture(base, shot)) for shot in album.shots())
+    predicted = album.collection.predicted if album.collection else {}
+    rows = ",\n".join(
+        _text(_picture(base, shot) | _traits(album.collection, predicted.get(shot.seed)))
+        for shot in album.shots()
+    )
     return f'{head},"pictures":[\n{rows}\n]}}\n'.encode()
 
 
@@ -71,6 +75,7 @@ def _summary(base: str, view: SubjectView) -> dict[str, object]:
         "licence": view.licence,
         "source": view.source,
         "live": _live(base, view.live) if view.live else None,
+        "collection": base + view.collection if view.collection else None,
     }
 
 
@@ -91,6 +96,15 @@ def _live(base: str, model: LiveModel) -> dict[str, object]:
 def _picture(base: str, shot: PictureView) -> dict[str, object]:
     known: dict[str, object] = {"seed": shot.seed, "image": base + shot.src, "page": base + shot.url}
     return known | {"text": shot.text} if shot.text else known
+
+
+def _traits(collection: CollectionContent | None, found: PictureTraits | None) -> dict[str, object]:
+    """Describe a picture's predicted traits, and how rare they are among the collection's items."""
+    if collection is None or found is None:
+        return {}
+    traits = {trait.type: trait.value for trait in found.traits if trait.value is not None}
+    rarity = {"score": found.score, "items_as_rare": found.as_rare, "items": collection.items}
+    return {"traits": traits, "rarity": rarity}
 
 
 def json_bytes(value: object) -> bytes:

@@ -11,10 +11,25 @@ from pathlib import Path
 import jinja2.defaults
 from jinja2 import meta, nodes
 
+from metagan.collection.traits import TraitAccuracy, TypeCount, ValueCount
 from metagan.errors import Location, Problem
 from metagan.registry.models import Site, Subject, Theme
 from metagan.registry.weights_ref import WeightsRef
-from metagan.site.pages.content import GeneratorFacts, LiveModel, Picture, SiteContent, SubjectContent
+from metagan.site.pages.content import (
+    CollectionContent,
+    GeneratorFacts,
+    LiveModel,
+    Picture,
+    PictureTraits,
+    PredictedTrait,
+    RankedItem,
+    Relative,
+    SalesContent,
+    ShownItem,
+    SiteContent,
+    SubjectContent,
+    TraitTable,
+)
 from metagan.site.pages.render import PAGES, Page, Writer
 from metagan.site.pages.templates import (
     RENDER_FAILURES,
@@ -160,6 +175,7 @@ class _Trial(Writer):
 def _sample_content(*, picture_pages: bool) -> SiteContent:
     full = _sample_collection("one", licence="CC0-1.0")
     bare = _sample_collection("two", licence="unknown")
+    full = replace(full, collection=sample_collection(full.subject.seeds))
     full = replace(full, live=LiveModel("models/x.bin.gz", "0" * 64, 2, "0" * 64, 1, "fp16", 0.0, 70.0))
     bare = replace(
         bare,
@@ -179,6 +195,27 @@ def _sample_content(*, picture_pages: bool) -> SiteContent:
     )
     collections = (full, bare) if picture_pages else (full,)
     return SiteContent(site, collections, date(2026, 1, 1), "0", "0")
+
+
+def sample_collection(seeds: Sequence[int]) -> CollectionContent:
+    """Return a collection with all optional content."""
+    item = ShownItem("Item", "pictures/one/collection/0.webp", "https://example.org/item")
+    traits = (PredictedTrait("Hat", "Crown", 0.5), PredictedTrait("Eyes", None, 0.5))
+    return CollectionContent(
+        name="Things",
+        items=10,
+        pictures=10,
+        licence="CC-BY-4.0",
+        attribution="Things by Somebody",
+        page="https://example.org/things",
+        pictures_shown=True,
+        traits=(TraitTable(TypeCount("Hat", 2, 5, 0.5), (ValueCount("Hat", "Crown", 5, 0.5),)),),
+        scores=((0.0, 1.0), (10,)),
+        rarest=(RankedItem(item, 12.0, 1),),
+        sales=SalesContent("sales", "ETH", 3, 1.0, 1.0, 2.0, (0.0, 1.0), (3,)),
+        accuracies=(TraitAccuracy("Hat", 2, 0.9, 0.5, True),),
+        predicted={seed: PictureTraits(traits, 4.0, 3, (Relative(item, 1),)) for seed in seeds[:1]},
+    )
 
 
 def _sample_collection(slug: str, licence: str) -> SubjectContent:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+from metagan.collection.traits import TraitAccuracy, TypeCount, ValueCount
 from metagan.registry.models import Site, Subject
 
 
@@ -63,6 +64,141 @@ def ai_system(architecture: str, sha256: str, upscaler: UpscalerFacts | None = N
 
 
 @dataclass(frozen=True)
+class ShownItem:
+    """An item of a collection on the site.
+
+    Args:
+        name: Its name.
+        picture: A small picture of it, relative to the site's root; None if it has none, or its licence doesn't let it
+            be shown.
+        page: Address of a page about it, or None.
+    """
+
+    name: str
+    picture: str | None = None
+    page: str | None = None
+
+
+@dataclass(frozen=True)
+class RankedItem:
+    """One of a collection's rarest items, with its rarity score and rank; equal scores share a rank."""
+
+    item: ShownItem
+    score: float
+    rank: int
+
+
+@dataclass(frozen=True)
+class Relative:
+    """An item that has `common` of a generated picture's traits."""
+
+    item: ShownItem
+    common: int
+
+
+@dataclass(frozen=True)
+class PredictedTrait:
+    """What a classifier predicts of a picture.
+
+    Args:
+        type: The trait type, such as "Hat".
+        value: Its value; None if the picture has none of the type.
+        share: Share of the collection's items that have the same, 0 to 1.
+    """
+
+    type: str
+    value: str | None
+    share: float
+
+
+@dataclass(frozen=True)
+class PictureTraits:
+    """A generated picture's predicted traits among those of the collection.
+
+    Args:
+        traits: The traits, by type.
+        score: Its rarity score over the predicted types.
+        as_rare: How many items have this score or a higher one.
+        relatives: The items that have most in common with it.
+    """
+
+    traits: tuple[PredictedTrait, ...]
+    score: float
+    as_rare: int
+    relatives: tuple[Relative, ...] = ()
+
+
+@dataclass(frozen=True)
+class TraitTable:
+    """A trait type with its most common values.
+
+    Args:
+        counts: Its number of values, and of the items that have it.
+        values: The most common values.
+    """
+
+    counts: TypeCount
+    values: tuple[ValueCount, ...]
+
+
+@dataclass(frozen=True)
+class SalesContent:
+    """A collection's sales in one currency, or its items' prices if no sales are known.
+
+    Args:
+        what: "sales" or "prices".
+        currency: Such as "ETH"; empty if it is unknown.
+        count: How many there are above 0.
+        edges: Edges of a histogram of log10 prices, [bins + 1].
+        counts: Its counts, [bins].
+    """
+
+    what: str
+    currency: str
+    count: int
+    mean: float
+    median: float
+    most: float
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class CollectionContent:
+    """What the site shows of the collection that a generator was trained on.
+
+    Args:
+        name: Its title, or its name.
+        items: Number of items.
+        pictures: Number of items with a picture.
+        licence: Its licence, or None.
+        attribution: The attribution that the licence requires, or None.
+        page: Address of a page about it, or None.
+        pictures_shown: Whether the licence lets its pictures be shown.
+        traits: Its trait types.
+        scores: Histogram of the items' rarity scores: edges of their log10, and counts.
+        rarest: The rarest items.
+        sales: Its sales, or None.
+        accuracies: How well each trait type is predicted; empty without a classifier.
+        predicted: The generated pictures' traits by seed; empty without a classifier.
+    """
+
+    name: str
+    items: int
+    pictures: int
+    licence: str | None
+    attribution: str | None
+    page: str | None
+    pictures_shown: bool
+    traits: tuple[TraitTable, ...]
+    scores: tuple[tuple[float, ...], tuple[int, ...]]
+    rarest: tuple[RankedItem, ...]
+    sales: SalesContent | None = None
+    accuracies: tuple[TraitAccuracy, ...] = ()
+    predicted: Mapping[int, PictureTraits] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Picture:
     """One published picture.
 
@@ -115,6 +251,7 @@ class SubjectContent:
         live: The generator for visitors' browsers, or None.
         why_not_live: The reason if there is none; empty if the registry wants none.
         upscaler: Facts about its upscaler's file; None if pictures are not upscaled.
+        collection: The collection that it was trained on; None if the registry names none.
     """
 
     subject: Subject
@@ -123,6 +260,7 @@ class SubjectContent:
     live: LiveModel | None = None
     why_not_live: str = ""
     upscaler: UpscalerFacts | None = None
+    collection: CollectionContent | None = None
 
     @property
     def width_px(self) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from metagan.live import kernel_files
 from metagan.site.pages.api import json_bytes, line_files, subject_json, subjects_json
+from metagan.site.pages.collection_views import view_collection, view_traits
 from metagan.site.pages.content import SiteContent
 from metagan.site.pages.templates import (
     load_template,
@@ -116,6 +117,7 @@ PAGES = (
     "subject.html",
     "picture.html",
     "about.html",
+    "collection.html",
     "wall.html",
     "subjects.html",
     "404.html",
@@ -266,6 +268,14 @@ class Writer:
         title, says = f"About the {view.title} generator", f"What made the pictures of “{view.headline}”."
         about = _page("about", view.about, view, view.first, title=title, says=says)
         yield f"{view.about}index.html", self.render("about.html", about, **known)
+        if album.collection:
+            shown = view_collection(album.collection, album)
+            title, says = f"The collection of the {view.title} generator", shown.says
+            page = _page("collection", f"{view.url}collection/", view, view.first, title=title, says=says)
+            yield (
+                f"{page.path}index.html",
+                self.render("collection.html", page, **known, collection=shown),
+            )
         if view.wall:
             title, says = (
                 f"{view.title} without end – {self.content.site.title}",
@@ -289,6 +299,7 @@ class Writer:
                 picture=shot,
                 previous=album.shot(number - 1),
                 next=album.shot(number + 1),
+                traits=view_traits(album.collection, shot.seed),
             )
             yield f"{shot.url}index.html", content
 
@@ -322,7 +333,7 @@ class Writer:
         yield ""
         yield from (_listing(i + 1) for i in range(-(-len(self.albums) // LISTED_SUBJECTS)))
         for view, album in self.albums:
-            yield from (view.url, view.about, *([view.wall] if view.wall else []))
+            yield from (view.url, view.about, *filter(None, (view.collection, view.wall)))
             if self.content.site.picture_pages:
                 yield from (album.permalink(picture.seed) for picture in album.pictures)
 

@@ -109,6 +109,7 @@ class SubjectView:
         why_not_live: The reason if there is none; empty if the registry wants none.
         wall: The page of endless pictures, if there is a generator for browsers.
         upscaler: Facts about the upscaler, or None.
+        collection: The page about the collection that the generator was trained on, or None.
     """
 
     slug: str
@@ -145,6 +146,7 @@ class SubjectView:
     why_not_live: str
     wall: str | None
     upscaler: UpscalerFacts | None
+    collection: str | None
 
 
 class PictureIndex:
@@ -161,6 +163,7 @@ class PictureIndex:
         self.pictures: Sequence[Picture] = collection.pictures
         self.slug = subject.slug
         self.title = without_controls(subject.title)
+        self.collection = collection.collection
         self.extension = self.pictures[0].path.rpartition(".")[2]
         self.has_lines = any(picture.text for picture in self.pictures)
         self._pages = picture_pages
@@ -221,7 +224,7 @@ def view_subject(collection: SubjectContent, album: PictureIndex) -> SubjectView
         licence=without_controls(subject.licence),
         licence_known=subject.licence.strip().lower() != "unknown",
         source=without_controls(subject.source),
-        source_url=_web_address(subject.source),
+        source_url=web_address(subject.source),
         weights=without_controls(subject.weights.text) if subject.weights.kind != "path" else None,
         architecture=without_controls(facts.architecture),
         parameters=facts.parameters,
@@ -238,6 +241,7 @@ def view_subject(collection: SubjectContent, album: PictureIndex) -> SubjectView
         why_not_live=without_controls(collection.why_not_live),
         wall=f"{subject.slug}/wall/" if collection.live else None,
         upscaler=collection.upscaler,
+        collection=f"{subject.slug}/collection/" if collection.collection else None,
     )
 
 
@@ -377,7 +381,8 @@ def without_controls(text: str) -> str:
     return _CONTROLS.sub("", text)
 
 
-def _web_address(text: str) -> str | None:
+def web_address(text: str) -> str | None:
+    """Return a text if it is a web address that pages may link to."""
     address = text.strip()
     if not address.isprintable() or " " in address:
         return None
