@@ -180,9 +180,9 @@ sampling_precision_option = precision_option(
     "bf16",
     "auto",
     default="fp32",
-    help="Number format of the computation. fp32: exact pictures. bf16: up to twice as fast if the "
-    "hardware supports it, with a PSNR of at least 40 dB. auto: bf16 if the hardware supports it, "
-    "otherwise fp32.",
+    help="Number format of the computation. fp32: exact pictures. bf16: on GPUs, and for what metagan's kernel does "
+    "not draw, up to twice as fast if the hardware supports it, with a PSNR of at least 40 dB. auto: the faster of "
+    "the two.",
 )
 sampling_options = options(device_option, sampling_precision_option)
 
