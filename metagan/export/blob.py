@@ -74,7 +74,7 @@ def unpack(content: bytes) -> tuple[WebConfig, dict[str, Tensor]]:
     header = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][METADATA_KEY])
     for name in ("version", "architecture", "precision", "psnr_db"):
         del header[name]
-    for name in ("channels", "widths"):
+    for name in ("constant", "channels", "widths"):
         header[name] = tuple(header[name])
     if "upscaler" in header:
         header["upscaler"] = UpscalerConfig(**header["upscaler"])

@@ -36,8 +36,10 @@ class WebConfig:
     """The configuration that the browser needs to read a generator's tensors.
 
     Args:
-        resolution: Height and width of the pictures in pixels.
-        channels: Feature channels at 4x4, 8x8, ...
+        width: Width of the pictures in pixels.
+        height: Their height.
+        constant: Height and width of the learned constant in pixels.
+        channels: Feature channels of the constant, at twice its size, ...
         image_channels: 1 (grey), 3 (RGB) or 4 (RGBA).
         z_dim: Width of the latents.
         c_dim: Number of classes; 0 if unconditional.
@@ -49,7 +51,9 @@ class WebConfig:
         upscaler: Shape of the upscaler that follows, whose tensors are in the same file; None if there is none.
     """
 
-    resolution: int
+    width: int
+    height: int
+    constant: tuple[int, int]
     channels: tuple[int, ...]
     image_channels: int
     z_dim: int
@@ -85,7 +89,8 @@ def fold(generator: Generator, noise: str = "const") -> tuple[WebConfig, dict[st
     config, use_noise = generator.config, noise == "const" and generator.config.use_noise
     mapping = config.mapping
     web = WebConfig(
-        config.resolution,
+        *config.size,
+        config.constant,
         config.channels,
         config.image_channels,
         mapping.z_dim,
@@ -163,7 +168,7 @@ def _dense(name: str, layer: Dense, left: float) -> tuple[list[tuple[str, Tensor
 
 
 def _conv(name: str, conv: StyledConv, left: float, use_noise: bool) -> Iterator[tuple[str, Tensor]]:
-    """Yield a convolution's weight [out, in, 3, 3], style matrix, bias [out] and noise [size, size]."""
+    """Yield a convolution's weight [out, in, 3, 3], style matrix, bias [out] and noise [height, width]."""
     yield f"{name}.weight", conv.weight
     yield from _dense(f"{name}.style", conv.affine, left)[0]
     yield f"{name}.bias", conv.bias * GAIN

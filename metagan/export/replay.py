@@ -21,7 +21,7 @@ _LINE = (1 / 4, 3 / 4, 3 / 4, 1 / 4)
 def replay(
     config: WebConfig, tensors: Mapping[str, Tensor], z: Tensor, label: Tensor | None, psi: float
 ) -> Tensor:
-    """Draw pictures [batch, image_channels, resolution, resolution] from latents [batch, z_dim] and one-hot labels."""
+    """Draw pictures [batch, image_channels, height, width] from latents [batch, z_dim] and one-hot labels."""
     return synthesize(config, tensors, map_latents(config, tensors, z, label, psi))
 
 

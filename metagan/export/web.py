@@ -23,6 +23,7 @@ from metagan.sampling.latents import labels, latents
 
 # The fraction of values that may differ, by at most one level of 255.
 TOLERANCE: dict[WebPrecision, float] = {"fp16": 0.05, "fp32": 0.001}
+KERNEL_TILE_PX = 4  # of the convolutions of upscalers
 FLOOR_DB = 40.0  # the PSNR that int8 must reach instead: a root mean square error of 2.6 levels of 255
 
 
@@ -70,6 +71,9 @@ def make_web_weights(
     if upscaler is not None:
         if generator.image_channels != 3:
             what = f"upscalers enlarge RGB pictures, the generator's have {generator.image_channels} channels"
+            raise ExportError(what, fix="export it without an upscaler")
+        if any(side % KERNEL_TILE_PX for side in generator.size):
+            what = f"the kernel enlarges pictures whose sides are multiples of {KERNEL_TILE_PX}, not {generator.size}"
             raise ExportError(what, fix="export it without an upscaler")
         config = dataclasses.replace(config, upscaler=upscaler.config)
         tensors |= fold_upscaler(upscaler)

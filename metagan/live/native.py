@@ -27,7 +27,10 @@ class Step(ctypes.Structure):
     """One layer of a network, as declared in kernel/native/native.h."""
 
     _fields_ = (
-        *((name, c_int) for name in ("kind", "from_px", "size_px", "inputs", "outputs", "style")),
+        *(
+            (name, c_int)
+            for name in ("kind", "from_height", "from_width", "height", "width", "inputs", "outputs", "style")
+        ),
         *((name, c_float) for name in ("scale", "clamp")),
         *((name, c_void_p) for name in ("kernels", "style_weight", "style_bias", "squares", "bias")),
     )
@@ -37,7 +40,7 @@ class Network(ctypes.Structure):
     """All layers of a network, as declared in kernel/native/native.h."""
 
     _fields_ = (
-        *((name, c_int) for name in ("count", "styles", "style_width", "resolution", "image_channels")),
+        *((name, c_int) for name in ("count", "styles", "style_width", "height", "width", "image_channels")),
         ("constant", c_void_p),
         ("steps", POINTER(Step)),
     )

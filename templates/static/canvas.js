@@ -1,6 +1,6 @@
 // Pictures on canvases.
 
-/** A canvas of a picture {pixels, resolution}. */
+/** A canvas of a picture {pixels, width, height}. */
 export function canvasOf(picture) {
   const canvas = document.createElement("canvas");
   paint(canvas, picture);
@@ -8,9 +8,9 @@ export function canvasOf(picture) {
 }
 
 /** Puts a picture on a canvas, which takes its size. */
-export function paint(canvas, { pixels, resolution }) {
-  if (canvas.width !== resolution || canvas.height !== resolution) canvas.width = canvas.height = resolution;
-  canvas.getContext("2d").putImageData(new ImageData(pixels, resolution, resolution), 0, 0);
+export function paint(canvas, { pixels, width, height }) {
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  canvas.getContext("2d").putImageData(new ImageData(pixels, width, height), 0, 0);
 }
 
 /** A canvas or image enlarged by a whole number, pixels with hard edges. */

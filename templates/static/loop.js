@@ -21,7 +21,7 @@ export async function saveLoop(way, packet, progress) {
 
 async function large(picture) {
   await pause(0); // between frames the page may breathe
-  return enlarged(canvasOf(picture), Math.max(1, Math.round(WANTED_PX / picture.resolution)));
+  return enlarged(canvasOf(picture), Math.max(1, Math.round(WANTED_PX / Math.max(picture.width, picture.height))));
 }
 
 async function asWebP(canvases, packet) {
@@ -31,8 +31,9 @@ async function asWebP(canvases, packet) {
     if (!file) return null;
     stills.push(new Uint8Array(await file.arrayBuffer()));
   }
+  const [{ width, height }] = canvases;
   const order = Array.from({ length: 2 * STEPS }, (_, frame) => stills[stepOf(frame)]);
-  const blob = animation(order, { size: canvases[0].width, duration: 1000 / FPS, packet });
+  const blob = animation(order, { width, height, duration: 1000 / FPS, packet });
   return { blob, extension: "webp" };
 }
 
@@ -41,7 +42,7 @@ async function asFilm(canvases) {
   const type = globalThis.MediaRecorder && FILMS.find((one) => MediaRecorder.isTypeSupported(one));
   if (!type) return null;
   const screen = document.createElement("canvas");
-  screen.width = screen.height = canvases[0].width;
+  Object.assign(screen, { width: canvases[0].width, height: canvases[0].height });
   const context = screen.getContext("2d");
   context.drawImage(canvases[0], 0, 0);
   const recorder = new MediaRecorder(screen.captureStream(FPS), { mimeType: type, videoBitsPerSecond: 4e6 });

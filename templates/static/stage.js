@@ -31,7 +31,7 @@ export class Stage {
   #turn = 0;
 
   /**
-   * `root` is the site's address, `draw(pick)` makes a live pick's picture: {pixels, resolution}, and `standIns(pick)`
+   * `root` is the site's address, `draw(pick)` makes a live pick's picture: {pixels, width, height}, and `standIns(pick)`
    * gives picks, one after the other, to show in place of one whose picture doesn't come.
    */
   constructor(element, album, root, draw, standIns) {

@@ -94,7 +94,7 @@ export class Studio {
     return this.config?.mean === false ? 1 : psi;
   }
 
-  /** A pick's picture: {pixels: RGBA bytes, resolution}. */
+  /** A pick's picture: {pixels: RGBA bytes, width, height}. */
   async picture(pick) {
     const { seed, label, mix } = pick;
     const psi = this.allowed(pick.psi);

@@ -28,8 +28,8 @@ function* pictureChunks(bytes) {
   }
 }
 
-function frame(still, size, duration) {
-  const parts = [Uint8Array.from([...triples(0, 0, size - 1, size - 1, duration), 0x02]), ...still.map((one) => one.bytes)];
+function frame(still, { width, height, duration }) {
+  const parts = [Uint8Array.from([...triples(0, 0, width - 1, height - 1, duration), 0x02]), ...still.map((one) => one.bytes)];
   const data = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {
@@ -40,17 +40,17 @@ function frame(still, size, duration) {
 }
 
 /**
- * A square animation that loops for ever.
+ * An animation that loops for ever.
  *
  * @param {Uint8Array[]} stills WebP files of that size, in order; one may be there several times
- * @param {{size: number, duration: number, packet: string}} options pixels, milliseconds a frame, XMP
+ * @param {{width: number, height: number, duration: number, packet: string}} options pixels, milliseconds a frame, XMP
  */
-export function animation(stills, { size, duration, packet }) {
+export function animation(stills, { width, height, duration, packet }) {
   const known = new Map();
   for (const still of stills) if (!known.has(still)) known.set(still, [...pictureChunks(still)]);
   const alpha = [...known.values()].flat().some(({ name }) => name !== "VP8 ");
-  const head = Uint8Array.from([ANIMATION | XMP | (alpha ? ALPHA : 0), 0, 0, 0, ...triples(size - 1, size - 1)]);
-  const frames = stills.map((still) => frame(known.get(still), size, duration));
+  const head = Uint8Array.from([ANIMATION | XMP | (alpha ? ALPHA : 0), 0, 0, 0, ...triples(width - 1, height - 1)]);
+  const frames = stills.map((still) => frame(known.get(still), { width, height, duration }));
   const chunks = [chunk("VP8X", head), chunk("ANIM", new Uint8Array(6)), ...frames, chunk("XMP ", new TextEncoder().encode(packet))];
   const start = new Uint8Array(12);
   letters(start, 0, "RIFF");

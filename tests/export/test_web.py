@@ -73,7 +73,7 @@ def test_the_same_generator_gives_the_same_bytes_and_says_what_it_is():
     assert first.compressed == second.compressed
     length = int.from_bytes(first.content[:8], "little")
     header = json.loads(json.loads(first.content[8 : 8 + length])["__metadata__"][METADATA_KEY])
-    assert (header["version"], header["architecture"], header["resolution"]) == (1, "stylegan2", 16)
+    assert (header["version"], header["architecture"], header["width"]) == (1, "stylegan2", 16)
     assert (header["c_dim"], header["channels"], header["widths"]) == (3, [60, 5, 4], [9])
 
 
@@ -137,7 +137,7 @@ def test_the_command_writes_the_file_and_tells_its_hash(tmp_path):
     assert facts["size_bytes"] == out.stat().st_size
     assert facts["off_by_one"] <= 0.05
     config, tensors = unpack(gzip.decompress(out.read_bytes()))
-    assert config.resolution >= 32
+    assert config.width >= 32
     assert all(np.isfinite(tensor.numpy()).all() for tensor in tensors.values())
     again = CliRunner().invoke(command, ["bundled:apes", "--out", str(out)], catch_exceptions=False)
     assert facts["sha256"] in again.output

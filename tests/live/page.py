@@ -81,7 +81,9 @@ class LivePage:
         (self.folder / name).write_bytes(content)
         return self.page.evaluate(LOAD, {"url": name, "sha256": sha256, "size": len(content)})
 
-    def draw(self, resolution: int, **wish: object) -> np.ndarray:
-        """A picture, [h, w, 4]."""
+    def draw(self, size: int | tuple[int, int], **wish: object) -> np.ndarray:
+        """A picture, [h, w, 4]; size is height and width, or the side of a square."""
         text = self.page.evaluate(DRAW, wish)
-        return np.frombuffer(base64.b64decode(text), np.uint8).reshape(resolution, resolution, 4)
+        return np.frombuffer(base64.b64decode(text), np.uint8).reshape(
+            *((size, size) if isinstance(size, int) else size), 4
+        )

@@ -33,8 +33,11 @@ static void add_style(Step *s, int style) {
   s->style_bias = floats(s->in);
 }
 
-static void add_convolution(Step *s, int from, int size, int in, int out, int style) {
-  int up = from < size, small = from <= 8, into = wide(in), to = wide(out);
+static Size half_of(Size size) { return (Size){size.height / 2, size.width / 2}; }
+
+static void add_convolution(Step *s, Size from, Size size, int in, int out, int style) {
+  int small = pixels_of(from) <= 64 || from.height % 4 || from.width % 4;
+  int up = from.width < size.width, into = wide(in), to = wide(out);
   float *weights = floats(9 * in * out), *squares = floats(to * into);
   Pack *pack = small ? up ? small_upsampling_kernels : small_kernels : up ? upsampling_kernels : winograd_kernels;
   size_t count = small ? 9 * into * to : up ? upsampling_kernels_floats(to, into) : winograd_kernels_floats(to, into);
@@ -48,20 +51,21 @@ static void add_convolution(Step *s, int from, int size, int in, int out, int st
 }
 
 // layout 0: output skips; 1: none; 2: residual.
-static void draw_network(const int *channels, int blocks, int layout, int colours, int pictures, int threads) {
+static void draw_network(Size size, const int *channels, int blocks, int layout, int colours, int pictures, int threads) {
   Step steps[MOST_STEPS];
   const float *noise[MOST_STEPS] = {0};
-  int noise_step[MOST_STEPS] = {0}, count = 0, style = 0, size = 4;
-  for (int b = 0; b < blocks; b++, size *= 2) {
-    if (b) add_convolution(&steps[count++], size / 2, size, channels[b - 1], channels[b], style++);
-    noise_step[count] = size * size;
-    noise[count] = floats(size * size * pictures);
+  int noise_step[MOST_STEPS] = {0}, count = 0, style = 0;
+  size_t constant_floats = (size_t)(size.height + 2) * (size.width + 2);
+  for (int b = 0; b < blocks; b++, size = doubled_size(size)) {
+    if (b) add_convolution(&steps[count++], half_of(size), size, channels[b - 1], channels[b], style++);
+    noise_step[count] = pixels_of(size);
+    noise[count] = floats(pixels_of(size) * pictures);
     add_convolution(&steps[count++], size, size, channels[b], channels[b], style++);
     if (b && layout == 2) {
       int in = wide(channels[b - 1]), out = wide(channels[b]);
       float *kernels = floats(in * out);
       skip_kernels(floats(channels[b - 1] * channels[b]), kernels, channels[b], channels[b - 1], out, in);
-      steps[count++] = (Step){.kind = SKIP, .from = size / 2, .size = size, .in = in, .out = out, .kernels = kernels};
+      steps[count++] = (Step){.kind = SKIP, .from = half_of(size), .size = size, .in = in, .out = out, .kernels = kernels};
     }
     if (layout == 0 || b == blocks - 1) {
       Step *s = &steps[count++];
@@ -71,12 +75,12 @@ static void draw_network(const int *channels, int blocks, int layout, int colour
       add_style(s, style);
     }
   }
-  int resolution = size / 2;
-  float *constant = floats(36 * steps[0].in);
-  Network network = {count, style + 1, STYLE_WIDTH, resolution, colours, constant, steps};
+  Size whole = half_of(size);
+  float *constant = floats(constant_floats * steps[0].in);
+  Network network = {count, style + 1, STYLE_WIDTH, whole, colours, constant, steps};
   float *ws = floats((size_t)pictures * (style + 1) * STYLE_WIDTH);
-  float *images = floats((size_t)pictures * colours * resolution * resolution);
-  unsigned char *bytes = malloc((size_t)pictures * colours * resolution * resolution);
+  float *images = floats((size_t)pictures * colours * pixels_of(whole));
+  unsigned char *bytes = malloc((size_t)pictures * colours * pixels_of(whole));
   float *work = malloc(draw_floats(&network, pictures, threads) * sizeof(float));
   draw(&network, ws, noise, noise_step, images, bytes, work, pictures, threads);
   free(work);
@@ -86,10 +90,11 @@ static void draw_network(const int *channels, int blocks, int layout, int colour
 
 int main(void) {
   static const int widths[][5] = {{1, 2, 3, 1, 5}, {17, 40, 9, 33, 16}, {20, 7, 64, 31, 2}};
+  static const Size constants[] = {{4, 4}, {4, 2}, {3, 5}, {2, 6}};
   int drawn = 0;
   for (int w = 0; w < 3; w++)
     for (int layout = 0; layout < 3; layout++, drawn++)
-      draw_network(widths[w], 5 - w % 2, layout, 1 + (drawn + w) % 4, 3, 3);
-  for (int layout = 0; layout < 3; layout++, drawn++) draw_network(widths[1], 4, layout, 3, 1, 1);
+      draw_network(constants[drawn % 4], widths[w], 5 - w % 2, layout, 1 + (drawn + w) % 4, 3, 3);
+  for (int layout = 0; layout < 3; layout++, drawn++) draw_network(constants[layout], widths[1], 4, layout, 3, 1, 1);
   printf("%d networks\n", drawn);
 }

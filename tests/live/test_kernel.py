@@ -24,12 +24,12 @@ def assert_close(got, want, tolerance=2e-5):
 def layer(floats, size, inputs, outputs, noise):
     """x, w, s, gain, bias and noise of one layer."""
     return (
-        floats(size[0], size[0], inputs),
+        floats(*size[0], inputs),
         floats(outputs, inputs, 3, 3),
         floats(inputs),
         floats(outputs) / np.sqrt(9 * inputs),
         floats(outputs),
-        floats(size[1], size[1]) if noise else None,
+        floats(*size[1]) if noise else None,
     )
 
 
@@ -44,13 +44,13 @@ def run_layer(kernel, names, data, size, clamp, *more):
     y = kernel(
         run,
         widen(border(x), 2, lanes=lanes),
-        Out(np.zeros((size + 2, size + 2, out), np.float32)),
+        Out(np.zeros((size[0] + 2, size[1] + 2, out), np.float32)),
         packed,
         *(widen(array, 0, lanes=lanes) for array in (s, gain, bias)),
         0 if noise is None else noise,
         clamp,
         np.zeros(work_floats, np.float32),
-        len(x),
+        *x.shape[:2],
         into,
         out,
         *more,
@@ -83,7 +83,9 @@ def test_a_product_is_the_matrix_product_at_every_height_of_tile_and_depth(kerne
 
 
 @pytest.mark.parametrize("channels", CHANNELS)
-@pytest.mark.parametrize(("size", "chunk"), [(4, 1), (8, 3), (16, 16), (16, 5)])
+@pytest.mark.parametrize(
+    ("size", "chunk"), [((4, 4), 1), ((8, 8), 3), ((16, 16), 16), ((16, 16), 5), ((8, 20), 3), ((12, 4), 2)]
+)
 @pytest.mark.parametrize(("noise", "clamp"), [(True, np.inf), (False, 0.5)])
 def test_a_winograd_convolution_is_a_convolution(kernel, floats, channels, size, chunk, noise, clamp):
     data = x, w, s, *rest = layer(floats, (size, size), *channels, noise)
@@ -97,18 +99,24 @@ def test_a_winograd_convolution_is_a_convolution(kernel, floats, channels, size,
 
 
 @pytest.mark.parametrize("channels", CHANNELS)
+@pytest.mark.parametrize("size", [(8, 8), (4, 2), (3, 5)])
 @pytest.mark.parametrize(("noise", "clamp"), [(True, np.inf), (False, 0.5)])
-def test_a_small_convolution_is_a_convolution(kernel, floats, channels, noise, clamp):
-    data = x, w, s, *rest = layer(floats, (8, 8), *channels, noise)
+def test_a_small_convolution_is_a_convolution(kernel, floats, channels, size, noise, clamp):
+    data = x, w, s, *rest = layer(floats, (size, size), *channels, noise)
     into, out = (padded_channels(count, kernel.lanes) for count in channels)
-    sizes = 9 * into * out, kernel.number("convolve_small_floats", 8, into, out)
-    got = run_layer(kernel, ("small_kernels", "convolve_small", *sizes), data, 8, clamp)
+    sizes = 9 * into * out, kernel.number("convolve_small_floats", *size, into, out)
+    got = run_layer(kernel, ("small_kernels", "convolve_small", *sizes), data, size, clamp)
     assert_close(got, reference.finish(reference.convolve(x * s, w), *rest, clamp))
 
 
 def upsampled(data, clamp):
     x, w, s, *rest = data
     return reference.finish(reference.fir(reference.convolve_transposed(x * s, w)), *rest, clamp)
+
+
+def twice(size):
+    """Height and width of an upsampled layer's output."""
+    return 2 * size[0], 2 * size[1]
 
 
 def sixteenth(data):
@@ -118,33 +126,36 @@ def sixteenth(data):
 
 
 @pytest.mark.parametrize("channels", CHANNELS)
-@pytest.mark.parametrize(("half", "tile_rows"), [(4, 1), (8, 1), (8, 2), (16, 3), (16, 4)])
+@pytest.mark.parametrize(
+    ("half", "tile_rows"),
+    [((4, 4), 1), ((8, 8), 1), ((8, 8), 2), ((16, 16), 3), ((16, 16), 4), ((4, 12), 1), ((16, 8), 3)],
+)
 @pytest.mark.parametrize(("noise", "clamp"), [(True, np.inf), (False, 0.5)])
 def test_a_winograd_upsampling_is_a_transposed_convolution_and_its_filter(
     kernel, floats, channels, half, tile_rows, noise, clamp
 ):
-    data = layer(floats, (half, 2 * half), *channels, noise)
+    data = layer(floats, (half, twice(half)), *channels, noise)
     into, out = (padded_channels(count, kernel.lanes) for count in channels)
     sizes = (
         kernel.number("upsampling_kernels_floats", out, into),
-        kernel.number("convolve_up_floats", half, into, out, tile_rows),
+        kernel.number("convolve_up_floats", *half, into, out, tile_rows),
     )
     names = ("upsampling_kernels", "convolve_up", *sizes)
-    got = run_layer(kernel, names, sixteenth(data), 2 * half, clamp, tile_rows)
+    got = run_layer(kernel, names, sixteenth(data), twice(half), clamp, tile_rows)
     assert_close(got, upsampled(data, clamp))
 
 
 @pytest.mark.parametrize("channels", CHANNELS)
-@pytest.mark.parametrize("half", [4, 8])
+@pytest.mark.parametrize("half", [(4, 4), (8, 8), (4, 2), (3, 5)])
 @pytest.mark.parametrize(("noise", "clamp"), [(True, np.inf), (False, 0.5)])
 def test_a_small_upsampling_is_a_transposed_convolution_and_its_filter(
     kernel, floats, channels, half, noise, clamp
 ):
-    data = layer(floats, (half, 2 * half), *channels, noise)
+    data = layer(floats, (half, twice(half)), *channels, noise)
     into, out = (padded_channels(count, kernel.lanes) for count in channels)
-    sizes = 9 * into * out, kernel.number("convolve_up_small_floats", half, into, out)
+    sizes = 9 * into * out, kernel.number("convolve_up_small_floats", *half, into, out)
     names = ("small_upsampling_kernels", "convolve_up_small", *sizes)
-    assert_close(run_layer(kernel, names, sixteenth(data), 2 * half, clamp), upsampled(data, clamp))
+    assert_close(run_layer(kernel, names, sixteenth(data), twice(half), clamp), upsampled(data, clamp))
 
 
 @pytest.mark.parametrize(("out", "into"), [(5, 7), (16, 32), (3, 1), (9, 129)])
@@ -171,23 +182,24 @@ def test_demodulation_brings_kernels_back_to_unit_norm(kernel, floats):
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("size", [(8, 8), (8, 2), (4, 6)])
 @pytest.mark.parametrize(("former", "clamp"), [(True, np.inf), (False, 1.5)])
 def test_colours_are_a_modulated_product_on_top_of_the_former_picture(
-    kernel, floats, channels, former, clamp
+    kernel, floats, channels, size, former, clamp
 ):
-    x, weights, s, b = floats(8, 8, 7), floats(channels, 7), floats(7), floats(channels)
-    small, lanes = floats(4, 4, 4) if former else None, kernel.lanes
+    x, weights, s, b = floats(*size, 7), floats(channels, 7), floats(7), floats(channels)
+    small, lanes = floats(size[0] // 2, size[1] // 2, 4) if former else None, kernel.lanes
     got = kernel(
         "colour_picture",
         widen(border(x), 2, lanes=lanes),
-        Out.of(8, 8, 4),
+        Out.of(*size, 4),
         0 if small is None else small,
         widen(weights, 1, lanes=lanes),
         widen(s, 0, lanes=lanes),
         np.pad(b, (0, 4 - channels)),
         clamp,
         np.zeros(4 * lanes, np.float32),
-        8,
+        *size,
         channels,
         lanes,
     )
@@ -223,10 +235,10 @@ def test_bytes_become_floats_each_row_by_its_factor(kernel, floats):
 
 
 def test_a_constant_is_placed_inside_and_a_border_is_cleared(kernel, floats):
-    x = floats(4, 4, 5)
-    plane = kernel("place", x, Out(np.zeros((6, 6, 8), np.float32)), 4, 5, 8)
+    x = floats(4, 3, 5)
+    plane = kernel("place", x, Out(np.zeros((6, 5, 8), np.float32)), 4, 3, 5, 8)
     assert np.array_equal(plane, widen(border(x), 2, lanes=8))
-    cleared = kernel("clear_border", Out(floats(10, 10, 8)), 8, 8)
+    cleared = kernel("clear_border", Out(floats(10, 6, 8)), 8, 4, 8)
     assert not cleared[[0, -1]].any() and not cleared[:, [0, -1]].any()
     assert cleared[1:-1, 1:-1].all()
 

@@ -40,6 +40,10 @@ ODD = {
     "grey": dataclasses.replace(PLAIN, image_channels=1),
     "alpha": dataclasses.replace(PLAIN, image_channels=4, channels=(32, 32, 16, 16, 8, 8)),
     "no mean": dataclasses.replace(PLAIN, mapping=dataclasses.replace(PLAIN.mapping, has_mean_style=False)),
+    "portrait": dataclasses.replace(PLAIN, constant=(4, 2), channels=(16, 24, 8, 8)),
+    "landscape": dataclasses.replace(PLAIN, constant=(4, 6), channels=(9, 17, 8, 8)),
+    "no multiples of four": dataclasses.replace(PLAIN, constant=(3, 5)),
+    "large constant": dataclasses.replace(PLAIN, constant=(8, 16)),
     "many labels": dataclasses.replace(
         PLAIN, mapping=MappingConfig(z_dim=4, c_dim=50, embed_dim=7, widths=(11, 8))
     ),
@@ -68,7 +72,7 @@ def likeness(live: LivePage, wanted: dict[int, np.ndarray], **wish) -> tuple[int
     """The largest difference in levels, and the share of values that differ."""
     differences = []
     for seed, want in wanted.items():
-        got = live.draw(len(want), seed=seed, **wish)
+        got = live.draw(want.shape[:2], seed=seed, **wish)
         channels = want.shape[2]
         differences.append(np.abs(got[:, :, :channels].astype(int) - want).ravel())
         if channels < 4:
@@ -120,10 +124,11 @@ def test_odd_generators_give_the_sampler_s_pictures(live, name):
 
 
 @pytest.mark.parametrize(
-    ("resolution", "channels"), [(128, (64, 64, 64, 64, 32, 16)), (64, (32, 32, 48, 40, 24))]
+    ("constant", "channels"),
+    [((4, 4), (64, 64, 64, 64, 32, 16)), ((4, 4), (32, 32, 48, 40, 24)), ((6, 3), (64, 64, 64, 32, 16))],
 )
-def test_large_pictures_that_take_many_bands_and_chunks_are_right_too(live, resolution, channels):
-    generator = make(dataclasses.replace(PLAIN, channels=channels))
+def test_large_pictures_that_take_many_bands_and_chunks_are_right_too(live, constant, channels):
+    generator = make(dataclasses.replace(PLAIN, channels=channels, constant=constant))
     live.load(generator, "fp32")
     worst, off = likeness(live, drawn(generator, [0, 4294967295], psi=0.8), psi=0.8)
     assert worst <= 1
@@ -174,7 +179,7 @@ def test_progress_is_told_and_ends_at_the_whole(live):
 
 def test_weights_that_the_server_has_unpacked_already_are_taken(live):
     weights = live.load(make(PLAIN))
-    assert live.load_file(weights.content, weights.sha256)["resolution"] == 16
+    assert live.load_file(weights.content, weights.sha256)["width"] == 16
 
 
 def test_weights_that_are_not_those_meant_are_refused(live):

@@ -13,10 +13,10 @@ static void filter_down(const float *row, int count, int channels, float *line) 
 }
 
 // y[n] = finish(sum over t of f[t] line[n + t]), f = [1, 3, 3, 1].
-static void finish_row(const float *line, int row, int size, int channels, float *y, int out, Finish f) {
-  for (int column = 0; column < size; column++, line += channels) {
-    Vector noise = splat(noise_at(f, row, column, size));
-    float *to = y + inside(row, column, size, out);
+static void finish_row(const float *line, int row, int width, int channels, float *y, int out, Finish f) {
+  for (int column = 0; column < width; column++, line += channels) {
+    Vector noise = splat(noise_at(f, row, column, width));
+    float *to = y + inside(row, column, width, out);
     for (int o = 0; o < channels; o += W) {
       Vector sum = taps(load(line + o), load(line + channels + o), load(line + 2 * channels + o),
                         load(line + 3 * channels + o));
@@ -27,9 +27,9 @@ static void finish_row(const float *line, int row, int size, int channels, float
 
 // Row n of the result takes rows n - 1 to n + 2 of the transposed convolution (one row of padding).
 void finish_rows(Band band, int from, int to, float *line, float *y, int out, Finish f) {
-  int count = (2 * band.half + 1) * band.channels;
+  int count = (2 * band.half_width + 1) * band.channels;
   for (int n = from; n < to; n++) {
     filter_down(band.rows + (n - 1 - band.first) * count, count, band.channels, line);
-    finish_row(line, n, 2 * band.half, band.channels, y, out, f);
+    finish_row(line, n, 2 * band.half_width, band.channels, y, out, f);
   }
 }

@@ -5,17 +5,19 @@
 #include "simd.h"
 
 typedef struct {
-  const float *x;        // planes [pictures][from + 2][from + 2][in], their borders zero
+  const float *x;        // planes [pictures][from, with borders of zeros][in]
   int x_step;            // floats from one picture's x to the next's; 0 where all share one
-  float *y;              // planes [pictures][size + 2][size + 2][out]
+  float *y;              // planes [pictures][size, with borders][out]
   const float *kernels;  // as the function that packs them lays them out
   const float *s;        // [pictures][in], what inputs are multiplied by
   const float *gain;     // [pictures][out]
   const float *bias;     // [out]
-  const float *noise;    // [size][size], or 0 for none
+  const float *noise;    // [size], or 0 for none
   int noise_step;        // floats from one picture's noise to the next's; 0 where all share one
   float clamp;           // the bound of |y|; infinity for none
-  int pictures, from, size, in, out;
+  int pictures;
+  Size from, size;
+  int in, out;
 } Layer;
 
 // What doesn't overlap may be done at once; how a layer is split never changes a bit of what comes out of it.
@@ -27,7 +29,7 @@ typedef struct {
 static inline const float *input_of(const Layer *l, int picture) { return l->x + (long)picture * l->x_step; }
 
 static inline float *output_of(const Layer *l, int picture) {
-  return l->y + (long)picture * (l->size + 2) * (l->size + 2) * l->out;
+  return l->y + (long)picture * (l->size.height + 2) * (l->size.width + 2) * l->out;
 }
 
 // Each layer's parts; `work` holds as many floats as the function beside it says.

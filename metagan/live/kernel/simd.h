@@ -1,7 +1,7 @@
 // The few names in which every formula of the kernel is written: a vector of W floats, and what it can do.
 //
-// Features lie as planes[(size + 2)][(size + 2)][channels], channels last, with a border of zeros around them, and
-// the number of channels is padded with zeros to a multiple of LANES. Sizes are multiples of 4, being 4 * 2^k.
+// Features lie as planes[height + 2][width + 2][channels], channels last, with a border of zeros around them, and the
+// number of channels is padded with zeros to a multiple of LANES. Where a comment says [size], it is [height][width].
 //
 // A new instruction set states W, TALLEST and IN_ORDER here, and nothing anywhere else.
 #ifndef METAGAN_SIMD_H
@@ -105,9 +105,17 @@ static inline float sum_of(Vector v) {
   return lanes[0];
 }
 
+// Of features or a picture, in pixels.
+typedef struct {
+  int height, width;
+} Size;
+
+static inline Size doubled_size(Size s) { return (Size){2 * s.height, 2 * s.width}; }
+static inline int pixels_of(Size s) { return s.height * s.width; }
+
 // Where the value of row, column begins in a plane with its border.
-static inline int inside(int row, int column, int size, int channels) {
-  return ((row + 1) * (size + 2) + column + 1) * channels;
+static inline int inside(int row, int column, int width, int channels) {
+  return ((row + 1) * (width + 2) + column + 1) * channels;
 }
 
 #endif

@@ -22,19 +22,19 @@ void EXPORT(scale_bytes)(const signed char *bytes, const float *scale, float *to
     for (int i = 0; i < count; i++) *to++ = *bytes++ * scale[r];
 }
 
-// The border of a plane [size + 2][size + 2][channels] becomes zero.
-void EXPORT(clear_border)(float *plane, int size, int channels) {
-  int row = (size + 2) * channels;
+// The border of a plane [height + 2][width + 2][channels] becomes zero.
+void EXPORT(clear_border)(float *plane, int height, int width, int channels) {
+  int row = (width + 2) * channels;
   __builtin_memset(plane, 0, row * sizeof(float));
-  __builtin_memset(plane + (size + 1) * row, 0, row * sizeof(float));
-  for (int r = 1; r <= size; r++) {
+  __builtin_memset(plane + (height + 1) * row, 0, row * sizeof(float));
+  for (int r = 1; r <= height; r++) {
     __builtin_memset(plane + r * row, 0, channels * sizeof(float));
     __builtin_memset(plane + (r + 1) * row - channels, 0, channels * sizeof(float));
   }
 }
 
-// from[size][size][channels] to the inside of a plane of `wide` channels.
-void EXPORT(place)(const float *from, float *plane, int size, int channels, int wide) {
-  for (int p = 0; p < size * size; p++)
-    __builtin_memcpy(plane + inside(p / size, p % size, size, wide), from + p * channels, channels * sizeof(float));
+// from[height][width][channels] to the inside of a plane of `wide` channels.
+void EXPORT(place)(const float *from, float *plane, int height, int width, int channels, int wide) {
+  for (int p = 0; p < height * width; p++)
+    __builtin_memcpy(plane + inside(p / width, p % width, width, wide), from + p * channels, channels * sizeof(float));
 }

@@ -125,12 +125,13 @@ typedef struct {
   int chunk;      // tiles that are multiplied at a time
 } Up;
 
-static int across_of(const Up *u) { return u->l->from / TILE_SIZE; }
+static int across_of(const Up *u) { return u->l->from.width / TILE_SIZE; }
 static int in_plane(const Up *u) { return u->chunk * u->l->in + GUARD; }
 static int out_plane(const Up *u) { return u->chunk * u->p.channels + GUARD; }
-static int band_row(const Up *u) { return (u->l->size + 1) * u->p.channels; }
+static int band_row(const Up *u) { return (u->l->size.width + 1) * u->p.channels; }
 static int band_floats(const Up *u) { return (CARRY + 2 * TILE_SIZE * u->tile_rows) * band_row(u); }
-static int edge_floats(const Up *u) { return u->l->from * 3 * u->p.channels; }
+static int longest(Size s) { return s.height > s.width ? s.height : s.width; }
+static int edge_floats(const Up *u) { return longest(u->l->from) * 3 * u->p.channels; }
 
 // Lay the work out from `work` on; the answer is how many floats it takes.
 static int lay_out(Up *u, float *work) {
@@ -142,9 +143,9 @@ static int lay_out(Up *u, float *work) {
   u->band = at;
   at += u->l->pictures * band_floats(u);
   u->line = at;
-  at += FIR_LINE(u->l->from, u->p.channels);
+  at += FIR_LINE(u->l->from.width, u->p.channels);
   u->side = at;
-  at += u->l->from * u->l->in;
+  at += longest(u->l->from) * u->l->in;
   u->edge = at;
   at += u->l->pictures * edge_floats(u);
   return at - work;
@@ -156,20 +157,21 @@ int convolve_up_part_floats(const Layer *l, int channels, int tile_rows, int chu
   return lay_out(&u, start);
 }
 
-// edge[pictures][half][3][channels]: pixels of x from (row, column) on, a step apart, times three of the edges' taps.
+// edge[pictures][inputs along it][3][channels]: pixels of x from (row, column) on, a step apart, times three of the edges' taps.
 static void multiply_edge(const Up *u, int row, int column, int row_step, int column_step, int first_tap) {
   const Layer *l = u->l;
-  int half = l->from, in = l->in, channels = u->p.channels;
+  int along = row_step ? l->from.height : l->from.width, in = l->in, channels = u->p.channels;
   for (int picture = 0; picture < l->pictures; picture++) {
-    for (int n = 0; n < half; n++) {
-      const float *pixel = input_of(l, picture) + inside(row + n * row_step, column + n * column_step, half, in);
+    for (int n = 0; n < along; n++) {
+      const float *pixel =
+          input_of(l, picture) + inside(row + n * row_step, column + n * column_step, l->from.width, in);
       for (int i = 0; i < in; i += W)
         store(u->side + n * in + i, mul(load(pixel + i), load(l->s + picture * in + i)));
     }
     for (int tap = 0; tap < 3; tap++) {
       const float *taps = l->kernels + ((PHASES * PHASES + first_tap + tap) * l->out + u->p.channel) * in;
       multiply(u->side, taps, u->edge + picture * edge_floats(u) + tap * channels,
-               (Product){1, half, in, channels, in, 0, 3 * channels, 0});
+               (Product){1, along, in, channels, in, 0, 3 * channels, 0});
     }
   }
 }
@@ -178,11 +180,12 @@ static void multiply_edge(const Up *u, int row, int column, int row_step, int co
 // row (even = 2).
 static void gather_edge(const Up *u, int picture, int place, int even, float *y) {
   int p = place / 2, channels = u->p.channels, width = 3 * channels;
+  int along = even ? u->l->from.width : u->l->from.height;
   const float *here = u->edge + picture * edge_floats(u) + p * width;
   for (int o = 0; o < channels; o += W) {
     Vector sum = splat(0);
     if (place % 2) sum = load(here + channels + o);
-    if (place % 2 == 0 && p < u->l->from) sum = load(here + even * channels + o);
+    if (place % 2 == 0 && p < along) sum = load(here + even * channels + o);
     if (place % 2 == 0 && p > 0) sum = add(sum, load(here - width + (2 - even) * channels + o));
     store(y + o, sum);
   }
@@ -207,10 +210,10 @@ static void fill_tiles(const Up *u, int tile_row, int tiles, int from, int to) {
   int across = across_of(u), in = l->in, channels = u->p.channels, row = band_row(u);
   for (int t = from; t < to; t++) {
     int top = (tile_row + t % tiles / across) * TILE_SIZE, left = t % across * TILE_SIZE;
-    const float *corner = input_of(l, t / tiles) + inside(top - 1, left - 1, l->from, in);
+    const float *corner = input_of(l, t / tiles) + inside(top - 1, left - 1, l->from.width, in);
     const float *s = l->s + t / tiles * in;
     for (int i = 0; i < in; i += W)
-      spread_tile(corner + i, (l->from + 2) * in, in, load(s + i), u->planes + (t - from) * in + i, in_plane(u));
+      spread_tile(corner + i, (l->from.width + 2) * in, in, load(s + i), u->planes + (t - from) * in + i, in_plane(u));
   }
   multiply_planes(u, to - from);
   for (int t = from; t < to; t++) {
@@ -242,10 +245,10 @@ static void carry_over(const Up *u, int rows) {
 
 // After the last band: the result's last row from the inputs' last row, and a row of padding.
 static void fill_end(const Up *u) {
-  multiply_edge(u, u->l->from - 1, 0, 0, 1, 2);
+  multiply_edge(u, u->l->from.height - 1, 0, 0, 1, 2);
   for (int picture = 0; picture < u->l->pictures; picture++) {
     float *row = u->band + picture * band_floats(u) + CARRY * band_row(u);
-    for (int place = 0; place <= u->l->size; place++)
+    for (int place = 0; place <= u->l->size.width; place++)
       gather_edge(u, picture, place, 2, row + place * u->p.channels);
     __builtin_memset(row + band_row(u), 0, band_row(u) * sizeof(float));
   }
@@ -254,20 +257,20 @@ static void fill_end(const Up *u) {
 // Finish rows `from` to `to` of all pictures; their bands begin with row `first`.
 static void finish_bands(const Up *u, int first, int from, int to) {
   for (int picture = 0; picture < u->l->pictures; picture++)
-    finish_rows((Band){u->band + picture * band_floats(u), first, u->l->from, u->p.channels}, from, to, u->line,
+    finish_rows((Band){u->band + picture * band_floats(u), first, u->l->from.width, u->p.channels}, from, to, u->line,
                 output_of(u->l, picture) + u->p.channel, u->l->out, finish_of(u->l, picture, u->p));
 }
 
-// y[size][size][out] = finish(fir(transposed conv3x3(s * x))). The filter's factor, 1/16, belongs to gain. A part is
+// y[size][out] = finish(fir(transposed conv3x3(s * x))). The filter's factor, 1/16, belongs to gain. A part is
 // some rows of tiles, and some of the channels: it finishes the rows that its tiles complete, and where it doesn't
 // begin with the first ones, computes the row of tiles before them again for the filter.
 void convolve_up_part(const Layer *l, Part p, float *work, int tile_rows, int chunk) {
   Up u = {.l = l, .p = p, .tile_rows = tile_rows, .chunk = chunk};
-  int down = l->from / TILE_SIZE, done = 0;
+  int down = l->from.height / TILE_SIZE, done = 0;
   lay_out(&u, work);
   for (int picture = 0; picture < l->pictures; picture++)
     __builtin_memset(u.band + picture * band_floats(&u), 0, CARRY * band_row(&u) * sizeof(float));
-  multiply_edge(&u, 0, l->from - 1, 1, 0, 0);
+  multiply_edge(&u, 0, l->from.width - 1, 1, 0, 0);
   if (p.begin > 0) {
     fill_band(&u, p.begin - 1, 1);
     carry_over(&u, 2 * TILE_SIZE);
@@ -283,19 +286,21 @@ void convolve_up_part(const Layer *l, Part p, float *work, int tile_rows, int ch
   }
   if (p.end < down) return;
   fill_end(&u);
-  finish_bands(&u, l->size - CARRY, done, l->size);
+  finish_bands(&u, l->size.height - CARRY, done, l->size.height);
 }
 
-// Floats of work that `convolve_up` takes.
-int EXPORT(convolve_up_floats)(int half, int in, int out, int tile_rows) {
-  Layer l = {.pictures = 1, .from = half, .size = 2 * half, .in = in, .out = out};
-  return convolve_up_part_floats(&l, out, tile_rows, tile_rows * (half / TILE_SIZE));
+// Floats of work that `convolve_up` takes; height and width are the input's, multiples of 4.
+int EXPORT(convolve_up_floats)(int height, int width, int in, int out, int tile_rows) {
+  Size half = {height, width};
+  Layer l = {.pictures = 1, .from = half, .size = doubled_size(half), .in = in, .out = out};
+  return convolve_up_part_floats(&l, out, tile_rows, tile_rows * (width / TILE_SIZE));
 }
 
 // One picture's whole layer, both planes with borders, x's being zero. work: `convolve_up_floats`.
 void EXPORT(convolve_up)(const float *x, float *y, const float *kernels, const float *s, const float *gain,
-                         const float *bias, const float *noise, float clamp, float *work, int half, int in, int out,
-                         int tile_rows) {
-  Layer l = {x, 0, y, kernels, s, gain, bias, noise, 0, clamp, 1, half, 2 * half, in, out};
-  convolve_up_part(&l, (Part){0, half / TILE_SIZE, 0, out}, work, tile_rows, tile_rows * (half / TILE_SIZE));
+                         const float *bias, const float *noise, float clamp, float *work, int height, int width, int in,
+                         int out, int tile_rows) {
+  Size half = {height, width};
+  Layer l = {x, 0, y, kernels, s, gain, bias, noise, 0, clamp, 1, half, doubled_size(half), in, out};
+  convolve_up_part(&l, (Part){0, height / TILE_SIZE, 0, out}, work, tile_rows, tile_rows * (width / TILE_SIZE));
 }

@@ -5,15 +5,15 @@
 #include "picture.h"
 #include "simd.h"
 
-// y = prelu(y) + residual inside the border, both planes [size + 2][size + 2][channels]; residual may be 0 for none.
+// y = prelu(y) + residual inside the border, both planes [height + 2][width + 2][channels]; residual may be 0 for none.
 //
 // y comes from `convolve`, whose activation has divided negative sums by 5: slopes[channels] are 5 times PReLU's own,
 // and 5 where there is no activation.
-void EXPORT(rectify)(float *y, const float *slopes, const float *residual, int size, int channels) {
+void EXPORT(rectify)(float *y, const float *slopes, const float *residual, int height, int width, int channels) {
   Vector none = splat(0);
-  for (int row = 0; row < size; row++) {
-    int first = inside(row, 0, size, channels);
-    for (int p = first; p < first + size * channels; p += channels)
+  for (int row = 0; row < height; row++) {
+    int first = inside(row, 0, width, channels);
+    for (int p = first; p < first + width * channels; p += channels)
       for (int c = 0; c < channels; c += W) {
         Vector v = load(y + p + c), below = smaller(v, none);
         v = fma(below, load(slopes + c), larger(v, none));
@@ -22,33 +22,34 @@ void EXPORT(rectify)(float *y, const float *slopes, const float *residual, int s
   }
 }
 
-// from[size + 2][size + 2][in], pixels [2][2][channels], to the inside of to[2 size + 2][2 size + 2][out]; channels
-// beyond the last are zeros already.
-void EXPORT(shuffle)(const float *from, float *to, int size, int in, int channels, int out) {
-  for (int row = 0; row < 2 * size; row++)
-    for (int column = 0; column < 2 * size; column++)
-      __builtin_memcpy(to + inside(row, column, 2 * size, out),
-                       from + inside(row / 2, column / 2, size, in) + (row % 2 * 2 + column % 2) * channels,
+// from[height + 2][width + 2][in], pixels [2][2][channels], to the inside of to[2 height + 2][2 width + 2][out];
+// channels beyond the last are zeros already.
+void EXPORT(shuffle)(const float *from, float *to, int height, int width, int in, int channels, int out) {
+  for (int row = 0; row < 2 * height; row++)
+    for (int column = 0; column < 2 * width; column++)
+      __builtin_memcpy(to + inside(row, column, 2 * width, out),
+                       from + inside(row / 2, column / 2, width, in) + (row % 2 * 2 + column % 2) * channels,
                        channels * sizeof(float));
 }
 
 static inline float within(float v) { return v > -1 ? (v < 1 ? v : 1) : -1; }
 
-// image[size][size][4] to the inside of plane[size + 2][size + 2][wide], within [-1, 1]; the other channels are zeros
+// image[height][width][4] to the inside of plane[height + 2][width + 2][wide], within [-1, 1]; the other channels are zeros
 // already.
-void EXPORT(take_picture)(const float *image, float *plane, int size, int wide) {
-  for (int row = 0; row < size; row++)
-    for (int column = 0; column < size; column++, image += 4)
-      for (int c = 0; c < 3; c++) plane[inside(row, column, size, wide) + c] = within(image[c]);
+void EXPORT(take_picture)(const float *image, float *plane, int height, int width, int wide) {
+  for (int row = 0; row < height; row++)
+    for (int column = 0; column < width; column++, image += 4)
+      for (int c = 0; c < 3; c++) plane[inside(row, column, width, wide) + c] = within(image[c]);
 }
 
-// The nearest-neighbour enlargement of image[size][size][4], and on top of it missing, whose pixels are [2][2][3] at
+// The nearest-neighbour enlargement of image[height][width][4], and on top of it missing, whose pixels are [2][2][3] at
 // half the result's size, to RGBA bytes.
-void EXPORT(give_picture)(const float *image, const float *missing, unsigned char *bytes, int size, int factor, int in) {
-  int half = size * factor / 2;
-  for (int row = 0; row < 2 * half; row++)
-    for (int column = 0; column < 2 * half; column++, bytes += 4) {
-      const float *near = image + (row / factor * size + column / factor) * 4;
+void EXPORT(give_picture)(const float *image, const float *missing, unsigned char *bytes, int height, int width,
+                          int factor, int in) {
+  int half = width * factor / 2;
+  for (int row = 0; row < height * factor; row++)
+    for (int column = 0; column < width * factor; column++, bytes += 4) {
+      const float *near = image + (row / factor * width + column / factor) * 4;
       const float *more = missing + inside(row / 2, column / 2, half, in) + (row % 2 * 2 + column % 2) * 3;
       for (int c = 0; c < 3; c++) bytes[c] = byte_of(within(near[c]) + more[c]);
       bytes[3] = 255;

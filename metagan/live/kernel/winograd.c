@@ -101,13 +101,13 @@ static inline void gather_tile(const float *m, int plane, Vector y[TILE_SIZE][TI
 static void finish_tile(const float *m, int plane, float *y, const Layer *l, Part p, int row, int column, Finish f) {
   float noise[TILE_SIZE][TILE_SIZE];
   UNROLLED for (int r = 0; r < TILE_SIZE; r++)
-    UNROLLED for (int c = 0; c < TILE_SIZE; c++) noise[r][c] = noise_at(f, row + r, column + c, l->size);
+    UNROLLED for (int c = 0; c < TILE_SIZE; c++) noise[r][c] = noise_at(f, row + r, column + c, l->size.width);
   for (int o = 0; o < p.channels; o += W) {
     Vector sums[TILE_SIZE][TILE_SIZE], gain = load(f.gain + o), bias = load(f.bias + o);
     gather_tile(m + o, plane, sums);
     UNROLLED for (int r = 0; r < TILE_SIZE; r++)
       UNROLLED for (int c = 0; c < TILE_SIZE; c++)
-        store(y + inside(row + r, column + c, l->size, l->out) + o,
+        store(y + inside(row + r, column + c, l->size.width, l->out) + o,
               finish(sums[r][c], gain, add(bias, splat(noise[r][c])), f.clamp));
   }
 }
@@ -116,20 +116,20 @@ int convolve_part_floats(const Layer *l, int channels, int chunk) {
   return PLANES * (chunk * (l->in + channels) + 2 * GUARD);
 }
 
-// y[size][size][out] = finish(conv3x3(s * x)). A part is some of the tiles, which are counted through all pictures,
-// and of the channels. Tiles are taken `chunk` at a time, so that their points stay in the second cache.
+// y[size][out] = finish(conv3x3(s * x)). A part is some of the tiles, which are counted through all pictures,
+// and of the channels; sides are multiples of 4. Tiles are taken `chunk` at a time, so that their points stay in the second cache.
 void convolve_part(const Layer *l, Part p, float *work, int chunk) {
-  int in = l->in, across = l->size / TILE_SIZE, tiles = across * across;
+  int in = l->in, across = l->size.width / TILE_SIZE, tiles = l->size.height / TILE_SIZE * across;
   for (int first = p.begin; first < p.end; first += chunk) {
     int count = p.end - first < chunk ? p.end - first : chunk;
     int in_plane = count * in + GUARD, out_plane = count * p.channels + GUARD;
     float *sums = work + PLANES * in_plane;
     for (int t = first; t < first + count; t++) {
       int row = t % tiles / across * TILE_SIZE, column = t % across * TILE_SIZE;
-      const float *corner = input_of(l, t / tiles) + inside(row - 1, column - 1, l->size, in);
+      const float *corner = input_of(l, t / tiles) + inside(row - 1, column - 1, l->size.width, in);
       const float *s = l->s + t / tiles * in;
       for (int i = 0; i < in; i += W)
-        spread_tile(corner + i, (l->size + 2) * in, in, load(s + i), work + (t - first) * in + i, in_plane);
+        spread_tile(corner + i, (l->size.width + 2) * in, in, load(s + i), work + (t - first) * in + i, in_plane);
     }
     for (int plane = 0; plane < PLANES; plane++)
       multiply(work + plane * in_plane, l->kernels + (plane * l->out + p.channel) * in, sums + plane * out_plane,
@@ -148,8 +148,9 @@ int EXPORT(convolve_floats)(int in, int out, int chunk) {
 
 // One picture's whole layer, both planes with borders, x's being zero. work: `convolve_floats`.
 void EXPORT(convolve)(const float *x, float *y, const float *kernels, const float *s, const float *gain,
-                      const float *bias, const float *noise, float clamp, float *work, int size, int in, int out,
-                      int chunk) {
+                      const float *bias, const float *noise, float clamp, float *work, int height, int width, int in,
+                      int out, int chunk) {
+  Size size = {height, width};
   Layer l = {x, 0, y, kernels, s, gain, bias, noise, 0, clamp, 1, size, size, in, out};
-  convolve_part(&l, (Part){0, size * size / (TILE_SIZE * TILE_SIZE), 0, out}, work, chunk);
+  convolve_part(&l, (Part){0, pixels_of(size) / (TILE_SIZE * TILE_SIZE), 0, out}, work, chunk);
 }

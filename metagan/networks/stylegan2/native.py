@@ -40,10 +40,10 @@ from metagan.networks.shapes import require_styles
 from metagan.networks.stylegan2 import fast
 from metagan.networks.stylegan2.network import Block, StyledConv, StyleGAN2, ToRGB
 
-SMALL_UP_TO_PX = {
-    "same": 8,
-    "up": 8,
-}  # inputs up to this size are convolved by one matrix product, larger ones by Winograd's algorithm
+SMALL_UP_TO_PX = (
+    8 * 8
+)  # inputs of so few pixels are convolved by one matrix product, others by Winograd's algorithm
+TILE_PX = 4  # Winograd's tiles: what they don't cover evenly is convolved by one product too
 FIR = 1 / 16  # the upsampling filter's factor, with the gain for zero insertion
 PLANE_LIMIT = 2**30  # limit of floats in a layer's features, which the kernel counts in 32 bits
 
@@ -60,9 +60,11 @@ def unsupported_by_kernel(network: StyleGAN2) -> list[str]:
         found.append("its filter isn't [1, 3, 3, 1]")
     if not 1 <= config.image_channels <= 4:
         found.append(f"its pictures have {config.image_channels} channels, want 1 to 4")
-    if network.constant.shape[1:] != (4, 4):
-        found.append(f"it begins with {list(network.constant.shape[1:])} pixels, want 4x4")
-    if max(c * (4 * 2**i + 2) ** 2 for i, c in enumerate(config.channels)) > PLANE_LIMIT // 2:
+    sizes = [config.size_at(index) for index in range(len(config.channels))]
+    if (
+        max(c * (h + 2) * (w + 2) for c, (h, w) in zip(config.channels, sizes, strict=True))
+        > PLANE_LIMIT // 2
+    ):
         found.append("its features are too large")
     if any(tensor.device.type != "cpu" for tensor in network.parameters()):
         found.append("it is not on the CPU")
@@ -116,14 +118,15 @@ class NativeSynthesis:
     def __init__(self, network: StyleGAN2, kernel: NativeKernel) -> None:
         self.kernel = kernel
         self.shape = (network.num_ws, network.w_dim)
-        self.resolution, self.image_channels = network.resolution, network.image_channels
+        self.size, self.image_channels = network.size, network.image_channels
         self._lock = threading.Lock()
         self._work = torch.empty(0)
         with torch.no_grad():
             packing = _Packing(kernel, network)
             self._steps = list(packing.steps(network))
             first = self._steps[0].inputs
-            constant = torch.zeros(6, 6, first)
+            height, width = network.config.constant
+            constant = torch.zeros(height + 2, width + 2, first)
             constant[1:-1, 1:-1, : network.constant.shape[0]] = network.constant.permute(1, 2, 0)
         self._kept = [*packing.kept, constant]
         self._noises = packing.noises
@@ -131,7 +134,8 @@ class NativeSynthesis:
         self._network = Network(
             len(self._steps),
             *self.shape,
-            self.resolution,
+            self.size.height,
+            self.size.width,
             self.image_channels,
             constant.data_ptr(),
             self._table,
@@ -145,7 +149,7 @@ class NativeSynthesis:
         Raises:
             ShapeError: If the number or the width of styles is not the network's.
         """
-        images = torch.empty(len(ws), self.image_channels, self.resolution, self.resolution)
+        images = torch.empty(len(ws), self.image_channels, self.size.height, self.size.width)
         self._draw(ws, noise, images.data_ptr(), None)
         return images
 
@@ -158,7 +162,7 @@ class NativeSynthesis:
             ShapeError: If the number or the width of styles is not the network's.
         """
         pictures = torch.empty(
-            len(ws), self.resolution, self.resolution, self.image_channels, dtype=torch.uint8
+            len(ws), self.size.height, self.size.width, self.image_channels, dtype=torch.uint8
         )
         self._draw(ws, noise, None, pictures.data_ptr())
         return pictures
@@ -209,7 +213,7 @@ class _Packing:
         """Yield all steps in order, appending one entry to `noises` for each."""
         style, gain = 0, 1.0
         for index, module in enumerate(network.blocks):
-            block, size_px = cast("Block", module), 4 * 2**index
+            block, size_px = cast("Block", module), network.config.size_at(index)
             gain = math.sqrt(0.5) if block.residual else 1.0
             if block.conv0 is not None:
                 yield self._convolution(block.conv0, size_px, style, 1.0)
@@ -221,12 +225,12 @@ class _Packing:
             if block.to_rgb is not None:
                 yield self._colour(block.to_rgb, size_px, style)
 
-    def _convolution(self, layer: StyledConv, size_px: int, style: int, gain: float) -> Step:
+    def _convolution(self, layer: StyledConv, size_px: tuple[int, int], style: int, gain: float) -> Step:
         out, into = layer.weight.shape[:2]
         wide_out, wide_in = self._wide(out), self._wide(into)
         up, run = layer.taps is not None, self.kernel.run
-        from_px = size_px // 2 if up else size_px
-        small = from_px <= SMALL_UP_TO_PX["up" if up else "same"]
+        from_px = _half(size_px) if up else size_px
+        small = math.prod(from_px) <= SMALL_UP_TO_PX or any(side % TILE_PX for side in from_px)
         name = {
             (False, False): "winograd",
             (False, True): "small",
@@ -249,8 +253,8 @@ class _Packing:
         kinds = {"winograd": WINOGRAD, "small": SMALL, "upsampling": UP, "small_upsampling": UP_SMALL}
         return Step(
             kinds[name],
-            from_px,
-            size_px,
+            *from_px,
+            *size_px,
             wide_in,
             wide_out,
             style,
@@ -262,7 +266,7 @@ class _Packing:
             self._widened(layer.bias * scale, wide_out),
         )
 
-    def _skip(self, weight: Tensor, size_px: int, gain: float) -> Step:
+    def _skip(self, weight: Tensor, size_px: tuple[int, int], gain: float) -> Step:
         out, into = weight.shape[:2]
         wide_out, wide_in = self._wide(out), self._wide(into)
         kernels = torch.empty(wide_out * wide_in)
@@ -271,10 +275,10 @@ class _Packing:
         self.noises.append(None)
         place = self._keep(kernels).data_ptr()
         return Step(
-            SKIP, size_px // 2, size_px, wide_in, wide_out, 0, 1, math.inf, place, None, None, None, None
+            SKIP, *_half(size_px), *size_px, wide_in, wide_out, 0, 1, math.inf, place, None, None, None, None
         )
 
-    def _colour(self, layer: ToRGB, size_px: int, style: int) -> Step:
+    def _colour(self, layer: ToRGB, size_px: tuple[int, int], style: int) -> Step:
         out, into = layer.weight.shape[:2]
         wide = self._wide(into)
         weights = torch.zeros(out, wide)
@@ -282,8 +286,8 @@ class _Packing:
         self.noises.append(None)
         return Step(
             COLOUR,
-            size_px,
-            size_px,
+            *size_px,
+            *size_px,
             wide,
             out,
             style,
@@ -313,3 +317,8 @@ class _Packing:
     def _keep(self, tensor: Tensor) -> Tensor:
         self.kept.append(tensor)
         return tensor
+
+
+def _half(size_px: tuple[int, int]) -> tuple[int, int]:
+    height, width = size_px
+    return height // 2, width // 2

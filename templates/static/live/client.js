@@ -18,7 +18,7 @@ export class Live {
     return this.#ask({ ask: "load", url: new URL(url, document.baseURI).href, sha256, size }, progress);
   }
 
-  /** A seed's picture: {pixels: RGBA bytes, resolution}. */
+  /** A seed's picture: {pixels: RGBA bytes, width, height}. */
   draw({ seed, psi = 1, label, cutoff }) {
     return this.#ask({ ask: "draw", seed, psi, label, cutoff });
   }

@@ -1,10 +1,8 @@
 // A StyleGAN2 on the kernel: latents to styles, styles to pictures.
 
-import { Colours, Convolution, layersOf, plane, wide } from "./layers.js";
+import { Colours, Convolution, layersOf, pixelsOf, plane, wide } from "./layers.js";
 import { latents } from "./seeds.js";
 import { Upscaler } from "./upscaler.js";
-
-const START = 4; // the learned constant's size
 
 export class Generator {
   #kernel;
@@ -28,14 +26,15 @@ export class Generator {
     if (this.config.upscaler) this.#upscaler = new Upscaler(kernel, weights, this.config.upscaler, this.size);
   }
 
-  /** The side of the pictures that the network draws. */
+  /** The size of the pictures that the network draws, {height, width}. */
   get size() {
-    return this.config.resolution;
+    const { height, width } = this.config;
+    return { height, width };
   }
 
-  /** The side of the pictures that are given out. */
-  get resolution() {
-    return this.#upscaler ? this.#upscaler.resolution : this.size;
+  /** The size of the pictures that are given out. */
+  get given() {
+    return this.#upscaler ? this.#upscaler.given : this.size;
   }
 
   /** Scratch that all layers share: features, pictures, work. Two neighbours lie at a region's two ends. */
@@ -44,14 +43,15 @@ export class Generator {
     const convolutions = this.#layers.filter((layer) => layer instanceof Convolution);
     const channels = Math.max(...this.config.channels.map(wide));
     const most = (of) => Math.max(...convolutions.map(of));
-    const features = most(({ planes: [before, after], from, size }) => (from === START && size === START ? after : before + after));
+    const [first] = convolutions; // its input has its own place
+    const features = most((layer) => layer.planes[1] + (layer === first ? 0 : layer.planes[0]));
     const work = Math.max(...this.#layers.map((layer) => layer.work(run)), this.#widest * 4);
-    const pictures = 5 * this.size ** 2; // one, and the former at half its size
+    const pictures = 5 * pixelsOf(this.size); // one, and the former at half its size
     const loading = Math.max(most((layer) => layer.loading), 2 * this.#widestMatrix);
     const start = this.#kernel.keep(Math.max(features + pictures + work, loading));
     this.#places = { features, pictures, scratch: start, image: start + 4 * features, work: start + 4 * (features + pictures) };
     for (const name of ["s", "gain"]) this.#places[name] = this.#kernel.keep(channels);
-    this.#places.bytes = this.#kernel.keep(this.size ** 2);
+    this.#places.bytes = this.#kernel.keep(pixelsOf(this.size));
     this.#places.ws = this.#kernel.keep(this.styles * this.styleWidth);
   }
 
@@ -64,7 +64,9 @@ export class Generator {
   /** Elements of the largest matrix outside the convolutions' own kernels. */
   get #widestMatrix() {
     const channels = Math.max(...this.config.channels, 16);
-    return Math.max(this.#widest ** 2, channels * this.styleWidth, this.size ** 2, 16 * channels);
+    const [height, width] = this.config.constant;
+    const start = height * width;
+    return Math.max(this.#widest ** 2, channels * this.styleWidth, pixelsOf(this.size), start * channels);
   }
 
   #load(weights) {
@@ -88,10 +90,11 @@ export class Generator {
 
   #loadConstant(weights) {
     const [channels] = this.config.channels;
+    const [height, width] = this.config.constant;
     const { scratch } = this.#places;
-    this.#kernel.put(weights.read("constant"), scratch, scratch + 4 * START ** 2 * channels);
-    this.#places.constant = this.#kernel.keep(plane(START, wide(channels)));
-    this.#kernel.run.place(scratch, this.#places.constant, START, channels, wide(channels));
+    this.#kernel.put(weights.read("constant"), scratch, scratch + 4 * height * width * channels);
+    this.#places.constant = this.#kernel.keep(plane({ height, width }, wide(channels)));
+    this.#kernel.run.place(scratch, this.#places.constant, height, width, channels, wide(channels));
   }
 
   /** A seed's own style. `label` is the class of a conditional generator. */
@@ -157,8 +160,8 @@ export class Generator {
     this.#kernel.floats(this.#places.ws, ws.length).set(ws);
     const image = this.#run();
     if (this.#upscaler) return this.#upscaler.enlarge(image);
-    run.to_bytes(image, bytes, this.size ** 2, this.config.image_channels);
-    return new Uint8ClampedArray(run.memory.buffer, bytes, 4 * this.size ** 2).slice();
+    run.to_bytes(image, bytes, pixelsOf(this.size), this.config.image_channels);
+    return new Uint8ClampedArray(run.memory.buffer, bytes, 4 * pixelsOf(this.size)).slice();
   }
 
   /** All layers; the answer is the place of the picture. Features and pictures go from one end to the other. */
@@ -170,7 +173,7 @@ export class Generator {
     for (const layer of this.#layers) {
       const w = ws + 4 * layer.style * this.styleWidth;
       if (layer instanceof Colours) {
-        const to = image + (formerAtEnd ? 4 * (pictures - 4 * layer.size ** 2) : 0);
+        const to = image + (formerAtEnd ? 4 * (pictures - 4 * pixelsOf(layer.size)) : 0);
         layer.apply(run, { ...shared, x, image: to, former, w });
         [former, formerAtEnd] = [to, !formerAtEnd];
       } else {

@@ -1,6 +1,6 @@
 // The layers of a synthesis network: what each keeps in the kernel's memory, what it needs while it runs, and its call.
 
-const SMALL = { same: 4, up: 8 }; // features up to this size are convolved by one product, larger ones by Winograd's
+const SMALL = { same: 4 * 4, up: 8 * 8 }; // inputs of so few pixels are convolved by one product, others by Winograd's
 const CACHE = 300_000; // floats of transformed tiles that are worked on at a time: a processor's second cache
 const [FEWEST, MOST] = [16, 64]; // of these tiles: fewer would have the weights read too often
 const POINTS = { same: 36, up: 81 }; // a tile's points
@@ -10,22 +10,32 @@ const FIR = 1 / 16; // the upsampling filter's factor
 /** Channels as the kernel pads them. */
 export const wide = (channels) => Math.ceil(channels / 8) * 8;
 
-/** Floats of features with their border. */
-export const plane = (size, channels) => (size + 2) ** 2 * channels;
+/** Floats of features with their border. A size is {height, width}. */
+export const plane = ({ height, width }, channels) => (height + 2) * (width + 2) * channels;
+
+/** Pixels of a size. */
+export const pixelsOf = ({ height, width }) => height * width;
+
+/** A size, so many times as large. */
+export const scaled = ({ height, width }, factor) => ({ height: height * factor, width: width * factor });
+
+/** A size as the kernel's functions take it. */
+const sides = ({ height, width }) => [height, width];
 
 /** Tiles of an ordinary convolution that are worked on at a time, by the channels that it reads and writes. */
 export const chunkOf = (channels) => Math.min(MOST, Math.max(FEWEST, Math.floor(CACHE / (POINTS.same * channels))));
 
 /** A styled convolution, to twice the size or to the same. */
 export class Convolution {
-  /** @param size of the output in pixels */
+  /** @param size of the output, {height, width} in pixels */
   constructor(name, size, [input, output], { up, style, config }) {
     Object.assign(this, { name, size, input, output, up, style, clamp: config.clamp ?? Infinity });
     this.noisy = config.noise;
     this.in = wide(input);
     this.out = wide(output);
-    this.from = up ? size / 2 : size;
-    this.small = this.from <= (up ? SMALL.up : SMALL.same);
+    this.from = up ? scaled(size, 1 / 2) : size;
+    const isTiled = sides(this.from).every((side) => side % TILE === 0);
+    this.small = !isTiled || pixelsOf(this.from) <= (up ? SMALL.up : SMALL.same);
   }
 
   /** Floats that the features before and after it take. */
@@ -38,14 +48,14 @@ export class Convolution {
     if (!this.up) return chunkOf(this.in + this.out);
     const fitting = CACHE / (POINTS.up * (this.in + this.out));
     const tiles = Math.min(MOST, Math.max(FEWEST, Math.floor(fitting)));
-    const across = this.from / TILE;
-    return Math.min(across, Math.ceil(tiles / across));
+    return Math.min(this.from.height / TILE, Math.ceil(tiles / (this.from.width / TILE)));
   }
 
   /** Floats of work. */
   work(run) {
-    if (this.small) return run[this.up ? "convolve_up_small_floats" : "convolve_small_floats"](this.from, this.in, this.out);
-    if (this.up) return run.convolve_up_floats(this.from, this.in, this.out, this.#chunk);
+    const from = sides(this.from);
+    if (this.small) return run[this.up ? "convolve_up_small_floats" : "convolve_small_floats"](...from, this.in, this.out);
+    if (this.up) return run.convolve_up_floats(...from, this.in, this.out, this.#chunk);
     return run.convolve_floats(this.in, this.out, this.#chunk);
   }
 
@@ -71,7 +81,7 @@ export class Convolution {
     this.styleWeight = keep("style.weight", this.in * styleWidth);
     this.styleBias = keep("style.bias", this.in);
     this.bias = keep("bias", this.out);
-    this.noise = this.noisy ? keep("noise", this.size ** 2) : 0;
+    this.noise = this.noisy ? keep("noise", pixelsOf(this.size)) : 0;
   }
 
   get #packing() {
@@ -88,8 +98,9 @@ export class Convolution {
   apply(run, { x, y, w, s, gain, work, styleWidth }) {
     run.dense(this.styleWeight, this.styleBias, w, s, this.in, styleWidth);
     run.demodulate(this.squares, s, gain, this.out, this.in, Math.SQRT2 * (this.up ? FIR : 1));
-    run.clear_border(y, this.size, this.out);
-    const shared = [x, y, this.kernels, s, gain, this.bias, this.noise, this.clamp, work, this.from, this.in, this.out];
+    run.clear_border(y, ...sides(this.size), this.out);
+    const sizes = [...sides(this.from), this.in, this.out];
+    const shared = [x, y, this.kernels, s, gain, this.bias, this.noise, this.clamp, work, ...sizes];
     if (this.small) run[this.up ? "convolve_up_small" : "convolve_small"](...shared);
     else run[this.up ? "convolve_up" : "convolve"](...shared, this.#chunk);
   }
@@ -134,22 +145,25 @@ export class Colours {
   /** Features at x and style at w, and the former picture (0 for none), to the picture. */
   apply(run, { x, image, former, w, s, work, styleWidth }) {
     run.dense(this.styleWeight, this.styleBias, w, s, this.in, styleWidth);
-    run.colour_picture(x, image, former, this.weight, s, this.bias, this.clamp, work, this.size, this.count, this.in);
+    const sizes = [...sides(this.size), this.count, this.in];
+    run.colour_picture(x, image, former, this.weight, s, this.bias, this.clamp, work, ...sizes);
   }
 }
 
 /** All layers in the order in which they run; a conversion to colours shares its style with the next convolution. */
 export function layersOf(config) {
   const layers = [];
+  const [height, width] = config.constant;
   config.channels.forEach((channels, index) => {
-    const size = TILE * 2 ** index;
+    const name = 4 * 2 ** index; // blocks are named as if the constant were 4x4
+    const size = scaled({ height, width }, 2 ** index);
     const before = config.channels[index - 1];
     const first = 2 * index;
     if (index) {
-      layers.push(new Convolution(`${size}.conv0`, size, [before, channels], { up: true, style: first - 1, config }));
+      layers.push(new Convolution(`${name}.conv0`, size, [before, channels], { up: true, style: first - 1, config }));
     }
-    layers.push(new Convolution(`${size}.conv1`, size, [channels, channels], { up: false, style: first, config }));
-    layers.push(new Colours(`${size}.rgb`, size, channels, { style: first + 1, config }));
+    layers.push(new Convolution(`${name}.conv1`, size, [channels, channels], { up: false, style: first, config }));
+    layers.push(new Colours(`${name}.rgb`, size, channels, { style: first + 1, config }));
   });
   return layers;
 }

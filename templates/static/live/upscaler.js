@@ -1,6 +1,6 @@
 // An upscaler on the kernel: a picture to one of two or four times its size. See metagan/networks/upscaler/network.py.
 
-import { chunkOf, plane, wide } from "./layers.js";
+import { chunkOf, pixelsOf, plane, scaled, wide } from "./layers.js";
 
 /** A 3x3 convolution with its PReLU, if there is one. */
 class Layer {
@@ -27,8 +27,10 @@ class Layer {
 
   /** Features at x to features at y; a residual is added where there is one. */
   apply(run, x, y, { ones, work }, residual = 0) {
-    run.convolve(x, y, this.kernels, ones, ones, this.bias, 0, Infinity, work, this.size, this.in, this.out, this.chunk);
-    run.rectify(y, this.slope, residual, this.size, this.out);
+    const { height, width } = this.size;
+    const sizes = [height, width, this.in, this.out];
+    run.convolve(x, y, this.kernels, ones, ones, this.bias, 0, Infinity, work, ...sizes, this.chunk);
+    run.rectify(y, this.slope, residual, height, width, this.out);
   }
 }
 
@@ -36,12 +38,12 @@ export class Upscaler {
   #kernel;
   #places = {};
 
-  /** @param size of the pictures that it is given, in pixels; `config` is the weights' own of the upscaler. */
+  /** @param size of the pictures that it is given, {height, width} in pixels; `config` is the weights' own of the upscaler. */
   constructor(kernel, weights, config, size) {
-    Object.assign(this, { config, size, resolution: size * config.factor });
+    Object.assign(this, { config, size, given: scaled(size, config.factor) });
     this.#kernel = kernel;
     const { factor, channels, blocks, fine_channels: fine } = config;
-    const half = this.resolution / 2;
+    const half = scaled(this.given, 1 / 2);
     const layer = (name, at, from, to) => new Layer(`upscaler.${name}`, at, from, to);
     this.head = layer("head", size, 3, channels);
     this.blocks = Array.from({ length: blocks }, (_, i) => ["first", "second"].map((part) => layer(`${i}.${part}`, size, channels, channels)));
@@ -63,19 +65,20 @@ export class Upscaler {
     const features = plane(this.size, this.head.out);
     const sizes = { input: plane(this.size, this.head.in), x: features, t: features, y: features };
     if (this.fine) Object.assign(sizes, { folded: plane(this.size, this.fine.out), doubled: plane(half, this.last.in) });
-    Object.assign(sizes, { missing: plane(half, this.last.out), work, bytes: this.resolution ** 2 });
+    Object.assign(sizes, { missing: plane(half, this.last.out), work, bytes: pixelsOf(this.given) });
     for (const [name, count] of Object.entries(sizes)) this.#places[name] = this.#kernel.keep(count);
     const widest = Math.max(...layers.map((layer) => Math.max(layer.in, layer.out)));
     this.#places.ones = this.#kernel.keep(widest);
     this.#kernel.floats(this.#places.ones, widest).fill(1);
   }
 
-  /** The picture at a place, [size][size][4] floats, to the larger one's RGBA bytes, row by row. */
+  /** The picture at a place, [height][width][4] floats, to the larger one's RGBA bytes, row by row. */
   enlarge(image) {
     const { run } = this.#kernel;
     const { input, t, folded, doubled, missing, bytes } = this.#places;
     let { x, y } = this.#places;
-    run.take_picture(image, input, this.size, this.head.in);
+    const { height, width } = this.size;
+    run.take_picture(image, input, height, width, this.head.in);
     this.head.apply(run, input, x, this.#places);
     for (const [first, second] of this.blocks) {
       first.apply(run, x, t, this.#places);
@@ -84,11 +87,11 @@ export class Upscaler {
     }
     if (this.fine) {
       this.fine.apply(run, x, folded, this.#places);
-      run.shuffle(folded, doubled, this.size, this.fine.out, this.config.fine_channels, this.last.in);
+      run.shuffle(folded, doubled, height, width, this.fine.out, this.config.fine_channels, this.last.in);
       x = doubled;
     }
     this.last.apply(run, x, missing, this.#places);
-    run.give_picture(image, missing, bytes, this.size, this.config.factor, this.last.out);
-    return new Uint8ClampedArray(run.memory.buffer, bytes, 4 * this.resolution ** 2).slice();
+    run.give_picture(image, missing, bytes, height, width, this.config.factor, this.last.out);
+    return new Uint8ClampedArray(run.memory.buffer, bytes, 4 * pixelsOf(this.given)).slice();
   }
 }

@@ -2,10 +2,10 @@
 // while weights load, {id, progress: [loaded, total]} comes in between.
 //
 //   load        {url, sha256, size}             -> the weights' configuration
-//   draw        {seed, psi, label, cutoff}      -> {pixels, resolution}
+//   draw        {seed, psi, label, cutoff}      -> {pixels, width, height}
 //   style       {seed, label}                   -> w [w_dim], untruncated
 //   spread      {w, psi, cutoff}                -> ws [num_ws * w_dim], one style a layer
-//   synthesize  {ws}                            -> {pixels, resolution}
+//   synthesize  {ws}                            -> {pixels, width, height}
 
 import { Generator } from "./generator.js";
 import { Kernel, loadKernel } from "./kernel.js";
@@ -24,7 +24,7 @@ async function load({ url, sha256, size }, progress) {
 }
 
 function picture(ws) {
-  return { pixels: generator.synthesize(ws), resolution: generator.resolution };
+  return { pixels: generator.synthesize(ws), ...generator.given };
 }
 
 const answers = {

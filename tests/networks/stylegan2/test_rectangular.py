@@ -15,6 +15,7 @@ from metagan.checkpoints.read import read_checkpoint
 from metagan.checkpoints.write import write_safetensors
 from metagan.cli import metagan as cli
 from metagan.errors import CheckpointError, MalformedFileError
+from metagan.live.native import NoKernel
 from metagan.networks.generator import Noise
 from metagan.networks.loading.convert import convert, convert_to_official
 from metagan.networks.loading.detect import load_discriminator, load_generator
@@ -24,7 +25,9 @@ from metagan.networks.stylegan2.discriminator import Discriminator, Discriminato
 from metagan.networks.stylegan2.formats import rosinality, tensorflow
 from metagan.networks.stylegan2.formats.names import discriminator_names
 from metagan.networks.stylegan2.formats.official import to_official
+from metagan.networks.stylegan2.native import NativeSynthesis, native_form
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
+from metagan.sampling.levels import to_uint8
 from metagan.values import InvalidValueError, Size
 from tests.networks.stylegan2.formats import test_rosinality, test_tensorflow
 from tests.networks.stylegan2.formats.foreign import checkpoint, randomised, spell_out
@@ -38,6 +41,11 @@ def rectangular(constant: tuple[int, int] = (4, 2), **changes: object) -> StyleG
     """A small random generator with that constant, height and width."""
     config = Config(MAPPING, channels=(8, 6, 5, 4), constant=constant)
     return randomised(StyleGAN2(dataclasses.replace(config, **changes)))
+
+
+def to_levels(images: torch.Tensor) -> torch.Tensor:
+    """Images [n, ch, h, w] as bytes [n, h, w, ch]."""
+    return torch.from_numpy(np.stack(to_uint8(images))).int()
 
 
 def size_of(path: Path) -> tuple[int, int]:
@@ -81,6 +89,11 @@ def test_every_form_draws_the_same_pictures(constant):
     )
     drawn = fast.prepare(generator, torch.float32).synthesize(ws)
     assert torch.allclose(drawn, images, atol=1e-3 * float(images.abs().max()))
+    kernel = native_form(generator)
+    assert isinstance(kernel, NativeSynthesis | NoKernel)
+    if isinstance(kernel, NativeSynthesis):
+        assert torch.allclose(kernel.synthesize(ws), images, atol=1e-3 * float(images.abs().max()))
+        assert (kernel.pictures(ws).int() - to_levels(images)).abs().max() <= 1
     trained = fast.synthesize_for_training(generator, ws, Noise("const"))
     assert torch.allclose(trained, images, atol=1e-3 * float(images.abs().max()))
 

@@ -7,7 +7,7 @@
 
 void dense(const float *w, const float *b, const float *x, float *y, int out, int in);
 void demodulate(const float *squares, const float *s, float *gain, int out, int in, float scale);
-void clear_border(float *plane, int size, int channels);
+void clear_border(float *plane, int height, int width, int channels);
 int skip_part_floats(const Layer *l, int rows, int channels);
 void skip_part(const Layer *l, Part p, float *work);
 
@@ -16,7 +16,7 @@ typedef enum { SMALL, WINOGRAD, UP_SMALL, UP, SKIP, COLOUR } Kind;
 
 typedef struct {
   int kind;
-  int from, size;            // of its input and output
+  Size from, size;           // of its input and output
   int in, out;               // channels, padded; of COLOUR: the image's
   int style;                 // which of the styles
   float scale, clamp;        // of the demodulation; of the output
@@ -28,8 +28,10 @@ typedef struct {
 } Step;
 
 typedef struct {
-  int count, styles, style_width, resolution, image_channels;
-  const float *constant;  // plane [6][6][in of the first]
+  int count, styles, style_width;
+  Size size;  // of its pictures
+  int image_channels;
+  const float *constant;  // plane [from of the first, with its border][in of the first]
   const Step *steps;
 } Network;
 

@@ -11,7 +11,7 @@
 #include "../picture.h"
 #include "team.h"
 
-#define COARSE_PX 32             // layers up to this size are made for a group of pictures at once
+#define COARSE_PX (32 * 32)      // layers up to this size are made for a group of pictures at once
 #define GROUP 8                  // pictures
 #define CACHE (3 << 15)          // floats of transformed tiles that are worked on at a time, beside the kernels
 #define FEWEST 16                // of these tiles: fewer would have the kernels read too often
@@ -32,10 +32,10 @@ typedef struct {
 typedef struct {
   const Network *network;
   const float *ws;            // [pictures][styles][style_width]
-  const float *const *noise;  // [count], each 0 or [size][size] or one for each picture
+  const float *const *noise;  // [count], each 0 or [size] or one for each picture
   const int *noise_step;      // [count], floats from one picture's noise to the next's
-  float *images;              // [pictures][image_channels][resolution][resolution], or 0
-  unsigned char *bytes;       // [pictures][resolution][resolution][image_channels], or 0
+  float *images;              // [pictures][image_channels][height][width], or 0
+  unsigned char *bytes;       // [pictures][height][width][image_channels], or 0
   int pictures;
 } Order;
 
@@ -63,8 +63,9 @@ typedef struct {
 static int least(int a, int b) { return a < b ? a : b; }
 static int most(int a, int b) { return a > b ? a : b; }
 static int parts_of(int whole, int part) { return (whole + part - 1) / part; }
-static size_t plane_floats(int size, int channels) { return ALIGNED((size_t)(size + 2) * (size + 2) * channels); }
-static size_t image_floats(int size) { return ALIGNED((size_t)4 * size * size); }
+static size_t bordered(Size s) { return (size_t)(s.height + 2) * (s.width + 2); }
+static size_t plane_floats(Size size, int channels) { return ALIGNED(bordered(size) * channels); }
+static size_t image_floats(Size size) { return ALIGNED((size_t)4 * size.height * size.width); }
 static int is_convolution(const Step *step) { return step->kind <= UP; }
 static int count_parts(Split s) { return parts_of(s.units, s.rows) * parts_of(s.channels, s.columns) * s.pictures; }
 
@@ -78,7 +79,7 @@ static int tiles_at_once(const Step *s, int points) {
 static int columns_of(int out, int parts) { return parts_of(parts_of(out, LANES), least(parts, out / LANES)) * LANES; }
 
 static Split split_winograd(const Step *s, int pictures, int threads) {
-  int across = s->size / 4, tiles = pictures * across * across, chunk = tiles_at_once(s, 36);
+  int tiles = pictures * pixels_of(s->size) / 16, chunk = tiles_at_once(s, 36);
   int parts = parts_of(tiles, chunk), columns = s->out;
   if (parts >= threads) parts = parts_of(parts, threads) * threads;
   else columns = columns_of(s->out, parts_of(threads, parts));
@@ -87,22 +88,23 @@ static Split split_winograd(const Step *s, int pictures, int threads) {
 }
 
 static Split split_up(const Step *s, int pictures, int threads) {
-  int across = s->from / 4, chunk = tiles_at_once(s, 81), band = parts_of(chunk, pictures * across);
-  int by_rows = across >= UP_ROWS_A_THREAD * threads ? threads : 1, columns = s->out;
+  int across = s->from.width / 4, down = s->from.height / 4;
+  int chunk = tiles_at_once(s, 81), band = parts_of(chunk, pictures * across);
+  int by_rows = down >= UP_ROWS_A_THREAD * threads ? threads : 1, columns = s->out;
   if (by_rows == 1) {
     columns = columns_of(s->out, threads);
-    by_rows = least(parts_of(threads, parts_of(s->out, columns)), most(across / 2, 1));
+    by_rows = least(parts_of(threads, parts_of(s->out, columns)), most(down / 2, 1));
   }
-  int rows = parts_of(across, by_rows), all = pictures * least(rows, band) * across;
-  return (Split){across, rows, s->out, columns, 1, parts_of(all, parts_of(all, chunk)), least(rows, band)};
+  int rows = parts_of(down, by_rows), all = pictures * least(rows, band) * across;
+  return (Split){down, rows, s->out, columns, 1, parts_of(all, parts_of(all, chunk)), least(rows, band)};
 }
 
 static Split split_of(const Step *s, int pictures, int threads) {
   switch (s->kind) {
     case WINOGRAD: return split_winograd(s, pictures, threads);
     case UP: return split_up(s, pictures, threads);
-    case SKIP: return (Split){s->from, ROWS_A_PART, s->out, s->out, pictures, 0, 0};
-    case COLOUR: return (Split){s->size, ROWS_A_PART, 1, 1, pictures, 0, 0};
+    case SKIP: return (Split){s->from.height, ROWS_A_PART, s->out, s->out, pictures, 0, 0};
+    case COLOUR: return (Split){s->size.height, ROWS_A_PART, 1, 1, pictures, 0, 0};
     default: return (Split){1, 1, s->out, columns_of(s->out, threads), 1, 0, 0};
   }
 }
@@ -123,7 +125,7 @@ static int part_floats(const Step *s, int pictures, int threads) {
 
 static Plan plan_of(const Network *network, int pictures, int threads) {
   Plan plan = {.group = least(pictures, GROUP), .planes = 2};
-  while (plan.split < network->count && network->steps[plan.split].size <= COARSE_PX) plan.split++;
+  while (plan.split < network->count && pixels_of(network->steps[plan.split].size) <= COARSE_PX) plan.split++;
   for (int i = 0; i < network->count; i++) {
     const Step *s = network->steps + i;
     int coarse = i < plan.split, together = coarse ? plan.group : 1;
@@ -232,29 +234,29 @@ static void run_step(Team *team, const Job *job, int step, int first, int count,
              .in = s->in,
              .out = s->out};
   split.pictures = split.pictures > 1 ? count : 1;
-  if (s->kind == WINOGRAD) split.units = count * (s->size / 4) * (s->size / 4);
+  if (s->kind == WINOGRAD) split.units = count * pixels_of(s->size) / 16;
   int columns = parts_of(split.channels, split.columns), rows = parts_of(split.units, split.rows);
   for (int part; (part = team_next(team)) < count_parts(split);) {
     int row = part / columns % rows * split.rows, column = part % columns * split.columns;
     Part p = {row, least(row + split.rows, split.units), column, least(split.columns, split.channels - column)};
     if (part == 0 && is_convolution(s))
-      for (int picture = 0; picture < count; picture++) clear_border(output_of(&l, picture), s->size, s->out);
+      for (int picture = 0; picture < count; picture++) clear_border(output_of(&l, picture), s->size.height, s->size.width, s->out);
     run_part(s, l, p, now, image, part / columns / rows, work, split, order->network->image_channels);
   }
   if (s->kind == COLOUR) now->image = image;
   else {
     now->x = y;
-    now->x_step = (size_t)(s->size + 2) * (s->size + 2) * s->out;
+    now->x_step = bordered(s->size) * s->out;
   }
   team_barrier(team);
 }
 
-// Rows of the finished image [resolution][resolution][4] to where the caller wants them.
+// Rows of the finished image [height][width][4] to where the caller wants them.
 static void hand_over(const Order *order, int picture, const float *image, int from, int to) {
-  int size = order->network->resolution, channels = order->network->image_channels;
-  size_t pixels = (size_t)size * size;
-  image += (size_t)from * size * 4;
-  for (size_t n = (size_t)from * size; n < (size_t)to * size; n++, image += 4)
+  int width = order->network->size.width, channels = order->network->image_channels;
+  size_t pixels = (size_t)order->network->size.height * width;
+  image += (size_t)from * width * 4;
+  for (size_t n = (size_t)from * width; n < (size_t)to * width; n++, image += 4)
     for (int c = 0; c < channels; c++) {
       if (order->images) order->images[(picture * (size_t)channels + c) * pixels + n] = image[c];
       if (order->bytes) order->bytes[(picture * pixels + n) * channels + c] = byte_of(image[c]);
@@ -262,9 +264,9 @@ static void hand_over(const Order *order, int picture, const float *image, int f
 }
 
 static void hand_over_picture(Team *team, const Order *order, int picture, const float *image) {
-  int size = order->network->resolution;
-  for (int part; (part = team_next(team)) * ROWS_A_PART < size;)
-    hand_over(order, picture, image, part * ROWS_A_PART, least((part + 1) * ROWS_A_PART, size));
+  int height = order->network->size.height;
+  for (int part; (part = team_next(team)) * ROWS_A_PART < height;)
+    hand_over(order, picture, image, part * ROWS_A_PART, least((part + 1) * ROWS_A_PART, height));
   team_barrier(team);
 }
 
