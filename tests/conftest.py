@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,7 +12,11 @@ from pathlib import Path
 
 import pytest
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+from metagan.live import KERNEL, NAMES
+from metagan.live.native import libraries
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,6 +28,22 @@ def usual_signals() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile the kernel as its sources are now; in a checkout that was installed, nothing is left to do."""
+    if hasattr(config, "workerinput") or not _is_stale():
+        return
+    command = [sys.executable, str(ROOT / "hatch_build.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.exit(f"the kernel is older than its sources; run `pip install -e .`\n{done.stderr}", 1)
+
+
+def _is_stale() -> bool:
+    newest = max(source.stat().st_mtime for source in KERNEL.rglob("*.[ch]"))
+    files = [*(KERNEL / name for name in NAMES), *libraries().values()]
+    return any(not file.is_file() or file.stat().st_mtime < newest for file in files)
 
 
 @contextmanager

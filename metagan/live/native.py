@@ -46,6 +46,8 @@ class Network(ctypes.Structure):
     )
 
 
+_STRUCTURES = 1000 * ctypes.sizeof(Network) + ctypes.sizeof(Step)
+
 SMALL, WINOGRAD, UP_SMALL, UP, SKIP, COLOUR = range(6)
 
 _PACK = (c_void_p, c_void_p, c_int, c_int, c_int, c_int)
@@ -125,9 +127,11 @@ def load_library(name: str, file: Path) -> NativeKernel:
     """Load a library, without checking that the processor supports it.
 
     Raises:
-        OSError: If it is not a library of this system.
+        OSError: If it is not a library of this system, or was compiled from other sources.
     """
     library = ctypes.CDLL(str(file))
+    if not hasattr(library, "structures") or library.structures() != _STRUCTURES:
+        raise OSError("it was compiled from other sources, and `python hatch_build.py` compiles it anew")
     for function, (result, arguments) in _SIGNATURES.items():
         getattr(library, function).restype = result
         getattr(library, function).argtypes = arguments

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import ctypes
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page
 
-from metagan.live import KERNEL, NAMES, kernel_files
+from metagan.live import NAMES, kernel_files
 from metagan.live.native import NativeKernel, libraries, load_library
 from tests.live.page import READER, LivePage, write_page
 from tests.site.conftest import base_url, browser_type_launch_args, serve  # noqa: F401
@@ -134,27 +132,8 @@ def _as_message(arg: Array | Out | float) -> object:
     return {"bytes": text, "size": array.nbytes, "back": isinstance(arg, Out)}
 
 
-@pytest.fixture(scope="session", autouse=True)
-def compiled() -> None:
-    """The kernel as its sources are now; in a checkout that was installed, nothing is left to do."""
-    if not _is_stale():
-        return
-    command = [sys.executable, str(ROOT / "hatch_build.py")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.fail(f"the kernel is older than its sources; run `pip install -e .`\n{done.stderr}")
-
-
-def _is_stale() -> bool:
-    newest = max(source.stat().st_mtime for source in KERNEL.rglob("*.[ch]"))
-    files = [*(KERNEL / name for name in NAMES), *libraries().values()]
-    return any(not file.is_file() or file.stat().st_mtime < newest for file in files)
-
-
 @pytest.fixture(scope="session", params=[*NAMES, *libraries()])
-def kernel(
-    request: pytest.FixtureRequest, browser: Browser, compiled: None
-) -> Iterator[Kernel | NativeFunctions]:
+def kernel(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Kernel | NativeFunctions]:
     """Each of the two builds for browsers, and each library that this processor runs."""
     if request.param not in NAMES:
         yield NativeFunctions(load_library(request.param, libraries()[request.param]))

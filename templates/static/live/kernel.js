@@ -2,6 +2,7 @@
 
 const PAGE = 65536;
 const ALIGNMENT = 64;
+const VERSION = 2; // of the functions and their arguments
 const BUILDS = ["kernel.relaxed.wasm", "kernel.wasm"]; // the faster first; engines refuse what they don't know
 
 /** Compiles the first build that this engine takes. `folder` holds them; `query` keeps caches apart. */
@@ -29,6 +30,7 @@ export class Kernel {
   }
 
   constructor(functions) {
+    if (functions.version?.() !== VERSION) throw new Error("the kernel was compiled from other sources");
     this.run = functions;
     this.#top = functions.__heap_base.value;
   }

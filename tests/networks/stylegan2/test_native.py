@@ -245,6 +245,14 @@ def test_a_library_that_cannot_be_loaded_is_a_reason_and_no_traceback(monkeypatc
     assert isinstance(reason, NoKernel) and reason.reason.startswith("its library can't be loaded:")
 
 
+@pytest.mark.skipif(not (KERNEL / "processor.so").is_file(), reason="wants any library that isn't the kernel")
+def test_a_library_of_other_sources_is_refused_before_it_is_called():
+    with pytest.raises(
+        OSError, match="compiled from other sources, and `python hatch_build.py` compiles it anew"
+    ):
+        load_library("x86-64-v4", KERNEL / "processor.so")
+
+
 @pytest.mark.skipif(sys.platform != "linux" or not shutil.which("gcc"), reason="wants gcc and its sanitizers")
 @pytest.mark.parametrize("sanitizers", ["address,undefined", "thread"])
 def test_the_kernel_stays_within_its_memory_and_defined_behaviour(tmp_path, sanitizers):

@@ -313,5 +313,8 @@ void EXPORT(draw)(const Network *network, const float *ws, const float *const *n
   team_run(program, &job, threads);
 }
 
+// Sizes of what Python lays out, by which it knows a library that was compiled from other sources.
+int EXPORT(structures)(void) { return 1000 * sizeof(Network) + sizeof(Step); }
+
 // Floats of a vector, by which Python knows how to pad.
 int EXPORT(vector_floats)(void) { return W; }
