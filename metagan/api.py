@@ -354,6 +354,7 @@ def train(
     mirror: bool = False,
     augmentation: Augmentation = "adaptive",
     start: str | Path | None = None,
+    change: bool = False,
     seed: int = 0,
     measured_pictures: int = 1000,
     snapshot_kimg: float = 20.0,
@@ -377,7 +378,8 @@ def train(
         gamma: R1's weight.
         mirror: Whether to show pictures mirrored too.
         augmentation: "adaptive", "fixed" or "none".
-        start: Weights to start from.
+        start: Weights to start from, or another run's state.safetensors.
+        change: Go on with other pictures or settings than the run in `out` had, and record them in its config.yaml.
         seed: Decides everything random.
         measured_pictures: Pictures on which each snapshot is measured; 0 turns measuring off.
         snapshot_kimg: Thousands of pictures between snapshots.
@@ -427,6 +429,7 @@ def train(
         device=device,
         preset=preset,
         start=None if start is None else Path(start),
+        change=change,
         licence=licence,
         source=source,
         threads=threads,

@@ -18,6 +18,7 @@ from metagan.checkpoints.tensors import MAX_TENSORS
 from metagan.errors import MalformedFileError
 
 METADATA_KEY: Final = "metagan"
+TRAINING_STATE_KEY: Final = "metagan_training_state"
 HEADER_VERSION: Final = 1
 MAX_DIRECTORY_BYTES: Final = 16 << 20
 MAX_HEADER_BYTES: Final = 1 << 20
@@ -33,7 +34,7 @@ def read_safetensors(source: Source) -> tuple[dict[str, Tensor], Header | None]:
     """Return a safetensors file's tensors, and metagan's header if it has one.
 
     Raises:
-        MalformedFileError: If the file is damaged, or its header is invalid.
+        MalformedFileError: If the file is damaged, or its header is invalid, or it is a training run's state.
     """
     length = int.from_bytes(source.data[:8], "little")
     if length > MAX_DIRECTORY_BYTES:
@@ -41,6 +42,12 @@ def read_safetensors(source: Source) -> tuple[dict[str, Tensor], Header | None]:
     try:
         with safe_open(source.path, framework="pt") as file:
             metadata = file.metadata() or {}
+            if TRAINING_STATE_KEY in metadata:
+                raise MalformedFileError(
+                    "the state of a training run, which only `metagan train` takes, as --start",
+                    where=source.path,
+                    fix="use the weights beside it, latest.safetensors or best.safetensors",
+                )
             names = [check_name(source.path, name) for name in file.keys()]  # noqa: SIM118  it is no dict
             if len(names) > MAX_TENSORS:
                 raise source.malformed(0, f"{len(names):,} tensors; metagan reads up to {MAX_TENSORS:,}")

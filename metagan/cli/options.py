@@ -346,8 +346,8 @@ def _field_option(each: dataclasses.Field[Any], hint: Any) -> Decorator:
     default = each.default
     flag = declared.flag or "--" + each.name.replace("_", "-")
     if hint is bool:
-        no = flag if "/" in flag else f"{flag}/--no-{flag.removeprefix('--')}"
-        return click.option(no, each.name, default=default, help=declared.help)
+        both = declared.flag or f"{flag}/--no-{flag.removeprefix('--')}"
+        return click.option(both, each.name, is_flag=True, default=default, help=declared.help)
     kind = _param_type(hint, declared, precision=each.name == "precision")
     return click.option(
         flag,

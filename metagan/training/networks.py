@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from metagan.checkpoints.model import Checkpoint
@@ -19,6 +20,8 @@ from metagan.networks.loading.forms import title_of
 from metagan.networks.stylegan2.discriminator import Conv, Discriminator, DiscriminatorConfig
 from metagan.networks.stylegan2.network import Config, StyleGAN2
 from metagan.training.recipe import discriminator_config
+from metagan.training.run_folder import RunFolder, read_config
+from metagan.training.state import is_state, read_last_state
 
 ALONE = "take its generator alone: `metagan convert FILE OUT.safetensors`, then --start OUT.safetensors"
 
@@ -63,11 +66,11 @@ def new_networks(config: Config, discriminator_shape: DiscriminatorConfig, seed:
 
 
 def networks_from(path: Path, resolution: int, c_dim: int, seed: int) -> tuple[Networks, bool]:
-    """Load the networks of a StyleGAN2 file for further training.
+    """Load the networks of a StyleGAN2 file, or of a run's state, for further training.
 
     Args:
-        path: A file with a generator. G and G_ema replace each other if one is missing; without D a new
-        discriminator is created with the generator's widths.
+        path: A run's state.safetensors, or a file with a generator. G and G_ema replace each other if one is missing;
+            without D a new discriminator is created with the generator's widths.
         resolution: Resolution of the training pictures.
         c_dim: Width of their label vectors.
         seed: Seed of a new discriminator's weights.
@@ -79,6 +82,8 @@ def networks_from(path: Path, resolution: int, c_dim: int, seed: int) -> tuple[N
         CheckpointError: If the file can't be read, or has no generator.
         OptionError: If it isn't a StyleGAN2, or has another resolution or other classes.
     """
+    if is_state(path):
+        return _networks_of_state(path, resolution, c_dim, seed), True
     checkpoint = read_checkpoint(path)
     there = checkpoint.networks
     average = _stylegan2(path, load_generator(checkpoint))
@@ -93,6 +98,29 @@ def networks_from(path: Path, resolution: int, c_dim: int, seed: int) -> tuple[N
     for network in (generator, discriminator):
         network.requires_grad_(requires_grad=True)
     return Networks(generator, discriminator, _frozen_copy(average)), "D" in there
+
+
+def _networks_of_state(path: Path, resolution: int, c_dim: int, seed: int) -> Networks:
+    """Load both networks and the average of a run's state. Their shapes are stated in it, or by its config.yaml."""
+    state = read_last_state(path)
+    if not any(name.startswith("generator/") for name in state.tensors):
+        raise OptionError(
+            f"--start {path}: it is the state of an upscaler's run",
+            fix="choose the state of a generator's run, or weights",
+        )
+    if "networks" in state.facts:
+        stated = state.facts["networks"]
+        generator = TypeAdapter(Config).validate_python(stated["generator"])
+        discriminator = TypeAdapter(DiscriminatorConfig).validate_python(stated["discriminator"])
+    else:
+        config = read_config(RunFolder(path.parent))
+        generator, discriminator = config.generator, config.discriminator
+    networks = new_networks(generator, discriminator, seed)
+    _require_same_size(path, networks.average, resolution, c_dim)
+    with torch.no_grad():
+        for name, tensor in networks.tensors().items():
+            tensor.copy_(state.tensors[name])
+    return networks
 
 
 def _discriminator(path: Path, checkpoint: Checkpoint, generator: StyleGAN2) -> Discriminator:

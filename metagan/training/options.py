@@ -285,8 +285,15 @@ class TrainOptions:
     )
     start: Path | None = setting(
         None,
-        "StyleGAN2 weights to start from (transfer learning); the file need not contain a discriminator.",
+        "StyleGAN2 weights to start from (transfer learning), which need not contain a discriminator, or another run's "
+        "state.safetensors.",
         exists=True,
+    )
+    change: bool = setting(
+        False,
+        "Go on with other pictures, another batch, or other settings than the run had; config.yaml and the report "
+        "say what was changed, and when.",
+        "--change",
     )
     licence: str = setting("unknown", "Licence to store in the weights.")
     source: str = setting("", "Origin of the pictures, to store in the weights.")

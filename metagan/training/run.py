@@ -22,7 +22,14 @@ from metagan.training.distributed import World
 from metagan.training.networks import Networks
 from metagan.training.options import Schedule
 from metagan.training.report import write_report
-from metagan.training.run_folder import RunConfig, RunFolder, read_training, write_config
+from metagan.training.run_folder import (
+    Change,
+    RunConfig,
+    RunFolder,
+    changed_here,
+    read_training,
+    write_config,
+)
 from metagan.training.snapshot import (
     draw,
     grid_size,
@@ -31,7 +38,7 @@ from metagan.training.snapshot import (
     write_generator,
     write_grid,
 )
-from metagan.training.state import State, has_state, read_last_state, write_state
+from metagan.training.state import State, has_state, is_state, read_last_state, write_state
 from metagan.training.trainer import Trainer
 
 # --------------------------------------------------------------------------------------------
@@ -117,7 +124,7 @@ def refuse_other_pictures(folder: RunFolder, pictures: Pictures, count: int, kno
         raise TrainingError(
             f"this run was started with other pictures ({count} of them, {known}; now {len(pictures)}, {found})",
             where=folder.path,
-            fix="give those again, or choose another --out",
+            fix="give those again, add --change to go on with these, or choose another --out",
         )
 
 
@@ -140,9 +147,30 @@ def of_this_run(folder: RunFolder) -> Iterator[None]:
         ) from error
 
 
+def say_changes(folder: RunFolder, changes: tuple[Change, ...], seen: int, watcher: Watcher) -> None:
+    """Say what was changed where a run goes on, and keep its best snapshot of other pictures under another name."""
+    changed = changed_here(changes, seen)
+    if not changed:
+        return
+    watcher.say(f"{folder.path}: changed at {seen / 1000:g} kimg: {changes[-1]}")
+    aside = folder.set_best_aside(seen / 1000) if "fingerprint" in changed else None
+    if aside is not None:
+        watcher.say(f"{folder.best} was measured with the former pictures; it is kept as {aside.name}")
+
+
 def goes_on_from(state: State, seen: int) -> tuple[int | None, bool]:
     """Return at how many pictures the newest state file is up to date, if it is, and whether it is worth keeping."""
     return (None, False) if state.note else (seen, True)
+
+
+def without_paths(change: Change) -> dict[str, Any]:
+    """Return a change for a snapshot's header, which tells nobody where pictures lay."""
+    plain = asdict(change)
+    for values in (plain["was"], plain["now"]):
+        for name in ("data", "generator"):
+            if values.get(name):
+                values[name] = Path(values[name]).name
+    return plain
 
 
 def _best_in(folder: RunFolder) -> Best:
@@ -241,6 +269,7 @@ class Run:
         self.clock = Clock()
         self._saved_at: int | None = None  # pictures seen when the newest state was written
         self._keep_state = True
+        self._changed: frozenset[str] = frozenset()  # where it goes on
 
     # ---------------------------------------------------------------------------------------------
 
@@ -258,7 +287,9 @@ class Run:
                 self._train()
         except torch.OutOfMemoryError as error:
             half = max(1, self.config.recipe.micro_batch // 2)
-            way_out = f"start another run with --micro-batch {half}"
+            way_out = (
+                f"go on with --change --micro-batch {half}, or start another run with --micro-batch {half}"
+            )
             if self.trainer.records:
                 way_out = f"go on with --no-cuda-graphs, which spares some, or {way_out}"
             what = f"too little memory for {self.config.recipe.micro_batch} pictures at once"
@@ -297,11 +328,27 @@ class Run:
             self._require_space()
             write_config(self.folder, asdict(self.config))
             self.folder.forget_after(-1)  # what a run left that ended before its first state
-        if self.world.is_first and not (goes_on and self.folder.reals.exists()):
+        if not goes_on and self.config.start and is_state(Path(self.config.start)):
+            self._take_over(Path(self.config.start))
+        has_reals = goes_on and "fingerprint" not in self._changed and self.folder.reals.exists()
+        if self.world.is_first and not has_reals:
             side = grid_size(self.pictures.resolution)
             write_grid(self.folder.reals, real_pictures(self.pictures, side * side))
         self.world.wait()
         self.clock.start(self.trainer.seen)
+
+    def _take_over(self, start: Path) -> None:
+        """Begin with the optimizers of the state that the networks came from."""
+        state = read_last_state(start)
+        self.trainer.restore_optimizers(state.tensors)
+        if self.world.is_first:
+            if state.note:
+                self.watcher.say(state.note)
+            kimg = state.facts["seen"] / 1000
+            self.watcher.say(
+                f"{self.folder.path}: begins with both networks, their optimizers, the average and the augmentation "
+                f"strength of {start}, at {kimg:g} kimg"
+            )
 
     def _go_on(self) -> None:
         config = self.config
@@ -312,12 +359,18 @@ class Run:
             self.trainer.restore(state.tensors, facts)
             self.best = Best(facts["best_kimg"], float("inf") if facts["best"] is None else facts["best"])
             self.clock = Clock(float(facts["elapsed_s"]))
-        self.best = min(self.best, _best_in(self.folder), key=lambda best: best.distance)
+        self._changed = changed_here(config.changes, self.trainer.seen)
+        if "augment_p" in self._changed:
+            self.trainer.controller.p = config.recipe.augment_p
         self._saved_at, self._keep_state = goes_on_from(state, self.trainer.seen)
+        if "fingerprint" in self._changed:
+            self.best = Best()  # it was measured against other pictures
         if self.world.is_first:
             if state.note:
                 self.watcher.say(state.note)
-            write_config(self.folder, asdict(self.config))  # its rate may be another now
+            say_changes(self.folder, config.changes, self.trainer.seen, self.watcher)
+            self.best = min(self.best, _best_in(self.folder), key=lambda best: best.distance)
+            write_config(self.folder, asdict(self.config))
             if self.trainer.seen < self.schedule.total_pictures:
                 self.folder.forget_after(self.trainer.steps if self.trainer.steps else -1)
             self.watcher.say(f"{self.folder.path}: goes on at {self.trainer.seen / 1000:g} kimg")
@@ -398,6 +451,7 @@ class Run:
             "pictures": config.pictures,
             "recipe": json.loads(json.dumps(config.recipe.__dict__)),
             "former_rates": [asdict(rate) for rate in config.former_rates],
+            "changes": [without_paths(change) for change in config.changes],
             "preset": config.preset,
             "start": Path(config.start).name if config.start else None,
             "quality": dict(quality),
@@ -420,6 +474,9 @@ class Run:
             self._require_finite(now=True)
             best = None if self.best.kimg is None else self.best.distance
             facts |= {"elapsed_s": self.clock.elapsed_s(), "best": best, "best_kimg": self.best.kimg}
+            config = self.config
+            shapes = {"generator": asdict(config.generator), "discriminator": asdict(config.discriminator)}
+            facts["networks"] = shapes  # what --start needs besides the tensors
             write_state(self.folder.state, self.trainer.tensors(), facts, keep=self._keep_state)
         self._saved_at, self._keep_state = self.trainer.seen, True
         self.world.wait()

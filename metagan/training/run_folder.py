@@ -53,8 +53,55 @@ class FormerPace:
 
 
 @dataclass(frozen=True)
+class Change:
+    """What a run was changed in by --change, when it went on.
+
+    Args:
+        at_kimg: When.
+        was: The former values by name: fields of the recipe or of the run's configuration.
+        now: The new ones.
+    """
+
+    at_kimg: float
+    was: dict[str, Any]
+    now: dict[str, Any]
+
+    def __str__(self) -> str:
+        """List what was changed: "batch 16 -> 8, mirror False -> True"."""
+        return ", ".join(f"{name} {old} -> {self.now[name]}" for name, old in self.was.items())
+
+
+def record_change(
+    changes: tuple[Change, ...], at_kimg: float, was: Mapping[str, Any], now: Mapping[str, Any]
+) -> tuple[Change, ...]:
+    """Add what differs between two sets of values to a run's history.
+
+    Changes at the same point, of which the former was never trained with, become one.
+
+    Args:
+        changes: The history.
+        at_kimg: When.
+        was: All former values by name.
+        now: All new ones.
+    """
+    was, now = _plain(dict(was)), _plain(dict(now))
+    changed = {name: was[name] for name in was if was[name] != now[name]}
+    if changed and changes and changes[-1].at_kimg >= at_kimg:
+        changed, changes = changed | changes[-1].was, changes[:-1]
+        changed = {name: old for name, old in changed.items() if old != now[name]}
+    if not changed:
+        return changes
+    return (*changes, Change(at_kimg, changed, {name: now[name] for name in changed}))
+
+
+def changed_here(changes: tuple[Change, ...], seen: int) -> frozenset[str]:
+    """Return the names of what was changed when a run had seen so many pictures."""
+    return frozenset(changes[-1].now) if changes and changes[-1].at_kimg == seen / 1000 else frozenset()
+
+
+@dataclass(frozen=True)
 class RunConfig:
-    """The configuration of a run, which is fixed when it starts.
+    """The configuration of a run, which is fixed when it starts, but for its pace and what --change changes.
 
     Args:
         data: The pictures' path as given.
@@ -68,6 +115,7 @@ class RunConfig:
         licence: Licence to record in the snapshots.
         source: Source to record in the snapshots.
         former_rates: Earlier learning rates and R1 weights; empty if they have not been changed.
+        changes: What else was changed since the run was started, in order.
         version: Version of this file's layout.
     """
 
@@ -82,6 +130,7 @@ class RunConfig:
     licence: str = "unknown"
     source: str = ""
     former_rates: tuple[FormerPace, ...] = ()
+    changes: tuple[Change, ...] = ()
     version: int = VERSION
 
 
@@ -137,6 +186,13 @@ class RunFolder:
         """Every snapshot, in order; the one before the first step too."""
         found = (self.path / "snapshots").glob("[0-9]*.safetensors")
         return sorted((path for path in found if STAMP.fullmatch(path.stem)), key=_kimg_of)
+
+    def set_best_aside(self, kimg: float) -> Path | None:
+        """Rename best.safetensors, once, when a change at this kimg makes it incomparable; returns its new path."""
+        aside = self.path / f"best.until-{_stamp(kimg)}.safetensors"
+        if aside.exists() or not self.best.exists():
+            return None
+        return self.best.rename(aside)
 
     def reached_kimg(self) -> float:
         """How far the results in it have come: 0 for none, and infinity for weights that no run of metagan wrote."""

@@ -29,7 +29,14 @@ from metagan.training.networks import Networks
 from metagan.training.options import Schedule, TrainOptions
 from metagan.training.run import Measure, Run
 from metagan.training.run_folder import RunConfig, RunFolder, read_config
-from metagan.training.setup import PACE, begin, change_pace, networks_for_resume, refuse_changes
+from metagan.training.setup import (
+    PACE,
+    begin,
+    change_pace,
+    change_settings,
+    networks_for_resume,
+    refuse_changes,
+)
 from metagan.training.state import has_state, read_last_state
 
 LINE_EVERY_S = 60.0
@@ -114,8 +121,11 @@ def _begin_or_go_on(
         return begin(options, pictures, world)
     config = read_config(folder)
     refuse_changes(config, options)
-    if options.given & PACE:
-        config = change_pace(config, options, read_last_state(folder.state).facts["seen"])
+    if options.change or options.given & PACE:
+        facts = read_last_state(folder.state).facts
+        config = change_pace(config, options, facts["seen"])
+        if options.change:
+            config = change_settings(config, options, pictures, world, facts)
     return config, networks_for_resume(config)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -23,7 +24,8 @@ from metagan.training.recipe import (
     discriminator_config,
     generator_config,
 )
-from metagan.training.run_folder import FormerPace, RunConfig
+from metagan.training.run_folder import FormerPace, RunConfig, record_change
+from metagan.training.state import is_state, read_last_state
 
 MICRO_BATCH_PIXELS = {"cuda": 2**21, "mps": 2**19, "cpu": 2**19}  # pixels per micro-batch by default
 GROUP = 4  # pictures per minibatch-std group
@@ -52,6 +54,8 @@ def begin(options: TrainOptions, pictures: Pictures, world: World) -> tuple[RunC
             fix="give --start a file that has one, or leave --freeze-d out",
         )
     recipe = _recipe(options, pictures, world, networks, has_discriminator=has_discriminator)
+    if options.start is not None and is_state(options.start) and "augment_p" not in options.given:
+        recipe = replace(recipe, augment_p=float(read_last_state(options.start).facts["augment_p"]))
     config = RunConfig(
         data=str(options.data),
         pictures=len(pictures),
@@ -76,6 +80,10 @@ PACE = frozenset({"learning_rate", "lr_decay_kimg", "gamma"})
 """What may change from one call to the next."""
 
 
+FIXED = frozenset({"preset", "start"})
+"""What decides the networks' shapes, and never changes."""
+
+
 def refuse_changes(config: RunConfig, options: TrainOptions) -> None:
     """Refuse options that differ from those a resumed run was started with.
 
@@ -84,7 +92,8 @@ def refuse_changes(config: RunConfig, options: TrainOptions) -> None:
         options: The options given now.
 
     Raises:
-        OptionError: If any differ. The message names all of them with both values.
+        OptionError: If any differ that may not, which are few with --change. The message names all of them with both
+            values.
     """
     was: dict[str, Any] = asdict(config.recipe) | {
         "preset": config.preset,
@@ -99,12 +108,83 @@ def refuse_changes(config: RunConfig, options: TrainOptions) -> None:
         "source": options.source,
     }
     asked = [name for name in now if name in options.given - options.auto - PACE and now[name] != "auto"]
-    wrong = [
-        f"{name}: this run has {was[name]}, asked for {now[name]}" for name in asked if now[name] != was[name]
-    ]
+    wrong = [name for name in asked if now[name] != was[name]]
+    if options.change:
+        wrong = [name for name in wrong if name in FIXED]
     if wrong:
-        text = "\n  ".join(wrong)
-        raise OptionError(text, fix="leave these out to go on, or choose another --out for a new run")
+        text = "\n  ".join(f"{name}: this run has {was[name]}, asked for {now[name]}" for name in wrong)
+        raise OptionError(text, fix=way_out(fixed=bool(FIXED.intersection(wrong))))
+
+
+def way_out(*, fixed: bool) -> str:
+    """Say what to do about options that differ from a run's; some are fixed for good."""
+    add = "" if fixed else "add --change to go on with what is asked for, "
+    return f"{add}leave these out to go on, or choose another --out for a new run"
+
+
+def change_settings(
+    config: RunConfig, options: TrainOptions, pictures: Pictures, world: World, facts: Mapping[str, Any]
+) -> RunConfig:
+    """Update a resumed run's pictures and settings from the options given now, and record what they were.
+
+    What isn't asked for stays as it is, even where a new run would choose otherwise. Only the portions that a batch is
+    computed in are chosen anew with the batch.
+
+    Args:
+        config: Its configuration so far.
+        options: The options given now, with `change`.
+        pictures: The pictures given now.
+        world: Who takes part.
+        facts: Those of the state that the run goes on from.
+
+    Raises:
+        OptionError: If the pictures or options don't fit the run's networks, or each other.
+    """
+    _require_pictures_of_size(config, pictures)
+    recipe, asked = config.recipe, asdict(options.recipe)
+    names = (options.given - options.auto - PACE) & asked.keys()
+    recipe = replace(recipe, **{name: asked[name] for name in names})
+    if names & {"batch", "micro_batch"}:
+        was_whole = config.recipe.micro_batch == world.share(config.recipe.batch)
+        chosen = "micro_batch" in names or not was_whole
+        recipe = _with_portions(recipe, pictures, world, chosen=chosen)
+    _require_groups(recipe.augment_groups)
+    strength_stays = "augment_p" not in names and config.recipe.augmentation == "adaptive"
+    if recipe.augmentation == "fixed" and strength_stays:
+        recipe = replace(recipe, augment_p=float(facts["augment_p"]))
+    given = {name: getattr(options, name) for name in ("licence", "source") if name in options.given}
+    changed = replace(config, recipe=recipe, **given)
+    found = fingerprint(pictures)
+    if found != config.fingerprint:
+        changed = replace(changed, data=str(options.data), pictures=len(pictures), fingerprint=found)
+    return replace(
+        changed,
+        changes=record_change(config.changes, facts["seen"] / 1000, _values(config), _values(changed)),
+    )
+
+
+def _values(config: RunConfig) -> dict[str, Any]:
+    """Everything of a configuration that --change may change, by name."""
+    names = ("data", "pictures", "fingerprint", "licence", "source")
+    recipe = asdict(config.recipe)
+    return {name: getattr(config, name) for name in names} | {
+        name: value for name, value in recipe.items() if name not in PACE
+    }
+
+
+def _require_pictures_of_size(config: RunConfig, pictures: Pictures) -> None:
+    """Refuse pictures that the run's networks aren't made for."""
+    shape = config.generator
+    made, given = (shape.resolution, shape.mapping.c_dim), (pictures.resolution, pictures.label_count)
+    if made != given:
+        run, now = (
+            f"{side}x{side} pixels and {f'{count} classes' if count else 'no labels'}"
+            for side, count in (made, given)
+        )
+        raise OptionError(
+            f"--change: this run's networks are made for {run}; the pictures have {now}",
+            fix="pack the pictures like the former ones, or choose another --out for a new run",
+        )
 
 
 def change_pace(config: RunConfig, options: TrainOptions, seen: int) -> RunConfig:
@@ -146,10 +226,7 @@ def _recipe(
     _require_groups(recipe.augment_groups)
     if "batch" in auto:
         recipe = replace(recipe, batch=choose_batch(pictures.resolution, world.size, device))
-    local = world.share(recipe.batch)
-    most = max(GROUP, MICRO_BATCH_PIXELS.get(device, 2**19) // pictures.resolution**2)
-    recipe = replace(recipe, micro_batch=min(local, most if "micro_batch" in auto else recipe.micro_batch))
-    _require_whole_groups(local, recipe.micro_batch)
+    recipe = _with_portions(recipe, pictures, world, chosen="micro_batch" not in auto)
 
     trained = options.start is not None
     recipe = choose_pace(recipe, auto, max(networks.generator.config.channels), trained=trained)
@@ -164,6 +241,15 @@ def _recipe(
         recipe = replace(recipe, d_warmup_kimg=D_WARMUP_KIMG if trained and not has_discriminator else 0.0)
     if "precision" in auto:
         recipe = replace(recipe, precision=choose_precision(device))
+    return recipe
+
+
+def _with_portions(recipe: Recipe, pictures: Pictures, world: World, *, chosen: bool) -> Recipe:
+    """Bound the portions that a batch is computed in by the batch, and by memory where they weren't chosen."""
+    local = world.share(recipe.batch)
+    most = max(GROUP, MICRO_BATCH_PIXELS.get(world.device.type, 2**19) // pictures.resolution**2)
+    recipe = replace(recipe, micro_batch=min(local, recipe.micro_batch if chosen else most))
+    _require_whole_groups(local, recipe.micro_batch)
     return recipe
 
 

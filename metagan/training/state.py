@@ -18,10 +18,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from metagan.checkpoints.safetensors import TRAINING_STATE_KEY
 from metagan.errors import MalformedFileError, TrainingError
 from metagan.files import replacing
 
-FACTS_KEY: Final = "metagan_training_state"
 SHA256_KEY: Final = "sha256"
 VERSION: Final = 2
 VERSION_WITHOUT_SHA256: Final = 1
@@ -71,7 +71,7 @@ def write_state(
     text = json.dumps({"version": VERSION, **facts}, allow_nan=False)
     try:
         with replacing(path) as beside:
-            save_file(whole, beside, metadata={FACTS_KEY: text, SHA256_KEY: _sha256(whole, text)})
+            save_file(whole, beside, metadata={TRAINING_STATE_KEY: text, SHA256_KEY: _sha256(whole, text)})
             with beside.open("rb") as file:
                 os.fsync(file.fileno())
             if keep and path.exists():
@@ -94,7 +94,7 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dict
-        text = metadata.get(FACTS_KEY, "null")
+        text = metadata.get(TRAINING_STATE_KEY, "null")
         facts = json.loads(text)
     except (SafetensorError, OSError, ValueError) as error:
         raise _malformed(path, f"damaged or incomplete ({error})") from error
@@ -131,7 +131,7 @@ def is_state(path: Path) -> bool:
     """Whether a file is a run's state, by its header; a damaged one beside its previous state is one too."""
     try:
         with safe_open(path, framework="pt") as file:
-            return FACTS_KEY in (file.metadata() or {})
+            return TRAINING_STATE_KEY in (file.metadata() or {})
     except (SafetensorError, OSError):
         return path.suffix == ".safetensors" and previous_state(path).exists()
 

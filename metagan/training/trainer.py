@@ -438,6 +438,13 @@ class Trainer:
         with torch.no_grad():
             for name, tensor in own.items():
                 tensor.copy_(tensors[name])
+        self.restore_optimizers(tensors)
+        self.steps, self.seen = int(facts["steps"]), int(facts["seen"])
+        self.controller.p = float(facts["augment_p"])
+        self.real_signs.copy_(torch.tensor(facts["signs"], dtype=torch.float64))
+
+    def restore_optimizers(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over the optimizers' moments, and the mean path length."""
         for role, adam, network in self._optimizers():
             mine = {
                 name.removeprefix(f"{role}/"): tensor
@@ -446,9 +453,6 @@ class Trainer:
             }
             restore_adam(adam, _names(network), mine)
         self.path_mean.copy_(tensors["path_mean"])
-        self.steps, self.seen = int(facts["steps"]), int(facts["seen"])
-        self.controller.p = float(facts["augment_p"])
-        self.real_signs.copy_(torch.tensor(facts["signs"], dtype=torch.float64))
 
     def is_finite(self) -> bool:
         """Whether all losses since the last reading, and all weights, are numbers; it waits for the device."""

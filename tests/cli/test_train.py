@@ -56,6 +56,20 @@ def test_a_run_refuses_to_become_another(data, tmp_path):
     assert "style_mixing: this run has 0.0, asked for 0.5" in str(result.exception)
 
 
+def test_a_run_takes_in_other_pictures_when_told_to(data, tmp_path):
+    out, more = tmp_path / "run", write_folder(tmp_path / "more", count=56)
+    train(data, "--out", out, *QUICK, "--measure", "0")
+    words = ("--out", out, "--kimg", "0.024", "--measure", "0", "--threads", "1", "--batch", "4", "--mirror")
+    refused = train(more, *words)
+    assert "add --change" in refused.exception.fix
+    result = train(more, *words, "--change")
+    assert result.exit_code == 0, result.exception
+    assert "changed at 0.016 kimg: " in result.stderr
+    (change,) = read_config(RunFolder(out)).changes
+    assert (change.now["pictures"], change.now["batch"], change.now["mirror"]) == (56, 4, True)
+    assert train(more, "--out", out, "--kimg", "0.028", "--measure", "0", "--threads", "1").exit_code == 0
+
+
 def test_a_runs_pace_may_change_when_it_goes_on(data, tmp_path):
     out, pace = tmp_path / "run", ("--lr", "0.002", "--lr-decay", "0.016", "--gamma", "0.1")
     train(data, "--out", out, *QUICK, "--measure", "0")

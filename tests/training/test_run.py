@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +30,9 @@ from metagan.training.options import Schedule, TrainOptions
 from metagan.training.recipe import choose_gamma
 from metagan.training.run import Run, Silent
 from metagan.training.run_folder import FormerPace, RunFolder, read_config, write_config
-from metagan.training.setup import begin, change_pace, networks_for_resume, refuse_changes
+from metagan.training.setup import begin, change_pace, change_settings, networks_for_resume, refuse_changes
 from metagan.training.snapshot import real_pictures, write_generator
-from metagan.training.state import previous_state, read_state, write_state
+from metagan.training.state import previous_state, read_last_state, read_state, write_state
 from tests.training.toy import AUTOMATIC, OPTIONS, Discs, change
 
 WORLD = World(0, 1, torch.device("cpu"))
@@ -72,6 +73,30 @@ def same_weights(network: torch.nn.Module, others: dict[str, torch.Tensor]) -> s
 
 def lines_of(run: Run) -> list[dict]:
     return [json.loads(line) for line in run.folder.metrics.read_text().splitlines()]
+
+
+def resumed(folder: RunFolder, pictures: Discs, kimg: float = 0.048, **more) -> Run:
+    config = read_config(folder)
+    schedule = dataclasses.replace(SHORT, total_kimg=kimg)
+    return Run(folder, config, schedule, pictures, networks_for_resume(config), WORLD, **more)
+
+
+class Listener(Silent):
+    def __init__(self):
+        self.said: list[str] = []
+
+    def say(self, text):
+        self.said.append(text)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-1000] ^= 4
+    path.write_bytes(data)
 
 
 def test_a_generator_of_discs_measurably_improves(tmp_path):
@@ -342,6 +367,125 @@ def test_weights_for_other_pictures_are_no_start(tmp_path):
         begin(change(OPTIONS, start=golden), Discs(8, resolution=32), WORLD)
 
 
+def go_on(path: Path, pictures: Discs, options: TrainOptions, kimg: float, **more) -> Run:
+    """As the command goes on with --change."""
+    folder, options = RunFolder(path), change(options, change=True)
+    config = read_config(folder)
+    refuse_changes(config, options)
+    config = change_settings(config, options, pictures, WORLD, read_last_state(folder.state).facts)
+    schedule = dataclasses.replace(SHORT, total_kimg=kimg)
+    run = Run(folder, config, schedule, pictures, networks_for_resume(config), WORLD, **more)
+    run.train()
+    return run
+
+
+def test_a_run_goes_on_with_more_pictures_another_batch_and_augmentation(tmp_path):
+    first, watcher = make_run(tmp_path / "run", Discs(16), measure=lambda _: {"distance": 1.0}), Listener()
+    first.train()
+    best = first.folder.best.read_bytes()
+    asked = change(OPTIONS, batch=4, mirror=True, augmentation="fixed", augment_p=0.25, data=Path("/x/more"))
+    run = go_on(
+        tmp_path / "run", Discs(20), asked, 0.036, watcher=watcher, measure=lambda _: {"distance": 3.0}
+    )
+    assert (run.trainer.seen, run.trainer.steps, run.trainer.data_loader.length) == (36, 5, 40)
+    assert run.trainer.controller.p == 0.25
+    (was,) = read_config(run.folder).changes
+    assert was.at_kimg == 0.032
+    assert was.was.items() >= {"pictures": 16, "data": "discs", "batch": 8, "mirror": False}.items()
+    assert was.now.items() >= {"pictures": 20, "data": "/x/more", "batch": 4, "augment_p": 0.25}.items()
+    assert {"batch", "pictures"} <= {
+        *read_checkpoint(run.folder.latest).header.training["changes"][0]["now"],
+        *re.findall(r"<td>(\w+)</td>", run.folder.report.read_text()),
+    }
+    assert "/x/" not in json.dumps(read_checkpoint(run.folder.latest).header.training)
+    assert "pictures 16 -> 20" in watcher.said[0]
+    assert (run.folder.path / "best.until-000000_032.safetensors").read_bytes() == best
+    assert read_checkpoint(run.folder.best).header.training["kimg"] == 0.036
+    # What comes after a change goes on exactly, and needs no option.
+    whole = go_on(tmp_path / "run", Discs(20), AUTOMATIC, 0.044)
+    assert len(whole.config.changes) == 1
+
+
+def test_a_change_goes_on_with_both_networks_optimizers_and_average(tmp_path):
+    make_run(tmp_path / "run", Discs(16)).train()
+    before = read_state(tmp_path / "run" / "state.safetensors")[0]
+    after = go_on(tmp_path / "run", Discs(20), change(OPTIONS, mirror=True), 0.032).trainer.tensors()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_change_that_was_never_trained_with_leaves_no_trace(tmp_path):
+    make_run(tmp_path / "run", Discs(16)).train()
+    go_on(tmp_path / "run", Discs(20), change(OPTIONS, batch=4), 0.032)
+    back = go_on(tmp_path / "run", Discs(16), OPTIONS, 0.032)
+    assert back.config.changes == ()
+    assert back.config.pictures == 16
+
+
+def test_augmentation_keeps_the_strength_that_it_found_when_it_becomes_fixed(tmp_path):
+    make_run(tmp_path / "run", Discs(16), change(OPTIONS, augment_p=0.4)).train()
+    found = read_state(tmp_path / "run" / "state.safetensors")[1]["augment_p"]
+    run = go_on(tmp_path / "run", Discs(16), change(OPTIONS, augmentation="fixed"), 0.04)
+    assert run.trainer.controller.p == run.config.recipe.augment_p == found
+
+
+@pytest.mark.parametrize(
+    ("pictures", "asked", "message"),
+    [
+        (Discs(16, resolution=32), {}, "made for 16x16 pixels and no labels; the pictures have 32x32 pixels"),
+        (Discs(16, classes=3), {}, "the pictures have 16x16 pixels and 3 classes"),
+        (Discs(16), {"preset": "small"}, "preset: this run has tiny, asked for small"),
+        (Discs(16), {"batch": 6}, "want multiples of 4"),
+    ],
+)
+def test_what_does_not_fit_the_networks_is_no_change(tmp_path, pictures, asked, message):
+    config, _ = begin(OPTIONS, Discs(16), WORLD)
+    options = change(OPTIONS, change=True, **asked)
+    with pytest.raises(OptionError, match=message):
+        refuse_changes(config, options)
+        change_settings(config, options, pictures, WORLD, {"seen": 32, "augment_p": 0.0})
+
+
+@pytest.mark.parametrize("damage", [None, cut])
+def test_a_run_starts_from_another_runs_state_with_its_optimizers(tmp_path, damage):
+    first = make_run(tmp_path / "first", Discs(16), change(OPTIONS, augment_p=0.3))
+    first.train()
+    state = first.folder.state
+    if damage:
+        damage(state)
+    wanted, facts = read_state(previous_state(state) if damage else state)
+    watcher = Listener()
+    run = make_run(tmp_path / "run", Discs(20), change(OPTIONS, start=state), watcher=watcher)
+    run._begin()
+    assert all(torch.equal(tensor, run.trainer.tensors()[name]) for name, tensor in wanted.items())
+    assert (run.trainer.seen, run.trainer.controller.p) == (0, facts["augment_p"])
+    assert ("state.previous.safetensors" in watcher.said[0]) is bool(damage)
+    assert "both networks, their optimizers" in watcher.said[-1]
+    assert run.config.recipe.d_warmup_kimg == 0
+
+
+def test_a_state_without_its_networks_shapes_takes_them_from_the_configuration_beside_it(tmp_path):
+    first = make_run(tmp_path / "first", Discs(16))
+    first.train()
+    tensors, facts = read_state(first.folder.state)
+    del facts["networks"]
+    write_state(first.folder.state, tensors, facts)
+    _, started = begin(change(OPTIONS, start=first.folder.state), Discs(16), WORLD)
+    assert torch.equal(started.average.constant, first.networks.average.constant)
+    first.folder.config.unlink()
+    with pytest.raises(TrainingError, match=r"config\.yaml"):
+        begin(change(OPTIONS, start=first.folder.state), Discs(16), WORLD)
+
+
+def test_a_state_is_no_weights_file_and_says_which_to_use(tmp_path):
+    path = tmp_path / "state.safetensors"
+    write_state(path, {"upscaler/a": torch.ones(2)}, {"seen": 8, "steps": 1})
+    with pytest.raises(MalformedFileError, match=r"state of a training run.*\n  fix: .*latest\.safetensors"):
+        read_checkpoint(path)
+    with pytest.raises(OptionError, match="state of an upscaler's run"):
+        begin(change(OPTIONS, start=path), Discs(16), WORLD)
+
+
 def test_losses_that_are_no_numbers_stop_the_run_and_name_the_last_good_state(tmp_path):
     pictures = Discs(16)
     make_run(tmp_path / "run", pictures).train()
@@ -399,30 +543,6 @@ def test_a_run_does_not_go_on_with_other_pictures(tmp_path):
     run = Run(RunFolder(tmp_path / "run"), config, SHORT, Discs(17), networks_for_resume(config), WORLD)
     with pytest.raises(TrainingError, match="other pictures"):
         run.train()
-
-
-def resumed(folder: RunFolder, pictures: Discs, kimg: float = 0.048, **more) -> Run:
-    config = read_config(folder)
-    schedule = dataclasses.replace(SHORT, total_kimg=kimg)
-    return Run(folder, config, schedule, pictures, networks_for_resume(config), WORLD, **more)
-
-
-class Listener(Silent):
-    def __init__(self):
-        self.said: list[str] = []
-
-    def say(self, text):
-        self.said.append(text)
-
-
-def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:1000])
-
-
-def flip(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[-1000] ^= 4
-    path.write_bytes(data)
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any, Final
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from metagan.errors import TrainingError
 from metagan.networks.upscaler import UpscalerConfig
-from metagan.training.run_folder import RunFolder
+from metagan.training.run_folder import Change, RunFolder, record_change
+from metagan.training.setup import way_out
 
 VERSION = 1
 
@@ -52,9 +54,12 @@ class UpscalerRecipe:
     mirror: bool = False
 
 
+RECIPE_NAMES: Final = frozenset(field.name for field in dataclasses.fields(UpscalerRecipe))
+
+
 @dataclass(frozen=True)
 class UpscalerRunConfig:
-    """The configuration of an upscaler's run, which is fixed when it starts.
+    """The configuration of an upscaler's run, which is fixed when it starts, but for what --change changes.
 
     Args:
         data: The originals' path as given.
@@ -67,6 +72,7 @@ class UpscalerRunConfig:
         generator_sha256: That file's SHA-256.
         licence: Licence to record in the snapshots.
         source: Source to record in the snapshots.
+        changes: What was changed since the run was started, in order.
         version: Version of this file's layout.
     """
 
@@ -80,6 +86,7 @@ class UpscalerRunConfig:
     generator_sha256: str | None = None
     licence: str = "unknown"
     source: str = ""
+    changes: tuple[Change, ...] = ()
     version: int = VERSION
 
 
@@ -103,27 +110,67 @@ def read_upscaler_config(folder: RunFolder) -> UpscalerRunConfig:
         ) from error
 
 
-def refuse_recipe_changes(config: UpscalerRunConfig, asked: UpscalerRunConfig, given: frozenset[str]) -> None:
+def refuse_recipe_changes(
+    config: UpscalerRunConfig, asked: UpscalerRunConfig, given: frozenset[str], *, change: bool = False
+) -> None:
     """Refuse to resume a run with another recipe.
 
     Args:
         config: The run's configuration.
         asked: The configuration requested now.
         given: Names of the recipe's fields, and "upscaler" or "generator", that were given explicitly.
+        change: Whether all but the network's shape may change.
 
     Raises:
-        TrainingError: If any value differs. The message names all of them.
+        TrainingError: If any value differs that may not. The message names all of them.
     """
     pairs = {
-        name: (getattr(config.recipe, name), getattr(asked.recipe, name))
-        for name in given & {field.name for field in dataclasses.fields(UpscalerRecipe)}
+        name: (getattr(config.recipe, name), getattr(asked.recipe, name)) for name in given & RECIPE_NAMES
     }
-    if "upscaler" in given:
-        pairs["factor"] = (config.upscaler.factor, asked.upscaler.factor)
     if "generator" in given:
         pairs["generator"] = (config.generator_sha256, asked.generator_sha256)
+    if change:
+        pairs = {}
+    if "upscaler" in given:
+        pairs["factor"] = (config.upscaler.factor, asked.upscaler.factor)
     wrong = [f"{name}: this run has {a}, asked for {b}" for name, (a, b) in sorted(pairs.items()) if a != b]
     if wrong:
-        raise TrainingError(
-            "; ".join(wrong), fix="leave these out to go on, or choose another --out for a new run"
-        )
+        raise TrainingError("; ".join(wrong), fix=way_out(fixed=config.upscaler != asked.upscaler))
+
+
+def change_recipe(
+    config: UpscalerRunConfig, asked: UpscalerRunConfig, given: frozenset[str], seen: int
+) -> UpscalerRunConfig:
+    """Update a resumed run's pictures, generator and recipe from what is asked for now, and record what they were.
+
+    Args:
+        config: Its configuration so far.
+        asked: The configuration requested now.
+        given: Names of the recipe's fields, and "generator", "licence" or "source", that were given explicitly.
+        seen: Number of crops so far.
+    """
+    recipe = {name: getattr(asked.recipe, name) for name in given & RECIPE_NAMES}
+    taken = {name: getattr(asked, name) for name in given & {"licence", "source", "generator"}}
+    if "generator" in taken:
+        taken["generator_sha256"] = asked.generator_sha256
+    if asked.fingerprint != config.fingerprint:
+        names = ("data", "pictures", "held_out", "fingerprint")
+        taken |= {name: getattr(asked, name) for name in names}
+    changed = dataclasses.replace(config, recipe=dataclasses.replace(config.recipe, **recipe), **taken)
+    was, now = _values(config), _values(changed)
+    return dataclasses.replace(changed, changes=record_change(config.changes, seen / 1000, was, now))
+
+
+def _values(config: UpscalerRunConfig) -> dict[str, Any]:
+    """Return everything of a configuration that --change may change, by name."""
+    names = (
+        "data",
+        "pictures",
+        "held_out",
+        "fingerprint",
+        "generator",
+        "generator_sha256",
+        "licence",
+        "source",
+    )
+    return {name: getattr(config, name) for name in names} | dataclasses.asdict(config.recipe)

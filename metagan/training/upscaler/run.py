@@ -34,8 +34,10 @@ from metagan.training.run import (
     lock,
     of_this_run,
     refuse_other_pictures,
+    say_changes,
+    without_paths,
 )
-from metagan.training.run_folder import RunFolder, read_training, write_config
+from metagan.training.run_folder import RunFolder, changed_here, read_training, write_config
 from metagan.training.state import has_state, read_last_state, write_state
 from metagan.training.trainer import seed_of
 from metagan.training.upscaler.data import hold_out
@@ -153,10 +155,15 @@ class UpscalerRun:
         with of_this_run(self.folder):
             self.trainer.restore(state.tensors, state.facts)
             self.clock = Clock(float(state.facts["elapsed_s"]))
-            self._best_psnr = max(float(state.facts["best_psnr"]), self._psnr_of_best())
+            self._best_psnr = float(state.facts["best_psnr"])
         self._saved_at, self._keep_state = goes_on_from(state, self.trainer.seen)
         if state.note:
             self.watcher.say(state.note)
+        if "fingerprint" in changed_here(config.changes, self.trainer.seen):
+            self._best_psnr = 0.0  # it was measured on other pictures
+        say_changes(self.folder, config.changes, self.trainer.seen, self.watcher)
+        self._best_psnr = max(self._best_psnr, self._psnr_of_best())
+        write_config(self.folder, dataclasses.asdict(config))
         if self.trainer.seen < self.schedule.total_pictures:
             self.folder.forget_after(self.trainer.steps)
         self.watcher.say(f"{self.folder.path}: goes on at {self.trainer.seen / 1000:g} kimg")
@@ -259,6 +266,7 @@ class UpscalerRun:
             "generator": Path(config.generator).name if config.generator else None,
             "generator_sha256": config.generator_sha256,
             "quality": dict(quality),
+            "changes": [without_paths(change) for change in config.changes],
         }
         header = dataclasses.replace(
             describe_upscaler(self.trainer.average),

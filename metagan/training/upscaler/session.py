@@ -21,11 +21,13 @@ from metagan.training.distributed import World
 from metagan.training.options import Schedule, TrainOptions, flag_of
 from metagan.training.run_folder import RunFolder
 from metagan.training.session import Result, require_no_results, watching
-from metagan.training.state import has_state
+from metagan.training.state import has_state, read_last_state
 from metagan.training.upscaler.data import draw_made, hold_out
 from metagan.training.upscaler.recipe import (
+    RECIPE_NAMES,
     UpscalerRecipe,
     UpscalerRunConfig,
+    change_recipe,
     read_upscaler_config,
     refuse_recipe_changes,
 )
@@ -34,10 +36,10 @@ from metagan.training.upscaler.run import UpscalerRun
 DEFAULT_KIMG: Final = 100.0
 MEASURED: Final = 100
 LEAST_CROP_PX: Final = 64
-RECIPE: Final = frozenset(field.name for field in dataclasses.fields(UpscalerRecipe))
 OTHERS: Final = frozenset(
     {
         *("data", "out", "device", "threads", "resolution", "upscaler", "generator", "licence", "source"),
+        "change",
         *(field.name for field in dataclasses.fields(Schedule)),
     }
 )
@@ -55,7 +57,7 @@ def train_upscaler(options: TrainOptions, factor: int) -> Result:
             upscaler's input size.
         TrainingError: If the folder belongs to another run.
     """
-    if foreign := sorted(options.given - OTHERS - RECIPE):
+    if foreign := sorted(options.given - OTHERS - RECIPE_NAMES):
         names = ", ".join(flag_of(name) for name in foreign)
         raise OptionError("of no use with --upscaler", where=names, fix="leave it out")
     if options.threads:
@@ -69,7 +71,12 @@ def train_upscaler(options: TrainOptions, factor: int) -> Result:
         require_no_results(folder)
     else:
         config = read_upscaler_config(folder)
-        refuse_recipe_changes(config, asked, _given(options) | (options.given & {"upscaler", "generator"}))
+        given = _given(options) | (options.given & {"upscaler", "generator", "licence", "source"})
+        refuse_recipe_changes(config, asked, given, change=options.change)
+        if options.change:
+            seen = int(read_last_state(folder.state).facts["seen"])
+            config = change_recipe(config, asked, given, seen)
+            _require_crops(config, pictures)
     generator = _generator(config, pictures.resolution)
     schedule = _schedule(options)
     with watching(schedule, shown=True) as watcher:
@@ -89,7 +96,7 @@ def train_upscaler(options: TrainOptions, factor: int) -> Result:
 
 def _given(options: TrainOptions) -> frozenset[str]:
     """Return the recipe's fields that were given explicitly."""
-    return (options.given & RECIPE) - options.auto
+    return (options.given & RECIPE_NAMES) - options.auto
 
 
 def _asked(options: TrainOptions, factor: int, pictures: PictureSource) -> UpscalerRunConfig:
@@ -129,6 +136,15 @@ def _require_size(pictures: PictureSource, factor: int) -> None:
                 "pack them at their full size, `metagan dataset pack ORIGINALS --out NEW.zip "
                 f"--resolution {64 * factor}`"
             ),
+        )
+
+
+def _require_crops(config: UpscalerRunConfig, pictures: PictureSource) -> None:
+    if pictures.resolution < config.recipe.crop_px:
+        side, crop = pictures.resolution, config.recipe.crop_px
+        raise OptionError(
+            f"--change: this run learns from crops of {crop}x{crop} pixels; the pictures have {side}x{side}",
+            fix="pack them at a larger size, or choose another --out for a new run",
         )
 
 

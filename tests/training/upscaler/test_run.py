@@ -24,6 +24,7 @@ from metagan.training.upscaler.data import hold_out
 from metagan.training.upscaler.recipe import (
     UpscalerRecipe,
     UpscalerRunConfig,
+    change_recipe,
     read_upscaler_config,
     refuse_recipe_changes,
 )
@@ -210,6 +211,28 @@ def test_a_run_whose_state_is_damaged_goes_on_from_the_one_before_it(tmp_path, d
     assert said[1].endswith("goes on at 0.016 kimg")
     one, other = (read_state(tmp_path / name / "state.safetensors")[0] for name in ("whole", "run"))
     assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+def test_a_run_goes_on_with_more_originals_and_another_batch(tmp_path, discs):
+    first = make_run(tmp_path / "run", discs)
+    first.train()
+    best = first.folder.best.read_bytes()
+    more = Discs(60, resolution=64)
+    asked = make_run(tmp_path / "run", more, dataclasses.replace(RECIPE, batch=2, mirror=True)).config
+    given = frozenset({"batch", "mirror"})
+    with pytest.raises(TrainingError, match="add --change to go on"):
+        refuse_recipe_changes(first.config, asked, given)
+    refuse_recipe_changes(first.config, asked, given, change=True)
+    config = change_recipe(read_upscaler_config(first.folder), asked, given, 32)
+    schedule = dataclasses.replace(SHORT, total_kimg=0.036)
+    run = UpscalerRun(first.folder, config, schedule, more, made(), WORLD, fidelity)
+    run.train()
+    assert (run.trainer.seen, run.trainer.steps) == (36, 10)
+    (change,) = read_upscaler_config(run.folder).changes
+    assert (change.at_kimg, change.was["pictures"], change.now["pictures"]) == (0.032, 40, 60)
+    assert (change.was["batch"], change.now["batch"], change.now["mirror"]) == (4, 2, True)
+    assert "<td>held_out</td>" in run.folder.report.read_text()
+    assert (run.folder.path / "best.until-000000_032.safetensors").read_bytes() == best
 
 
 def test_losses_that_are_no_numbers_end_the_run_and_keep_the_last_state(tmp_path, discs):
