@@ -248,7 +248,7 @@ def test_a_library_that_cannot_be_loaded_is_a_reason_and_no_traceback(monkeypatc
 @pytest.mark.skipif(not (KERNEL / "processor.so").is_file(), reason="wants any library that isn't the kernel")
 def test_a_library_of_other_sources_is_refused_before_it_is_called():
     with pytest.raises(
-        OSError, match="compiled from other sources, and `python hatch_build.py` compiles it anew"
+        OSError, match=r"compiled from other sources, and `python hatch_build.py` compiles it anew"
     ):
         load_library("x86-64-v4", KERNEL / "processor.so")
 
