@@ -1,9 +1,10 @@
-"""The bundled generators and upscalers, from nothing: draw a collection, train on it, measure the result, ship it.
+"""The bundled generators, upscalers and classifiers, from nothing: draw a collection, train, measure, ship.
 
     python scripts/weights.py [--runs FOLDER] [--device auto] [--inception auto] [--ship-only] [NAME ...]
 
 NAME-x4 is the upscaler of NAME: it learns from large originals and from the shipped generator's pictures, and is
-measured on originals that it has not seen. `make weights` calls this. A run that was interrupted goes on. --ship-only
+measured on originals that it has not seen. NAME-traits is the classifier of NAME's traits. `make weights` calls
+this. A run that was interrupted goes on. --ship-only
 takes runs as they are: the last snapshot becomes metagan/weights/NAME.safetensors; a generator's measures, those of the
 snapshot at 20 kimg and the floor stand in its header and in benchmarks/weights.json, upscalers' in
 benchmarks/upscalers.json. FID and KID are among them where Inception's weights are at hand (docs/training.md).
@@ -43,6 +44,8 @@ RECIPES = {"apes": ("--preset", "web", "--batch", 32, *COMMON), "bagels": NARROW
 # Large originals that upscalers learn from, and for how long: a core takes about a minute for two kimg.
 ORIGINALS_RESOLUTION = 256
 UPSCALERS = {"apes-x4": (2500, 15), "bagels-x4": (482, 12), "hummingbirds-x4": (906, 12)}
+# Pictures that classifiers learn from, and for how many epochs: drawing and training take a core some ten minutes.
+CLASSIFIERS = {"apes-traits": (6000, 10)}
 EARLY_KIMG = 20
 CHANGED_AT = "latents_changed_at"  # in a state file: where experiments/latents.py changed it
 SNAPSHOT_KIMG = 10
@@ -225,6 +228,28 @@ def ship_upscaler(name: str, runs: Path) -> dict[str, Any]:
     return {"kimg": last, "quality": quality, "size_bytes": out.stat().st_size}
 
 
+def train_classifier(name: str, runs: Path, device: str) -> None:
+    """Draw the collection, where it isn't there yet, and train a classifier of its traits."""
+    subject, _, _ = name.rpartition("-")
+    (count, epochs), data = CLASSIFIERS[name], runs / f"{subject}-collection"
+    drawn = ("--from", f"drawn:{subject}", "--count", count, "--size", RESOLUTION)
+    metagan("collection", "fetch", subject, *drawn, "--out", data)
+    words = ("--out", runs / f"{name}.safetensors", "--resolution", RESOLUTION, "--epochs", epochs)
+    metagan("collection", "traits", data, *words, "--device", device)
+
+
+def ship_classifier(name: str, runs: Path) -> None:
+    """Put a classifier in its place, in half precision; its header has its measures."""
+    checkpoint = read_checkpoint(runs / f"{name}.safetensors")
+    header, (network,) = checkpoint.header, checkpoint.networks.values()
+    if header is None:
+        raise AssertionError("classifiers are metagan's own files")
+    subject = name.rpartition("-")[0]
+    source = f"Trained by metagan on pictures that it drew itself (metagan dataset render {subject})"
+    half = {key: tensor.half() for key, tensor in network.tensors.items()}
+    write_safetensors(SHIPPED / f"{name}.safetensors", half, dataclasses.replace(header, source=source))
+
+
 def record(path: Path, name: str, measures: dict[str, Any]) -> None:
     """Put measures into a file of them, in place of the former ones of that name."""
     results = json.loads(path.read_text()) if path.exists() else {}
@@ -259,7 +284,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("names", nargs="*", default=[*STAGES, *UPSCALERS])
+    parser.add_argument("names", nargs="*", default=[*STAGES, *UPSCALERS, *CLASSIFIERS])
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--count", type=int, default=2000, help="pictures to measure on")
     parser.add_argument("--device", default="auto")
@@ -276,6 +301,11 @@ def main() -> None:
             if not options.ship_only:
                 train_upscaler(name, runs, options.device)
             record(UPSCALER_RESULTS, name, ship_upscaler(name, runs))
+            continue
+        if name in CLASSIFIERS:
+            if not options.ship_only:
+                train_classifier(name, runs, options.device)
+            ship_classifier(name, runs)
             continue
         if not options.ship_only:
             train(name, runs, options.device)

@@ -9,9 +9,11 @@ import torch
 from PIL import Image
 
 from metagan.checkpoints.read import read_checkpoint
+from metagan.collection.traits import read_accuracies
 from metagan.drawings.render import draw_picture
 from metagan.evaluation.fidelity import psnr, ssim
 from metagan.networks.loading.detect import load_generator
+from metagan.networks.trait_classifier import load_classifier
 from metagan.networks.upscaler import MOST_PARAMETERS, load_upscaler
 from metagan.registry.weights_ref import bundled_names, bundled_upscaler_names, bundled_weights
 from metagan.sampling.sampler import Sampler, Settings
@@ -48,6 +50,24 @@ def test_weights_are_small_and_no_two_pictures_look_the_same(name):
     apart = torch.cdist(pictures, pictures, p=1) / pictures.shape[1]
     apart.fill_diagonal_(255)
     assert apart.min() > 4, "levels, the mean over all values"
+
+
+def test_the_apes_classifier_is_small_licensed_and_tells_apes_that_it_has_not_seen():
+    path = bundled_weights("apes-traits")
+    classifier, training = load_classifier(path)
+    header = read_checkpoint(path).header
+    assert header.licence == "CC0-1.0"
+    assert "metagan dataset render apes" in header.source
+    assert path.stat().st_size <= 1_000_000
+    drawn = [draw_picture("apes", 1, number, 64) for number in range(60)]  # it learnt from seed 0
+    told = classifier.tell_values(torch.from_numpy(np.stack([picture for picture, _ in drawn])))
+    for one in read_accuracies(training, path):
+        right = [
+            has[one.type] == values.get(one.type, "None")
+            for (_, has), values in zip(drawn, told, strict=True)
+        ]
+        assert one.kept
+        assert np.mean(right) > max(0.9, one.majority), one
 
 
 def test_bundled_upscalers_are_small_licensed_and_nearer_to_an_unseen_original_than_lanczos():

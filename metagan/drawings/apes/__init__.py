@@ -5,8 +5,9 @@ An ape is drawn from its random traits, layer by layer from back to front.
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Mapping
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,6 @@ from metagan.drawings.apes.extras import EARRINGS, EXTRAS
 from metagan.drawings.apes.eyes import EYES
 from metagan.drawings.apes.hats import HATS
 from metagan.drawings.apes.mouths import MOUTHS
-
-Part = TypeVar("Part")
 
 TRAITS: Final[Mapping[str, Mapping[str, tuple[float, object]]]] = {
     "Background": BACKGROUNDS,
@@ -37,7 +36,7 @@ TRAITS: Final[Mapping[str, Mapping[str, tuple[float, object]]]] = {
 
 def draw_traits(rng: np.random.Generator) -> dict[str, str]:
     """Draw one ape's traits at random, by the weights of their values."""
-    return {trait: _lot(rng, values) for trait, values in TRAITS.items()}
+    return {trait: _lot(rng, trait) for trait in TRAITS}
 
 
 def draw(rng: np.random.Generator, resolution: int) -> tuple[NDArray[np.uint8], dict[str, str]]:
@@ -77,6 +76,13 @@ def portray(traits: Mapping[str, str], resolution: int) -> NDArray[np.uint8]:
     return canvas.finish()
 
 
-def _lot(rng: np.random.Generator, values: Mapping[str, tuple[float, Part]]) -> str:
-    ends = np.cumsum([weight for weight, _ in values.values()])
-    return list(values)[int(np.searchsorted(ends, rng.random() * ends[-1], side="right"))]
+def _lot(rng: np.random.Generator, trait: str) -> str:
+    values, ends = _LOTS[trait]
+    return values[bisect.bisect_right(ends, rng.random() * ends[-1])]
+
+
+# Each trait's values and the cumulative sums of their weights.
+_LOTS: Final = {
+    trait: (list(values), np.cumsum([weight for weight, _ in values.values()]).tolist())
+    for trait, values in TRAITS.items()
+}

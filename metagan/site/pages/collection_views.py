@@ -83,12 +83,14 @@ class TraitsView:
 
     Args:
         found: The traits and relatives.
+        present: Number of trait types that it has a value of.
         score: The rarity score, formatted.
         words: How rare that is: "1 in 4,200 apes is as rare".
-        accuracy: The mean accuracy of the predicted types, such as "93 %"; empty if it is unknown.
+        accuracy: The mean accuracy of the predicted types, such as "93.1%"; empty if it is unknown.
     """
 
     found: PictureTraits
+    present: int
     score: str
     words: str
     accuracy: str
@@ -134,8 +136,8 @@ def view_collection(content: CollectionContent, album: PictureIndex) -> Collecti
         accuracies=tuple(
             (
                 one.type,
-                f"{one.accuracy:.0%}" if one.kept or one.accuracy else "–",
-                f"{one.majority:.0%}",
+                f"{one.accuracy:.1%}" if one.kept or one.accuracy else "–",
+                f"{one.majority:.1%}",
                 "yes" if one.kept else f"no: {one.why}",
             )
             for one in sorted(content.accuracies, key=lambda one: (not one.kept, one.type))
@@ -151,8 +153,9 @@ def view_traits(content: CollectionContent | None, seed: int) -> TraitsView | No
     if content is None or found is None:
         return None
     kept = [one.accuracy for one in content.accuracies if one.kept]
-    accuracy = f"{sum(kept) / len(kept):.0%}" if kept else ""
-    return TraitsView(found, number(found.score), rarity_words(content, found.as_rare), accuracy)
+    accuracy = f"{sum(kept) / len(kept):.1%}" if kept else ""
+    present = sum(trait.value is not None for trait in found.traits)
+    return TraitsView(found, present, number(found.score), rarity_words(content, found.as_rare), accuracy)
 
 
 def rarity_words(content: CollectionContent, as_rare: int) -> str:
