@@ -29,6 +29,11 @@ ALL = {
     "lab": "lab.measure",
 }
 ON_GPU = {"sample": "sample.measure_cuda", "train": "train_cuda.measure_cuda"}
+# With --peer, on this device.
+BESIDE_A_PEER = {
+    "cpu": {"sample": "peers.measure_sampling", "load": "peers.measure_loading"},
+    "cuda": {"train": "peers.measure_training"},
+}
 
 
 def processor() -> str:
@@ -46,12 +51,19 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(ALL)}; by default all")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument(
-        "--peer", type=Path, metavar="DIR", help="a checkout of NVlabs/stylegan2-ada-pytorch, for `native`"
+        "--peer",
+        type=Path,
+        metavar="DIR",
+        help="a checkout of another program (benchmarks/peers.py names them) to compare with: sample, load, and train "
+        "on a GPU",
     )
     chosen = parser.parse_args()
-    there, ending = (ALL, "") if chosen.device == "cpu" else (ON_GPU, "_cuda")
+    there = ALL if chosen.device == "cpu" else ON_GPU
+    if chosen.peer:
+        there = BESIDE_A_PEER[chosen.device]
     if unknown := set(chosen.names) - set(there):
-        parser.error(f"on {chosen.device} there is no {', '.join(unknown)}")
+        beside = " with --peer" if chosen.peer else ""
+        parser.error(f"on {chosen.device}{beside} there is no {', '.join(unknown)}")
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if chosen.device == "cpu":
         results["machine"] = (
@@ -62,8 +74,13 @@ def main() -> None:
         print(f"{name} ...", file=sys.stderr)
         module, function = there[name].split(".")
         measure = getattr(importlib.import_module(f"benchmarks.{module}"), function)
-        results[name + ending] = measure(chosen.peer) if name == "native" else measure()
-        print(json.dumps(results[name + ending], indent=2), file=sys.stderr)
+        result = measure(chosen.peer) if chosen.peer else measure()
+        print(json.dumps(result, indent=2), file=sys.stderr)
+        if chosen.peer:
+            peers = results.setdefault("peers", {})
+            peers.setdefault(result.pop("program"), {})[name] = result
+        else:
+            results[name if chosen.device == "cpu" else f"{name}_cuda"] = result
         write_bytes(RESULTS, json.dumps(results, indent=2).encode() + b"\n")
 
 

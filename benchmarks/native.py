@@ -1,21 +1,16 @@
-"""StyleGAN2 on metagan's kernel beside PyTorch, and beside the authors' own program where a folder of it is given.
+"""StyleGAN2 on metagan's kernel beside PyTorch.
 
 Same weights and styles, float32, in turns in one process; the fastest turn of each counts, because other programs slow
-all of them down. With `--peer DIR`, DIR is a checkout of NVlabs/stylegan2-ada-pytorch: its own Generator is built from
-metagan's weights by its own classes, and its pictures must equal metagan's to one level.
+all of them down. `sample --peer DIR` compares both with other programs.
 
 The share of the peak of each layer is what its products would take at the rate of a large product in the nearest cache,
 by the time that the whole layer takes.
 """
 
 import ctypes
-import importlib
 import sys
 import time
-import warnings
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,9 +19,7 @@ from benchmarks.sample import make_network
 from benchmarks.turns import Draw, as_the_sampler_does, in_turns, measure_in_passive_process
 from metagan.live.native import NativeKernel, native_kernel
 from metagan.networks.stylegan2.fast import FastSynthesis, plan_blocks
-from metagan.networks.stylegan2.formats.official import to_official
 from metagan.networks.stylegan2.native import NativeSynthesis, native_form
-from metagan.networks.stylegan2.network import StyleGAN2
 from metagan.sampling.latents import latents
 
 TURNS = 2
@@ -52,13 +45,12 @@ PEAK = (240, 256, 512)  # rows, inner size and columns of the product that count
 TILES = 32  # at a time
 
 
-def measure(peer: Path | None = None) -> dict[str, object]:
+def measure() -> dict[str, object]:
     """Milliseconds a picture, ratios and differences by case, and the layers' shares of the peak."""
-    argument = "None" if peer is None else repr(str(peer.resolve()))
-    return measure_in_passive_process("benchmarks.native", f"measure_here({argument})")
+    return measure_in_passive_process("benchmarks.native", "measure_here")
 
 
-def measure_here(peer: str | None) -> dict[str, object]:
+def measure_here() -> dict[str, object]:
     """The same, in this process."""
     kernel = native_kernel()
     if not isinstance(kernel, NativeKernel):
@@ -66,7 +58,7 @@ def measure_here(peer: str | None) -> dict[str, object]:
     with torch.inference_mode():
         layers, cases = _measure_layers(kernel), {}
         for case in CASES:
-            cases[_name(*case)] = _measure_case(*case, peer=peer)
+            cases[_name(*case)] = _measure_case(*case)
             print(f"{_name(*case)}: {cases[_name(*case)]}", file=sys.stderr)
         return {"kernel": kernel.name, "cases": cases, "layers": layers}
 
@@ -75,9 +67,7 @@ def _name(resolution: int, base: int, batch: int, threads: int) -> str:
     return f"{resolution}x{resolution}, channel base {base}, batch {batch}, {threads} thread{'s' * (threads > 1)}"
 
 
-def _measure_case(
-    resolution: int, base: int, batch: int, threads: int, *, peer: str | None
-) -> dict[str, object]:
+def _measure_case(resolution: int, base: int, batch: int, threads: int) -> dict[str, object]:
     torch.set_num_threads(threads)
     network = make_network(resolution, base)
     ws = network.map_latents(latents(range(batch), network.z_dim), psi=0.7)
@@ -88,8 +78,6 @@ def _measure_case(
         "kernel": partial(form.synthesize, ws),
         "pytorch": as_the_sampler_does(partial(FastSynthesis(network, plan_blocks(network)).synthesize, ws)),
     }
-    if peer:
-        ways["peer"] = partial(_authors_generator(peer, network, base).synthesis, ws, noise_mode="const")
     taken = in_turns(ways, TURNS)
     mine = _levels(form.synthesize(ws))
     facts: dict[str, object] = {}
@@ -103,22 +91,6 @@ def _measure_case(
             facts[f"{name}_most_levels"] = int(difference.max())
             facts[f"{name}_share_differing"] = round(float((difference > 0).float().mean()), 6)
     return facts
-
-
-def _authors_generator(folder: str, network: StyleGAN2, base: int) -> Any:
-    """The Generator of the program in that folder, with this network's weights."""
-    official = to_official(network)
-    sys.path.insert(0, folder)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            generator_class = importlib.import_module("training.networks").Generator
-    finally:
-        sys.path.remove(folder)
-    arguments = {"synthesis_kwargs": {"channel_base": base, "channel_max": 512, "conv_clamp": 256}}
-    generator = generator_class(**(arguments | dict(official.arguments))).eval().requires_grad_(False)
-    generator.load_state_dict(official.state)
-    return generator
 
 
 def _levels(images: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -73,7 +73,7 @@ def _levels(images: Tensor) -> Tensor:
     return (images * 127.5 + 128).clamp(0, 255)
 
 
-def in_turns(ways: dict[str, Draw], turns: int) -> dict[str, Taken]:
+def in_turns(ways: Mapping[str, Callable[[], object]], turns: int) -> dict[str, Taken]:
     """Seconds that each takes at its fastest; one turn more is not counted."""
     taken = {name: Taken(math.inf, math.inf) for name in ways}
     for turn in range(turns + 1):
