@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from metagan.live import KERNEL, NAMES
-from metagan.live.native import libraries
+from metagan.live.native import libraries, load_library
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -43,7 +43,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def _is_stale() -> bool:
     newest = max(source.stat().st_mtime for source in KERNEL.rglob("*.[ch]"))
     files = [*(KERNEL / name for name in NAMES), *libraries().values()]
-    return any(not file.is_file() or file.stat().st_mtime < newest for file in files)
+    if any(not file.is_file() or file.stat().st_mtime < newest for file in files):
+        return True
+    try:  # a library that was copied from another checkout is newer than what it was compiled from
+        for name, file in libraries().items():
+            load_library(name, file)
+    except OSError:
+        return True
+    return False
 
 
 @contextmanager
