@@ -155,7 +155,7 @@ class Generator:
 
         Raises:
             ShapeError: If the styles have another shape than `styles` gives.
-            OptionError: If noise or seed is none of what `sample` takes.
+            OptionError: If noise or seed is none of what `sample` takes, or a style is no number.
         """
         _check_noise(noise)
         (seed,) = _checked_seeds([seed])
@@ -163,6 +163,10 @@ class Generator:
             raise ShapeError(
                 f"styles: want [num_ws, w_dim] or [batch, num_ws, w_dim], got {list(ws.shape)}",
                 fix="give what Generator.styles returns, or a row of it",
+            )
+        if not ws.isfinite().all():
+            raise OptionError(
+                "styles: want numbers, got nan or infinite ones", fix="give what Generator.styles returns"
             )
         batch = ws if ws.ndim == 3 else ws[None]
         pictures = []
@@ -358,6 +362,7 @@ def train(
     seed: int = 0,
     measured_pictures: int = 1000,
     snapshot_kimg: float = 20.0,
+    keep_snapshots: int | None = None,
     licence: str = "unknown",
     source: str = "",
     device: str = "auto",
@@ -371,7 +376,7 @@ def train(
     Args:
         data: A dataset that `metagan dataset pack` wrote.
         out: The run's folder. A run that is there goes on.
-        kimg: Train until so many thousand pictures were shown.
+        kimg: Train until so many thousand pictures were shown; infinite until it is interrupted.
         preset: Width of the networks.
         batch: Pictures per step; None chooses, as for the next two.
         learning_rate: Of both networks.
@@ -382,7 +387,8 @@ def train(
         change: Go on with other pictures or settings than the run in `out` had, and record them in its config.yaml.
         seed: Decides everything random.
         measured_pictures: Pictures on which each snapshot is measured; 0 turns measuring off.
-        snapshot_kimg: Thousands of pictures between snapshots.
+        snapshot_kimg: Thousands of pictures between snapshots; infinite for one at the end only.
+        keep_snapshots: Keep only the newest ones; None keeps all.
         licence: Stored in the weights.
         source: Stored in the weights.
         device: Where to train.
@@ -408,7 +414,12 @@ def train(
         mirror=mirror,
         augmentation=augmentation,
     )
-    schedule = Schedule(total_kimg=kimg, measured_pictures=measured_pictures, snapshot_kimg=snapshot_kimg)
+    schedule = Schedule(
+        total_kimg=kimg,
+        measured_pictures=measured_pictures,
+        snapshot_kimg=snapshot_kimg,
+        keep_snapshots=keep_snapshots,
+    )
     check_settings(recipe)
     check_settings(schedule, {"total_kimg": "kimg"})
     if preset not in ("auto", *PRESET_NAMES):

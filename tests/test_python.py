@@ -175,6 +175,12 @@ def test_other_values_are_refused_too(apes, tmp_path):
         (lambda: metagan.build(images=0), "images: want a whole number from 1"),
         (lambda: apes.draw(apes.styles([0]), seed=-1, noise="random"), "got -1"),
         (lambda: apes.draw(apes.styles([0]), noise="loud"), "got 'loud'"),
+        (lambda: apes.draw(apes.styles([0]) * float("nan")), "styles: want numbers, got nan"),
+        (lambda: metagan.evaluate("bundled:apes", tmp_path, count=0), "count: want a whole number from 1"),
+        (
+            lambda: metagan.evaluate("bundled:apes", tmp_path, count=float("nan")),
+            "count: want a whole number",
+        ),
     ]
     for call, said in cases:
         with pytest.raises(OptionError, match=re.escape(said)):
@@ -189,6 +195,9 @@ def test_other_values_are_refused_too(apes, tmp_path):
         ({"batch": 0}, "batch: want a whole number above 0, got 0"),
         ({"learning_rate": float("inf")}, "learning_rate: want a number above 0, got inf"),
         ({"gamma": -1}, "gamma: want a number above 0, got -1"),
+        ({"snapshot_kimg": float("nan")}, "snapshot_kimg: want a number above 0, got nan"),
+        ({"keep_snapshots": 0}, "keep_snapshots: want a whole number from 1, got 0"),
+        ({"keep_snapshots": float("nan")}, "keep_snapshots: want a whole number from 1, got nan"),
         ({"seed": -1}, "seed: want a whole number from 0, got -1"),
         ({"preset": "x"}, "preset: want auto, tiny"),
         ({"measured_pictures": -1}, "measured_pictures: want a whole number from 0"),

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
 from pathlib import Path
+from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from metagan.errors import OptionError
@@ -176,12 +177,32 @@ class Schedule:
         endless=True,
         shown="1000; 100 with --upscaler",
     )
-    state_kimg: float = setting(4.0, "Thousands of pictures between state files.", "--state-every", above=0)
+    state_kimg: float = setting(
+        4.0,
+        "Thousands of pictures between state files; inf writes one at the end only.",
+        "--state-every",
+        above=0,
+        endless=True,
+    )
     metrics_kimg: float = setting(
-        1.0, "Thousands of pictures between lines of metrics.jsonl.", "--metrics-every", above=0
+        1.0,
+        "Thousands of pictures between lines of metrics.jsonl; inf writes one at the end only.",
+        "--metrics-every",
+        above=0,
+        endless=True,
     )
     snapshot_kimg: float = setting(
-        20.0, "Thousands of pictures between snapshots.", "--snapshot-every", above=0
+        20.0,
+        "Thousands of pictures between snapshots; inf writes one at the end only.",
+        "--snapshot-every",
+        above=0,
+        endless=True,
+    )
+    keep_snapshots: int | None = setting(
+        None,
+        "Keep only this many snapshots, the newest. best.safetensors and latest.safetensors stay in any case.",
+        least=1,
+        shown="all",
     )
     measured_pictures: int = setting(
         1000,
@@ -214,6 +235,11 @@ def check_settings(settings: Recipe | Schedule, names: Mapping[str, str] | None 
         asked, value, kind = one.metadata.get("setting"), getattr(settings, one.name), kinds[one.name]
         if asked is None:
             continue
+        kinds_of = [each for each in get_args(kind) if each is not type(None)]
+        if get_origin(kind) is UnionType and len(kinds_of) == 1:  # "int | None"
+            if value is None:
+                continue
+            (kind,) = kinds_of
         choices = get_args(kind) if get_origin(kind) is Literal else ()
         if choices:
             fits, want = value in choices, f"one of {', '.join(map(str, choices))}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -194,7 +195,10 @@ def due(schedule: Schedule, seen: int, batch: int) -> tuple[bool, bool, bool]:
     ends = seen >= schedule.total_pictures
 
     def crossed(interval_kimg: float) -> bool:
-        interval = max(1, round(interval_kimg * 1000))
+        interval = interval_kimg * 1000
+        if math.isinf(interval):
+            return ends
+        interval = max(1, round(interval))
         return ends or seen // interval > (seen - batch) // interval
 
     return crossed(schedule.metrics_kimg), crossed(schedule.snapshot_kimg), crossed(schedule.state_kimg)
@@ -440,6 +444,7 @@ class Run:
                 self._log(quality)
                 self.readings = {**self.readings, **quality}
             self._write_generators(kimg, quality)
+            self.folder.prune_snapshots(self.schedule.keep_snapshots)
             write_report(self.folder, self.config)
         self.world.wait()
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -187,6 +187,12 @@ class RunFolder:
         found = (self.path / "snapshots").glob("[0-9]*.safetensors")
         return sorted((path for path in found if STAMP.fullmatch(path.stem)), key=_kimg_of)
 
+    def prune_snapshots(self, keep: int | None) -> None:
+        """Remove all but the newest `keep` snapshots; None keeps all, and files that no run wrote always stay."""
+        own = [path for path in self.snapshots() if read_training(path).get("kimg") == _kimg_of(path)]
+        for path in own[: -keep if keep else 0]:
+            path.unlink()
+
     def set_best_aside(self, kimg: float) -> Path | None:
         """Rename best.safetensors, once, when a change at this kimg makes it incomparable; returns its new path."""
         aside = self.path / f"best.until-{_stamp(kimg)}.safetensors"
@@ -268,6 +274,31 @@ def write_config(folder: RunFolder, config: Mapping[str, Any]) -> None:
         ) from error
 
 
+def load_config(folder: RunFolder) -> Any:
+    """Load config.yaml as plain values.
+
+    Raises:
+        TrainingError: If a number in it is nan or infinite.
+        OSError, UnicodeError, yaml.YAMLError: If it can't be read.
+    """
+    written = yaml.safe_load(folder.config.read_text("utf-8"))
+    for name, value in _numbers(written):
+        if not math.isfinite(value):
+            raise TrainingError(f"{name}: want a number, got {value}", where=folder.config, fix="correct it")
+    return written
+
+
+def _numbers(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
+    """Yield every number with its place, such as "recipe.gamma"."""
+    if isinstance(value, float):
+        yield name, value
+    entries = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
+    for key, entry in entries:
+        yield from _numbers(entry, f"{name}.{key}" if name else str(key))
+
+
 def read_config(folder: RunFolder) -> RunConfig:
     """Read a run's configuration.
 
@@ -275,9 +306,7 @@ def read_config(folder: RunFolder) -> RunConfig:
         TrainingError: If config.yaml is missing or invalid.
     """
     try:
-        config = TypeAdapter(RunConfig).validate_python(
-            _of_today(yaml.safe_load(folder.config.read_text("utf-8")))
-        )
+        config = TypeAdapter(RunConfig).validate_python(_of_today(load_config(folder)))
     except (OSError, UnicodeError, yaml.YAMLError) as error:
         raise TrainingError(
             f"can't be read ({error})", where=folder.config, fix="choose another --out for a new run"

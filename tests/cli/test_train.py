@@ -207,7 +207,15 @@ def test_a_run_that_was_killed_before_its_first_state_begins_again(data, tmp_pat
 
 
 @pytest.mark.parametrize(
-    "words", [("--gamma", "nan"), ("--kimg", "nan"), ("--lr", "inf"), ("--augment-target", "nan")]
+    "words",
+    [
+        ("--keep-snapshots", "0"),
+        ("--snapshot-every", "nan"),
+        ("--gamma", "nan"),
+        ("--kimg", "nan"),
+        ("--lr", "inf"),
+        ("--augment-target", "nan"),
+    ],
 )
 def test_what_is_no_number_is_a_usage_error(data, tmp_path, words):
     result = train(data, "--out", tmp_path / "run", *words)

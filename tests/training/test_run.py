@@ -159,6 +159,41 @@ def test_a_run_leaves_everything_it_promises(tmp_path):
     assert "<polyline" in page
 
 
+def test_only_the_newest_snapshots_are_kept_when_asked_for_and_what_no_run_wrote_stays(tmp_path):
+    snapshots = tmp_path / "run" / "snapshots"
+    snapshots.mkdir(parents=True)
+    foreign = {"000000_004.safetensors": b"another program's", "000000_016 copy.safetensors": b"a copy"}
+    for name, content in foreign.items():
+        (snapshots / name).write_bytes(content)
+    schedule = dataclasses.replace(SHORT, keep_snapshots=2, snapshot_kimg=0.008)
+    run = make_run(tmp_path / "run", Discs(16), schedule=schedule, measure=lambda _: {"distance": 1.0})
+    run.train()
+    found = {path.name for path in snapshots.iterdir()}
+    assert found == {"000000_024.safetensors", "000000_032.safetensors", *foreign}
+    assert all((snapshots / name).read_bytes() == content for name, content in foreign.items())
+    assert read_checkpoint(run.folder.best).header.training["kimg"] == 0
+    assert len(run.folder.grids()) == 5
+
+
+@pytest.mark.parametrize("interval", [math.inf, 1e306])
+def test_an_interval_without_an_end_is_over_when_the_run_is(tmp_path, interval):
+    schedule = Schedule(0.016, state_kimg=interval, metrics_kimg=interval, snapshot_kimg=interval)
+    run = make_run(tmp_path / "run", Discs(16), schedule=schedule)
+    run.train()
+    assert [line["steps"] for line in lines_of(run)] == [2]
+    assert [path.stem for path in run.folder.snapshots()] == ["000000_000", "000000_016"]
+    assert not previous_state(run.folder.state).exists()
+
+
+def test_a_number_in_a_configuration_that_is_none_is_refused(tmp_path):
+    run = make_run(tmp_path, Discs(16))
+    write_config(run.folder, dataclasses.asdict(run.config))
+    text = run.folder.config.read_text()
+    run.folder.config.write_text(text.replace("gamma: 0.64", "gamma: .nan"))
+    with pytest.raises(TrainingError, match=r"recipe\.gamma: want a number, got nan"):
+        read_config(run.folder)
+
+
 def test_snapshots_are_generators_to_sample_from(tmp_path):
     options = change(OPTIONS, data=Path("/home/ada/discs.zip"), licence="CC0-1.0")
     run = make_run(tmp_path / "run", Discs(16), options)

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from metagan.errors import TrainingError
 from metagan.networks.upscaler import UpscalerConfig
-from metagan.training.run_folder import Change, RunFolder, record_change
+from metagan.training.run_folder import Change, RunFolder, load_config, record_change
 from metagan.training.setup import way_out
 
 VERSION = 1
@@ -98,9 +98,7 @@ def read_upscaler_config(folder: RunFolder) -> UpscalerRunConfig:
     """
     fix = "restore the file, or choose another --out for a new run"
     try:
-        return TypeAdapter(UpscalerRunConfig).validate_python(
-            yaml.safe_load(folder.config.read_text("utf-8"))
-        )
+        return TypeAdapter(UpscalerRunConfig).validate_python(load_config(folder))
     except (OSError, UnicodeError, yaml.YAMLError) as error:
         raise TrainingError(f"can't be read ({error})", where=folder.config, fix=fix) from error
     except ValidationError as error:

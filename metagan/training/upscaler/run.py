@@ -202,6 +202,7 @@ class UpscalerRun:
             self._log(quality)
         write_bytes(self.folder.grid(kimg), encode(self._sheet(), "png"))
         self._write_upscalers(kimg, quality)
+        self.folder.prune_snapshots(self.schedule.keep_snapshots)
         write_upscaler_report(self.folder, self.config)
 
     def _measure(self) -> dict[str, float]:
