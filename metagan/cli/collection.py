@@ -7,7 +7,7 @@ import io
 import itertools
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,9 +28,11 @@ from metagan.cli.options import (
     weights_options,
     workers_option,
 )
+from metagan.registry.weights_ref import LOOPBACK
 
 if TYPE_CHECKING:
     from metagan.collection.listing import Candidate
+    from metagan.collection.model import Item
     from metagan.collection.review_page import ReviewServer
     from metagan.collection.sources.made import FetchReport, MadeSource
 
@@ -54,6 +56,15 @@ def _columns(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
     if wrong:
         raise click.BadParameter(f"want COLUMN=NAME IN THE FILE, such as price=cost, got {wrong[0]!r}")
     return {name.strip(): column.strip() for name, _, column in pairs}
+
+
+def _gateway(_: click.Context, __: click.Parameter, value: str) -> str:
+    parts = urlsplit(value)
+    if parts.hostname and (
+        parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+    ):
+        return value
+    raise click.BadParameter(f"want an address such as https://ipfs.io/ipfs/, got {value!r}")
 
 
 @command.command("fetch", short_help="Gather a collection, or continue to.")
@@ -106,13 +117,19 @@ def _columns(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
 @click.option(
     "--gateway",
     default="https://ipfs.io/ipfs/",
-    help="opensea: IPFS gateway for pictures with ipfs:// addresses.",
+    callback=_gateway,
+    help="opensea, csv: IPFS gateway for pictures with ipfs:// addresses or a cid.",
 )
 @click.option(
     "--at-once",
     type=click.IntRange(1, 64),
     default=8,
-    help="opensea: number of pictures to download at once.",
+    help="opensea, csv: number of pictures to download at once.",
+)
+@click.option(
+    "--download/--no-download",
+    default=True,
+    help="csv: whether to download the pictures of lines that have a cid or url and no picture in --pictures.",
 )
 @click.option(
     "--usd",
@@ -146,6 +163,7 @@ def fetch(
     api_url: str,
     gateway: str,
     at_once: int,
+    download: bool,
     usd: Path | None,
     archive: str | None,
     refresh: bool,
@@ -180,7 +198,7 @@ def fetch(
     if kind == "opensea":
         need("tenacity")
         from metagan.collection.downloads import Downloads
-        from metagan.collection.marketplace import LOOPBACK, Marketplace, Patience, read_key
+        from metagan.collection.marketplace import Marketplace, Patience, read_key
         from metagan.collection.sources.opensea import OpenseaSource, fetch_opensea
         from metagan.collection.usd import read_rates
 
@@ -214,7 +232,8 @@ def fetch(
             )
         else:
             raise click.BadParameter(f"want {_SOURCES}, got {kind!r}", param_hint="--from")
-        report = _gather(source, folder, cores)
+        through = gateway if kind == "csv" and download else None
+        report = _gather(source, folder, cores, through, at_once, size or 512)
     _show_fetched(report, as_json)
     if archive:
         _archive(folder, name, archive, None)
@@ -234,15 +253,30 @@ def _archive(folder: Path, name: str, url: str, generator: Path | None) -> None:
         click.echo(f"  {written}", err=True)
 
 
-def _gather(source: MadeSource[Any], folder: Path, workers: int) -> FetchReport:
+def _gather(
+    source: MadeSource[Any], folder: Path, workers: int, gateway: str | None, at_once: int, svg_px: int
+) -> FetchReport:
+    """Gather from a local source; with a gateway, also download pictures that it has only addresses of."""
     from metagan.cli.progress import stages
+    from metagan.collection.needs import need
     from metagan.collection.sources.made import fetch_made
 
     with stages() as progress:
+
+        def download(out: Path, items: Sequence[Item]) -> list[Item]:
+            need("tenacity")
+            from metagan.collection.downloads import Downloads, download_pictures
+
+            local = urlsplit(gateway or "").hostname in LOOPBACK
+            how = Downloads(gateway or "", at_once, svg_px, local=local, workers=workers)
+            progress.begin("downloading pictures", len(items))
+            return download_pictures(out, items, how, progress.advance)
+
         return fetch_made(
             source,
             folder,
             workers=workers,
+            download=download if gateway else None,
             begin=lambda total: progress.begin("gathering", total),
             advance=progress.advance,
         )

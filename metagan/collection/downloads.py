@@ -22,12 +22,13 @@ from tenacity import (
 )
 
 from metagan import __version__
-from metagan.collection.marketplace import DIRECT, LOOPBACK, Patience, TransientError
+from metagan.collection.marketplace import DIRECT, Patience, TransientError
 from metagan.collection.model import Item
 from metagan.collection.pictures import MAX_BYTES, NoPictureError, check_picture, decode_data_uri, file_stem
 from metagan.collection.sources.made import CRASHED, keep_picture
 from metagan.collection.store import IMAGES_NAME, PROGRESS_NAME, sha256_of
 from metagan.datasets.pool import OrderedPool
+from metagan.registry.weights_ref import LOOPBACK
 
 GATEWAY: Final = "https://ipfs.io/ipfs/"
 AT_ONCE: Final = 8

@@ -128,8 +128,9 @@ class ListingReport:
 class NearestItems:
     """Finds the collection's picture that is nearest to another one.
 
-    Pictures are compared at 16x16 pixels over white: the root mean square of the difference, in levels of 0 to 255. A
-    re-encoded or rescaled copy is within about 3; distances up to 6 count as near duplicates.
+    Pictures are compared at 16x16 pixels over white, as they are and mirrored, since trainings mirror pictures: the
+    root mean square of the difference, in levels of 0 to 255. A re-encoded or rescaled copy is within about 3;
+    distances up to 6 count as near duplicates.
 
     Args:
         collection: The training collection.
@@ -147,11 +148,16 @@ class NearestItems:
 
     def nearest(self, picture: Image.Image) -> tuple[str, float, Image.Image]:
         """Return the nearest item's id, its distance in levels, and its picture."""
-        thumb = _thumb(picture)
+        distance, index = min(
+            self._nearest(_thumb(one))
+            for one in (picture, picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+        )
+        return self._items[index].id, distance, self._opened(index)
+
+    def _nearest(self, thumb: NDArray[np.float32]) -> tuple[float, int]:
         squares = self._squares - 2 * self._thumbs @ thumb + (thumb**2).sum()
         index = int(squares.argmin())
-        distance = float(np.sqrt(((self._thumbs[index] - thumb) ** 2).mean()))
-        return self._items[index].id, distance, self._opened(index)
+        return float(np.sqrt(((self._thumbs[index] - thumb) ** 2).mean())), index
 
     def _opened(self, index: int) -> Image.Image:
         file = self._path / str(self._items[index].file)

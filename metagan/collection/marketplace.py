@@ -31,6 +31,7 @@ from tenacity import (
 from metagan import __version__
 from metagan.collection.attributes import clean
 from metagan.errors import CollectionError
+from metagan.registry.weights_ref import LOOPBACK
 
 API_URL: Final = "https://api.opensea.io"
 KEY_VARIABLE: Final = "OPENSEA_API_KEY"
@@ -38,7 +39,6 @@ PAGE_ITEMS: Final = 200  # the API's largest page
 BATCH_ITEMS: Final = 50
 MAX_ANSWER_BYTES: Final = 64 << 20
 _MAX_KEY: Final = 4096
-LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 # Requests to this machine don't go through a proxy.
 DIRECT: Final[Mapping[str, None]] = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
 _SLUG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from metagan.cli import metagan
 from metagan.collection.sources import csv_table
 from metagan.collection.sources.csv_table import CsvSource, parse_number
 from metagan.collection.sources.made import FetchReport, fetch_made
+from metagan.collection.store import open_collection
 from metagan.errors import CollectionError
+from tests.collection.market import Market, plain_png, serving
 
 
 def fetched(tmp_path: Path, text: str | bytes, **options: Any) -> FetchReport:
@@ -177,3 +182,44 @@ def test_tables_that_cannot_be_read_say_the_way_out(
     with pytest.raises(CollectionError, match=words):
         fetched(tmp_path, text, **options)
     assert not (tmp_path / "out").exists()
+
+
+def test_pictures_at_ipfs_and_at_addresses_come_through_the_gateway_once(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "pictures/dawn.png")
+    table = tmp_path / "art.csv"
+    table.write_text(
+        "title,path,cid,url\nA,dawn.png,9.png,\nB,gone.png,2.png,\nC,,ipfs://3.png,\nD,,,ftp://x/4.png\nE,,,\n"
+    )
+    with serving(Market(1)) as market:
+        options = ["--from", f"csv:{table}", "--pictures", str(tmp_path / "pictures"), "--workers", "0"]
+        options += ["--gateway", f"{market.url}/images", "--out", str(tmp_path / "out")]
+        for _ in range(2):
+            result = CliRunner().invoke(metagan, ["collection", "fetch", "art", *options, "--json"])
+            assert result.exit_code == 0, result.output
+        assert dict(market.asked) == {"/images/2.png": 1, "/images/3.png": 1}
+    collection = open_collection(tmp_path / "out")
+    assert [bool(item.file) for item in collection.items] == [True, True, True, False, False]
+    assert (tmp_path / "out/images/2.png").read_bytes() == plain_png(2)
+    missing = dict(json.loads(result.stdout)["missing"])
+    assert missing["4"] == "an address that isn't https, ipfs or data (ftp:)"
+    assert "path is empty" in missing["5"]
+    assert not (tmp_path / "out/.fetch").exists()
+
+
+def test_addresses_are_only_noted_with_no_download(tmp_path: Path) -> None:
+    table = tmp_path / "art.csv"
+    table.write_text("title,cid\nA,bafy\n")
+    options = ["--from", f"csv:{table}", "--no-download", "--out", str(tmp_path / "out"), "--workers", "0"]
+    assert CliRunner().invoke(metagan, ["collection", "fetch", "art", *options]).exit_code == 0
+    (item,) = open_collection(tmp_path / "out").items
+    assert (item.url, item.file) == ("ipfs://bafy", None)
+
+
+@pytest.mark.parametrize("gateway", ["ipfs.io", "http://ipfs.io/", "ftp://x", ""])
+def test_a_gateway_is_an_https_address(gateway: str) -> None:
+    result = CliRunner().invoke(
+        metagan, ["collection", "fetch", "art", "--from", "csv:art.csv", "--gateway", gateway]
+    )
+    assert result.exit_code == 2
+    assert "want an address such as https://ipfs.io/ipfs/" in result.output

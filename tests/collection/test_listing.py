@@ -113,7 +113,7 @@ def training(path: Path, images: list[Image.Image]) -> NearestItems:
 
 def test_copies_of_the_training_collection_are_refused_and_the_pair_is_shown(tmp_path: Path) -> None:
     second, third = (Image.fromarray(candidate.picture) for candidate in pictures(3)[1:])
-    again = third.resize((64, 64), Image.Resampling.NEAREST)
+    again = third.resize((64, 64), Image.Resampling.NEAREST).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     report = listed(tmp_path / "out", "opensea", training=training(tmp_path / "apes", [second, again]))
     assert [(refused.seed, refused.item) for refused in report.refused] == [(101, "item0"), (102, "item1")]
     assert [token.seed for token in report.tokens] == [100, 103, 104]

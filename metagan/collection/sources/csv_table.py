@@ -159,7 +159,7 @@ class CsvSource:
             type=_text(cells.get("type")),
             category=_text(cells.get("category")),
             rights=_text(cells.get("rights")),
-            url=f"ipfs://{clean(cells['cid'], 200)}" if cells.get("cid") else _text(cells.get("url")),
+            url=_address(cells),
             notes=tuple(notes),
         )
         return Made(item, partial(self._picture, cells.get("path", "")) if self.pictures else None)
@@ -304,6 +304,14 @@ def _has_decimal_commas(texts: Iterable[str], delimiter: str) -> bool:
             return True
         doubtful = True
     return doubtful and delimiter == ";"
+
+
+def _address(cells: Mapping[str, str]) -> str | None:
+    """Return the address of a line's picture: its cid at IPFS, or its url."""
+    cid = clean(cells.get("cid", ""), 200)
+    if cid:
+        return cid if "://" in cid else f"ipfs://{cid}"
+    return _text(cells.get("url"))
 
 
 def _decoded(path: Path, data: bytes, encoding: str | None) -> tuple[str, str]:

@@ -6,6 +6,7 @@ After a kill, the same call makes only the missing pictures.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,7 +15,7 @@ from typing import Final, Protocol, TypeVar
 
 from metagan.collection.model import Facts, Item
 from metagan.collection.pictures import NoPictureError, Picture, file_stem
-from metagan.collection.store import IMAGES_NAME, Collection, sha256_of, writing
+from metagan.collection.store import IMAGES_NAME, PROGRESS_NAME, Collection, sha256_of, writing
 from metagan.datasets.pool import OrderedPool
 from metagan.errors import CollectionError
 from metagan.files import write_bytes
@@ -22,6 +23,7 @@ from metagan.files import write_bytes
 CRASHED: Final = "its decoder crashed, or the system's memory ran out"
 _CHUNK: Final = 32  # items a process takes at once
 Entry = TypeVar("Entry")
+Download = Callable[[Path, Sequence[Item]], list[Item]]  # as downloads.download_pictures
 
 
 class MadeSource(Protocol[Entry]):
@@ -85,6 +87,7 @@ def fetch_made(
     out: Path,
     *,
     workers: int = 0,
+    download: Download | None = None,
     begin: Callable[[int], None] = lambda _: None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> FetchReport:
@@ -94,6 +97,7 @@ def fetch_made(
         source: The source.
         out: The collection's folder.
         workers: Number of processes; 0 uses only this one.
+        download: Downloads the pictures of items that have an address and no picture here; None downloads nothing.
         begin: Called with the number of items.
         advance: Called with the number of further pictures done.
 
@@ -110,7 +114,18 @@ def fetch_made(
         for made in pool.map(chunks):
             items += made
             advance(len(made))
+        if download:
+            items = _downloaded(out, items, download)
         return report_of(writer.finish(items), source.remarks())
+
+
+def _downloaded(out: Path, items: list[Item], download: Download) -> list[Item]:
+    wanted = [item for item in items if item.file is None and item.url]
+    if not wanted:
+        return items
+    arrived = {item.id: item for item in download(out, wanted)}
+    shutil.rmtree(out / PROGRESS_NAME, ignore_errors=True)
+    return [arrived.get(item.id, item) for item in items]
 
 
 def report_of(collection: Collection, remarks: Sequence[str] = ()) -> FetchReport:
