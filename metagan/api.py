@@ -6,7 +6,7 @@ Every function takes what the command of the same name takes, and raises the sam
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, SupportsIndex, cast, get_args
@@ -31,7 +31,7 @@ from metagan.sampling.levels import to_uint8
 from metagan.sampling.sampler import Sampler, Settings
 from metagan.sampling.target import Target, find_target, open_sampler
 from metagan.seeds import MAX_SEED, MAX_SEEDS
-from metagan.values import PSI_RANGE, InvalidValueError, NoiseMode
+from metagan.values import PSI_RANGE, InvalidValueError, Label, NoiseMode
 
 if TYPE_CHECKING:
     from metagan.site.build.build import BuildReport
@@ -56,6 +56,7 @@ class Generator:
         self.size = sampler.size
         self.resolution = sampler.resolution
         self.z_dim, self.c_dim = sampler.generator.z_dim, sampler.generator.c_dim
+        self.label_names = sampler.generator.label_space.names
         self.device = sampler.device
 
     def __repr__(self) -> str:
@@ -66,7 +67,8 @@ class Generator:
         seeds: Iterable[int],
         *,
         psi: float | None = None,
-        class_index: int | None = None,
+        class_index: int | str | None = None,
+        label: Sequence[float] | None = None,
         noise: NoiseMode | None = None,
     ) -> list[Image.Image]:
         """Draw a picture from each seed, as `metagan sample` does.
@@ -74,7 +76,8 @@ class Generator:
         Args:
             seeds: From 0 to 2**32 - 1. The same seed gives the same picture.
             psi: Truncation: 1 for full variety, 0 for the mean picture; None for the subject's own, 1 for a file.
-            class_index: The class of a conditional generator.
+            class_index: The class of a conditional generator, by its number or name.
+            label: The numbers of a label that isn't a class.
             noise: "const", "random" (from each picture's seed) or "none"; None for the subject's own.
 
         Returns:
@@ -84,18 +87,19 @@ class Generator:
             OptionError: If a seed, psi, the class or noise is missing or out of range, or psi isn't 1 and the file has
                 no mean style.
         """
-        return list(self.iter_sample(seeds, psi=psi, class_index=class_index, noise=noise))
+        return list(self.iter_sample(seeds, psi=psi, class_index=class_index, label=label, noise=noise))
 
     def iter_sample(
         self,
         seeds: Iterable[int],
         *,
         psi: float | None = None,
-        class_index: int | None = None,
+        class_index: int | str | None = None,
+        label: Sequence[float] | None = None,
         noise: NoiseMode | None = None,
     ) -> Iterator[Image.Image]:
         """Draw as `sample` does, but yield each picture as soon as its batch is drawn."""
-        settings = self._settings(psi, class_index, noise)
+        settings = self._settings(psi, class_index, label, noise)
         for seed, pixels in self._sampler.pictures(_checked_seeds(seeds), settings):
             picture = to_image(pixels)
             picture.info |= {"seed": seed, "psi": settings.psi, "generator": self.description}
@@ -103,14 +107,20 @@ class Generator:
 
     @torch.inference_mode()
     def styles(
-        self, seeds: Iterable[int], *, psi: float | None = None, class_index: int | None = None
+        self,
+        seeds: Iterable[int],
+        *,
+        psi: float | None = None,
+        class_index: int | str | None = None,
+        label: Sequence[float] | None = None,
     ) -> Float[Tensor, "batch num_ws w_dim"]:
         """Map seeds to styles, to be averaged, mixed or moved, and drawn by `draw`.
 
         Args:
             seeds: As for `sample`.
             psi: Truncation.
-            class_index: The class of a conditional generator.
+            class_index: The class of a conditional generator, by its number or name.
+            label: The numbers of a label that isn't a class.
 
         Returns:
             Styles [batch, num_ws, w_dim], on the generator's device.
@@ -118,26 +128,27 @@ class Generator:
         Raises:
             OptionError: As for `sample`.
         """
-        settings, network = self._settings(psi, class_index), self._sampler.generator
+        settings, network = self._settings(psi, class_index, label), self._sampler.generator
         chosen = _checked_seeds(seeds)
         if not chosen:
             raise OptionError("seeds: want at least one, got none", fix="give some, such as range(9)")
         z = latents(chosen, network.z_dim).to(self.device)
-        label = labels(settings.class_index, network.c_dim, len(z))
-        label = None if label is None else label.to(self.device)
-        return network.map_latents(z, label, psi=settings.psi)
+        rows = labels(network, settings.label, len(z))
+        return network.map_latents(z, None if rows is None else rows.to(self.device), psi=settings.psi)
 
     def _settings(
-        self, psi: float | None, class_index: int | None, noise: NoiseMode | None = None
+        self,
+        psi: float | None,
+        class_index: int | str | None,
+        label: Sequence[float] | None,
+        noise: NoiseMode | None = None,
     ) -> Settings:
         if psi is not None:
             _check_number("psi", psi, *PSI_RANGE)
             psi = float(psi)
-        if class_index is not None:
-            _check_whole("class_index", class_index, 0)
         if noise is not None:
             _check_noise(noise)
-        return self._target.settings(psi, class_index, noise)
+        return self._target.settings(psi, _checked_label(class_index, label), noise)
 
     @torch.inference_mode()
     def draw(
@@ -175,6 +186,22 @@ class Generator:
             images = self._sampler.generator.synthesize(one, Noise(noise, [seed]))
             pictures += [to_image(pixels) for pixels in to_uint8(images)]
         return pictures if ws.ndim == 3 else pictures[0]
+
+
+def _checked_label(class_index: int | str | None, label: Sequence[float] | None) -> Label | None:
+    if label is not None:
+        if class_index is not None:
+            raise OptionError("class_index and label exclude each other", fix="give one of them")
+        try:
+            return tuple(float(number) for number in label)
+        except (TypeError, ValueError) as error:
+            raise OptionError(
+                f"label: want numbers, got {label!r:.60}", fix="give them as (0.2, 0.7)"
+            ) from error
+    if class_index is not None and not isinstance(class_index, str):
+        _check_whole("class_index", class_index, 0)
+        return int(class_index)
+    return class_index
 
 
 def _checked_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
@@ -453,7 +480,8 @@ def evaluate(
     data: str | Path,
     *,
     count: int | None = None,
-    class_index: int | None = None,
+    class_index: int | str | None = None,
+    label: Sequence[float] | None = None,
     device: str = "auto",
 ) -> Evaluation:
     """Measure how near a generator's pictures come to a dataset's, beside other real pictures.
@@ -465,7 +493,8 @@ def evaluate(
         weights: As for `load`.
         data: A dataset that `metagan dataset pack` wrote.
         count: Pictures to compare; None for 2000, or all real pictures if there are fewer.
-        class_index: The class of a conditional generator.
+        class_index: The class of a conditional generator, by its number or name.
+        label: The numbers of a label that isn't a class.
         device: Where to draw and measure.
 
     Raises:
@@ -476,10 +505,8 @@ def evaluate(
 
     if count is not None:
         _check_whole("count", count, 1)
-    if class_index is not None:
-        _check_whole("class_index", class_index, 0)
     generator = load(weights, device=device)
-    settings = generator._target.settings(1.0, class_index)
+    settings = generator._target.settings(1.0, _checked_label(class_index, label))
     return measure(generator._sampler, PictureSource(Path(data)), settings, count)
 
 

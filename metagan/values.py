@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import math
 import os
 import re
 import unicodedata
@@ -211,3 +212,61 @@ def show(value: object) -> str:
         digits = str(value)
         return f"the number {digits if len(digits) <= SHOWN_CHARACTERS else digits[:20] + '...'}"
     return "a list" if isinstance(value, Sequence) else "a mapping"
+
+
+# --------------------------------------------------------------------------------------------
+# Labels of conditional generators.
+
+Label = int | str | tuple[float, ...]
+"""What a conditional generator is asked for: a class by its number or name, or the numbers of its label."""
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """What the labels of a conditional generator mean.
+
+    Args:
+        names: Names of classes 0, 1, ..., or of the label's numbers; empty if there are none.
+        ranges: Least and greatest value of each of the label's numbers in the training data; empty for classes.
+    """
+
+    names: tuple[str, ...] = ()
+    ranges: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def is_numbers(self) -> bool:
+        """Whether labels are numbers of their own, such as an angle and an age, rather than one-hot classes."""
+        return bool(self.ranges)
+
+    def number_of(self, label: int | str, count: int) -> int | None:
+        """Return a class's number; None if there is no such class.
+
+        Args:
+            label: The number, also as text, or the name, which comes first.
+            count: The number of classes.
+        """
+        if isinstance(label, str):
+            names = [unicodedata.normalize("NFC", name) for name in self.names]
+            if (name := unicodedata.normalize("NFC", label)) in names:
+                return names.index(name)
+            if not (label.isascii() and label.isdecimal()):  # int() would also take "1_0" and " 1"
+                return None
+            label = int(label[:20])
+        return label if 0 <= label < count else None
+
+    @property
+    def middle(self) -> tuple[float, ...]:
+        """The middle of each number's range."""
+        return tuple((least + most) / 2 for least, most in self.ranges)
+
+
+def parse_numbers(text: str) -> tuple[float, ...]:
+    """Parse a label's numbers, "0.2,0.7".
+
+    Raises:
+        ValueError: If it isn't finite numbers with commas between them.
+    """
+    numbers = tuple(float(part) for part in text.split(","))
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError(text)
+    return numbers

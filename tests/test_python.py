@@ -142,7 +142,7 @@ def test_a_run_that_is_there_does_not_go_on_with_other_options(tmp_path):
         ({"psi": float("nan")}, "psi: want a number from -2 to 2, got nan"),
         ({"psi": 1000}, "got 1000"),
         ({"psi": "1"}, "got '1'"),
-        ({"class_index": "a"}, "class_index: want a whole number from 0"),
+        ({"class_index": 1.5}, "class_index: want a whole number from 0"),
         ({"noise": "loud"}, "noise: want const, random, none, got 'loud'"),
     ],
 )

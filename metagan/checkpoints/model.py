@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
+from metagan.values import LabelSpace
+
 
 @dataclass(frozen=True)
 class NetworkRecord:
@@ -36,6 +38,7 @@ class Header:
         licence: An SPDX identifier or free text; "unknown" if not stated.
         source: Where the weights come from, a URL or free text.
         training: Facts about the training as free-form JSON: data, kimg, date, metrics.
+        labels: What the labels of a conditional generator mean.
     """
 
     architecture: str
@@ -43,6 +46,7 @@ class Header:
     licence: str = "unknown"
     source: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)
+    labels: LabelSpace = field(default_factory=LabelSpace)
 
 
 @dataclass(frozen=True)

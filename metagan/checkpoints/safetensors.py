@@ -16,12 +16,13 @@ from metagan.checkpoints.pickles.flatten import jsonable
 from metagan.checkpoints.source import Source, quote
 from metagan.checkpoints.tensors import MAX_TENSORS
 from metagan.errors import MalformedFileError
+from metagan.values import LabelSpace
 
 METADATA_KEY: Final = "metagan"
 TRAINING_STATE_KEY: Final = "metagan_training_state"
 HEADER_VERSION: Final = 1
 MAX_DIRECTORY_BYTES: Final = 16 << 20
-MAX_HEADER_BYTES: Final = 1 << 20
+MAX_HEADER_BYTES: Final = 8 << 20
 MAX_HEADER_DEPTH: Final = 16
 NAME: Final = re.compile(r"[A-Za-z0-9_./:-]{1,512}")
 
@@ -93,12 +94,35 @@ def parse_header(path: Path, text: str) -> Header:
         for key, kind in _TYPES.items()
         if not isinstance(header.get(key), kind)
     ]
-    unknown = sorted(header.keys() - _TYPES.keys() - {"version"})
-    if wrong or unknown:
+    labels = _parse_labels(header.get("labels", {}))
+    if labels is None:
+        wrong.append("labels aren't names and ranges of numbers")
+    unknown = sorted(header.keys() - _TYPES.keys() - {"version", "labels"})
+    if labels is None or wrong or unknown:
         raise _malformed(path, "; ".join(wrong + [f"unknown key {key!a}" for key in unknown[:5]]))
     if depth_of(header) > MAX_HEADER_DEPTH:
         raise _malformed(path, f"nested deeper than {MAX_HEADER_DEPTH}")
-    return Header(**{key: jsonable(header[key]) for key in _TYPES})
+    return Header(**{key: jsonable(header[key]) for key in _TYPES}, labels=labels)
+
+
+def _parse_labels(value: Any) -> LabelSpace | None:
+    """Return the meaning of labels that a header states; None if it is invalid."""
+    if not isinstance(value, dict) or value.keys() - {"names", "ranges"}:
+        return None
+    names, ranges = value.get("names", []), value.get("ranges", [])
+    if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        return None
+    if not (isinstance(ranges, list) and all(map(_is_range, ranges))):
+        return None
+    if names and ranges and len(names) != len(ranges):
+        return None
+    return LabelSpace(tuple(names), tuple((float(least), float(most)) for least, most in ranges))
+
+
+def _is_range(value: Any) -> bool:
+    if not (isinstance(value, list) and len(value) == 2):
+        return False
+    return all(type(end) in (int, float) and abs(end) < 1e30 for end in value) and value[0] <= value[1]
 
 
 def header_text(header: Header) -> str:
@@ -109,6 +133,8 @@ def header_text(header: Header) -> str:
     """
     content: dict[str, Any] = {"version": HEADER_VERSION}
     content |= {key: getattr(header, key) for key in _TYPES}
+    if header.labels != LabelSpace():
+        content["labels"] = {"names": header.labels.names, "ranges": header.labels.ranges}
     return json.dumps(content, sort_keys=True, allow_nan=False, default=_as_dict)
 
 

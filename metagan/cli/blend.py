@@ -16,6 +16,7 @@ from metagan.cli.options import (
     registry_option,
     seeds_option,
 )
+from metagan.values import Label
 
 _SHARE = r"\d+(?:\.\d*)?|\.\d+"
 
@@ -115,7 +116,7 @@ def command(
     loop: bool,
     seeds: tuple[int, ...],
     psi: float | None,
-    class_index: int | None,
+    label: Label | None,
     device: str,
     registry: Path,
     sha256: str | None,
@@ -187,17 +188,17 @@ def command(
         click.echo(f"note: {len(likeness.different)} tensors have other shapes, and stay FIRST's", err=True)
     if not force:
         require_related(likeness)
-    settings = found[0].settings(psi, class_index)
+    settings = found[0].settings(psi, label)
     between = Between(one, other, shares, seeds, settings)
-    label = Provenance(f"{found[0].name} and {found[1].name}, blended (metagan)", None, settings.psi)
+    provenance = Provenance(f"{found[0].name} and {found[1].name}, blended (metagan)", None, settings.psi)
     if grid is not None:
-        write_bytes(grid, encode(between.sheet(steps), picture_format(grid), label))
+        write_bytes(grid, encode(between.sheet(steps), picture_format(grid), provenance))
         click.echo(grid)
     if film is not None:
         frames = max(1, round(seconds * fps))
         with stages() as progress:
             progress.begin("frames", frames)
-            write_blend_film(film, between, frames, FilmOptions(fps, label, loop=loop), progress.advance)
+            write_blend_film(film, between, frames, FilmOptions(fps, provenance, loop=loop), progress.advance)
         click.echo(f"{film}: {frames} frames")
     if out is not None:
         child = blend(one, other, shares)

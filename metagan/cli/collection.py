@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from metagan.collection.model import Item
     from metagan.collection.review_page import ReviewServer
     from metagan.collection.sources.made import FetchReport, MadeSource
+    from metagan.values import Label
 
 _SHOWN = 5
 _LONG_S = 5
@@ -552,7 +553,7 @@ def listing_command(
     external_url: str | None,
     first_seed: int,
     psi: float | None,
-    class_index: int | None,
+    label: Label | None,
     training: Path | None,
     classifier: Path | None,
     pick: Literal["random", "rarest"],
@@ -574,7 +575,7 @@ def listing_command(
 
     with stages() as progress:
         target = find_target(what, registry, sha256, offline=offline, progress=progress.transfer)
-    settings = target.settings(psi, class_index)
+    settings = target.settings(psi, label)
     known = open_collection(training) if training else None
     stem = known.facts.title or known.facts.name if known else target.name.partition(".")[0].replace("-", " ")
     title = stem[:1].upper() + stem[1:]

@@ -194,6 +194,8 @@ def _packed_lines(report: PackReport) -> Iterator[str]:
     if report.labels:
         counts = ", ".join(f"{name} {count:,}" for name, count in report.labels.items())
         yield f"  {len(report.labels):,} labels: {counts}"
+    if report.label_width:
+        yield f"  labels of {report.label_width:,} number{'' if report.label_width == 1 else 's'}"
     if report.unused_labels:
         yield f"  {len(report.unused_labels):,} labels are for no picture here, such as {report.unused_labels[0]}"
     if report.unread_labels:

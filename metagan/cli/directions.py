@@ -15,6 +15,7 @@ from metagan.cli.options import (
     psi_option,
     weights_options,
 )
+from metagan.values import Label
 
 
 def parse_ranges(
@@ -74,7 +75,7 @@ def command(
     candidates: int,
     pictures: int,
     psi: float,
-    class_index: int | None,
+    label: Label | None,
     seed: int,
     lpips: str,
     device: str,
@@ -110,7 +111,7 @@ def command(
         candidates=candidates,
         pictures=pictures,
         psi=psi,
-        class_index=target.class_index if class_index is None else class_index,
+        label=target.label if label is None else label,
         seed=seed,
     )
     finder = DirectionFinder(open_sampler(target, device, 1, note=note).generator, options, perceptual)
@@ -121,6 +122,6 @@ def command(
     for line in describe(directions):
         click.echo(line)
     if sheet is not None:
-        label = Provenance(f"{target.name} (metagan)", None, psi)
-        write_bytes(sheet, encode(finder.sheet(directions), picture_format(sheet), label))
+        provenance = Provenance(f"{target.name} (metagan)", None, psi)
+        write_bytes(sheet, encode(finder.sheet(directions), picture_format(sheet), provenance))
         click.echo(sheet)

@@ -22,7 +22,7 @@ from metagan.cli.options import (
 
 if TYPE_CHECKING:
     from metagan.evaluation.evaluate import Evaluation
-    from metagan.values import NoiseMode
+    from metagan.values import Label, NoiseMode
 
 
 @click.command("evaluate", short_help="Measure how close a generator's pictures are to a dataset's.")
@@ -58,7 +58,7 @@ def command(
     data: Path,
     count: int | None,
     psi: float,
-    class_index: int | None,
+    label: Label | None,
     noise: NoiseMode,
     inception: Path | None,
     upscale: str,
@@ -88,7 +88,7 @@ def command(
     with stages() as progress:
         target = find_target(what, registry, offline=offline, upscale=upscale, progress=progress.transfer)
     sampler = open_sampler(target, device, note=note)
-    settings = target.settings(psi, class_index, noise)
+    settings = target.settings(psi, label, noise)
     with stages() as progress:
         expected = min(DEFAULT_COUNT, len(pictures)) if count is None else count
         progress.begin("pictures", expected * (4 if weights else 1))

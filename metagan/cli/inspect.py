@@ -11,9 +11,11 @@ import click
 
 from metagan.cli.options import json_option, network_option
 from metagan.errors import CheckpointError
+from metagan.values import printable
 
 if TYPE_CHECKING:
     from metagan.checkpoints.model import Checkpoint, NetworkRecord
+    from metagan.values import LabelSpace
 
 
 def summarize(path: Path, network: str | None = None) -> dict[str, Any]:
@@ -64,11 +66,19 @@ def _generator_facts(checkpoint: Checkpoint, network: str | None) -> dict[str, A
         "z_dim": generator.z_dim,
         "w_dim": getattr(generator, "w_dim", None),
         "c_dim": generator.c_dim,
+        **_labels(generator.label_space),
         "parameters": sum(parameter.numel() for parameter in generator.parameters()),
         "drawn_by": describe_program(generator),
         "configuration": dict(describe(generator).configuration),
         "notes": list(notes_on(checkpoint, network)),
     }
+
+
+def _labels(space: LabelSpace) -> dict[str, Any]:
+    if space.is_numbers:
+        names = space.names or tuple(f"{index}" for index in range(1, len(space.ranges) + 1))
+        return {"label_ranges": dict(zip(names, space.ranges, strict=True))}
+    return {"classes": list(space.names)} if space.names else {}
 
 
 def _network_facts(record: NetworkRecord) -> dict[str, Any]:
@@ -107,11 +117,20 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
         summary["resolution"] = f"{width}x{height}"
     for name, value in summary.items():
         if value is not None:
-            shown = f"{value:,}" if isinstance(value, int) else value
-            yield f"{name.replace('_', ' '):<16}{shown}"
+            yield f"{name.replace('_', ' '):<16}{_shown(value)}"
     yield from (f"{'note':<16}{note}" for note in notes)
     for role, facts in networks.items():
         named = f"{facts['class']}, " if facts["class"] else ""
         yield f"{'network ' + role:<16}{named}{facts['tensors']} tensors, {facts['numbers']:,} numbers"
     for name, value in training.items():
         yield f"{'training':<16}{name}: {value}"
+
+
+def _shown(value: Any) -> str:
+    """The value of a line: numbers with separators, a label's ranges, classes with their numbers."""
+    if isinstance(value, dict):
+        ranges = value.items()
+        return ", ".join(f"{printable(name)}: {least:.7g} to {most:.7g}" for name, (least, most) in ranges)
+    if isinstance(value, list):
+        return ", ".join(f"{number} {printable(name)}" for number, name in enumerate(value))
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -3,7 +3,7 @@
 A group is a decorator like a single option:
 
     @click.argument("what", metavar="SUBJECT|WEIGHTS")
-    @drawing_options(seeds="0-15")   # seeds, psi, class_index, noise
+    @drawing_options(seeds="0-15")   # seeds, psi, label, noise
     @weights_options                 # registry, sha256, offline
     @device_option                   # device
     @precision_option("fp32", "bf16", "auto", default="fp32", help="...")  # precision
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, get_args, ge
 
 import click
 
-from metagan.values import PSI_RANGE, NoiseMode, Precision, precision_of_today
+from metagan.values import PSI_RANGE, Label, NoiseMode, Precision, parse_numbers, precision_of_today
 
 if TYPE_CHECKING:
     from metagan.training.options import Setting
@@ -109,9 +109,50 @@ def psi_option(
     )
 
 
-class_option = click.option(
-    "--class", "class_index", type=click.IntRange(0), help="Class of a conditional generator."
+class Numbers(click.ParamType[tuple[float, ...]]):
+    """Numbers with commas between them, "0.2,0.7"."""
+
+    name = "numbers"
+
+    def convert(
+        self, value: str | tuple[float, ...], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        """The text as numbers."""
+        try:
+            return parse_numbers(value) if isinstance(value, str) else value
+        except ValueError:
+            self.fail(f"want numbers with commas between them, such as 0.2,0.7, got {value!r}", param, ctx)
+
+
+def _choose_label(ctx: click.Context, _: click.Parameter, value: Label | None) -> None:
+    """Make one parameter of --class and --label, called `label`."""
+    chosen = ctx.params.setdefault("label", None)
+    if value is not None and chosen is not None:
+        raise click.UsageError("--class and --label exclude each other")
+    if value is not None:
+        ctx.params["label"] = value
+
+
+class_option = options(
+    click.option(
+        "--class",
+        "class_",
+        metavar="NUMBER|NAME",
+        callback=_choose_label,
+        expose_value=False,
+        help="Class of a conditional generator, by its number or its name.",
+    ),
+    click.option(
+        "--label",
+        "label_",
+        type=Numbers(),
+        metavar="NUMBERS",
+        callback=_choose_label,
+        expose_value=False,
+        help="Label of a generator whose labels are numbers, not classes: 0.2,0.7.",
+    ),
 )
+"""`--class` and `--label`, as one parameter `label`; None leaves it to the subject."""
 
 
 def noise_option(
@@ -132,7 +173,7 @@ def noise_option(
 
 
 def drawing_options(seeds: str) -> Decorator:
-    """`--seeds --psi --class --noise`; all but the seeds are None where the subject's own are to be taken."""
+    """`--seeds --psi --class|--label --noise`; all but the seeds are None where the subject's own are to be taken."""
     return options(seeds_option(seeds), psi_option(), class_option, noise_option())
 
 

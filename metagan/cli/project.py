@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from metagan.cli.options import Number, class_option, device_option, lpips_option, out_option, weights_options
+from metagan.values import Label
 
 if TYPE_CHECKING:
     from metagan.lab.project import Projection
@@ -64,7 +65,7 @@ def command(
     start: str,
     learning_rate: float,
     noise: str,
-    class_index: int | None,
+    label: Label | None,
     seed: int,
     crop: bool,
     box: Box | None,
@@ -119,7 +120,7 @@ def command(
         start="nearest" if start == "nearest" else "mean",
         learning_rate=learning_rate,
         noise="fit" if noise == "fit" else "const",
-        class_index=target.class_index if class_index is None else class_index,
+        label=target.label if label is None else label,
         seed=seed,
     )
     projector = Projector(generator, options, perceptual)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from metagan.sampling.sampler import Picture, Sampler, Settings
-    from metagan.values import NoiseMode
+    from metagan.values import Label, NoiseMode
 
 
 def parse_batch(_ctx: click.Context, _param: click.Parameter, value: str) -> int | None:
@@ -79,7 +79,7 @@ def command(
     what: str,
     seeds: tuple[int, ...],
     psi: float | None,
-    class_index: int | None,
+    label: Label | None,
     noise: NoiseMode | None,
     styles_files: tuple[Path, ...],
     foreign_styles: bool,
@@ -108,22 +108,24 @@ def command(
     """
     from metagan.cli.progress import note, stages
     from metagan.sampling.target import find_target, open_sampler
+    from metagan.values import printable
 
     with stages() as progress:
         target = find_target(
             what, registry, sha256, offline=offline, upscale=upscale, progress=progress.transfer
         )
-    settings = target.settings(psi, class_index, noise)
+    settings = target.settings(psi, label, noise)
     sampler = open_sampler(target, device, batch, precision, network=network, note=note)
     if verbose:
         import torch
 
         at_once, threads = sampler.batch, torch.get_num_threads()
         note(f"{target.name}: drawn by {sampler.program}; {at_once} at once, {threads} threads")
-    if settings.class_index is not None and not sampler.generator.c_dim:
-        click.echo(
-            f"warning: --class {settings.class_index} is ignored, {target.name} has no classes", err=True
+    if settings.label is not None and not sampler.generator.c_dim:
+        option = (
+            "--label" if isinstance(settings.label, tuple) else f"--class {printable(str(settings.label))}"
         )
+        click.echo(f"warning: {option} is ignored, {target.name} has no classes", err=True)
     folder = out if out or grid else Path("samples")
     if styles_files:
         write_styled(

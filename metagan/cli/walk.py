@@ -17,6 +17,7 @@ from metagan.cli.options import (
     upscale_option,
     weights_options,
 )
+from metagan.values import Label
 
 
 def parse_grid(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[int, int]:
@@ -108,7 +109,7 @@ def command(
     psi_to: float | None,
     hold: str | None,
     hold_from: int,
-    class_index: int | None,
+    label: Label | None,
     frames_folder: Path | None,
     foreign_styles: bool,
     upscale: str | None,
@@ -154,7 +155,7 @@ def command(
         psi_to=psi_to,
         hold=hold,
         hold_from=hold_from,
-        class_index=target.class_index if class_index is None else class_index,
+        label=target.label if label is None else label,
     )
     walk = Walk(sampler.generator, options, foreign=foreign_styles)
     with stages() as progress:

@@ -1,8 +1,9 @@
 """The dataset zip: uncompressed PNG entries and dataset.json, with the names of the official dataset tool.
 
     00000/img00000000.png      picture 0; a thousand per folder
-    dataset.json               {"labels": [["00000/img00000000.png", 6], ...]}, or {"labels": null}
-    metagan.json               facts for metagan only: label names, how pictures were fitted (optional)
+    dataset.json               {"labels": [["00000/img00000000.png", 6], ...]}, or {"labels": null}; where classes
+                               have names, also "label_names": ["ape", "bird", ...], which other programs ignore
+    metagan.json               facts for metagan only: how pictures were fitted (optional)
 
 PNG files are not compressed again, names sort in order, and times are fixed, so that equal pictures give equal bytes.
 """
@@ -21,6 +22,7 @@ from metagan.values import json_text
 
 LABELS_NAME: Final = "dataset.json"
 FACTS_NAME: Final = "metagan.json"
+NAMES_KEY: Final = "label_names"
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _UNIX: Final = 3
 _READABLE: Final = 0o644 << 16
@@ -48,14 +50,23 @@ class DatasetWriter:
             self._write(picture_name(self.count, "json"), _json(metadata, indent=2))
         self.count += 1
 
-    def finish(self, labels: Sequence[LabelValue] | None, facts: Mapping[str, Any]) -> None:
-        """Write dataset.json and metagan.json. `labels` has one label per picture, in order."""
+    def finish(
+        self, labels: Sequence[LabelValue] | None, facts: Mapping[str, Any], names: Sequence[str] = ()
+    ) -> None:
+        """Write dataset.json and metagan.json.
+
+        Args:
+            labels: One label per picture, in order.
+            facts: The content of metagan.json.
+            names: Names of classes 0, 1, ..., or of a label's numbers; empty if there are none.
+        """
         pairs = None
         if labels is not None:
             if len(labels) != self.count:
                 raise ValueError(f"{len(labels)} labels for {self.count} pictures")
             pairs = [[picture_name(index), label] for index, label in enumerate(labels)]
-        self._write(LABELS_NAME, _json({"labels": pairs}))
+        named = {NAMES_KEY: list(names)} if names else {}
+        self._write(LABELS_NAME, _json({"labels": pairs} | named))
         self._write(FACTS_NAME, _json(facts, indent=2))
 
     def _write(self, name: str, data: bytes) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metagan.datasets.archive import FACTS_NAME, LABELS_NAME, LabelValue
+from metagan.datasets.archive import FACTS_NAME, LABELS_NAME, NAMES_KEY, LabelValue
 from metagan.datasets.store import MEND, Layout, Store, UnreadableError, plain_name, read_json
 from metagan.errors import DatasetError, Location, Problem
-from metagan.values import printable, show
+from metagan.values import printable, show, text_of
 
 # --------------------------------------------------------------------------------------------
 # Dataset.json's labels, checked against the pictures, as vectors.
@@ -45,6 +45,18 @@ class LabelTable:
         vector = np.zeros(self.width, np.float32)
         vector[int(value)] = 1
         return vector
+
+    @property
+    def ranges(self) -> tuple[tuple[float, float], ...]:
+        """Least and greatest value of each number of the labels; empty if they are classes, also as one-hot vectors."""
+        if self.values.ndim == 1 or self._is_one_hot:
+            return ()
+        ends = zip(self.values.min(0).tolist(), self.values.max(0).tolist(), strict=True)
+        return tuple((float(f"{least:.7g}"), float(f"{most:.7g}")) for least, most in ends)
+
+    @property
+    def _is_one_hot(self) -> bool:
+        return bool(((self.values == 0) | (self.values == 1)).all() and (self.values.sum(1) == 1).all())
 
     def counts(self) -> NDArray[np.int64]:
         """Count the pictures of each label number, [width]. Vectors count for their largest element."""
@@ -103,6 +115,40 @@ def read_listed(store: Store, layout: Layout, pictures: Sequence[str]) -> Listed
     return Listed(by_picture, tuple(left), where)
 
 
+def read_label_names(store: Store, layout: Layout, width: int) -> tuple[str, ...]:
+    """Read the names of classes 0, 1, ..., or of a label's numbers; empty if there are none.
+
+    They are in dataset.json. Earlier versions of metagan wrote them into metagan.json.
+
+    Args:
+        store: The folder or zip of the pictures.
+        layout: Its layout.
+        width: Width of a label vector.
+
+    Raises:
+        DatasetError: If dataset.json's aren't one name for each.
+    """
+    file, facts = layout.find(LABELS_NAME), layout.find(FACTS_NAME)
+    names = read_json(store, file).get(NAMES_KEY) if file else None
+    if names is None:
+        former = read_json(store, facts).get(NAMES_KEY) if facts else None
+        return tuple(map(str, former[:width])) if isinstance(former, list) and len(former) >= width else ()
+    where = f"{store.path}: {printable(file or LABELS_NAME)}"
+    if not (isinstance(names, list) and all(isinstance(name, str) and name.strip() for name in names)):
+        raise DatasetError(
+            f"{NAMES_KEY}: want a list of texts, got {str(names)[:60]!r}",
+            where=where,
+            fix="correct or remove it",
+        )
+    if len(names) < width:
+        raise DatasetError(
+            f"{NAMES_KEY}: {len(names)} names for labels of width {width}",
+            where=where,
+            fix="name each, or remove it",
+        )
+    return tuple(map(text_of, names[:width]))
+
+
 def labels_by_name(pairs: Any, where: str) -> dict[str, Any]:
     """Convert dataset.json's list of [name, label] to a mapping. Raises DatasetError if it has another structure."""
     if not isinstance(pairs, list):
@@ -151,11 +197,13 @@ class Labelling:
         find: Returns the label of a picture by its name, or None, in which case the picture is skipped.
         missing: The reason for skipping a picture without a label.
         unused: Names with a label that are not pictures.
+        names: Names of the numbers of labels that are vectors.
     """
 
     find: Callable[[str], RawLabel | None]
     missing: str
     unused: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 def choose_labelling(how: str, store: Store, layout: Layout, pictures: Sequence[str]) -> Labelling | None:
@@ -260,19 +308,17 @@ def _from_dataset_json(store: Store, layout: Layout, pictures: Sequence[str]) ->
             fix="correct it, or use --labels none",
         )
     labelled = list(listed.by_picture)
-    values: list[LabelValue] = listed.table(labelled).values.tolist()
-    labels: dict[str, RawLabel] = dict(zip(labelled, _named(values, store, layout), strict=True))
-    return Labelling(labels.get, f"not in {LABELS_NAME}", listed.unused)
-
-
-def _named(values: list[LabelValue], store: Store, layout: Layout) -> Sequence[RawLabel]:
-    # A dataset packed by metagan contains the names of its label numbers.
-    facts = layout.find(FACTS_NAME)
-    names = read_json(store, facts).get("label_names") if facts else None
+    table = listed.table(labelled)
+    values: list[LabelValue] = table.values.tolist()
+    names = read_label_names(store, layout, table.width)
     numbers = [value for value in values if isinstance(value, int)]
-    if not isinstance(names, list) or len(numbers) < len(values) or max(numbers) >= len(names):
-        return values
-    return [str(names[number]) for number in numbers]
+    if len(numbers) < len(values):
+        by_name = dict(zip(labelled, values, strict=True))
+        return Labelling(by_name.get, f"not in {LABELS_NAME}", listed.unused, names)
+    named: Sequence[RawLabel] = values
+    if max(numbers) < len(names):
+        named = [names[number] for number in numbers]
+    return Labelling(dict(zip(labelled, named, strict=True)).get, f"not in {LABELS_NAME}", listed.unused)
 
 
 def _from_csv(path: Path, layout: Layout, pictures: Sequence[str]) -> Labelling:

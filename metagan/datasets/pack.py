@@ -55,6 +55,7 @@ class PackReport:
         cut: Number of pictures that were cropped or padded.
         enlarged: Number of pictures that were enlarged.
         labels: Number of pictures by label name; empty without labels or with label vectors.
+        label_width: Numbers in each label vector; 0 without label vectors.
         unused_labels: Names in the CSV or dataset.json that match no picture.
         unread_labels: Files with labels, and names of sub-folders, that `labels` did not ask for.
     """
@@ -68,6 +69,7 @@ class PackReport:
     cut: int = 0
     enlarged: int = 0
     labels: dict[str, int] = field(default_factory=dict)
+    label_width: int = 0
     unused_labels: tuple[str, ...] = ()
     unread_labels: tuple[str, ...] = ()
 
@@ -133,7 +135,7 @@ def pack(
                 raw.append(_found(labelling, outcome.name))
             advance(1)
         _refuse_nothing(pictures, report)
-        _finish(writer, fit, raw, report, facts or {})
+        _finish(writer, fit, raw, report, facts or {}, labelling.names if labelling else ())
     return report
 
 
@@ -183,7 +185,12 @@ def _take(outcome: Packed, writer: DatasetWriter, report: PackReport) -> bool:
 
 
 def _finish(
-    writer: DatasetWriter, fit: Fit, raw: list[RawLabel], report: PackReport, more: Mapping[str, object]
+    writer: DatasetWriter,
+    fit: Fit,
+    raw: list[RawLabel],
+    report: PackReport,
+    more: Mapping[str, object],
+    numbers_names: Sequence[str],
 ) -> None:
     labels, given = number_labels(raw)
     names = [text_of(name) for name in given]
@@ -194,7 +201,9 @@ def _finish(
     facts |= {"fit": fit.mode, "background": "#{:02x}{:02x}{:02x}".format(*fit.background)}
     facts |= {"resample": fit.resample} | dict(more)
     facts |= {"cut": report.cut, "enlarged": report.enlarged}
-    writer.finish(labels or None, facts | ({"label_names": names} if names else {}))
+    vectors = [label for label in labels if not isinstance(label, int)]
+    report.label_width = len(vectors[0]) if vectors else 0
+    writer.finish(labels or None, facts, numbers_names if vectors else names)
 
 
 def _refuse_nothing(pictures: Path, report: PackReport) -> None:

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from metagan.datasets.archive import FACTS_NAME, LABELS_NAME
-from metagan.datasets.labels import LabelTable, read_listed, unread_labels
+from metagan.datasets.labels import LabelTable, read_label_names, read_listed, unread_labels
 from metagan.datasets.store import Layout, Store, UnreadableError, open_store, plain_name, read_json
 from metagan.errors import DatasetError
-from metagan.values import Size, printable
+from metagan.values import LabelSpace, Size, printable
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 _PACK = "pack it with `metagan dataset pack`"
@@ -68,10 +68,14 @@ class PictureSource:
     @property
     def label_names(self) -> tuple[str, ...]:
         """The name of each label, or its number if the dataset has no names. Empty without labels."""
-        names = self.facts.get("label_names")
-        if isinstance(names, list) and len(names) == self.label_count:
-            return tuple(map(str, names))
-        return tuple(map(str, range(self.label_count)))
+        return self.label_space.names or tuple(map(str, range(self.label_count)))
+
+    @cached_property
+    def label_space(self) -> LabelSpace:
+        """What the labels mean: the names of classes, or the ranges of labels that are numbers."""
+        if self.table is None:
+            return LabelSpace()
+        return LabelSpace(read_label_names(self._store, self._layout, self.table.width), self.table.ranges)
 
     @cached_property
     def facts(self) -> dict[str, Any]:

@@ -152,7 +152,7 @@ def render(
             advance(1)
         names = sorted({traits[label] for traits in everything}) if label else []
         labels = [names.index(traits[label]) for traits in everything] if label else None
-        writer.finish(labels, _facts(name, seed, resolution, label, names))
+        writer.finish(labels, _facts(name, seed, resolution, label), names if label else ())
     return RenderReport(out, count, resolution, _count_traits(everything))
 
 
@@ -170,10 +170,10 @@ def _died(index: int) -> Rendered:
     )
 
 
-def _facts(name: str, seed: int, resolution: int, label: str | None, names: list[str]) -> dict[str, Any]:
+def _facts(name: str, seed: int, resolution: int, label: str | None) -> dict[str, Any]:
     facts = {"made_by": f"metagan {__version__}", "collection": name, "seed": seed, "resolution": resolution}
     facts["licence"] = "CC0-1.0"
-    return facts | ({"label_trait": label, "label_names": names} if label else {})
+    return facts | ({"label_trait": label} if label else {})
 
 
 def _count_traits(everything: list[dict[str, str]]) -> dict[str, dict[str, int]]:

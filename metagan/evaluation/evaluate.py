@@ -21,7 +21,9 @@ from metagan.evaluation.quality import (
     describe_gaps,
     halves,
 )
+from metagan.sampling.latents import class_of
 from metagan.sampling.sampler import Sampler, Settings
+from metagan.values import Label
 
 DEFAULT_COUNT: Final = 2000
 
@@ -113,11 +115,11 @@ def evaluate(
         OptionError: If the dataset has pictures of another shape than the generator's, too few, or not its classes.
     """
     _require_same_size(sampler, pictures)
-    chosen, notes = _pictures_of_class(sampler, pictures, settings.class_index)
+    chosen, notes = _pictures_of_class(sampler, pictures, settings.label)
     count = min(DEFAULT_COUNT, len(chosen)) if count is None else count
     _require_enough(pictures, chosen, settings, count)
     labels = None
-    if sampler.generator.c_dim and settings.class_index is None:
+    if sampler.generator.c_dim and settings.label is None:
         rows = [pictures.label(index) for index in evenly_spaced(len(pictures), count)]
         labels = torch.from_numpy(np.stack(rows))
     drawn = []
@@ -138,27 +140,31 @@ def evaluate(
 
 
 def _pictures_of_class(
-    sampler: Sampler, pictures: PictureSource, class_index: int | None
+    sampler: Sampler, pictures: PictureSource, label: Label | None
 ) -> tuple[range | list[int], list[str]]:
     """Return the indices of the real pictures to compare with, and notes on that choice."""
     everything, c_dim = range(len(pictures)), sampler.generator.c_dim
     if not c_dim:
         return everything, []
-    if pictures.label_count == 0 and class_index is not None:
-        return everything, [
-            f"the dataset has no labels: class {class_index} is compared with all its pictures"
-        ]
+    if isinstance(label, tuple):
+        raise OptionError(
+            "--label: real pictures of the same numbers are too few to compare with",
+            fix="leave it out, and each picture has the label of a real one",
+        )
+    number = None if label is None else class_of(sampler.generator, label)
+    if pictures.label_count == 0 and number is not None:
+        return everything, [f"the dataset has no labels: class {label} is compared with all its pictures"]
     if pictures.label_count != c_dim:
-        has = f"{pictures.label_count} classes" if pictures.label_count else "no labels"
+        has = f"labels of width {pictures.label_count}" if pictures.label_count else "no labels"
         way_out = f", or choose one class with --class 0 to {c_dim - 1}" if not pictures.label_count else ""
         raise OptionError(
             f"the dataset has {has}, the generator {c_dim}",
             where=pictures.path,
             fix=f"give the dataset that it was trained on{way_out}",
         )
-    if class_index is None:
+    if number is None:
         return everything, []
-    return [index for index in everything if _class_of(pictures.label(index)) == class_index], []
+    return [index for index in everything if _class_of(pictures.label(index)) == number], []
 
 
 def _class_of(label: NDArray[np.float32]) -> int | None:
@@ -182,12 +188,12 @@ def _require_enough(
 ) -> None:
     if not chosen:
         raise OptionError(
-            f"none of its {len(pictures)} pictures is of class {settings.class_index}",
+            f"none of its {len(pictures)} pictures is of class {settings.label}",
             where=pictures.path,
             fix="choose another class, or leave --class out",
         )
     if count > len(chosen):
-        of_class = f" of class {settings.class_index}" if len(chosen) < len(pictures) else ""
+        of_class = f" of class {settings.label}" if len(chosen) < len(pictures) else ""
         raise OptionError(
             f"--count {count}: {pictures.path} has {len(chosen)} pictures{of_class}",
             fix="ask for at most that many, or leave --count out",

@@ -30,7 +30,7 @@ from metagan.files import replacing
 from metagan.networks.generator import Generator, Noise
 from metagan.networks.stylegan3.filtering import separate
 from metagan.networks.stylegan3.network import StyleGAN3
-from metagan.sampling.latents import labels, latents
+from metagan.sampling.latents import latents, one_hot
 
 OPSET = 18
 STEPS = 3  # mapping, synthesis, comparison
@@ -81,7 +81,7 @@ class MappingModel(nn.Module):
         """Return example inputs for seeds, with alternating classes."""
         given: Inputs = {"z": latents(seeds, generator.z_dim)}
         if generator.c_dim:
-            rows = [labels(seed % generator.c_dim, generator.c_dim, 1) for seed in seeds]
+            rows = [one_hot(seed % generator.c_dim, generator.c_dim, 1) for seed in seeds]
             given["label"] = torch.cat([row for row in rows if row is not None])
         if self.mean is not None:
             given["psi"] = torch.tensor(psi)
@@ -181,7 +181,7 @@ def _require_likeness(likeness: Likeness) -> None:
 
 def _mean_styles(generator: Generator) -> Tensor | None:
     """Return the styles at psi 0, [1, num_ws, w_dim], or None if there is no mean style."""
-    label = labels(0 if generator.c_dim else None, generator.c_dim, 1)
+    label = one_hot(0, generator.c_dim, 1)
     try:
         with torch.no_grad():
             return generator.map_latents(latents([0], generator.z_dim), label, psi=0.0)

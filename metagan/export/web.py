@@ -19,7 +19,7 @@ from metagan.export.upscaler import fold_upscaler, replay_upscaler
 from metagan.files import write_bytes
 from metagan.networks.generator import Generator, Noise
 from metagan.networks.upscaler import Upscaler
-from metagan.sampling.latents import labels, latents
+from metagan.sampling.latents import latents, one_hot
 
 # The fraction of values that may differ, by at most one level of 255.
 TOLERANCE: dict[WebPrecision, float] = {"fp16": 0.05, "fp32": 0.001}
@@ -111,7 +111,7 @@ def compare(generator: Generator, content: bytes, noise: str, upscaler: Upscaler
 
     def drawn(seed: int) -> tuple[Tensor, Tensor]:
         z = latents([seed], config.z_dim)
-        label = labels(seed % config.c_dim if config.c_dim else None, config.c_dim, 1)
+        label = one_hot(seed % max(config.c_dim, 1), config.c_dim, 1)
         want = generator.synthesize(generator.map_latents(z, label, psi=psi), Noise(noise))
         got = replay(config, tensors, z, label, psi)
         if upscaler is not None and config.upscaler is not None:

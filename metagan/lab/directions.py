@@ -41,6 +41,7 @@ from metagan.lab.styles import fingerprint, map_latents, mean_style, styles_shap
 from metagan.networks.generator import Generator
 from metagan.sampling.levels import to_uint8
 from metagan.sampling.sampler import exact_convolutions
+from metagan.values import Label
 
 Method = Literal["sefa", "pca"]
 METADATA_KEY: Final = "metagan-directions"
@@ -146,7 +147,7 @@ class DirectionsOptions:
         candidates: Number of candidates for each method and range.
         pictures: Number of pictures on which the effect is measured.
         psi: Truncation of these pictures; ignored by generators without a mean style.
-        class_index: Class of a conditional generator.
+        label: What a conditional generator is asked for: a class, or its label's numbers.
         seed: Random seed.
     """
 
@@ -156,7 +157,7 @@ class DirectionsOptions:
     candidates: int = 6
     pictures: int = 6
     psi: float = 0.7
-    class_index: int | None = None
+    label: Label | None = None
     seed: int = 0
 
 
@@ -406,7 +407,7 @@ class DirectionFinder:
         return torch.from_numpy(rows).float().to(self.device)
 
     def _map(self, z: Tensor) -> Tensor:
-        return map_latents(self.generator, z, self.options.class_index)
+        return map_latents(self.generator, z, self.options.label)
 
     def _draw(self, code: Tensor) -> Tensor:
         ws = code if self.space == "w" else self._map(code)

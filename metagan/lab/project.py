@@ -40,6 +40,7 @@ from metagan.lab.targets import Target
 from metagan.networks.generator import Generator, Noise
 from metagan.sampling.levels import to_uint8
 from metagan.sampling.sampler import exact_convolutions
+from metagan.values import Label
 
 STATISTICS: Final = 4096  # latents for the mean style and its spread
 CANDIDATES: Final = 600  # pictures among which the nearest is taken for a start
@@ -69,7 +70,7 @@ class ProjectOptions:
         start: "nearest", the most similar of 600 pictures, or "mean", the mean style (zero latents in z).
         learning_rate: Largest change of styles in a step, in standard deviations.
         noise: "fit" searches for noise images as well, "const" keeps the generator's own.
-        class_index: Class of a conditional generator.
+        label: What a conditional generator is asked for: a class, or its label's numbers.
         seed: Random seed.
     """
 
@@ -78,7 +79,7 @@ class ProjectOptions:
     start: Literal["mean", "nearest"] = "nearest"
     learning_rate: float = 0.1
     noise: Literal["fit", "const"] = "fit"
-    class_index: int | None = None
+    label: Label | None = None
     seed: int = 0
 
 
@@ -368,7 +369,7 @@ class Projector:
         return torch.from_numpy(rows).float().to(self.device)
 
     def _map(self, z: Tensor) -> Tensor:
-        return map_latents(self.generator, z, self.options.class_index)
+        return map_latents(self.generator, z, self.options.label)
 
     def _styles(self, code: Tensor) -> Tensor:
         """Convert a batch of codes to styles [n, num_ws, w_dim]."""

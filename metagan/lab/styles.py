@@ -28,6 +28,7 @@ from metagan.files import write_bytes
 from metagan.networks.generator import Generator, Noise
 from metagan.sampling.latents import labels
 from metagan.sampling.sampler import Picture, Sampler, exact_convolutions
+from metagan.values import Label
 
 Space = Literal["z", "w", "w+"]
 METADATA_KEY: Final = "metagan-styles"
@@ -137,15 +138,15 @@ def styles_shape(generator: Generator) -> tuple[int, int]:
 
 
 def map_latents(
-    generator: Generator, z: Float[Tensor, "batch z_dim"], class_index: int | None
+    generator: Generator, z: Float[Tensor, "batch z_dim"], label: Label | None
 ) -> Float[Tensor, "batch num_ws w_dim"]:
     """Map latents on the generator's device to styles.
 
     Raises:
-        OptionError: If the generator is conditional and no class is chosen, or the class is out of range.
+        OptionError: If the generator is conditional and nothing is chosen, or it has no such class or numbers.
     """
-    label = labels(class_index, generator.c_dim, len(z))
-    return generator.map_latents(z, None if label is None else label.to(z.device))
+    rows = labels(generator, label, len(z))
+    return generator.map_latents(z, None if rows is None else rows.to(z.device))
 
 
 def fingerprint(generator: Generator) -> str:

@@ -85,7 +85,7 @@ def own_distances(
 def _own_pictures(projector: Projector, first: int, count: int) -> list[Target]:
     generator, device = projector.generator, projector.device
     z = latents(range(FIRST_SEED + first, FIRST_SEED + first + count), generator.z_dim).to(device)
-    ws = map_latents(generator, z, projector.options.class_index)
+    ws = map_latents(generator, z, projector.options.label)
     pictures = to_uint8(generator.synthesize(ws, Noise("const")))
     return [
         Target(

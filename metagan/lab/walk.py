@@ -44,6 +44,7 @@ from metagan.lab.styles import (
 from metagan.networks.generator import Generator
 from metagan.sampling.latents import latents
 from metagan.sampling.sampler import Sampler
+from metagan.values import Label
 
 Curve = Literal["z", "w", "w+"]
 Easing = Literal["linear", "smooth", "sine"]
@@ -74,7 +75,7 @@ class WalkOptions:
         psi_to: Truncation at the end, or in the middle of a loop; None for a constant psi.
         hold: A key frame whose styles some layers keep throughout, or None.
         hold_from: First of these layers.
-        class_index: Class of a conditional generator.
+        label: What a conditional generator is asked for: a class, or its label's numbers.
     """
 
     keys: tuple[str, ...]
@@ -89,7 +90,7 @@ class WalkOptions:
     psi_to: float | None = None
     hold: str | None = None
     hold_from: int = 0
-    class_index: int | None = None
+    label: Label | None = None
 
     @property
     def frames(self) -> int:
@@ -141,10 +142,10 @@ class Walk:
         if (options.psi != 1 or options.psi_to not in (None, 1)) and mean_style(generator) is None:
             msg = f"psi {options.psi:g}: this {generator.architecture} has no mean style to truncate toward"
             raise OptionError(msg, fix="use psi 1")
-        self.keys = [read_key(generator, key, options.class_index, foreign=foreign) for key in options.keys]
+        self.keys = [read_key(generator, key, options.label, foreign=foreign) for key in options.keys]
         self._hold = None
         if options.hold is not None:
-            self._hold = read_key(generator, options.hold, options.class_index, foreign=foreign).ws
+            self._hold = read_key(generator, options.hold, options.label, foreign=foreign).ws
             if not 0 <= options.hold_from < len(self._hold):
                 msg = f"layer {options.hold_from}: this generator has layers 0 to {len(self._hold) - 1}"
                 raise OptionError(msg, fix="give one of them as --hold-from")
@@ -246,27 +247,27 @@ class Walk:
         return self.keys[cell * each : (cell + 1) * each]
 
     def _map(self, z: Tensor) -> Tensor:
-        return map_one(self.generator, z, self.options.class_index)
+        return map_one(self.generator, z, self.options.label)
 
 
 @torch.inference_mode()
-def map_one(generator: Generator, z: Tensor, class_index: int | None) -> Tensor:
+def map_one(generator: Generator, z: Tensor, label: Label | None) -> Tensor:
     """Map one picture's latents [z_dim] to its styles [num_ws, w_dim], on the CPU."""
     device = next(generator.parameters()).device
-    return map_latents(generator, z[None].to(device), class_index)[0].cpu().clone()
+    return map_latents(generator, z[None].to(device), label)[0].cpu().clone()
 
 
 _KEY = re.compile(r"(?P<one>.+?)(?:\+(?P<mean>[^+]+)|/(?P<other>[^/@]+)@(?P<layer>\d+))?")
 
 
-def read_key(generator: Generator, text: str, class_index: int | None, *, foreign: bool = False) -> Key:
+def read_key(generator: Generator, text: str, label: Label | None, *, foreign: bool = False) -> Key:
     """Read a key frame from text.
 
     Args:
         generator: The generator that will draw it.
         text: A seed, "5"; a styles file; "5+9", the styles halfway between two; or "5/9@8", the styles of the first
             with those of the second from layer 8 on ([2] section 3.1).
-        class_index: Class of a conditional generator.
+        label: What a conditional generator is asked for: a class, or its label's numbers.
         foreign: Whether to accept styles files of another generator with the same shape, too.
 
     Raises:
@@ -274,26 +275,26 @@ def read_key(generator: Generator, text: str, class_index: int | None, *, foreig
         MalformedFileError: If the styles file can't be read.
     """
     if Path(text).suffix == ".safetensors" and Path(text).is_file():
-        return _single(generator, text, class_index, foreign=foreign)
+        return _single(generator, text, label, foreign=foreign)
     match = _KEY.fullmatch(text)
     if match is None:
         raise _no_key(text)
-    one = _single(generator, match["one"], class_index, foreign=foreign)
+    one = _single(generator, match["one"], label, foreign=foreign)
     if match["mean"] is not None:
-        return Key((one.ws + _single(generator, match["mean"], class_index, foreign=foreign).ws) / 2)
+        return Key((one.ws + _single(generator, match["mean"], label, foreign=foreign).ws) / 2)
     if match["other"] is None:
         return one
-    other, layer = _single(generator, match["other"], class_index, foreign=foreign), int(match["layer"])
+    other, layer = _single(generator, match["other"], label, foreign=foreign), int(match["layer"])
     if not 0 < layer < len(one.ws):
         msg = f"{text}: layer {layer}, and this generator has layers 0 to {len(one.ws) - 1}"
         raise OptionError(msg, fix=f"give a layer from 1 to {len(one.ws) - 1} after @")
     return Key(torch.cat([one.ws[:layer], other.ws[layer:]]))
 
 
-def _single(generator: Generator, text: str, class_index: int | None, *, foreign: bool) -> Key:
+def _single(generator: Generator, text: str, label: Label | None, *, foreign: bool) -> Key:
     if re.fullmatch(r"\d{1,10}", text) and int(text) < 2**32:
         z = latents([int(text)], generator.z_dim)[0]
-        return Key(map_one(generator, z, class_index), z)
+        return Key(map_one(generator, z, label), z)
     if not text.endswith(".safetensors"):
         raise _no_key(text)
     styles: Styles = read_styles(Path(text))

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from metagan.errors import OptionError, ShapeError
 from metagan.networks.shapes import require_label, require_latents, require_styles
-from metagan.values import Size
+from metagan.values import LabelSpace, Size
 
 
 class Noise:
@@ -95,12 +95,13 @@ class Generator(nn.Module, ABC):
         size: Of its pictures.
         image_channels: 3 for RGB, 4 with alpha, 1 for grey.
         z_dim: Width of its latents.
-        c_dim: Number of classes, 0 if unconditional.
+        c_dim: Width of its labels: the number of classes, or of a label's numbers; 0 if unconditional.
         num_ws: Styles a picture takes.
         w_dim: Width of a style.
 
     Attributes:
         architecture: The name in metagan's own files, "stylegan2".
+        label_space: What the labels of a conditional generator mean, as far as its file says so.
     """
 
     architecture: ClassVar[str]
@@ -112,6 +113,7 @@ class Generator(nn.Module, ABC):
         self.size, self.image_channels = size, image_channels
         self.z_dim, self.c_dim = z_dim, c_dim
         self.num_ws, self.w_dim = num_ws, w_dim
+        self.label_space = LabelSpace()
 
     @property
     def resolution(self) -> int:
@@ -148,7 +150,7 @@ class Generator(nn.Module, ABC):
 
         Args:
             z: Unit-normal latents, [batch, z_dim].
-            label: One-hot labels, [batch, c_dim]; needed by conditional generators, ignored by others.
+            label: Labels, [batch, c_dim], one-hot for classes; needed by conditional generators, ignored by others.
             psi: Truncation: 1 leaves styles as they are, 0 gives the mean picture.
             cutoff: How many of the styles to truncate, from the coarse end; None for all.
 

@@ -26,7 +26,7 @@ def require_label(label: Tensor | None, c_dim: int) -> Tensor:
     """
     if label is None or label.shape[1] != c_dim:
         got = "none" if label is None else f"width {label.shape[1]}"
-        msg = f"labels: this network has {c_dim} classes and wants a label of that width, got {got}"
+        msg = f"labels: this network wants labels of width {c_dim}, got {got}"
         raise ShapeError(msg)
     return label
 

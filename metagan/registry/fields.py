@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -24,7 +25,15 @@ from metagan.registry.weights_ref import (
     parse_weights,
 )
 from metagan.registry.weights_ref import WANT as WANT_WEIGHTS
-from metagan.values import PSI_RANGE, InvalidValueError, NoiseMode, has_controls, invalid_value, show
+from metagan.values import (
+    PSI_RANGE,
+    InvalidValueError,
+    NoiseMode,
+    has_controls,
+    invalid_value,
+    parse_numbers,
+    show,
+)
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,7 @@ _URL_HOST = re.compile(
 )
 MAX_HOST = 253
 MAX_URL = 2000
+MAX_CLASS_NAME = 255  # as a folder's name
 
 
 def parse_base_url(text: str) -> str:
@@ -296,6 +306,36 @@ def _read_seeds(value: object, example: str) -> tuple[range, ...]:
     raise invalid_value("seeds", show(value), f"write {example}")
 
 
+def _read_class(value: object) -> int | str:
+    want = "a class's number or name"
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise invalid_value(want, show(value), "put a name that YAML reads as something else into quotes")
+    if isinstance(value, int):
+        if value < 0:
+            raise invalid_value(
+                "a class's number from 0 on, or its name", show(value), "write for example `class: 3`"
+            )
+        return value
+    if len(value) > MAX_CLASS_NAME:
+        raise invalid_value(
+            f"a name of at most {MAX_CLASS_NAME} characters", f"{len(value)}", "write the class's number"
+        )
+    return _check_line(value)
+
+
+def _read_label(value: object) -> tuple[float, ...]:
+    want, fix = "the label's numbers", "write for example `label: 0.2,0.7`"
+    try:
+        if isinstance(value, str):
+            return parse_numbers(value)
+        many: Sequence[Any] = value if isinstance(value, list | tuple) else [value]
+        if many and all(type(number) in {int, float} and math.isfinite(number) for number in many):
+            return tuple(map(float, many))
+    except (ValueError, OverflowError):
+        pass
+    raise invalid_value(want, show(value), fix)
+
+
 _URL_SCHEMA = {"type": "string", "format": "uri", "pattern": "^https?://"}
 _SEED_SCHEMA = {"type": "integer", "minimum": 0, "maximum": seeds.MAX_SEED}
 _RANGE_SCHEMA = {
@@ -308,6 +348,20 @@ _IMAGES_SCHEMA = {
         {"type": "integer", "minimum": 1, "maximum": seeds.MAX_SEEDS},
         {**_LIST_SCHEMA, "minItems": 1},
         {**_RANGE_SCHEMA, "not": {"pattern": r"^\s*[0-9]+\s*$"}},
+    ]
+}
+_CLASS_SCHEMA = {
+    "anyOf": [
+        {"type": "integer", "minimum": 0},
+        {"type": "string", "minLength": 1, "maxLength": MAX_CLASS_NAME},
+    ]
+}
+_NUMBER = r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*"
+_LABEL_SCHEMA = {
+    "anyOf": [
+        {"type": "number"},
+        {"type": "array", "items": {"type": "number"}, "minItems": 1},
+        {"type": "string", "pattern": rf"^{_NUMBER}(,{_NUMBER})*$"},
     ]
 }
 _EXCLUDE_SCHEMA = {"anyOf": [_SEED_SCHEMA, _LIST_SCHEMA, _RANGE_SCHEMA]}
@@ -370,7 +424,18 @@ Psi = Annotated[
     Want(f"a number from {PSI_RANGE[0]} to {PSI_RANGE[1]}"),
     Field(ge=PSI_RANGE[0], le=PSI_RANGE[1]),
 ]
-ClassIndex = Annotated[int, Want("a whole number from 0 on"), Field(ge=0)]
+ClassIndex = Annotated[
+    int | str,
+    Want("a class's number or name"),
+    BeforeValidator(_read_class),
+    WithJsonSchema(_CLASS_SCHEMA),
+]
+LabelNumbers = Annotated[
+    tuple[float, ...],
+    Want("the label's numbers, such as 0.2,0.7 or [0.2, 0.7]"),
+    BeforeValidator(_read_label),
+    WithJsonSchema(_LABEL_SCHEMA),
+]
 Noise = Annotated[NoiseMode, Want("const, random or none")]
 Live = Annotated[Literal["auto", "always", "never"], Want("auto, always or never")]
 Format = Annotated[Literal["webp", "png", "jpeg", "avif"], Want("webp, png, jpeg or avif")]

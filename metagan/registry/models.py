@@ -26,6 +26,7 @@ from metagan.registry.fields import (
     Flag,
     Format,
     Images,
+    LabelNumbers,
     Language,
     Licence,
     Line,
@@ -48,6 +49,7 @@ from metagan.registry.fields import (
     Headline as HeadlineText,
 )
 from metagan.seeds import choose_seeds
+from metagan.values import Label
 
 
 class Entry(BaseModel):
@@ -281,8 +283,13 @@ class Subject(Wording, Drawing, Generator):
     class_index: ClassIndex | None = Field(
         default=None,
         alias="class",
-        description="Class to draw; required for conditional generators, and only for them.",
-        examples=[3],
+        description="Class to draw, by its number or name; conditional generators need it, and only they.",
+        examples=[3, "red"],
+    )
+    label: LabelNumbers | None = Field(
+        default=None,
+        description="Numbers of the label, instead of class, for generators whose labels are numbers.",
+        examples=["0.2,0.7", [0.2, 0.7]],
     )
     text: Annotated[Text, Want("a mapping with corpus")] | None = Field(
         default=None, description="Adds a generated line of text to each picture, chosen by its seed."
@@ -310,6 +317,11 @@ class Subject(Wording, Drawing, Generator):
     def seeds(self) -> tuple[int, ...]:
         """The pictures to publish, in order, without duplicates, the excluded ones left out."""
         return _seeds(self.images, self.exclude)
+
+    @property
+    def label_choice(self) -> Label | None:
+        """What a conditional generator is asked for."""
+        return self.class_index if self.label is None else self.label
 
     @property
     def heading(self) -> Headline:

@@ -35,6 +35,7 @@ def read_registry(path: Path, *, images: int | None = None) -> Registry:
     problems, entries = list(tree.problems), None
     try:
         entries = RegistryFile.model_validate(tree.value, context={"folder": folder})
+        problems += _with_two_labels(entries, tree)
         problems += _without_seeds(entries, tree)
     except ValidationError as error:
         problems += problems_of(error, tree)
@@ -102,6 +103,15 @@ def _without_collection(tree: Tree) -> Iterator[Problem]:
             place = ("subjects", slug, "traits")
             what = f"{dotted(place)}: want `collection` beside it, which says how rare traits are"
             yield Problem(tree.where(place, key=True), what, "add `collection`, or remove the key")
+
+
+def _with_two_labels(entries: RegistryFile, tree: Tree) -> Iterator[Problem]:
+    """Find subjects with a class and a label, of which only one can be drawn."""
+    for slug, subject in entries.subjects.items():
+        if subject.class_index is not None and subject.label is not None:
+            place = ("subjects", slug, "label")
+            what = f"{dotted(place)}: stands beside class"
+            yield Problem(tree.where(place, key=True), what, "remove one of the two keys")
 
 
 def _without_seeds(entries: RegistryFile, tree: Tree) -> Iterator[Problem]:

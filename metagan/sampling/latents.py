@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +11,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from metagan.errors import OptionError
+from metagan.networks.generator import Generator
+from metagan.values import Label, printable, show
+
+_SHOWN = 10
 
 
 def latents(seeds: Sequence[int], z_dim: int) -> Float[Tensor, "batch z_dim"]:
@@ -23,19 +28,73 @@ def latents(seeds: Sequence[int], z_dim: int) -> Float[Tensor, "batch z_dim"]:
     return torch.from_numpy(np.array(rows).reshape(len(rows), z_dim)).float()
 
 
-def labels(class_index: int | None, c_dim: int, batch: int) -> Float[Tensor, "batch c_dim"] | None:
-    """Return one-hot labels for a batch of one class, or None for an unconditional generator.
+def labels(generator: Generator, label: Label | None, batch: int) -> Float[Tensor, "batch c_dim"] | None:
+    """Return the labels of a batch, all the same, or None for an unconditional generator.
+
+    Args:
+        generator: Any generator.
+        label: A class by its number or name, or the numbers of the label.
+        batch: How many.
 
     Raises:
-        OptionError: If the generator is conditional and no class is chosen, or the class is out of range.
+        OptionError: If the generator is conditional and nothing is chosen, or it has no such class or numbers.
     """
+    if generator.c_dim == 0:
+        return None
+    if isinstance(label, tuple):
+        if len(label) != generator.c_dim or not all(map(math.isfinite, label)):
+            raise _no_label(generator, f"got {','.join(f'{number:g}' for number in label)}")
+        return torch.tensor(label).float().repeat(batch, 1)
+    return one_hot(class_of(generator, label), generator.c_dim, batch)
+
+
+def one_hot(index: int, c_dim: int, batch: int) -> Float[Tensor, "batch c_dim"] | None:
+    """Return the labels of a batch of one class by its number, or None for an unconditional generator."""
     if c_dim == 0:
         return None
-    if class_index is None or not 0 <= class_index < c_dim:
-        got = "none was chosen" if class_index is None else f"got {class_index}"
-        raise OptionError(
-            f"this generator has {c_dim} classes, {got}", fix=f"choose one with --class 0 to {c_dim - 1}"
-        )
     label = torch.zeros(batch, c_dim)
-    label[:, class_index] = 1
+    label[:, index] = 1
     return label
+
+
+def class_of(generator: Generator, label: int | str | None) -> int:
+    """Return the number of a class of a conditional generator.
+
+    Args:
+        generator: A conditional generator.
+        label: The class's number, also as text, or its name, which comes first.
+
+    Raises:
+        OptionError: If it is None, or there is no such class.
+    """
+    space = generator.label_space
+    if label is None or space.is_numbers:
+        raise _no_label(generator, "none was chosen" if label is None else f"got class {show(label)}")
+    number = space.number_of(label, generator.c_dim)
+    if number is None:
+        raise _no_label(generator, f"got {label if isinstance(label, int) else show(label)}")
+    return number
+
+
+def describe_labels(generator: Generator) -> str:
+    """Describe what labels a conditional generator has: "3 classes (ape, bird, cat)"."""
+    names = generator.label_space.names
+    shown = (
+        f" ({', '.join(map(printable, names[:_SHOWN]))}{', ...' if len(names) > _SHOWN else ''})"
+        if names
+        else ""
+    )
+    if generator.label_space.is_numbers:
+        return f"labels of {generator.c_dim} number{'' if generator.c_dim == 1 else 's'}{shown}"
+    return f"{generator.c_dim} class{'' if generator.c_dim == 1 else 'es'}{shown}"
+
+
+def _no_label(generator: Generator, got: str) -> OptionError:
+    space = generator.label_space
+    if space.is_numbers:
+        example = ",".join(f"{number:.3g}" for number in space.middle)
+        ranges = ", ".join(f"{least:.3g} to {most:.3g}" for least, most in space.ranges)
+        fix = f"give --label {example}; the training data had {ranges}"
+    else:
+        fix = f"choose one with --class 0 to {generator.c_dim - 1}" + (" or its name" if space.names else "")
+    return OptionError(f"this generator has {describe_labels(generator)}, {got}", fix=fix)

@@ -18,11 +18,11 @@ from metagan.networks.generator import Generator, Noise, PictureSynthesis, Synth
 from metagan.networks.loading.forms import describe_program, has_narrow_form, is_recordable, prepare_synthesis
 from metagan.networks.upscaler import Upscaler
 from metagan.sampling.cuda_graphs import GraphRunner, RecordedSynthesis
-from metagan.sampling.latents import labels, latents
+from metagan.sampling.latents import labels, latents, one_hot
 from metagan.sampling.levels import to_uint8
 from metagan.sampling.memory import fit_batch, keep_freed_memory
 from metagan.sampling.precision import choose_dtype
-from metagan.values import Size
+from metagan.values import Label, Size
 
 Picture = NDArray[np.uint8]
 
@@ -34,13 +34,13 @@ class Settings:
     Args:
         psi: Truncation: 1 leaves styles as they are, 0 gives the mean picture.
         cutoff: Number of styles to truncate, from the coarsest on; None for all.
-        class_index: The class of a conditional generator; ignored by others.
+        label: What a conditional generator is asked for: a class, or its label's numbers; ignored by others.
         noise: "const", "random" (from each picture's seed) or "none".
     """
 
     psi: float = 1.0
     cutoff: int | None = None
-    class_index: int | None = None
+    label: Label | None = None
     noise: str = "const"
 
 
@@ -173,7 +173,7 @@ class Sampler:
             chunk = list(seeds[start : start + self.batch])
             filled = self._filled_up(chunk)
             if rows is None:
-                label = labels(settings.class_index, self.generator.c_dim, len(filled))
+                label = labels(self.generator, settings.label, len(filled))
             else:
                 label = rows[[min(start + place, len(rows) - 1) for place in range(len(filled))]]
             try:
@@ -232,11 +232,11 @@ class Sampler:
         return torch.cat(parts)
 
     def _fit_batch(self, synthesis: Synthesis) -> int:
-        """Return the batch size that fits, measured with class 0. If not even one picture fits, it is 1."""
+        """Return the batch size that fits, measured with a one-hot label. If not even one picture fits, it is 1."""
 
         def draw(batch: int) -> None:
             z = latents(range(batch), self.generator.z_dim).to(self.device)
-            label = labels(0, self.generator.c_dim, batch)
+            label = one_hot(0, self.generator.c_dim, batch)
             label = None if label is None else label.to(self.device)
             with torch.inference_mode(), exact_convolutions():
                 to_uint8(synthesis.synthesize(self.generator.map_latents(z, label)))

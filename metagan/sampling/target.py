@@ -18,7 +18,7 @@ from metagan.registry.read import find_subject, read_registry
 from metagan.registry.weights_ref import SAVED_MODEL_MARKER, WeightsRef, parse_weights
 from metagan.sampling.device import choose_device
 from metagan.sampling.sampler import Sampler, Settings
-from metagan.values import InvalidValueError, NoiseMode
+from metagan.values import InvalidValueError, Label, NoiseMode
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Target:
         name: The subject's slug, or the file's name.
         weights: The generator's file.
         psi: The subject's truncation; 1 for a weights file.
-        class_index: The subject's class.
+        label: The subject's class, or its label's numbers.
         noise: The subject's noise; "const" for a weights file.
         licence: The subject's; "unknown" for a weights file.
         source: Where the subject says that the weights come from.
@@ -39,19 +39,19 @@ class Target:
     name: str
     weights: Path
     psi: float = 1.0
-    class_index: int | None = None
+    label: Label | None = None
     noise: NoiseMode = "const"
     licence: str = "unknown"
     source: str = ""
     upscaler: Path | None = None
 
     def settings(
-        self, psi: float | None = None, class_index: int | None = None, noise: NoiseMode | None = None
+        self, psi: float | None = None, label: Label | None = None, noise: NoiseMode | None = None
     ) -> Settings:
         """How to draw: what is given, and for None what the subject says."""
         return Settings(
             psi=self.psi if psi is None else psi,
-            class_index=self.class_index if class_index is None else class_index,
+            label=self.label if label is None else label,
             noise=self.noise if noise is None else noise,
         )
 
@@ -95,7 +95,7 @@ def find_target(
             name=subject.slug,
             weights=Path(),
             psi=subject.psi,
-            class_index=subject.class_index,
+            label=subject.label_choice,
             noise=subject.noise,
             licence=subject.licence,
             source=subject.source,

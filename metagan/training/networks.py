@@ -160,7 +160,7 @@ def _require_same_size(path: Path, generator: StyleGAN2, resolution: int, c_dim:
         )
     if generator.c_dim != c_dim:
         raise OptionError(
-            f"--start {path}: it has {generator.c_dim} classes, the pictures have {c_dim}",
+            f"--start {path}: its labels have width {generator.c_dim}, those of the pictures {c_dim}",
             fix="choose another file, or --no-labels where it has none",
         )
 

@@ -15,7 +15,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,7 +29,7 @@ from metagan.files import write_bytes
 from metagan.networks.stylegan2.discriminator import DiscriminatorConfig
 from metagan.networks.stylegan2.network import Config
 from metagan.training.options import Recipe
-from metagan.values import precision_of_today
+from metagan.values import LabelSpace, precision_of_today
 
 VERSION = 1
 STAMP: Final = re.compile(r"\d{6,}_\d{3}")  # of snapshots and sheets, see _stamp
@@ -114,6 +114,7 @@ class RunConfig:
         start: The weights that the run started from; None for random ones.
         licence: Licence to record in the snapshots.
         source: Source to record in the snapshots.
+        labels: What the pictures' labels mean: the classes' names, or the ranges of numbers.
         former_rates: Earlier learning rates and R1 weights; empty if they have not been changed.
         changes: What else was changed since the run was started, in order.
         version: Version of this file's layout.
@@ -129,6 +130,7 @@ class RunConfig:
     start: str | None = None
     licence: str = "unknown"
     source: str = ""
+    labels: LabelSpace = field(default_factory=LabelSpace)
     former_rates: tuple[FormerPace, ...] = ()
     changes: tuple[Change, ...] = ()
     version: int = VERSION

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from metagan.training.setup import (
     refuse_changes,
 )
 from metagan.training.state import has_state, read_last_state
+from metagan.values import LabelSpace, printable
 
 LINE_EVERY_S = 60.0
 SHOWN_FLOOR = ("floor_distance", "floor_precision", "floor_recall", "floor_coverage")
@@ -95,6 +96,7 @@ def train(options: TrainOptions, on_progress: OnProgress | None = None) -> Resul
         for line in pictures.left_labels():
             watcher.say(f"note: {line}")
         config, networks = _begin_or_go_on(folder, options, pictures, world)
+        networks.generator.label_space = networks.average.label_space = config.labels
         _require_training(config.recipe.d_warmup_kimg, schedule.total_kimg)
         run = Run(
             folder=folder,
@@ -118,15 +120,34 @@ def _begin_or_go_on(
     if not folder.config.exists() or not has_state(folder.state):
         _require_other_folder(options.start, folder)
         require_no_results(folder)
-        return begin(options, pictures, world)
+        config, networks = begin(options, pictures, world)
+        return replace(config, labels=pictures.label_space), networks
     config = read_config(folder)
+    if config.labels == LabelSpace():  # of a run that an earlier version began
+        config = replace(config, labels=pictures.label_space)
     refuse_changes(config, options)
     if options.change or options.given & PACE:
         facts = read_last_state(folder.state).facts
         config = change_pace(config, options, facts["seen"])
         if options.change:
+            _require_same_classes(config.labels, pictures)
             config = change_settings(config, options, pictures, world, facts)
+            config = replace(config, labels=pictures.label_space)
     return config, networks_for_resume(config)
+
+
+def _require_same_classes(labels: LabelSpace, pictures: PictureSource) -> None:
+    """Refuse other pictures whose classes have other names, since the networks know classes by their numbers."""
+    names = pictures.label_space.names
+    if labels.names and names and labels.names != names:
+        at, (was, now) = next(
+            pair for pair in enumerate(zip(labels.names, names, strict=False)) if len(set(pair[1])) > 1
+        )
+        raise OptionError(
+            f"class {at} of these pictures is {printable(now)}, this run's is {printable(was)}",
+            where=pictures.path,
+            fix="give pictures of the same classes, or choose another --out for a new run",
+        )
 
 
 def _require_training(warmup_kimg: float, total_kimg: float) -> None:

@@ -1,4 +1,5 @@
 // What an address says of a picture, and what a picture's address is: ?seed=123456&psi=0.8&class=3&mix=7&from=4.
+// A generator whose labels are numbers, not classes, has label=0.2,0.7 for class=3.
 
 import { MOST_SEED } from "./studio.js";
 
@@ -7,15 +8,27 @@ const whole = (text, most) => (/^\d{1,10}$/.test(text ?? "") && Number(text) <= 
 /** A number in the shortest digits that registry and command line use too. */
 export const short = (number) => String(Math.round(number * 1e4) / 1e4);
 
+/** The label that the registry wants: a class's number, or an array of numbers; undefined without one. */
+export const usualLabel = (live) => live?.label ?? live?.class ?? undefined;
+
+const isLabel = (one, other) => String(one) === String(other);
+
+/** The label that a query asks for, or null. */
+function readLabel(query, live) {
+  if (!live?.ranges) return whole(query.get("class"), (live?.classes ?? 0) - 1);
+  const numbers = (query.get("label") ?? "").split(",").map((part) => (/\d/.test(part) ? Number(part) : NaN));
+  return numbers.length === live.ranges.length && numbers.every(Number.isFinite) ? numbers : null;
+}
+
 /** The live pick that a query asks for, or null. */
 export function readPick(query, subject) {
   const seed = whole(query.get("seed"), MOST_SEED);
   if (seed === null) return null;
   const { live } = subject;
-  const pick = { subject, live: true, seed, psi: live?.psi ?? Number(subject.psi), label: live?.class ?? undefined };
+  const pick = { subject, live: true, seed, psi: live?.psi ?? Number(subject.psi), label: usualLabel(live) };
   const psi = Number(query.get("psi") || NaN);
   if (psi >= -2 && psi <= 2) pick.psi = psi;
-  const label = whole(query.get("class"), (live?.classes ?? 0) - 1);
+  const label = readLabel(query, live);
   if (label !== null) pick.label = label;
   const [other, from] = [whole(query.get("mix"), MOST_SEED), whole(query.get("from"), 99)];
   if (other !== null && from !== null) pick.mix = { seed: other, from };
@@ -25,13 +38,16 @@ export function readPick(query, subject) {
 /** Whether a live pick is what was prepared under its seed. */
 export function isOrdinary({ subject, psi, label, mix }) {
   const { live } = subject;
-  return !mix && psi === Number(subject.psi) && (!live || label === (live.class ?? undefined));
+  return !mix && psi === Number(subject.psi) && (!live || isLabel(label, usualLabel(live)));
 }
 
 /** A live pick's query. */
 export function writePick({ subject, seed, psi, label, mix }) {
   const query = new URLSearchParams({ seed, psi: short(psi) });
-  if (label !== undefined && label !== (subject.live.class ?? undefined)) query.set("class", label);
+  if (label !== undefined && !isLabel(label, usualLabel(subject.live))) {
+    if (Array.isArray(label)) query.set("label", label.map(short));
+    else query.set("class", label);
+  }
   if (mix) {
     query.set("mix", mix.seed);
     query.set("from", mix.from);

@@ -1,5 +1,6 @@
 // Two pictures of one generator: one becomes the other (morph), or lends it its finish (mix).
 
+import { usualLabel } from "./address.js";
 import { paint } from "./canvas.js";
 import { saveLoop } from "./loop.js";
 import { Player, STEPS, stepOf, Way } from "./morph.js";
@@ -40,7 +41,7 @@ class Pair {
   open(studio, pick) {
     this.section.hidden = false;
     this.stagePick = { ...pick, live: true, psi: pick.psi ?? studio.subject.live.psi };
-    if (!pick.live) this.stagePick.label = studio.subject.live.class ?? undefined;
+    if (!pick.live) this.stagePick.label = usualLabel(studio.subject.live);
     if (this.#studio === studio) return;
     this.#studio = studio;
     this.share.max = studio.layers - 1;

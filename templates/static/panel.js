@@ -1,4 +1,4 @@
-// What the page says of its generator, and the settings of live pictures: truncation, and the class.
+// What the page says of its generator, and the settings of live pictures: truncation, and the class or the label's numbers.
 
 import { short } from "./address.js";
 
@@ -7,6 +7,7 @@ const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
 
 export class Panel {
   #timer = 0;
+  #change = null;
 
   /** `load()` is to be called for a generator that waits to be asked for. */
   constructor(element, load) {
@@ -16,6 +17,7 @@ export class Panel {
     this.dial = element.querySelector("[data-dial]");
     this.psi = element.querySelector("[data-psi]");
     this.classes = element.querySelector("[data-classes]");
+    this.numbers = element.querySelector("[data-numbers]");
     this.more = element.querySelector("[data-live-more]");
     this.again?.addEventListener("click", load);
   }
@@ -29,7 +31,7 @@ export class Panel {
     this.#reserve(this.dial, studio, studio.config?.mean !== false);
     this.#reserve(this.more, studio, true);
     if (this.again) this.again.hidden = !["saver", "failed"].includes(state);
-    if (studio.ready) this.#offer(studio.config.c_dim);
+    if (studio.ready) this.#offer(subject.live);
   }
 
   /** While something may still come its place is kept, so that nothing jumps. */
@@ -50,26 +52,68 @@ export class Panel {
     if (this.bar && total) this.bar.value = loaded / total;
   }
 
-  #offer(count) {
-    if (!this.classes) return;
-    const select = this.classes.querySelector("select");
-    this.classes.hidden = !count;
-    if (select.options.length === count) return;
-    select.replaceChildren(...Array.from({ length: count }, (_, i) => new Option(i, i)));
+  #offer({ classes, names = [], ranges = [] }) {
+    if (this.classes) {
+      const select = this.classes.querySelector("select");
+      this.classes.hidden = !classes;
+      if (select.options.length !== classes) {
+        select.replaceChildren(...Array.from({ length: classes }, (_, i) => new Option(names[i] ?? i, i)));
+      }
+    }
+    if (!this.numbers) return;
+    this.numbers.hidden = !ranges.length;
+    if (this.#sliders.length === ranges.length) return;
+    this.numbers.replaceChildren(...ranges.map((range, i) => slider(names[i] ?? `Label ${i + 1}`, range, i)));
+    for (const input of this.#sliders) input.addEventListener("input", () => this.#change?.({ label: this.#label() }));
+  }
+
+  get #sliders() {
+    return [...(this.numbers?.querySelectorAll("input") ?? [])];
+  }
+
+  #label() {
+    return this.#sliders.map((input) => Number(input.value));
   }
 
   /** Shows a pick's settings. */
   set({ psi, label }) {
     if (this.psi && document.activeElement !== this.psi) this.psi.value = psi;
     this.psi?.setAttribute("aria-valuetext", `psi ${short(psi)}`);
+    if (Array.isArray(label)) this.#setNumbers(label);
     const select = this.classes?.querySelector("select");
     if (select && label !== undefined) select.value = label;
   }
 
+  /** A number beyond a slider's range, from an address, widens it. */
+  #setNumbers(label) {
+    this.#sliders.forEach((input, i) => {
+      if (document.activeElement !== input) {
+        input.min = Math.min(input.min, label[i]);
+        input.max = Math.max(input.max, label[i]);
+        input.value = label[i];
+      }
+      input.nextElementSibling.value = short(label[i]);
+    });
+  }
+
   /** Calls `change({psi})` or `change({label})` whenever one of them is moved. */
   bind(change) {
+    this.#change = change;
     this.psi?.addEventListener("input", () => change({ psi: Number(this.psi.value) }));
     const select = this.classes?.querySelector("select");
     select?.addEventListener("change", () => change({ label: Number(select.value) }));
   }
+}
+
+/** A slider for one of a label's numbers, with its name and its value. */
+function slider(name, [least, most], index) {
+  const line = document.createElement("div");
+  line.className = "dial";
+  const id = `label-${index}`;
+  const text = Object.assign(document.createElement("label"), { htmlFor: id, textContent: name });
+  const input = Object.assign(document.createElement("input"), { id, type: "range", step: "any", min: least, max: most });
+  const value = document.createElement("output");
+  value.htmlFor.add(id);
+  line.append(text, input, value);
+  return line;
 }

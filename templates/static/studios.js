@@ -1,5 +1,6 @@
 // The generators of the page's subjects, and how their next pictures are to be.
 
+import { usualLabel } from "./address.js";
 import { keptAddresses } from "./live/cache.js";
 import { anySeed, Studio } from "./studio.js";
 
@@ -43,4 +44,4 @@ export class Studios {
   }
 }
 
-const usual = ({ live, psi }) => ({ psi: live?.psi ?? Number(psi), label: live?.class ?? undefined });
+const usual = ({ live, psi }) => ({ psi: live?.psi ?? Number(psi), label: usualLabel(live) });

@@ -1,7 +1,7 @@
 // Pictures without end: tiles are made as they come into sight, and let go of when they are far. Where the generator
 // can't run or is slow to come there are the prepared ones.
 
-import { short, writePick } from "./address.js";
+import { short, usualLabel, writePick } from "./address.js";
 import { Album } from "./album.js";
 import { canvasOf } from "./canvas.js";
 import { fillGallery } from "./gallery.js";
@@ -22,7 +22,7 @@ const how = wall.querySelector("[data-how]");
 const root = new URL(wall.dataset.root, document.baseURI);
 const studio = new Studio(subject, root);
 const panel = new Panel(wall, start);
-const settings = { psi: subject.live.psi, label: subject.live.class ?? undefined };
+const settings = { psi: subject.live.psi, label: usualLabel(subject.live) };
 const waiting = new Set(); // tiles in sight that are still empty
 let busy = 0;
 let stopPrepared = null; // ends the growth of the prepared ones, while there are any

@@ -44,7 +44,7 @@ def test_drawing_options_leave_everything_but_the_seeds_to_the_subject():
     assert values == {
         "seeds": [0],
         "psi": None,
-        "class_index": None,
+        "label": None,
         "noise": None,
         "device": "auto",
         "precision": "fp32",

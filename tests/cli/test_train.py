@@ -3,16 +3,19 @@
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from metagan.checkpoints.read import read_checkpoint
+from metagan.cli import metagan
 from metagan.cli.train import command
 from metagan.errors import DatasetError, OptionError, TrainingError
 from metagan.training.report import spread
 from metagan.training.run_folder import FormerPace, RunFolder, read_config
+from metagan.values import LabelSpace
 from tests.training.toy import write_folder
 
 QUICK = ("--preset", "tiny", "--batch", "8", "--threads", "1", "--device", "cpu", "--kimg", "0.016")
@@ -68,6 +71,38 @@ def test_a_run_takes_in_other_pictures_when_told_to(data, tmp_path):
     (change,) = read_config(RunFolder(out)).changes
     assert (change.now["pictures"], change.now["batch"], change.now["mirror"]) == (56, 4, True)
     assert train(more, "--out", out, "--kimg", "0.028", "--measure", "0", "--threads", "1").exit_code == 0
+
+
+def test_the_names_of_classes_travel_from_folders_into_the_weights(tmp_path):
+    pictures = tmp_path / "pictures"
+    for name in ("red", "grün"):
+        write_folder(pictures / name, 8)
+    packed = tmp_path / "data.zip"
+    words = ["dataset", "pack", pictures, "--out", packed, "--resolution", "16", "--labels", "folders"]
+    assert CliRunner().invoke(metagan, [*map(str, words), "--workers", "0"]).exit_code == 0
+    out = tmp_path / "run"
+    assert train(packed, "--out", out, *QUICK, "--measure", "0").exit_code == 0
+    assert read_config(RunFolder(out)).labels == LabelSpace(("grün", "red"))
+    for kimg in ("0.016", "0.024"):
+        assert train(packed, "--out", out, "--kimg", kimg, "--measure", "0", "--threads", "1").exit_code == 0
+        header = read_checkpoint(out / "latest.safetensors").header
+        assert header.labels == LabelSpace(("grün", "red"))
+    with zipfile.ZipFile(packed) as archive, zipfile.ZipFile(tmp_path / "other.zip", "w") as other:
+        for name in archive.namelist():
+            other.writestr(name, archive.read(name).replace(b"red", b"tan"))
+    result = train(tmp_path / "other.zip", "--out", out, "--kimg", "0.032", "--measure", "0", "--change")
+    assert "class 1 of these pictures is tan, this run's is red" in str(result.exception)
+
+
+def test_labels_that_are_numbers_travel_with_their_ranges(data, tmp_path):
+    names = sorted(path.name for path in data.iterdir())
+    labels = [[name, [index / 4, -index]] for index, name in enumerate(names)]
+    (data / "dataset.json").write_text(json.dumps({"labels": labels, "label_names": ["age", "tilt"]}))
+    assert train(data, "--out", tmp_path / "run", *QUICK, "--measure", "0").exit_code == 0
+    last = len(names) - 1
+    ranges = ((0.0, last / 4), (-float(last), 0.0))
+    header = read_checkpoint(tmp_path / "run" / "latest.safetensors").header
+    assert header.labels == LabelSpace(("age", "tilt"), ranges)
 
 
 def test_a_runs_pace_may_change_when_it_goes_on(data, tmp_path):

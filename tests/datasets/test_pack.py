@@ -19,6 +19,7 @@ from metagan.datasets.decode import Fit
 from metagan.datasets.pack import pack
 from metagan.datasets.source import PictureSource
 from metagan.errors import DatasetError
+from metagan.values import LabelSpace
 from tests.datasets.build import encoded, folder, name, pixels, png, zipped
 
 FIT = Fit(16)
@@ -60,6 +61,30 @@ def test_label_vectors_pass_through(tmp_path):
     official = zipped(tmp_path / "in.zip", {name(0): png()}, [[name(0), [0.25, 0.75]]])
     pack(official, tmp_path / "out.zip", FIT)
     assert PictureSource(tmp_path / "out.zip").label(0).tolist() == [0.25, 0.75]
+
+
+def test_names_of_a_foreign_dataset_json_are_kept(tmp_path):
+    files = {"a.png": png(), "b.png": png()}
+    for labels, names, told in (
+        ([["a.png", 1], ["b.png", 0]], ["red", "blue"], LabelSpace(("blue", "red"))),
+        ([["a.png", [0.5, 2]], ["b.png", [0.25, 1]]], ["age", "tilt"],
+         LabelSpace(("age", "tilt"), ((0.25, 0.5), (1, 2)))),
+        ([["a.png", [0, 1]], ["b.png", [1, 0]]], ["red", "blue"], LabelSpace(("red", "blue"))),
+    ):  # fmt: skip
+        document = json.dumps({"labels": labels, "label_names": names}).encode()
+        pictures = folder(tmp_path / "in", files | {"dataset.json": document})
+        report = pack(pictures, tmp_path / "out.zip", FIT)
+        assert PictureSource(tmp_path / "out.zip").label_space == told
+        assert bool(report.labels) == isinstance(labels[0][1], int)
+        assert PictureSource(pictures).label_space.names == tuple(names)
+
+
+@pytest.mark.parametrize("names", ["red", [1, 2], ["red"], ["red", ""], {}])
+def test_names_that_are_none_are_refused(tmp_path, names):
+    document = json.dumps({"labels": [["a.png", 1], ["b.png", 0]], "label_names": names}).encode()
+    pictures = folder(tmp_path / "in", {"a.png": png(), "b.png": png(), "dataset.json": document})
+    with pytest.raises(DatasetError, match="label_names: "):
+        pack(pictures, tmp_path / "out.zip", FIT)
 
 
 def test_labels_from_sub_folders(tmp_path):

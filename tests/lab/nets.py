@@ -12,7 +12,7 @@ from metagan.lab.targets import Target
 from metagan.networks.generator import Generator
 from metagan.networks.loading.detect import load_generator
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
-from metagan.sampling.latents import labels, latents
+from metagan.sampling.latents import latents, one_hot
 from metagan.sampling.levels import to_uint8
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -46,7 +46,7 @@ def small(seed: int = 3, resolution: int = 16, c_dim: int = 0, w_dim: int = 8) -
 def picture(generator: Generator, seed: int, psi: float = 1.0) -> np.ndarray:
     z = latents([seed], generator.z_dim)
     with torch.inference_mode():
-        label = labels(0, generator.c_dim, 1)
+        label = one_hot(0, generator.c_dim, 1)
         return to_uint8(generator.synthesize(generator.map_latents(z, label, psi=psi)))[0]
 
 

@@ -45,7 +45,7 @@ def lopsided():
 @pytest.mark.parametrize("family", sorted(FILES))
 def test_each_architecture_has_directions_or_says_that_none_is_worth_it(family, monkeypatch):
     generator = load(family)
-    options = dataclasses.replace(FEW, class_index=0 if generator.c_dim else None)
+    options = dataclasses.replace(FEW, label=0 if generator.c_dim else None)
     finder = DirectionFinder(generator, options)
     measured, least, in_z = [], TIMES_RANDOM, family in ("r3gan", "dcgan")
     if in_z:  # no direction of these two small generators stands out; without the limit the strongest is kept

@@ -25,9 +25,7 @@ QUICK = ProjectOptions(steps=40, start="mean")
 def test_a_picture_of_each_architecture_is_approached(family):
     generator = load(family)
     wanted = target(generator, 7, psi=1.0)
-    options = ProjectOptions(
-        steps=50, start="mean", class_index=0 if generator.c_dim else None, noise="const"
-    )
+    options = ProjectOptions(steps=50, start="mean", label=0 if generator.c_dim else None, noise="const")
     found = project(generator, [wanted], options)[0]
     with torch.no_grad():
         begun = generator.synthesize(found.path[0][None])

@@ -31,7 +31,7 @@ def frames_of(generator, options):
 @pytest.mark.parametrize("family", sorted(FILES))
 def test_a_film_of_each_architecture_passes_its_key_frames(family):
     generator = load(family)
-    options = dataclasses.replace(SHORT, fps=5, class_index=0 if generator.c_dim else None)
+    options = dataclasses.replace(SHORT, fps=5, label=0 if generator.c_dim else None)
     frames = frames_of(generator, options)
     assert len(frames) == 5
     side = generator.resolution

@@ -116,7 +116,7 @@ def test_odd_generators_give_the_sampler_s_pictures(live, name):
     live.load(generator, "fp32")
     psi = 0.6 if config.mapping.has_mean_style else 1
     label = 2 if config.mapping.c_dim else None
-    wanted = drawn(generator, range(5), psi=psi, class_index=label)
+    wanted = drawn(generator, range(5), psi=psi, label=label)
     assert np.mean([picture.std() for picture in wanted.values()]) > 5
     worst, off = likeness(live, wanted, psi=psi, label=label)
     assert worst <= 1

@@ -147,7 +147,7 @@ def test_every_mistake_is_reported_at_once_in_the_file_s_order(messages, folder)
         ("birds.pkl", "hf://owner/file", "want hf://owner/repo/file, got 'hf://owner/file'"),
         ("birds.pkl", "hf://owner/repo/../../x", "want hf://owner/repo/file"),
         ("birds.pkl", "bundled:nothing", "want the name of bundled weights, got 'nothing'"),
-        ("licence: CC0-1.0", "class: true", "want a whole number from 0 on, got true"),
+        ("licence: CC0-1.0", "class: true", "want a class's number or name, got true"),
         ("licence: CC0-1.0", "psi: true", "want a number from -2 to 2, got true"),
         ("licence: CC0-1.0", "psi: 1e999", "want a number from -2 to 2, got the number inf"),
         ("licence: CC0-1.0", "psi: .nan", "want a number from -2 to 2, got '.nan'"),

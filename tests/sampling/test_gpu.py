@@ -134,7 +134,7 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does(cuda):
 def test_generators_of_all_architectures_draw_the_cpu_s_pictures(cuda, pattern, shared_vectors):
     paths = sorted(shared_vectors.glob(pattern))
     assert paths
-    settings = Settings(class_index=0, noise="none")
+    settings = Settings(label=0, noise="none")
     for path in paths:
         mine, wanted = (
             np.stack(

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from metagan.checkpoints.read import read_checkpoint
-from metagan.errors import DeviceError, OptionError
+from metagan.errors import DeviceError
 from metagan.networks.loading.detect import load_generator
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
 from metagan.registry.weights_ref import bundled_weights
 from metagan.sampling.device import choose_device
-from metagan.sampling.latents import labels, latents
+from metagan.sampling.latents import latents
 from metagan.sampling.levels import to_uint8
 from metagan.sampling.memory import automatic_batch
 from metagan.sampling.sampler import Sampler, Settings
@@ -37,14 +37,6 @@ def test_pictures_are_rounded_down_after_adding_a_half_level():
 
 def test_no_seeds_are_no_latents():
     assert latents([], 8).shape == (0, 8)
-
-
-def test_a_class_is_asked_for_where_there_are_classes_and_ignored_where_there_are_none():
-    assert labels(5, 0, 2) is None
-    assert labels(1, 3, 2).tolist() == [[0, 1, 0], [0, 1, 0]]
-    for wrong in (None, 3, -1):
-        with pytest.raises(OptionError, match=r"has 3 classes, .*\n  fix: .* --class 0 to 2"):
-            labels(wrong, 3, 1)
 
 
 def test_a_picture_does_not_depend_on_how_many_are_asked_for():
@@ -80,10 +72,10 @@ def test_psi_class_and_noise_reach_the_generator():
     def first(**settings) -> bytes:
         return next(iter(sampler.pictures([0], Settings(**settings))))[1].tobytes()
 
-    plain = first(class_index=0)
-    assert first(class_index=1) != plain
-    assert first(class_index=0, psi=0.3) != plain
-    assert first(class_index=0, psi=0.3, cutoff=0) == plain
+    plain = first(label=0)
+    assert first(label=1) != plain
+    assert first(label=0, psi=0.3) != plain
+    assert first(label=0, psi=0.3, cutoff=0) == plain
 
 
 @pytest.mark.parametrize(

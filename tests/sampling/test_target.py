@@ -30,19 +30,19 @@ subjects:
 def test_a_subject_is_drawn_as_the_registry_says(registry):
     target = find_target("toy", registry)
     assert (target.name, target.weights, target.licence, target.source) == ("toy", WEIGHTS, "CC0-1.0", "here")
-    assert target.settings() == Settings(psi=0.25, class_index=3, noise="none")
+    assert target.settings() == Settings(psi=0.25, label=3, noise="none")
     assert find_target("plain", registry).settings() == Settings(psi=0.5, noise="none")
 
 
 def test_what_is_asked_for_comes_before_what_the_subject_says(registry):
-    asked = find_target("toy", registry).settings(psi=0.0, class_index=0, noise="random")
-    assert asked == Settings(psi=0.0, class_index=0, noise="random")
+    asked = find_target("toy", registry).settings(psi=0.0, label=0, noise="random")
+    assert asked == Settings(psi=0.0, label=0, noise="random")
 
 
 def test_a_file_is_drawn_without_truncation_and_needs_no_registry(tmp_path):
     target = find_target(str(WEIGHTS), tmp_path / "registry.yaml")
     assert (target.name, target.weights, target.upscaler) == ("ros_train16.pt", WEIGHTS, None)
-    assert target.settings() == Settings(psi=1.0, class_index=None, noise="const")
+    assert target.settings() == Settings(psi=1.0, label=None, noise="const")
 
 
 @pytest.mark.parametrize(

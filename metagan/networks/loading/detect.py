@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Literal, cast
 
 from torch import nn
@@ -15,6 +16,7 @@ from metagan.networks import dcgan, lucidrains, r3gan, stylegan2, stylegan3, ups
 from metagan.networks.generator import Generator
 from metagan.networks.loading.architecture import Architecture, Part, Reading
 from metagan.networks.loading.assemble import Fit, fit
+from metagan.values import LabelSpace
 
 ARCHITECTURES: tuple[Architecture, ...] = (
     stylegan2.ARCHITECTURE,
@@ -47,7 +49,21 @@ def load_generator(checkpoint: Checkpoint, role: str | None = None) -> Generator
             return _restore(checkpoint.header, record)
         return _recognise(record, "generator")[1].build(record)
 
-    return cast("Generator", _load(checkpoint, role or _choose(checkpoint), build))
+    generator = cast("Generator", _load(checkpoint, role or _choose(checkpoint), build))
+    if checkpoint.header:
+        generator.label_space = _checked(checkpoint.header.labels, generator.c_dim, checkpoint.path)
+    return generator
+
+
+def _checked(space: LabelSpace, c_dim: int, path: Path) -> LabelSpace:
+    width = len(space.names or space.ranges)
+    if width in (0, c_dim):
+        return space
+    raise MalformedFileError(
+        f"metagan's header describes labels of width {width}, the generator's have {c_dim}",
+        where=path,
+        fix=ANOTHER_FILE,
+    )
 
 
 def _choose(checkpoint: Checkpoint) -> str:

@@ -16,11 +16,11 @@ from metagan.networks.loading.detect import ARCHITECTURES
 
 
 def describe(generator: Generator) -> Header:
-    """Return a header for metagan's own format with architecture and configuration; callers add the rest."""
+    """Return a header for metagan's own format with architecture, configuration and labels; callers add the rest."""
     config = dataclasses.asdict(generator.config)  # type: ignore[call-overload]
     if config.get("constant") == (4, 4):
         del config["constant"]  # the default, which versions that only knew square pictures don't know
-    return Header(architecture=generator.architecture, configuration=config)
+    return Header(generator.architecture, config, labels=generator.label_space)
 
 
 def title_of(generator: Generator) -> str:

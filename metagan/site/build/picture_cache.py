@@ -79,7 +79,7 @@ def picture_cache_for(
     """Return the cache for a subject's current settings in the registry."""
     settings: tuple[object, ...] = (
         subject.psi,
-        subject.class_index,
+        subject.label_choice,
         subject.noise,
         subject.format,
         precision,

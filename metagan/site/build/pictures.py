@@ -38,6 +38,7 @@ def read_facts(weights: Path, sha256: str) -> GeneratorFacts:
     """
     checkpoint = read_checkpoint(weights)
     generator = load_generator(checkpoint)
+    space = generator.label_space
     return GeneratorFacts(
         architecture=title_of(generator),
         width_px=generator.size.width,
@@ -46,7 +47,9 @@ def read_facts(weights: Path, sha256: str) -> GeneratorFacts:
         sha256=sha256,
         size_bytes=size_of(weights),
         training=describe_training(checkpoint),
-        classes=generator.c_dim,
+        classes=0 if space.is_numbers else generator.c_dim,
+        label_names=space.names,
+        label_ranges=space.ranges,
     )
 
 
@@ -109,7 +112,7 @@ def make_missing(cache: PictureCache, device: str, precision: str, advance: Call
     upscaler = load_upscaler(cache.upscaler_weights) if cache.upscaler_weights else None
     sampler = Sampler(generator, choose_device(device), precision=precision, upscaler=upscaler)
     name = ai_system(title_of(sampler.generator), cache.sha256, cache.upscaler)
-    settings = Settings(psi=subject.psi, class_index=subject.class_index, noise=subject.noise)
+    settings = Settings(psi=subject.psi, label=subject.label_choice, noise=subject.noise)
     with _EncoderPool(advance) as pool:
         for chunk in chunks_with_gaps(subject.seeds, missing, sampler.batch):
             for seed, picture in sampler.pictures(chunk, settings):

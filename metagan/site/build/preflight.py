@@ -19,7 +19,7 @@ from metagan.networks.upscaler import load_upscaler
 from metagan.registry.models import Registry, Subject
 from metagan.registry.read import find_place, read_registry
 from metagan.registry.weights_ref import WeightsRef
-from metagan.sampling.latents import labels, latents
+from metagan.sampling.latents import labels, latents, one_hot
 from metagan.site.build.collections import check_classifier, open_collection_of
 from metagan.site.pages.check import check_templates
 from metagan.site.pages.text import check_corpus
@@ -113,23 +113,19 @@ def problems_with_weights(
 
 def _in_settings(registry: Registry, subject: Subject, generator: Generator) -> Iterator[Problem]:
     """Yield a subject's settings that its generator doesn't support."""
-    classes, chosen = generator.c_dim, subject.class_index
-    if classes and (chosen is None or chosen >= classes):
-        got = "there is none" if chosen is None else f"got {chosen}"
-        error = OptionError(
-            f"want a class from 0 to {classes - 1}, {got}; the generator has {classes} classes",
-            fix=f"write for example `class: {classes - 1}`",
-        )
-        yield problem_with(registry, subject, "class", error)
-        chosen = 0
-    if not classes and chosen is not None:
-        error = OptionError(
-            f"want no class, got {chosen}; the generator is unconditional", fix="remove the key"
-        )
-        yield problem_with(registry, subject, "class", error)
+    chosen = subject.label_choice
+    key = "class" if subject.label is None else "label"
+    if not generator.c_dim and chosen is not None:
+        error = OptionError(f"want no {key}; the generator is unconditional", fix="remove the key")
+        yield problem_with(registry, subject, key, error)
+    label = one_hot(0, generator.c_dim, 1)
+    try:
+        label = labels(generator, chosen, 1)
+    except OptionError as error:
+        yield problem_with(registry, subject, key, OptionError(error.what, fix=_label_fix(generator)))
     try:
         with torch.inference_mode():
-            z, label = latents([0], generator.z_dim), labels(chosen, classes, 1)
+            z = latents([0], generator.z_dim)
             generator.map_latents(z, label, psi=subject.psi)
     except OptionError as error:
         yield problem_with(registry, subject, "psi", error)
@@ -138,6 +134,14 @@ def _in_settings(registry: Registry, subject: Subject, generator: Generator) -> 
             fold(generator, subject.noise)
         except ExportError as error:
             yield problem_with(registry, subject, "live", ExportError(error.what))
+
+
+def _label_fix(generator: Generator) -> str:
+    space = generator.label_space
+    if space.is_numbers:
+        return f"write for example `label: {','.join(f'{number:.3g}' for number in space.middle)}`"
+    example = space.names[-1] if space.names else generator.c_dim - 1
+    return f"write for example `class: {example}`"
 
 
 def _in_upscaler(

@@ -70,6 +70,8 @@ def _summary(base: str, view: SubjectView) -> dict[str, object]:
         "height": view.height_px,
         "psi": view.psi,
         "class": view.class_index,
+        "class_name": view.class_name or None,
+        "label": view.label,
         "architecture": view.architecture,
         "weights_sha256": view.sha256,
         "licence": view.licence,

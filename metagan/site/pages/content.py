@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -23,7 +23,9 @@ class GeneratorFacts:
         sha256: SHA-256 of the weights file.
         size_bytes: Size of the weights file.
         training: Facts about its training from the weights file; JSON-like values.
-        classes: Number of classes; 0 if unconditional.
+        classes: Number of classes; 0 if unconditional, or if its labels are numbers of their own.
+        label_names: Names of the classes, or of the label's numbers; empty if there are none.
+        label_ranges: Least and greatest value of each of the label's numbers in the training data; empty for classes.
     """
 
     architecture: str
@@ -34,6 +36,8 @@ class GeneratorFacts:
     size_bytes: int
     training: Mapping[str, Any] = field(default_factory=dict)
     classes: int = 0
+    label_names: Sequence[str] = ()
+    label_ranges: Sequence[tuple[float, float]] = ()
 
 
 @dataclass(frozen=True)

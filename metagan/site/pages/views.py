@@ -30,6 +30,7 @@ from metagan.site.pages.content import (
     ai_system,
 )
 from metagan.site.pages.theme import ratio_class
+from metagan.values import LabelSpace
 
 ALT = "{title} no. {seed}: a machine-made picture of something that does not exist"
 
@@ -87,7 +88,10 @@ class SubjectView:
         api: Its JSON.
         count: How many pictures it has.
         psi: Truncation.
-        class_index: The class of a conditional generator, or None.
+        class_index: The number of the class of a conditional generator, or None.
+        class_name: That class's name, or its number; empty without one.
+        label: The numbers of the label, if they aren't a class; or None.
+        label_text: The same for readers; empty without them.
         noise: The noise mode's name.
         licence: The licence of the weights.
         licence_known: Whether it is known.
@@ -104,7 +108,9 @@ class SubjectView:
         crisp: Whether pixels are shown with hard edges.
         ratio: The CSS class of its aspect ratio.
         first: The picture to show without JavaScript.
-        classes: Number of the generator's classes; 0 if unconditional.
+        classes: Number of the generator's classes; 0 if unconditional, or if its labels are numbers of their own.
+        label_names: Names of the classes, or of the label's numbers; empty if there are none.
+        label_ranges: Least and greatest value of each of the label's numbers in the training data; empty for classes.
         live: The generator for visitors' browsers, or None.
         why_not_live: The reason if there is none; empty if the registry wants none.
         wall: The page of endless pictures, if there is a generator for browsers.
@@ -125,6 +131,9 @@ class SubjectView:
     count: int
     psi: float
     class_index: int | None
+    class_name: str
+    label: tuple[float, ...] | None
+    label_text: str
     noise: str
     licence: str
     licence_known: bool
@@ -142,6 +151,8 @@ class SubjectView:
     ratio: str
     first: PictureView
     classes: int
+    label_names: tuple[str, ...]
+    label_ranges: tuple[tuple[float, float], ...]
     live: LiveModel | None
     why_not_live: str
     wall: str | None
@@ -206,6 +217,9 @@ def view_subject(collection: SubjectContent, album: PictureIndex) -> SubjectView
     subject, facts = collection.subject, collection.facts
     before, place, after = without_controls(subject.heading.text).partition("{title}")
     heading = (before, album.title if place else "", after)
+    names = tuple(map(without_controls, facts.label_names))
+    chosen = subject.class_index
+    index = None if chosen is None else LabelSpace(tuple(facts.label_names)).number_of(chosen, facts.classes)
     return SubjectView(
         slug=subject.slug,
         title=album.title,
@@ -219,7 +233,10 @@ def view_subject(collection: SubjectContent, album: PictureIndex) -> SubjectView
         api=f"api/{subject.slug}.json",
         count=len(album),
         psi=subject.psi,
-        class_index=subject.class_index,
+        class_index=index,
+        class_name="" if index is None else names[index] if names else str(index),
+        label=subject.label,
+        label_text=_label_text(subject.label or (), names),
         noise=subject.noise,
         licence=without_controls(subject.licence),
         licence_known=subject.licence.strip().lower() != "unknown",
@@ -237,12 +254,21 @@ def view_subject(collection: SubjectContent, album: PictureIndex) -> SubjectView
         ratio=ratio_class(collection.width_px, collection.height_px),
         first=album.shot(0),
         classes=facts.classes,
+        label_names=names,
+        label_ranges=tuple((least, most) for least, most in facts.label_ranges),
         live=collection.live,
         why_not_live=without_controls(collection.why_not_live),
         wall=f"{subject.slug}/wall/" if collection.live else None,
         upscaler=collection.upscaler,
         collection=f"{subject.slug}/collection/" if collection.collection else None,
     )
+
+
+def _label_text(numbers: Sequence[float], names: Sequence[str]) -> str:
+    shown = [f"{number:g}" for number in numbers]
+    if len(names) == len(shown):
+        shown = [f"{name} {number}" for name, number in zip(names, shown, strict=True)]
+    return ", ".join(shown)
 
 
 def site_context(content: SiteContent, subjects: Sequence[SubjectView]) -> dict[str, object]:
@@ -331,7 +357,18 @@ def _live_data(view: SubjectView) -> dict[str, object] | None:
         "psi": view.psi,
         "class": view.class_index,
         "classes": view.classes,
+        **_label_data(view),
     }
+
+
+def _label_data(view: SubjectView) -> dict[str, object]:
+    """Return the names of labels, and what their numbers may be, as far as there are any."""
+    known: dict[str, object] = {}
+    if view.label_names:
+        known["names"] = view.label_names
+    if view.label_ranges:
+        known |= {"label": view.label, "ranges": view.label_ranges}
+    return known
 
 
 def base_path(site: Site) -> str:

@@ -14,6 +14,7 @@ from torch import Tensor
 from metagan.networks.generator import Generator
 from metagan.sampling.sampler import Sampler, Settings
 from metagan.training.data_loader import Pictures
+from metagan.values import Label
 
 MADE_PICTURES = 512
 # The settings with which sites draw: with or without truncation and per-pixel noise.
@@ -78,18 +79,19 @@ def draw_made(
     each = count // len(MADE_SETTINGS)
     for number, settings in enumerate(MADE_SETTINGS):
         seeds = range(1_000_000 + number * each, 1_000_000 + (number + 1) * each)  # not on any site
-        for group, class_index in _classes(seeds, generator.c_dim):
-            chosen = Settings(psi=settings.psi, noise=settings.noise, class_index=class_index)
+        for group, label in _labels(seeds, generator):
+            chosen = Settings(psi=settings.psi, noise=settings.noise, label=label)
             rows += [picture.transpose(2, 0, 1) for _, picture in sampler.pictures(group, chosen)]
     return torch.from_numpy(np.stack(rows))
 
 
-def _classes(seeds: range, count: int) -> list[tuple[Sequence[int], int | None]]:
-    return (
-        [(seeds[index::count], index) for index in range(count) if seeds[index::count]]
-        if count
-        else [(seeds, None)]
-    )
+def _labels(seeds: range, generator: Generator) -> list[tuple[Sequence[int], Label | None]]:
+    count = generator.c_dim
+    if not count:
+        return [(seeds, None)]
+    if generator.label_space.is_numbers:
+        return [(seeds, generator.label_space.middle)]
+    return [(seeds[index::count], index) for index in range(count) if seeds[index::count]]
 
 
 def crop(

@@ -97,7 +97,7 @@ export class Generator {
     this.#kernel.run.place(scratch, this.#places.constant, height, width, channels, wide(channels));
   }
 
-  /** A seed's own style. `label` is the class of a conditional generator. */
+  /** A seed's own style. `label` is a conditional generator's class, or an array of its label's numbers. */
   styleOfSeed(seed, label) {
     return this.map(latents(seed, this.config.z_dim), label);
   }
@@ -119,15 +119,18 @@ export class Generator {
     return this.#kernel.floats(x, this.styleWidth).slice();
   }
 
-  /** A class's embedding, normalised. */
+  /** A label's embedding, normalised. */
   #embed(label, to, spare) {
     const { weight, bias, from: classes, to: width } = this.#places.embed;
-    if (!(Number.isInteger(label) && label >= 0 && label < classes)) {
-      throw new RangeError(`class ${label}: want 0 to ${classes - 1}`);
-    }
-    const oneHot = spare + 4 * this.#widest;
-    this.#kernel.floats(oneHot, classes).fill(0)[label] = 1;
-    this.#kernel.run.dense(weight, bias, oneHot, spare, width, classes);
+    const isOurs = Array.isArray(label)
+      ? label.length === classes && label.every(Number.isFinite)
+      : Number.isInteger(label) && label >= 0 && label < classes;
+    if (!isOurs) throw new RangeError(`class ${label}: want 0 to ${classes - 1}, or ${classes} numbers`);
+    const vector = spare + 4 * this.#widest;
+    const numbers = this.#kernel.floats(vector, classes).fill(0);
+    if (Array.isArray(label)) numbers.set(label);
+    else numbers[label] = 1;
+    this.#kernel.run.dense(weight, bias, vector, spare, width, classes);
     this.#kernel.run.normalise(spare, to, width);
   }
 

@@ -13,15 +13,18 @@ from playwright.sync_api import Browser, Page, expect
 from metagan.checkpoints.read import read_checkpoint
 from metagan.networks.loading.detect import load_generator
 from metagan.registry.weights_ref import bundled_weights
-from metagan.sampling.latents import labels, latents
+from metagan.sampling.latents import latents
 from metagan.sampling.levels import to_uint8
 from metagan.sampling.sampler import Sampler, Settings
+from tests.labelled import NUMBERS, write_conditional
 from tests.site.conftest import INSECURE_HOST, Witness, wait_for_picture, wait_until
 from tests.site.live_site import (
     GOLDEN,
+    build,
     live_picture,
     pixels,
     press,
+    serving,
     wait_for_mark,
     wait_until_kept,
 )
@@ -122,8 +125,8 @@ def test_a_subject_of_few_pictures_is_not_left_for_another_when_all_of_them_were
         ("ape", "?seed=123456&psi=0.8", 123456, {"psi": 0.8}),
         ("ape", "?seed=4294967295&psi=-0.5", 4294967295, {"psi": -0.5}),
         ("ape", "?seed=77", 77, {"psi": 0.8}),
-        ("blob", "?seed=5&psi=1", 5, {"psi": 1.0, "class_index": 1}),
-        ("blob", "?seed=5&psi=1&class=0", 5, {"psi": 1.0, "class_index": 0}),
+        ("blob", "?seed=5&psi=1", 5, {"psi": 1.0, "label": 1}),
+        ("blob", "?seed=5&psi=1&class=0", 5, {"psi": 1.0, "label": 0}),
     ],
 )
 def test_a_permalink_s_picture_is_python_s(witness: Witness, server, subject, query, seed, settings):
@@ -203,10 +206,79 @@ def test_a_conditional_generator_offers_its_classes(witness: Witness, server):
     choice.select_option("0")
     page.wait_for_url("**/?seed=9&psi=1&class=0")
     wait_until(page, "!document.querySelector('[data-stage]').hasAttribute('aria-busy')")
-    assert_near(pixels(page), sampled("blob", 9, psi=1.0, class_index=0))
+    assert_near(pixels(page), sampled("blob", 9, psi=1.0, label=0))
     page.goto(f"{server.url}ape/")
     wait_for_mark(page, "live-ready")
     expect(page.get_by_label("Class")).to_be_hidden()
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    """A site with a generator of named classes, and one whose labels are numbers."""
+    folder = tmp_path_factory.mktemp("labelled")
+    named = write_conditional(folder / "named.safetensors")
+    numbers = write_conditional(folder / "numbers.safetensors", NUMBERS)
+    terms = "licence: CC0-1.0, source: me, images: 3, psi: 1"
+    build(
+        folder,
+        f"""\
+site: {{title: T, base_url: https://someone.example/my/apes/}}
+subjects:
+  named: {{title: Named, weights: {named}, class: bird, {terms}}}
+  numbers: {{title: Numbers, weights: {numbers}, label: "0.5,0,10", {terms}}}
+""",
+    )
+    with serving(folder / "build") as server:
+        yield server
+
+
+def settled(page: Page) -> np.ndarray:
+    wait_until(page, "!document.querySelector('[data-stage]').hasAttribute('aria-busy')")
+    return pixels(page)
+
+
+def test_classes_are_offered_by_their_names(witness: Witness, labelled):
+    page = witness.page
+    page.goto(f"{labelled.url}named/?seed=9&psi=1")
+    live_picture(page)
+    choice = page.get_by_label("Class")
+    assert choice.evaluate("one => [one.value, ...[...one.options].map(o => o.text)]") == [
+        "1",
+        "ape",
+        "bird",
+        "3",
+    ]
+    choice.select_option("ape")
+    page.wait_for_url("**/?seed=9&psi=1&class=0")
+    assert_near(settled(page), sampled("blob", 9, psi=1.0, label=0))
+    page.goto(f"{labelled.url}named/about/")
+    expect(page.locator("dt", has_text="Class").locator("+ dd")).to_have_text("bird")
+
+
+def test_numbers_have_sliders_with_their_names_ranges_and_values(witness: Witness, labelled):
+    page = witness.page
+    page.goto(f"{labelled.url}numbers/?seed=9&psi=1")
+    live_picture(page)
+    assert_near(settled(page), sampled("blob", 9, psi=1.0, label=(0.5, 0.0, 10.0)))
+    expect(page.get_by_label("Class")).to_be_hidden()
+    tilt = page.get_by_label("tilt")
+    assert tilt.evaluate("one => [one.min, one.max, one.value]") == ["10", "10.5", "10"]
+    expect(page.get_by_label("<b>smile</b>")).to_be_visible()
+    tilt.evaluate("one => { one.value = 10.25; one.dispatchEvent(new Event('input', {bubbles: true})); }")
+    page.wait_for_url("**/?seed=9&psi=1&label=0.5%2C0%2C10.25")
+    expect(page.locator("#label-2 + output")).to_have_text("10.25")
+    assert_near(settled(page), sampled("blob", 9, psi=1.0, label=(0.5, 0.0, 10.25)))
+    page.goto(f"{labelled.url}numbers/?seed=9&psi=1&label=3,-2,10")  # beyond the first slider
+    live_picture(page)
+    assert_near(settled(page), sampled("blob", 9, psi=1.0, label=(3.0, -2.0, 10.0)))
+    assert page.get_by_label("age").evaluate("one => [one.max, one.value]") == ["3", "3"]
+    page.goto(f"{labelled.url}numbers/?seed=9&psi=1&label=3,x,10")  # nonsense: the registry's own
+    live_picture(page)
+    assert_near(settled(page), sampled("blob", 9, psi=1.0, label=(0.5, 0.0, 10.0)))
+    page.goto(f"{labelled.url}numbers/about/")
+    expect(page.locator("dt", has_text="Label").locator("+ dd")).to_have_text(
+        "age 0.5, <b>smile</b> 0, tilt 10"
+    )
 
 
 def test_a_generator_that_browsers_don_t_know_stays_with_prepared_pictures(witness: Witness, server):
@@ -228,10 +300,7 @@ def test_a_generator_that_browsers_don_t_know_stays_with_prepared_pictures(witne
 def test_mixing_takes_the_coarse_from_one_and_the_fine_from_the_other(witness: Witness, server):
     generator = generator_of("ape")
     with torch.inference_mode():
-        coarse, fine = (
-            generator.map_latents(latents([seed], generator.z_dim), labels(None, 0, 1), psi=0.8)
-            for seed in (3, 4)
-        )
+        coarse, fine = (generator.map_latents(latents([seed], generator.z_dim), psi=0.8) for seed in (3, 4))
         mixed = torch.cat([coarse[:, :4], fine[:, 4:]], dim=1) if coarse.ndim == 3 else None
     assert mixed is not None
     with torch.inference_mode():
