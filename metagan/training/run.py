@@ -148,6 +148,12 @@ def of_this_run(folder: RunFolder) -> Iterator[None]:
         ) from error
 
 
+def say_begin(folder: RunFolder, pictures: Pictures, world: World, watcher: Watcher) -> None:
+    """Say what a new run begins with; drawing and measuring the first snapshot can take a while."""
+    size = f"{pictures.resolution}x{pictures.resolution}"
+    watcher.say(f"{folder.path}: begins with {len(pictures):,} pictures of {size} pixels, on {world.device}")
+
+
 def say_changes(folder: RunFolder, changes: tuple[Change, ...], seen: int, watcher: Watcher) -> None:
     """Say what was changed where a run goes on, and keep its best snapshot of other pictures under another name."""
     changed = changed_here(changes, seen)
@@ -332,6 +338,7 @@ class Run:
             self._require_space()
             write_config(self.folder, asdict(self.config))
             self.folder.forget_after(-1)  # what a run left that ended before its first state
+            say_begin(self.folder, self.pictures, self.world, self.watcher)
         if not goes_on and self.config.start and is_state(Path(self.config.start)):
             self._take_over(Path(self.config.start))
         has_reals = goes_on and "fingerprint" not in self._changed and self.folder.reals.exists()

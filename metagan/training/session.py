@@ -239,7 +239,10 @@ def _event_writer(
 
 
 class TerminalWatcher:
-    """Progress on stderr: a bar on a terminal, else a line a minute; a first Ctrl-C or TERM stops after the step."""
+    """Progress on stderr: a bar on a terminal, else a line at the first step, at the first rate, and every minute.
+
+    A first Ctrl-C or TERM stops after the step.
+    """
 
     def __init__(
         self, bars: Progress, total: float, *, lines: bool, on_progress: OnProgress | None = None
@@ -248,7 +251,7 @@ class TerminalWatcher:
         self._next_line = 0.0
         self._task = bars.add_task("", total=None if math.isinf(total) else total, facts="")
         self._asked = False
-        self._started = False
+        self._started = self._has_rate = False
 
     def progress(self, seen: int, readings: Mapping[str, float]) -> None:
         """Move the bar; facts come with each line of measurements."""
@@ -265,7 +268,9 @@ class TerminalWatcher:
             self._task, completed=seen, description=f"{seen / 1000:.1f} kimg", facts=", ".join(facts)
         )
 
-        if self._lines and time.monotonic() >= self._next_line:
+        is_first_rate = "images_per_s" in readings and not self._has_rate
+        self._has_rate = "images_per_s" in readings
+        if self._lines and (is_first_rate or time.monotonic() >= self._next_line):
             self._next_line = time.monotonic() + LINE_EVERY_S
             self.say(f"{seen / 1000:.3f} kimg: {', '.join(facts) or 'training'}")
 

@@ -1,6 +1,7 @@
 """`metagan train` as a user meets it."""
 
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -32,10 +33,15 @@ def train(*words: object):
 
 def test_a_run_says_where_its_weights_are_and_measures_them(data, tmp_path):
     out = tmp_path / "run"
-    result = train(data, "--out", out, *QUICK, "--measure", "16", "--licence", "CC0-1.0")
+    result = train(
+        data, "--out", out, *QUICK, "--measure", "16", "--licence", "CC0-1.0", "--metrics-every", "0.008"
+    )
     assert result.exit_code == 0, result.exception
     assert result.stdout == f"{out}/latest.safetensors: 0.016 kimg; look at {out}/report.html\n"
-    assert "kimg" in result.stderr, "a file or pipe gets a line a minute"
+    begins, first, rate = result.stderr.splitlines()  # a file or pipe gets lines from the start on
+    assert begins == f"{out}: begins with 48 pictures of 16x16 pixels, on cpu"
+    assert first.startswith("0.008 kimg: distance")
+    assert re.match(r"0\.016 kimg: [0-9.]+/s, G ", rate)
     measured = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     quality = [line for line in measured if "distance" in line]
     assert [line["kimg"] for line in quality] == [0, 0.016]

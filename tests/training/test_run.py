@@ -494,7 +494,8 @@ def test_a_run_starts_from_another_runs_state_with_its_optimizers(tmp_path, dama
     run._begin()
     assert all(torch.equal(tensor, run.trainer.tensors()[name]) for name, tensor in wanted.items())
     assert (run.trainer.seen, run.trainer.controller.p) == (0, facts["augment_p"])
-    assert ("state.previous.safetensors" in watcher.said[0]) is bool(damage)
+    assert watcher.said[0] == f"{tmp_path}/run: begins with 20 pictures of 16x16 pixels, on cpu"
+    assert ("state.previous.safetensors" in watcher.said[1]) is bool(damage)
     assert "both networks, their optimizers" in watcher.said[-1]
     assert run.config.recipe.d_warmup_kimg == 0
 

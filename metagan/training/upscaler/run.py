@@ -34,6 +34,7 @@ from metagan.training.run import (
     lock,
     of_this_run,
     refuse_other_pictures,
+    say_begin,
     say_changes,
     without_paths,
 )
@@ -146,6 +147,7 @@ class UpscalerRun:
         else:
             write_config(self.folder, dataclasses.asdict(self.config))
             self.folder.forget_after(-1)  # what a run left that ended before its first state
+            say_begin(self.folder, self.pictures, self.world, self.watcher)
         self.clock.start(self.trainer.seen)
 
     def _go_on(self) -> None:
