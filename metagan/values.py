@@ -71,6 +71,10 @@ def invalid_value(want: str, got: str, fix: str) -> InvalidValueError:
     return InvalidValueError([ValueProblem(want, got, fix)])
 
 
+MOST_COARSEST_PX = 16
+"""The longer side that new networks of rectangular pictures may begin with, in pixels."""
+
+
 class Size(NamedTuple):
     """The size of pictures in pixels; people write WIDTHxHEIGHT, or one number for squares."""
 
@@ -124,6 +128,39 @@ class Size(NamedTuple):
     def times(self, factor: int) -> Size:
         """The size after an enlargement by a factor."""
         return Size(self.width * factor, self.height * factor)
+
+    @property
+    def coarsest(self) -> Size:
+        """The smallest size that doubles to this one, at least 4 pixels on the longer side: what networks begin with.
+
+        4x4 for squares, 2x4 for portraits of 512x1024, 6x4 for films of 768x512.
+        """
+        size = self
+        while size.width % 2 == 0 and size.height % 2 == 0 and size.longest >= 8:
+            size = Size(size.width // 2, size.height // 2)
+        return size
+
+    @property
+    def doublings(self) -> int:
+        """How often `coarsest` doubles to this size."""
+        return (self.width // self.coarsest.width).bit_length() - 1
+
+    @property
+    def is_trainable(self) -> bool:
+        """Whether networks can be trained for pictures of this size: its sides share a large power of two."""
+        most = 4 if self.is_square else MOST_COARSEST_PX
+        return 4 <= self.coarsest.longest <= most and (self.is_square or self.doublings > 0)
+
+    @property
+    def nearest_trainable(self) -> Size:
+        """A trainable size near this one."""
+        near, step = self, max(2, 2 ** (self.longest // MOST_COARSEST_PX).bit_length())
+        while not near.is_trainable:
+            near = Size(*(max(step, round(side / step) * step) for side in self))
+            if near.is_square:
+                near = Size.square(2 ** max(2, near.width.bit_length() - 1))
+            step *= 2
+        return near
 
     @property
     def as_option(self) -> str:

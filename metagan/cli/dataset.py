@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from metagan.cli.options import json_option, out_file_option, workers_option
-from metagan.values import json_text
+from metagan.cli.options import json_option, out_file_option, size_option, workers_option
+from metagan.values import Size, json_text
 
 if TYPE_CHECKING:
     from metagan.datasets.pack import PackReport
@@ -25,7 +25,7 @@ COLLECTIONS = (
 
 @click.group("dataset", short_help="Create datasets: pack your own pictures or draw an example collection.")
 def command() -> None:
-    """Create a dataset zip for training: square PNG pictures of one size, and dataset.json."""
+    """Create a dataset zip for training: PNG pictures of one size, and dataset.json."""
 
 
 @command.command("render", short_help="Draw an example collection.")
@@ -102,14 +102,12 @@ def _background(_: click.Context, __: click.Parameter, value: str) -> tuple[int,
 @command.command("pack", short_help="Pack your own pictures into a dataset zip.")
 @click.argument("pictures", type=click.Path(path_type=Path))
 @out_file_option("The dataset zip to write.", required=True)
-@click.option(
-    "--resolution", type=click.IntRange(4, 4096), default=64, help="Side in pixels, a power of two."
-)
+@size_option("64")
 @click.option(
     "--fit",
     type=click.Choice(["crop", "pad"]),
     default="crop",
-    help="crop keeps the middle square; pad keeps the whole picture, never enlarges it, and fills the "
+    help="crop keeps the middle; pad keeps the whole picture, never enlarges it, and fills the "
     "rest with --background.",
 )
 @click.option(
@@ -138,7 +136,7 @@ def _background(_: click.Context, __: click.Parameter, value: str) -> tuple[int,
 def pack_command(
     pictures: Path,
     out: Path,
-    resolution: int,
+    resolution: Size,
     fit: str,
     resample: Literal["lanczos", "nearest", "auto"],
     background: tuple[int, int, int],
@@ -148,9 +146,9 @@ def pack_command(
 ) -> None:
     """Pack PICTURES into a dataset zip for training: a collection, or a folder or zip of any formats and sizes.
 
-    Each picture becomes a square RGB PNG: rotated according to EXIF, with transparency filled by --background, and
-    only the first frame of an animation. Unreadable files are skipped and listed with the reason. The zip has the
-    layout of the official dataset tool.
+    Each picture becomes an RGB PNG of --resolution: rotated according to EXIF, with transparency filled by
+    --background, and only the first frame of an animation. Unreadable files are skipped and listed with the reason.
+    The zip has the layout of the official dataset tool.
     """
     from metagan.cli.progress import stages
     from metagan.collection.training_data import collection_contents
@@ -158,7 +156,6 @@ def pack_command(
     from metagan.datasets.pack import pack
     from metagan.datasets.pool import available_cores
 
-    _refuse_odd_resolution(resolution)
     cores = available_cores() if workers is None else workers
     how = Fit(resolution, "pad" if fit == "pad" else "crop", background, resample)
     what = collection_contents(pictures, labels)
@@ -175,7 +172,11 @@ def pack_command(
             advance=progress.advance,
         )
     if as_json:
-        click.echo(json_text(dataclasses.asdict(report), indent=2, default=str))
+        width, height = report.size
+        facts = {"resolution": report.size.longest, "width": width, "height": height}
+        facts |= dataclasses.asdict(report)
+        del facts["size"]
+        click.echo(json_text(facts, indent=2, default=str))
         return
     for line in _packed_lines(report):
         click.echo(line)
@@ -183,9 +184,10 @@ def pack_command(
 
 def _packed_lines(report: PackReport) -> Iterator[str]:
     size_mb = report.path.stat().st_size / 1e6
-    yield f"{report.path}: {report.packed:,} pictures of {report.resolution}x{report.resolution}, {size_mb:.1f} MB"
+    yield f"{report.path}: {report.packed:,} pictures of {report.size}, {size_mb:.1f} MB"
     if report.cut:
-        what = "cropped to their middle square" if report.fit == "crop" else "padded to a square"
+        shape = "square" if report.size.is_square else str(report.size)
+        what = f"cropped to their middle {shape}" if report.fit == "crop" else f"padded to a {shape}"
         yield f"  {report.cut:,} {what}"
     if report.enlarged:
         yield f"  {report.enlarged:,} enlarged, because they had fewer pixels"

@@ -21,7 +21,16 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, get_args, ge
 
 import click
 
-from metagan.values import PSI_RANGE, Label, NoiseMode, Precision, parse_numbers, precision_of_today
+from metagan.values import (
+    PSI_RANGE,
+    InvalidValueError,
+    Label,
+    NoiseMode,
+    Precision,
+    Size,
+    parse_numbers,
+    precision_of_today,
+)
 
 if TYPE_CHECKING:
     from metagan.training.options import Setting
@@ -71,6 +80,49 @@ def seeds_option(default: str) -> Decorator:
         default=default,
         metavar="SEEDS",
         help="Seeds of the pictures to draw, with ranges: 0-35,42.",
+    )
+
+
+class SizeType(click.ParamType[Size]):
+    """A size of pictures that networks can be trained on: a side in pixels, or WIDTHxHEIGHT."""
+
+    name = "size"
+
+    def __init__(self, least_px: int = 4, most_px: int = 4096) -> None:
+        self.least_px, self.most_px = least_px, most_px
+
+    def convert(self, value: str | Size, param: click.Parameter | None, ctx: click.Context | None) -> Size:
+        """The text as a size."""
+        try:
+            size = value if isinstance(value, Size) else Size.read(str(value))
+        except InvalidValueError as error:
+            self.fail(str(error), param, ctx)
+        if size.shortest < self.least_px or size.longest > self.most_px:
+            self.fail(f"want sides from {self.least_px} to {self.most_px} pixels, got {size}", param, ctx)
+        if size.is_square and not size.is_trainable:
+            lower = 1 << (size.width.bit_length() - 1)
+            self.fail(
+                f"want a power of two, got {size.width}; the nearest are {lower} and {lower * 2}", param, ctx
+            )
+        if not size.is_trainable:
+            self.fail(
+                f"want width and height that share a larger power of two, got {size}; "
+                f"near it is {size.nearest_trainable}",
+                param,
+                ctx,
+            )
+        return size
+
+
+def size_option(default: str) -> Decorator:
+    """`--resolution 256` or `--resolution 512x1024`, as a Size."""
+    return click.option(
+        "--resolution",
+        type=SizeType(),
+        default=default,
+        metavar="SIDE|WIDTHxHEIGHT",
+        help="Size in pixels: a side that is a power of two, or width and height that share one, such as 512x1024 for "
+        "portraits.",
     )
 
 
@@ -411,6 +463,10 @@ def _param_type(hint: Any, declared: Setting, *, precision: bool) -> click.Param
     plain = kinds[0] if kinds else hint
     if plain is Path:
         return click.Path(path_type=Path, exists=declared.exists, dir_okay=not declared.exists)
+    return SizeType() if plain is Size else _number_type(plain, declared)
+
+
+def _number_type(plain: Any, declared: Setting) -> click.ParamType[Any]:
     low, high = declared.least if declared.above is None else declared.above, declared.most
     if plain is int:
         return click.IntRange(_whole(low), _whole(high), min_open=declared.above is not None)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from metagan.datasets.store import UnreadableError
+from metagan.values import Size
 
 # Formats that Pillow decodes itself: not EPS, which starts Ghostscript, nor formats that only refer to other files.
 FORMATS: Final = (
@@ -54,29 +55,34 @@ _METADATA_DAMAGE: Final = (
 
 @dataclass(frozen=True)
 class Fit:
-    """How pictures become square.
+    """How pictures become one size.
 
     Args:
-        resolution: The side in pixels.
-        mode: "crop" keeps the middle square; "pad" keeps everything, enlarges nothing, and fills the rest.
+        resolution: Their size; the side of squares.
+        mode: "crop" keeps the middle; "pad" keeps everything, enlarges nothing, and fills the rest.
         background: Colour behind transparent pixels and in the padding.
         resample: "lanczos"; "nearest" takes whole pixels and enlarges by whole factors; "auto" does that with
             pictures that are pixel art where their size divides `resolution`, and takes Lanczos for others.
     """
 
-    resolution: int
+    resolution: Size | int
     mode: Literal["crop", "pad"] = "crop"
     background: tuple[int, int, int] = (255, 255, 255)
     resample: Literal["lanczos", "nearest", "auto"] = "lanczos"
 
+    @property
+    def size(self) -> Size:
+        """Width and height of the results."""
+        return Size.of(self.resolution)
+
 
 @dataclass(frozen=True)
 class Fitted:
-    """A square picture.
+    """A picture of the size that was asked for.
 
     Args:
-        image: RGB, resolution x resolution.
-        cut: Whether it lost an edge, or gained one: it wasn't square, or too small to be padded by nothing.
+        image: RGB.
+        cut: Whether it lost an edge, or gained one: it had other proportions, or was too small to be padded by nothing.
         enlarged: Whether it had fewer pixels before.
     """
 
@@ -86,7 +92,7 @@ class Fitted:
 
 
 def fit_picture(data: bytes, fit: Fit) -> Fitted:
-    """Decode a picture file and make it square.
+    """Decode a picture file and give it the size.
 
     Raises:
         UnreadableError: If it is damaged, not a picture, or too large to decode in memory.
@@ -103,7 +109,7 @@ def fit_picture(data: bytes, fit: Fit) -> Fitted:
         raise UnreadableError("not enough memory to decode it") from error
     except Exception as error:  # Pillow's decoders raise all kinds of errors for damaged files
         raise UnreadableError(_reason(error)) from error
-    return _squared(rgb, fit)
+    return _fitted(rgb, fit)
 
 
 def to_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
@@ -122,7 +128,7 @@ def to_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
 
 def _decode(data: bytes, fit: Fit) -> Image.Image:
     with _open(data) as image:
-        image.draft(None, (fit.resolution * _DRAFT_FACTOR, fit.resolution * _DRAFT_FACTOR))
+        image.draft(None, fit.size.times(_DRAFT_FACTOR))
         _guard(image)
         image.load()
         return to_rgb(_turn(image), fit.background)
@@ -225,47 +231,60 @@ def _to_srgb(image: Image.Image, profile: object) -> Image.Image:
     return image.convert("RGB")
 
 
-def _squared(image: Image.Image, fit: Fit) -> Fitted:
+def _fitted(image: Image.Image, fit: Fit) -> Fitted:
     pixels = _art_pixels(image) if fit.resample != "lanczos" else None
     if fit.mode == "crop":
-        cut = image.width != image.height
-        return Fitted(_cropped(image, fit, pixels), cut, min(image.size) < fit.resolution)
+        cut = image.width * fit.size.height != image.height * fit.size.width
+        return Fitted(_cropped(image, fit, pixels), cut, _kept(image, fit.size)[0] < fit.size.width)
     return _padded(image, fit, pixels)
 
 
+def _kept(image: Image.Image, size: Size) -> tuple[float, float]:
+    """Width and height of the largest part of a picture that has the aspect ratio of a size."""
+    if image.width * size.height <= image.height * size.width:
+        return float(image.width), image.width * size.height / size.width
+    return image.height * size.width / size.height, float(image.height)
+
+
 def _cropped(image: Image.Image, fit: Fit, pixels: Image.Image | None) -> Image.Image:
-    side, kept = fit.resolution, float(min(image.size))
-    if pixels is not None and side % min(pixels.size) == 0:
-        image, kept = pixels, float(min(pixels.size))
-        how = Image.Resampling.NEAREST
+    size, how = fit.size, Image.Resampling.NEAREST
+    if pixels is not None and all(
+        side % kept == 0 for side, kept in zip(size, _kept(pixels, size), strict=True)
+    ):
+        image = pixels
+        width, height = _kept(image, size)
     elif fit.resample == "nearest":
         image = pixels or image
-        kept = float(min(image.size))
-        how = Image.Resampling.NEAREST
-        if kept < side:  # the next whole factor, and the overhang is cut
-            kept = side / math.ceil(side / kept)
+        width, height = _kept(image, size)
+        if width < size.width:  # the next whole factor, and the overhang is cut
+            factor = math.ceil(size.width / width)
+            width, height = size.width / factor, size.height / factor
     else:
+        width, height = _kept(image, size)
         how = Image.Resampling.LANCZOS
-    left, top = (image.width - kept) / 2, (image.height - kept) / 2
-    return image.resize((side, side), how, box=(left, top, left + kept, top + kept))
+    left, top = (image.width - width) / 2, (image.height - height) / 2
+    return image.resize(size, how, box=(left, top, left + width, top + height))
 
 
 def _padded(image: Image.Image, fit: Fit, pixels: Image.Image | None) -> Fitted:
-    side, longest = fit.resolution, max(image.size)
+    axis = (
+        0 if image.width * fit.size.height >= image.height * fit.size.width else 1
+    )  # the one that fills the size
+    side, longest = fit.size[axis], image.size[axis]
     size, how = image.size, Image.Resampling.LANCZOS
     by_pixels = fit.resample == "nearest"
-    if pixels is not None and longest > side >= max(pixels.size):
-        image, longest, by_pixels = pixels, max(pixels.size), True
+    if pixels is not None and longest > side >= pixels.size[axis]:
+        image, longest, by_pixels = pixels, pixels.size[axis], True
     if longest > side:
         size = max(1, round(image.width * side / longest)), max(1, round(image.height * side / longest))
         how = Image.Resampling.NEAREST if fit.resample == "nearest" else how
     elif by_pixels:
         factor = side // longest
         size, how = (image.width * factor, image.height * factor), Image.Resampling.NEAREST
-    square = Image.new("RGB", (side, side), fit.background)
+    padded = Image.new("RGB", fit.size, fit.background)
     scaled = image if size == image.size else image.resize(size, how)
-    square.paste(scaled, ((side - size[0]) // 2, (side - size[1]) // 2))
-    return Fitted(square, size != (side, side), size[0] > image.width)
+    padded.paste(scaled, ((fit.size.width - size[0]) // 2, (fit.size.height - size[1]) // 2))
+    return Fitted(padded, size != fit.size, size[0] > image.width)
 
 
 def _art_pixels(image: Image.Image) -> Image.Image | None:

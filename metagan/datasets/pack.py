@@ -17,7 +17,7 @@ from metagan.datasets.labels import Labelling, RawLabel, choose_labelling, numbe
 from metagan.datasets.pool import OrderedPool
 from metagan.datasets.store import Layout, Store, UnreadableError, open_store, plain_name
 from metagan.errors import DatasetError
-from metagan.values import printable, text_of
+from metagan.values import Size, printable, text_of
 
 # Files next to pictures that are not pictures. All other files are tried, whatever their name.
 _BESIDE: Final = frozenset(
@@ -47,7 +47,7 @@ class PackReport:
 
     Args:
         path: The dataset zip.
-        resolution: The pictures' side in pixels.
+        size: Of the pictures.
         fit: "crop" or "pad".
         packed: Pictures in the zip.
         skipped: Name and reason of each skipped picture.
@@ -61,7 +61,7 @@ class PackReport:
     """
 
     path: Path
-    resolution: int
+    size: Size
     fit: str
     packed: int = 0
     skipped: list[tuple[str, str]] = field(default_factory=list)
@@ -123,7 +123,7 @@ def pack(
     layout = Layout(store.names(), names)
     how = labels if isinstance(labels, str) else None
     labelling = labels if isinstance(labels, Labelling) else choose_labelling(labels, store, layout, names)
-    report = PackReport(out, fit.resolution, fit.mode, ignored=ignored)
+    report = PackReport(out, fit.size, fit.mode, ignored=ignored)
     report.unread_labels = unread_labels(how, store, layout, names)
     chosen = list(_labelled(names, labelling, report))
     begin(len(chosen))
@@ -197,7 +197,9 @@ def _finish(
     numbers = [label for label in labels if isinstance(label, int)]
     counts = sorted(Counter(numbers).items())
     report.labels = {names[number] if names else str(number): count for number, count in counts}
-    facts: dict[str, object] = {"made_by": f"metagan {__version__}", "resolution": fit.resolution}
+    facts: dict[str, object] = {"made_by": f"metagan {__version__}", "resolution": fit.size.longest}
+    if not fit.size.is_square:
+        facts |= {"width": fit.size.width, "height": fit.size.height}
     facts |= {"fit": fit.mode, "background": "#{:02x}{:02x}{:02x}".format(*fit.background)}
     facts |= {"resample": fit.resample} | dict(more)
     facts |= {"cut": report.cut, "enlarged": report.enlarged}

@@ -28,19 +28,21 @@ _SHOWN = 10
 
 
 class PictureSource:
-    """Square pictures of one size, with their labels.
+    """Pictures of one size, with their labels.
 
     Args:
         path: A dataset zip, or a folder with the same files.
-        resolution: The required side in pixels, or None for any.
+        resolution: The size that is required, or the side of squares; None for any.
         labelled: Whether to read dataset.json. If not, every picture has an empty label.
 
     Raises:
-        DatasetError: If the dataset does not exist or has no pictures, the first picture has another resolution, or
+        DatasetError: If the dataset does not exist or has no pictures, the first picture has another size, or
             the labels don't match the pictures.
     """
 
-    def __init__(self, path: Path | str, resolution: int | None = None, *, labelled: bool = True) -> None:
+    def __init__(
+        self, path: Path | str, resolution: Size | int | None = None, *, labelled: bool = True
+    ) -> None:
         self.path = Path(path)
         self._store: Store = open_store(self.path)
         everything = self._store.names()
@@ -52,13 +54,17 @@ class PictureSource:
                 fix=f"{_PACK}, which reads more formats",
             )
         self._layout = Layout(everything, self.names)
-        self.resolution = self._first_resolution(resolution)
-        self.size = Size.square(self.resolution)
+        self.size = self._first_size(None if resolution is None else Size.of(resolution))
         self.unused_labels: tuple[str, ...] = ()
         self.table: LabelTable | None = self._read_labels() if labelled else None
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def resolution(self) -> int:
+        """The longer side of the pictures in pixels; of square ones, both."""
+        return self.size.longest
 
     @property
     def label_count(self) -> int:
@@ -97,7 +103,7 @@ class PictureSource:
         """Return picture and label `index`.
 
         Returns:
-            RGB, [3, resolution, resolution], and the label vector, [label_count]: one-hot if labels are numbers.
+            RGB, [3, height, width], and the label vector, [label_count]: one-hot if labels are numbers.
 
         Raises:
             DatasetError: If the picture is missing, damaged or of another size.
@@ -110,7 +116,7 @@ class PictureSource:
         return self.table.vector(index) if self.table else np.zeros(0, np.float32)
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
-        """Return picture `index`, RGB, [3, resolution, resolution]. Raises DatasetError."""
+        """Return picture `index`, RGB, [3, height, width]. Raises DatasetError."""
         name = self.names[index]
         try:
             with _opened(self._store.read(name)) as image:
@@ -146,37 +152,36 @@ class PictureSource:
                 yield f"{printable(name)}: {error}"
 
     def _check_header(self, image: Image.Image) -> None:
-        side = self.resolution
-        if image.size != (side, side):
-            raise UnreadableError(
-                f"{image.width}x{image.height} pixels, want {side}x{side} as the first picture"
-            )
+        if image.size != self.size:
+            raise UnreadableError(f"{Size(*image.size)} pixels, want {self.size} as the first picture")
         if image.mode not in ("RGB", "L"):
             raise UnreadableError(f"mode {image.mode}, want RGB or grey, 8 bits a channel")
 
-    def _first_resolution(self, wanted: int | None) -> int:
+    def _first_size(self, wanted: Size | None) -> Size:
         name = self.names[0]
         try:
             with _opened(self._store.read(name)) as image:
-                width, height = image.size
+                size = Size(*image.size)
         except (UnreadableError, OSError, ValueError, SyntaxError) as error:
             raise DatasetError(
                 f"{printable(name)}: {error}", where=self.path, fix=f"{_PACK}, which skips such files"
             ) from error
         again = f"metagan dataset pack {self.path} --out NEW.zip --resolution"
-        if width != height or width & (width - 1) or width < 4:
+        if not size.is_trainable:
+            near = wanted or (Size.square(64) if size.is_square else size.nearest_trainable)
             raise DatasetError(
-                f"{printable(name)} is {width}x{height} pixels, want a square whose side is a power of two",
+                f"{printable(name)} is {size} pixels, want a square whose side is a power of two, or sides that share "
+                f"a power of two, such as 512x1024",
                 where=self.path,
-                fix=f"run `{again} {wanted or 64}`",
+                fix=f"run `{again} {near.as_option}`",
             )
-        if wanted is not None and width != wanted:
+        if wanted is not None and size != wanted:
             raise DatasetError(
-                f"its pictures are {width}x{width} pixels, but {wanted}x{wanted} was requested",
+                f"its pictures are {size} pixels, but {wanted} was requested",
                 where=self.path,
-                fix=f"ask for {width}, or run `{again} {wanted}`",
+                fix=f"ask for {size.as_option}, or run `{again} {wanted.as_option}`",
             )
-        return width
+        return size
 
     def _read_labels(self) -> LabelTable | None:
         listed = read_listed(self._store, self._layout, self.names)

@@ -20,6 +20,7 @@ from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from metagan.errors import OptionError
+from metagan.values import Size
 
 Preset = Literal["tiny", "small", "web", "official"]
 PRESET_NAMES = get_args(Preset)
@@ -303,7 +304,9 @@ class TrainOptions:
         "With --upscaler: weights whose pictures it shall enlarge; they take part in the training.",
         exists=True,
     )
-    resolution: int | None = setting(None, "Require pictures of this size.", least=8)
+    resolution: Size | None = setting(
+        None, "Require pictures of this size, or of this side.", metavar="SIDE|WIDTHxHEIGHT"
+    )
     labels: bool = setting(True, "Train a conditional generator if the dataset has labels.")
     preset: Preset | Literal["auto"] = setting(
         "auto",
