@@ -315,7 +315,9 @@ def _fetched_lines(report: FetchReport) -> Iterator[str]:
     pictures = sum(item.file is not None for item in items)
     traits = {trait.type for item in items for trait in item.traits}
     sold = f", {len(report.collection.sales):,} sales" if report.collection.sales else ""
-    yield f"{report.collection.path}: {len(items):,} items, {pictures:,} pictures, {len(traits)} trait types{sold}"
+    counts = ((len(items), "item"), (pictures, "picture"), (len(traits), "trait type"))
+    counted = ", ".join(f"{count:,} {what}{'s' if count != 1 else ''}" for count, what in counts)
+    yield f"{report.collection.path}: {counted}{sold}"
     if facts.licence:
         named = f"; {facts.attribution}" if facts.attribution else ""
         yield f"  licence: {facts.licence}{named}"
@@ -323,7 +325,9 @@ def _fetched_lines(report: FetchReport) -> Iterator[str]:
         yield "  licence: unknown; set it with --licence or in collection.json"
     yield from (f"  {remark}" for remark in report.remarks)
     yield from _listed(report.missing, "without a picture")
-    yield from _listed(report.notes, "unusable items")
+    yield from _listed(
+        report.notes, "remarks about items" if len(report.notes) != 1 else "remark about an item"
+    )
 
 
 def _listed(lines: list[tuple[str, str]], what: str) -> Iterator[str]:

@@ -72,7 +72,7 @@ def score_items(table: Table, *, missing: bool = True) -> pl.DataFrame:
         )
     scores = scores.with_columns(
         rarity=pl.col("rarity").round_sig_figs(_DIGITS),
-        information=(pl.col("bits") / (entropy or 1.0)).round_sig_figs(_DIGITS),
+        information=(pl.col("bits") / (entropy or 1.0)).round_sig_figs(_DIGITS) + 0.0,  # 0, not -0
     )
     ranked = scores.with_columns(
         rarity_rank=_rank(pl.col("rarity")),

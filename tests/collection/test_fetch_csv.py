@@ -216,6 +216,14 @@ def test_addresses_are_only_noted_with_no_download(tmp_path: Path) -> None:
     assert (item.url, item.file) == ("ipfs://bafy", None)
 
 
+def test_what_is_wrong_with_usable_items_is_called_a_remark(tmp_path: Path) -> None:
+    (tmp_path / "art.csv").write_text("title,likes\nA,x\n")
+    options = ["--from", f"csv:{tmp_path / 'art.csv'}", "--out", str(tmp_path / "out"), "--workers", "0"]
+    result = CliRunner().invoke(metagan, ["collection", "fetch", "art", *options])
+    assert f"{tmp_path / 'out'}: 1 item, 0 pictures, 0 trait types\n" in result.stdout
+    assert "  1 remark about an item:\n    1: likes 'x': want a number; left out\n" in result.stdout
+
+
 @pytest.mark.parametrize("gateway", ["ipfs.io", "http://ipfs.io/", "ftp://x", ""])
 def test_a_gateway_is_an_https_address(gateway: str) -> None:
     result = CliRunner().invoke(
