@@ -24,6 +24,7 @@ MORE = {
     "collection traits": "--workers 0 --device cpu --epochs 15 --resolution 16",
     "train": "--device cpu --threads 1 --measure 16",
     "collection listing": "--device cpu",
+    "build": "--device cpu --images 2",
 }
 
 
@@ -35,7 +36,8 @@ def commands() -> list[str]:
 def test_the_walk_runs_as_the_page_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     walked = commands()
-    assert len(walked) == 7
+    assert len(walked) == 8
+    Path("registry.yaml").write_text(DOCS.read_text("utf-8").partition("```yaml\n")[2].partition("```")[0])
     for command in walked:
         for many, few in FEWER.items():
             command = command.replace(many, few)  # noqa: PLW2901
@@ -46,4 +48,7 @@ def test_the_walk_runs_as_the_page_has_it(tmp_path: Path, monkeypatch: pytest.Mo
         result = CliRunner().invoke(metagan, words)
         assert result.exit_code == 0, f"{command}: {result.output} {result.exception}"
     assert json.loads((tmp_path / "listing/listing.json").read_text())["count"] == 2
+    assert "Its traits" in (tmp_path / "build/planet/1/index.html").read_text()
+    assert "nearest relatives in the collection" in (tmp_path / "build/planet/1/index.html").read_text()
+    assert "<dt>Items</dt><dd>400</dd>" in (tmp_path / "build/planet/collection/index.html").read_text()
     assert (tmp_path / "collections/planets/report/index.html").is_file()
