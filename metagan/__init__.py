@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from metagan.api import Generator, build, evaluate, load, save, sheet, train
+    from metagan.api import Generator, build, evaluate, load, paint, save, sheet, train
     from metagan.errors import MetaganError
     from metagan.seeds import parse_seeds
 
@@ -24,6 +24,7 @@ __all__ = [
     "build",
     "evaluate",
     "load",
+    "paint",
     "parse_seeds",
     "save",
     "sheet",

@@ -34,6 +34,7 @@ from metagan.seeds import MAX_SEED, MAX_SEEDS
 from metagan.values import PSI_RANGE, InvalidValueError, Label, NoiseMode
 
 if TYPE_CHECKING:
+    from metagan.lab.paint_files import Painted
     from metagan.site.build.build import BuildReport
     from metagan.training.options import Augmentation, Preset
     from metagan.training.session import Result
@@ -508,6 +509,105 @@ def evaluate(
     generator = load(weights, device=device)
     settings = generator._target.settings(1.0, _checked_label(class_index, label))
     return measure(generator._sampler, PictureSource(Path(data)), settings, count)
+
+
+def paint(
+    prompts: Iterable[str],
+    out: str | Path,
+    *,
+    vqgan: str | Path | None = None,
+    generator: str | Path | None = None,
+    clip: str | Path = "ViT-B-32",
+    clip_weights: str | Path | None = None,
+    configuration: str | Path | None = None,
+    image_prompts: Iterable[str | Path] = (),
+    init: str | Path | None = None,
+    steps: int = 20,
+    size: str | None = None,
+    seed: int = 0,
+    learning_rate: float | None = None,
+    cuts: int = 32,
+    augment: bool = True,
+    cuts_at_once: int | None = None,
+    checkpointing: bool | None = None,
+    memory_bytes: int | None = None,
+    precision: Literal["fp32", "bf16"] = "fp32",
+    class_index: int | str | None = None,
+    label: Sequence[float] | None = None,
+    again: bool = False,
+    device: str = "auto",
+    registry: str | Path = "registry.yaml",
+    on_progress: Callable[[int], None] | None = None,
+) -> list[Painted]:
+    """Paint pictures toward words and other pictures, or go on with those in `out`, as `metagan paint` does.
+
+    Args:
+        prompts: Words, each with a weight behind or not: "a hat::-0.5".
+        out: A folder, or an address such as s3://bucket/painted. Every step's picture is written there.
+        vqgan: A VQGAN's weights; either this or `generator`.
+        generator: What `load` takes, to steer its styles.
+        clip: A model's name as open_clip_torch has it, or a folder with open_clip_config.json and the weights.
+        clip_weights: CLIP's weights; None for those in Hugging Face's cache on this machine.
+        configuration: The VQGAN's YAML; None for the one beside it.
+        image_prompts: Picture files to paint toward, with a weight behind the name or not.
+        init: A picture to start from, or a folder of them; for a generator, styles files. None for noise.
+        steps: Number of steps.
+        size: Of a VQGAN's pictures, "512" or "640x384".
+        seed: Random seed; -1 draws one.
+        learning_rate: Adam's step size; None for 0.1, or 0.02 for a generator.
+        cuts: Cutouts that CLIP sees in a step.
+        augment: Whether cutouts are altered at random.
+        cuts_at_once: Cutouts in CLIP together; None for as many as memory has room for.
+        checkpointing: Whether to save memory by computing a VQGAN's layers twice; None where it is needed.
+        memory_bytes: Most memory to take; None for most of what is free.
+        precision: "fp32" or "bf16".
+        class_index: The class of a conditional generator, by its number or name.
+        label: The numbers of a label that isn't a class.
+        again: Whether to replace paintings of an earlier run.
+        device: Where to compute.
+        registry: Where a subject is looked up.
+        on_progress: Called with the number of further finished steps.
+
+    Returns:
+        The paintings, each with its last picture and where it is.
+
+    Raises:
+        OptionError: If an option or prompt can't be used, or CLIP's weights are not on this machine.
+        CheckpointError: If a file can't be used.
+        DatasetError: If a picture can't be read.
+        DeviceError: If memory has no room for it.
+    """
+    from metagan.lab.canvas import open_canvas
+    from metagan.lab.clip import find_clip, load_clip
+    from metagan.lab.paint import Painter, PaintOptions, Prompt
+    from metagan.lab.paint_files import choose_seed, list_starts, paint_into
+
+    toward = [Prompt.read(text) for text in prompts]
+    toward += [Prompt.read(str(path), picture=True) for path in image_prompts]
+    starts = [] if init is None else list_starts(Path(init), styles=generator is not None)
+    files = find_clip(str(clip), None if clip_weights is None else Path(clip_weights))
+    canvas = open_canvas(
+        None if vqgan is None else Path(vqgan),
+        None if generator is None else str(generator),
+        configuration=None if configuration is None else Path(configuration),
+        size=size,
+        label=_checked_label(class_index, label),
+        device=device,
+        registry=Path(registry),
+    )
+    options = PaintOptions(
+        steps=steps,
+        seed=choose_seed(seed, str(out), starts, again=again),
+        learning_rate=learning_rate,
+        cuts=cuts,
+        augment=augment,
+        precision=precision,
+        cuts_at_once=cuts_at_once,
+        checkpointing=checkpointing,
+        memory_bytes=memory_bytes,
+    )
+    painter = Painter(canvas, load_clip(files, canvas.device), toward, options)
+    return list(paint_into(str(out), painter, starts, again=again, advance=on_progress or (lambda _: None)))
 
 
 def save(picture: Image.Image, path: str | Path) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from metagan.errors import MetaganError
-from metagan.files import is_full
+from metagan.files import is_full, write_bytes
 
 _PACKAGES: Final = {
     "abfs": "adlfs", "abfss": "adlfs", "az": "adlfs", "gcs": "gcsfs", "gs": "gcsfs", "hf": "huggingface_hub",
@@ -54,3 +58,52 @@ def storage_errors(address: str, kind: type[MetaganError]) -> Iterator[None]:
             where=address,
             fix="check the address, your permissions there, and the network",
         ) from error
+
+
+class Storage:
+    """A folder on this machine, or a place on a storage that fsspec reaches, with files by name.
+
+    Args:
+        place: The folder, or an address such as s3://bucket/painted.
+        kind: The class of its errors.
+
+    Raises:
+        MetaganError: Of that class, if the address can't be used.
+    """
+
+    def __init__(self, place: str, kind: type[MetaganError]) -> None:
+        self._place, self._kind = place.rstrip("/") or place, kind
+        with storage_errors(place, kind):
+            filesystem, root = fsspec.core.url_to_fs(place)
+        self._files: Any = filesystem
+        self._root = str(root).rstrip("/")
+        self._is_local = isinstance(filesystem, LocalFileSystem)
+
+    def address(self, name: str) -> str:
+        """A file's address."""
+        return f"{self._place}/{name}"
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file, all of it or nothing; folders in its name are made.
+
+        Raises:
+            MetaganError: If it can't be written.
+        """
+        if self._is_local:
+            write_bytes(Path(self._root, name), data)  # whose errors name the file
+            return
+        with storage_errors(self._place, self._kind):
+            self._files.pipe_file(f"{self._root}/{name}", data)
+
+    def read(self, name: str) -> bytes | None:
+        """A file's content, or None if there is no such file.
+
+        Raises:
+            MetaganError: If it can't be read.
+        """
+        with storage_errors(self._place, self._kind):
+            try:
+                content: bytes = self._files.cat_file(f"{self._root}/{name}")
+            except FileNotFoundError:
+                return None
+            return content

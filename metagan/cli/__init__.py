@@ -35,8 +35,9 @@ COMMANDS = (
     "walk",
     "directions",
     "blend",
+    "paint",
 )
-LAB = ("project", "walk", "directions", "blend")
+LAB = ("project", "walk", "directions", "blend", "paint")
 
 
 class LazyGroup(click.Group):

@@ -209,24 +209,11 @@ class Projector:
         self.fingerprint = fingerprint(generator)
         self.space = _space(generator, options.space)
         self._noise_shapes = noise_shapes(generator) if options.noise == "fit" else []
-        self._mean, self._basis = self._statistics()
-
-    @torch.no_grad()
-    def _statistics(self) -> tuple[Tensor, Tensor]:
-        """Return the mean style, and the principal directions of styles, each scaled by the deviation along it.
-
-        In these coordinates styles are unit-normal ([3] section 3), so steps have the same size in all of them.
-        """
         if self.space == "z":
-            return torch.zeros(self.generator.z_dim, device=self.device), torch.eye(self.generator.z_dim).to(
-                self.device
-            )
-        w = self._map(self._latents(STATISTICS, self.options.seed))[:, 0]
-        mean = w.mean(dim=0)
-        _, deviations, directions = torch.linalg.svd((w - mean).double(), full_matrices=False)
-        deviations = deviations / math.sqrt(STATISTICS)
-        least = max(float(deviations[0]) * LEAST_DEVIATION, 1e-8)
-        return mean, (directions * deviations.clamp(min=least)[:, None]).float()
+            self._mean = torch.zeros(generator.z_dim, device=self.device)
+            self._basis = torch.eye(generator.z_dim, device=self.device)
+        else:
+            self._mean, self._basis = style_axes(generator, options.label, options.seed)
 
     def begin(self, targets: Sequence[Target], starts: Sequence[Styles | None] = ()) -> list[Search]:
         """Return the start of the search for each target.
@@ -365,8 +352,7 @@ class Projector:
     # Codes, styles and where they begin
 
     def _latents(self, count: int, seed: int) -> Tensor:
-        rows = np.random.RandomState(seed).randn(count, self.generator.z_dim)
-        return torch.from_numpy(rows).float().to(self.device)
+        return _latents(self.generator, count, seed).to(self.device)
 
     def _map(self, z: Tensor) -> Tensor:
         return map_latents(self.generator, z, self.options.label)
@@ -435,6 +421,32 @@ def project(
     """
     projector = Projector(generator, options or ProjectOptions(), perceptual)
     return projector.run(targets, projector.begin(targets), advance)
+
+
+@torch.no_grad()
+def style_axes(
+    generator: Generator, label: Label | None, seed: int = 0
+) -> tuple[Float[Tensor, " w_dim"], Float[Tensor, "w_dim w_dim"]]:
+    """Return the mean style, and the principal directions of styles, each as long as the deviation along it.
+
+    In these coordinates styles are unit-normal ([3] section 3), so steps have the same size in all of them.
+
+    Args:
+        generator: A generator with a mapping network.
+        label: What a conditional generator is asked for.
+        seed: Of the latents that are mapped.
+    """
+    device = next(generator.parameters()).device
+    w = map_latents(generator, _latents(generator, STATISTICS, seed).to(device), label)[:, 0]
+    mean = w.mean(dim=0)
+    _, deviations, directions = torch.linalg.svd((w - mean).double(), full_matrices=False)
+    deviations = deviations / math.sqrt(STATISTICS)
+    least = max(float(deviations[0]) * LEAST_DEVIATION, 1e-8)
+    return mean, (directions * deviations.clamp(min=least)[:, None]).float()
+
+
+def _latents(generator: Generator, count: int, seed: int) -> Tensor:
+    return torch.from_numpy(np.random.RandomState(seed).randn(count, generator.z_dim)).float()
 
 
 def _space(generator: Generator, asked: Space | Literal["auto"]) -> Space:

@@ -160,12 +160,17 @@ def fingerprint(generator: Generator) -> str:
 
 def write_styles(path: Path, styles: Styles) -> None:
     """Write a styles file atomically; the same styles give the same bytes."""
+    write_bytes(path, styles_bytes(styles))
+
+
+def styles_bytes(styles: Styles) -> bytes:
+    """Return the content of a styles file."""
     tensors = {"ws": styles.ws}
     if styles.z is not None:
         tensors["z"] = styles.z
     tensors |= {f"noise.{index}": image for index, image in enumerate(styles.noise)}
     whole = {name: tensor.detach().float().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    write_bytes(path, save(whole, metadata={METADATA_KEY: styles.info.model_dump_json()}))
+    return save(whole, metadata={METADATA_KEY: styles.info.model_dump_json()})
 
 
 def read_styles(path: Path) -> Styles:

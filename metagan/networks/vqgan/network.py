@@ -140,7 +140,7 @@ class VQGAN(nn.Module):
 
     def look_up(self, codes: Int[Tensor, "n h w"]) -> Float[Tensor, "n code_dim h w"]:
         """Return the quantised features of codes."""
-        return F.embedding(codes, self.codebook).permute(0, 3, 1, 2)
+        return F.embedding(codes, self.codebook).permute(0, 3, 1, 2).contiguous()
 
     def decode(
         self, quantised: Float[Tensor, "n code_dim h w"], call: Call | None = None
