@@ -35,9 +35,10 @@ COMMANDS = (
     "walk",
     "directions",
     "blend",
+    "rank",
     "paint",
 )
-LAB = ("project", "walk", "directions", "blend", "paint")
+LAB = ("project", "walk", "directions", "blend", "rank", "paint")
 
 
 class LazyGroup(click.Group):

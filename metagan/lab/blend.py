@@ -192,14 +192,14 @@ def _rates(generator: StyleGAN3) -> dict[str, int]:
 
 @torch.inference_mode()
 def _output_sizes(generator: Generator) -> dict[str, int]:
-    """Return the height of what each module gives, if that is features or a picture, coarsest first."""
+    """Return the longer side of what each module gives, if that is features or a picture, coarsest first."""
     sizes: dict[str, int] = {}
 
     def note(name: str) -> Callable[[nn.Module, object, object], None]:
         def hook(_module: nn.Module, _inputs: object, output: object) -> None:
             first = output[0] if isinstance(output, tuple) else output
             if isinstance(first, Tensor) and first.ndim == 4:
-                sizes.setdefault(name, first.shape[-2])
+                sizes.setdefault(name, max(first.shape[-2:]))
 
         return hook
 
