@@ -9,21 +9,28 @@ import click
 from metagan.cli.options import network_option
 
 
-@click.command("convert", short_help="Convert a weights file to .safetensors, or to an official .pt.")
+@click.command("convert", short_help="Convert a weights file to .safetensors, or to another program's .pt.")
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path, exists=True))
 @click.argument("target", metavar="OUT", type=click.Path(path_type=Path, dir_okay=False))
 @network_option
+@click.option(
+    "--layout",
+    type=click.Choice(["official", "rosinality"]),
+    default="official",
+    help="OUT.pt: the program that is to load it.",
+)
 @click.option("--half", is_flag=True, help="Store float16: half the size, with a PSNR of about 72 dB.")
 @click.option("--licence", help="Licence to store. By default, the file's own.")
 @click.option("--source", "origin", help="Origin of the weights, to store. By default, the file's own.")
 def command(
-    source: Path, target: Path, network: str | None, half: bool, licence: str | None, origin: str | None
-) -> None:
-    """Convert a weights file to metagan's own .safetensors, or a StyleGAN2 generator to an official .pt.
+    source: Path, target: Path, network: str | None, layout: str, half: bool, licence: str | None,
+    origin: str | None,
+) -> None:  # fmt: skip
+    """Convert a weights file to metagan's own .safetensors, or a StyleGAN2 generator to another program's .pt.
 
     OUT.safetensors stores configuration, licence and training facts in its header, loads by memory map, and can't
-    contain code. OUT.pt is a state dict for load_state_dict of the official StyleGAN2 generator; the arguments of
-    its class are printed.
+    contain code. OUT.pt is a state dict for load_state_dict of the official StyleGAN2 generator, or with --layout
+    rosinality a checkpoint of that program; how to load it is printed.
 
     The written file is read back and compared bit by bit before it replaces OUT.
     """
@@ -31,10 +38,24 @@ def command(
 
     if target.suffix == ".pt":
         _refuse_extras(half=half, licence=licence, source=origin)
-        arguments = convert_to_official(source, target, role=network)
-        click.echo(f"{target}: official state dict, {target.stat().st_size / 1e6:.1f} MB")
-        click.echo(f"Generator({', '.join(f'{name}={value!r}' for name, value in arguments.items())})")
+        written = convert_to_official(source, target, role=network, layout=layout)
+        click.echo(f"{target}: {layout} state dict, {target.stat().st_size / 1e6:.1f} MB")
+        click.echo(
+            f"Generator({', '.join(f'{name}={value!r}' for name, value in written.arguments.items())})"
+        )
+        inside = f"[{written.under!r}]" if written.under else ""
+        click.echo(f".load_state_dict(torch.load({target.name!r}){inside})")
+        for note in written.notes:
+            click.echo(f"note: {note}", err=True)
         return
+    if layout != "official":
+        raise click.UsageError("--layout is for OUT.pt")
+    if target.suffix == ".pkl":
+        raise click.UsageError(
+            f"OUT: {target.name} can't be written: the official program's pickles contain its source code, without "
+            f"which it loads none. It loads state dicts: write {target.with_suffix('.pt').name}, then "
+            "Generator(...).load_state_dict(torch.load(...)) as `metagan convert` prints it"
+        )
     if target.suffix != ".safetensors":
         found = f"want a name that ends in .safetensors or .pt, got {target.name}"
         raise click.BadParameter(found, param_hint="OUT")

@@ -174,7 +174,8 @@ def test_what_is_neither_a_file_nor_a_subject_is_an_error(capsys, arguments, mes
     [
         (("sample", CONDITIONAL, "--grid", "grid.bmp"), "want a name that ends in .png"),
         (("sample", CONDITIONAL, "--batch", "some"), "want auto or a number"),
-        (("convert", CONDITIONAL, "out.pkl"), "want a name that ends in .safetensors"),
+        (("convert", CONDITIONAL, "out.pkl"), "write out.pt"),
+        (("convert", CONDITIONAL, "out.bin"), "want a name that ends in .safetensors"),
     ],
 )
 def test_options_that_cannot_be_honoured_are_usage_errors(capsys, arguments, message):

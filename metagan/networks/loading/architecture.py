@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import torch
@@ -101,15 +101,26 @@ class Reading:
 
 @dataclass(frozen=True)
 class Official:
-    """A generator in the layout of its authors' code.
+    """A generator in the layout of another program's code.
 
     Args:
-        state: The complete state dict for `load_state_dict` of their class.
-        arguments: The constructor arguments of their class, without those for channels if none give these channels.
+        state: The complete state dict for `load_state_dict` of its class.
+        arguments: The constructor arguments of its class, without those for channels if none give these channels.
+        under: The name under which the program's files hold the state dict; empty if it is the file itself.
+        beside: Other tensors of such a file.
+        notes: What the arguments leave open, and what the program does otherwise.
     """
 
     state: Mapping[str, Tensor]
     arguments: Mapping[str, Any]
+    under: str = ""
+    beside: Mapping[str, Tensor] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The content of a file, for `torch.save`."""
+        return {self.under: dict(self.state), **self.beside} if self.under else dict(self.state)
 
 
 @dataclass(frozen=True)
@@ -123,7 +134,7 @@ class Architecture:
         config: The dataclass of its generators' configuration, stored as JSON in metagan's own files.
         make: Builds an untrained generator from a configuration; raises MalformedFileError if it is invalid, or would
         take long to build.
-        to_official: Converts a generator to its authors' layout; None if metagan doesn't write it.
+        layouts: Convert a generator to other programs' layouts, by name; "official" is its authors'.
         prepare: Returns a faster form of a generator's synthesis for its device and a data type; None if there is
         no faster one.
         program: Describes what computes that form in float32 on a CPU; None if it is PyTorch.
@@ -135,7 +146,7 @@ class Architecture:
     readings: tuple[Reading, ...]
     config: type[Any]
     make: Callable[[Any], nn.Module]
-    to_official: Callable[[nn.Module], Official] | None = None
+    layouts: Mapping[str, Callable[[nn.Module], Official]] = field(default_factory=dict)
     prepare: Callable[[nn.Module, torch.dtype], Synthesis] | None = None
     program: Callable[[nn.Module], str] | None = None
     recordable: bool = False

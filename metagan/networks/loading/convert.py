@@ -15,6 +15,7 @@ from metagan.checkpoints.read import read_checkpoint
 from metagan.checkpoints.write import write_safetensors
 from metagan.errors import CheckpointError, OptionError
 from metagan.files import replacing
+from metagan.networks.loading.architecture import Official
 from metagan.networks.loading.assemble import shortened
 from metagan.networks.loading.detect import describe_training, load_generator, notes_on
 from metagan.networks.loading.forms import describe, to_official
@@ -80,8 +81,10 @@ def _halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return halved
 
 
-def convert_to_official(source: Path, target: Path, *, role: str | None = None) -> Mapping[str, Any]:
-    """Write the generator of one file as a state dict for its authors' code, with `torch.save`.
+def convert_to_official(
+    source: Path, target: Path, *, role: str | None = None, layout: str = "official"
+) -> Official:
+    """Write the generator of one file as a state dict for its authors' code, or another program's, with `torch.save`.
 
     A state dict holds only tensors: licence, source and training facts are dropped. The file is read back before it
     takes its place: every tensor must be bit-identical.
@@ -90,21 +93,22 @@ def convert_to_official(source: Path, target: Path, *, role: str | None = None) 
         source: Any weights file that metagan reads.
         target: The file to write.
         role: Which network, as in `load_generator`.
+        layout: "official" or "rosinality".
 
     Returns:
-        The constructor arguments of the official class, without those for channels if none give these channels.
+        What was written, with the arguments of the program's class.
 
     Raises:
         CheckpointError: If the source can't be read, or the written file differs from it.
         OptionError: If metagan doesn't write this architecture's official format.
     """
-    official = to_official(load_generator(read_checkpoint(source), role))
-    state = dict(official.state)
+    official = to_official(load_generator(read_checkpoint(source), role), layout)
     with replacing(target) as beside:
         with beside.open("wb") as file:  # given a path, torch would store its name in the file
-            torch.save(state, file)
-        _require_same(target, read_checkpoint(beside).networks["G_ema"].tensors, state)
-    return official.arguments
+            torch.save(official.content, file)
+        wanted = {**official.state, **official.beside}
+        _require_same(target, read_checkpoint(beside).networks["G_ema"].tensors, wanted)
+    return official
 
 
 def _training(checkpoint: Checkpoint, role: str | None) -> dict[str, Any]:

@@ -28,18 +28,24 @@ def title_of(generator: Generator) -> str:
     return _architecture(generator).title
 
 
-def to_official(generator: Generator) -> Official:
-    """Convert a generator to the layout of its authors' code.
+def to_official(generator: Generator, layout: str = "official") -> Official:
+    """Convert a generator to the layout of its authors' code, or of another program's.
+
+    Args:
+        generator: Any generator.
+        layout: "official" or "rosinality".
 
     Raises:
-        OptionError: If metagan doesn't write this architecture's official format.
+        OptionError: If metagan doesn't write this architecture in that layout, or that program has none of its shape.
     """
-    convert = _architecture(generator).to_official
+    convert = _architecture(generator).layouts.get(layout)
     if convert:
         return convert(cast("nn.Module", generator))
-    written = ", ".join(architecture.title for architecture in ARCHITECTURES if architecture.to_official)
+    written = ", ".join(
+        architecture.title for architecture in ARCHITECTURES if layout in architecture.layouts
+    )
     raise OptionError(
-        f"metagan writes official state dicts of {written} only",
+        f"metagan writes {layout} state dicts of {written} only",
         where=title_of(generator),
         fix="convert to .safetensors",
     )

@@ -3,7 +3,7 @@
 from metagan.networks.loading.architecture import Architecture
 from metagan.networks.stylegan2.formats.limits import make_generator
 from metagan.networks.stylegan2.formats.official import OFFICIAL, to_official
-from metagan.networks.stylegan2.formats.rosinality import BASICSR, ROSINALITY
+from metagan.networks.stylegan2.formats.rosinality import BASICSR, ROSINALITY, to_rosinality
 from metagan.networks.stylegan2.formats.tensorflow import TENSORFLOW
 from metagan.networks.stylegan2.native import describe_program, prepare
 from metagan.networks.stylegan2.network import Config
@@ -14,7 +14,7 @@ ARCHITECTURE = Architecture(
     readings=(OFFICIAL, TENSORFLOW, ROSINALITY, BASICSR),
     config=Config,
     make=make_generator,
-    to_official=to_official,
+    layouts={"official": to_official, "rosinality": to_rosinality},
     prepare=prepare,
     program=describe_program,
     recordable=True,

@@ -10,14 +10,15 @@ import dataclasses
 import math
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from metagan.checkpoints.model import NetworkRecord
-from metagan.errors import CheckpointError, UnknownArchitectureError
-from metagan.networks.loading.architecture import Part, Reading
+from metagan.errors import CheckpointError, OptionError, UnknownArchitectureError
+from metagan.networks.loading.architecture import Official, Part, Reading
 from metagan.networks.loading.assemble import assemble
 from metagan.networks.mapping import MEAN_STYLE_NOTE, mean_style
 from metagan.networks.ops import usual_taps
@@ -29,6 +30,7 @@ from metagan.networks.stylegan2.formats.names import (
     generator_config,
     generator_names,
 )
+from metagan.networks.stylegan2.formats.official import to_official
 from metagan.networks.stylegan2.formats.spelling import (
     Dialect,
     Spelling,
@@ -55,12 +57,32 @@ def _unbatched(tensor: Tensor) -> Tensor:
     return tensor.squeeze(0)
 
 
+def _batched(tensor: Tensor) -> Tensor:
+    return tensor.unsqueeze(0)
+
+
 def _scalar(tensor: Tensor) -> Tensor:
     return tensor.reshape(())
 
 
+def _vector(tensor: Tensor) -> Tensor:
+    return tensor.reshape(1)
+
+
+def _pixel(tensor: Tensor) -> Tensor:
+    return tensor.reshape(1, -1, 1, 1)
+
+
 def _noise_image(tensor: Tensor) -> Tensor:
     return tensor.squeeze(0).squeeze(0)
+
+
+def _noise_batch(tensor: Tensor) -> Tensor:
+    return tensor[None, None]
+
+
+def _with_gain(taps: Tensor) -> Tensor:
+    return taps * 4
 
 
 def _without_gain(taps: Tensor) -> Tensor:
@@ -69,11 +91,11 @@ def _without_gain(taps: Tensor) -> Tensor:
 
 
 _CONV = {
-    "weight": Spelling("conv.weight", _unbatched), "bias": Spelling("activate.bias"),
+    "weight": Spelling("conv.weight", _unbatched, _batched), "bias": Spelling("activate.bias"),
     "affine.weight": Spelling("conv.modulation.weight"), "affine.bias": Spelling("conv.modulation.bias"),
-    "noise_strength": Spelling("noise.weight", _scalar),
+    "noise_strength": Spelling("noise.weight", _scalar, _vector),
 }  # fmt: skip
-_TO_RGB = _CONV | {"bias": Spelling("bias", torch.flatten)}
+_TO_RGB = _CONV | {"bias": Spelling("bias", torch.flatten, _pixel)}
 
 
 def generator_spelling(official: str) -> Spelling | None:
@@ -81,12 +103,12 @@ def generator_spelling(official: str) -> Spelling | None:
     if official == MEAN_STYLE:
         return Spelling("latent_avg", torch.flatten)
     if official == "synthesis.b4.const":
-        return Spelling("input.input", _unbatched)
+        return Spelling("input.input", _unbatched, _batched)
     if match := re.fullmatch(r"mapping\.fc(\d+)\.(weight|bias)", official):
         return Spelling(f"style.{int(match[1]) + 1}.{match[2]}")
     if match := re.fullmatch(r"synthesis\.b(\d+)\.resample_filter", official):
         index = _index(match[1])
-        return Spelling(f"to_rgbs.{index}.upsample.kernel", _without_gain) if index >= 0 else None
+        return Spelling(f"to_rgbs.{index}.upsample.kernel", _without_gain, _with_gain) if index >= 0 else None
     match = _BLOCK.fullmatch(official)
     return _layer_spelling(_index(match[1]), match[2], match[3]) if match else None
 
@@ -105,11 +127,11 @@ def _layer_spelling(index: int, layer: str, tensor: str) -> Spelling | None:
         number = 2 * index + (layer == "conv1")
         stem, parts = ("conv1" if index < 0 else f"convs.{number}"), _CONV
         if tensor == "noise_const":
-            return Spelling(f"noises.noise_{number + 1}", _noise_image)
+            return Spelling(f"noises.noise_{number + 1}", _noise_image, _noise_batch)
         if tensor == "resample_filter" and layer == "conv0":
-            return Spelling(f"{stem}.conv.blur.kernel", _without_gain)
+            return Spelling(f"{stem}.conv.blur.kernel", _without_gain, _with_gain)
     part = parts.get(tensor)
-    return part and Spelling(f"{stem}.{part.name}", part.restore)
+    return part and Spelling(f"{stem}.{part.name}", part.restore, part.store)
 
 
 _DISCRIMINATOR_TENSORS = {
@@ -239,6 +261,90 @@ def _notes(record: NetworkRecord) -> tuple[str, ...]:
 
 
 # --------------------------------------------------------------------------------------------
+# Back into the program's files, as `{"g_ema": state dict, "latent_avg": mean style}`.
+
+_CHANNELS = {4: 512, 8: 512, 16: 512, 32: 512, 64: 256, 128: 128, 256: 64, 512: 32, 1024: 16}
+
+
+def to_rosinality(network: nn.Module) -> Official:
+    """Return a StyleGAN2 generator as rosinality's program stores it, and the arguments of its class.
+
+    Args:
+        network: A StyleGAN2.
+
+    Raises:
+        OptionError: If that program's generator can't be of this shape.
+    """
+    if not isinstance(network, StyleGAN2):
+        raise TypeError(f"want a StyleGAN2, got {type(network).__name__}")
+    config = network.config
+    if missing := list(_beyond(config)):
+        raise OptionError(
+            f"rosinality's generator has no {', no '.join(missing)}", fix="write the official layout instead"
+        )
+    official = dict(to_official(network).state)
+    state: dict[str, Tensor] = {}
+    for name, tensor in official.items():
+        spelling = generator_spelling(name)
+        if spelling is not None:
+            state[spelling.name] = spelling.store(tensor)
+    mean = state.pop("latent_avg", None)
+    arguments, notes = _arguments(config)
+    beside = {} if mean is None else {"latent_avg": mean}
+    return Official(state, arguments, under="g_ema", beside=beside, notes=notes)
+
+
+def _beyond(config: Config) -> Iterator[str]:
+    """Yield what a generator has that the program's can't have."""
+    mapping = config.mapping
+    if mapping.c_dim:
+        yield "labels"
+    if {mapping.z_dim, *mapping.widths} != {mapping.w_dim}:
+        yield "latents and styles of different widths"
+    if config.image_channels != 3:
+        yield f"pictures of {config.image_channels} channels"
+    if config.kind != "skip":
+        yield f"{config.kind} blocks"
+    if {config.activation, mapping.activation} != {"lrelu"}:
+        yield "other activation than leaky ReLU"
+    if config.kernel_size != 3:
+        yield f"kernels of {config.kernel_size} pixels"
+    if config.filter_shape != (4, 4):
+        yield "filters of other sizes than 4x4"
+    if not config.use_noise:
+        yield "layers without noise"
+
+
+def _arguments(config: Config) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the arguments of the program's class, and notes on what none of them says."""
+    mapping, notes = config.mapping, []
+    size_px = 2 ** (len(config.channels) + 1)
+    arguments = {"size": size_px, "style_dim": mapping.w_dim, "n_mlp": len(mapping.widths)}
+    sizes_px = [4 << index for index in range(len(config.channels))]
+    fits = [
+        factor
+        for factor in (2, 1, *range(3, 17))
+        if all(_CHANNELS.get(size, 0) * (factor if size > 32 else 1) == count
+               for size, count in zip(sizes_px, config.channels, strict=True))
+    ]  # fmt: skip
+    if fits:
+        arguments["channel_multiplier"] = fits[0]
+    else:
+        table = dict(zip(sizes_px, config.channels, strict=True))
+        notes.append(f"no channel_multiplier gives these channels; set the class's table to {table}")
+    if mapping.lr_multiplier != 0.01:
+        arguments["lr_mlp"] = mapping.lr_multiplier
+    if config.clamp is not None:
+        notes.append(
+            f"the program doesn't clamp layers at {config.clamp:g}, which can change pictures slightly"
+        )
+    if config.constant != (4, 4):
+        height, width = config.constant
+        notes.append(f"its learned constant is {height}x{width}; the class's own is 4x4")
+    return arguments, tuple(notes)
+
+
+# --------------------------------------------------------------------------------------------
 # Discriminator
 
 
@@ -296,7 +402,7 @@ def basicsr_spelling(official: str) -> Spelling | None:
     for theirs, own in _BASICSR:
         name, found = re.subn(f"^{theirs}", own, spelling.name)
         if found:
-            return Spelling(name, spelling.restore)
+            return Spelling(name, spelling.restore, spelling.store)
     return spelling
 
 

@@ -37,10 +37,12 @@ class Spelling:
     Args:
         name: Its name in that program's files.
         restore: Converts it to the official layout.
+        store: Converts it from the official layout, the inverse.
     """
 
     name: str
     restore: Callable[[Tensor], Tensor] = unchanged
+    store: Callable[[Tensor], Tensor] = unchanged
 
 
 Dialect = Callable[[str], Spelling | None]

@@ -51,7 +51,7 @@ def test_every_official_vector_comes_back_bit_by_bit(stem, shared_vectors, tmp_p
 
 def test_other_programs_files_become_official_ones_that_give_the_same_pictures(shared_vectors, tmp_path):
     source = shared_vectors / "rosinality" / "ros_train16.pt"
-    arguments = convert_to_official(source, tmp_path / "a.pt")
+    arguments = convert_to_official(source, tmp_path / "a.pt").arguments
     assert (arguments["img_resolution"], arguments["mapping_kwargs"]) == (16, {"num_layers": 8})
     before, after = (load_generator(read_checkpoint(path)) for path in (source, tmp_path / "a.pt"))
     ws = before.map_latents(torch.randn(2, 16), psi=0.7)
@@ -96,7 +96,7 @@ def test_arguments_say_what_is_unusual_and_nothing_else():
 def test_a_state_dict_that_reads_back_different_never_takes_its_place(tmp_path, monkeypatch):
     official = convert_module.to_official
 
-    def garbled(generator):
+    def garbled(generator, layout):
         right = official(generator)
         nan = {name: tensor * torch.nan for name, tensor in right.state.items()}  # never equal to itself
         return dataclasses.replace(right, state=nan)

@@ -7,13 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
 from metagan.checkpoints.model import Checkpoint, NetworkRecord
 from metagan.checkpoints.read import read_checkpoint
-from metagan.errors import MalformedFileError, UnknownArchitectureError
+from metagan.checkpoints.write import write_safetensors
+from metagan.cli.convert import command
+from metagan.errors import MalformedFileError, OptionError, UnknownArchitectureError
 from metagan.networks.generator import Noise
-from metagan.networks.loading.convert import convert
+from metagan.networks.loading.convert import convert, convert_to_official
 from metagan.networks.loading.detect import load_discriminator, load_generator, notes_on
+from metagan.networks.loading.forms import describe
 from metagan.networks.ops import usual_taps
 from metagan.networks.stylegan2.discriminator import Discriminator, DiscriminatorConfig
 from metagan.networks.stylegan2.formats import rosinality
@@ -190,3 +194,76 @@ def test_half_a_file_is_explained_by_the_nearest_family():
     rest = {name: tensor for name, tensor in table.items() if name.startswith("convs.")}
     with pytest.raises(UnknownArchitectureError, match="nearest is rosinality's StyleGAN2 "):
         load_generator(Checkpoint(checkpoint(table).path, "test", {"G_ema": NetworkRecord("", rest)}))
+
+
+def test_a_checkpoint_comes_back_bit_by_bit(tmp_path):
+    before = torch.load(GOLDEN / "ros_train16.pt", weights_only=False)["g_ema"]
+    convert(GOLDEN / "ros_train16.pt", tmp_path / "own.safetensors")
+    written = convert_to_official(tmp_path / "own.safetensors", tmp_path / "back.pt", layout="rosinality")
+    file = torch.load(tmp_path / "back.pt", weights_only=True)
+    assert file.keys() == {"g_ema", "latent_avg"}
+    assert file["g_ema"].keys() == before.keys()
+    for name, tensor in before.items():
+        assert file["g_ema"][name].shape == tensor.shape, name
+        assert torch.equal(file["g_ema"][name], tensor), name
+    assert {name: written.arguments[name] for name in ("size", "style_dim", "n_mlp")} == {
+        "size": 16, "style_dim": 16, "n_mlp": 8,
+    }  # fmt: skip
+    assert "set the class's table to {4: " in written.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("channels", "factor"),
+    [((512, 512, 512, 512, 512), 2), ((512,) * 4 + (256,), 1), ((512,) * 4 + (768,), 3)],
+)
+def test_the_arguments_of_the_programs_class_give_the_channels(channels, factor):
+    mapping = MappingConfig(z_dim=4, c_dim=0, embed_dim=0, widths=(4, 4), lr_multiplier=0.02)
+    arguments, notes = rosinality._arguments(Config(mapping, channels, clamp=256.0))
+    assert arguments == {"size": 64, "style_dim": 4, "n_mlp": 2, "channel_multiplier": factor, "lr_mlp": 0.02}
+    assert notes == ("the program doesn't clamp layers at 256, which can change pictures slightly",)
+
+
+@pytest.mark.parametrize("constant", [(4, 4), (4, 6)])
+@pytest.mark.parametrize("has_mean_style", [True, False])
+def test_a_generator_goes_there_and_back(tmp_path, constant, has_mean_style):
+    mapping = MappingConfig(z_dim=5, c_dim=0, embed_dim=0, widths=(5, 5), has_mean_style=has_mean_style)
+    network = randomised(StyleGAN2(Config(mapping, (6, 4, 3), constant=constant)))
+    write_safetensors(tmp_path / "a.safetensors", network.state_dict(), describe(network))
+    written = convert_to_official(tmp_path / "a.safetensors", tmp_path / "a.pt", layout="rosinality")
+    assert bool(written.beside) is has_mean_style
+    again = load_generator(read_checkpoint(tmp_path / "a.pt")).state_dict()
+    assert all(torch.equal(again[name], tensor) for name, tensor in network.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"kind": "resnet"}, "no resnet blocks"), ({"image_channels": 4}, "no pictures of 4 channels"),
+     ({"use_noise": False}, "no layers without noise"), ({"activation": "relu"}, "no other activation"),
+     ({"kernel_size": 1}, "no kernels of 1 pixels"), ({"filter_shape": (8,)}, "no filters of other sizes"),
+     ({"z_dim": 4}, "no latents and styles of different widths"), ({"c_dim": 2, "embed_dim": 5}, "no labels")],
+)  # fmt: skip
+def test_what_the_program_has_not_is_refused(changes, said):
+    shape = {"z_dim": 5, "c_dim": 0, "embed_dim": 0, "widths": (5, 5)}
+    mapping = MappingConfig(**shape | {name: changes[name] for name in changes.keys() & shape.keys()})
+    others = {name: value for name, value in changes.items() if name not in shape}
+    with pytest.raises(
+        OptionError, match=f"rosinality's generator has {said}.*\n  fix: write the official layout"
+    ):
+        rosinality.to_rosinality(StyleGAN2(Config(mapping, (6, 4), **others)))
+
+
+def test_the_command_says_how_the_file_is_loaded(tmp_path):
+    def run(*words: object):
+        return CliRunner().invoke(command, [str(word) for word in words])
+
+    result = run(GOLDEN / "ros_train16.pt", tmp_path / "a.pt", "--layout", "rosinality")
+    first, second, third = result.stdout.splitlines()
+    assert first.endswith("a.pt: rosinality state dict, 0.1 MB") or "rosinality state dict" in first
+    assert second == "Generator(size=16, style_dim=16, n_mlp=8)"
+    assert third == ".load_state_dict(torch.load('a.pt')['g_ema'])"
+    assert "note: no channel_multiplier" in result.stderr
+    pickle = run(GOLDEN / "ros_train16.pt", tmp_path / "a.pkl")
+    assert pickle.exit_code == 2
+    assert "contain its source code" in pickle.stderr and "write a.pt" in pickle.stderr
+    assert run(GOLDEN / "ros_train16.pt", tmp_path / "a.safetensors", "--layout", "rosinality").exit_code == 2
+    assert not (tmp_path / "a.pkl").exists()
