@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from metagan.collection.model import Item
     from metagan.collection.review_page import ReviewServer
     from metagan.collection.sources.made import FetchReport, MadeSource
+    from metagan.sampling.sampler import Sampler, Settings
     from metagan.values import Label
 
 _SHOWN = 5
@@ -534,9 +535,16 @@ def subset_command(
 )
 @click.option(
     "--pick",
-    type=click.Choice(["random", "rarest"]),
+    type=click.Choice(["random", "rarest", "critic"]),
     default="random",
-    help="rarest: draw ten times as many and list those with the rarest traits; needs --traits and --collection.",
+    help="Draw ten times as many and list those with the rarest traits (rarest; needs --traits and --collection), or"
+    " those that the discriminator takes for real most readily (critic).",
+)
+@click.option(
+    "--discriminator",
+    type=click.Path(path_type=Path),
+    help="What --pick critic asks: a run folder of `metagan train`, or a weights file with a discriminator."
+    "  [default: the run folder of WEIGHTS, or WEIGHTS]",
 )
 @click.option(
     "--near",
@@ -560,7 +568,8 @@ def listing_command(
     label: Label | None,
     training: Path | None,
     classifier: Path | None,
-    pick: Literal["random", "rarest"],
+    pick: Literal["random", "rarest", "critic"],
+    discriminator: Path | None,
     near: float,
     device: str,
     registry: Path,
@@ -594,13 +603,18 @@ def listing_command(
     )
     if pick == "rarest" and not (known and classifier):
         raise click.UsageError("--pick rarest needs --traits and --collection, which say what is rare")
+    if discriminator and pick != "critic":
+        raise click.UsageError("--discriminator needs --pick critic")
     sampler = open_sampler(target, device, note=note)
     last = min(first_seed + count * 10, 1 << 32)  # nine of ten may be refused before it gives up
+    seeds: Sequence[int] = range(first_seed, last)
+    if pick == "critic":
+        seeds = _critic_s_order(sampler, settings, discriminator or target.weights, seeds)
     with stages() as progress:
-        progress.begin("drawing", count if pick == "random" else last - first_seed)
+        progress.begin("drawing", len(seeds) if pick == "rarest" else count)
 
         def drawn() -> Iterator[Candidate]:
-            for seed, picture in sampler.pictures(range(first_seed, last), settings):
+            for seed, picture in sampler.pictures(seeds, settings):
                 yield Candidate(seed, picture)
                 progress.advance(1)
 
@@ -617,6 +631,46 @@ def listing_command(
         )
         for refused in report.refused[:_SHOWN]:
             click.echo(f"    seed {refused.seed} is like item {refused.item} ({refused.levels:.1f} levels)")
+
+
+def _critic_s_order(
+    sampler: Sampler, settings: Settings, discriminator: Path, seeds: Sequence[int]
+) -> list[int]:
+    """Return seeds in the order of their pictures' scores by a discriminator, the highest first.
+
+    Args:
+        sampler: What draws.
+        settings: How to draw.
+        discriminator: A run folder, a weights file with a discriminator, or one of a run's generators.
+        seeds: The seeds.
+
+    Raises:
+        CheckpointError, TrainingError: If there is no discriminator, or it can't be read.
+        OptionError: If it scores other pictures than the generator draws.
+    """
+    from metagan.cli.progress import stages
+    from metagan.errors import UnknownArchitectureError
+    from metagan.lab.rank import Ranker, RankOptions, read_discriminator
+    from metagan.training.run_folder import RunFolder
+    from metagan.training.state import has_state
+
+    of_run = has_state(RunFolder(discriminator.parent).state)
+    try:
+        network = read_discriminator(discriminator.parent if of_run else discriminator)
+    except UnknownArchitectureError as error:
+        raise UnknownArchitectureError(
+            f"no discriminator that --pick critic could ask ({error.what})",
+            where=error.where,
+            fix="give --discriminator the folder of the run that trained these weights, or a file that has one",
+        ) from error
+    ranker = Ranker(sampler, settings, RankOptions(by="discriminator"), discriminator=network)
+    with stages() as progress:
+        progress.begin("scoring", len(seeds))
+        scores = []
+        for score in ranker.score(seeds):
+            scores.append(score)
+            progress.advance(1)
+    return [score.seed for score in ranker.order(scores)]
 
 
 def _labelled(candidates: Iterator[Candidate], classifier: Path) -> Iterator[Candidate]:
