@@ -740,22 +740,23 @@ def traits_command(
     """Train a small classifier that predicts COLLECTION's traits for pictures that a generator drew.
 
     A tenth of the items is held out. Each trait's accuracy on it is compared with that of always predicting the most
-    common value; trait types that are not predicted better than that are left out of the file.
+    common value; trait types that are not predicted better than that are left out of the file. A file that is there
+    and predicts better stays.
     """
     import torch
 
     from metagan.checkpoints.write import write_safetensors
-    from metagan.cli.progress import stages
+    from metagan.cli.progress import note, stages
     from metagan.collection.store import open_collection
     from metagan.collection.training_data import load_labelled
     from metagan.datasets.pool import available_cores
     from metagan.networks.trait_classifier import describe_classifier
     from metagan.sampling.device import choose_device
-    from metagan.training.traits import TraitsRecipe, train_traits
+    from metagan.training.traits import TraitsRecipe, mean_accuracy, read_former, train_traits
 
     if resolution & (resolution - 1):
         raise click.BadParameter(f"want a power of two, got {resolution}", param_hint="--resolution")
-    known = open_collection(collection)
+    known, former = open_collection(collection), read_former(out)
     recipe = TraitsRecipe(epochs=epochs, seed=seed)
     with stages() as progress:
         progress.begin("reading pictures", sum(item.file is not None for item in known.items))
@@ -778,6 +779,12 @@ def traits_command(
         source=known.facts.name,
         training=facts,
     )
+    accuracy = mean_accuracy(told)
+    if former is not None and former > accuracy:
+        better, out = out, out.with_name(f"{out.stem}.worse{out.suffix}")
+        note(
+            f"{better} is right more often ({former:.1%} against {accuracy:.1%}) and stays; the new one is {out.name}"
+        )
     write_safetensors(out, classifier.state_dict(), header)
     if as_json:
         click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
@@ -787,9 +794,9 @@ def traits_command(
         f"{out}: tells {kept} of {len(told)} trait types, measured on {facts['held_out']:,} held-out items"
     )
     for one in sorted(told, key=lambda one: (not one.kept, one.type)):
-        note = f"  left out: {one.why}" if not one.kept else ""
+        left_out = f"  left out: {one.why}" if not one.kept else ""
         click.echo(
-            f"  {one.accuracy:>6.1%}  (most common value {one.majority:.1%}, {one.values} values)  {one.type}{note}"
+            f"  {one.accuracy:>6.1%}  (most common value {one.majority:.1%}, {one.values} values)  {one.type}{left_out}"
         )
 
 

@@ -168,8 +168,12 @@ def _require_other_folder(start: Path | None, folder: RunFolder) -> None:
         )
 
 
-def require_no_results(folder: RunFolder) -> None:
+def require_no_results(folder: RunFolder, *, has_start: bool = True) -> None:
     """Refuse to begin again over a run that has come some way, but has lost its state or its configuration.
+
+    Args:
+        folder: The run's.
+        has_start: Whether this kind of run can start from weights.
 
     Raises:
         TrainingError: If the folder holds results that a new run would replace.
@@ -180,7 +184,7 @@ def require_no_results(folder: RunFolder) -> None:
         held = f"a run's results up to {reached:g} kimg" if math.isfinite(reached) else "weights"
         held = "a run's state" if lost == folder.config and not reached else held
         best = next((path for path in (folder.best, folder.latest) if path.exists()), None)
-        start = f", with --start {best} to train on from its generator" if best else ""
+        start = f", with --start {best} to train on from its generator" if best and has_start else ""
         raise TrainingError(
             f"it holds {held}, but no {lost.name} to go on from, and a new run would replace them",
             where=folder.path,

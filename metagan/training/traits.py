@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import torch
@@ -18,9 +19,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from metagan.collection.traits import TraitAccuracy
-from metagan.errors import TrainingError
+from metagan.collection.traits import TraitAccuracy, read_accuracies
+from metagan.errors import MalformedFileError, TrainingError
 from metagan.networks.trait_classifier import Head, TraitClassifier, TraitClassifierConfig
+from metagan.training.run_folder import read_training
 
 HELD_OUT: Final = 10  # one item of this many is held out
 LEAST_ITEMS: Final = 50
@@ -100,6 +102,28 @@ def train_traits(
         what = f"no trait type is told better than by its most common value (best: {best.type}, {best.accuracy:.0%})"
         raise TrainingError(what, fix="try more --epochs, a larger --resolution, or more items")
     return _only(classifier, kept), [*told, *hopeless]
+
+
+def read_former(path: Path) -> float | None:
+    """Read how often a classifier that a new one would replace is right, over all its trait types; None without one.
+
+    Raises:
+        TrainingError: If the file there is no trait classifier.
+    """
+    if not path.exists():
+        return None
+    try:
+        told = read_accuracies(read_training(path), path)
+    except MalformedFileError:
+        told = []
+    if not told:
+        raise TrainingError("it is no trait classifier", where=path, fix="choose another --out")
+    return mean_accuracy(told)
+
+
+def mean_accuracy(told: Sequence[TraitAccuracy]) -> float:
+    """Return the mean accuracy over trait types, with the most common value's where it is predicted no better."""
+    return sum(one.accuracy if one.kept else one.majority for one in told) / max(len(told), 1)
 
 
 def _heads(traits: Mapping[str, Sequence[str]]) -> tuple[list[Head], list[TraitAccuracy]]:

@@ -124,6 +124,26 @@ def test_what_cannot_be_learnt_says_why(count: int, values: list[str], words: st
         train_traits(pictures, labels, TraitsRecipe(epochs=1), torch.device("cpu"))
 
 
+def test_a_classifier_is_never_replaced_by_a_worse_one(
+    shapes: Path, classifier: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "traits.safetensors"
+    out.write_bytes(classifier.read_bytes())
+    options = ["--resolution", "16", "--workers", "0", "--device", "cpu", "--epochs", "1"]
+    worse = CliRunner().invoke(metagan, ["collection", "traits", str(shapes), "--out", str(out), *options])
+    assert worse.exit_code == 0, worse.output
+    assert "is right more often" in worse.stderr
+    assert out.read_bytes() == classifier.read_bytes()
+    assert load_classifier(tmp_path / "traits.worse.safetensors")[1]["recipe"]["epochs"] == 1
+    foreign = tmp_path / "foreign.safetensors"
+    foreign.write_bytes(b"another program's")
+    result = CliRunner().invoke(
+        metagan, ["collection", "traits", str(shapes), "--out", str(foreign), *options]
+    )
+    assert "it is no trait classifier" in result.output + str(result.exception)
+    assert foreign.read_bytes() == b"another program's"
+
+
 def test_another_file_is_no_classifier() -> None:
     with pytest.raises(UnknownArchitectureError, match="metagan collection traits"):
         load_classifier(bundled_weights("apes"))

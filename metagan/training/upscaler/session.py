@@ -68,7 +68,7 @@ def train_upscaler(options: TrainOptions, factor: int) -> Result:
     folder, asked = RunFolder(options.out), _asked(options, factor, pictures)
     config = asked
     if not folder.config.exists() or not has_state(folder.state):
-        require_no_results(folder)
+        require_no_results(folder, has_start=False)
     else:
         config = read_upscaler_config(folder)
         given = _given(options) | (options.given & {"upscaler", "generator", "licence", "source"})
