@@ -38,6 +38,7 @@ from metagan.training.recipe import PRESETS, discriminator_config, generator_con
 from metagan.training.setup import choose_precision
 from metagan.training.state import read_state, write_state
 from metagan.training.trainer import Trainer
+from metagan.values import Size
 
 WORLD = World(0, 1, torch.device("cpu"))
 
@@ -48,7 +49,7 @@ class Noise:
     label_count = 0
 
     def __init__(self, resolution: int) -> None:
-        self.resolution = resolution
+        self.size = Size.square(resolution)
         self._pixels = np.random.default_rng(0).integers(0, 256, (64, 3, resolution, resolution), np.uint8)
 
     def __len__(self) -> int:

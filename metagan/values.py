@@ -149,7 +149,9 @@ class Size(NamedTuple):
     def is_trainable(self) -> bool:
         """Whether networks can be trained for pictures of this size: its sides share a large power of two."""
         most = 4 if self.is_square else MOST_COARSEST_PX
-        return 4 <= self.coarsest.longest <= most and (self.is_square or self.doublings > 0)
+        if not self.is_square and (self.shortest < 8 or self.doublings == 0):
+            return False
+        return 4 <= self.coarsest.longest <= most
 
     @property
     def nearest_trainable(self) -> Size:

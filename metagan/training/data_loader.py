@@ -15,17 +15,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metagan.datasets.source import evenly_spaced
+from metagan.values import Size
 
 CACHE_BYTES: Final = 2 << 30  # pictures are kept in memory if all of them fit into this
 
 
 @runtime_checkable
 class Pictures(Protocol):
-    """Square RGB pictures of one size; metagan.datasets.source.PictureSource is one."""
+    """RGB pictures of one size; metagan.datasets.source.PictureSource is one."""
 
     @property
-    def resolution(self) -> int:
-        """Height and width in pixels."""
+    def size(self) -> Size:
+        """Width and height in pixels."""
         ...
 
     @property
@@ -36,7 +37,7 @@ class Pictures(Protocol):
     def __len__(self) -> int: ...
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
-        """Return picture `index`, [3, resolution, resolution]."""
+        """Return picture `index`, [3, height, width]."""
         ...
 
     def label(self, index: int) -> NDArray[np.float32]:
@@ -59,7 +60,7 @@ class Batch:
 
 def fingerprint(pictures: Pictures) -> str:
     """Hash a few pictures, their number and size, to detect whether a run's data have changed."""
-    digest = hashlib.sha256(f"{len(pictures)} {pictures.resolution} {pictures.label_count}".encode())
+    digest = hashlib.sha256(f"{len(pictures)} {pictures.size.as_option} {pictures.label_count}".encode())
     for index in evenly_spaced(len(pictures), min(8, len(pictures))):
         digest.update(pictures.pixels(index).tobytes())
     return digest.hexdigest()[:16]
@@ -92,7 +93,7 @@ class DataLoader:
         self.length = len(pictures) * (2 if mirror else 1)
         self._labels = self._all_labels()
         self._labels_on: dict[torch.device, Tensor] = {}
-        shape = (len(pictures), 3, pictures.resolution, pictures.resolution)
+        shape = (len(pictures), 3, pictures.size.height, pictures.size.width)
         fits = int(np.prod(shape)) <= cache_bytes
         self._cache = np.empty(shape, np.uint8) if fits else None
         self._cached = np.zeros(len(pictures), bool)

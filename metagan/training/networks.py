@@ -22,6 +22,7 @@ from metagan.networks.stylegan2.network import Config, StyleGAN2
 from metagan.training.recipe import discriminator_config
 from metagan.training.run_folder import RunFolder, read_config
 from metagan.training.state import is_state, read_last_state
+from metagan.values import Size
 
 ALONE = "take its generator alone: `metagan convert FILE OUT.safetensors`, then --start OUT.safetensors"
 
@@ -65,13 +66,13 @@ def new_networks(config: Config, discriminator_shape: DiscriminatorConfig, seed:
     return Networks(generator, discriminator, _frozen_copy(generator))
 
 
-def networks_from(path: Path, resolution: int, c_dim: int, seed: int) -> tuple[Networks, bool]:
+def networks_from(path: Path, size: Size, c_dim: int, seed: int) -> tuple[Networks, bool]:
     """Load the networks of a StyleGAN2 file, or of a run's state, for further training.
 
     Args:
         path: A run's state.safetensors, or a file with a generator. G and G_ema replace each other if one is missing;
             without D a new discriminator is created with the generator's widths.
-        resolution: Resolution of the training pictures.
+        size: Of the training pictures.
         c_dim: Width of their label vectors.
         seed: Seed of a new discriminator's weights.
 
@@ -80,14 +81,14 @@ def networks_from(path: Path, resolution: int, c_dim: int, seed: int) -> tuple[N
 
     Raises:
         CheckpointError: If the file can't be read, or has no generator.
-        OptionError: If it isn't a StyleGAN2, or has another resolution or other classes.
+        OptionError: If it isn't a StyleGAN2, or has pictures of another size or other classes.
     """
     if is_state(path):
-        return _networks_of_state(path, resolution, c_dim, seed), True
+        return _networks_of_state(path, size, c_dim, seed), True
     checkpoint = read_checkpoint(path)
     there = checkpoint.networks
     average = _stylegan2(path, load_generator(checkpoint))
-    _require_same_size(path, average, resolution, c_dim)
+    _require_same_size(path, average, size, c_dim)
     generator = _stylegan2(path, load_generator(checkpoint, "G")) if "G" in there else copy.deepcopy(average)
     if generator.config != average.config:
         raise OptionError(f"--start {path}: its G and G_ema differ in shape", fix=ALONE)
@@ -100,7 +101,7 @@ def networks_from(path: Path, resolution: int, c_dim: int, seed: int) -> tuple[N
     return Networks(generator, discriminator, _frozen_copy(average)), "D" in there
 
 
-def _networks_of_state(path: Path, resolution: int, c_dim: int, seed: int) -> Networks:
+def _networks_of_state(path: Path, size: Size, c_dim: int, seed: int) -> Networks:
     """Load both networks and the average of a run's state. Their shapes are stated in it, or by its config.yaml."""
     state = read_last_state(path)
     if not any(name.startswith("generator/") for name in state.tensors):
@@ -116,7 +117,7 @@ def _networks_of_state(path: Path, resolution: int, c_dim: int, seed: int) -> Ne
         config = read_config(RunFolder(path.parent))
         generator, discriminator = config.generator, config.discriminator
     networks = new_networks(generator, discriminator, seed)
-    _require_same_size(path, networks.average, resolution, c_dim)
+    _require_same_size(path, networks.average, size, c_dim)
     with torch.no_grad():
         for name, tensor in networks.tensors().items():
             tensor.copy_(state.tensors[name])
@@ -130,8 +131,8 @@ def _discriminator(path: Path, checkpoint: Checkpoint, generator: StyleGAN2) -> 
         raise UnknownArchitectureError(error.what, where=error.where, fix=ALONE) from error
     if isinstance(discriminator, Discriminator):
         shape, labels = discriminator.config, discriminator.config.label_mapping
-        scored = (shape.resolution, shape.image_channels, labels.c_dim if labels else 0)
-        if scored == (generator.resolution, generator.image_channels, generator.c_dim):
+        scored = (shape.size, shape.image_channels, labels.c_dim if labels else 0)
+        if scored == (generator.size, generator.image_channels, generator.c_dim):
             return discriminator
     raise OptionError(
         f"--start {path}: its discriminator scores other pictures than its generator makes", fix=ALONE
@@ -146,17 +147,16 @@ def _stylegan2(path: Path, generator: Generator) -> StyleGAN2:
     return generator
 
 
-def _require_same_size(path: Path, generator: StyleGAN2, resolution: int, c_dim: int) -> None:
+def _require_same_size(path: Path, generator: StyleGAN2, size: Size, c_dim: int) -> None:
     if generator.image_channels != 3:
         raise OptionError(
             f"--start {path}: its pictures have {generator.image_channels} channels, those to train on have 3",
             fix="choose another file",
         )
-    if generator.resolution != resolution:
-        made = f"{generator.resolution}x{generator.resolution} pixels"
+    if generator.size != size:
         raise OptionError(
-            f"--start {path}: it makes {made}; the pictures have {resolution}x{resolution}",
-            fix=f"pack them with `metagan dataset pack --resolution {generator.resolution}`",
+            f"--start {path}: it makes {generator.size} pixels; the pictures have {size}",
+            fix=f"pack them with `metagan dataset pack --resolution {generator.size.as_option}`",
         )
     if generator.c_dim != c_dim:
         raise OptionError(

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from metagan.networks.stylegan2.discriminator import DiscriminatorConfig
 from metagan.networks.stylegan2.network import Config, MappingConfig
 from metagan.training.options import Preset, Recipe
+from metagan.values import Size
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,9 @@ class Widths:
     latent: int
     mapping_layers: int
 
-    def channels(self, resolution: int) -> tuple[int, ...]:
-        """Return the feature channels at 4x4, 8x8, ... up to `resolution`."""
-        steps = range(2, resolution.bit_length())
+    def channels(self, size: Size | int) -> tuple[int, ...]:
+        """Return the feature channels at 4x4, 8x8, ... up to a size, or to what a rectangle's constant doubles to."""
+        steps = range(2, Size.of(size).doublings + 3)
         return tuple(min(self.most, max(8, self.base // 2**step)) for step in steps)
 
 
@@ -49,29 +50,30 @@ PRESETS: dict[Preset, Widths] = {
 }
 
 
-def choose_preset(resolution: int, device: str, pictures: int) -> Preset:
+def choose_preset(size: Size | int, device: str, pictures: int) -> Preset:
     """Choose the widths for `--preset auto`, by what the device can train and the data support.
 
     On a CPU the narrowest networks get best results within hours, because they make the most steps (docs/training.md).
 
     Args:
-        resolution: The pictures' side in pixels.
+        size: Of the pictures; the side of squares.
         device: "cpu", "cuda" or "mps".
         pictures: Number of pictures.
     """
+    resolution = Size.of(size).longest
     if device == "cuda":
         return "official" if resolution >= 32 else "small"
     return "tiny" if resolution <= 64 or pictures < 200 else "small"
 
 
-def choose_batch(resolution: int, world_size: int, device: str) -> int:
+def choose_batch(size: Size | int, world_size: int, device: str) -> int:
     """Choose the batch size for `--batch auto`: smaller on a CPU, where more steps matter more."""
     if device != "cuda":
         return 16 * world_size
-    return max(min(world_size * min(4096 // resolution, 32), 64), 4 * world_size)
+    return max(min(world_size * min(4096 // Size.of(size).longest, 32), 64), 4 * world_size)
 
 
-def choose_gamma(resolution: int, batch: int, most: int) -> float:
+def choose_gamma(size: Size | int, batch: int, most: int) -> float:
     """Choose R1's weight for `--gamma auto`: proportional to the number of pixels, and inversely to the batch.
 
     The factor of 0.0002 is that of the authors' automatic setting. The narrow networks that are trained on CPUs
@@ -79,12 +81,12 @@ def choose_gamma(resolution: int, batch: int, most: int) -> float:
     (losses of 0.14), and stayed in balance with 5 (0.44) for hundreds of thousands.
 
     Args:
-        resolution: The pictures' side in pixels.
+        size: Of the pictures; the side of squares.
         batch: Pictures per step.
         most: The discriminator's largest number of channels.
     """
     share = 0.02 if most <= NARROW else 0.0002
-    return float(f"{share * resolution**2 / batch:.3g}")
+    return float(f"{share * Size.of(size).pixels / batch:.3g}")
 
 
 def choose_pace(recipe: Recipe, auto: Collection[str], most: int, *, trained: bool) -> Recipe:
@@ -115,7 +117,7 @@ def choose_pace(recipe: Recipe, auto: Collection[str], most: int, *, trained: bo
     return recipe
 
 
-def generator_config(widths: Widths, resolution: int, c_dim: int, clamp: float | None = None) -> Config:
+def generator_config(widths: Widths, size: Size | int, c_dim: int, clamp: float | None = None) -> Config:
     """Return a new generator's configuration: output skips, as published."""
     mapping = MappingConfig(
         z_dim=widths.latent,
@@ -123,7 +125,13 @@ def generator_config(widths: Widths, resolution: int, c_dim: int, clamp: float |
         embed_dim=widths.latent if c_dim else 0,
         widths=(widths.latent,) * widths.mapping_layers,
     )
-    return Config(mapping=mapping, channels=widths.channels(resolution), clamp=clamp)
+    coarsest = Size.of(size).coarsest
+    return Config(
+        mapping=mapping,
+        channels=widths.channels(size),
+        clamp=clamp,
+        constant=(coarsest.height, coarsest.width),
+    )
 
 
 def discriminator_config(generator: Config) -> DiscriminatorConfig:
@@ -143,4 +151,5 @@ def discriminator_config(generator: Config) -> DiscriminatorConfig:
         image_channels=generator.image_channels,
         clamp=generator.clamp,
         label_mapping=mapping,
+        last_px=generator.constant,
     )

@@ -150,7 +150,7 @@ def of_this_run(folder: RunFolder) -> Iterator[None]:
 
 def say_begin(folder: RunFolder, pictures: Pictures, world: World, watcher: Watcher) -> None:
     """Say what a new run begins with; drawing and measuring the first snapshot can take a while."""
-    size = f"{pictures.resolution}x{pictures.resolution}"
+    size = str(pictures.size)
     watcher.say(f"{folder.path}: begins with {len(pictures):,} pictures of {size} pixels, on {world.device}")
 
 
@@ -343,7 +343,7 @@ class Run:
             self._take_over(Path(self.config.start))
         has_reals = goes_on and "fingerprint" not in self._changed and self.folder.reals.exists()
         if self.world.is_first and not has_reals:
-            side = grid_size(self.pictures.resolution)
+            side = grid_size(self.pictures.size)
             write_grid(self.folder.reals, real_pictures(self.pictures, side * side))
         self.world.wait()
         self.clock.start(self.trainer.seen)
@@ -442,7 +442,7 @@ class Run:
     def _show(self) -> None:
         """A snapshot, its grid, its quality, and the report."""
         if self.world.is_first:
-            kimg, side = self.trainer.seen / 1000, grid_size(self.pictures.resolution)
+            kimg, side = self.trainer.seen / 1000, grid_size(self.pictures.size)
             pictures = self._draw(side * side)
             write_grid(self.folder.grid(kimg), pictures)
             measured = min(self.schedule.measured_pictures, len(self.pictures))

@@ -39,14 +39,14 @@ def begin(options: TrainOptions, pictures: Pictures, world: World) -> tuple[RunC
         OptionError: If options don't fit each other, the pictures or the number of processes.
         CheckpointError: If the initial weights can't be used.
     """
-    resolution, c_dim = pictures.resolution, pictures.label_count
+    size, c_dim = pictures.size, pictures.label_count
     preset = options.preset
     if preset == "auto":
-        preset = choose_preset(resolution, world.device.type, len(pictures))
+        preset = choose_preset(size, world.device.type, len(pictures))
     if options.start is not None:
-        networks, has_discriminator = networks_from(options.start, resolution, c_dim, options.recipe.seed)
+        networks, has_discriminator = networks_from(options.start, size, c_dim, options.recipe.seed)
     else:
-        shape, has_discriminator = generator_config(PRESETS[preset], resolution, c_dim), False
+        shape, has_discriminator = generator_config(PRESETS[preset], size, c_dim), False
         networks = new_networks(shape, discriminator_config(shape), options.recipe.seed)
     if options.recipe.freeze_d and not has_discriminator:
         raise OptionError(
@@ -175,11 +175,11 @@ def _values(config: RunConfig) -> dict[str, Any]:
 def _require_pictures_of_size(config: RunConfig, pictures: Pictures) -> None:
     """Refuse pictures that the run's networks aren't made for."""
     shape = config.generator
-    made, given = (shape.resolution, shape.mapping.c_dim), (pictures.resolution, pictures.label_count)
+    made, given = (shape.size, shape.mapping.c_dim), (pictures.size, pictures.label_count)
     if made != given:
         run, now = (
-            f"{side}x{side} pixels and {f'{count} classes' if count else 'no labels'}"
-            for side, count in (made, given)
+            f"{size} pixels and {f'{count} classes' if count else 'no labels'}"
+            for size, count in (made, given)
         )
         raise OptionError(
             f"--change: this run's networks are made for {run}; the pictures have {now}",
@@ -225,14 +225,14 @@ def _recipe(
     device, auto, recipe = world.device.type, options.auto, options.recipe
     _require_groups(recipe.augment_groups)
     if "batch" in auto:
-        recipe = replace(recipe, batch=choose_batch(pictures.resolution, world.size, device))
+        recipe = replace(recipe, batch=choose_batch(pictures.size, world.size, device))
     recipe = _with_portions(recipe, pictures, world, chosen="micro_batch" not in auto)
 
     trained = options.start is not None
     recipe = choose_pace(recipe, auto, max(networks.generator.config.channels), trained=trained)
     if "gamma" in auto:
         widest = max(networks.discriminator.config.channels)
-        recipe = replace(recipe, gamma=choose_gamma(pictures.resolution, recipe.batch, widest))
+        recipe = replace(recipe, gamma=choose_gamma(pictures.size, recipe.batch, widest))
     if "ema_kimg" in auto:
         recipe = replace(recipe, ema_kimg=recipe.batch * 10 / 32)
     if trained:  # a trained generator needs no ramp-up of its average
@@ -247,7 +247,7 @@ def _recipe(
 def _with_portions(recipe: Recipe, pictures: Pictures, world: World, *, chosen: bool) -> Recipe:
     """Bound the portions that a batch is computed in by the batch, and by memory where they weren't chosen."""
     local = world.share(recipe.batch)
-    most = max(GROUP, MICRO_BATCH_PIXELS.get(world.device.type, 2**19) // pictures.resolution**2)
+    most = max(GROUP, MICRO_BATCH_PIXELS.get(world.device.type, 2**19) // pictures.size.pixels)
     recipe = replace(recipe, micro_batch=min(local, recipe.micro_batch if chosen else most))
     _require_whole_groups(local, recipe.micro_batch)
     return recipe

@@ -21,6 +21,7 @@ from metagan.networks.loading.forms import describe
 from metagan.networks.stylegan2.network import StyleGAN2
 from metagan.sampling.latents import latents
 from metagan.training.data_loader import Pictures, as_uint8
+from metagan.values import Size
 
 GRID_SIDE_PX = 768
 GRID_MOST = 8  # pictures per row and column
@@ -51,7 +52,7 @@ def draw(
     generator: StyleGAN2, seeds: range, labels: Tensor | None, device: torch.device
 ) -> NDArray[np.uint8]:
     """Draw untruncated pictures of these seeds, [n, 3, h, w], independently of the run's random state."""
-    batch = max(1, min(64, DRAW_PIXELS // generator.resolution**2))
+    batch = max(1, min(64, DRAW_PIXELS // generator.size.pixels))
     z = latents(seeds, generator.z_dim)
     rows = []
     for start in range(0, len(z), batch):
@@ -61,13 +62,13 @@ def draw(
     return np.concatenate(rows)
 
 
-def grid_size(resolution: int) -> int:
+def grid_size(size: Size) -> int:
     """Return the number of pictures per row and column of a sheet."""
-    return max(2, min(GRID_MOST, GRID_SIDE_PX // resolution))
+    return max(2, min(GRID_MOST, GRID_SIDE_PX // size.longest))
 
 
 def write_grid(path: Path, pictures: NDArray[np.uint8]) -> None:
-    """Write pictures [n, 3, h, w] as a square sheet, in PNG."""
+    """Write pictures [n, 3, h, w] as a sheet of as many rows as columns, in PNG."""
     columns = round(len(pictures) ** 0.5)
     sheet = contact_sheet(iter(pictures.transpose(0, 2, 3, 1)), len(pictures), columns)
     write_bytes(path, encode(sheet, "png"))

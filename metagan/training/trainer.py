@@ -49,6 +49,7 @@ from metagan.training.optimize import (
     update_average,
 )
 from metagan.training.options import Recipe
+from metagan.values import Size
 
 # --------------------------------------------------------------------------------------------
 # What a step reads: random numbers, real pictures, augmentation
@@ -108,7 +109,8 @@ class StepInputs:
 
     def draw_transforms(self, part: str, n: int, augmenter: Augmenter, p: float) -> bool:
         """Draw with strength p what augmentation does to the next n pictures; returns whether it does anything."""
-        drawn = augmenter.draw(n, self.reals.images.shape[-1], p, self.augment_rng)
+        height, width = self.reals.images.shape[-2:]
+        drawn = augmenter.draw(n, Size(width, height), p, self.augment_rng)
         self._transforms = {name: self._hold(f"{part}/{name}", rows) for name, rows in drawn.items()}
         self._next = 0
         return bool(drawn)

@@ -10,6 +10,7 @@ from metagan.training.options import Schedule
 from metagan.training.run import Run
 from metagan.training.run_folder import RunFolder
 from metagan.training.setup import begin, networks_for_resume
+from metagan.values import Size
 from tests.training import toy
 from tests.training.toy import Discs
 
@@ -56,7 +57,7 @@ def test_a_resampling_convolution_gives_what_the_processor_gives(direction):
 @pytest.mark.parametrize("name", [name for name in GROUPS if name != "noise"])
 def test_augmentation_gives_what_the_processor_gives(name):
     images = torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    drawn = GROUPS[name].draw(8, 32, 0.7, torch.Generator().manual_seed(2))
+    drawn = GROUPS[name].draw(8, Size.square(32), 0.7, torch.Generator().manual_seed(2))
     want, got = (
         GROUPS[name].apply(images.to(device), drawn.to(device), torch.Generator(device))
         for device in ("cpu", "cuda")

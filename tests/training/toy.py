@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from metagan.training.options import Recipe, TrainOptions
+from metagan.values import Size
 
 AUTOMATIC = TrainOptions(data=Path("discs"), preset="tiny")
 
@@ -34,8 +35,8 @@ OPTIONS = change(  # everything that a step can do takes part
 class Discs:
     """`count` pictures of discs; satisfies metagan.training.data_loader.Pictures."""
 
-    def __init__(self, count: int = 64, resolution: int = 16, classes: int = 0) -> None:
-        self.resolution, self.label_count = resolution, classes
+    def __init__(self, count: int = 64, resolution: Size | int = 16, classes: int = 0) -> None:
+        self.size, self.label_count = Size.of(resolution), classes
         self._pictures = [disc(index, resolution) for index in range(count)]
 
     def __len__(self) -> int:
@@ -50,16 +51,18 @@ class Discs:
         ]
 
 
-def disc(index: int, side: int) -> np.ndarray:
+def disc(index: int, size: Size | int) -> np.ndarray:
     source = np.random.default_rng(index)
     back, front = source.integers(0, 256, (2, 3, 1, 1))
-    y, x = np.mgrid[0:side, 0:side] / side
+    width, height = Size.of(size)
+    y, x = np.mgrid[0:height, 0:width]
+    y, x = y / height, x / width
     cx, cy, radius = source.uniform(0.4, 0.6), source.uniform(0.4, 0.6), source.uniform(0.2, 0.35)
     inside = (x - cx) ** 2 + (y - cy) ** 2 < radius**2
     return np.where(inside, front, back).astype(np.uint8)
 
 
-def write_folder(folder: Path, count: int = 32, resolution: int = 16) -> Path:
+def write_folder(folder: Path, count: int = 32, resolution: Size | int = 16) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(count):
         Image.fromarray(disc(index, resolution).transpose(1, 2, 0)).save(folder / f"{index:04d}.png")

@@ -28,6 +28,7 @@ from metagan.training.augment.corrupt import (
 )
 from metagan.training.augment.draws import Transform
 from metagan.training.augment.pixels import blit, draw_moves, draw_warps, warp
+from metagan.values import Size
 
 GROUPS: dict[str, Transform] = {
     "blit": Transform(draw_moves, blit),  # mirroring, quarter turns, whole-pixel shifts
@@ -49,18 +50,18 @@ class Augmenter:
     def __init__(self, groups: Sequence[str]) -> None:
         self.groups = [name for name in GROUPS if name in groups]
 
-    def draw(self, n: int, side: int, p: float, rng: torch.Generator) -> dict[str, Tensor]:
+    def draw(self, n: int, size: Size | int, p: float, rng: torch.Generator) -> dict[str, Tensor]:
         """Draw the transforms of n pictures: for each group, one row per picture; nothing if p is 0.
 
         Args:
             n: Number of pictures.
-            side: Their height and width in pixels.
+            size: Of the pictures; the side of squares.
             p: Each transform's probability, 0 to 1.
             rng: Random number generator on the CPU.
         """
         if p <= 0:
             return {}
-        return {name: GROUPS[name].draw(n, side, p, rng) for name in self.groups}
+        return {name: GROUPS[name].draw(n, Size.of(size), p, rng) for name in self.groups}
 
     def __call__(
         self, images: Float[Tensor, "n c h w"], drawn: Mapping[str, Tensor], rng: torch.Generator

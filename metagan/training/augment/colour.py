@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from metagan.training.augment.draws import normal, uniform, with_chance
+from metagan.values import Size
 
 BRIGHTNESS_DEVIATION = 0.2
 LOG2_CONTRAST_DEVIATION = 0.5
@@ -36,7 +37,7 @@ def recolour(
     return rgb if images.shape[1] == 3 else torch.cat([rgb, images[:, 3:]], dim=1)
 
 
-def draw_recolouring(n: int, _side: int, p: float, rng: torch.Generator) -> Float[Tensor, "n 3 4"]:
+def draw_recolouring(n: int, _size: Size, p: float, rng: torch.Generator) -> Float[Tensor, "n 3 4"]:
     """Draw brightness, contrast, luma flip, hue and saturation, each with probability p.
 
     Returns one matrix and offset per picture, composed in the paper's order.

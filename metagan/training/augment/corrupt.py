@@ -14,6 +14,7 @@ from torch import Tensor
 
 from metagan.training.augment.draws import normal, uniform, with_chance
 from metagan.training.augment.pixels import mirror_index
+from metagan.values import Size
 
 SYM2 = (-0.12940952255092145, 0.22414386804185735, 0.836516303737469, 0.48296291314469025)
 BANDS = 4
@@ -28,7 +29,7 @@ NOISE_DEVIATION = 0.1
 CUTOUT_SHARE = 0.5
 
 
-def draw_filters(n: int, _side: int, p: float, rng: torch.Generator) -> Float[Tensor, "n taps"]:
+def draw_filters(n: int, _size: Size, p: float, rng: torch.Generator) -> Float[Tensor, "n taps"]:
     """Draw gains of four frequency bands, each with probability p: one zero-phase filter per picture.
 
     Filters are normalised so that the expected power is kept.
@@ -80,7 +81,7 @@ def filter_each(
     return F.conv2d(x, kernels[:, None, None, :], groups=n * c).view(n, c, h, w)
 
 
-def draw_noise(n: int, _side: int, p: float, rng: torch.Generator) -> Float[Tensor, " n"]:
+def draw_noise(n: int, _size: Size, p: float, rng: torch.Generator) -> Float[Tensor, " n"]:
     """Draw half-normal noise strengths, each with probability p."""
     return with_chance(normal(n, NOISE_DEVIATION, rng).abs(), p, 0, rng)
 
@@ -93,8 +94,8 @@ def add_noise(
     return images + noise * strengths[:, None, None, None]
 
 
-def draw_cutouts(n: int, _side: int, p: float, rng: torch.Generator) -> Float[Tensor, "n 3"]:
-    """Draw cutouts with probability p: size (half the side) and centre, as fractions of the side."""
+def draw_cutouts(n: int, _size: Size, p: float, rng: torch.Generator) -> Float[Tensor, "n 3"]:
+    """Draw cutouts with probability p: size (half the sides) and centre, as fractions of the sides."""
     size = with_chance(torch.full((n,), CUTOUT_SHARE), p, 0, rng)
     return torch.stack([size, uniform(n, 0, 1, rng), uniform(n, 0, 1, rng)], dim=1)
 

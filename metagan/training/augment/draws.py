@@ -9,15 +9,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from metagan.values import Size
+
 
 class Transform(NamedTuple):
     """A group of augmentations.
 
-    `draw` takes the number of pictures, their side, each transform's probability and an rng on the CPU, and returns
+    `draw` takes the number of pictures, their size, each transform's probability and an rng on the CPU, and returns
     one row per picture. `apply` takes pictures [n, c, h, w], those rows on their device, and an rng there, for noise.
     """
 
-    draw: Callable[[int, int, float, torch.Generator], Tensor]
+    draw: Callable[[int, Size, float, torch.Generator], Tensor]
     apply: Callable[[Tensor, Tensor, torch.Generator], Tensor]
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from metagan.networks.ops import downsample, upsample
 from metagan.training.augment.draws import normal, uniform, with_chance
+from metagan.values import Size
 
 SHIFT_SHARE = (
     0.125  # the largest whole-pixel shift, and fractional ones' standard deviation, as fractions of the side
@@ -35,13 +36,14 @@ SYM6 = (
 )
 
 
-def draw_moves(n: int, side: int, p: float, rng: torch.Generator) -> Int[Tensor, "n 4"]:
+def draw_moves(n: int, size: Size, p: float, rng: torch.Generator) -> Int[Tensor, "n 4"]:
     """Draw mirroring, quarter turns and whole-pixel shifts, each with probability p, for `move_pixels`."""
     mirrored = with_chance(uniform(n, 0, 2, rng).floor(), p, 0, rng).long()
     turns = with_chance(uniform(n, 0, 4, rng).floor(), p, 0, rng).long()
-    reach = SHIFT_SHARE * side
-    right = with_chance(uniform(n, -reach, reach, rng).round(), p, 0, rng).long()
-    down = with_chance(uniform(n, -reach, reach, rng).round(), p, 0, rng).long()
+    right, down = (
+        with_chance(uniform(n, -SHIFT_SHARE * side, SHIFT_SHARE * side, rng).round(), p, 0, rng).long()
+        for side in size
+    )
     return torch.stack([mirrored, turns, right, down], dim=1)
 
 
@@ -53,35 +55,41 @@ def blit(
 
 
 def move_pixels(
-    images: Float[Tensor, "n c side side"],
+    images: Float[Tensor, "n c h w"],
     mirrored: Int[Tensor, " n"],
     turns: Int[Tensor, " n"],
     right: Int[Tensor, " n"],
     down: Int[Tensor, " n"],
-) -> Float[Tensor, "n c side side"]:
+) -> Float[Tensor, "n c h w"]:
     """Mirror pictures left to right, then turn them by quarters anticlockwise, then shift them; exact.
 
+    A turned portrait is still as high and wide as it was: its middle is seen, and beside it what mirrors it.
+
     Args:
-        images: Square pictures.
+        images: Pictures whose sides differ by an even number of pixels.
         mirrored: 0 or 1.
         turns: 0 to 3.
         right: Pixels to the right.
         down: Pixels downward.
     """
-    side = images.shape[-1]
-    line = torch.arange(side, device=images.device)
-    y = mirror_index(line[None, :] - down[:, None], side)[:, :, None].expand(-1, -1, side)
-    x = mirror_index(line[None, :] - right[:, None], side)[:, None, :].expand(-1, side, -1)
-    last = side - 1
+    height, width = images.shape[-2:]
+    y = (torch.arange(height, device=images.device) - down[:, None])[:, :, None].expand(-1, -1, width)
+    x = (torch.arange(width, device=images.device) - right[:, None])[:, None, :].expand(-1, height, -1)
+    bottom, last, beside = height - 1, width - 1, (height - width) // 2  # a turn is about the middle
     quarter = turns[:, None, None]
     rows = torch.where(
-        quarter == 0, y, torch.where(quarter == 1, x, torch.where(quarter == 2, last - y, last - x))
+        quarter == 0,
+        y,
+        torch.where(quarter == 1, x + beside, torch.where(quarter == 2, bottom - y, last - x + beside)),
     )
     columns = torch.where(
-        quarter == 0, x, torch.where(quarter == 1, last - y, torch.where(quarter == 2, last - x, y))
+        quarter == 0,
+        x,
+        torch.where(quarter == 1, bottom - y - beside, torch.where(quarter == 2, last - x, y - beside)),
     )
     columns = torch.where(mirrored[:, None, None] == 1, last - columns, columns)
-    places = (rows * side + columns).flatten(1)[:, None, :].expand(-1, images.shape[1], -1)
+    rows, columns = mirror_index(rows, height), mirror_index(columns, width)
+    places = (rows * width + columns).flatten(1)[:, None, :].expand(-1, images.shape[1], -1)
     return images.flatten(2).gather(2, places).view(images.shape)
 
 
@@ -102,7 +110,7 @@ def warp(
     return images.index_copy(0, moved, resample(images[moved], matrices[moved])) if len(moved) else images
 
 
-def draw_warps(n: int, side: int, p: float, rng: torch.Generator) -> Float[Tensor, "n 3 3"]:
+def draw_warps(n: int, size: Size, p: float, rng: torch.Generator) -> Float[Tensor, "n 3 3"]:
     """Draw scaling, rotation, stretching, a second rotation and a shift, each with probability p (rotations together).
 
     Returns one matrix per picture: the inverse of its transforms, composed in the paper's order.
@@ -112,34 +120,33 @@ def draw_warps(n: int, side: int, p: float, rng: torch.Generator) -> Float[Tenso
     first = with_chance(uniform(n, -math.pi, math.pi, rng), turn_p, 0, rng)
     stretch = with_chance(normal(n, LOG2_SCALE_DEVIATION, rng), p, 0, rng).exp2()
     second = with_chance(uniform(n, -math.pi, math.pi, rng), turn_p, 0, rng)
-    deviation = SHIFT_SHARE * side
-    right, down = (with_chance(normal(n, deviation, rng), p, 0, rng) for _ in range(2))
+    right, down = (with_chance(normal(n, SHIFT_SHARE * side, rng), p, 0, rng) for side in size)
     matrix = _scaling(1 / scale, 1 / scale) @ _rotation(-first) @ _scaling(1 / stretch, stretch)
     return matrix @ _rotation(-second) @ _translation(-right, -down)
 
 
-def resample(
-    images: Float[Tensor, "n c side side"], matrices: Float[Tensor, "n 3 3"]
-) -> Float[Tensor, "n c side side"]:
+def resample(images: Float[Tensor, "n c h w"], matrices: Float[Tensor, "n 3 3"]) -> Float[Tensor, "n c h w"]:
     """Resample each picture by its matrix, at double resolution between two orthonormal filters.
 
     An identity matrix returns the same picture, up to rounding.
     """
-    side = images.shape[-1]
+    height, width = images.shape[-2:]
     taps = _sym6(images.dtype, images.device)
     # The filter isn't symmetric: its output is offset by this much, and rotates around that point.
     centre = sum(place * tap for place, tap in enumerate(SYM6)) / sum(SYM6)
     beside = (centre - (len(SYM6) - 1) / 2) / 2
     wide = images
-    for axis in (2, 3):
+    for axis, side in ((2, height), (3, width)):
         edges = (wide.narrow(axis, start, MARGIN).flip(axis) for start in (0, side - MARGIN))
         wide = torch.cat([next(edges), wide, next(edges)], dim=axis)
     fine = upsample(wide, taps)[:, :, 2 * MARGIN : -2 * MARGIN, 2 * MARGIN : -2 * MARGIN]
-    canvas = side + 2 * MARGIN
+    high, long = height + 2 * MARGIN, width + 2 * MARGIN
     turn, shift = matrices[:, :2, :2], matrices[:, :2, 2:]
     shift = shift + beside - turn.sum(dim=2, keepdim=True) * beside
-    theta = torch.cat([turn * (canvas / side), shift * (2 / side)], dim=2)
-    shape = [len(images), images.shape[1], 2 * canvas, 2 * canvas]
+    # The sampler counts from -1 to 1 along both axes, in the result's pixels and in the picture's.
+    counted = matrices.new_tensor([[long / width, high / width], [long / height, high / height]])
+    theta = torch.cat([turn * counted, shift * matrices.new_tensor([[2 / width], [2 / height]])], dim=2)
+    shape = [len(images), images.shape[1], 2 * high, 2 * long]
     grid = F.affine_grid(theta.to(images.dtype), shape, align_corners=False)
     seen = F.grid_sample(fine, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     return downsample(seen, taps.flip(0))[:, :, MARGIN:-MARGIN, MARGIN:-MARGIN]

@@ -14,7 +14,7 @@ from torch import Tensor
 from metagan.networks.generator import Generator
 from metagan.sampling.sampler import Sampler, Settings
 from metagan.training.data_loader import Pictures
-from metagan.values import Label
+from metagan.values import Label, Size
 
 MADE_PICTURES = 512
 # The settings with which sites draw: with or without truncation and per-pixel noise.
@@ -41,9 +41,9 @@ class Part:
     indices: range
 
     @property
-    def resolution(self) -> int:
-        """Height and width in pixels."""
-        return self.whole.resolution
+    def size(self) -> Size:
+        """Width and height in pixels."""
+        return self.whole.size
 
     @property
     def label_count(self) -> int:
@@ -54,7 +54,7 @@ class Part:
         return len(self.indices)
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
-        """Return picture `index` of the subset, [3, resolution, resolution]."""
+        """Return picture `index` of the subset, [3, height, width]."""
         return self.whole.pixels(self.indices[index])
 
     def label(self, index: int) -> NDArray[np.float32]:
@@ -98,8 +98,12 @@ def crop(
     pictures: Float[Tensor, "n c h w"], side_px: int, step_px: int, rng: torch.Generator
 ) -> Float[Tensor, "n c side side"]:
     """Crop a random square of each picture, with its corner at a multiple of `step_px`."""
-    places = (pictures.shape[2] - side_px) // step_px + 1
-    corners = torch.randint(places, (len(pictures), 2), generator=rng, device=rng.device) * step_px
+    down, right = ((side - side_px) // step_px + 1 for side in pictures.shape[2:])
+    most = max(down, right)
+    corners = torch.randint(most, (len(pictures), 2), generator=rng, device=rng.device)
+    if down != right:  # a whole number drawn below the larger count, scaled down along the other axis
+        corners = corners * torch.tensor([down, right], device=rng.device) // most
+    corners = corners * step_px
     rows = [
         picture[:, top : top + side_px, left : left + side_px]
         for picture, (top, left) in zip(pictures, corners.tolist(), strict=True)

@@ -226,9 +226,10 @@ class UpscalerRun:
 
     def _reduced(self, originals: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
         """Reduce pictures as `metagan dataset pack` does."""
-        side = self.pictures.resolution // self.config.upscaler.factor
+        factor, size = self.config.upscaler.factor, self.pictures.size
+        small = (size.width // factor, size.height // factor)
         lanczos = Image.Resampling.LANCZOS
-        return [np.asarray(Image.fromarray(picture).resize((side, side), lanczos)) for picture in originals]
+        return [np.asarray(Image.fromarray(picture).resize(small, lanczos)) for picture in originals]
 
     def _sheet(self) -> NDArray[np.uint8]:
         """Draw pairs. Held out: input, Lanczos, upscaled, original. Generated: input, Lanczos, upscaled."""

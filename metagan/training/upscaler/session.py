@@ -32,6 +32,7 @@ from metagan.training.upscaler.recipe import (
     refuse_recipe_changes,
 )
 from metagan.training.upscaler.run import UpscalerRun
+from metagan.values import Size
 
 DEFAULT_KIMG: Final = 100.0
 MEASURED: Final = 100
@@ -77,7 +78,7 @@ def train_upscaler(options: TrainOptions, factor: int) -> Result:
             seen = int(read_last_state(folder.state).facts["seen"])
             config = change_recipe(config, asked, given, seen)
             _require_crops(config, pictures)
-    generator = _generator(config, pictures.resolution)
+    generator = _generator(config, pictures.size)
     schedule = _schedule(options)
     with watching(schedule, shown=True) as watcher:
         run = UpscalerRun(
@@ -101,7 +102,7 @@ def _given(options: TrainOptions) -> frozenset[str]:
 
 def _asked(options: TrainOptions, factor: int, pictures: PictureSource) -> UpscalerRunConfig:
     _require_size(pictures, factor)
-    recipe = UpscalerRecipe(crop_px=min(UpscalerRecipe.crop_px, pictures.resolution))
+    recipe = UpscalerRecipe(crop_px=min(UpscalerRecipe.crop_px, pictures.size.shortest))
     asked = dataclasses.asdict(options.recipe)
     chosen = {name: asked[name] for name in _given(options)}
     _, held_out = hold_out(pictures)
@@ -127,10 +128,9 @@ def _require_size(pictures: PictureSource, factor: int) -> None:
             where=pictures.path,
             fix="give at least 2, better 1,000",
         )
-    if pictures.resolution < LEAST_CROP_PX:
-        side = pictures.resolution
+    if pictures.size.shortest < LEAST_CROP_PX:
         raise OptionError(
-            f"its pictures are {side}x{side} pixels; --upscaler learns from large originals",
+            f"its pictures are {pictures.size} pixels; --upscaler learns from large originals",
             where=pictures.path,
             fix=(
                 "pack them at their full size, `metagan dataset pack ORIGINALS --out NEW.zip "
@@ -140,15 +140,15 @@ def _require_size(pictures: PictureSource, factor: int) -> None:
 
 
 def _require_crops(config: UpscalerRunConfig, pictures: PictureSource) -> None:
-    if pictures.resolution < config.recipe.crop_px:
-        side, crop = pictures.resolution, config.recipe.crop_px
+    if pictures.size.shortest < config.recipe.crop_px:
+        crop = config.recipe.crop_px
         raise OptionError(
-            f"--change: this run learns from crops of {crop}x{crop} pixels; the pictures have {side}x{side}",
+            f"--change: this run learns from crops of {crop}x{crop} pixels; the pictures have {pictures.size}",
             fix="pack them at a larger size, or choose another --out for a new run",
         )
 
 
-def _generator(config: UpscalerRunConfig, resolution: int) -> Generator | None:
+def _generator(config: UpscalerRunConfig, size: Size) -> Generator | None:
     """Load the generator whose pictures the run was started with, or return None."""
     if config.generator is None:
         return None
@@ -166,15 +166,15 @@ def _generator(config: UpscalerRunConfig, resolution: int) -> Generator | None:
             fix="put that one back, or choose another --out for a new run",
         )
     generator = load_generator(read_checkpoint(path))
-    side = resolution // config.upscaler.factor
-    if (generator.resolution, generator.image_channels) != (side, 3):
+    factor = config.upscaler.factor
+    small = Size(size.width // factor, size.height // factor)
+    if (generator.size, generator.image_channels) != (small, 3):
         raise OptionError(
             (
-                f"--generator {path}: it makes {generator.resolution}x{generator.resolution} pixels, "
-                f"{generator.image_channels} channels; originals of {resolution} want {side}x{side}, "
-                "RGB"
+                f"--generator {path}: it makes {generator.size} pixels, {generator.image_channels} channels; "
+                f"originals of {size.as_option} want {small}, RGB"
             ),
-            fix=f"pack the originals with --resolution {generator.resolution * config.upscaler.factor}",
+            fix=f"pack the originals with --resolution {generator.size.times(factor).as_option}",
         )
     return generator
 

@@ -123,7 +123,7 @@ class UpscalerTrainer:
         picks = torch.randint(
             len(self._made), (self.recipe.batch,), generator=self._rng, device=self._rng.device
         )
-        side = min(self.recipe.crop_px // self.upscaler.config.factor, self._made.shape[-1])
+        side = min(self.recipe.crop_px // self.upscaler.config.factor, *self._made.shape[-2:])
         return crop(self._made[picks].float().div(127.5).sub(1), side, 1, self._rng)
 
     def _discriminator_loss(self, upscaled: Tensor, originals: Tensor) -> Tensor:

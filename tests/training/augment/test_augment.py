@@ -7,6 +7,7 @@ import torch
 
 from metagan.training.augment import colour, corrupt, pixels
 from metagan.training.augment.augmenter import GROUPS, Augmenter, Controller
+from metagan.values import Size
 
 
 @pytest.fixture
@@ -19,15 +20,15 @@ def images() -> torch.Tensor:
     return torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(1))
 
 
-def smooth(side: int = 32) -> torch.Tensor:
+def smooth(height: int = 32, width: int = 32) -> torch.Tensor:
     """A picture without fine detail, which resampling keeps."""
-    y, x = torch.meshgrid(torch.linspace(-1, 1, side), torch.linspace(-1, 1, side), indexing="ij")
+    y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
     channels = (x, y, torch.exp(-((x - 0.3) ** 2 + y**2) * 4))
     return torch.stack(channels)[None]
 
 
 def augment(name: str, images, p: float, rng):
-    drawn = GROUPS[name].draw(len(images), images.shape[-1], p, rng)
+    drawn = GROUPS[name].draw(len(images), Size.square(images.shape[-1]), p, rng)
     return GROUPS[name].apply(images, drawn, rng)
 
 
@@ -104,6 +105,58 @@ def test_mirroring_and_quarter_turns_are_exact(images, mirrored, turns):
     assert torch.equal(move(images, mirrored=mirrored, turns=turns), want)
 
 
+def spread(images: torch.Tensor, side: int = 96) -> torch.Tensor:
+    """Pictures in the middle of what they mirror into beside them, [n, c, side, side]."""
+    height, width = images.shape[2:]
+    rows = pixels.mirror_index(torch.arange(side) - (side - height) // 2, height)
+    columns = pixels.mirror_index(torch.arange(side) - (side - width) // 2, width)
+    return images[:, :, rows][:, :, :, columns]
+
+
+def middle(images: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """The middle of square pictures."""
+    top, left = (images.shape[2] - height) // 2, (images.shape[3] - width) // 2
+    return images[:, :, top : top + height, left : left + width]
+
+
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("mirrored", [0, 1])
+@pytest.mark.parametrize(("height", "width"), [(32, 16), (16, 24)])
+def test_rectangles_are_moved_about_their_middle(turns, mirrored, height, width):
+    images = torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(0))
+    large = spread(images)
+    want = (large.flip(3) if mirrored else large).rot90(turns, (2, 3)).roll((-3, 2), (2, 3))
+    moved = move(images, mirrored=mirrored, turns=turns, right=2, down=-3)
+    assert torch.equal(moved, middle(want, height, width))
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+@pytest.mark.parametrize(("height", "width"), [(48, 24), (32, 48)])
+def test_rectangles_are_resampled_about_their_middle(turns, height, width):
+    images = smooth(height, width)
+    turned = pixels.resample(images, pixels._rotation(torch.tensor([turns * math.pi / 2])))
+    want = middle(spread(images).rot90(turns, (2, 3)), height, width)
+    assert torch.allclose(turned[:, :, 12:-12, 8:-8], want[:, :, 12:-12, 8:-8], atol=0.05)
+    matrix = torch.eye(3)[None].clone()
+    matrix[:, 0, 2], matrix[:, 1, 2] = -3, 2
+    moved = pixels.resample(images, matrix)
+    assert torch.allclose(
+        moved[:, :, 8:-8, 8:-8],
+        middle(spread(images).roll((-2, 3), (2, 3)), height, width)[:, :, 8:-8, 8:-8],
+        atol=0.02,
+    )
+
+
+def test_shifts_are_shares_of_each_side(rng):
+    moves = pixels.draw_moves(5000, Size(64, 32), 1.0, rng)
+    assert [int(moves[:, place].abs().max()) for place in (2, 3)] == [8, 4]
+    shifts = pixels.draw_warps(20_000, Size(64, 32), 1.0, rng)[:, :2, 2]
+    assert shifts[:, 0].std() > 0
+    augmenter = Augmenter(tuple(GROUPS))
+    images = torch.randn(4, 3, 32, 64)
+    assert augmenter(images, augmenter.draw(4, Size(64, 32), 0.9, rng), rng).shape == images.shape
+
+
 def test_whole_pixel_shifts_are_exact_and_mirror_at_the_edge(images):
     moved = move(images, right=2, down=-3)
     assert torch.equal(moved[:, :, :-3, 2:], images[:, :, 3:, :-2])
@@ -146,7 +199,7 @@ def test_the_resampling_filter_is_orthonormal():
 
 
 def test_each_geometric_transform_is_drawn_with_its_probability(rng):
-    matrices = pixels.draw_warps(20_000, 64, 0.2, rng)
+    matrices = pixels.draw_warps(20_000, Size.square(64), 0.2, rng)
     still = (matrices == torch.eye(3)).flatten(1).all(dim=1).float().mean()
     # scale, stretch and two shifts with 0.2 each, and at least one of the two rotations with 0.2
     assert float(still) == pytest.approx(0.8**5, abs=0.015)
