@@ -16,6 +16,7 @@ from metagan.registry.weights_ref import bundled_weights
 from metagan.sampling.latents import latents
 from metagan.sampling.levels import to_uint8
 from metagan.sampling.sampler import Sampler, Settings
+from metagan.values import LabelSpace
 from tests.labelled import NUMBERS, write_conditional
 from tests.site.conftest import INSECURE_HOST, Witness, wait_for_picture, wait_until
 from tests.site.live_site import (
@@ -235,6 +236,32 @@ subjects:
 def settled(page: Page) -> np.ndarray:
     wait_until(page, "!document.querySelector('[data-stage]').hasAttribute('aria-busy')")
     return pixels(page)
+
+
+def test_long_names_of_classes_and_numbers_don_t_widen_the_page(witness: Witness, tmp_path):
+    word = "Donaudampfschifffahrtsgesellschaftskapitän"
+    terms = "licence: CC0-1.0, source: me, images: 3, psi: 1"
+    a = write_conditional(tmp_path / "a.safetensors", LabelSpace(("b", f"{word} {word}", "c")))
+    b = write_conditional(
+        tmp_path / "b.safetensors", LabelSpace((word, f"{word} {word}", "c"), ((0.0, 1.0),) * 3)
+    )
+    build(
+        tmp_path,
+        f"""\
+site: {{title: T, base_url: https://someone.example/my/apes/}}
+subjects:
+  a: {{title: A, weights: {a}, class: b, {terms}}}
+  b: {{title: B, weights: {b}, label: "0,0,0", {terms}}}
+""",
+    )
+    page = witness.page
+    with serving(tmp_path / "build") as server:
+        for width in (320, 390, 1440):
+            page.set_viewport_size({"width": width, "height": 800})
+            for path in ("a/", "b/", "b/wall/"):
+                page.goto(f"{server.url}{path}")
+                wait_for_mark(page, "live-ready")
+                assert page.evaluate("document.documentElement.scrollWidth") <= width, (path, width)
 
 
 def test_classes_are_offered_by_their_names(witness: Witness, labelled):
