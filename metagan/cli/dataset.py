@@ -105,10 +105,10 @@ def _background(_: click.Context, __: click.Parameter, value: str) -> tuple[int,
 @size_option("64")
 @click.option(
     "--fit",
-    type=click.Choice(["crop", "pad"]),
+    type=click.Choice(["crop", "pad", "stretch"]),
     default="crop",
     help="crop keeps the middle; pad keeps the whole picture, never enlarges it, and fills the "
-    "rest with --background.",
+    "rest with --background; stretch keeps the whole picture and changes its proportions.",
 )
 @click.option(
     "--resample",
@@ -125,6 +125,30 @@ def _background(_: click.Context, __: click.Parameter, value: str) -> tuple[int,
     help="Colour behind transparent pixels and in padding: a name or #rrggbb.",
 )
 @click.option(
+    "--alpha",
+    type=click.Choice(["over", "keep"]),
+    default="over",
+    help="over puts transparent pictures over --background; keep packs every picture with an alpha channel.",
+)
+@click.option(
+    "--stretch",
+    is_flag=True,
+    help="Scale the values of 16-bit files that use only 8, 10, 12 or 14 of the bits, as many sensors' do.",
+)
+@click.option(
+    "--max-megapixels",
+    type=click.IntRange(1, 4096),
+    default=64,
+    help="The largest picture to decode. JPEGs count at the size they are decoded at, about four times "
+    "--resolution.",
+)
+@click.option(
+    "--duplicates",
+    type=click.Choice(["keep", "drop"]),
+    default="keep",
+    help="What to do with pictures whose pixels equal an earlier one's. They are reported either way.",
+)
+@click.option(
     "--labels",
     metavar="auto|none|folders|FILE.csv|trait:TYPE|category|type",
     default="auto",
@@ -137,16 +161,20 @@ def pack_command(
     pictures: Path,
     out: Path,
     resolution: Size,
-    fit: str,
+    fit: Literal["crop", "pad", "stretch"],
     resample: Literal["lanczos", "nearest", "auto"],
     background: tuple[int, int, int],
+    alpha: Literal["over", "keep"],
+    stretch: bool,
+    max_megapixels: int,
+    duplicates: str,
     labels: str,
     workers: int | None,
     as_json: bool,
 ) -> None:
     """Pack PICTURES into a dataset zip for training: a collection, or a folder or zip of any formats and sizes.
 
-    Each picture becomes an RGB PNG of --resolution: rotated according to EXIF, with transparency filled by
+    Each picture becomes a PNG of --resolution: rotated according to EXIF, with transparency filled by
     --background, and only the first frame of an animation. Unreadable files are skipped and listed with the reason.
     The zip has the layout of the official dataset tool.
     """
@@ -157,7 +185,7 @@ def pack_command(
     from metagan.datasets.pool import available_cores
 
     cores = available_cores() if workers is None else workers
-    how = Fit(resolution, "pad" if fit == "pad" else "crop", background, resample)
+    how = Fit(resolution, fit, background, resample, alpha, max_megapixels=max_megapixels)
     what = collection_contents(pictures, labels)
     with stages() as progress:
         report = pack(
@@ -167,6 +195,8 @@ def pack_command(
             labels=what.labels,
             names=what.names,
             facts=what.facts,
+            brighten=stretch,
+            drop_duplicates=duplicates == "drop",
             workers=cores,
             begin=lambda total: progress.begin("packing", total),
             advance=progress.advance,
@@ -182,15 +212,22 @@ def pack_command(
         click.echo(line)
 
 
+_CUT = {
+    "crop": "cropped to their middle",
+    "pad": "padded to a",
+    "stretch": "stretched to a",
+}
+
+
 def _packed_lines(report: PackReport) -> Iterator[str]:
     size_mb = report.path.stat().st_size / 1e6
     yield f"{report.path}: {report.packed:,} pictures of {report.size}, {size_mb:.1f} MB"
     if report.cut:
         shape = "square" if report.size.is_square else str(report.size)
-        what = f"cropped to their middle {shape}" if report.fit == "crop" else f"padded to a {shape}"
-        yield f"  {report.cut:,} {what}"
+        yield f"  {report.cut:,} {_CUT[report.fit]} {shape}"
     if report.enlarged:
         yield f"  {report.enlarged:,} enlarged, because they had fewer pixels"
+    yield from _remarkable(report)
     if report.ignored:
         yield f"  {report.ignored:,} other files ignored"
     if report.labels:
@@ -205,3 +242,19 @@ def _packed_lines(report: PackReport) -> Iterator[str]:
     if report.skipped:
         yield f"  {len(report.skipped):,} skipped:"
         yield from (f"    {name}: {reason}" for name, reason in report.skipped)
+
+
+def _remarkable(report: PackReport) -> Iterator[str]:
+    """Lines about dark pictures and duplicates."""
+    if report.dark and report.brightened:
+        yield f"  {len(report.dark):,} stretched from {report.brightened} bits to the full range"
+    elif report.dark:
+        name, depth = report.dark[0]
+        yield (
+            f"  warning: {len(report.dark):,} with 16 bits come out dark, because they use fewer ({name}: {depth}); "
+            "--stretch scales them"
+        )
+    if report.duplicates:
+        what = "left out, being" if report.dropped else "are"
+        name, first = report.duplicates[0]
+        yield f"  {len(report.duplicates):,} {what} exact duplicates of others, such as {name} of {first}"

@@ -1,7 +1,7 @@
-"""Any picture file's bytes to square RGB pixels.
+"""Any picture file's bytes to square RGB or RGBA pixels.
 
-In this order: guard, decode the first frame, turn as EXIF says, to 8-bit sRGB, alpha over a colour, crop or pad,
-resample: with Lanczos, or by whole pixels where pixel art is to stay pixel art.
+In this order: guard, decode the first frame, stretch 16-bit values, turn as EXIF says, to 8-bit sRGB, alpha over a
+colour, crop, pad or stretch, resample: with Lanczos, or by whole pixels where pixel art is to stay pixel art.
 """
 
 from __future__ import annotations
@@ -9,13 +9,18 @@ from __future__ import annotations
 import io
 import math
 import struct
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 
 from metagan.datasets.store import UnreadableError
 from metagan.values import Size
@@ -24,6 +29,7 @@ from metagan.values import Size
 FORMATS: Final = (
     *("PNG", "JPEG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM", "AVIF", "JPEG2000", "ICO", "ICNS"),
     *("TGA", "PCX", "SGI", "QOI", "DDS", "PSD", "CUR", "MSP", "XBM", "XPM", "IM"),
+    "HEIF",  # by pillow-heif
 )
 MAX_DECODED_PIXELS: Final = 64 * 2**20
 _EXIF_ORIENTATION: Final = 0x0112
@@ -38,6 +44,19 @@ _TURNS: Final = {
 }
 _DRAFT_FACTOR: Final = (
     4  # JPEGs are decoded at a fraction of their size that keeps this many pixels per output pixel
+)
+_HALVINGS: Final = 5  # of a JPEG 2000's size, as many as its encoders prepare by default
+_DEPTHS: Final = (8, 10, 12, 14, 16)  # bits a value, of sensors and of files
+_HEIC_BRANDS: Final = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_OTHERS: Final = (  # how files begin that people take for pictures
+    (b"", "it is empty"),
+    (b"\xff\x0a", "it is JPEG XL: save it as PNG"),
+    (b"\0\0\0\x0cJXL ", "it is JPEG XL: save it as PNG"),
+    (b"%PDF", "it is a PDF: save its pictures as PNG"),
+    (b"%!PS", "it is PostScript: save it as PNG"),
+    (b"version https://git-lfs", "it is a pointer of Git LFS: run `git lfs pull`"),
+    (b"PK\x03\x04", "it is a zip: name it alone, or unpack it"),
+    (b"\x1aE\xdf\xa3", "it is a film"),
 )
 _LEAST_ART_SIDE: Final = 8  # of pixel art, which has few pixels and few colours
 _MOST_ART_SIDE: Final = 128
@@ -59,16 +78,23 @@ class Fit:
 
     Args:
         resolution: Their size; the side of squares.
-        mode: "crop" keeps the middle; "pad" keeps everything, enlarges nothing, and fills the rest.
+        mode: "crop" keeps the middle; "pad" keeps everything, enlarges nothing, and fills the rest; "stretch" keeps
+            everything and changes the proportions.
         background: Colour behind transparent pixels and in the padding.
         resample: "lanczos"; "nearest" takes whole pixels and enlarges by whole factors; "auto" does that with
             pictures that are pixel art where their size divides `resolution`, and takes Lanczos for others.
+        alpha: "over" the background, or "keep" it as a fourth channel, of opaque pictures too.
+        depth: 16-bit files that use at most this many bits are brightened to the full range; 0 for none.
+        max_megapixels: The largest picture to decode, in 2^20 pixels; JPEGs count at the size they are decoded at.
     """
 
     resolution: Size | int
-    mode: Literal["crop", "pad"] = "crop"
+    mode: Literal["crop", "pad", "stretch"] = "crop"
     background: tuple[int, int, int] = (255, 255, 255)
     resample: Literal["lanczos", "nearest", "auto"] = "lanczos"
+    alpha: Literal["over", "keep"] = "over"
+    depth: int = 0
+    max_megapixels: int = MAX_DECODED_PIXELS >> 20
 
     @property
     def size(self) -> Size:
@@ -81,14 +107,17 @@ class Fitted:
     """A picture of the size that was asked for.
 
     Args:
-        image: RGB.
-        cut: Whether it lost an edge, or gained one: it had other proportions, or was too small to be padded by nothing.
+        image: RGB or RGBA.
+        cut: Whether it lost an edge, or gained one, or its proportions: it had others, or was too small to be padded
+            by nothing.
         enlarged: Whether it had fewer pixels before.
+        depth: Of a 16-bit file, how many bits its values use: 8, 10, 12, 14 or 16; None for other files.
     """
 
     image: Image.Image
     cut: bool
     enlarged: bool
+    depth: int | None = None
 
 
 def fit_picture(data: bytes, fit: Fit) -> Fitted:
@@ -97,19 +126,41 @@ def fit_picture(data: bytes, fit: Fit) -> Fitted:
     Raises:
         UnreadableError: If it is damaged, not a picture, or too large to decode in memory.
     """
+    with _reading(data):
+        pixels, depth = _decode(data, fit)
+    return _fitted(pixels, fit, depth)
+
+
+def depth_of(data: bytes, fit: Fit) -> int | None:
+    """Of a 16-bit file, how many bits its values use: 8, 10, 12, 14 or 16; None for other files and black ones.
+
+    Raises:
+        UnreadableError: As `fit_picture`.
+    """
+    with _reading(data), _open(data) as image:
+        if not _is_deep(image):
+            return None
+        _guard(image, fit.max_megapixels)
+        image.load()
+        return _depth(image, data)
+
+
+@contextmanager
+def _reading(data: bytes) -> Iterator[None]:
+    """Turn whatever Pillow raises into UnreadableError; its own limit of pixels and its warnings are off."""
+    most, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # _guard has the limit
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # warnings about sizes, which _guard checks, and about odd but readable metadata
-            rgb = _decode(data, fit)
+            warnings.simplefilter("ignore")  # about odd but readable metadata
+            yield
     except UnreadableError:
         raise
     except MemoryError as error:
         raise UnreadableError("not enough memory to decode it") from error
     except Exception as error:  # Pillow's decoders raise all kinds of errors for damaged files
-        raise UnreadableError(_reason(error)) from error
-    return _fitted(rgb, fit)
+        raise UnreadableError(_reason(error, data)) from error
+    finally:
+        Image.MAX_IMAGE_PIXELS = most
 
 
 def to_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
@@ -126,12 +177,114 @@ def to_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
     return _to_srgb(image if image.mode in ("CMYK", "L", "LAB") else image.convert("RGB"), profile)
 
 
-def _decode(data: bytes, fit: Fit) -> Image.Image:
+def to_rgba(image: Image.Image) -> Image.Image:
+    """Convert a picture of any mode to 8-bit sRGB with an alpha channel, opaque where it has none."""
+    if image.mode.startswith("I") or image.mode == "F":
+        image = _to_eight_bits(image)
+    if not has_transparency(image):
+        return to_rgb(image, (0, 0, 0)).convert("RGBA")
+    rgba = image.convert("RGBA")
+    colours = _to_srgb(rgba.convert("RGB"), image.info.get("icc_profile"))
+    colours.putalpha(rgba.getchannel("A"))
+    return colours
+
+
+def _decode(data: bytes, fit: Fit) -> tuple[Image.Image, int | None]:
     with _open(data) as image:
-        image.draft(None, fit.size.times(_DRAFT_FACTOR))
-        _guard(image)
+        enough = fit.size.times(_DRAFT_FACTOR)
+        image.draft(None, enough)
+        halvings = _halvings(image, enough, fit.max_megapixels)
+        _guard(image, fit.max_megapixels, "raise --max-megapixels, or reduce its size first", halvings)
+        deep, high = _is_deep(image), image
         image.load()
-        return to_rgb(_turn(image), fit.background)
+        depth = _depth(image, data) if deep else None
+        if depth is not None and depth <= fit.depth:
+            high = _brightened(image, data, fit.depth)
+        turned = _turn(high)
+        return (to_rgba(turned) if fit.alpha == "keep" else to_rgb(turned, fit.background)), depth
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether an opened file stores 16 bits a value; Pillow keeps 8 of them of colours."""
+    return image.mode in ("I", "I;16", "I;16B", "I;16L", "I;16N") or any(
+        ";16" in str(tile.args) for tile in getattr(image, "tile", ())
+    )
+
+
+def _depth(image: Image.Image, data: bytes) -> int | None:
+    """How many bits the values of a loaded 16-bit file use; None if they are all 0 or of more bits."""
+    values = np.asarray(image)
+    if values.ndim == 2:
+        used = int(values.max(initial=0)).bit_length()
+        if image.mode == "I" and used <= 8:
+            return None  # which to_rgb reads by its range
+    else:
+        high = int(values[:, :, :3].max(initial=0))
+        low = _low_bytes(data) if not high else None
+        used = 8 + high.bit_length() if high else 0 if low is None else int(low[:, :, :3].max()).bit_length()
+    return next((depth for depth in _DEPTHS if used <= depth), None) if used else None
+
+
+def _brightened(image: Image.Image, data: bytes, depth: int) -> Image.Image:
+    """A loaded 16-bit picture at 8 bits, with 2^depth - 1 as white."""
+    most = (1 << depth) - 1
+    values = np.asarray(image)
+    if values.ndim == 2:
+        clear = image.info.get("transparency")
+        shown = Image.fromarray(_scaled(values, most))
+        if isinstance(clear, int):
+            shown.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
+    else:
+        low = _low_bytes(data)
+        colours = values[:, :, :3].astype(np.int64) << 8
+        # Of grey with alpha, Pillow offers the high bytes alone: they are repeated.
+        colours |= colours >> (depth - 8) if low is None else low[:, :, :3]
+        shown = Image.fromarray(_scaled(colours, most))
+        if values.shape[2] == 4:
+            shown.putalpha(image.getchannel("A"))
+    shown.info = {name: value for name, value in image.info.items() if name != "transparency"}
+    return shown
+
+
+def _low_bytes(data: bytes) -> NDArray[np.uint8] | None:
+    """The lower halves of a 16-bit colour picture, read as if its bytes had the other order."""
+    with _open(data) as image:
+        if not isinstance(image, ImageFile) or image.mode not in ("RGB", "RGBA"):
+            return None
+        if not all(f"{image.mode};16" in str(tile.args) for tile in image.tile):
+            return None
+        image.tile = [tile._replace(args=_other_order(tile.args)) for tile in image.tile]
+        image.load()
+        return np.asarray(image)
+
+
+def _other_order(args: Any) -> Any:
+    """A tile's arguments with the other order of bytes: its raw mode ends in ;16B, ;16L or ;16N."""
+    if isinstance(args, tuple):
+        return tuple(map(_other_order, args))
+    if not isinstance(args, str) or ";16" not in args:
+        return args
+    little = args.endswith("L") or (args.endswith("N") and sys.byteorder == "little")
+    return args[:-1] + ("B" if little else "L")
+
+
+def _scaled(values: NDArray[Any], most: int) -> NDArray[np.uint8]:
+    return np.round(np.clip(values / most, 0, 1) * 255).astype(np.uint8)
+
+
+def _halvings(image: Image.Image, enough: Size, most: int) -> int:
+    """How often a JPEG 2000 of more than `most` megapixels is halved while it is decoded; 0 for other formats."""
+    halvings = 0
+    if isinstance(image, Jpeg2KImageFile):
+        while (
+            (image.width * image.height) >> (2 * halvings) > most << 20
+            and image.width >> (halvings + 1) >= enough.width
+            and image.height >> (halvings + 1) >= enough.height
+            and halvings < _HALVINGS
+        ):
+            halvings += 1
+        image.reduce = halvings
+    return halvings
 
 
 def decode_picture(data: bytes) -> Image.Image:
@@ -140,23 +293,11 @@ def decode_picture(data: bytes) -> Image.Image:
     Raises:
         UnreadableError: If it is damaged, not a picture, or too large to decode in memory.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with _open(data) as image:
-                _guard(image)
-                image.load()
-                turned = _turn(image)
-                rgb = to_rgb(turned, (0, 0, 0))
-                if has_transparency(turned):
-                    rgb = turned.convert("RGBA")
-                return rgb
-    except UnreadableError:
-        raise
-    except MemoryError as error:
-        raise UnreadableError("not enough memory to decode it") from error
-    except Exception as error:  # as above
-        raise UnreadableError(_reason(error)) from error
+    with _reading(data), _open(data) as image:
+        _guard(image, MAX_DECODED_PIXELS >> 20)
+        image.load()
+        turned = _turn(image)
+        return turned.convert("RGBA") if has_transparency(turned) else to_rgb(turned, (0, 0, 0))
 
 
 def has_transparency(image: Image.Image) -> bool:
@@ -166,17 +307,35 @@ def has_transparency(image: Image.Image) -> bool:
 
 def _open(data: bytes) -> Image.Image:
     Image.init()
+    if _is_heic(data) and "HEIF" not in Image.OPEN:
+        _register_heic()
     known: list[str] = [
         name for name in FORMATS if name in Image.OPEN
     ]  # some builds of Pillow lack AVIF or WebP
     return Image.open(io.BytesIO(data), formats=known)
 
 
-def _guard(image: Image.Image) -> None:
-    pixels = image.width * image.height
-    if pixels > MAX_DECODED_PIXELS:
-        msg = f"{image.width}x{image.height} pixels; the limit is {MAX_DECODED_PIXELS >> 20} megapixels"
-        raise UnreadableError(f"{msg}: reduce its size first")
+def _is_heic(data: bytes) -> bool:
+    return (
+        data[4:8] == b"ftyp"
+        and any(brand in data[8:40] for brand in _HEIC_BRANDS)
+        and b"avif" not in data[8:40]
+    )
+
+
+def _register_heic() -> None:
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise UnreadableError("it is HEIC, as phones save: `pip install 'metagan[heic]'` reads it") from error
+    pillow_heif.register_heif_opener()
+
+
+def _guard(image: Image.Image, most: int, fix: str = "reduce its size first", halvings: int = 0) -> None:
+    pixels = (image.width * image.height) >> (2 * halvings)
+    if pixels > most << 20:
+        size = f"{image.width}x{image.height} pixels"
+        raise UnreadableError(f"{size}: at most {most} megapixels, got {math.ceil(pixels / 2**20)}; {fix}")
     if pixels == 0:
         raise UnreadableError(f"{image.width}x{image.height} pixels")
 
@@ -231,12 +390,23 @@ def _to_srgb(image: Image.Image, profile: object) -> Image.Image:
     return image.convert("RGB")
 
 
-def _fitted(image: Image.Image, fit: Fit) -> Fitted:
+def _fitted(image: Image.Image, fit: Fit, depth: int | None) -> Fitted:
     pixels = _art_pixels(image) if fit.resample != "lanczos" else None
-    if fit.mode == "crop":
-        cut = image.width * fit.size.height != image.height * fit.size.width
-        return Fitted(_cropped(image, fit, pixels), cut, _kept(image, fit.size)[0] < fit.size.width)
-    return _padded(image, fit, pixels)
+    if fit.mode == "pad":
+        return _padded(image, fit, pixels, depth)
+    cut = image.width * fit.size.height != image.height * fit.size.width
+    enlarged = _kept(image, fit.size)[0] < fit.size.width
+    how = _cropped if fit.mode == "crop" else _stretched
+    return Fitted(how(image, fit, pixels), cut, enlarged, depth)
+
+
+def _stretched(image: Image.Image, fit: Fit, pixels: Image.Image | None) -> Image.Image:
+    how = Image.Resampling.LANCZOS
+    if pixels is not None and fit.size.width % pixels.width == fit.size.height % pixels.height == 0:
+        image, how = pixels, Image.Resampling.NEAREST
+    elif fit.resample == "nearest":
+        how = Image.Resampling.NEAREST
+    return image.resize(fit.size, how)
 
 
 def _kept(image: Image.Image, size: Size) -> tuple[float, float]:
@@ -266,7 +436,7 @@ def _cropped(image: Image.Image, fit: Fit, pixels: Image.Image | None) -> Image.
     return image.resize(size, how, box=(left, top, left + width, top + height))
 
 
-def _padded(image: Image.Image, fit: Fit, pixels: Image.Image | None) -> Fitted:
+def _padded(image: Image.Image, fit: Fit, pixels: Image.Image | None, depth: int | None) -> Fitted:
     axis = (
         0 if image.width * fit.size.height >= image.height * fit.size.width else 1
     )  # the one that fills the size
@@ -281,10 +451,11 @@ def _padded(image: Image.Image, fit: Fit, pixels: Image.Image | None) -> Fitted:
     elif by_pixels:
         factor = side // longest
         size, how = (image.width * factor, image.height * factor), Image.Resampling.NEAREST
-    padded = Image.new("RGB", fit.size, fit.background)
+    clear = (*fit.background, 0) if image.mode == "RGBA" else fit.background
+    padded = Image.new(image.mode, fit.size, clear)
     scaled = image if size == image.size else image.resize(size, how)
     padded.paste(scaled, ((fit.size.width - size[0]) // 2, (fit.size.height - size[1]) // 2))
-    return Fitted(padded, size != fit.size, size[0] > image.width)
+    return Fitted(padded, size != fit.size, size[0] > image.width, depth)
 
 
 def _art_pixels(image: Image.Image) -> Image.Image | None:
@@ -302,8 +473,23 @@ def _art_pixels(image: Image.Image) -> Image.Image | None:
     return image if small and image.getcolors(_MOST_ART_COLOURS) is not None else None
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, data: bytes) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return "not a picture of a known format"
+        kind = _kind(data)
+        return f"not a picture of a known format{f': {kind}' if kind else ''}"
     text = str(error).strip().splitlines()
     return text[0][:200] if text else type(error).__name__
+
+
+def _kind(data: bytes) -> str:
+    """What a file that is no picture of a known format is instead, by its beginning; empty if it doesn't show."""
+    if _is_heic(data):
+        return "it is a damaged HEIC"
+    if data[4:8] == b"ftyp":
+        return "it is a film: `ffmpeg` takes pictures from it"
+    text = data[:1000].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if b"<svg" in text:
+        return "it is SVG, a drawing: save it as PNG"
+    if text.startswith((b"<!doctype html", b"<html")):
+        return "it is a web page: download the picture again"
+    return next((kind for start, kind in _OTHERS if data.startswith(start) and (start or not data)), "")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from metagan import __version__
 from metagan.datasets.archive import DatasetWriter, writing_dataset
-from metagan.datasets.decode import Fit, fit_picture
+from metagan.datasets.decode import Fit, depth_of, fit_picture
 from metagan.datasets.labels import Labelling, RawLabel, choose_labelling, number_labels, unread_labels
 from metagan.datasets.pool import OrderedPool
 from metagan.datasets.store import Layout, Store, UnreadableError, open_store, plain_name
@@ -28,6 +29,7 @@ _BESIDE: Final = frozenset(
 )
 _CRASHED: Final = "its decoder crashed, or the system's memory ran out"
 _SHOWN: Final = 5
+_FULL: Final = 16  # bits a value of a 16-bit file
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Packed:
     reason: str = ""
     cut: bool = False
     enlarged: bool = False
+    depth: int | None = None
 
 
 @dataclass
@@ -48,12 +51,16 @@ class PackReport:
     Args:
         path: The dataset zip.
         size: Of the pictures.
-        fit: "crop" or "pad".
+        fit: "crop", "pad" or "stretch".
         packed: Pictures in the zip.
         skipped: Name and reason of each skipped picture.
         ignored: Number of files that are not pictures by their names: hidden files, text files.
-        cut: Number of pictures that were cropped or padded.
+        cut: Number of pictures that were cropped, padded or stretched.
         enlarged: Number of pictures that were enlarged.
+        dark: Pictures of 16-bit files that use few of the bits, and how many.
+        brightened: The number of bits that those were scaled from; 0 if they were left as they are.
+        duplicates: Each picture whose pixels are those of an earlier one, and that one's name.
+        dropped: Whether duplicates were left out.
         labels: Number of pictures by label name; empty without labels or with label vectors.
         label_width: Numbers in each label vector; 0 without label vectors.
         unused_labels: Names in the CSV or dataset.json that match no picture.
@@ -68,6 +75,10 @@ class PackReport:
     ignored: int = 0
     cut: int = 0
     enlarged: int = 0
+    dark: list[tuple[str, int]] = field(default_factory=list)
+    brightened: int = 0
+    duplicates: list[tuple[str, str]] = field(default_factory=list)
+    dropped: bool = False
     labels: dict[str, int] = field(default_factory=dict)
     label_width: int = 0
     unused_labels: tuple[str, ...] = ()
@@ -87,6 +98,8 @@ def pack(
     labels: str | Labelling = "auto",
     names: Sequence[str] | None = None,
     facts: Mapping[str, object] | None = None,
+    brighten: bool = False,
+    drop_duplicates: bool = False,
     workers: int = 0,
     begin: Callable[[int], None] = lambda _: None,
     advance: Callable[[int], None] = lambda _: None,
@@ -101,6 +114,9 @@ def pack(
             labelling.
         names: Which pictures, in this order; all that may be pictures when None.
         facts: What metagan.json says besides: the pictures' licence and origin.
+        brighten: Scale 16-bit files that use few of the bits, such as a sensor's 12. The most that one of them uses
+            counts for all, so that darker pictures stay darker.
+        drop_duplicates: Leave out pictures whose pixels are those of an earlier one.
         workers: Number of decoding processes. 0 decodes in this one, which a crash of a decoder ends.
         begin: Called with the number of pictures.
         advance: Called with the number of further pictures done.
@@ -123,15 +139,20 @@ def pack(
     layout = Layout(store.names(), names)
     how = labels if isinstance(labels, str) else None
     labelling = labels if isinstance(labels, Labelling) else choose_labelling(labels, store, layout, names)
-    report = PackReport(out, fit.size, fit.mode, ignored=ignored)
+    report = PackReport(out, fit.size, fit.mode, ignored=ignored, dropped=drop_duplicates)
     report.unread_labels = unread_labels(how, store, layout, names)
     chosen = list(_labelled(names, labelling, report))
+    if brighten:
+        depths = OrderedPool(partial(_depth, store, fit), workers, _no_depth).map(chosen)
+        report.brightened = max((depth for depth in depths if depth is not None and depth < _FULL), default=0)
+        fit = replace(fit, depth=report.brightened)
     begin(len(chosen))
     pool = OrderedPool(partial(pack_one, store, fit), workers, _crashed)
     with writing_dataset(out) as writer:
         raw: list[RawLabel] = []
+        seen: dict[bytes, str] = {}
         for outcome in pool.map(chosen):
-            if _take(outcome, writer, report) and labelling:
+            if _take(outcome, writer, report, seen) and labelling:
                 raw.append(_found(labelling, outcome.name))
             advance(1)
         _refuse_nothing(pictures, report)
@@ -147,7 +168,18 @@ def pack_one(store: Store, fit: Fit, name: str) -> Packed:
         return Packed(name, reason=str(error))
     out = io.BytesIO()
     fitted.image.save(out, "PNG")
-    return Packed(name, out.getvalue(), cut=fitted.cut, enlarged=fitted.enlarged)
+    return Packed(name, out.getvalue(), cut=fitted.cut, enlarged=fitted.enlarged, depth=fitted.depth)
+
+
+def _depth(store: Store, fit: Fit, name: str) -> int | None:
+    try:
+        return depth_of(store.read(name), fit)
+    except UnreadableError:
+        return None  # packing says why
+
+
+def _no_depth(_name: str) -> None:
+    return None
 
 
 def _is_beside(name: PurePosixPath) -> bool:
@@ -173,10 +205,18 @@ def _found(labelling: Labelling, name: str) -> RawLabel:
     return label
 
 
-def _take(outcome: Packed, writer: DatasetWriter, report: PackReport) -> bool:
+def _take(outcome: Packed, writer: DatasetWriter, report: PackReport, seen: dict[bytes, str]) -> bool:
     if outcome.png is None:
         report.skipped.append((printable(outcome.name), printable(outcome.reason)))
         return False
+    name = printable(outcome.name)
+    first = seen.setdefault(hashlib.blake2b(outcome.png, digest_size=16).digest(), name)
+    if first is not name:
+        report.duplicates.append((name, first))
+        if report.dropped:
+            return False
+    if outcome.depth is not None and outcome.depth < _FULL:
+        report.dark.append((name, outcome.depth))
     writer.add(outcome.png)
     report.packed += 1
     report.cut += outcome.cut
@@ -201,7 +241,7 @@ def _finish(
     if not fit.size.is_square:
         facts |= {"width": fit.size.width, "height": fit.size.height}
     facts |= {"fit": fit.mode, "background": "#{:02x}{:02x}{:02x}".format(*fit.background)}
-    facts |= {"resample": fit.resample} | dict(more)
+    facts |= {"resample": fit.resample} | ({"alpha": fit.alpha} if fit.alpha == "keep" else {}) | dict(more)
     facts |= {"cut": report.cut, "enlarged": report.enlarged}
     vectors = [label for label in labels if not isinstance(label, int)]
     report.label_width = len(vectors[0]) if vectors else 0

@@ -154,6 +154,10 @@ class PictureSource:
     def _check_header(self, image: Image.Image) -> None:
         if image.size != self.size:
             raise UnreadableError(f"{Size(*image.size)} pixels, want {self.size} as the first picture")
+        if image.mode in ("RGBA", "LA"):
+            raise UnreadableError(
+                f"mode {image.mode}: training takes three colours and no transparency; pack it with --alpha over"
+            )
         if image.mode not in ("RGB", "L"):
             raise UnreadableError(f"mode {image.mode}, want RGB or grey, 8 bits a channel")
 

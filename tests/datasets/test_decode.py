@@ -6,9 +6,9 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, features
 
-from metagan.datasets.decode import MAX_DECODED_PIXELS, Fit, fit_picture
+from metagan.datasets.decode import MAX_DECODED_PIXELS, Fit, depth_of, fit_picture
 from metagan.datasets.store import UnreadableError
 from tests.datasets.build import encoded
 
@@ -269,3 +269,109 @@ def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size():
     data = encoded(plain((90, 120, 200), size=(9000, 9000)), "JPEG", quality=50)
     assert MAX_DECODED_PIXELS < 9000 * 9000
     assert near(fitted(data)[4, 4], (90, 120, 200))
+
+
+def deep_png(values: np.ndarray) -> bytes:
+    """A PNG of 16 bits a channel; Pillow writes grey ones only."""
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[values.shape[2]]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    return png_of(struct.pack(">2I5B", values.shape[1], values.shape[0], 16, kind, 0, 0, 0), rows)
+
+
+def ramp(most: int, channels: int) -> np.ndarray:
+    values = np.linspace(0, most, 64).reshape(8, 8, 1).round().astype(np.uint16).repeat(channels, 2)
+    if channels in (2, 4):
+        values[:, :, -1] = 65535
+    return values
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("depth", [8, 10, 12, 14])
+def test_a_sensors_bits_in_a_file_of_sixteen_are_noticed_and_stretched(depth, channels):
+    if (depth, channels) == (8, 2):
+        return  # Pillow offers the high bytes of grey with alpha only, and these are 0
+    data = deep_png(ramp((1 << depth) - 1, channels))
+    assert depth_of(data, FIT) == depth
+    assert fit_picture(data, FIT).depth == depth
+    bright = fitted(data, Fit(8, depth=depth))
+    want = np.linspace(0, 255, 64).reshape(8, 8, 1)
+    if channels != 2:
+        assert np.abs(bright - want).max() <= 1
+    else:
+        assert np.abs(bright - want).max() <= 1 + 255 >> (depth - 8)
+    darker = fitted(deep_png(ramp((1 << depth) // 4, channels)), Fit(8, depth=depth))
+    assert darker.max() < 90, "a darker picture among them stays darker"
+
+
+def test_full_sixteen_bits_and_eight_bits_are_left_as_they_are():
+    full = deep_png(ramp(65535, 3))
+    assert depth_of(full, FIT) == 16
+    assert np.array_equal(fitted(full), fitted(full, Fit(8, depth=12)))
+    assert depth_of(encoded(quadrants(), "PNG"), FIT) is None
+    assert fit_picture(deep_png(ramp(0, 3)), FIT).depth is None
+    tiff = encoded(Image.fromarray(ramp(4095, 1)[:, :, 0]), "TIFF")
+    assert fitted(tiff, Fit(8, depth=12)).max() == 255
+
+
+@pytest.mark.parametrize(
+    ("data", "named"),
+    [
+        (b"", "empty"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 500, "HEIC"),
+        (b"\xff\x0a" + b"\0" * 50, "JPEG XL"),
+        (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
+        (b"\n<!DOCTYPE html><html>429</html>", "web page"),
+        (b"%PDF-1.7", "PDF"),
+        (b"\0\0\0\x20ftypisom\0\0\0\0isomiso2", "film"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+    ],
+)
+def test_what_people_take_for_pictures_is_named(data, named):
+    with pytest.raises(UnreadableError, match=named):
+        fit_picture(data, FIT)
+
+
+def test_a_heic_picture_is_read_where_pillow_heif_is_installed(tmp_path):
+    heif = pytest.importorskip("pillow_heif")
+    heif.register_heif_opener()
+    data = encoded(plain(RED), "HEIF")
+    assert near(fitted(data)[4, 4], RED, 20)
+
+
+def test_the_limit_of_pixels_can_be_raised_and_names_both_numbers():
+    wide = encoded(plain(120, "L", (20_000, 4_000)), "PNG")
+    with pytest.raises(
+        UnreadableError, match=r"20000x4000 pixels: at most 64 megapixels, got 77; raise --max-meg"
+    ):
+        fit_picture(wide, FIT)
+    assert fit_picture(wide, Fit(8, max_megapixels=77)).image.size == (8, 8)
+
+
+@pytest.mark.skipif(not features.check("jpg_2000"), reason="this Pillow is built without JPEG 2000")
+def test_a_large_jpeg_2000_is_decoded_at_a_fraction_of_its_size():
+    data = encoded(plain(RED, size=(2048, 1024)), "JPEG2000")
+    assert near(fitted(data, Fit(8, max_megapixels=1))[4, 4], RED)
+
+
+def test_stretching_keeps_the_whole_picture():
+    image = plain(BLUE, size=(32, 16))
+    image.paste(RED, (0, 0, 16, 16))
+    result = fit_picture(encoded(image, "PNG"), Fit(8, "stretch"))
+    array = np.asarray(result.image).astype(int)
+    assert near(array[4, 1], RED) and near(array[4, 6], BLUE) and result.cut
+    art = fit_picture(encoded(image, "PNG"), Fit(64, "stretch", resample="nearest"))
+    assert len(art.image.getcolors()) == 2
+
+
+@pytest.mark.parametrize("mode", ["crop", "pad", "stretch"])
+def test_alpha_is_kept_on_request_without_fringes(mode):
+    image = Image.new("RGBA", (32, 16), (0, 255, 0, 0))  # a hidden green
+    image.paste((*RED, 255), (8, 0, 24, 16))
+    kept = fit_picture(encoded(image, "PNG"), Fit(8, mode, alpha="keep")).image
+    array = np.asarray(kept).astype(int)
+    assert kept.mode == "RGBA"
+    assert near(array[4, 4], (*RED, 255))
+    visible = array[array[:, :, 3] > 0]
+    assert visible[:, 1].max() < 40, "colours of transparent pixels don't bleed in"
+    opaque = fit_picture(encoded(quadrants(), "JPEG"), Fit(8, mode, alpha="keep")).image
+    assert opaque.mode == "RGBA" and opaque.getpixel((4, 4))[3] == 255

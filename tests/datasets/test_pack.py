@@ -463,6 +463,44 @@ def test_wrong_usage_is_told_before_anything_is_read(tmp_path, options, message)
     assert message in " ".join(result.stderr.split())
 
 
+def test_exact_duplicates_are_reported_and_dropped_on_request(tmp_path):
+    again = encoded(Image.open(io.BytesIO(png(16, 1))), "BMP")
+    pictures = folder(tmp_path / "in", {"a.png": png(16, 1), "b.bmp": again, "c.png": png(16, 2)})
+    report = pack(pictures, tmp_path / "out.zip", FIT)
+    assert (report.packed, report.duplicates) == (3, [("b.bmp", "a.png")])
+    report = pack(pictures, tmp_path / "out.zip", FIT, drop_duplicates=True)
+    assert (report.packed, report.duplicates) == (2, [("b.bmp", "a.png")])
+    command = ["dataset", "pack", str(pictures), "--out", str(tmp_path / "o.zip"), "--workers", "0"]
+    assert (
+        "  1 are exact duplicates of others, such as b.bmp of a.png"
+        in CliRunner().invoke(metagan, command).stdout
+    )
+    dropped = CliRunner().invoke(metagan, [*command, "--duplicates", "drop"]).stdout
+    assert "2 pictures of 64x64" in dropped
+    assert "  1 left out, being exact duplicates" in dropped
+
+
+def test_dark_pictures_of_sixteen_bits_are_reported_and_stretched_on_request(tmp_path):
+    dim = Image.fromarray((np.mgrid[0:16, 0:16][1] * 4095 // 15).astype(np.uint16))
+    pictures = folder(tmp_path / "in", {"dim.png": encoded(dim, "PNG"), "plain.png": png()})
+    command = ["dataset", "pack", str(pictures), "--out", str(tmp_path / "o.zip"), "--workers", "0"]
+    command += ["--resolution", "16"]
+    assert "warning: 1 with 16 bits come out dark" in CliRunner().invoke(metagan, command).stdout
+    assert PictureSource(tmp_path / "o.zip").pixels(0).max() < 20
+    assert "  1 stretched from 12 bits" in CliRunner().invoke(metagan, [*command, "--stretch"]).stdout
+    assert PictureSource(tmp_path / "o.zip").pixels(0).max() == 255
+
+
+def test_training_refuses_pictures_with_alpha_in_a_sentence(tmp_path):
+    pictures = folder(tmp_path / "in", {"a.png": png(16, mode="RGBA")})
+    pack(pictures, tmp_path / "out.zip", Fit(16, alpha="keep"))
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        assert Image.open(io.BytesIO(archive.read(name(0)))).mode == "RGBA"
+        assert json.loads(archive.read("metagan.json"))["alpha"] == "keep"
+    with pytest.raises(DatasetError, match=r"three colours and no transparency; pack it with --alpha over"):
+        PictureSource(tmp_path / "out.zip").check()
+
+
 def test_the_written_zip_is_readable_by_others(tmp_path):
     pack(folder(tmp_path / "in", {"a.png": png()}), tmp_path / "out.zip", FIT)
     with zipfile.ZipFile(tmp_path / "out.zip") as archive:
