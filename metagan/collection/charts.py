@@ -195,8 +195,11 @@ def _x_axis(
 
 
 def _decades(low: float, high: float) -> list[float]:
-    """Return the exponents of 1, 10, 100 ...; over less than two decades, of 1, 2, 5, 10, 20, 50 ..."""
+    """Return the exponents of 1, 10, 100 ...; of more numbers over less than two decades."""
     step = max(1, math.ceil((high - low) / 8))
+    if high - low < 0.8:
+        ticks = [math.log10(tick) for tick in nice_ticks(10.0**low, 10.0**high) if tick > 0]
+        return [tick for tick in ticks if low - 1e-9 <= tick <= high + 1e-9]
     if high - low < 2:
         exponents = range(math.floor(low), math.ceil(high) + 1)
         ticks = [exponent + math.log10(digit) for exponent in exponents for digit in (1, 2, 5)]

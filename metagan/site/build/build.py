@@ -121,8 +121,10 @@ def _open_collections(inputs: BuildInputs) -> dict[str, SubjectCollection]:
 
 def _describe(opened: dict[str, SubjectCollection], inputs: BuildInputs, build_dir: BuildDir) -> Collections:
     caches = {cache.subject.slug: cache for cache in inputs.caches}
+    pages = inputs.registry.site.picture_pages
     return {
-        slug: describe_collection(collection, caches[slug], build_dir) for slug, collection in opened.items()
+        slug: describe_collection(collection, caches[slug], build_dir, pages=pages)
+        for slug, collection in opened.items()
     }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from metagan.collection.rarity import TraitRanking, key_of, score_items
 from metagan.collection.sources.drawn import DrawnSource
 from metagan.collection.store import FACTS_NAME, ITEMS_NAME, SALES_NAME, is_inside, read_lines
 from metagan.collection.table import Table, open_table, table_of
-from metagan.collection.traits import TraitAccuracy, read_accuracies, type_counts, value_counts
+from metagan.collection.traits import TraitAccuracy, TypeCount, read_accuracies, type_counts, value_counts
 from metagan.datasets.decode import decode_picture, to_rgb
 from metagan.datasets.store import UnreadableError
 from metagan.errors import CollectionError
@@ -57,7 +57,7 @@ RAREST: Final = 12
 RELATIVES: Final = 3
 MOST_TYPES: Final = 60
 MOST_VALUES: Final = 40
-_PREDICTED_AT_ONCE: Final = 64
+_PIXELS_AT_ONCE: Final = 1 << 20  # of pictures whose traits are predicted together
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def work_files(subject: Subject, cache: PictureCache, build_dir: BuildDir) -> se
 
 
 def describe_collection(
-    opened: SubjectCollection, cache: PictureCache, build_dir: BuildDir
+    opened: SubjectCollection, cache: PictureCache, build_dir: BuildDir, *, pages: bool
 ) -> tuple[CollectionContent, dict[str, Path]]:
     """Return what the site shows of a subject's collection, and its small pictures' files by their path on the site.
 
@@ -148,6 +148,7 @@ def describe_collection(
         opened: The collection.
         cache: The subject's finished pictures, of which traits are predicted.
         build_dir: The work folder.
+        pages: Whether pictures have pages of their own, which show their relatives.
 
     Raises:
         CheckpointError: If the classifier can't be read.
@@ -162,7 +163,8 @@ def describe_collection(
     if opened.classifier:
         accuracies, types, values = _predict(opened.classifier, cache, build_dir)
         ranking = TraitRanking(table, types)
-        predicted = {seed: _placed(ranking, types, has, shelf) for seed, has in values.items()}
+        predicted = {seed: _placed(ranking, types, has, shelf, pages=pages) for seed, has in values.items()}
+    kinds = type_counts(table)
     content = CollectionContent(
         name=without_controls(table.title),
         items=table.items.height,
@@ -171,7 +173,9 @@ def describe_collection(
         attribution=_text(facts.attribution),
         page=web_address(facts.page) if facts.page else None,
         pictures_shown=shelf.shows,
-        traits=_tables(table),
+        trait_types=len(kinds),
+        trait_values=sum(kind.values for kind in kinds),
+        traits=_tables(table, kinds),
         scores=_score_histogram(table),
         rarest=_rarest(table, shelf),
         sales=_sales(opened),
@@ -200,7 +204,12 @@ class _Shelf:
         """Return an item as pages show it."""
         name = without_controls(self._names[row].strip() or self._ids[row])
         page = self._pages[row]
-        return ShownItem(name, self._picture(row), web_address(page) if page else None)
+        picture = self._picture(row)
+        size_px = (0, 0)
+        if picture:
+            with Image.open(self.files[picture]) as image:
+                size_px = image.size
+        return ShownItem(name, picture, size_px, web_address(page) if page else None)
 
     def _picture(self, row: int) -> str | None:
         if not self.shows:
@@ -265,8 +274,7 @@ def _predict(
         from metagan.networks.trait_classifier import load_classifier
 
         network, facts = load_classifier(classifier)
-        for at in range(0, len(missing), _PREDICTED_AT_ONCE):
-            some = missing[at : at + _PREDICTED_AT_ONCE]
+        for some in _batches(missing, cache):
             found = network.tell_values(_batch([cache.picture(seed) for seed in some]))
             pictures |= {str(seed): values for seed, values in zip(some, found, strict=True)}
         told = [dataclasses.asdict(one) for one in read_accuracies(facts, classifier)]
@@ -274,6 +282,14 @@ def _predict(
         write_json(remembered, known)
     values = {seed: pictures[str(seed)] for seed in cache.subject.seeds}
     return tuple(TraitAccuracy(**one) for one in known["told"]), known["types"], values
+
+
+def _batches(seeds: list[int], cache: PictureCache) -> Iterator[list[int]]:
+    """Cut seeds into batches whose pictures are predicted together without much memory."""
+    if seeds:
+        with Image.open(cache.picture(seeds[0])) as image:
+            size = max(1, min(64, _PIXELS_AT_ONCE // (image.width * image.height)))
+        yield from (seeds[at : at + size] for at in range(0, len(seeds), size))
 
 
 def _batch(files: Sequence[Path]) -> Any:
@@ -291,12 +307,12 @@ def _predictions_file(classifier: Path, cache: PictureCache, build_dir: BuildDir
 
 
 def _placed(
-    ranking: TraitRanking, types: Sequence[str], has: Mapping[str, str], shelf: _Shelf
+    ranking: TraitRanking, types: Sequence[str], has: Mapping[str, str], shelf: _Shelf, *, pages: bool
 ) -> PictureTraits:
     """Place a picture with these traits among the collection's items."""
     score = ranking.score(has)
     traits = (PredictedTrait(kind, has.get(kind), ranking.share(kind, has.get(kind))) for kind in types)
-    relatives = ranking.nearest(has, RELATIVES) if shelf.shows else []
+    relatives = ranking.nearest(has, RELATIVES) if shelf.shows and pages else []
     return PictureTraits(
         tuple(
             dataclasses.replace(one, type=without_controls(one.type), value=_text(one.value))
@@ -312,20 +328,20 @@ def _placed(
 # What there is in the collection
 
 
-def _tables(table: Table) -> tuple[TraitTable, ...]:
+def _tables(table: Table, kinds: Sequence[TypeCount]) -> tuple[TraitTable, ...]:
     by_type: dict[str, list[Any]] = {}
     for value in value_counts(table):
         shown = dataclasses.replace(
             value, type=without_controls(value.type), value=without_controls(value.value)
         )
         by_type.setdefault(key_of(value.type), []).append(shown)
-    kinds = sorted(type_counts(table), key=lambda kind: (-kind.items, kind.type))[:MOST_TYPES]
+    shown_kinds = sorted(kinds, key=lambda kind: (-kind.items, kind.type))[:MOST_TYPES]
     return tuple(
         TraitTable(
             dataclasses.replace(kind, type=without_controls(kind.type)),
             tuple(by_type[key_of(kind.type)][:MOST_VALUES]),
         )
-        for kind in kinds
+        for kind in shown_kinds
     )
 
 
@@ -334,7 +350,8 @@ def _score_histogram(table: Table) -> tuple[tuple[float, ...], tuple[int, ...]]:
     scores = scores[scores > 0]
     if not len(scores):
         return (), ()
-    edges, counts = log_histogram(scores, bins_per_decade=16)
+    decades = float(np.log10(scores.max() / scores.min()))
+    edges, counts = log_histogram(scores, bins_per_decade=max(4, min(100, round(20 / max(decades, 0.1)))))
     return tuple(edges.tolist()), tuple(counts.tolist())
 
 

@@ -199,7 +199,7 @@ def _sample_content(*, picture_pages: bool) -> SiteContent:
 
 def sample_collection(seeds: Sequence[int]) -> CollectionContent:
     """Return a collection with all optional content."""
-    item = ShownItem("Item", "pictures/one/collection/0.webp", "https://example.org/item")
+    item = ShownItem("Item", "pictures/one/collection/0.webp", (96, 96), "https://example.org/item")
     traits = (PredictedTrait("Hat", "Crown", 0.5), PredictedTrait("Eyes", None, 0.5))
     return CollectionContent(
         name="Things",
@@ -209,6 +209,8 @@ def sample_collection(seeds: Sequence[int]) -> CollectionContent:
         attribution="Things by Somebody",
         page="https://example.org/things",
         pictures_shown=True,
+        trait_types=1,
+        trait_values=2,
         traits=(TraitTable(TypeCount("Hat", 2, 5, 0.5), (ValueCount("Hat", "Crown", 5, 0.5),)),),
         scores=((0.0, 1.0), (10,)),
         rarest=(RankedItem(item, 12.0, 1),),

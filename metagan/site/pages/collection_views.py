@@ -50,7 +50,8 @@ class CollectionView:
         totals: Numbers with their labels.
         licence: Its licence, or None.
         pictures_shown: Whether the licence lets its pictures be shown.
-        traits: Its trait types.
+        trait_types: Number of its trait types.
+        traits: The most frequent ones.
         scores: Chart of the rarity scores, or None.
         rarest: Its rarest items.
         sales_what: "sales" or "prices".
@@ -67,6 +68,7 @@ class CollectionView:
     attribution: str | None
     page: str | None
     pictures_shown: bool
+    trait_types: int
     traits: tuple[TraitTable, ...]
     scores: ChartView | None
     rarest: tuple[RankedItem, ...]
@@ -103,9 +105,12 @@ def view_collection(content: CollectionContent, album: PictureIndex) -> Collecti
     totals = [
         ("Items", f"{content.items:,}"),
         ("Pictures", f"{content.pictures:,}"),
-        ("Trait types", f"{len(content.traits):,}"),
-        ("Trait values", f"{sum(table.counts.values for table in content.traits):,}"),
     ]
+    if content.trait_types:
+        totals += [
+            ("Trait types", f"{content.trait_types:,}"),
+            ("Trait values", f"{content.trait_values:,}"),
+        ]
     if sales:
         totals += [
             (sales.what.capitalize(), f"{sales.count:,}"),
@@ -115,12 +120,13 @@ def view_collection(content: CollectionContent, album: PictureIndex) -> Collecti
         ]
     return CollectionView(
         name=content.name,
-        says=f"{content.items:,} items with {len(content.traits)} kinds of traits, from which the generator learnt.",
+        says=_says(content),
         totals=tuple(totals),
         licence=content.licence,
         attribution=content.attribution,
         page=content.page,
         pictures_shown=content.pictures_shown,
+        trait_types=content.trait_types,
         traits=content.traits,
         scores=_histogram(*content.scores, "Items by rarity score", "rarity score (logarithmic)"),
         rarest=content.rarest,
@@ -128,7 +134,7 @@ def view_collection(content: CollectionContent, album: PictureIndex) -> Collecti
         sales=_histogram(
             sales.edges,
             sales.counts,
-            f"{sales.what.capitalize()}{' in' if unit else ''}{unit}, by price",
+            f"{'Sales' if sales.what == 'sales' else 'Items'} by price{' in' if unit else ''}{unit}",
             f"price{' in' if unit else ''}{unit} (logarithmic)",
         )
         if sales
@@ -179,6 +185,12 @@ def number(value: float) -> str:
     if value == int(value) and abs(value) < 1e15:
         return f"{value:,.0f}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _says(content: CollectionContent) -> str:
+    items = f"{content.items:,} item{'s' if content.items != 1 else ''}"
+    kinds = f"{content.trait_types:,} type{'s' if content.trait_types != 1 else ''} of traits"
+    return f"The generator learnt from {items}{f' with {kinds}' if content.trait_types else ''}."
 
 
 def _rarest_pictures(content: CollectionContent, album: PictureIndex) -> list[RarePicture]:

@@ -75,11 +75,13 @@ class ShownItem:
         name: Its name.
         picture: A small picture of it, relative to the site's root; None if it has none, or its licence doesn't let it
             be shown.
+        size_px: That picture's width and height.
         page: Address of a page about it, or None.
     """
 
     name: str
     picture: str | None = None
+    size_px: tuple[int, int] = (0, 0)
     page: str | None = None
 
 
@@ -179,7 +181,9 @@ class CollectionContent:
         attribution: The attribution that the licence requires, or None.
         page: Address of a page about it, or None.
         pictures_shown: Whether the licence lets its pictures be shown.
-        traits: Its trait types.
+        trait_types: Number of its trait types.
+        trait_values: Number of their values.
+        traits: Its trait types, the most frequent ones.
         scores: Histogram of the items' rarity scores: edges of their log10, and counts.
         rarest: The rarest items.
         sales: Its sales, or None.
@@ -194,6 +198,8 @@ class CollectionContent:
     attribution: str | None
     page: str | None
     pictures_shown: bool
+    trait_types: int
+    trait_values: int
     traits: tuple[TraitTable, ...]
     scores: tuple[tuple[float, ...], tuple[int, ...]]
     rarest: tuple[RankedItem, ...]

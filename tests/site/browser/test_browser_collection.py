@@ -25,7 +25,7 @@ def shown_site(tmp_path_factory: pytest.TempPathFactory, serve: Callable[[Path],
     """A site whose collection has one long hostile word in every place."""
     content = make_content(Sort(seeds=range(3)))
     shown = sample_collection([1])
-    item = ShownItem(LONG, "pictures/ape/collection/0.png", "https://example.org/")
+    item = ShownItem(LONG, "pictures/ape/collection/0.png", (96, 96), "https://example.org/")
     kind = replace(
         shown.traits[0],
         counts=replace(shown.traits[0].counts, type=LONG),

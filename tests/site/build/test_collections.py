@@ -122,6 +122,7 @@ def test_items_pictures_are_made_small_and_stay_when_nothing_changed(built):
     small = built / "build/pictures/blob/collection/2.webp"
     with Image.open(small) as image:
         assert image.size == (96, 74)
+    assert 'collection/2.webp" width="96" height="74"' in read(built, "blob/collection/index.html")
     whole = digest(built / "build")
     assert build(built).unchanged
     (built / "build/blob/collection/index.html").unlink()
@@ -154,7 +155,7 @@ def test_a_licence_that_does_not_let_pictures_be_shown_keeps_them_off_the_site(t
     make_classifier(tmp_path)
     build(tmp_path)
     page = read(tmp_path, "blob/collection/index.html")
-    assert "Its pictures are not shown here" in page
+    assert "originals are not shown here" in page
     assert "Thing 2" in page
     assert "Its traits" in read(tmp_path, "blob/1/index.html")
     assert "relatives" not in read(tmp_path, "blob/1/index.html")
@@ -227,3 +228,14 @@ def test_how_rare_a_picture_is_in_words():
     assert (
         rarity_words(dataclasses.replace(content, name="Bored"), 2) == "1 in 5,000 items of Bored is as rare"
     )
+
+
+def test_without_picture_pages_the_collection_has_its_page_and_the_api_has_traits(tmp_path):
+    path = write_registry(tmp_path, images=2, extra=KEYS)
+    path.write_text(path.read_text().replace("  title: Blobs\n", "  title: Blobs\n  picture_pages: false\n"))
+    make_collection(tmp_path)
+    make_classifier(tmp_path)
+    build(tmp_path)
+    assert "blob/?seed=" in read(tmp_path, "blob/collection/index.html")
+    assert "traits" in json.loads(read(tmp_path, "api/blob.json"))["pictures"][0]
+    assert len(list((tmp_path / "build/pictures/blob/collection").iterdir())) == 12, "the rarest ones only"
