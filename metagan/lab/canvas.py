@@ -96,22 +96,34 @@ class Canvas(ABC):
         """
 
     @abstractmethod
+    def network(self) -> nn.Module:
+        """Return what draws."""
+
     def weights_bytes(self) -> int:
         """Return the bytes of the network's weights."""
+        return sum(parameter.nbytes for parameter in self.network().parameters())
 
     def drawing_bytes(self, *, checkpointing: bool) -> int:
         """Return about how many bytes drawing a picture with gradients takes, beside the weights."""
         code = self.random_start(0).requires_grad_()
-        return saved_bytes(lambda: self.draw(code, checkpointing=checkpointing))
+        return saved_bytes(lambda: self.draw(code, checkpointing=checkpointing), self.network())
 
 
-def saved_bytes(work: Callable[[], object]) -> int:
-    """Return how many bytes some work keeps for its backward pass; the work is done once."""
+def saved_bytes(work: Callable[[], object], network: nn.Module | None = None) -> int:
+    """Return how many bytes some work keeps for its backward pass; the work is done once.
+
+    Args:
+        work: The work.
+        network: What does it; its weights don't count.
+    """
+    weights = {} if network is None else dict.fromkeys(
+        tensor.untyped_storage().data_ptr() for tensor in (*network.parameters(), *network.buffers())
+    )  # fmt: skip
     seen: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
-        if not isinstance(tensor, nn.Parameter):
-            storage = tensor.untyped_storage()
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
             seen[storage.data_ptr()] = storage.nbytes()
         return tensor
 
@@ -189,9 +201,9 @@ class VQGANCanvas(Canvas):
         picture = read_start(path, self.height, self.width).to(self.device)
         return self.vqgan.look_up(self.vqgan.choose(self.vqgan.encode(picture))).clone()
 
-    def weights_bytes(self) -> int:
-        """Return the bytes of the network's weights."""
-        return sum(parameter.nbytes for parameter in self.vqgan.parameters())
+    def network(self) -> nn.Module:
+        """Return what draws."""
+        return self.vqgan
 
     def drawing_bytes(self, *, checkpointing: bool) -> int:
         """Measure it on two small pictures; it grows with the area, and in attention with the area's square."""
@@ -208,13 +220,13 @@ class VQGANCanvas(Canvas):
         """Return the bytes that are kept for the backward pass of a picture of that many codes."""
         code = self.vqgan.codebook[:1].view(1, -1, 1, 1).repeat(1, 1, rows, columns).requires_grad_()
         if not checkpointing:
-            return saved_bytes(lambda: self.vqgan.decode(code))
+            return saved_bytes(lambda: self.vqgan.decode(code), self.vqgan)
         inputs: list[int] = []
         inside: list[int] = []
 
         def measured(layer: nn.Module, x: Tensor) -> Tensor:
             inputs.append(x.nbytes)
-            inside.append(saved_bytes(lambda: layer(x)))
+            inside.append(saved_bytes(lambda: layer(x), layer))
             result: Tensor = layer(x)
             return result
 
@@ -295,9 +307,9 @@ class GeneratorCanvas(Canvas):
             raise OptionError("it has no latents", where=path, fix="project the picture with --space z")
         return styles.z[None].to(self.device)
 
-    def weights_bytes(self) -> int:
-        """Return the bytes of the network's weights."""
-        return sum(parameter.nbytes for parameter in self.generator.parameters())
+    def network(self) -> nn.Module:
+        """Return what draws."""
+        return self.generator
 
     def found(self, code: Tensor, title: str) -> Styles:
         """Return numbers as what a styles file holds."""

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from metagan.errors import DeviceError, OptionError
 from metagan.lab.canvas import Canvas, inward, read_start, saved_bytes
@@ -260,7 +260,7 @@ class Painter:
         options, side = self.options, self.clip.side_px
         probe = torch.zeros(1, 3, side, side, device=self.canvas.device, requires_grad=True)
         with self._precision():
-            each = round(WORKSPACE * saved_bytes(lambda: self.clip.pictures(probe)))
+            each = round(WORKSPACE * saved_bytes(lambda: self.clip.pictures(probe), _network_of(self.clip)))
             drawing = {
                 way: round(WORKSPACE * self.canvas.drawing_bytes(checkpointing=way))
                 for way in ((False, True) if options.checkpointing is None else (options.checkpointing,))
@@ -395,11 +395,14 @@ class Painter:
         self.canvas.limit(painting.code)
 
 
+def _network_of(clip: PictureTextModel) -> nn.Module | None:
+    network = getattr(clip, "model", clip)
+    return network if isinstance(network, nn.Module) else None
+
+
 def _weights_of(clip: PictureTextModel) -> int:
-    model = getattr(clip, "model", None)
-    return (
-        sum(parameter.nbytes for parameter in model.parameters()) if isinstance(model, torch.nn.Module) else 0
-    )
+    network = _network_of(clip)
+    return 0 if network is None else sum(parameter.nbytes for parameter in network.parameters())
 
 
 def _source(seed: int, step: int) -> torch.Generator:

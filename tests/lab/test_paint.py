@@ -268,7 +268,7 @@ def test_memory_is_measured_and_bounded(vqgan):
     assert "--size" in (caught.value.fix or "")
     code = painter_of(vqgan).canvas.random_start(0).requires_grad_()
     large = VQGANCanvas(vqgan, 48, 32)
-    measured = saved_bytes(lambda: large.draw(large.random_start(0).requires_grad_()))
+    measured = saved_bytes(lambda: large.draw(large.random_start(0).requires_grad_()), vqgan)
     assert measured == pytest.approx(large.drawing_bytes(checkpointing=False), rel=0.2)
     assert code.requires_grad
 
