@@ -32,6 +32,8 @@ from metagan.datasets.store import (
 from metagan.errors import DatasetError, OptionError
 from metagan.files import write_bytes
 from metagan.networks.upscaler import Upscaler
+from metagan.sampling.denoise import Denoising, denoise
+from metagan.sampling.foreign_upscaler import ForeignUpscaler
 from metagan.sampling.upscale import upscale_pictures
 from metagan.values import json_text, printable
 
@@ -57,9 +59,10 @@ class UpscaleReport:
 def upscale_folder(
     pictures: Path,
     out: Path,
-    upscaler: Upscaler,
+    upscaler: Upscaler | ForeignUpscaler,
     device: torch.device | str = "cpu",
     *,
+    denoising: Denoising | None = None,
     advance: Callable[[int], None] = lambda _: None,
     begin: Callable[[int], None] = lambda _: None,
 ) -> UpscaleReport:
@@ -72,6 +75,7 @@ def upscale_folder(
         out: The folder to write into; files of other names in it stay.
         upscaler: On the device.
         device: The device to compute on.
+        denoising: Whether to remove noise before and after; None for neither.
         advance: Called after each picture.
         begin: Called with the number of pictures.
 
@@ -87,7 +91,7 @@ def upscale_folder(
     for name in names:
         try:
             target = _inside(out, targets[name])
-            write_bytes(target, _upscaled(store.read(name), upscaler, device))
+            write_bytes(target, _upscaled(store.read(name), upscaler, device, denoising or Denoising()))
             report.upscaled += 1
         except UnreadableError as error:
             report.skipped.append((printable(name), str(error)))
@@ -143,14 +147,21 @@ def _inside(out: Path, target: PurePosixPath) -> Path:
     return out / target
 
 
-def _upscaled(data: bytes, upscaler: Upscaler, device: torch.device | str) -> bytes:
+def _upscaled(
+    data: bytes, upscaler: Upscaler | ForeignUpscaler, device: torch.device | str, denoising: Denoising
+) -> bytes:
     """Upscale a picture file's bytes to those of a PNG."""
     image = decode_picture(data)
-    factor = upscaler.config.factor
+    factor = upscaler.factor
     size = (image.width * factor, image.height * factor)
     if size[0] * size[1] > MOST_RESULT_PIXELS:
         raise UnreadableError(f"its result would have {size[0]}x{size[1]} pixels: make it smaller first")
-    (drawn,) = upscale_pictures(upscaler, [_rgb(image)], device)
+    pixels = _rgb(image)
+    if denoising.before:
+        pixels = denoise(pixels, denoising.deviation)
+    (drawn,) = upscale_pictures(upscaler, [pixels], device)
+    if denoising.after:
+        drawn = denoise(drawn, denoising.deviation)
     result = Image.fromarray(drawn)
     if image.mode == "RGBA":
         result.putalpha(image.getchannel("A").resize(size, Image.Resampling.LANCZOS))

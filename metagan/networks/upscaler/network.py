@@ -91,6 +91,11 @@ class Upscaler(nn.Module):
         _shrink(self.last, 0)  # before training: the nearest-neighbour enlargement itself
 
     @property
+    def factor(self) -> int:
+        """Enlargement factor of width and height."""
+        return self.config.factor
+
+    @property
     def reach(self) -> int:
         """Radius of the receptive field in input pixels: one for each convolution."""
         return 2 * len(self.blocks) + self.config.factor // 2 + 1
