@@ -17,6 +17,7 @@ from torch import Tensor
 from metagan.datasets.source import evenly_spaced
 from metagan.values import Size
 
+FINGERPRINT: Final = "2-"  # how fingerprints of this kind begin
 CACHE_BYTES: Final = 2 << 30  # pictures are kept in memory if all of them fit into this
 
 
@@ -58,12 +59,25 @@ class Batch:
     labels: Float[Tensor, "n c_dim"] | None
 
 
-def fingerprint(pictures: Pictures) -> str:
-    """Hash a few pictures, their number and size, to detect whether a run's data have changed."""
+def fingerprint(pictures: Pictures, *, like: str = "") -> str:
+    """Hash pictures and labels, to detect whether a run's data have changed.
+
+    All labels and up to 64 pictures take part; a change of single pictures in a large dataset can go unnoticed.
+
+    Args:
+        pictures: The pictures.
+        like: A fingerprint to compare with. Those of earlier versions are of up to 8 pictures, without labels.
+    """
     digest = hashlib.sha256(f"{len(pictures)} {pictures.size.as_option} {pictures.label_count}".encode())
-    for index in evenly_spaced(len(pictures), min(8, len(pictures))):
+    former = bool(like) and not like.startswith(FINGERPRINT)
+    for index in evenly_spaced(len(pictures), min(8 if former else 64, len(pictures))):
         digest.update(pictures.pixels(index).tobytes())
-    return digest.hexdigest()[:16]
+    if former:
+        return digest.hexdigest()[:16]
+    if pictures.label_count:
+        for index in range(len(pictures)):
+            digest.update(pictures.label(index).tobytes())
+    return FINGERPRINT + digest.hexdigest()[:16]
 
 
 @lru_cache(maxsize=4)

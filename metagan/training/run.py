@@ -120,7 +120,7 @@ def refuse_other_pictures(folder: RunFolder, pictures: Pictures, count: int, kno
     Raises:
         TrainingError: If the pictures given now have another fingerprint.
     """
-    found = fingerprint(pictures)
+    found = fingerprint(pictures, like=known)
     if found != known:
         raise TrainingError(
             f"this run was started with other pictures ({count} of them, {known}; now {len(pictures)}, {found})",

@@ -154,9 +154,10 @@ def change_settings(
         recipe = replace(recipe, augment_p=float(facts["augment_p"]))
     given = {name: getattr(options, name) for name in ("licence", "source") if name in options.given}
     changed = replace(config, recipe=recipe, **given)
-    found = fingerprint(pictures)
-    if found != config.fingerprint:
-        changed = replace(changed, data=str(options.data), pictures=len(pictures), fingerprint=found)
+    if fingerprint(pictures, like=config.fingerprint) != config.fingerprint:
+        changed = replace(
+            changed, data=str(options.data), pictures=len(pictures), fingerprint=fingerprint(pictures)
+        )
     return replace(
         changed,
         changes=record_change(config.changes, facts["seen"] / 1000, _values(config), _values(changed)),

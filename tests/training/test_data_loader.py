@@ -1,11 +1,13 @@
 """The order of training pictures."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import torch
 
 from metagan.training.data_loader import DataLoader, as_uint8, fingerprint
-from tests.training.toy import Discs
+from tests.training.toy import Discs, disc
 
 
 def test_an_epoch_has_every_picture_once():
@@ -65,3 +67,19 @@ def test_random_labels_are_those_of_real_pictures():
 def test_other_pictures_have_another_fingerprint():
     assert fingerprint(Discs(9)) == fingerprint(Discs(9))
     assert len({fingerprint(Discs(9)), fingerprint(Discs(8)), fingerprint(Discs(9, classes=2))}) == 3
+
+
+def test_any_of_a_few_pictures_and_any_label_counts_for_the_fingerprint():
+    pictures, known = Discs(40, classes=2), fingerprint(Discs(40, classes=2))
+    pictures.pixels = lambda index: disc(99 if index == 13 else index, 16)
+    assert fingerprint(pictures) != known
+    pictures = Discs(40, classes=2)
+    pictures.label = lambda index: np.eye(2, dtype=np.float32)[int(index == 7)]
+    assert fingerprint(pictures) != known
+
+
+def test_a_fingerprint_of_an_earlier_version_is_still_known():
+    digest = hashlib.sha256(b"3 16 0" + b"".join(Discs(3).pixels(index).tobytes() for index in range(3)))
+    known = digest.hexdigest()[:16]
+    assert fingerprint(Discs(3), like=known) == known
+    assert fingerprint(Discs(3), like=fingerprint(Discs(3))) != known

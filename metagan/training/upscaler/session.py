@@ -76,6 +76,8 @@ def train_upscaler(options: TrainOptions, factor: int) -> Result:
         refuse_recipe_changes(config, asked, given, change=options.change)
         if options.change:
             seen = int(read_last_state(folder.state).facts["seen"])
+            if fingerprint(pictures, like=config.fingerprint) == config.fingerprint:
+                asked = dataclasses.replace(asked, fingerprint=config.fingerprint)
             config = change_recipe(config, asked, given, seen)
             _require_crops(config, pictures)
     generator = _generator(config, pictures.size)
