@@ -10,6 +10,7 @@ from metagan.images.provenance import SOURCE_TYPE
 from metagan.site.pages.content import CollectionContent, LiveModel, PictureTraits, SiteContent
 from metagan.site.pages.views import LINES_CHUNK, PictureIndex, PictureView, SubjectView
 
+SUBJECTS_PART = 100  # subjects in one file of the list
 NAME_RULE = (
     "Normalise to NFC, lower case, NFC again; make every run of white space one space, none at the ends; "
     "take SHA-256 of the UTF-8 bytes; read its first six bytes as a big-endian number; "
@@ -21,11 +22,19 @@ LIVE_NAME_RULE = (
 )
 
 
-def subjects_json(content: SiteContent, subjects: Sequence[SubjectView]) -> bytes:
-    """Return api/subjects.json, the list of subjects."""
+def subjects_files(content: SiteContent, subjects: Sequence[SubjectView]) -> Iterator[tuple[str, bytes]]:
+    """Yield the list of subjects, api/subjects.json, in parts of bounded size: each names the next one, or null."""
     base = content.site.base_url
-    listing = [_summary(base, view) | {"api": base + view.api} for view in subjects]
-    return json_bytes(_site(content) | {"subjects": listing})
+    parts = [subjects[start : start + SUBJECTS_PART] for start in range(0, len(subjects), SUBJECTS_PART)]
+    for number, part in enumerate(parts):
+        following = base + _subjects_file(number + 1) if number + 1 < len(parts) else None
+        head = _site(content) | {"count": len(subjects), "next": following}
+        listing = [_summary(base, view) | {"api": base + view.api} for view in part]
+        yield _subjects_file(number), json_bytes(head | {"subjects": listing})
+
+
+def _subjects_file(number: int) -> str:
+    return f"api/subjects/{number}.json" if number else "api/subjects.json"
 
 
 def subject_json(content: SiteContent, view: SubjectView, album: PictureIndex) -> bytes:

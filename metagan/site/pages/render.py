@@ -14,7 +14,7 @@ from itertools import islice, zip_longest
 from pathlib import Path, PurePosixPath
 
 from metagan.live import kernel_files
-from metagan.site.pages.api import json_bytes, line_files, subject_json, subjects_json
+from metagan.site.pages.api import json_bytes, line_files, subject_json, subjects_files
 from metagan.site.pages.collection_views import view_collection, view_traits
 from metagan.site.pages.content import SiteContent
 from metagan.site.pages.templates import (
@@ -159,7 +159,7 @@ def _files(content: SiteContent, templates: Path | None, writer: Writer) -> Iter
         yield from line_files(view, album)
     for number, group in enumerate(_groups(writer.albums)[1:], 1):
         yield _group_file(number), json_bytes(subjects_data(content, group))
-    yield "api/subjects.json", subjects_json(content, [view for view, _ in writer.albums])
+    yield from subjects_files(content, [view for view, _ in writer.albums])
 
 
 def _groups(
