@@ -202,7 +202,7 @@ def test_damaged_copies_of_genuine_files_never_raise_anything_but_our_errors(
     chance = np.random.default_rng(7)
     for number, name in enumerate(FUZZED):
         original = (shared_vectors / name).read_bytes()
-        for attempt in range(40):
+        for attempt in range(16):
             damaged = bytearray(original)
             reach = len(original) if attempt % 2 else 6_000
             for offset in chance.integers(0, reach, size=1 + attempt % 5):
@@ -211,4 +211,4 @@ def test_damaged_copies_of_genuine_files_never_raise_anything_but_our_errors(
             (tmp_path / f"{number}-{attempt}").write_bytes(damaged[:end])
     report = read_in_child(tmp_path)
     assert_bounded(report)
-    assert sum(told["error"] is not None for told in report.values()) > 100
+    assert sum(told["error"] is not None for told in report.values()) > 40

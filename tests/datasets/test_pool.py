@@ -94,7 +94,7 @@ def all_end(leader):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_every_process_without_a_traceback_and_leaves_nothing(tmp_path, number):
     with rendering(tmp_path) as (process, workers):
         assert len(workers) >= 2

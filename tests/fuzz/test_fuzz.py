@@ -17,8 +17,8 @@ from tests.fuzz.mutate import make_case, mutate
 from tests.fuzz.runner import BuildReport, Findings, Runner, kept_case
 from tests.fuzz.searching import FaultFoundError, search
 
-CASES = 150
-EXAMPLES = 150
+CASES = 60
+EXAMPLES = 60
 
 
 @pytest.fixture(scope="module")

@@ -118,8 +118,8 @@ def _draw(checkpoint: Checkpoint, role: str) -> None:
     generator = load_generator(checkpoint, role)
     label = torch.zeros(1, generator.c_dim) if generator.c_dim else None
     ws = generator.map_latents(torch.ones(1, generator.z_dim), label)
-    size = (generator.resolution, generator.resolution)
-    assert generator.synthesize(ws).shape == (1, generator.image_channels, *size)
+    size = generator.size
+    assert generator.synthesize(ws).shape == (1, generator.image_channels, size.height, size.width)
 
 
 def _judge(checkpoint: Checkpoint, role: str) -> None:
@@ -127,7 +127,8 @@ def _judge(checkpoint: Checkpoint, role: str) -> None:
     config = discriminator.config
     mapping = getattr(config, "label_mapping", None)
     c_dim = mapping.c_dim if mapping else getattr(config, "c_dim", 0)
-    images = torch.zeros(1, config.image_channels, config.resolution, config.resolution)
+    width, height = getattr(config, "size", (config.resolution, config.resolution))
+    images = torch.zeros(1, config.image_channels, height, width)
     verdict = discriminator(images, torch.zeros(1, c_dim) if c_dim else None)
     assert verdict.shape[0] == 1
 

@@ -7,8 +7,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 
 from metagan.checkpoints.read import read_checkpoint
+from metagan.cli import metagan as command
 from metagan.datasets.source import PictureSource
 from metagan.errors import OptionError
 from metagan.networks.loading.detect import load_generator
@@ -17,6 +19,13 @@ from metagan.training.options import Recipe
 from metagan.training.run_folder import RunFolder, read_config
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "weights.py"
+
+
+def metagan(*words: object) -> str:
+    """What a command prints, run in this process: ten imports of torch would take half a minute."""
+    result = CliRunner().invoke(command, [*map(str, words)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
 
 
 @pytest.fixture
@@ -42,6 +51,7 @@ def script(tmp_path, monkeypatch):
         "ORIGINALS_RESOLUTION": 64,
     }
     monkeypatch.setitem(sys.modules, "torch_fidelity", None)  # the same on every machine
+    monkeypatch.setattr(module, "metagan", metagan)
     paths = {
         "RESULTS": tmp_path / "weights.json",
         "UPSCALER_RESULTS": tmp_path / "upscalers.json",

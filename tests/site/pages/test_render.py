@@ -251,13 +251,13 @@ def test_every_page_allows_only_the_site_s_own_files():
 
 
 def test_memory_stays_within_a_file_s_size():
-    content = make_content(Sort(seeds=tuple(range(3000))))
+    content = make_content(Sort(seeds=tuple(range(1500))))
     tracemalloc.start()
     largest = max(len(data) for _, data in render_site(content, None))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     # The compiled templates take about a megabyte, up to three more were seen after other tests in the same process;
-    # all pages together would take 24. The list of all pictures is a file of its own.
+    # all pages together would take 12. The list of all pictures is a file of its own.
     assert peak < 5_000_000 + 5 * largest
 
 
