@@ -23,7 +23,7 @@ from metagan.evaluation.quality import (
 )
 from metagan.sampling.latents import class_of
 from metagan.sampling.sampler import Sampler, Settings
-from metagan.values import Label
+from metagan.values import Label, LabelSpace, printable
 
 DEFAULT_COUNT: Final = 2000
 
@@ -162,9 +162,31 @@ def _pictures_of_class(
             where=pictures.path,
             fix=f"give the dataset that it was trained on{way_out}",
         )
+    require_same_classes(sampler.generator.label_space, pictures, "the generator")
     if number is None:
         return everything, []
     return [index for index in everything if _class_of(pictures.label(index)) == number], []
+
+
+def require_same_classes(labels: LabelSpace, pictures: PictureSource, owner: str) -> None:
+    """Refuse pictures whose classes have other names, since networks know classes by their numbers.
+
+    Args:
+        labels: What the network's labels mean.
+        pictures: The pictures, with as many classes.
+        owner: Whose network it is, "this run".
+
+    Raises:
+        OptionError: If both have names, and a class has another one.
+    """
+    names = zip(labels.names, pictures.label_space.names, strict=False)
+    for number, (was, now) in enumerate(names):
+        if was != now:
+            raise OptionError(
+                f"class {number} of these pictures is {printable(now)}, {owner}'s is {printable(was)}",
+                where=pictures.path,
+                fix="give pictures of the same classes, in the same order",
+            )
 
 
 def _class_of(label: NDArray[np.float32]) -> int | None:

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from metagan.datasets.source import PictureSource
 from metagan.errors import OptionError, TrainingError
-from metagan.evaluation.evaluate import Reference
+from metagan.evaluation.evaluate import Reference, require_same_classes
 from metagan.evaluation.inception import require_inception
 from metagan.evaluation.quality import FLOOR
 from metagan.training.distributed import World, joined
@@ -38,7 +38,7 @@ from metagan.training.setup import (
     refuse_changes,
 )
 from metagan.training.state import has_state, read_last_state
-from metagan.values import LabelSpace, printable
+from metagan.values import LabelSpace
 
 LINE_EVERY_S = 60.0
 SHOWN_FLOOR = ("floor_distance", "floor_precision", "floor_recall", "floor_coverage")
@@ -130,24 +130,10 @@ def _begin_or_go_on(
         facts = read_last_state(folder.state).facts
         config = change_pace(config, options, facts["seen"])
         if options.change:
-            _require_same_classes(config.labels, pictures)
             config = change_settings(config, options, pictures, world, facts)
+            require_same_classes(config.labels, pictures, "this run")
             config = replace(config, labels=pictures.label_space)
     return config, networks_for_resume(config)
-
-
-def _require_same_classes(labels: LabelSpace, pictures: PictureSource) -> None:
-    """Refuse other pictures whose classes have other names, since the networks know classes by their numbers."""
-    names = pictures.label_space.names
-    if labels.names and names and labels.names != names:
-        at, (was, now) = next(
-            pair for pair in enumerate(zip(labels.names, names, strict=False)) if len(set(pair[1])) > 1
-        )
-        raise OptionError(
-            f"class {at} of these pictures is {printable(now)}, this run's is {printable(was)}",
-            where=pictures.path,
-            fix="give pictures of the same classes, or choose another --out for a new run",
-        )
 
 
 def _require_training(warmup_kimg: float, total_kimg: float) -> None:

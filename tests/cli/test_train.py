@@ -98,6 +98,11 @@ def test_the_names_of_classes_travel_from_folders_into_the_weights(tmp_path):
             other.writestr(name, archive.read(name).replace(b"red", b"tan"))
     result = train(tmp_path / "other.zip", "--out", out, "--kimg", "0.032", "--measure", "0", "--change")
     assert "class 1 of these pictures is tan, this run's is red" in str(result.exception)
+    write_folder(pictures / "zebra", 8)
+    words[4] = tmp_path / "more.zip"
+    assert CliRunner().invoke(metagan, [*map(str, words), "--workers", "0"]).exit_code == 0
+    result = train(tmp_path / "more.zip", "--out", out, "--kimg", "0.032", "--measure", "0", "--change")
+    assert "networks are made for 16x16 pixels and 2 classes" in str(result.exception)
 
 
 def test_labels_that_are_numbers_travel_with_their_ranges(data, tmp_path):

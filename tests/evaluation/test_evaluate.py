@@ -19,7 +19,7 @@ from metagan.sampling.sampler import Sampler, Settings
 from metagan.training.networks import new_networks
 from metagan.training.recipe import PRESETS, discriminator_config, generator_config
 from metagan.training.snapshot import draw, spread_labels, write_generator
-from metagan.values import Size
+from metagan.values import LabelSpace, Size
 from tests.training.toy import write_folder
 
 TINY = PRESETS["tiny"]
@@ -219,6 +219,20 @@ def test_without_a_class_the_datasets_shares_are_drawn_as_training_does(classes,
             run(conditional, classes, "--count", count, "--json", "--device", "cpu").stdout
         )["made"]
         assert measured == pytest.approx(trained, rel=0.01)
+
+
+def test_classes_of_other_names_are_refused(classes, tmp_path):
+    shape = generator_config(TINY, 16, 2)
+    generator = new_networks(shape, discriminator_config(shape), 0).average
+    generator.label_space = LabelSpace(("red", "blue"))
+    write_generator(tmp_path / "c.safetensors", generator, {}, licence="", source="", half=False)
+    listed = json.loads((classes / "dataset.json").read_text())
+    (classes / "dataset.json").write_text(json.dumps(listed | {"label_names": ["blue", "red"]}))
+    for words in ((), ("--class", "red")):
+        result = run(tmp_path / "c.safetensors", classes, "--count", 8, *words, "--device", "cpu")
+        assert "class 0 of these pictures is blue, the generator's is red" in str(result.exception)
+    (classes / "dataset.json").write_text(json.dumps(listed | {"label_names": ["red", "blue"]}))
+    assert run(tmp_path / "c.safetensors", classes, "--count", 8, "--device", "cpu").exit_code == 0
 
 
 def test_classes_that_a_dataset_does_not_have_are_refused(data, classes, conditional, tmp_path):
