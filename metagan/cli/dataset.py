@@ -223,8 +223,9 @@ def _packed_lines(report: PackReport) -> Iterator[str]:
     size_mb = report.path.stat().st_size / 1e6
     yield f"{report.path}: {report.packed:,} pictures of {report.size}, {size_mb:.1f} MB"
     if report.cut:
-        shape = "square" if report.size.is_square else str(report.size)
-        yield f"  {report.cut:,} {_CUT[report.fit]} {shape}"
+        square = report.size.is_square
+        how = _CUT[report.fit] if square else _CUT[report.fit].removesuffix(" a")
+        yield f"  {report.cut:,} {how} {'square' if square else report.size}"
     if report.enlarged:
         yield f"  {report.enlarged:,} enlarged, because they had fewer pixels"
     yield from _remarkable(report)

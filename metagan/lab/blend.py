@@ -490,7 +490,7 @@ def describe_shares(
     lines = []
     for number, layer in enumerate(layers):
         label = f"{number:>3} {layer.name}" if layer.name != MAPPING else f"    {MAPPING}"
-        size = f"{layer.size_px}x{layer.size_px}" if layer.size_px else ""
+        size = f"{layer.size_px} px" if layer.size_px else ""
         cosine = likeness.cosines.get(layer.name)
         alike = f"cosine {cosine:.3f}" if cosine is not None else ""
         lines.append(f"{label:<28} {size:>9}  {alike:<13} share of the second {shares[layer.name]:.2f}")

@@ -96,6 +96,9 @@ def test_pictures_of_another_size_are_told_too(classifier: Path) -> None:
     network, _ = load_classifier(classifier)
     pictures = torch.tensor(list(COLOURS.values()), dtype=torch.uint8)[:, None, None].expand(3, 64, 64, 3)
     ground, shape = network.tell(pictures)
+    side = pictures.shape[1]
+    wide = torch.nn.functional.pad(pictures, (0, 0, side // 4, side // 4))
+    assert torch.equal(network.tell(wide)[0], ground)  # of a rectangle its middle, as it was trained
     assert [network.config.heads[0].values[int(number)] for number in ground] == ["Red", "Green", "Blue"]
     assert {network.config.heads[1].values[int(number)] for number in shape} == {"none"}
 

@@ -28,7 +28,9 @@ from metagan.lab.styles import (
     require_same_generator,
     styles_shape,
 )
-from metagan.lab.targets import list_pictures, read_target
+from metagan.lab.targets import Target, list_pictures, read_target
+from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
+from metagan.values import Size
 from tests.lab.nets import GOLDEN, load, small, target
 
 NET = str(GOLDEN / "ros_train16.pt")
@@ -46,6 +48,27 @@ def test_a_wide_picture_is_padded_or_cropped(tmp_path):
     cropped = read_target(path, 16, 3, mode="crop")
     assert bool((cropped.mask == 1).all())
     assert cropped.pixels[:, 8, 8].tolist() == [1, -1, -1]
+
+
+def test_pictures_are_fitted_to_a_portrait(tmp_path):
+    path = save(tmp_path / "wide.png", (40, 20))
+    padded = read_target(path, Size(16, 32), 3)
+    assert padded.mask.shape == (1, 32, 16)
+    assert padded.mask[0].sum(dim=1).tolist() == [0] * 12 + [16] * 8 + [0] * 12
+    cropped = read_target(path, Size(16, 32), 3, mode="crop")
+    assert bool((cropped.mask == 1).all())
+    assert cropped.pixels.shape == (3, 32, 16)
+
+
+def test_a_portrait_is_found_in_the_generator_that_drew_it():
+    torch.manual_seed(0)
+    config = Config(MappingConfig(8, 0, 0, (8,)), channels=(8, 8, 8), constant=(4, 2))
+    generator = StyleGAN2(config).eval()
+    pixels = generator.synthesize(generator.map_latents(torch.randn(1, 8)))[0].detach().clamp(-1, 1)
+    target = Target("portrait", pixels, torch.ones(1, 16, 8))
+    found = project(generator, [target], ProjectOptions(steps=4, start="nearest"))[0]
+    assert found.picture.shape == found.target.shape == (16, 8, 3)
+    assert found.styles.info.resolution == 16
 
 
 def test_a_box_is_cut_out_in_the_pictures_own_pixels(tmp_path):

@@ -57,17 +57,21 @@ def test_pictures_that_are_not_rgb_are_refused():
     grey = make(dataclasses.replace(PLAIN, image_channels=1))
     with pytest.raises(ExportError, match="upscalers enlarge RGB pictures"):
         make_web_weights(grey, upscaler=calm(SHAPES["twice"]))
+    odd = make(dataclasses.replace(PLAIN, constant=(3, 5), channels=(4, 4)))
+    with pytest.raises(ExportError, match="whose sides are multiples of 4, not 10x6"):
+        make_web_weights(odd, upscaler=calm(SHAPES["twice"]))
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("name", SHAPES)
 def test_the_browser_s_pictures_are_the_sampler_s_within_one_level(live, name):
-    generator, upscaler = make(PLAIN), calm(SHAPES[name])
+    shape = PLAIN if name == "four times" else dataclasses.replace(PLAIN, constant=(4, 6))
+    generator, upscaler = make(shape), calm(SHAPES[name])
     config = live.load(generator, "fp32", upscaler=upscaler)
     assert config.likeness.worst <= 1
     sampler = Sampler(generator, torch.device("cpu"), batch=3, upscaler=upscaler)
     wanted = dict(sampler.pictures([0, 1, 4294967295], Settings(psi=0.7)))
-    assert wanted[0].shape == (16 * upscaler.config.factor,) * 2 + (3,)
+    assert wanted[0].shape == (*generator.size.times(upscaler.config.factor)[::-1], 3)
     worst, off = likeness(live, wanted, psi=0.7)
     assert worst <= 1
     assert off <= 0.002

@@ -259,7 +259,7 @@ def make_generator(config: Config) -> DCGAN:
     """Make a generator.
 
     Raises:
-        MalformedFileError: If its layers don't turn latent vectors into square pictures.
+        MalformedFileError: If its layers don't turn latent vectors into pictures.
     """
     wrong = {layer.activation for layer in config.layers} - ACTIVATIONS.keys()
     numbers = [number for layer in config.layers for number in (layer.slope, layer.epsilon)]
@@ -267,9 +267,9 @@ def make_generator(config: Config) -> DCGAN:
     if wrong or not 0 < len(config.layers) <= MAX_LAYERS or not config.inputs:
         raise MalformedFileError(f"its configuration is out of bounds: {config!r:.300}")
     *_, last = config.shapes()
-    square = len(last) == 3 and last[0] == last[1] and 1 <= last[2] <= 4
-    if len(config.inputs) != 1 or not square:
-        raise MalformedFileError(f"a generator takes a row of latents and gives a square picture, got {last}")
+    picture = len(last) == 3 and 1 <= last[2] <= 4
+    if len(config.inputs) != 1 or not picture:
+        raise MalformedFileError(f"a generator takes a row of latents and gives a picture, got {last}")
     return DCGAN(config)
 
 

@@ -224,10 +224,10 @@ class DCGAN(Generator):
     architecture = "dcgan"
 
     def __init__(self, config: Config) -> None:
-        *_, (height, _, channels) = config.shapes()
+        *_, (height, width, channels) = config.shapes()
         z_dim = config.inputs[0]
         super().__init__(
-            size=Size.square(height), image_channels=channels, z_dim=z_dim, c_dim=0, num_ws=1, w_dim=z_dim
+            size=Size(width, height), image_channels=channels, z_dim=z_dim, c_dim=0, num_ws=1, w_dim=z_dim
         )
         self.config = config
         self.layers = _stack(config)
@@ -250,7 +250,7 @@ class Discriminator(nn.Module):
         self.config = config
         self.layers = _stack(config)
 
-    def forward(self, images: Float[Tensor, "n ch res res"]) -> Float[Tensor, "n 1"]:
+    def forward(self, images: Float[Tensor, "n ch h w"]) -> Float[Tensor, "n 1"]:
         """Return the probabilities of pictures, [n, image_channels, resolution, resolution].
 
         Raises:

@@ -107,7 +107,11 @@ class TraitClassifier(nn.Module):
 
     @torch.no_grad()
     def tell(self, pictures: UInt8[Tensor, "n h w 3"]) -> list[Int[Tensor, " n"]]:
-        """Predict each head's most likely value, as its index, for pictures of any size."""
+        """Predict each head's most likely value, as its index, for pictures of any size: by their middle square."""
+        height, width = pictures.shape[1:3]
+        kept = min(height, width)
+        top, left = (height - kept) // 2, (width - kept) // 2
+        pictures = pictures[:, top : top + kept, left : left + kept]
         x = pictures.permute(0, 3, 1, 2).float().div(127.5).sub(1)
         side = self.config.resolution
         if x.shape[2:] != (side, side):

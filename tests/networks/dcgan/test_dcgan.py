@@ -50,6 +50,17 @@ ODD = Config(
 )
 
 
+PORTRAIT = Config(
+    (5,),
+    (
+        LayerConfig("dense", 4 * 2 * 6, bias=True),
+        LayerConfig("reshape", shape=(4, 2, 6)),
+        conv_transpose(4),
+        LayerConfig("conv", 3, 3, bias=True, activation="tanh"),
+    ),
+)
+
+
 def make(config: Config) -> DCGAN:
     torch.manual_seed(0)
     network = DCGAN(config)
@@ -94,12 +105,13 @@ def test_the_discriminator_gives_keras_verdicts(shared_vectors):
         load_generator(read_checkpoint(place / "discriminator"))
 
 
-@pytest.mark.parametrize(("config", "resolution"), [(LARGE, 128), (ODD, 5)])
-def test_a_stack_survives_its_own_and_keras_format(config, resolution):
+@pytest.mark.parametrize(("config", "size"), [(LARGE, (128, 128)), (ODD, (5, 5)), (PORTRAIT, (4, 8))])
+def test_a_stack_survives_its_own_and_keras_format(config, size):
     network = make(config)
-    assert (network.resolution, network.z_dim) == (resolution, config.inputs[0])
+    assert (network.size, network.z_dim) == (size, config.inputs[0])
     ws = network.map_latents(torch.randn(2, network.z_dim))
     images = network.synthesize(ws)
+    assert images.shape[2:] == size[::-1]
     header = json.loads(json.dumps(dataclasses.asdict(config)))
     restored = ARCHITECTURE.restore(header, network.state_dict())
     assert restored.config == config
