@@ -579,11 +579,10 @@ def paint(
     """
     from metagan.lab.canvas import open_canvas
     from metagan.lab.clip import find_clip, load_clip
-    from metagan.lab.paint import Painter, PaintOptions, Prompt
+    from metagan.lab.paint import Painter, PaintOptions, read_prompts
     from metagan.lab.paint_files import choose_seed, list_starts, paint_into
 
-    toward = [Prompt.read(text) for text in prompts]
-    toward += [Prompt.read(str(path), picture=True) for path in image_prompts]
+    toward = read_prompts(prompts, map(str, image_prompts))
     starts = [] if init is None else list_starts(Path(init), styles=generator is not None)
     files = find_clip(str(clip), None if clip_weights is None else Path(clip_weights))
     canvas = open_canvas(

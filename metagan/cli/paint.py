@@ -51,8 +51,8 @@ GIB = 2**30
               " twice. By default where memory has no room without.")  # fmt: skip
 @click.option("--memory", "memory_gib", type=Number(0, 1 << 20, min_open=True), help="Most memory to take, in GiB. By"
               " default most of what is free.")  # fmt: skip
-@click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", help="Number format. bf16 takes about"
-              " half the memory, and other pictures come out.")  # fmt: skip
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", help="Number format. bf16 takes less"
+              " memory, and other pictures come out.")  # fmt: skip
 @class_option
 @click.option("--again", is_flag=True, help="Replace paintings of an earlier run, whatever its options were.")
 @device_option
@@ -96,11 +96,10 @@ def command(
     from metagan.cli.progress import note, stages
     from metagan.lab.canvas import open_canvas
     from metagan.lab.clip import find_clip, load_clip
-    from metagan.lab.paint import Painter, PaintOptions, Prompt
+    from metagan.lab.paint import Painter, PaintOptions, read_prompts
     from metagan.lab.paint_files import choose_seed, list_starts, paint_into
 
-    toward = [Prompt.read(text) for text in prompts]
-    toward += [Prompt.read(text, picture=True) for text in image_prompts]
+    toward = read_prompts(prompts, image_prompts)
     starts = [] if init is None else list_starts(init, styles=what is not None)
     files = find_clip(clip, clip_weights)
     with stages() as progress:

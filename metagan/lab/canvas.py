@@ -96,6 +96,14 @@ class Canvas(ABC):
         """
 
     @abstractmethod
+    def require(self, path: Path) -> None:
+        """Check a file that is to be begun with.
+
+        Raises:
+            MetaganError: If it can't be read, or doesn't fit the network.
+        """
+
+    @abstractmethod
     def network(self) -> nn.Module:
         """Return what draws."""
 
@@ -200,6 +208,10 @@ class VQGANCanvas(Canvas):
         """Return the codes of a picture."""
         picture = read_start(path, self.height, self.width).to(self.device)
         return self.vqgan.look_up(self.vqgan.choose(self.vqgan.encode(picture))).clone()
+
+    def require(self, path: Path) -> None:
+        """Check that a file is a picture."""
+        read_start(path, self.height, self.width)
 
     def network(self) -> nn.Module:
         """Return what draws."""
@@ -306,6 +318,10 @@ class GeneratorCanvas(Canvas):
         if styles.z is None:
             raise OptionError("it has no latents", where=path, fix="project the picture with --space z")
         return styles.z[None].to(self.device)
+
+    def require(self, path: Path) -> None:
+        """Check that a file holds styles of this generator."""
+        self.start_from(path)
 
     def network(self) -> nn.Module:
         """Return what draws."""

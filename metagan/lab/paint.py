@@ -12,7 +12,7 @@ picture's gradient. How many are taken at once changes results by rounding only.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
@@ -100,6 +100,24 @@ class Prompt:
         return cls(picture=Path(words), weight=weight) if picture else cls(words.strip(), weight=weight)
 
 
+def read_prompts(texts: Iterable[str], pictures: Iterable[str] = ()) -> list[Prompt]:
+    """Parse prompts, words and pictures.
+
+    Raises:
+        OptionError: If there are none, a picture isn't there, or as for `Prompt.read`.
+    """
+    prompts = [Prompt.read(text) for text in texts]
+    prompts += [Prompt.read(text, picture=True) for text in pictures]
+    if not prompts:
+        raise OptionError(
+            "there is no prompt", where="--prompt", fix="give at least one, or an --image-prompt"
+        )
+    for prompt in prompts:
+        if prompt.picture is not None and not prompt.picture.is_file():
+            raise OptionError("there is no such picture", where=prompt.picture, fix="name a picture file")
+    return prompts
+
+
 @dataclass(frozen=True)
 class PaintOptions:
     """How to paint.
@@ -110,7 +128,7 @@ class PaintOptions:
         learning_rate: Adam's step size; None for the canvas's own.
         cuts: Cutouts in a step.
         augment: Whether cutouts are altered at random.
-        precision: "fp32", or "bf16" for half the memory.
+        precision: "fp32", or "bf16" for less memory.
         cuts_at_once: Cutouts that go through CLIP together; None for as many as memory has room for.
         checkpointing: Whether to save memory by computing a VQGAN's layers again in the backward pass; None for where
             memory has no room without.
@@ -221,9 +239,7 @@ class Painter:
         self, canvas: Canvas, clip: PictureTextModel, prompts: Sequence[Prompt], options: PaintOptions
     ) -> None:
         if not prompts:
-            raise OptionError(
-                "there is no prompt", where="--prompt", fix="give at least one, or an --image-prompt"
-            )
+            raise OptionError("there is no prompt", fix="give at least one")
         self.canvas, self.clip, self.options, self.prompts = canvas, clip, options, tuple(prompts)
         self.learning_rate = canvas.learning_rate if options.learning_rate is None else options.learning_rate
         self._cutouts = Cutouts(clip.side_px, augment=options.augment)
@@ -247,8 +263,6 @@ class Painter:
     def _embedded(self, prompt: Prompt) -> Float[Tensor, "1 dim"]:
         if prompt.picture is None:
             return self.clip.texts([prompt.text])
-        if not prompt.picture.is_file():
-            raise OptionError("there is no such picture", where=prompt.picture, fix="name a picture file")
         side = self.clip.side_px
         return self.clip.pictures(read_start(prompt.picture, side, side).to(self.canvas.device))
 
@@ -257,12 +271,13 @@ class Painter:
 
     def _plan(self) -> MemoryPlan:
         """Measure what painting takes, and choose what fits."""
-        options, side = self.options, self.clip.side_px
-        probe = torch.zeros(1, 3, side, side, device=self.canvas.device, requires_grad=True)
+        options = self.options
         with self._precision():
-            each = round(WORKSPACE * saved_bytes(lambda: self.clip.pictures(probe), _network_of(self.clip)))
+            one, two = (self._seeing_bytes(count) for count in (1, 2))
+            each = max(two - one, 1)
+            once = max(one - each, 0)  # what all cutouts share: in bf16, the weights' copies
             drawing = {
-                way: round(WORKSPACE * self.canvas.drawing_bytes(checkpointing=way))
+                way: once + round(WORKSPACE * self.canvas.drawing_bytes(checkpointing=way))
                 for way in ((False, True) if options.checkpointing is None else (options.checkpointing,))
             }
         weights = self.canvas.weights_bytes() + _weights_of(self.clip)
@@ -271,7 +286,7 @@ class Painter:
         held = 0 if options.memory_bytes is None else weights
         asked = min(options.cuts, options.cuts_at_once or 1)
         for way, kept in drawing.items():
-            room = (most - held - kept) // max(each, 1)
+            room = (most - held - kept) // each
             if room >= asked:
                 at_once = min(options.cuts, options.cuts_at_once or room)
                 return MemoryPlan(weights, kept, each, at_once, way)
@@ -281,6 +296,12 @@ class Painter:
             f" for {_gigabytes(most)}",
             fix="give a smaller --size, fewer --cuts-at-once, --checkpointing, or --precision bf16",
         )
+
+    def _seeing_bytes(self, count: int) -> int:
+        """Return about how many bytes CLIP takes for some cutouts together."""
+        side = self.clip.side_px
+        probe = torch.zeros(count, 3, side, side, device=self.canvas.device, requires_grad=True)
+        return round(WORKSPACE * saved_bytes(lambda: self.clip.pictures(probe), _network_of(self.clip)))
 
     def _memory(self) -> int:
         device = self.canvas.device

@@ -30,6 +30,7 @@ from metagan.lab.paint import MAX_SEED, Painter, Painting
 from metagan.lab.styles import styles_bytes
 from metagan.lab.targets import list_pictures
 from metagan.storage import Storage
+from metagan.values import has_controls, show
 
 VERSION: Final = 1
 UNNAMED: Final = "painting"
@@ -109,8 +110,12 @@ def paint_into(
 
     Raises:
         OptionError: If there are paintings by other prompts or options, or the storage can't be used.
+        MetaganError: If a start can't be read, or doesn't fit the canvas.
     """
     storage = Storage(out, OptionError)
+    for path in starts:  # one that can't be used is found before hours of painting
+        _title(path)
+        painter.canvas.require(path)
     for start in starts or (None,):
         title = _title(start)
         task = task_of(painter, start)
@@ -259,7 +264,11 @@ def _facts(storage: Storage, title: str) -> dict[str, Any] | None:
 
 
 def _title(start: Path | None) -> str:
-    return UNNAMED if start is None else start.stem
+    if start is None:
+        return UNNAMED
+    if not start.stem.strip(".") or has_controls(start.stem):
+        raise OptionError("its name can't be a folder's", where=show(str(start)), fix="rename it")
+    return start.stem
 
 
 def _number(step: int) -> str:

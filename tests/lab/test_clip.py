@@ -108,3 +108,20 @@ def test_weights_that_want_code_are_refused(folder):
     (folder / "open_clip_pytorch_model.bin").write_bytes(b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R.")
     with pytest.raises(UnsafeFileError):
         load_clip(find_clip(str(folder)))
+
+
+def test_python_paints_as_the_command_does(folder, tmp_path):
+    import metagan as package
+
+    painted = package.paint(
+        ["an ape", "a hat::-0.5"],
+        tmp_path / "out",
+        generator=GOLDEN / "ros_train16.pt",
+        clip=folder,
+        steps=2,
+        cuts=3,
+    )
+    assert [each.steps for each in painted] == [2]
+    assert (tmp_path / "out" / "painting" / "styles.safetensors").is_file()
+    with pytest.raises(OptionError, match="no prompt"):
+        package.paint([], tmp_path / "out", vqgan=GOLDEN / "vq_f2_32.ckpt", clip=folder)

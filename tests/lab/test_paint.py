@@ -5,7 +5,9 @@ import hashlib
 import json
 import math
 import shutil
+import struct
 import sys
+import zlib
 
 import fsspec
 import numpy as np
@@ -21,7 +23,7 @@ from metagan.errors import DatasetError, DeviceError, MalformedFileError, Metaga
 from metagan.images.provenance import SOURCE_TYPE
 from metagan.lab.canvas import GeneratorCanvas, VQGANCanvas, open_canvas, saved_bytes
 from metagan.lab.cutouts import Cutouts
-from metagan.lab.paint import Painter, PaintOptions, Prompt
+from metagan.lab.paint import Painter, PaintOptions, Prompt, read_prompts
 from metagan.lab.paint_files import choose_seed, list_starts, paint_into
 from metagan.lab.styles import read_styles
 from metagan.networks.vqgan import VQGANConfig, load_vqgan
@@ -348,7 +350,11 @@ def test_options_out_of_range_are_refused(change):
 
 def test_hostile_pictures_are_refused(vqgan, tmp_path):
     bomb = tmp_path / "bomb.png"
-    Image.new("1", (30_000, 30_000)).save(bomb)
+    Image.new("1", (8, 8)).save(bomb)
+    data = bytearray(bomb.read_bytes())
+    data[16:24] = struct.pack(">II", 30_000, 30_000)  # the header's width and height, and its checksum
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    bomb.write_bytes(data)
     text = tmp_path / "text.png"
     text.write_text("no picture")
     for path in (bomb, text):
@@ -357,7 +363,24 @@ def test_hostile_pictures_are_refused(vqgan, tmp_path):
         with pytest.raises(DatasetError):
             painter_of(vqgan, prompts=(Prompt(picture=path),))
     with pytest.raises(OptionError, match="no such picture"):
-        painter_of(vqgan, prompts=(Prompt(picture=tmp_path / "none.png"),))
+        read_prompts((), ["none.png::0.5"])
+    with pytest.raises(OptionError, match="no prompt"):
+        read_prompts(())
+
+
+def test_a_picture_that_cant_be_read_is_found_before_the_others_are_painted(vqgan, tmp_path):
+    starts = [picture_file(tmp_path / "a.png"), tmp_path / "b.png"]
+    starts[1].write_text("no picture")
+    with pytest.raises(DatasetError, match="not a picture"):
+        list(paint_into(str(tmp_path / "out"), painter_of(vqgan), starts))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_pictures_name_never_leads_out_of_the_folder(vqgan, tmp_path):
+    start = picture_file(tmp_path / "a.png").rename(tmp_path / "...png")
+    with pytest.raises(OptionError, match="name can't"):
+        list(paint_into(str(tmp_path / "out"), painter_of(vqgan), [start]))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["...png"]
 
 
 def test_numbers_that_run_away_end_the_painting_in_words(vqgan):
