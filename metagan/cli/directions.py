@@ -93,14 +93,14 @@ def command(
     """
     from metagan.cli.progress import note, stages
     from metagan.files import write_bytes
-    from metagan.images.encode import encode, picture_format
+    from metagan.images.encode import encode, picture_format, require_size
     from metagan.images.provenance import Provenance
     from metagan.lab.directions import DirectionFinder, DirectionsOptions, describe, write_directions
     from metagan.lab.perceptual import load_perceptual
     from metagan.sampling.target import find_target, open_sampler
+    from metagan.values import printable
 
-    if sheet is not None:
-        picture_format(sheet)
+    sheet_format = None if sheet is None else picture_format(sheet)
     perceptual = load_perceptual(lpips)
     with stages() as progress:
         target = find_target(what, registry, sha256, offline=offline, progress=progress.transfer)
@@ -115,6 +115,11 @@ def command(
         seed=seed,
     )
     finder = DirectionFinder(open_sampler(target, device, 1, note=note).generator, options, perceptual)
+    if sheet_format is not None:
+        what = f"--sheet {printable(str(sheet))} of {count} dials"
+        require_size(
+            sheet_format, finder.sheet_size(count), what, "name a .png file, or give a smaller --count"
+        )
     with stages() as progress:
         progress.begin("candidates", finder.total)
         directions = finder.find(progress.advance)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -17,12 +19,15 @@ from metagan.cli.options import (
     weights_options,
 )
 from metagan.errors import OptionError
+from metagan.values import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from metagan.sampling.sampler import Picture, Sampler, Settings
-    from metagan.values import Label, NoiseMode
+    from metagan.values import Label, NoiseMode, Size
+
+MOST_TILE_PX = 65_536
 
 
 def parse_batch(_ctx: click.Context, _param: click.Parameter, value: str) -> int | None:
@@ -31,6 +36,17 @@ def parse_batch(_ctx: click.Context, _param: click.Parameter, value: str) -> int
         return None
     if not value.isdecimal() or int(value) < 1:
         raise click.BadParameter(f"want auto or a number of pictures from 1 on, got {value!r}")
+    return int(value)
+
+
+def parse_tile(
+    _ctx: click.Context, _param: click.Parameter, value: str | None
+) -> int | Literal["auto"] | None:
+    """Parse --tile: a number of pixels, "auto", or None for the pictures' own size."""
+    if value is None or value == "auto":
+        return "auto" if value else None
+    if not (value.isascii() and value.isdecimal()) or not 1 <= int(value) <= MOST_TILE_PX:
+        raise click.BadParameter(f"want auto or a number of pixels from 1 to {MOST_TILE_PX:,}, got {value!r}")
     return int(value)
 
 
@@ -65,6 +81,14 @@ def check_grid(_ctx: click.Context, _param: click.Parameter, value: Path | None)
     callback=check_grid,
     help="Write one sheet with all pictures to this file; its extension sets the format.",
 )
+@click.option(
+    "--tile",
+    default=None,
+    callback=parse_tile,
+    metavar="auto|PIXELS",
+    help="The longer side of each picture on the --grid: a number, or auto, which makes them smaller only as far as "
+    "the format's limit asks for. By default their own size.",
+)
 @out_option(
     "Folder for the pictures, which are named by seed. By default samples/, or none if --grid is given."
 )
@@ -85,6 +109,7 @@ def command(
     foreign_styles: bool,
     image_format: str,
     grid: Path | None,
+    tile: int | Literal["auto"] | None,
     out: Path | None,
     batch: int | None,
     upscale: str | None,
@@ -107,8 +132,8 @@ def command(
     metagan sample bundled:apes --format webp
     """
     from metagan.cli.progress import note, stages
+    from metagan.images.encode import require_size
     from metagan.sampling.target import find_target, open_sampler
-    from metagan.values import printable
 
     with stages() as progress:
         target = find_target(
@@ -127,6 +152,13 @@ def command(
         )
         click.echo(f"warning: {option} is ignored, {target.name} has no classes", err=True)
     folder = out if out or grid else Path("samples")
+    sheet = None
+    if grid:
+        sheet = lay_out(grid, sampler.size, len(styles_files or seeds), tile)
+    elif tile is not None:
+        raise click.BadParameter("belongs to --grid", param_hint="--tile")
+    if folder:
+        require_size(image_format, sampler.size, f"--format {image_format}", "choose --format png")
     if styles_files:
         write_styled(
             sampler,
@@ -136,10 +168,66 @@ def command(
             foreign=foreign_styles,
             folder=folder,
             image_format=image_format,
-            grid=grid,
+            sheet=sheet,
         )
         return
-    write_pictures(sampler, settings, seeds, target.name, folder=folder, image_format=image_format, grid=grid)
+    write_pictures(
+        sampler, settings, seeds, target.name, folder=folder, image_format=image_format, sheet=sheet
+    )
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Where a sheet with all pictures goes.
+
+    Args:
+        path: The file.
+        columns: Pictures per row.
+        tile: The longer side of each picture on it; None for the pictures' own size.
+    """
+
+    path: Path
+    columns: int
+    tile: int | None
+
+
+def lay_out(grid: Path, size: Size, count: int, tile: int | Literal["auto"] | None) -> Sheet:
+    """Lay out a sheet that its format can hold.
+
+    Args:
+        grid: The sheet's file.
+        size: Of the pictures.
+        count: How many they are.
+        tile: As asked for.
+
+    Raises:
+        OptionError: If the sheet would be larger than its format or the memory allows.
+    """
+    from metagan.images.encode import MOST_SIDE_PX, picture_format, require_size
+    from metagan.images.sheet import choose_columns, tile_size
+    from metagan.sampling.memory import free_memory
+
+    columns = choose_columns(count, *size)
+    rows = math.ceil(count / columns)
+    image_format = picture_format(grid)
+
+    def whole(side: int) -> tuple[int, int]:
+        width, height = tile_size(size, side)
+        return columns * width, rows * height
+
+    most = min(MOST_SIDE_PX[image_format] // columns, MOST_SIDE_PX[image_format] // rows)
+    side = size.longest if tile is None else min(size.longest, most if tile == "auto" else tile)
+    smaller = f"name a .png file, or add --tile auto ({most} pixels a picture)"
+    at = f" at {side}" if side < size.longest else ""
+    what = f"--grid {printable(str(grid))}: {count:,} pictures of {size}{at} make one sheet"
+    require_size(image_format, whole(max(side, 1)), what, smaller if most else "ask for fewer seeds")
+    needed = math.prod(whole(max(side, 1))) * 4 * 2  # the sheet, and Pillow's copy
+    if needed > (free := free_memory()):
+        raise OptionError(
+            f"{what}, which takes {needed / 2**30:,.1f} GiB of memory; there are {free / 2**30:,.1f}",
+            fix="give a smaller --tile, or fewer seeds",
+        )
+    return Sheet(grid, columns, side if side < size.longest else None)
 
 
 def write_pictures(
@@ -150,7 +238,7 @@ def write_pictures(
     *,
     folder: Path | None,
     image_format: str,
-    grid: Path | None,
+    sheet: Sheet | None,
 ) -> None:
     """Write each picture to the folder, all of them to the grid, or both."""
     from metagan.cli.progress import stages
@@ -170,13 +258,11 @@ def write_pictures(
 
     with stages() as progress:
         progress.begin("pictures", len(seeds))
-        if grid:
-            sheet = contact_sheet(each(), len(seeds))
-            write_bytes(
-                grid,
-                encode(sheet, picture_format(grid), Provenance(f"{name} (metagan)", seeds[0], settings.psi)),
-            )
-            click.echo(grid)
+        if sheet:
+            drawn = contact_sheet(each(), len(seeds), sheet.columns, sheet.tile)
+            label = Provenance(f"{name} (metagan)", seeds[0], settings.psi)
+            write_bytes(sheet.path, encode(drawn, picture_format(sheet.path), label))
+            click.echo(sheet.path)
         else:
             for _ in each():
                 pass
@@ -193,7 +279,7 @@ def write_styled(
     foreign: bool,
     folder: Path | None,
     image_format: str,
-    grid: Path | None,
+    sheet: Sheet | None,
 ) -> None:
     """Write the pictures of styles files, under the same names."""
     from metagan.files import write_bytes
@@ -219,8 +305,9 @@ def write_styled(
             write_bytes(
                 folder / f"{path.stem}.{EXTENSIONS[image_format]}", encode(picture, image_format, label)
             )
-    if grid:
-        write_bytes(grid, encode(contact_sheet(pictures, len(pictures)), picture_format(grid), label))
-        click.echo(grid)
+    if sheet:
+        drawn = contact_sheet(pictures, len(pictures), sheet.columns, sheet.tile)
+        write_bytes(sheet.path, encode(drawn, picture_format(sheet.path), label))
+        click.echo(sheet.path)
     if folder:
         click.echo(f"{folder}: {len(pictures)} pictures")

@@ -17,6 +17,16 @@ from metagan.images.provenance import Provenance
 ENCODER_VERSION = 1  # part of every published picture's key; increase it when the encoded bytes change
 LOSSLESS_BELOW_PX = 128  # small pictures are shown enlarged, which makes compression visible
 EXTENSIONS = {"webp": "webp", "png": "png", "jpeg": "jpg", "avif": "avif"}
+MOST_SIDE_PX = {
+    "webp": 16_383,
+    "jpeg": 65_500,
+    "gif": 65_535,
+    "avif": 32_768,
+    "png": 2**31 - 1,
+    "mp4": 16_384,
+    "webm": 65_535,
+}
+"""The longest side that a format, or the library that writes it, allows; of AVIF, what its readers take."""
 ENDINGS = {".png": "png", ".webp": "webp", ".jpg": "jpeg", ".jpeg": "jpeg", ".avif": "avif"}
 
 
@@ -36,6 +46,28 @@ def picture_format(path: Path) -> str:
     return ENDINGS[ending]
 
 
+def require_size(image_format: str, size: tuple[int, int], what: str, fix: str) -> None:
+    """Refuse a picture that its format can't hold, before it is drawn.
+
+    Args:
+        image_format: A key of MOST_SIDE_PX.
+        size: Width and height in pixels.
+        what: What it is: "--grid sheet.webp: 300 pictures".
+        fix: The way out.
+
+    Raises:
+        OptionError: If a side is longer than the format allows.
+    """
+    most = MOST_SIDE_PX[image_format]
+    if max(size) > most:
+        names = {"webp": "WebP"}
+        raise OptionError(
+            f"{what}: {names.get(image_format, image_format.upper())} holds at most {most:,} pixels a side, got "
+            f"{size[0]:,}x{size[1]:,}",
+            fix=fix,
+        )
+
+
 def encode(picture: NDArray[np.uint8], image_format: str, label: Provenance | None = None) -> bytes:
     """Encode a picture.
 
@@ -45,9 +77,10 @@ def encode(picture: NDArray[np.uint8], image_format: str, label: Provenance | No
         label: Provenance to write into the file as XMP.
 
     Raises:
-        OptionError: If this Pillow can't write the format.
+        OptionError: If this Pillow can't write the format, or the format can't hold as many pixels.
     """
     image = to_image(picture)
+    require_size(image_format, image.size, "picture", "make it smaller, or choose png")
     options: dict[str, Any] = {"xmp": label.xmp()} if label else {}
     if image_format == "webp":
         small = max(image.size) < LOSSLESS_BELOW_PX

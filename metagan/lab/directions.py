@@ -52,6 +52,7 @@ TIMES_RANDOM: Final = 2.0
 ALIKE: Final = 0.7  # cosine of two directions' changes from which on they are one
 STEP_SHARE: Final = 0.2  # of the visible difference between two pictures, in a step
 SCALING_ROUNDS: Final = 4
+_LINE_PX: Final = 4  # between the blocks of a sheet
 FARTHEST: Final = 3
 MAX_TEXT: Final = 1 << 20
 _Text = Annotated[str, Field(max_length=200)]
@@ -266,6 +267,11 @@ class DirectionFinder:
         """Largest number of candidates to measure."""
         return len(self.ranges) * len(self.methods) * self.options.candidates
 
+    def sheet_size(self, dials: int, pictures: int = 4) -> tuple[int, int]:
+        """Width and height of a sheet of as many dials."""
+        size = self.generator.size
+        return (2 * FARTHEST + 1) * size.width, dials * (pictures * size.height + _LINE_PX) - _LINE_PX
+
     def sheet(self, directions: Directions, pictures: int = 4) -> NDArray[np.uint8]:
         """Draw each dial at -3 to 3 on some pictures: a block of rows per dial, with a line between blocks."""
         blocks = []
@@ -282,7 +288,7 @@ class DirectionFinder:
                     )
                     for index in range(pictures)
                 ]
-                blocks += [*rows, np.full((4, rows[0].shape[1], 3), 255, np.uint8)]
+                blocks += [*rows, np.full((_LINE_PX, rows[0].shape[1], 3), 255, np.uint8)]
         return np.concatenate(blocks[:-1], axis=0)
 
     # ----------------------------------------------------------------------------------------

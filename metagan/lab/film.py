@@ -25,8 +25,9 @@ from PIL import GifImagePlugin, Image
 
 from metagan.errors import OptionError
 from metagan.files import replacing, sweep_killed, write_bytes
-from metagan.images.encode import encode
+from metagan.images.encode import encode, require_size
 from metagan.images.provenance import SOURCE_TYPE, Provenance
+from metagan.values import Size, printable
 
 Frame = NDArray[np.uint8]
 FORMATS: Final = (".mp4", ".webm", ".webp", ".gif")
@@ -133,6 +134,23 @@ def write_film(path: Path, frames: Iterable[Frame], count: int, options: FilmOpt
                 _write_gif(file, frames, options)
         else:
             _write_webp(beside, frames, count, options)
+
+
+def require_film_size(path: Path, size: Size) -> None:
+    """Refuse a film whose frames its format can't hold, before they are drawn.
+
+    Args:
+        path: The film; its ending chooses the format.
+        size: Of a frame, before `enlarge`.
+
+    Raises:
+        OptionError: If a side is longer than the format allows.
+    """
+    ending = film_format(path)
+    if ending:
+        larger = size.times(max(1, -(-LEAST_PX // size.shortest)))
+        fix = "make the grid smaller, or name a folder, for numbered PNGs"
+        require_size(ending.removeprefix("."), larger, f"--out {printable(str(path))}", fix)
 
 
 def enlarge(frame: Frame, least_px: int = LEAST_PX) -> Frame:

@@ -31,7 +31,16 @@ from metagan.errors import MalformedFileError, OptionError
 from metagan.files import write_bytes
 from metagan.images.encode import encode
 from metagan.images.provenance import Provenance
-from metagan.lab.film import FilmOptions, Frame, enlarge, film_format, frame_path, to_frame, write_film
+from metagan.lab.film import (
+    FilmOptions,
+    Frame,
+    enlarge,
+    film_format,
+    frame_path,
+    require_film_size,
+    to_frame,
+    write_film,
+)
 from metagan.lab.styles import (
     Styles,
     fingerprint,
@@ -44,7 +53,7 @@ from metagan.lab.styles import (
 from metagan.networks.generator import Generator
 from metagan.sampling.latents import latents
 from metagan.sampling.sampler import Sampler
-from metagan.values import Label
+from metagan.values import Label, Size
 
 Curve = Literal["z", "w", "w+"]
 Easing = Literal["linear", "smooth", "sine"]
@@ -386,6 +395,7 @@ def write_walk(
     Raises:
         OptionError: If the folder holds frames of another film, or the format needs ffmpeg and there is none.
     """
+    require_film_size(out, Size(sampler.size.width * walk.columns, sampler.size.height * walk.rows))
     psi = walk.options.psi if walk.options.psi_to is None else None
     options = FilmOptions(
         walk.options.fps, Provenance(name, None, psi), loop=walk.options.loop, threads=threads

@@ -15,6 +15,7 @@ from PIL import Image
 
 from metagan import __version__
 from metagan.files import write_bytes
+from metagan.images.encode import MOST_SIDE_PX
 from metagan.training.run_folder import RunConfig, RunFolder
 
 # --------------------------------------------------------------------------------------------
@@ -221,5 +222,6 @@ def as_url(path: Path, quality: int = 85) -> str:
     """Encode a picture file as a data URL in WebP, of a quality from 0 to 100."""
     buffer = io.BytesIO()
     with Image.open(path) as image:
+        image.thumbnail((MOST_SIDE_PX["webp"], MOST_SIDE_PX["webp"]))  # of a sheet that is larger
         image.save(buffer, "WEBP", quality=quality)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metagan.images.encode import EXTENSIONS, encode
+from metagan.errors import OptionError
+from metagan.images.encode import EXTENSIONS, MOST_SIDE_PX, encode
 from metagan.images.provenance import SOURCE_TYPE, Provenance
 from metagan.images.sheet import contact_sheet
 
@@ -68,3 +69,17 @@ def test_a_contact_sheet_lays_pictures_out_row_by_row_and_leaves_the_rest_white(
     assert contact_sheet(pictures[:1], 1, columns=8).shape == (2, 3, 3)
     with pytest.raises(ValueError, match="at least one"):
         contact_sheet([], 0, columns=1)
+
+
+@pytest.mark.parametrize("image_format", ["webp", "jpeg"])
+def test_a_picture_that_its_format_cannot_hold_is_refused_with_both_numbers(image_format):
+    most = MOST_SIDE_PX[image_format]
+    assert encode(np.zeros((1, most, 3), np.uint8), image_format)
+    with pytest.raises(OptionError, match=f"holds at most {most:,} pixels a side, got {most + 1:,}x1"):
+        encode(np.zeros((1, most + 1, 3), np.uint8), image_format)
+
+
+def test_a_sheet_of_small_tiles_keeps_proportions():
+    pictures = [np.full((20, 10, channels), 9, np.uint8) for channels in (1, 1)]
+    assert contact_sheet(pictures, 2, columns=2, tile=10).shape == (10, 10, 1)
+    assert contact_sheet(pictures, 2, columns=2, tile=99).shape == (20, 20, 1)

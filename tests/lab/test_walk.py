@@ -14,10 +14,12 @@ from PIL import Image
 from metagan.cli import metagan
 from metagan.errors import MetaganError, OptionError
 from metagan.images.provenance import SOURCE_TYPE
+from metagan.lab.film import require_film_size
 from metagan.lab.project import ProjectOptions, project
 from metagan.lab.styles import write_styles
 from metagan.lab.walk import Walk, WalkOptions, draw_walk, read_key, slerp, spline_bends, write_walk
 from metagan.sampling.sampler import Sampler
+from metagan.values import Size
 from tests.lab.nets import CPU, FILES, GOLDEN, load, picture, small, target
 
 NET = str(GOLDEN / "ros_train16.pt")
@@ -231,3 +233,11 @@ def test_the_command_films(tmp_path, monkeypatch):
         )
         assert refused.exit_code != 0
         assert said in told
+
+
+def test_a_film_beyond_its_formats_limit_is_refused_before_it_is_drawn(tmp_path):
+    require_film_size(tmp_path / "a.webp", Size(16_383, 600))
+    require_film_size(tmp_path / "frames", Size(90_000, 600))
+    for name, side in (("a.webp", 16_384), ("a.gif", 65_536), ("a.mp4", 16_385)):
+        with pytest.raises(OptionError, match=rf"a\.\w+: \w+ holds at most .* a side, got {side:,}x600"):
+            require_film_size(tmp_path / name, Size(side, 600))
