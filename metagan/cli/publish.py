@@ -118,6 +118,8 @@ def _as_text(plan: PublishPlan, dry_run: bool) -> Iterator[str]:
     for name, files in (("new", plan.new), ("changed", plan.changed), ("unchanged", plan.unchanged)):
         yield f"  {name:<10}{len(files):>8,} files  {format_bytes(total_bytes(files)):>10}"
     yield f"  {'removed':<10}{len(plan.removed):>8,} files"
+    if plan.former_commits:
+        yield f"  {'replaced':<10}{plan.former_commits:>8,} commits"
     if dry_run:
         yield from _listed("+", [file.path for file in plan.new])
         yield from _listed("~", [file.path for file in plan.changed])
@@ -138,6 +140,7 @@ def _as_json(plan: PublishPlan, dry_run: bool) -> dict[str, object]:
         "changed": [_file_as_json(file) for file in plan.changed],
         "unchanged": [_file_as_json(file) for file in plan.unchanged],
         "removed": list(plan.removed),
+        "replaced_commits": plan.former_commits,
     }
 
 

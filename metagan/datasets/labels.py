@@ -21,6 +21,7 @@ from metagan.values import printable, show, text_of
 # Dataset.json's labels, checked against the pictures, as vectors.
 
 MAX_LABELS = 100_000
+MAX_NAMES_CHARACTERS = 1_000_000  # they go into the header of every weights file
 _WANT = 'want {"labels": [["00000/img00000000.png", 6], ...]} or {"labels": null}'
 _SHOWN = 5
 
@@ -145,6 +146,12 @@ def read_label_names(store: Store, layout: Layout, width: int) -> tuple[str, ...
             f"{NAMES_KEY}: {len(names)} names for labels of width {width}",
             where=where,
             fix="name each, or remove it",
+        )
+    if sum(map(len, names)) > MAX_NAMES_CHARACTERS:
+        raise DatasetError(
+            f"{NAMES_KEY}: want at most {MAX_NAMES_CHARACTERS:,} characters in all, got {sum(map(len, names)):,}",
+            where=where,
+            fix="shorten them, or remove it",
         )
     return tuple(map(text_of, names[:width]))
 

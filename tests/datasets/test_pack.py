@@ -79,7 +79,7 @@ def test_names_of_a_foreign_dataset_json_are_kept(tmp_path):
         assert PictureSource(pictures).label_space.names == tuple(names)
 
 
-@pytest.mark.parametrize("names", ["red", [1, 2], ["red"], ["red", ""], {}])
+@pytest.mark.parametrize("names", ["red", [1, 2], ["red"], ["red", ""], {}, ["red", "x" * 1_000_000]])
 def test_names_that_are_none_are_refused(tmp_path, names):
     document = json.dumps({"labels": [["a.png", 1], ["b.png", 0]], "label_names": names}).encode()
     pictures = folder(tmp_path / "in", {"a.png": png(), "b.png": png(), "dataset.json": document})

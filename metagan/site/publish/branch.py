@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from metagan.errors import Problem, PublishError
@@ -106,8 +106,10 @@ def publish_to_branch(
         if tip and not overwrite:
             _check_others(branch, tip, ours, keep_history=keep_history)
         plan = _plan(branch, stage, ours, theirs)
+        if tip and not keep_history:
+            plan = replace(plan, former_commits=int(_must(branch, "rev-list", "--count", tip)))
         (stage / RECORD).write_bytes(encode_record(ours))
-        if not dry_run and not (plan.is_empty and keep_history and RECORD in theirs):
+        if not dry_run and not (plan.is_empty and RECORD in theirs):
             with _put_back_on_failure(branch, keep_history=keep_history):
                 _commit(branch, stage, message, keep_history=keep_history)
                 _push(branch, tip, keep_history=keep_history)

@@ -43,6 +43,7 @@ class PublishPlan:
         changed: Files whose content differs there.
         unchanged: Files that are already there.
         removed: Paths from an earlier publish that are no longer part of the site.
+        former_commits: Number of a branch's commits that one commit replaces.
     """
 
     target: str
@@ -50,6 +51,7 @@ class PublishPlan:
     changed: tuple[SiteFile, ...]
     unchanged: tuple[SiteFile, ...]
     removed: tuple[str, ...]
+    former_commits: int = 0
 
     @property
     def uploads(self) -> tuple[SiteFile, ...]:
@@ -67,7 +69,7 @@ class PublishPlan:
     @property
     def is_empty(self) -> bool:
         """Whether nothing has to change."""
-        return not (self.new or self.changed or self.removed)
+        return not (self.new or self.changed or self.removed or self.former_commits)
 
 
 def site_files(folder: Path, *, with_others: bool = False) -> tuple[SiteFile, ...]:

@@ -192,7 +192,8 @@ def test_without_history_the_branch_holds_one_commit(repository, remote, site, t
     publish(repository, site)
     write(site, {"index.html": "HOME"})
     publish(repository, site)
-    publish(repository, site, keep_history=False)
+    plan = publish(repository, site, keep_history=False)
+    assert (plan.is_empty, plan.former_commits) == (False, 2)
     assert commits(remote) == 1
     assert tree(remote) == PUBLISHED
     other = clone(tmp_path / "other", remote)
