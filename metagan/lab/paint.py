@@ -200,7 +200,7 @@ class MemoryPlan:
 
 
 def _gigabytes(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB" if count >= 2**29 else f"{count / 2**20:.0f} MiB"
+    return f"{count / 2**30:.1f} GiB" if count >= 2**29 else f"{max(1, round(count / 2**20))} MiB"
 
 
 @dataclass
