@@ -43,7 +43,7 @@ def parse_box(_context: click.Context, _parameter: click.Parameter, value: str |
               " keep the generator's own.")  # fmt: skip
 @class_option
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Random seed.")
-@click.option("--crop/--pad", default=False, help="For pictures that aren't square: take the middle, or pad them;"
+@click.option("--crop/--pad", default=False, help="For pictures of other proportions: take the middle, or pad them;"
               " the padding is ignored.")  # fmt: skip
 @click.option("--box", metavar="LEFT,TOP,RIGHT,BOTTOM", callback=parse_box, help="Cut this part out of each"
               " picture first, in its own pixels, to align it by hand.")  # fmt: skip

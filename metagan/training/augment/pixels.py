@@ -144,8 +144,13 @@ def resample(images: Float[Tensor, "n c h w"], matrices: Float[Tensor, "n 3 3"])
     turn, shift = matrices[:, :2, :2], matrices[:, :2, 2:]
     shift = shift + beside - turn.sum(dim=2, keepdim=True) * beside
     # The sampler counts from -1 to 1 along both axes, in the result's pixels and in the picture's.
-    counted = matrices.new_tensor([[long / width, high / width], [long / height, high / height]])
-    theta = torch.cat([turn * counted, shift * matrices.new_tensor([[2 / width], [2 / height]])], dim=2)
+    rows = [
+        torch.cat(
+            [turn[:, n, :1] * (long / side), turn[:, n, 1:] * (high / side), shift[:, n] * (2 / side)], dim=1
+        )
+        for n, side in enumerate((width, height))
+    ]
+    theta = torch.stack(rows, dim=1)
     shape = [len(images), images.shape[1], 2 * high, 2 * long]
     grid = F.affine_grid(theta.to(images.dtype), shape, align_corners=False)
     seen = F.grid_sample(fine, grid, mode="bilinear", padding_mode="reflection", align_corners=False)

@@ -103,6 +103,8 @@ def test_official_files_come_back_whatever_their_blocks(kind, tmp_path):
     generator = rectangular((4, 6), kind=kind)
     official = to_official(generator)
     assert official.arguments["init_res"] == [4, 6]
+    assert "begins with 4x6 pixels; forks take that as init_res" in official.notes[0]
+    assert not to_official(rectangular((4, 4))).notes
     assert official.arguments["img_resolution"] == 32
     read = load_generator(checkpoint(dict(official.state)))
     assert read.config == generator.config

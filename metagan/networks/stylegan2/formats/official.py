@@ -56,7 +56,9 @@ def to_official(network: nn.Module) -> Official:
     for foreign, ours in generator_names(config).items():
         unused = usual if foreign.endswith(".conv1.resample_filter") else own
         state[foreign] = _copied(unused if ours is None else tensors[ours])
-    return Official(state, _arguments(config, own))
+    height, width = config.constant
+    note = f"it begins with {height}x{width} pixels; forks take that as init_res, the authors' class begins with 4x4"
+    return Official(state, _arguments(config, own), notes=() if config.constant == (4, 4) else (note,))
 
 
 def _copied(tensor: Tensor) -> Tensor:
