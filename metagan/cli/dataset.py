@@ -153,7 +153,7 @@ def _background(_: click.Context, __: click.Parameter, value: str) -> tuple[int,
     metavar="auto|none|folders|FILE.csv|trait:TYPE|category|type",
     default="auto",
     help="Source of labels: the pictures' dataset.json if there is one (auto), sub-folder names, or a "
-    "CSV of file,label. For a collection: the values of a trait, its categories or its types.",
+    "CSV of file,label or file,number,number. For a collection: the values of a trait, its categories or its types.",
 )
 @workers_option
 @json_option

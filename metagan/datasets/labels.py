@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -329,7 +330,7 @@ def _from_dataset_json(store: Store, layout: Layout, pictures: Sequence[str]) ->
 
 
 def _from_csv(path: Path, layout: Layout, pictures: Sequence[str]) -> Labelling:
-    rows = _read_rows(path)
+    rows, names = _read_rows(path)
     by_name = _names(pictures, layout)
     labels: dict[str, RawLabel] = {}
     unused = []
@@ -338,14 +339,14 @@ def _from_csv(path: Path, layout: Layout, pictures: Sequence[str]) -> Labelling:
         if name is None:
             unused.append(given)
         else:
-            labels[name] = label.strip()
+            labels[name] = label
     if not labels:
         raise DatasetError(
             f"none of its {len(rows)} lines matches a picture (the first: {show(rows[0][0])})",
             where=path,
             fix=f"write a picture's path, such as {show(pictures[0])}, then its label",
         )
-    return Labelling(labels.get, f"no label in {path.name}", tuple(unused))
+    return Labelling(labels.get, f"no label in {path.name}", tuple(unused), names)
 
 
 def _names(pictures: Sequence[str], layout: Layout) -> Mapping[str, str]:
@@ -361,7 +362,11 @@ def _names(pictures: Sequence[str], layout: Layout) -> Mapping[str, str]:
     return known
 
 
-def _read_rows(path: Path) -> list[tuple[str, str]]:
+def _read_rows(path: Path) -> tuple[list[tuple[str, RawLabel]], tuple[str, ...]]:
+    """Read the lines of a CSV: each picture's name and label, and the names of labels that are numbers.
+
+    Labels are numbers if all lines have several of them behind the picture's name, or one that is no whole number.
+    """
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -386,8 +391,45 @@ def _read_rows(path: Path) -> list[tuple[str, str]]:
             shown[-1], what=shown[-1].what + more, fix="write a picture's path, a comma and its label"
         )
         raise DatasetError.of(shown)
+    heading: list[str] = []
     if rows and rows[0][1][0].strip().lower() in _HEADINGS:
-        del rows[0]
+        heading = _cells(rows.pop(0)[1])
     if not rows:
         raise DatasetError("it has no lines of file,label", where=path, fix="write one for each picture")
-    return [(row[0], row[1]) for _, row in rows]
+    labels = [_cells(row) for _, row in rows]
+    if not _are_numbers(labels):
+        return [(row[0], row[1].strip()) for _, row in rows], ()
+    vectors = [tuple(map(float, label)) for label in labels]
+    for (number, row), vector in zip(rows, vectors, strict=True):
+        if not all(map(math.isfinite, vector)):
+            raise DatasetError(
+                f"want finite numbers, got {','.join(row)[:60]!r}",
+                where=Location(str(path), number),
+                fix="correct the line, or remove it",
+            )
+    names = tuple(map(text_of, heading)) if len(heading) == len(vectors[0]) and all(heading) else ()
+    return [(row[0], vector) for (_, row), vector in zip(rows, vectors, strict=True)], names
+
+
+def _cells(row: Sequence[str]) -> list[str]:
+    """Return what stands behind a picture's name in a line, without empty cells at its end."""
+    cells = [cell.strip() for cell in row[1:]]
+    while cells and not cells[-1]:
+        cells.pop()
+    return cells
+
+
+def _are_numbers(labels: Sequence[Sequence[str]]) -> bool:
+    width = len(labels[0])
+    if width == 0 or any(len(label) != width for label in labels):
+        return False
+    whole = width == 1 and all(label[0].isascii() and label[0].isdigit() for label in labels)
+    return not whole and all(_is_number(cell) for label in labels for cell in label)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return "_" not in text

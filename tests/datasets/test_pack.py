@@ -214,6 +214,29 @@ def test_labels_from_a_csv(tmp_path, heading):
     assert report.unused_labels == ("gone.png",)
 
 
+@pytest.mark.parametrize(
+    ("text", "space"),
+    [("file,age,tilt\na.png,0.5,2\nb.png,0.25,1,\n", LabelSpace(("age", "tilt"), ((0.25, 0.5), (1, 2)))),
+     ("a.png, 0.5 \nb.png,-1e1\n", LabelSpace((), ((-10, 0.5),))),
+     ("a.png,0,1\nb.png,1,0\n", LabelSpace()),
+     ("a.png,1,1\nb.png,1,0\n", LabelSpace((), ((1, 1), (0, 1)))),
+     ("file,kind,split\na.png,red,0.5\nb.png,blue,1\n", LabelSpace(("blue", "red"))),
+     ("a.png,1.5\nb.png,x\n", LabelSpace(("1.5", "x")))],
+)  # fmt: skip
+def test_numbers_in_a_csv_are_labels_of_numbers(tmp_path, text, space):
+    pictures = folder(tmp_path / "in", {"a.png": png(16, 1), "b.png": png(16, 2)})
+    (tmp_path / "l.csv").write_text(text)
+    pack(pictures, tmp_path / "out.zip", FIT, labels=str(tmp_path / "l.csv"))
+    assert PictureSource(tmp_path / "out.zip").label_space == space
+
+
+def test_a_csv_of_numbers_that_are_none_is_refused(tmp_path):
+    pictures = folder(tmp_path / "in", {"a.png": png(), "b.png": png()})
+    (tmp_path / "l.csv").write_text("a.png,1,2\nb.png,nan,2\n")
+    with pytest.raises(DatasetError, match=r"l\.csv:2: want finite numbers, got 'b\.png,nan,2'"):
+        pack(pictures, tmp_path / "out.zip", FIT, labels=str(tmp_path / "l.csv"))
+
+
 def test_whole_numbers_in_a_csv_keep_their_value(tmp_path):
     pictures = folder(tmp_path / "in", {"a.png": png(), "b.png": png()})
     (tmp_path / "l.csv").write_text("a.png,2\nb.png,10\n")
