@@ -119,7 +119,7 @@ def refuse_changes(config: RunConfig, options: TrainOptions) -> None:
 def way_out(*, fixed: bool) -> str:
     """Say what to do about options that differ from a run's; some are fixed for good."""
     add = "" if fixed else "add --change to go on with what is asked for, "
-    return f"{add}leave these out to go on, or choose another --out for a new run"
+    return f"leave these out to go on, {add}or choose another --out for a new run"
 
 
 def change_settings(
