@@ -192,13 +192,14 @@ def _stats(label: str, priced: pl.DataFrame) -> PriceStats:
     paid = priced["paid"].to_numpy()
     if not len(paid):
         return PriceStats(label, 0, 0, 0, None, 0, 0)
-    deviation = float(paid.std(ddof=1)) if len(paid) > 1 else None
-    return PriceStats(
-        label,
-        len(paid),
-        float(paid.mean()),
-        float(np.median(paid)),
-        deviation,
-        float(paid.min()),
-        float(paid.max()),
-    )
+    with np.errstate(over="ignore"):  # prices near the largest number have an infinite mean
+        deviation = float(paid.std(ddof=1)) if len(paid) > 1 else None
+        return PriceStats(
+            label,
+            len(paid),
+            float(paid.mean()),
+            float(np.median(paid)),
+            deviation,
+            float(paid.min()),
+            float(paid.max()),
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import posixpath
 from collections import Counter
@@ -326,7 +327,16 @@ def _json(analyses: Sequence[Analysis], told: Sequence[TraitAccuracy]) -> bytes:
     }
     if told:
         document["told"] = [dataclasses.asdict(one) for one in told]
-    return json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
+    return json.dumps(_finite(document), indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+def _finite(value: Any) -> Any:
+    """Return a value for JSON, with null for numbers that JSON doesn't have."""
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _html(
@@ -371,6 +381,8 @@ def _html(
 def _number(value: float | None) -> str:
     if value is None:
         return "–"
+    if not math.isfinite(value):  # sums of absurd prices
+        return "too large"
     if value == int(value) and abs(value) < 1e15:
         return f"{value:,.0f}"
     return f"{value:,.2f}" if abs(value) >= 100 else f"{value:.4g}"

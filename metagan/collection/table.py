@@ -13,10 +13,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from metagan.collection.model import Facts, Item
+from metagan.collection.model import FIRST_YEAR, LAST_YEAR, Facts, Item
 from metagan.collection.needs import need
 from metagan.collection.store import ITEMS_NAME, read_complete_facts
 from metagan.errors import CollectionError
+from metagan.values import printable
 
 if TYPE_CHECKING:
     import polars as pl
@@ -103,7 +104,29 @@ def open_table(path: Path) -> Table:
             where=file,
             fix="mend it, or fetch the collection anew",
         ) from error
+    _refuse_impossible(file, items)
     return Table(path, facts, items.with_row_index("row"))
+
+
+def _refuse_impossible(file: Path, items: pl.DataFrame) -> None:
+    """Refuse numbers that Item refuses: a table may be written by anybody.
+
+    Raises:
+        CollectionError: If there is one; the error names the item.
+    """
+    import polars as pl
+
+    for name in ("price", "price_usd", "sales", "likes", "year"):
+        allowed = pl.col(name) >= 0
+        if name == "year":
+            allowed = pl.col(name).is_between(FIRST_YEAR, LAST_YEAR)
+        wrong = items.filter(~allowed)  # unknown values are allowed
+        if wrong.height:
+            raise CollectionError(
+                f"item {printable(wrong['id'][0] or '')!r}: {name} {wrong[name][0]} can't be",
+                where=file,
+                fix="mend that line, or fetch the collection anew",
+            )
 
 
 def table_of(path: Path, facts: Facts, items: Sequence[Item]) -> Table:

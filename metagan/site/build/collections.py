@@ -381,16 +381,17 @@ def _sales(opened: SubjectCollection) -> SalesContent | None:
 
 def _prices_content(what: str, currency: str, paid: NDArray[np.float64]) -> SalesContent:
     edges, counts = log_histogram(paid)
-    return SalesContent(
-        what,
-        without_controls(currency),
-        len(paid),
-        float(paid.mean()),
-        float(np.median(paid)),
-        float(paid.max()),
-        tuple(edges.tolist()),
-        tuple(counts.tolist()),
-    )
+    with np.errstate(over="ignore"):  # prices near the largest number have an infinite mean
+        return SalesContent(
+            what,
+            without_controls(currency),
+            len(paid),
+            float(paid.mean()),
+            float(np.median(paid)),
+            float(paid.max()),
+            tuple(edges.tolist()),
+            tuple(counts.tolist()),
+        )
 
 
 def _text(value: str | None) -> str | None:

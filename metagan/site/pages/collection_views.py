@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -182,6 +183,8 @@ def rarity_words(content: CollectionContent, as_rare: int) -> str:
 
 def number(value: float) -> str:
     """Format a number with as many digits as it needs."""
+    if not math.isfinite(value):  # sums of absurd prices
+        return "too large"
     if value == int(value) and abs(value) < 1e15:
         return f"{value:,.0f}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
