@@ -63,6 +63,16 @@ def _is_running(pid: int) -> bool:
     return True
 
 
+@contextmanager
+def utf8_path(path: Path) -> Iterator[Path]:
+    """Yield a path to the same file for libraries that take UTF-8 only; a name that isn't is opened as a descriptor."""
+    if not any(0xD800 <= ord(letter) <= 0xDFFF for letter in str(path)):
+        yield path
+        return
+    with path.open("rb") as file:
+        yield Path(f"/dev/fd/{file.fileno()}")
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file atomically: either all of it, or nothing."""
     with replacing(path) as beside:

@@ -16,7 +16,8 @@ from metagan.checkpoints.pickles.flatten import jsonable
 from metagan.checkpoints.source import Source, quote
 from metagan.checkpoints.tensors import MAX_TENSORS
 from metagan.errors import MalformedFileError
-from metagan.values import LabelSpace
+from metagan.files import utf8_path
+from metagan.values import LabelSpace, json_text
 
 METADATA_KEY: Final = "metagan"
 TRAINING_STATE_KEY: Final = "metagan_training_state"
@@ -41,7 +42,7 @@ def read_safetensors(source: Source) -> tuple[dict[str, Tensor], Header | None]:
     if length > MAX_DIRECTORY_BYTES:
         raise source.malformed(0, f"a safetensors directory of {length:,} bytes; metagan reads up to 16 MiB")
     try:
-        with safe_open(source.path, framework="pt") as file:
+        with utf8_path(source.path) as readable, safe_open(readable, framework="pt") as file:
             metadata = file.metadata() or {}
             if TRAINING_STATE_KEY in metadata:
                 raise MalformedFileError(
@@ -135,7 +136,8 @@ def header_text(header: Header) -> str:
     content |= {key: getattr(header, key) for key in _TYPES}
     if header.labels != LabelSpace():
         content["labels"] = {"names": header.labels.names, "ranges": header.labels.ranges}
-    return json.dumps(content, sort_keys=True, allow_nan=False, default=_as_dict)
+    plain = json.loads(json_text(content, default=_as_dict))  # stray bytes of file names as \\xe9
+    return json.dumps(plain, sort_keys=True, allow_nan=False)
 
 
 def _as_dict(value: object) -> dict[Any, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import importlib
+import io
 import signal
 import sys
 from types import FrameType
@@ -14,6 +16,7 @@ import click
 from metagan import __version__
 from metagan.errors import MetaganError, Problem, RegistryError
 from metagan.files import is_full
+from metagan.values import text_of
 
 COMMANDS = (
     "init",
@@ -94,9 +97,25 @@ def _end_on_signals() -> None:
             signal.signal(number, end)
 
 
+def _print_any_name() -> None:
+    """Have stdout and stderr take file names that aren't UTF-8: their stray bytes are printed as \\xe9."""
+
+    def shown(error: UnicodeError) -> tuple[str, int]:
+        if not isinstance(error, UnicodeEncodeError):
+            raise error
+        text = text_of(error.object[error.start : error.end])
+        return text.encode("ascii", "backslashreplace").decode(), error.end
+
+    codecs.register_error("metagan.names", shown)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="metagan.names")
+
+
 def main() -> NoReturn:
     """Run the command line. Errors that a user can fix are printed on stderr, with exit status 1."""
     _end_on_signals()
+    _print_any_name()
     try:
         metagan(standalone_mode=True)
     except MetaganError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import itertools
-import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -29,6 +28,7 @@ from metagan.cli.options import (
     workers_option,
 )
 from metagan.registry.weights_ref import LOOPBACK
+from metagan.values import json_text
 
 if TYPE_CHECKING:
     from metagan.collection.listing import Candidate
@@ -305,7 +305,7 @@ def _show_fetched(report: FetchReport, as_json: bool) -> None:
             "notes": report.notes,
             "remarks": report.remarks,
         }
-        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+        click.echo(json_text(shown, indent=2))
         return
     for line in _fetched_lines(report):
         click.echo(line)
@@ -497,7 +497,7 @@ def subset_command(
     report = take_subset(collection, out, choice, list(looks))
     if as_json:
         steps = [{"step": step.what, "left": step.left} for step in report.steps]
-        click.echo(json.dumps({"path": str(out), "steps": steps}, indent=2, ensure_ascii=False))
+        click.echo(json_text({"path": str(out), "steps": steps}, indent=2))
         return
     for step in report.steps:
         click.echo(f"  {step.left:>9,}  {step.what}")
@@ -787,7 +787,7 @@ def traits_command(
         )
     write_safetensors(out, classifier.state_dict(), header)
     if as_json:
-        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        click.echo(json_text(facts, indent=2))
         return
     kept = sum(one.kept for one in told)
     click.echo(

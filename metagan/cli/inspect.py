@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ import click
 
 from metagan.cli.options import json_option, network_option
 from metagan.errors import CheckpointError
-from metagan.values import printable
+from metagan.values import json_text, printable
 
 if TYPE_CHECKING:
     from metagan.checkpoints.model import Checkpoint, NetworkRecord
@@ -101,7 +100,7 @@ def command(weights: Path, network: str | None, as_json: bool) -> None:
     """
     summary = summarize(weights, network)
     if as_json:
-        click.echo(json.dumps(summary, indent=2, ensure_ascii=False, default=str))
+        click.echo(json_text(summary, indent=2, default=str))
         return
     for line in _lines(summary):
         click.echo(line)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from xml.sax.saxutils import escape, quoteattr
 
+from metagan.values import has_controls, text_of
+
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 _PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
@@ -51,4 +53,12 @@ def _fill(generator: str, seed: str | None, psi: str | None) -> str:
     origin = "".join(
         f" metagan:{name}={quoteattr(value)}" for name, value in facts.items() if value is not None
     )
-    return _PACKET.format(origin=origin, source_type=SOURCE_TYPE, generator=escape(generator))
+    return _PACKET.format(origin=origin, source_type=SOURCE_TYPE, generator=escape(_clean(generator)))
+
+
+def _clean(text: str) -> str:
+    """Text without what XML can't hold: stray bytes of file names and control characters become escapes."""
+    return "".join(
+        character if character.isprintable() or not has_controls(character) else ascii(character)[1:-1]
+        for character in text_of(text)
+    )

@@ -34,7 +34,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from metagan.errors import MalformedFileError, OptionError
-from metagan.files import write_bytes
+from metagan.files import utf8_path, write_bytes
 from metagan.lab.film import to_frame
 from metagan.lab.perceptual import PerceptualDistance, as_rgb
 from metagan.lab.styles import fingerprint, map_latents, mean_style, styles_shape, truncate
@@ -504,7 +504,7 @@ def read_directions(path: Path) -> Directions:
     if not path.is_file():
         raise _malformed(path, "there is no such file")
     try:
-        with safe_open(path, framework="pt") as file:
+        with utf8_path(path) as readable, safe_open(readable, framework="pt") as file:
             text = (file.metadata() or {}).get(METADATA_KEY)
             if text is None or len(text) > MAX_TEXT or list(file.keys()) != ["directions"]:
                 raise _malformed(path, "a safetensors file, but not of directions")

@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from metagan.errors import OptionError
-from metagan.files import write_bytes
+from metagan.files import utf8_path, write_bytes
 from metagan.images.encode import encode
 from metagan.images.provenance import Provenance
 from metagan.lab.film import FilmOptions, Frame, enlarge, to_frame, write_film
@@ -171,7 +171,7 @@ def write_search(path: Path, task: str, search: Search) -> None:
 def read_search(path: Path, device: torch.device | str = "cpu") -> tuple[str, Search] | None:
     """Return a search's task and state, or None if there is no readable one."""
     try:
-        with safe_open(path, framework="pt") as file:
+        with utf8_path(path) as readable, safe_open(readable, framework="pt") as file:
             facts = json.loads((file.metadata() or {})[METADATA_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dict
 

@@ -24,7 +24,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from metagan.errors import MalformedFileError, OptionError
-from metagan.files import write_bytes
+from metagan.files import utf8_path, write_bytes
 from metagan.networks.generator import Generator, Noise
 from metagan.sampling.latents import labels
 from metagan.sampling.sampler import Picture, Sampler, exact_convolutions
@@ -184,7 +184,7 @@ def read_styles(path: Path) -> Styles:
     if path.stat().st_size > MAX_BYTES:
         raise _malformed(path, f"larger than {MAX_BYTES >> 20} MiB, which no styles file is")
     try:
-        with safe_open(path, framework="pt") as file:
+        with utf8_path(path) as readable, safe_open(readable, framework="pt") as file:
             text = (file.metadata() or {}).get(METADATA_KEY)
             if text is None:
                 raise _malformed(path, "a safetensors file, but not of styles")

@@ -17,6 +17,7 @@ from metagan import __version__
 from metagan.files import write_bytes
 from metagan.images.encode import MOST_SIDE_PX
 from metagan.training.run_folder import RunConfig, RunFolder
+from metagan.values import text_of
 
 # --------------------------------------------------------------------------------------------
 # Line charts as inline SVG, without scripts or external style sheets.
@@ -186,7 +187,7 @@ def write_page(
         "version": __version__,
     }
     page = environment.get_template("report.html.j2").render(shared | dict(own))
-    write_bytes(folder.report, page.encode())
+    write_bytes(folder.report, text_of(page).encode())
 
 
 def _lay_out_all(charts: Charts, metrics: Sequence[Mapping[str, Any]]) -> list[Chart]:

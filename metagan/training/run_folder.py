@@ -25,7 +25,7 @@ from safetensors import SafetensorError, safe_open
 
 from metagan.checkpoints.safetensors import METADATA_KEY, parse_header
 from metagan.errors import MalformedFileError, TrainingError
-from metagan.files import write_bytes
+from metagan.files import utf8_path, write_bytes
 from metagan.networks.stylegan2.discriminator import DiscriminatorConfig
 from metagan.networks.stylegan2.network import Config
 from metagan.training.options import Recipe
@@ -250,7 +250,7 @@ def _kimg_of(path: Path) -> float:
 def read_training(path: Path) -> Mapping[str, Any]:
     """Read what a weights file's header says about its training; empty if the file is missing, damaged or foreign."""
     try:
-        with safe_open(path, framework="np") as file:
+        with utf8_path(path) as readable, safe_open(readable, framework="np") as file:
             text = (file.metadata() or {}).get(METADATA_KEY)
         return {} if text is None else parse_header(path, text).training
     except (SafetensorError, OSError, MalformedFileError):

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from metagan.checkpoints.safetensors import TRAINING_STATE_KEY
 from metagan.errors import MalformedFileError, TrainingError
-from metagan.files import replacing
+from metagan.files import replacing, utf8_path
 
 SHA256_KEY: Final = "sha256"
 VERSION: Final = 2
@@ -91,7 +91,7 @@ def read_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         MalformedFileError: If it is damaged, or not a state file of a known version.
     """
     try:
-        with safe_open(path, framework="pt") as file:
+        with utf8_path(path) as readable, safe_open(readable, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dict
         text = metadata.get(TRAINING_STATE_KEY, "null")
@@ -130,7 +130,7 @@ def read_last_state(path: Path) -> State:
 def is_state(path: Path) -> bool:
     """Whether a file is a run's state, by its header; a damaged one beside its previous state is one too."""
     try:
-        with safe_open(path, framework="pt") as file:
+        with utf8_path(path) as readable, safe_open(readable, framework="pt") as file:
             return TRAINING_STATE_KEY in (file.metadata() or {})
     except (SafetensorError, OSError):
         return path.suffix == ".safetensors" and previous_state(path).exists()

@@ -27,6 +27,7 @@ from metagan.collection.sources.made import Made
 from metagan.collection.store import now
 from metagan.datasets.store import Store, UnreadableError, open_store
 from metagan.errors import CollectionError
+from metagan.values import text_of
 
 _PICTURES: Final = frozenset(
     (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".svg", ".qoi", ".ppm")
@@ -77,7 +78,7 @@ class FolderSource:
         said = next((json for name in self._names if (json := self._collection_metadata(name))), {})
         description = said.get("description")
         return Facts(
-            name=self.name,
+            name=text_of(self.name),
             title=clean(said["name"], 300) if said.get("name") else None,
             description=clean(description) if isinstance(description, str) else None,
             source=SourceFacts(kind="folder", reference=str(self.path.resolve())),
@@ -102,7 +103,7 @@ class FolderSource:
                 fix="give the folder that holds images/ and json/, or the pictures",
             )
         note = ("no metadata beside it, so it has no traits",) if found else ()
-        found += [FolderEntry(stem, picture=name, notes=note) for stem, name in _named(alone)]
+        found += [FolderEntry(text_of(stem), picture=name, notes=note) for stem, name in _named(alone)]
         return _unique(sorted(found, key=lambda entry: _natural(entry.id)))
 
     def remarks(self) -> Sequence[str]:
@@ -143,10 +144,14 @@ class FolderSource:
             try:
                 metadata = self._json(name)
             except NoPictureError as error:
-                yield FolderEntry(path.stem, picture=finder.find(path, {}), notes=(f"{path.name}: {error}",))
+                yield FolderEntry(
+                    text_of(path.stem),
+                    picture=finder.find(path, {}),
+                    notes=(text_of(f"{path.name}: {error}"),),
+                )
                 continue
             if isinstance(metadata, dict) and _is_metadata(metadata):
-                yield FolderEntry(path.stem, metadata, finder.find(path, metadata))
+                yield FolderEntry(text_of(path.stem), metadata, finder.find(path, metadata))
 
     def _from_list(self, pictures: Sequence[str]) -> Iterator[FolderEntry]:
         finder = _Finder(pictures)
