@@ -15,6 +15,7 @@ from metagan.cli.options import (
     psi_option,
     registry_option,
     seeds_option,
+    sha256_option,
 )
 from metagan.values import Label
 
@@ -96,8 +97,8 @@ class Alpha(click.ParamType[float | tuple[tuple[int, int, float], ...]]):
 @class_option
 @device_option
 @registry_option
-@click.option("--sha256", help="Expected SHA-256 of FIRST's weights file; required for URLs.")
-@click.option("--second-sha256", help="The same of SECOND's.")
+@sha256_option
+@click.option("--second-sha256", help="The same of SECOND's file; --sha256 is FIRST's.")
 @offline_option
 def command(
     first: str,
@@ -123,8 +124,7 @@ def command(
     second_sha256: str | None,
     offline: bool,
 ) -> None:
-    """Make one generator of two that were once one: weights in between, or coarse layers of one and fine ones of
-    the
+    """Make one generator of two that were once one: weights in between, or coarse layers of one and fine ones of the
     other.
 
     FIRST and SECOND are subjects or weights files. First the two are compared, layer by layer. Only children of one
