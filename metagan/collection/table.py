@@ -17,6 +17,7 @@ from metagan.collection.model import FIRST_YEAR, LAST_YEAR, Facts, Item
 from metagan.collection.needs import need
 from metagan.collection.store import ITEMS_NAME, read_complete_facts
 from metagan.errors import CollectionError
+from metagan.files import utf8_path
 from metagan.values import printable
 
 if TYPE_CHECKING:
@@ -97,7 +98,8 @@ def open_table(path: Path) -> Table:
     if file.stat().st_size == 0:
         raise CollectionError("no items in it", where=path, fix="fetch more, or choose less strictly")
     try:
-        items = pl.read_ndjson(file, schema=_schema(pl))
+        with utf8_path(file) as readable:
+            items = pl.read_ndjson(readable, schema=_schema(pl))
     except pl.exceptions.PolarsError as error:
         raise CollectionError(
             f"not lines of JSON as metagan writes them ({str(error).splitlines()[0][:200]})",

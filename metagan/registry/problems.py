@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, get_args
 
@@ -59,7 +59,7 @@ def problems_of(error: ValidationError, tree: Tree) -> Iterator[Problem]:
                 where = tree.where(at, key=KEY_LOC in entry["loc"])
                 yield Problem(where, f"{dotted(at)}: {complaint}", complaint.fix)
         else:
-            yield _unfit(entry["type"], place, entry["input"], tree)
+            yield _unfit(entry["type"], place, entry["input"], entry.get("ctx", {}), tree)
 
 
 def known_keys(model: type[BaseModel]) -> dict[str, FieldInfo]:
@@ -140,13 +140,15 @@ def _missing(place: Place, tree: Tree) -> Problem:
     return Problem(tree.where(place), f"{dotted(place)}: missing; want {want}", fix)
 
 
-def _unfit(kind: str, place: Place, value: object, tree: Tree) -> Problem:
+def _unfit(kind: str, place: Place, value: object, limits: Mapping[str, Any], tree: Tree) -> Problem:
     field = _field_at(place)
     is_slug = field is None or (len(place) == 2 and place[0] == "subjects")
     want = Want("a mapping") if is_slug or field is None else want_of(field)
     words, got = want.words, _got(value, tree.written(place))
     if kind == "string_too_long":
-        words, got = "fewer characters", f"{len(str(value)):,}"
+        words, got = f"at most {limits['max_length']:,} characters", f"{len(str(value)):,}"
+    if kind == "too_long":
+        words, got = f"at most {limits['max_length']:,} of them", f"{limits['actual_length']:,}"
     if kind == "too_short":
         words = f"{words}, at least one"
     what = f"{dotted(place) or 'the file'}: want {words}, got {got}"

@@ -103,7 +103,11 @@ def test_every_mistake_is_reported_at_once_in_the_file_s_order(messages, folder)
     [
         ("title: Hummingbird", "title: ''", "6:12: subjects.hummingbird.title: want a line of text, got ''"),
         ("title: Hummingbird", 'title: "a\\nb"', "remove line breaks, tabs and control characters"),
-        ("title: Hummingbird", "title: " + "x" * 201, "want fewer characters, got 201\n  fix: shorten it"),
+        (
+            "title: Hummingbird",
+            "title: " + "x" * 201,
+            "want at most 200 characters, got 201\n  fix: shorten it",
+        ),
         (
             "title: Hummingbird",
             "title: [x]",

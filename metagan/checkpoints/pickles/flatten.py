@@ -219,7 +219,7 @@ class Flattener:
         if not isinstance(key, str) or not PART.fullmatch(key):
             raise self.malformed(prefix, f"want a name of letters, digits and _, got {describe(key)}")
         if len(prefix) + len(key) > MAX_NAME:
-            raise self.malformed(prefix, f"a name of more than {MAX_NAME} characters")
+            raise self.malformed(prefix, f"at most {MAX_NAME} characters in a name, got {len(prefix + key)}")
         return prefix + key
 
     def flat(self, key: object) -> str:

@@ -81,7 +81,7 @@ class FolderSource:
             name=text_of(self.name),
             title=clean(said["name"], 300) if said.get("name") else None,
             description=clean(description) if isinstance(description, str) else None,
-            source=SourceFacts(kind="folder", reference=str(self.path.resolve())),
+            source=SourceFacts(kind="folder", reference=text_of(str(self.path.resolve()))),
             licence=self.licence,
             fetched_at=now(),
         )
