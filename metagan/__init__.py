@@ -12,7 +12,21 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from metagan.api import Generator, build, evaluate, load, paint, save, sheet, train
+    from metagan.api import (
+        Generator,
+        blend,
+        build,
+        directions,
+        evaluate,
+        load,
+        paint,
+        project,
+        rank,
+        save,
+        sheet,
+        train,
+        walk,
+    )
     from metagan.errors import MetaganError
     from metagan.seeds import parse_seeds
 
@@ -21,14 +35,19 @@ __all__ = [
     "Generator",
     "MetaganError",
     "__version__",
+    "blend",
     "build",
+    "directions",
     "evaluate",
     "load",
     "paint",
     "parse_seeds",
+    "project",
+    "rank",
     "save",
     "sheet",
     "train",
+    "walk",
 ]
 
 _ELSEWHERE = {"MetaganError": "metagan.errors", "parse_seeds": "metagan.seeds"}

@@ -34,7 +34,10 @@ from metagan.seeds import MAX_SEED, MAX_SEEDS
 from metagan.values import PSI_RANGE, InvalidValueError, Label, NoiseMode
 
 if TYPE_CHECKING:
+    from metagan.lab.directions import Directions
     from metagan.lab.paint_files import Painted
+    from metagan.lab.project_files import Found
+    from metagan.lab.rank import Score
     from metagan.site.build.build import BuildReport
     from metagan.training.options import Augmentation, Preset
     from metagan.training.session import Result
@@ -509,6 +512,371 @@ def evaluate(
     generator = load(weights, device=device)
     settings = generator._target.settings(1.0, _checked_label(class_index, label))
     return measure(generator._sampler, PictureSource(Path(data)), settings, count)
+
+
+def _opened(generator: Generator | str | Path, device: str = "auto") -> Generator:
+    return generator if isinstance(generator, Generator) else load(generator, device=device)
+
+
+def project(
+    pictures: str | Path | Iterable[str | Path],
+    generator: Generator | str | Path,
+    out: str | Path = "projected",
+    *,
+    space: Literal["auto", "z", "w", "w+"] = "auto",
+    steps: int = 300,
+    start: str | Path = "nearest",
+    learning_rate: float = 0.1,
+    noise: Literal["fit", "const"] = "fit",
+    crop: bool = False,
+    box: tuple[int, int, int, int] | None = None,
+    lpips: Literal["auto", "alex", "vgg", "none"] = "auto",
+    class_index: int | str | None = None,
+    label: Sequence[float] | None = None,
+    seed: int = 0,
+    again: bool = False,
+    on_progress: Callable[[int], None] | None = None,
+) -> list[Found]:
+    """Find the styles with which a generator draws pictures, as `metagan project` does.
+
+    Args:
+        pictures: A file, a folder, or several of them.
+        generator: From `load`, or what `load` takes.
+        out: Folder of the styles files and of the pictures side by side. Finished pictures there are kept.
+        space: Where to search; "auto" is "w+", or "z" without a mapping network.
+        steps: Number of steps.
+        start: "nearest" of 600 samples, the "mean" style, or a styles file.
+        learning_rate: Largest change of styles in a step, in standard deviations.
+        noise: Whether to fit noise images, or to keep the generator's own.
+        crop: Whether to take the middle of pictures that aren't square; otherwise they are padded.
+        box: Left, top, right and bottom of the part to take, in the picture's pixels.
+        lpips: Perceptual distance beside that of pixels.
+        class_index: The class of a conditional generator, by its number or name.
+        label: The numbers of a label that isn't a class.
+        seed: Random seed.
+        again: Whether to replace results that are there.
+        on_progress: Called with the number of further steps.
+
+    Returns:
+        Each picture's title and styles; `Generator.draw(found.styles.ws)` draws it.
+
+    Raises:
+        OptionError: If an option can't be used, or there are no pictures.
+        DatasetError: If a picture can't be read.
+    """
+    _check_whole("steps", steps, 1, 1_000_000)
+    _check_number("learning_rate", learning_rate, 1e-9, 10)
+    _check_whole("seed", seed, 0, MAX_SEED)
+    from metagan.lab.perceptual import load_perceptual
+    from metagan.lab.project import ProjectOptions, Projector
+    from metagan.lab.project_files import project_into
+    from metagan.lab.styles import read_styles, require_noise_fits, require_same_generator
+    from metagan.lab.targets import list_pictures, read_target
+
+    given = [pictures] if isinstance(pictures, str | Path) else pictures
+    files = list_pictures(tuple(Path(each) for each in given))
+    perceptual = load_perceptual(lpips)
+    opened = _opened(generator)
+    network = opened._sampler.generator
+    mode: Literal["crop", "pad"] = "crop" if crop else "pad"
+    targets = [read_target(path, network.size, network.image_channels, mode=mode, box=box) for path in files]
+    begin = None
+    if start not in ("mean", "nearest"):
+        begin = read_styles(Path(start))
+        require_same_generator(begin, network, Path(start), foreign=True)
+        require_noise_fits(begin, network, Path(start))
+    options = ProjectOptions(
+        space=space,
+        steps=steps,
+        start="nearest" if start == "nearest" else "mean",
+        learning_rate=learning_rate,
+        noise=noise,
+        label=opened._settings(1.0, class_index, label).label,
+        seed=seed,
+    )
+    projector = Projector(network, options, perceptual)
+    advance = on_progress or (lambda _: None)
+    return list(project_into(Path(out), projector, targets, begin, again=again, advance=advance))
+
+
+def walk(
+    generator: Generator | str | Path,
+    out: str | Path,
+    keys: Iterable[int | str | Path] = range(5),
+    *,
+    seconds: float = 10.0,
+    fps: float = 30.0,
+    loop: bool = False,
+    curve: Literal["auto", "z", "w", "w+"] = "auto",
+    circle: int | None = None,
+    easing: Literal["linear", "smooth", "sine"] = "linear",
+    grid: tuple[int, int] = (1, 1),
+    psi: float | None = None,
+    psi_to: float | None = None,
+    hold: int | str | Path | None = None,
+    hold_from: int = 8,
+    class_index: int | str | None = None,
+    label: Sequence[float] | None = None,
+    frames_folder: str | Path | None = None,
+    foreign_styles: bool = False,
+    on_progress: Callable[[int], None] | None = None,
+) -> Path:
+    """Film a walk through a generator, as `metagan walk` does.
+
+    Args:
+        generator: From `load`, or what `load` takes.
+        out: The film, .mp4, .webm, .webp or .gif; without an ending, a folder of numbered PNGs.
+        keys: Key frames: seeds, styles files, two of them halfway, "5+9", or mixed by layers, "5/9@8".
+        seconds: Length of the film.
+        fps: Frames per second.
+        loop: Whether the film returns to the first key frame.
+        curve: Path between key frames.
+        circle: Seed of a circle of latents to walk instead of key frames.
+        easing: Speed between key frames.
+        grid: Columns and rows of walks side by side.
+        psi: Truncation; None for the subject's own.
+        psi_to: Truncation at the end, or in the middle of a loop.
+        hold: A key frame whose styles the layers from `hold_from` on keep.
+        hold_from: First of these layers.
+        class_index: The class of a conditional generator, by its number or name.
+        label: The numbers of a label that isn't a class.
+        frames_folder: Where frames are kept, so that an interrupted film continues.
+        foreign_styles: Whether to take styles of another generator of the same shape.
+        on_progress: Called with the number of further frames.
+
+    Returns:
+        The film's path.
+
+    Raises:
+        OptionError: If an option or key frame can't be used.
+    """
+    _check_number("seconds", seconds, 1e-9, 1e9)
+    _check_number("fps", fps, 1e-9, 240)
+    from metagan.lab.film import film_format
+    from metagan.lab.walk import Walk, WalkOptions, write_walk
+
+    film_format(Path(out))
+    opened = _opened(generator)
+    settings = opened._settings(psi, class_index, label)
+    options = WalkOptions(
+        keys=() if circle is not None else tuple(map(str, keys)),
+        seconds=seconds,
+        fps=fps,
+        loop=loop or circle is not None,
+        curve=curve,
+        circle=circle,
+        easing=easing,
+        grid=grid,
+        psi=settings.psi,
+        psi_to=psi_to,
+        hold=None if hold is None else str(hold),
+        hold_from=hold_from,
+        label=settings.label,
+    )
+    path = Walk(opened._sampler.generator, options, foreign=foreign_styles)
+    write_walk(
+        path,
+        opened._sampler,
+        Path(out),
+        f"{opened.name} (metagan)",
+        frames_folder=None if frames_folder is None else Path(frames_folder),
+        advance=on_progress or (lambda _: None),
+    )
+    return Path(out)
+
+
+def directions(
+    generator: Generator | str | Path,
+    out: str | Path | None = None,
+    *,
+    methods: Iterable[Literal["sefa", "pca"]] = ("sefa", "pca"),
+    layers: Iterable[tuple[int, int]] = (),
+    count: int = 10,
+    candidates: int = 6,
+    pictures: int = 6,
+    psi: float = 0.7,
+    lpips: Literal["auto", "alex", "vgg", "none"] = "auto",
+    class_index: int | str | None = None,
+    label: Sequence[float] | None = None,
+    seed: int = 0,
+    on_progress: Callable[[int], None] | None = None,
+) -> Directions:
+    """Find dials, directions that change pictures visibly, as `metagan directions` does.
+
+    Args:
+        generator: From `load`, or what `load` takes.
+        out: The directions file to write, or None.
+        methods: What proposes candidates.
+        layers: Layer ranges, first and last; empty for all, and coarse, middle and fine ones.
+        count: Dials to keep at most.
+        candidates: Candidates for each method and range.
+        pictures: Pictures on which the effect is measured.
+        psi: Their truncation.
+        lpips: Perceptual distance beside that of pixels.
+        class_index: The class of a conditional generator, by its number or name.
+        label: The numbers of a label that isn't a class.
+        seed: Random seed.
+        on_progress: Called with the number of further candidates.
+
+    Returns:
+        The dials; `Directions.turn(styles, {0: 1.5})` moves styles by 1.5 steps of the first.
+
+    Raises:
+        OptionError: If an option can't be used, or no direction does twice as much as a random one.
+    """
+    for name, value, least in (("count", count, 1), ("candidates", candidates, 1), ("pictures", pictures, 2)):
+        _check_whole(name, value, least, 1000)
+    _check_number("psi", psi, *PSI_RANGE)
+    from metagan.lab.directions import DirectionsOptions, find_directions, write_directions
+    from metagan.lab.perceptual import load_perceptual
+
+    opened = _opened(generator)
+    options = DirectionsOptions(
+        methods=tuple(methods),
+        ranges=tuple(layers),
+        count=count,
+        candidates=candidates,
+        pictures=pictures,
+        psi=psi,
+        label=opened._settings(1.0, class_index, label).label,
+        seed=seed,
+    )
+    found = find_directions(
+        opened._sampler.generator,
+        options,
+        perceptual=load_perceptual(lpips),
+        advance=on_progress or (lambda _: None),
+    )
+    if out is not None:
+        write_directions(Path(out), found)
+    return found
+
+
+def blend(
+    first: str | Path,
+    second: str | Path,
+    out: str | Path,
+    *,
+    alpha: float | None = None,
+    layers: Mapping[tuple[int, int], float] | None = None,
+    swap: int | None = None,
+    soft: float = 0.0,
+    mapping: Literal["first", "second", "blend"] | None = None,
+    force: bool = False,
+    device: str = "auto",
+    registry: str | Path = "registry.yaml",
+    offline: bool = False,
+) -> Generator:
+    """Make one generator of two that were once one, as `metagan blend` does.
+
+    Args:
+        first: A weights file or subject, as for `load`.
+        second: Another.
+        out: The child's file, .safetensors.
+        alpha: Share of the second in the weights, 0 to 1; None for 0.5, or 1 with `swap`.
+        layers: Shares of single layers, by their first and last number.
+        swap: Resolution from which on layers come from the second.
+        soft: Width of the swap's edge in octaves.
+        mapping: Where the mapping network comes from; None for "blend", or "first" with `swap` or `layers`.
+        force: Whether to blend strangers, too.
+        device: Where to compute.
+        registry: Where subjects are looked up.
+        offline: Take remote weights from the cache only.
+
+    Returns:
+        The child.
+
+    Raises:
+        OptionError: If the two are strangers or of different architectures, or an option can't be used.
+        CheckpointError: If a file can't be used.
+    """
+    for name, value in (("alpha", alpha), *(("layers", share) for share in (layers or {}).values())):
+        if value is not None:
+            _check_number(name, value, 0, 1)
+    from metagan.lab.blend import (
+        BlendOptions,
+        compare,
+        layers_of,
+        open_parent,
+        require_related,
+        shares_of,
+        write_child,
+    )
+    from metagan.lab.blend import blend as blend_generators
+
+    if Path(out).suffix != ".safetensors":
+        raise OptionError(f"out: want a name that ends in .safetensors, got {out}", fix="give such a name")
+    parents = [
+        open_parent(find_target(str(what), Path(registry), offline=offline), device)
+        for what in (first, second)
+    ]
+    one, other = (parent.generator for parent in parents)
+    likeness = compare(one, other)
+    ranges = tuple((start, end, share) for (start, end), share in (layers or {}).items())
+    shares = shares_of(layers_of(one), BlendOptions(alpha, ranges, swap, soft, mapping))
+    if not force:
+        require_related(likeness)
+    write_child(Path(out), blend_generators(one, other, shares), parents[0], parents[1], shares)
+    return load(Path(out), device=device)
+
+
+def rank(
+    generator: Generator | str | Path,
+    seeds: Iterable[int],
+    *,
+    discriminator: str | Path | None = None,
+    data: str | Path | None = None,
+    by: Literal["discriminator", "realism", "mixture"] | None = None,
+    mix: float = 0.5,
+    reals: int = 10_000,
+    psi: float | None = None,
+    class_index: int | str | None = None,
+    label: Sequence[float] | None = None,
+    scores: str | Path | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> list[Score]:
+    """Order seeds from the best picture to the worst, as `metagan rank` does.
+
+    Args:
+        generator: From `load`, or what `load` takes.
+        seeds: The seeds to rank.
+        discriminator: A run's folder, or a weights file that holds a discriminator.
+        data: Real pictures, a dataset that `metagan dataset pack` wrote.
+        by: What orders the seeds; None for the discriminator if there is one, else realism.
+        mix: Realism's share of a mixture.
+        reals: Real pictures to compare with at most.
+        psi: Truncation; None for the subject's own, 1 for a file.
+        class_index: The class of a conditional generator, by its number or name.
+        label: The numbers of a label that isn't a class.
+        scores: A file to which scores are appended, from which an interrupted ranking goes on.
+        on_progress: Called with the number of further real pictures read, and of pictures scored.
+
+    Returns:
+        Each seed with its scores, the best first.
+
+    Raises:
+        OptionError: If there is nothing to rank by, or it doesn't fit the generator.
+        CheckpointError, TrainingError, DatasetError: If a file can't be used.
+    """
+    _check_number("mix", mix, 0, 1)
+    _check_whole("reals", reals, 2)
+    from metagan.datasets.source import PictureSource
+    from metagan.lab.rank import Ranker, RankOptions, read_discriminator, score_all
+
+    chosen = tuple(dict.fromkeys(_checked_seeds(seeds)))
+    if not chosen:
+        raise OptionError("seeds: want at least one, got none", fix="give some, such as range(1000)")
+    opened = _opened(generator)
+    advance = on_progress or (lambda _: None)
+    ranker = Ranker(
+        opened._sampler,
+        opened._settings(psi, class_index, label),
+        RankOptions(by, mix, reals),
+        discriminator=None if discriminator is None else read_discriminator(Path(discriminator)),
+        dataset=None if data is None else PictureSource(Path(data)),
+        advance=advance,
+    )
+    return ranker.order(score_all(ranker, chosen, None if scores is None else Path(scores), advance))
 
 
 def paint(

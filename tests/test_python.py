@@ -39,6 +39,11 @@ def test_the_guide_runs_as_it_stands(tmp_path, monkeypatch, capsys):
         exec(block, names)
     assert names["between"].size == (64, 64)
     assert names["report"].pictures == 4
+    assert names["redrawn"].size == names["moved"].size == (64, 64)
+    assert sorted(score.seed for score in names["best"]) == list(range(32))
+    assert names["child"].resolution == 16
+    with Image.open("walk.webp") as film:
+        assert film.n_frames == 4
     assert Path("seed0015.png").is_file()
     assert "did you mean bundled:apes?" in capsys.readouterr().out
 
