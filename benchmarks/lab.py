@@ -1,15 +1,21 @@
-"""The lab's bars: pictures of the bundled apes projected back, and films beside plain sampling."""
+"""The lab's bars: pictures of the bundled apes projected back, films beside plain sampling, the best tenth of seeds."""
 
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from metagan.checkpoints.read import read_checkpoint
+from metagan.datasets.source import PictureSource
+from metagan.drawings.render import render
+from metagan.evaluation.features import FeatureSpace
+from metagan.evaluation.quality import compare
 from metagan.lab.perceptual import load_perceptual
 from metagan.lab.project import ProjectOptions, project
+from metagan.lab.rank import Ranker, RankOptions
 from metagan.lab.targets import Target
 from metagan.lab.walk import Walk, WalkOptions, write_walk
 from metagan.networks.generator import Generator
@@ -23,6 +29,8 @@ SEEDS = (1, 2, 3, 4, 5, 6)
 PSI = 0.7
 ROUNDS = 3
 FRAMES = 240
+REALS = 1000  # to rank by, and as many others to measure precision against
+RANKED = range(10_000, 12_000)  # seeds that no training looked at
 
 
 def measure() -> dict[str, object]:
@@ -36,14 +44,18 @@ def measure() -> dict[str, object]:
         seconds.append(time.perf_counter() - wall)
         processor.append(time.process_time() - busy)
         ratios.append(round(found.psnr_db, 1))
-    return {
-        "project_psnr_db": ratios,
-        "project_median_psnr_db": round(statistics.median(ratios), 1),
-        "project_s": round(statistics.median(seconds), 1),
-        "project_cpu_s": round(statistics.median(processor), 1),
-        "project_lpips": "none" if perceptual is None else perceptual.backbone,
-        "project_threads": torch.get_num_threads(),
-    } | _walk(generator)
+    return (
+        {
+            "project_psnr_db": ratios,
+            "project_median_psnr_db": round(statistics.median(ratios), 1),
+            "project_s": round(statistics.median(seconds), 1),
+            "project_cpu_s": round(statistics.median(processor), 1),
+            "project_lpips": "none" if perceptual is None else perceptual.backbone,
+            "project_threads": torch.get_num_threads(),
+        }
+        | _walk(generator)
+        | _rank(generator)
+    )
 
 
 def _target(generator: Generator, seed: int) -> Target:
@@ -69,3 +81,35 @@ def _walk(generator: Generator) -> dict[str, object]:
             write_walk(walk, sampler, Path(folder) / "walk.mp4", "apes")
             rates.append((between - before) / (time.perf_counter() - between))
     return {"walk_share_of_sample_rate": [round(rate, 2) for rate in rates]}
+
+
+def _rank(generator: Generator) -> dict[str, object]:
+    """Precision of the best tenth by realism, of the worst and of all, against other real pictures.
+
+    The bundled apes come without a discriminator, so that the ranking by one isn't measured here.
+    """
+    sampler = Sampler(generator, torch.device("cpu"))
+    with tempfile.TemporaryDirectory() as folder:
+        zips = [Path(folder) / f"{seed}.zip" for seed in (0, 1)]
+        for seed, path in enumerate(zips):
+            render("apes", path, count=REALS, resolution=generator.resolution, seed=seed)
+        others = PictureSource(zips[1], labelled=False)
+        real = np.stack([others.pixels(index) for index in range(len(others))])
+        ranker = Ranker(sampler, Settings(), RankOptions(), dataset=PictureSource(zips[0], labelled=False))
+        order = [score.seed for score in ranker.order(list(ranker.score(RANKED)))]
+    space = FeatureSpace.of(real)
+    drawn = dict(sampler.pictures(RANKED, Settings()))
+    places = dict(
+        zip(drawn, space.place(np.stack([each.transpose(2, 0, 1) for each in drawn.values()])), strict=True)
+    )
+
+    def precision(seeds: list[int]) -> float:
+        found = compare(space.place(real), torch.stack([places[seed] for seed in seeds]))
+        return round(found["precision"], 3)
+
+    tenth = len(order) // 10
+    return {
+        "rank_precision_all": precision(order),
+        "rank_precision_best_tenth_by_realism": precision(order[:tenth]),
+        "rank_precision_worst_tenth_by_realism": precision(order[-tenth:]),
+    }
