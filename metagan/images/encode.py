@@ -84,7 +84,9 @@ def encode(picture: NDArray[np.uint8], image_format: str, label: Provenance | No
     options: dict[str, Any] = {"xmp": label.xmp()} if label else {}
     if image_format == "webp":
         small = max(image.size) < LOSSLESS_BELOW_PX
-        options |= {"lossless": True, "quality": 60} if small else {"quality": 90, "method": 4}
+        options |= (
+            {"lossless": True, "quality": 60} if small else {"lossless": False, "quality": 90, "method": 4}
+        )
     elif image_format == "jpeg":
         options |= {"quality": 92, "subsampling": 0}
         image = _without_alpha(image)
@@ -98,7 +100,13 @@ def encode(picture: NDArray[np.uint8], image_format: str, label: Provenance | No
     elif label:
         options = {"pnginfo": _png_text(label)}
     out = io.BytesIO()
-    image.save(out, image_format, **options)
+    try:
+        image.save(out, image_format, **options)
+    except ValueError:  # lossy WebP's first partition holds 512 KiB, too little for large pictures of detail
+        if image_format != "webp" or options["lossless"]:
+            raise
+        out = io.BytesIO()
+        image.save(out, image_format, **(options | {"lossless": True, "quality": 20}))
     return out.getvalue()
 
 
