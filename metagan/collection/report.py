@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import os
 import posixpath
@@ -46,6 +45,7 @@ from metagan.collection.traits import (
     value_counts,
 )
 from metagan.files import write_bytes
+from metagan.values import json_text, text_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -154,7 +154,7 @@ def write_report(
     write_bytes(out / "rarity.csv", _rarity_csv(tables, scores))
     write_bytes(out / "index.json", _json(analyses, told))
     page = out / "index.html"
-    write_bytes(page, _html(analyses, across, out, told).encode())
+    write_bytes(page, text_of(_html(analyses, across, out, told)).encode())
     return Report(page, analyses)
 
 
@@ -327,7 +327,7 @@ def _json(analyses: Sequence[Analysis], told: Sequence[TraitAccuracy]) -> bytes:
     }
     if told:
         document["told"] = [dataclasses.asdict(one) for one in told]
-    return json.dumps(_finite(document), indent=1, ensure_ascii=False).encode() + b"\n"
+    return json_text(_finite(document), 1).encode() + b"\n"
 
 
 def _finite(value: Any) -> Any:

@@ -126,7 +126,7 @@ def with_header(text: str) -> bytes:
         (with_header(json.dumps(GOOD | {"training": {"a": float("nan")}})), "no JSON"),
         (with_header(json.dumps(GOOD)[:-1] + ', "source": "\\ud800"}'), "no JSON"),
         (with_header(json.dumps(GOOD | {"training": {"a": NESTED}})), "nested deeper"),
-        (with_header(json.dumps(GOOD | {"source": "x" * (1 << 20)})), "want at most"),
+        (with_header(json.dumps(GOOD | {"source": "x" * (8 << 20)})), "want at most"),
     ],
 )
 def test_a_damaged_file_is_explained(tmp_path: Path, content: bytes, words: str):

@@ -85,11 +85,11 @@ def test_every_problem_of_templates_texts_and_weights_is_listed(check, tmp_path)
     assert found[2].startswith("registry.yaml:5:14: subjects.ape.weights: ")
     assert "broken.pkl" in found[2]
     assert sorted(found[3:]) == [
-        "registry.yaml:16:3: subjects.cat.class: want a class from 0 to 1, there is none; the generator "
-        "has 2 classes\n  fix: write for example `class: 1`",
-        "registry.yaml:28:12: subjects.dog.class: want a class from 0 to 1, got 2; the generator has 2 "
-        "classes\n  fix: write for example `class: 1`",
-        "registry.yaml:35:12: subjects.eel.class: want no class, got 0; the generator is "
+        "registry.yaml:16:3: subjects.cat.class: this generator has 2 classes, none was chosen\n"
+        "  fix: write for example `class: 1`",
+        "registry.yaml:28:12: subjects.dog.class: this generator has 2 classes, got 2\n  fix: write for example "
+        "`class: 1`",
+        "registry.yaml:35:12: subjects.eel.class: want no class; the generator is "
         "unconditional\n  fix: remove the key",
     ]
     assert all("\n  fix: " in problem for problem in found)

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from metagan.drawings.apes import TRAITS, choose, draw, portray
+from metagan.drawings.apes import TRAITS, draw, draw_traits, portray
 
 PLAIN = {
     "Background": "Sky",
@@ -22,7 +22,7 @@ PLAIN = {
 @pytest.fixture(scope="module")
 def drawn_lots():
     rng = np.random.default_rng(3)
-    return [choose(rng) for _ in range(8000)]
+    return [draw_traits(rng) for _ in range(8000)]
 
 
 @pytest.fixture(scope="module")

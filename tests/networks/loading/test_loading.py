@@ -57,7 +57,12 @@ def test_to_inspect_a_file_looks_at_all_of_its_networks(damaged: Path):
 
 
 def test_loading_does_without_torchs_own_shape_rules_and_sympy():
-    files = [path for path in GOLDEN.rglob("*") if path.suffix in (".pkl", ".pt", ".zip", ".h5")]
+    files = [
+        path
+        for path in GOLDEN.rglob("*")
+        if path.suffix in (".pkl", ".pt", ".h5") or path.name.startswith("keras_")
+    ]
+    files = [path for path in files if path.suffix != ".npz"]
     done = subprocess.run([sys.executable, "-c", LOAD_ALL, *map(str, files)], cwd=ROOT, check=False)
     assert done.returncode == 0
 

@@ -192,5 +192,5 @@ def test_the_training_form_refuses_what_the_readable_network_refuses():
     network = Discriminator(DISCRIMINATORS[1])
     with pytest.raises(ShapeError, match=r"want \[n, 3, 16, 16\], got \[4, 3, 8, 8\]"):
         features_for_training(network, torch.zeros(4, 3, 8, 8))
-    with pytest.raises(ShapeError, match=r"has 3 classes.* got none"):
+    with pytest.raises(ShapeError, match=r"wants labels of width 3, got none"):
         logits_for_training(network, *features_for_training(network, torch.zeros(4, 3, 16, 16)), None)
