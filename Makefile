@@ -41,7 +41,8 @@ SLOW := site/browser site/build site/serve live fuzz lab training drawings colle
 	checkpoints/test_hostile.py test_python.py scripts/test_make_weights.py datasets/test_pool.py \
 	networks/loading/test_odd_attributes.py networks/loading/test_mutations.py networks/loading/test_hostile.py \
 	networks/stylegan3/test_load.py checkpoints/test_vectors.py cli/test_metagan.py cli/test_check.py \
-	site/publish/test_publish_branch.py site/pages/test_render.py evaluation/test_quality.py
+	site/publish/test_publish_branch.py site/pages/test_render.py evaluation/test_quality.py \
+	cli/test_file_names.py scripts/test_notebook.py benchmarks networks/loading/test_loading.py networks/vqgan
 
 quick: setup  ## style and the quick tests, for every save: no browser, no training
 	$(BIN)/ruff check .
