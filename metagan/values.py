@@ -265,7 +265,7 @@ class LabelSpace:
     """What the labels of a conditional generator mean.
 
     Args:
-        names: Names of classes 0, 1, ..., or of the label's numbers; empty if there are none.
+        names: Names of classes 0, 1, ..., or of the label's numbers; empty if they have no names.
         ranges: Least and greatest value of each of the label's numbers in the training data; empty for classes.
     """
 

@@ -79,7 +79,7 @@ def write_archive(collection: Path, slug: str, url: str, generator: Path | None 
 
 
 def read_archive(slug: str, url: str, out: Path) -> Collection | None:
-    """Restore the collection that is archived under a name, or return None if there is none.
+    """Restore the collection that is archived under a name; return None if no archive has that name.
 
     Args:
         slug: The archive's name.

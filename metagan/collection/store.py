@@ -95,7 +95,7 @@ def read_complete_facts(path: Path) -> Facts:
 
 
 def read_facts(path: Path) -> Facts | None:
-    """Read collection.json, or return None if there is none.
+    """Read collection.json, or return None if the file doesn't exist.
 
     Raises:
         CollectionError: If it is damaged.

@@ -47,7 +47,8 @@ def collection_contents(path: Path, labels: str) -> Contents:
         labels: "trait:TYPE", "category" or "type" for a collection's classes, or the labels option of any folder.
 
     Raises:
-        CollectionError: If the collection can't be read or has no pictures, or `labels` needs one and there is none.
+        CollectionError: If the collection can't be read or has no pictures, or if `labels` takes a collection and the
+            folder isn't one.
         OptionError: If no item has that trait, category or type.
     """
     ours = labels.startswith(_TRAIT) or labels in _GROUPS

@@ -58,7 +58,7 @@ class DatasetWriter:
         Args:
             labels: One label per picture, in order.
             facts: The content of metagan.json.
-            names: Names of classes 0, 1, ..., or of a label's numbers; empty if there are none.
+            names: Names of classes 0, 1, ..., or of a label's numbers; empty if they have no names.
         """
         pairs = None
         if labels is not None:

@@ -94,7 +94,7 @@ class Listed:
 
 
 def read_listed(store: Store, layout: Layout, pictures: Sequence[str]) -> Listed | None:
-    """Read the labels of the dataset.json over the pictures; None if there is none, or it has no labels.
+    """Read the labels of the dataset.json over the pictures; None without such a file, or if it has no labels.
 
     Raises:
         DatasetError: If it is damaged, or has another structure.
@@ -118,7 +118,7 @@ def read_listed(store: Store, layout: Layout, pictures: Sequence[str]) -> Listed
 
 
 def read_label_names(store: Store, layout: Layout, width: int) -> tuple[str, ...]:
-    """Read the names of classes 0, 1, ..., or of a label's numbers; empty if there are none.
+    """Read the names of classes 0, 1, ..., or of a label's numbers; empty if they have no names.
 
     They are in dataset.json. Earlier versions of metagan wrote them into metagan.json.
 

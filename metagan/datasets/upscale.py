@@ -190,7 +190,7 @@ def _xmp_of(data: bytes) -> str:
 
 
 def _renamed_labels(store: Store, targets: dict[str, PurePosixPath]) -> tuple[PurePosixPath, bytes] | None:
-    """A dataset's labels under the results' names, and the file for them; None where there are none."""
+    """A dataset's labels under the results' names, and the file for them; None if it has no labels."""
     layout = Layout(store.names(), list(targets))
     file, listed = layout.find(LABELS_NAME), read_listed(store, layout, list(targets))
     if file is None or listed is None:

@@ -48,7 +48,7 @@ class WebConfig:
         clamp: Bound of the absolute value of every layer's output, or None.
         noise: Whether layers add the stored noise.
         mean: Whether the mean style is known. Without it, psi is always 1.
-        upscaler: Shape of the upscaler that follows, whose tensors are in the same file; None if there is none.
+        upscaler: Shape of the upscaler that follows, whose tensors are in the same file; None without one.
     """
 
     width: int

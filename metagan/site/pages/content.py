@@ -24,7 +24,7 @@ class GeneratorFacts:
         size_bytes: Size of the weights file.
         training: Facts about its training from the weights file; JSON-like values.
         classes: Number of classes; 0 if unconditional, or if its labels are numbers of their own.
-        label_names: Names of the classes, or of the label's numbers; empty if there are none.
+        label_names: Names of the classes, or of the label's numbers; empty if they have no names.
         label_ranges: Least and greatest value of each of the label's numbers in the training data; empty for classes.
     """
 
@@ -259,7 +259,7 @@ class SubjectContent:
         facts: Facts about its weights file.
         pictures: The finished pictures.
         live: The generator for visitors' browsers, or None.
-        why_not_live: The reason if there is none; empty if the registry wants none.
+        why_not_live: The reason if the page has no live generator; empty if the registry wants none.
         upscaler: Facts about its upscaler's file; None if pictures are not upscaled.
         collection: The collection that it was trained on; None if the registry names none.
     """

@@ -109,10 +109,10 @@ class SubjectView:
         ratio: The CSS class of its aspect ratio.
         first: The picture to show without JavaScript.
         classes: Number of the generator's classes; 0 if unconditional, or if its labels are numbers of their own.
-        label_names: Names of the classes, or of the label's numbers; empty if there are none.
+        label_names: Names of the classes, or of the label's numbers; empty if they have no names.
         label_ranges: Least and greatest value of each of the label's numbers in the training data; empty for classes.
         live: The generator for visitors' browsers, or None.
-        why_not_live: The reason if there is none; empty if the registry wants none.
+        why_not_live: The reason if the page has no live generator; empty if the registry wants none.
         wall: The page of endless pictures, if there is a generator for browsers.
         upscaler: Facts about the upscaler, or None.
         collection: The page about the collection that the generator was trained on, or None.
