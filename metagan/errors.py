@@ -28,10 +28,11 @@ that text is never taken apart again.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 
 @dataclass(frozen=True)
@@ -208,3 +209,30 @@ class BuildLockedError(BuildError):
 
 class PublishError(MetaganError):
     """A site that can't be published to its target."""
+
+
+def import_beside_torchvision(module: str, what: str, *, where: str | Path, extra: str) -> Any:
+    """Import a module of an extra that needs torchvision, whose release has to fit torch's.
+
+    Args:
+        module: Its name.
+        what: What needs which package, for the message.
+        where: What the user named that needs it.
+        extra: The extra of metagan that installs it.
+
+    Raises:
+        OptionError: If it, or the torchvision that it imports, can't be imported.
+    """
+    try:
+        return importlib.import_module(module)
+    except (
+        ImportError,
+        RuntimeError,
+        OSError,
+    ) as error:  # a torchvision of another torch raises RuntimeError
+        reason = " ".join(str(error).split())
+        raise OptionError(
+            f"{what}, which can't be imported here: {reason:.200}",
+            where=where,
+            fix=f"pip install 'metagan[{extra}]'; torch and torchvision have to be of releases that belong together",
+        ) from error

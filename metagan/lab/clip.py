@@ -25,7 +25,12 @@ from torch import Tensor, nn
 from metagan.checkpoints.model import NetworkRecord
 from metagan.checkpoints.read import read_checkpoint
 from metagan.checkpoints.tensors import require_finite
-from metagan.errors import MalformedFileError, OptionError, UnknownArchitectureError
+from metagan.errors import (
+    MalformedFileError,
+    OptionError,
+    UnknownArchitectureError,
+    import_beside_torchvision,
+)
 from metagan.networks.loading.assemble import require_fit
 from metagan.values import printable, show
 
@@ -133,20 +138,7 @@ def _in_folder(path: Path, weights: Path | None) -> ClipFiles:
 
 
 def _open_clip() -> Any:
-    try:
-        import open_clip
-    except (
-        ImportError,
-        RuntimeError,
-        OSError,
-    ) as error:  # torchvision raises RuntimeError beside another torch
-        reason = " ".join(str(error).split())
-        raise OptionError(
-            f"CLIP needs open_clip_torch, which can't be imported here: {reason:.200}",
-            where="--clip",
-            fix="pip install 'metagan[paint]'; torch and torchvision have to be of releases that belong together",
-        ) from error
-    return open_clip
+    return import_beside_torchvision("open_clip", "CLIP needs open_clip_torch", where="--clip", extra="paint")
 
 
 def _cached(open_clip: Any, name: str) -> ClipFiles | None:

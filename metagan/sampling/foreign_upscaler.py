@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from metagan.checkpoints.model import Checkpoint
 from metagan.checkpoints.tensors import require_finite
-from metagan.errors import DeviceError, OptionError, UnknownArchitectureError
+from metagan.errors import DeviceError, OptionError, UnknownArchitectureError, import_beside_torchvision
 from metagan.sampling.memory import free_memory
 from metagan.values import printable
 
@@ -141,20 +141,8 @@ def load_foreign_upscaler(
 
 
 def _spandrel(path: Path) -> Any:
-    try:
-        import spandrel
-    except (
-        ImportError,
-        RuntimeError,
-        OSError,
-    ) as error:  # torchvision raises RuntimeError beside another torch
-        reason = " ".join(str(error).split())
-        raise OptionError(
-            f"an upscaler of another program needs spandrel, which can't be imported here: {reason:.200}",
-            where=path,
-            fix="pip install 'metagan[upscale]'; torch and torchvision have to be of releases that belong together",
-        ) from error
-    return spandrel
+    what = "an upscaler of another program needs spandrel"
+    return import_beside_torchvision("spandrel", what, where=path, extra="upscale")
 
 
 def _recognised(spandrel: Any, tensors: Mapping[str, Tensor]) -> Any:
