@@ -9,6 +9,7 @@ Kept in the work folder:
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from metagan.collection.licences import lets_show
 from metagan.collection.model import Sale
 from metagan.collection.prices import USD, currencies, log_histogram, priced_items
 from metagan.collection.rarity import TraitRanking, key_of, score_items
@@ -396,3 +396,17 @@ def _prices_content(what: str, currency: str, paid: NDArray[np.float64]) -> Sale
 
 def _text(value: str | None) -> str | None:
     return without_controls(value) if value else None
+
+
+# Licences that let anybody publish the pictures, also smaller ones and for money. Creative Commons' NC and ND are not
+# among them: whether a site is commercial, and whether a thumbnail is an adaptation, can't be seen from here.
+_OPEN: Final = re.compile(
+    r"cc0([ -]1\.0)?|cc[ -]by([ -]sa)?([ -][1-4]\.[0-9])?([ -][a-z]{2,3})?|pddl([ -]1\.0)?|public domain"
+    r"|(mit|isc|0bsd|unlicense|wtfpl|zlib)|apache[ -]2\.0|bsd[ -][123][ -]clause|ofl[ -]1\.1",
+    re.IGNORECASE,
+)
+
+
+def lets_show(licence: str | None) -> bool:
+    """Return whether a licence, as SPDX or its authors write it, lets anybody show the pictures."""
+    return licence is not None and _OPEN.fullmatch(licence.strip()) is not None

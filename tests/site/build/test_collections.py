@@ -15,7 +15,6 @@ from PIL import Image
 
 from metagan.checkpoints.write import write_safetensors
 from metagan.cli import metagan
-from metagan.collection.licences import lets_show
 from metagan.collection.model import Item, Sale
 from metagan.collection.rarity import TraitRanking
 from metagan.collection.store import write_lines
@@ -23,6 +22,7 @@ from metagan.collection.table import open_table
 from metagan.errors import RegistryError
 from metagan.networks.trait_classifier import describe_classifier
 from metagan.networks.trait_classifier.network import Head, TraitClassifier, TraitClassifierConfig
+from metagan.site.build.collections import lets_show
 from metagan.site.pages.check import sample_collection
 from metagan.site.pages.collection_views import rarity_words
 from tests.collection.making import FIVE, png, traits, with_pictures, write
