@@ -24,8 +24,7 @@ from metagan.networks.loading.detect import load_generator
 from metagan.networks.mapping import MappingConfig
 from metagan.networks.ops import usual_taps
 from metagan.networks.stylegan2.discriminator import Discriminator, DiscriminatorConfig
-from metagan.networks.stylegan2.formats.names import discriminator_names
-from metagan.networks.stylegan2.formats.official import to_official
+from metagan.networks.stylegan2.formats.official import discriminator_names, to_official
 from metagan.networks.stylegan2.network import Config, StyleGAN2
 from tests.checkpoints.builder import module_tree, pickled
 

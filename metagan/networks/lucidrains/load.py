@@ -13,8 +13,15 @@ from torch import Tensor
 from metagan.checkpoints.model import NetworkRecord
 from metagan.errors import CheckpointError, MalformedFileError
 from metagan.networks.loading.architecture import Part, Reading
-from metagan.networks.loading.assemble import assemble, require_fit, shortened
-from metagan.networks.loading.fields import NameTable, are_sizes, fill, rename
+from metagan.networks.loading.assemble import (
+    NameTable,
+    are_sizes,
+    assemble,
+    fill,
+    rename,
+    require_fit,
+    shortened,
+)
 from metagan.networks.lucidrains.discriminator import DiscriminatorConfig, LucidrainsDiscriminator
 from metagan.networks.lucidrains.layers import HEAD_WIDTH
 from metagan.networks.lucidrains.network import Config, LucidrainsStyleGAN2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from metagan.checkpoints.model import NetworkRecord
 from metagan.errors import CheckpointError, MalformedFileError
 from metagan.networks.loading.architecture import Part, Reading
-from metagan.networks.loading.fields import NameTable, Shapes, fill, require_stated
+from metagan.networks.loading.assemble import NameTable, Shapes, fill, require_stated
 from metagan.networks.r3gan.network import R3GAN, Config, Discriminator, StageConfig
 
 # --------------------------------------------------------------------------------------------

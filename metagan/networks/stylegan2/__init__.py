@@ -1,8 +1,7 @@
 """StyleGAN2 and StyleGAN2-ADA."""
 
 from metagan.networks.loading.architecture import Architecture
-from metagan.networks.stylegan2.formats.limits import make_generator
-from metagan.networks.stylegan2.formats.official import OFFICIAL, to_official
+from metagan.networks.stylegan2.formats.official import OFFICIAL, make_generator, to_official
 from metagan.networks.stylegan2.formats.rosinality import BASICSR, ROSINALITY, to_rosinality
 from metagan.networks.stylegan2.formats.tensorflow import TENSORFLOW
 from metagan.networks.stylegan2.native import describe_program, prepare

@@ -14,8 +14,7 @@ import numpy as np
 from metagan.checkpoints.model import NetworkRecord
 from metagan.errors import CheckpointError, MalformedFileError, UnknownArchitectureError
 from metagan.networks.loading.architecture import Part, Reading
-from metagan.networks.loading.assemble import shortened
-from metagan.networks.loading.fields import (
+from metagan.networks.loading.assemble import (
     NameTable,
     Shapes,
     are_positive,
@@ -27,6 +26,7 @@ from metagan.networks.loading.fields import (
     mapping_names,
     positive,
     require_stated,
+    shortened,
 )
 from metagan.networks.mapping import MappingConfig
 from metagan.networks.stylegan3.filtering import Pads

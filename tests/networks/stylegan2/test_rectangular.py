@@ -23,8 +23,7 @@ from metagan.networks.loading.forms import describe
 from metagan.networks.stylegan2 import fast
 from metagan.networks.stylegan2.discriminator import Discriminator, DiscriminatorConfig
 from metagan.networks.stylegan2.formats import rosinality, tensorflow
-from metagan.networks.stylegan2.formats.names import discriminator_names
-from metagan.networks.stylegan2.formats.official import to_official
+from metagan.networks.stylegan2.formats.official import discriminator_names, to_official
 from metagan.networks.stylegan2.native import NativeSynthesis, native_form
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
 from metagan.sampling.levels import to_uint8

@@ -23,14 +23,15 @@ from metagan.networks.loading.assemble import assemble
 from metagan.networks.mapping import MEAN_STYLE_NOTE, mean_style
 from metagan.networks.ops import usual_taps
 from metagan.networks.stylegan2.discriminator import Discriminator, DiscriminatorConfig
-from metagan.networks.stylegan2.formats.limits import make_discriminator, make_generator
-from metagan.networks.stylegan2.formats.names import (
+from metagan.networks.stylegan2.formats.official import (
     discriminator_config,
     discriminator_names,
     generator_config,
     generator_names,
+    make_discriminator,
+    make_generator,
+    to_official,
 )
-from metagan.networks.stylegan2.formats.official import to_official
 from metagan.networks.stylegan2.formats.spelling import (
     Dialect,
     Spelling,

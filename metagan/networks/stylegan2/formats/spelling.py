@@ -1,7 +1,7 @@
 """Maps other programs' StyleGAN2 tensors to the official names and layouts.
 
 A dialect is a function from an official tensor's name to its name in the other program's files, and its conversion to
-the official layout. The complete list of keys follows from the official tables of names.py, so that each layout is
+the official layout. The complete list of keys follows from the tables of official.py, so that each layout is
 written down once.
 """
 
@@ -18,7 +18,12 @@ from metagan.checkpoints.model import NetworkRecord
 from metagan.errors import MalformedFileError
 from metagan.networks.loading.assemble import require_fit
 from metagan.networks.stylegan2.discriminator import DiscriminatorConfig
-from metagan.networks.stylegan2.formats.names import NameTable, discriminator_names, generator_names, rename
+from metagan.networks.stylegan2.formats.official import (
+    NameTable,
+    discriminator_names,
+    generator_names,
+    rename,
+)
 from metagan.networks.stylegan2.network import MAX_RESOLUTION, Config, MappingConfig
 
 MAX_LAYERS = 64

@@ -17,16 +17,16 @@ from torch import Tensor
 from metagan.checkpoints.model import NetworkRecord
 from metagan.errors import CheckpointError, MalformedFileError, UnknownArchitectureError
 from metagan.networks.loading.architecture import Part, Reading
-from metagan.networks.loading.assemble import assemble, shortened
-from metagan.networks.loading.fields import OneOf, agrees, is_same, positive
+from metagan.networks.loading.assemble import OneOf, agrees, assemble, is_same, positive, shortened
 from metagan.networks.ops import ACTIVATIONS, make_taps
 from metagan.networks.stylegan2.discriminator import Discriminator, DiscriminatorConfig
-from metagan.networks.stylegan2.formats.limits import make_discriminator, make_generator
-from metagan.networks.stylegan2.formats.names import (
+from metagan.networks.stylegan2.formats.official import (
     discriminator_config,
     discriminator_names,
     generator_config,
     generator_names,
+    make_discriminator,
+    make_generator,
     stated_sizes,
 )
 from metagan.networks.stylegan2.formats.spelling import (

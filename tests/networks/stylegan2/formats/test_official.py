@@ -14,7 +14,7 @@ from metagan.networks.loading import convert as convert_module
 from metagan.networks.loading.convert import convert, convert_to_official
 from metagan.networks.loading.detect import load_generator, notes_on
 from metagan.networks.loading.forms import to_official
-from metagan.networks.stylegan2.formats.names import generator_names
+from metagan.networks.stylegan2.formats.official import generator_names
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
 from tests.networks.loading.test_detect import OFFICIAL
 from tests.networks.stylegan2.formats.foreign import randomised

@@ -12,8 +12,7 @@ from metagan.networks.loading.detect import load_discriminator, load_generator
 from metagan.networks.ops import make_taps
 from metagan.networks.stylegan2.discriminator import Discriminator, DiscriminatorConfig
 from metagan.networks.stylegan2.formats import tensorflow
-from metagan.networks.stylegan2.formats.names import discriminator_names
-from metagan.networks.stylegan2.formats.official import to_official
+from metagan.networks.stylegan2.formats.official import discriminator_names, to_official
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
 from tests.networks.stylegan2.formats.foreign import checkpoint, randomised, spell_out
 
