@@ -128,7 +128,8 @@ class TensorMaker:
 
     def _row(self, storage: Storage) -> Tensor:
         if id(storage) not in self._rows and storage.source is not None:
-            storage.verify()
+            if storage.verify is not None:
+                storage.verify()
             self._rows[id(storage)] = _numbers(storage.source, getattr(torch, storage.dtype))
             storage.source = None  # decoded bytes are freed as soon as they have been copied
         return self._rows[id(storage)]

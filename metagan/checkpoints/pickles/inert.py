@@ -86,10 +86,6 @@ class Array:
     fortran: bool = False
 
 
-def _nothing_to_verify() -> None:
-    pass
-
-
 @dataclass(eq=False, repr=False)
 class Storage:
     """A torch storage: a flat array that tensors are views of.
@@ -98,13 +94,13 @@ class Storage:
         dtype: torch's name of the data type, such as "float32".
         numel: Number of elements.
         source: Its bytes; None until they are found, because legacy files hold them after the tensors.
-        verify: Raises MalformedFileError if the bytes don't match their checksum, in files that have one.
+        verify: Raises MalformedFileError if the bytes don't match their checksum; None in files that have none.
     """
 
     dtype: str
     numel: int
     source: Source | None = None
-    verify: Callable[[], None] = _nothing_to_verify
+    verify: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
