@@ -128,4 +128,8 @@ def main() -> NoReturn:
         problem = Problem(error.filename, error.strerror or str(error), f"{fix}, then run the command again")
         click.echo(f"metagan: {problem}", err=True)
         sys.exit(1)
+    finally:
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            # A late Ctrl-C would print a traceback of torch's shutdown.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
     raise AssertionError("click always exits")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from metagan.cli.options import dataclass_options, device_option, given_names, out_option, read_dataclass
 from metagan.training.options import AUTO, Recipe, Schedule, TrainOptions
+
+if TYPE_CHECKING:
+    from metagan.training.session import Result
 
 
 @click.command("train", short_help="Train a generator on a dataset.")
@@ -34,20 +37,25 @@ def command(context: click.Context, /, **values: Any) -> None:
         auto=frozenset(name for name in AUTO if values[name] is None),
         given=given_names(context),
     )
-    if options.upscaler:
-        from metagan.training.upscaler.session import train_upscaler
-
-        click.echo(train_upscaler(options, int(options.upscaler.removeprefix("x"))))
-        return
-    if options.generator:
+    if options.generator and not options.upscaler:
         message = "belongs to --upscaler; weights to start a generator's training from are --start"
         raise click.BadParameter(message, param_hint="--generator")
-    from metagan.training.session import train
-
     try:
-        result = train(options)
-    except KeyboardInterrupt:
-        click.echo("metagan: interrupted before the first step; nothing was trained", err=True)
+        result = _train(options)
+    except KeyboardInterrupt:  # before or after the part in which Ctrl-C asks the run to stop
+        there = (options.out / "state.safetensors").exists()
+        where = f"{options.out} goes on from its last state" if there else "nothing was trained"
+        click.echo(f"metagan: interrupted; {where}", err=True)
         context.exit(130)
     if result.is_first:
         click.echo(result)
+
+
+def _train(options: TrainOptions) -> Result:
+    if options.upscaler:
+        from metagan.training.upscaler.session import train_upscaler
+
+        return train_upscaler(options, int(options.upscaler.removeprefix("x")))
+    from metagan.training.session import train
+
+    return train(options, owns_process=True)

@@ -74,12 +74,15 @@ class Result:
         return f"{self.weights}: {self.kimg:g} kimg; look at {self.report}"
 
 
-def train(options: TrainOptions, on_progress: OnProgress | None = None) -> Result:
+def train(
+    options: TrainOptions, on_progress: OnProgress | None = None, *, owns_process: bool = False
+) -> Result:
     """Train a generator as asked for, or go on with the run in its folder.
 
     Args:
         options: What to train on, where, and how.
         on_progress: Called after each step with thousands of pictures shown, and the newest measurements.
+        owns_process: Whether the process is there for this run only, and ends with a second Ctrl-C.
 
     Raises:
         MetaganError: See Run.train and begin.
@@ -91,7 +94,12 @@ def train(options: TrainOptions, on_progress: OnProgress | None = None) -> Resul
     folder, schedule = RunFolder(options.out), options.schedule
     with (
         joined(options.device) as world,
-        watching(schedule, shown=world.is_first and on_progress is None, on_progress=on_progress) as watcher,
+        watching(
+            schedule,
+            shown=world.is_first and on_progress is None,
+            on_progress=on_progress,
+            owns_process=owns_process,
+        ) as watcher,
     ):
         for line in pictures.left_labels():
             watcher.say(f"note: {line}")
@@ -280,9 +288,13 @@ class TerminalWatcher:
 
 @contextmanager
 def watching(
-    schedule: Schedule, *, shown: bool, on_progress: OnProgress | None = None
+    schedule: Schedule, *, shown: bool, on_progress: OnProgress | None = None, owns_process: bool = False
 ) -> Iterator[TerminalWatcher]:
-    """Progress on stderr while the block runs, where it is to be shown; Ctrl-C and TERM ask the watcher to stop."""
+    """Progress on stderr while the block runs, where it is to be shown; Ctrl-C and TERM ask the watcher to stop.
+
+    A second one ends the process where the run owns it, and else raises what the first one usually does: a notebook
+    keeps its other variables.
+    """
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -300,9 +312,11 @@ def watching(
         before = {number: signal.getsignal(number) for number in numbers}
 
         def asked(number: int, _frame: object) -> None:
-            if watcher.stop_asked():  # the second one ends the process at once, without torch's shutdown
+            if watcher.stop_asked():
+                if not owns_process:
+                    raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
                 os.write(2, b"ended at once; the run goes on from its last state\n")
-                os._exit(128 + number)
+                os._exit(128 + number)  # torch's shutdown would print a traceback
             watcher.ask_to_stop()
             os.write(2, b"stopping after this step; once more ends at once\n")
 

@@ -10,8 +10,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from safetensors import safe_open
 
+from metagan import train
+from metagan.cli import metagan
+from metagan.datasets.source import PictureSource
 from tests.conftest import started
 from tests.training.toy import write_folder
 
@@ -90,3 +94,80 @@ def test_a_run_that_is_asked_to_stop_saves_its_last_step(tmp_path):
     with safe_open(tmp_path / "run" / "state.safetensors", framework="np") as file:
         facts = json.loads(file.metadata()["metagan_training_state"])
     assert facts["steps"] >= json.loads(lines[-1])["steps"]
+
+
+def said_until(process: subprocess.Popen, text: str) -> None:
+    """Read stderr up to the line with this text."""
+    for line in process.stderr:
+        if text in line:
+            return
+    raise AssertionError(f"{text!r} was never said")
+
+
+def test_a_second_ctrl_c_ends_training_at_once_without_a_traceback(tmp_path):
+    data = write_folder(tmp_path / "discs", count=24)
+    words = (sys.executable, "-m", "metagan", "train", data, "--out", tmp_path / "run", "--preset", "tiny")
+    slow_steps = ("--batch", "128", "--threads", "1", "--device", "cpu", "--measure", "0", "--kimg", "inf")
+    pipe = subprocess.PIPE
+    with started([*map(str, words), *slow_steps], env=ENVIRONMENT, text=True, stderr=pipe) as process:
+        said_until(process, "begins with 24 pictures")
+        said_until(process, "kimg: ")  # the first step is done, the next one under way
+        process.send_signal(signal.SIGINT)
+        said_until(process, "once more ends at once")
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == "ended at once; the run goes on from its last state\n"
+        assert process.wait(60) == 130
+
+
+@pytest.mark.parametrize("kind", [(), ("--upscaler", "x4")])
+def test_a_run_stopped_before_its_first_step_goes_on_without_measuring_it_twice(tmp_path, kind):
+    data = write_folder(tmp_path / "discs", count=24, resolution=64 if kind else 16)
+    if kind:
+        settings = ("--batch", "2", "--device", "cpu", "--threads", "1")
+    else:
+        settings = ("--batch", "8", "--preset", "tiny", "--device", "cpu", "--threads", "1")
+    words = ["train", data, "--out", tmp_path / "run", "--kimg", "0.008", "--measure", "2", *settings, *kind]
+
+    def stop(run, *_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("metagan.training.run.say_begin", stop)
+        patch.setattr("metagan.training.upscaler.run.say_begin", stop)
+        stopped = CliRunner().invoke(metagan, [str(word) for word in words])
+    assert (stopped.exit_code, stopped.stdout.split(";")[0]) == (
+        0,
+        f"{tmp_path / 'run' / 'latest.safetensors'}: 0 kimg",
+    )
+    assert CliRunner().invoke(metagan, [str(word) for word in words]).exit_code == 0
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["steps"] for line in lines].count(0) == 1
+
+
+@pytest.mark.parametrize(
+    ("has_state", "said"), [(False, "nothing was trained"), (True, "run goes on from its last state")]
+)
+def test_ctrl_c_while_training_is_set_up_says_where_things_stand(tmp_path, monkeypatch, has_state, said):
+    out = tmp_path / "run"
+    if has_state:
+        out.mkdir()
+        (out / "state.safetensors").touch()
+    monkeypatch.setattr(PictureSource, "check", lambda _: signal.raise_signal(signal.SIGINT))
+    data = write_folder(tmp_path / "discs", count=2)
+    result = CliRunner().invoke(metagan, ["train", str(data), "--out", str(out)])
+    assert result.exit_code == 130
+    assert result.stderr.startswith("metagan: interrupted; ")
+    assert said in result.stderr
+    assert has_state == out.exists()
+
+
+def test_a_second_ctrl_c_leaves_a_notebook_alive(tmp_path):
+    def twice(*_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    data = write_folder(tmp_path / "discs", count=4)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(data, tmp_path / "run", kimg=1, preset="tiny", batch=4, measured_pictures=0, on_progress=twice)
+    assert signal.getsignal(signal.SIGINT) is before

@@ -167,7 +167,7 @@ class UpscalerRun:
         self._best_psnr = max(self._best_psnr, self._psnr_of_best())
         write_config(self.folder, dataclasses.asdict(config))
         if self.trainer.seen < self.schedule.total_pictures:
-            self.folder.forget_after(self.trainer.steps)
+            self.folder.forget_after(self.trainer.steps if self.trainer.steps else -1)
         self.watcher.say(f"{self.folder.path}: goes on at {self.trainer.seen / 1000:g} kimg")
 
     def _psnr_of_best(self) -> float:

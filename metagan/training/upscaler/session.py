@@ -82,7 +82,7 @@ def train_upscaler(options: TrainOptions, factor: int) -> Result:
             _require_crops(config, pictures)
     generator = _generator(config, pictures.size)
     schedule = _schedule(options)
-    with watching(schedule, shown=True) as watcher:
+    with watching(schedule, shown=True, owns_process=True) as watcher:
         run = UpscalerRun(
             folder=folder,
             config=config,
