@@ -72,6 +72,7 @@ def write_state(
     try:
         with replacing(path) as beside:
             save_file(whole, beside, metadata={TRAINING_STATE_KEY: text, SHA256_KEY: _sha256(whole, text)})
+            beside.chmod(0o644)  # the library makes files private; the run folder's others aren't
             with beside.open("rb") as file:
                 os.fsync(file.fileno())
             if keep and path.exists():

@@ -626,6 +626,7 @@ def test_a_state_of_another_run_is_named(tmp_path):
 def test_any_flipped_bit_of_a_state_is_noticed(tmp_path):
     path = tmp_path / "state.safetensors"
     write_state(path, {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(3)}, {"seen": 5, "best": None})
+    assert path.stat().st_mode & 0o777 == 0o644  # as the run folder's other files
     good = path.read_bytes()
     for place in range(len(good) * 8):
         data = bytearray(good)
