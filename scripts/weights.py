@@ -43,7 +43,7 @@ NARROW = ("--preset", "tiny", "--batch", 16, "--mirror", *COMMON)
 RECIPES = {"apes": ("--preset", "web", "--batch", 32, *COMMON), "bagels": NARROW, "hummingbirds": NARROW}
 # Large originals that upscalers learn from, and for how long: a core takes about a minute for two kimg.
 ORIGINALS_RESOLUTION = 256
-UPSCALERS = {"apes-x4": (2500, 15), "bagels-x4": (482, 12), "hummingbirds-x4": (906, 12)}
+UPSCALERS = {"apes-x4": (2500, 15), "bagels-x4": (482, 14), "hummingbirds-x4": (906, 14)}
 # Pictures that classifiers learn from, and for how many epochs: drawing and training take a core some ten minutes.
 CLASSIFIERS = {"apes-traits": (6000, 10)}
 EARLY_KIMG = 20
