@@ -7,10 +7,12 @@ import glob
 import hashlib
 import os
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 @contextmanager
@@ -77,6 +79,12 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Write a file atomically: either all of it, or nothing."""
     with replacing(path) as beside:
         beside.write_bytes(data)
+
+
+def bytes_told(file: BinaryIO) -> str:
+    """An open file's size for a message, "1,048,577"; a pipe or device, which tells none, has "more"."""
+    status = os.fstat(file.fileno())
+    return f"{status.st_size:,}" if stat.S_ISREG(status.st_mode) else "more"
 
 
 def sha256_of_file(path: Path) -> str:

@@ -40,7 +40,9 @@ def read_safetensors(source: Source) -> tuple[dict[str, Tensor], Header | None]:
     """
     length = int.from_bytes(source.data[:8], "little")
     if length > MAX_DIRECTORY_BYTES:
-        raise source.malformed(0, f"a safetensors directory of {length:,} bytes; metagan reads up to 16 MiB")
+        raise source.malformed(
+            0, f"want at most {MAX_DIRECTORY_BYTES:,} bytes in a directory, got {length:,}"
+        )
     try:
         with utf8_path(source.path) as readable, safe_open(readable, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -52,7 +54,7 @@ def read_safetensors(source: Source) -> tuple[dict[str, Tensor], Header | None]:
                 )
             names = [check_name(source.path, name) for name in file.keys()]  # noqa: SIM118  it is no dict
             if len(names) > MAX_TENSORS:
-                raise source.malformed(0, f"{len(names):,} tensors; metagan reads up to {MAX_TENSORS:,}")
+                raise source.malformed(0, f"want at most {MAX_TENSORS:,} tensors, got {len(names):,}")
             tensors = {name: file.get_tensor(name) for name in names}
     except SafetensorError as error:
         raise source.malformed(0, f"a damaged safetensors file: {quote(str(error))}") from error
@@ -82,7 +84,7 @@ def parse_header(path: Path, text: str) -> Header:
         MalformedFileError: If it is not a JSON object with the right keys and types.
     """
     if len(text) > MAX_HEADER_BYTES:
-        raise _malformed(path, f"{len(text):,} characters; want at most {MAX_HEADER_BYTES:,}")
+        raise _malformed(path, f"want at most {MAX_HEADER_BYTES:,} characters, got {len(text):,}")
     try:
         header = json.loads(text)
         json.dumps(header, allow_nan=False, ensure_ascii=False).encode()  # no unprintable characters
@@ -102,7 +104,7 @@ def parse_header(path: Path, text: str) -> Header:
     if labels is None or wrong or unknown:
         raise _malformed(path, "; ".join(wrong + [f"unknown key {key!a}" for key in unknown[:5]]))
     if depth_of(header) > MAX_HEADER_DEPTH:
-        raise _malformed(path, f"nested deeper than {MAX_HEADER_DEPTH}")
+        raise _malformed(path, f"want at most {MAX_HEADER_DEPTH} levels, got {depth_of(header)}")
     return Header(**{key: jsonable(header[key]) for key in _TYPES}, labels=labels)
 
 

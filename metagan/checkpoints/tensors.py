@@ -115,7 +115,8 @@ class TensorMaker:
             raise self._unsafe(name, f"repeats {span:,} stored numbers to {elements:,}")
         self._bytes_left -= elements * getattr(torch, view.storage.dtype).itemsize
         if self._bytes_left < 0:
-            raise self._unsafe(name, "is one of too many views of the same numbers")
+            most = f"want at most {MAX_REUSE * len(self.source.data):,} bytes"
+            raise self._unsafe(name, f"is a view of numbers that others show too: {most} in all, got more")
 
     def _claim(self, name: str, storage: Storage) -> None:
         """Charge a storage to the budget once, if it will be copied because it isn't aligned."""
@@ -137,12 +138,13 @@ class TensorMaker:
     def _spend_copy(self, name: str, count: int) -> None:
         self._copies_left -= count
         if self._copies_left < 0:
-            raise self._unsafe(name, "is one of too many copies of the same bytes")
+            most = f"want at most {len(self.source.data):,} bytes, as in the file"
+            raise self._unsafe(name, f"is a copy of bytes that others copy too: {most}, got more")
 
     def _count(self, name: str) -> None:
         self._tensors_left -= 1
         if self._tensors_left < 0:
-            raise self._unsafe(name, f"is one of more than {MAX_TENSORS:,}")
+            raise self._unsafe(name, f"is one too many: want at most {MAX_TENSORS:,}, got more")
 
     def _unsafe(self, name: str, found: str) -> UnsafeFileError:
         return UnsafeFileError(f"the tensor {quote(name)} {found}", where=self.source.path, fix=TOO_MUCH)

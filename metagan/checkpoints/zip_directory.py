@@ -68,7 +68,7 @@ def read_directory(source: Source) -> dict[str, Member]:
     """
     found = _find_directory(source)
     if found.count > MAX_MEMBERS:
-        raise source.malformed(found.start, f"{found.count:,} members; want at most {MAX_MEMBERS:,}")
+        raise source.malformed(found.start, f"want at most {MAX_MEMBERS:,} members, got {found.count:,}")
     members: dict[str, Member] = {}
     for member in _entries(source, found.start, found.end):
         if member.name in members:

@@ -139,8 +139,7 @@ def command(
     from typing import cast
 
     from metagan.cli.progress import note, stages
-    from metagan.files import write_bytes
-    from metagan.images.encode import encode, picture_format
+    from metagan.images.encode import picture_format, write_sheet
     from metagan.images.provenance import Provenance
     from metagan.lab.blend import (
         Between,
@@ -191,8 +190,9 @@ def command(
     settings = found[0].settings(psi, label)
     between = Between(one, other, shares, seeds, settings)
     provenance = Provenance(f"{found[0].name} and {found[1].name}, blended (metagan)", None, settings.psi)
+    between.require_sizes(grid, steps, film)
     if grid is not None:
-        write_bytes(grid, encode(between.sheet(steps), picture_format(grid), provenance))
+        write_sheet(grid, between.sheet(steps), provenance, note)
         click.echo(grid)
     if film is not None:
         frames = max(1, round(seconds * fps))

@@ -92,8 +92,7 @@ def command(
     metagan directions ape --out ape-directions.safetensors --sheet dials.png
     """
     from metagan.cli.progress import note, stages
-    from metagan.files import write_bytes
-    from metagan.images.encode import encode, picture_format, require_size
+    from metagan.images.encode import picture_format, require_size, write_sheet
     from metagan.images.provenance import Provenance
     from metagan.lab.directions import DirectionFinder, DirectionsOptions, describe, write_directions
     from metagan.lab.perceptual import load_perceptual
@@ -128,5 +127,5 @@ def command(
         click.echo(line)
     if sheet is not None:
         provenance = Provenance(f"{target.name} (metagan)", None, psi)
-        write_bytes(sheet, encode(finder.sheet(directions), picture_format(sheet), provenance))
+        write_sheet(sheet, finder.sheet(directions), provenance, note)
         click.echo(sheet)

@@ -116,9 +116,20 @@ def command(
 
     from metagan.cli.progress import note, stages
     from metagan.datasets.source import PictureSource
-    from metagan.images.encode import picture_format
-    from metagan.lab.rank import By, Ranker, RankOptions, read_discriminator, score_all, without_copies
+    from metagan.images.encode import picture_format, require_size, write_sheet
+    from metagan.images.provenance import Provenance
+    from metagan.lab.rank import (
+        By,
+        Ranker,
+        RankOptions,
+        read_discriminator,
+        score_all,
+        sheet,
+        sheet_size,
+        without_copies,
+    )
     from metagan.sampling.target import find_target, open_sampler
+    from metagan.values import printable
 
     if sheet_path is not None:
         picture_format(sheet_path)
@@ -129,6 +140,10 @@ def command(
             what, registry, sha256, offline=offline, upscale="none", progress=progress.transfer
         )
     sampler = open_sampler(target, device, None, precision, note=note)
+    if sheet_path is not None:
+        what_for = f"--sheet {printable(str(sheet_path))}"
+        size = sheet_size(sampler.size, len(seeds))
+        require_size(picture_format(sheet_path), size, what_for, "name a .png file")
     network = None if discriminator is None else read_discriminator(discriminator)
     dataset = None if data is None else PictureSource(data)
     with stages() as progress:
@@ -150,7 +165,8 @@ def command(
         write_seeds(out, kept)
         click.echo(f"{out}: {len(kept)} of {len(seeds)} seeds", err=as_json)
     if sheet_path is not None:
-        write_sheet(sheet_path, ranker, ordered, target.name)
+        provenance = Provenance(f"{target.name} (metagan)", None, ranker.settings.psi)
+        write_sheet(sheet_path, sheet(ranker, ordered), provenance, note)
         click.echo(sheet_path, err=as_json)
     if exclude_below is not None:
         count = exclude(registry, what, ranker, ordered, exclude_below)
@@ -198,17 +214,6 @@ def write_seeds(path: Path, kept: Sequence[Score]) -> None:
     from metagan.files import write_bytes
 
     write_bytes(path, (",".join(str(score.seed) for score in kept) + "\n").encode())
-
-
-def write_sheet(path: Path, ranker: Ranker, ordered: Sequence[Score], name: str) -> None:
-    """Write the best and the worst pictures."""
-    from metagan.files import write_bytes
-    from metagan.images.encode import encode, picture_format
-    from metagan.images.provenance import Provenance
-    from metagan.lab.rank import sheet
-
-    label = Provenance(f"{name} (metagan)", None, ranker.settings.psi)
-    write_bytes(path, encode(sheet(ranker, ordered), picture_format(path), label))
 
 
 def exclude(registry: Path, slug: str, ranker: Ranker, scores: Sequence[Score], below: float) -> int:

@@ -241,9 +241,9 @@ def write_pictures(
     sheet: Sheet | None,
 ) -> None:
     """Write each picture to the folder, all of them to the grid, or both."""
-    from metagan.cli.progress import stages
+    from metagan.cli.progress import note, stages
     from metagan.files import write_bytes
-    from metagan.images.encode import EXTENSIONS, encode, picture_format
+    from metagan.images.encode import EXTENSIONS, encode, write_sheet
     from metagan.images.provenance import Provenance
     from metagan.images.sheet import contact_sheet
 
@@ -261,7 +261,7 @@ def write_pictures(
         if sheet:
             drawn = contact_sheet(each(), len(seeds), sheet.columns, sheet.tile)
             label = Provenance(f"{name} (metagan)", seeds[0], settings.psi)
-            write_bytes(sheet.path, encode(drawn, picture_format(sheet.path), label))
+            write_sheet(sheet.path, drawn, label, note)
             click.echo(sheet.path)
         else:
             for _ in each():
@@ -282,8 +282,9 @@ def write_styled(
     sheet: Sheet | None,
 ) -> None:
     """Write the pictures of styles files, under the same names."""
+    from metagan.cli.progress import note
     from metagan.files import write_bytes
-    from metagan.images.encode import EXTENSIONS, encode, picture_format
+    from metagan.images.encode import EXTENSIONS, encode, write_sheet
     from metagan.images.provenance import Provenance
     from metagan.images.sheet import contact_sheet
     from metagan.lab.styles import draw, read_styles, require_noise_fits, require_same_generator
@@ -307,7 +308,7 @@ def write_styled(
             )
     if sheet:
         drawn = contact_sheet(pictures, len(pictures), sheet.columns, sheet.tile)
-        write_bytes(sheet.path, encode(drawn, picture_format(sheet.path), label))
+        write_sheet(sheet.path, drawn, label, note)
         click.echo(sheet.path)
     if folder:
         click.echo(f"{folder}: {len(pictures)} pictures")

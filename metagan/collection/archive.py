@@ -119,7 +119,8 @@ def _restore(tables: Path, images: Path, beside: Path, out: Path) -> None:
                     fix="archive the collection again",
                 )
             if archive.getinfo(name).file_size > _MAX_TABLE_BYTES:
-                raise CollectionError("absurdly large", where=name, fix="archive the collection again")
+                what = f"want at most {_MAX_TABLE_BYTES:,} bytes, got {archive.getinfo(name).file_size:,}"
+                raise CollectionError(what, where=name, fix="archive the collection again")
             with archive.open(name) as member, (beside / name).open("wb") as file:
                 shutil.copyfileobj(member, file)
     known = open_collection(beside)  # which refuses files that lie elsewhere

@@ -187,7 +187,7 @@ def _download_once(client: httpx2.Client, url: str, part: Path, how: Downloads) 
             raise TransientError(f"no answer ({type(error).__name__})") from error
         except httpx2.InvalidURL as error:
             raise NoPictureError("a damaged address") from error
-    raise NoPictureError(f"more than {_MAX_REDIRECTS} redirections")
+    raise NoPictureError(f"want at most {_MAX_REDIRECTS} redirections, got more")
 
 
 def _receive(response: httpx2.Response, part: Path) -> None:
@@ -196,7 +196,9 @@ def _receive(response: httpx2.Response, part: Path) -> None:
         for chunk in response.iter_bytes():
             size += len(chunk)
             if size > MAX_BYTES:
-                raise NoPictureError(f"more than {MAX_BYTES >> 20} MiB, the most for a picture")
+                told = response.headers.get("Content-Length", "")
+                got = f"{max(int(told[:15]), size):,}" if told.isdecimal() and told.isascii() else "more"
+                raise NoPictureError(f"want at most {MAX_BYTES:,} bytes for a picture, got {got}")
             file.write(chunk)
 
 

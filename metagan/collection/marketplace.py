@@ -343,7 +343,9 @@ def read_key(key_file: Path | None) -> str:
             ) from error
         if len(key) > _MAX_KEY or len(key.split()) > 1:
             raise CollectionError(
-                "holds more than a key", where=f"--key-file {key_file}", fix="write the key alone on one line"
+                f"want one key of at most {_MAX_KEY} characters, got {len(key):,} in {len(key.split())} words",
+                where=f"--key-file {key_file}",
+                fix="write the key alone on one line",
             )
     else:
         key = os.environ.get(KEY_VARIABLE, "").strip()
@@ -371,7 +373,7 @@ def _bounded(response: httpx2.Response) -> bytes:
     for part in response.iter_bytes():
         size += len(part)
         if size > MAX_ANSWER_BYTES:
-            raise TransientError(f"an answer of more than {MAX_ANSWER_BYTES >> 20} MiB")
+            raise TransientError(f"want at most {MAX_ANSWER_BYTES:,} bytes in an answer, got more")
         parts.append(part)
     return b"".join(parts)
 

@@ -71,7 +71,7 @@ def check_picture(data: bytes, svg_px: int = 512) -> Picture:
     if not data:
         raise NoPictureError("an empty file")
     if len(data) > MAX_BYTES:
-        raise NoPictureError(f"{len(data) / 2**20:,.0f} MiB; the most for a picture is {MAX_BYTES >> 20} MiB")
+        raise NoPictureError(f"want at most {MAX_BYTES:,} bytes for a picture, got {len(data):,}")
     if looks_like_svg(data):
         from metagan.collection.svg import draw_svg
 
@@ -97,7 +97,8 @@ def decode_data_uri(uri: str) -> bytes:
     if match is None:
         raise NoPictureError("a damaged data: URI")
     if len(match["data"]) > MAX_BYTES * 3:
-        raise NoPictureError(f"a data: URI of {len(match['data']) / 2**20:,.0f} MiB")
+        most = f"want at most {MAX_BYTES * 3:,} characters in a data: URI"
+        raise NoPictureError(f"{most}, got {len(match['data']):,}")
     raw = unquote_to_bytes(match["data"])
     if ";base64" not in match["options"].lower():
         return raw
@@ -132,7 +133,8 @@ def _checked_format(data: bytes) -> str:
 
 def _check_pixels(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
-        raise NoPictureError(f"{width:,}x{height:,} pixels; the most is {MAX_PIXELS // 1_000_000} megapixels")
+        got = f"{width * height / 1e6:,.3g} ({width:,}x{height:,})"
+        raise NoPictureError(f"want at most {MAX_PIXELS // 1_000_000} megapixels, got {got}")
 
 
 def _what_it_is(data: bytes, error: Exception) -> str:

@@ -121,8 +121,12 @@ def read_lines(file: Path, record: type[Record]) -> Iterator[Record]:
         with file.open("rb") as lines:
             for number, line in enumerate(iter(partial(lines.readline, MAX_LINE_BYTES + 1), b""), 1):
                 if len(line) > MAX_LINE_BYTES:
+                    length = len(line)
+                    while not line.endswith(b"\n") and (line := lines.readline(MAX_LINE_BYTES)):
+                        length += len(line)
                     raise CollectionError(
-                        f"{file}:{number}: a line of more than {MAX_LINE_BYTES >> 20} MiB",
+                        f"want at most {MAX_LINE_BYTES:,} bytes in a line, got {length:,}",
+                        where=Location(str(file), number),
                         fix="mend that line, or fetch the collection anew",
                     )
                 if line.strip():

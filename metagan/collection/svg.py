@@ -124,7 +124,8 @@ class _Inspector:
         self._in_style = local == "style"
         self.plain = self.plain and local in _PLAIN
         if self._depth > _MAX_DEPTH or self._elements > _MAX_ELEMENTS:
-            raise NoPictureError("an SVG of absurd depth or length")
+            most = f"{_MAX_DEPTH} levels and {_MAX_ELEMENTS:,} elements"
+            raise NoPictureError(f"want at most {most} in an SVG, got more")
         for key, value in attributes.items():
             if _LINK.match(key) and local != "a" and not _INSIDE.match(value):
                 raise _outside(value)
@@ -155,7 +156,7 @@ def _inspect(data: bytes) -> _Inspector:
         NoPictureError: If the document is damaged, too large, or refers to anything outside it.
     """
     if len(data) > MAX_SVG_BYTES:
-        raise NoPictureError(f"an SVG of {len(data) >> 20} MiB; the most is {MAX_SVG_BYTES >> 20} MiB")
+        raise NoPictureError(f"want at most {MAX_SVG_BYTES:,} bytes in an SVG, got {len(data):,}")
     inspector = _Inspector()
     parser = expat.ParserCreate()
     parser.buffer_text = True

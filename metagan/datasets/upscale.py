@@ -155,7 +155,10 @@ def _upscaled(
     factor = upscaler.factor
     size = (image.width * factor, image.height * factor)
     if size[0] * size[1] > MOST_RESULT_PIXELS:
-        raise UnreadableError(f"its result would have {size[0]}x{size[1]} pixels: make it smaller first")
+        most = f"want at most {MOST_RESULT_PIXELS:,} pixels in a result"
+        raise UnreadableError(
+            f"{most}, got {size[0] * size[1]:,} ({size[0]}x{size[1]}): make the picture smaller first"
+        )
     pixels = _rgb(image)
     if denoising.before:
         pixels = denoise(pixels, denoising.deviation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from PIL import Image, features
 from PIL.PngImagePlugin import PngInfo
 
 from metagan.errors import OptionError
+from metagan.files import write_bytes
 from metagan.images.provenance import Provenance
 
 ENCODER_VERSION = 1  # part of every published picture's key; increase it when the encoded bytes change
@@ -47,7 +49,7 @@ def picture_format(path: Path) -> str:
 
 
 def require_size(image_format: str, size: tuple[int, int], what: str, fix: str) -> None:
-    """Refuse a picture that its format can't hold, before it is drawn.
+    """Refuse a picture that its format can't hold, or that this Pillow can't write, before it is drawn.
 
     Args:
         image_format: A key of MOST_SIDE_PX.
@@ -56,8 +58,12 @@ def require_size(image_format: str, size: tuple[int, int], what: str, fix: str) 
         fix: The way out.
 
     Raises:
-        OptionError: If a side is longer than the format allows.
+        OptionError: If a side is longer than the format allows, or Pillow was built without the format.
     """
+    if image_format == "avif" and not features.check("avif"):
+        raise OptionError(
+            f"{what}: this Pillow is built without AVIF", fix="use webp, or install pillow 11.3 or newer"
+        )
     most = MOST_SIDE_PX[image_format]
     if max(size) > most:
         names = {"webp": "WebP"}
@@ -68,13 +74,34 @@ def require_size(image_format: str, size: tuple[int, int], what: str, fix: str) 
         )
 
 
-def encode(picture: NDArray[np.uint8], image_format: str, label: Provenance | None = None) -> bytes:
+def write_sheet(path: Path, sheet: NDArray[np.uint8], label: Provenance, note: Callable[[str], None]) -> None:
+    """Write a sheet of pictures in the format that its name asks for.
+
+    Args:
+        path: The file.
+        sheet: [h, w, ch].
+        label: Provenance to write into the file.
+        note: Told if the sheet had to be encoded in another way than usual.
+
+    Raises:
+        OptionError: See `encode`; `require_size` tells before drawing.
+    """
+    write_bytes(path, encode(sheet, picture_format(path), label, lambda text: note(f"{path.name}: {text}")))
+
+
+def encode(
+    picture: NDArray[np.uint8],
+    image_format: str,
+    label: Provenance | None = None,
+    note: Callable[[str], None] = lambda _: None,
+) -> bytes:
     """Encode a picture.
 
     Args:
         picture: [h, w, ch]: grey, RGB or RGBA.
         image_format: "webp", "png", "jpeg" (alpha over white) or "avif".
         label: Provenance to write into the file as XMP.
+        note: Told if a WebP is lossless because lossy WebP can't hold so much detail.
 
     Raises:
         OptionError: If this Pillow can't write the format, or the format can't hold as many pixels.
@@ -91,20 +118,17 @@ def encode(picture: NDArray[np.uint8], image_format: str, label: Provenance | No
         options |= {"quality": 92, "subsampling": 0}
         image = _without_alpha(image)
     elif image_format == "avif":
-        if not features.check("avif"):
-            raise OptionError(
-                "format avif: this Pillow is built without AVIF",
-                fix="use webp, or install pillow 11.3 or newer",
-            )
         options |= {"quality": 80, "speed": 8}
     elif label:
         options = {"pnginfo": _png_text(label)}
     out = io.BytesIO()
     try:
         image.save(out, image_format, **options)
-    except ValueError:  # lossy WebP's first partition holds 512 KiB, too little for large pictures of detail
+    except ValueError:
         if image_format != "webp" or options["lossless"]:
             raise
+        limit = "lossy WebP can't hold so much detail (at most 512 KiB in its first part)"
+        note(f"{limit}, so it is encoded without loss, which makes it larger")
         out = io.BytesIO()
         image.save(out, image_format, **(options | {"lossless": True, "quality": 20}))
     return out.getvalue()

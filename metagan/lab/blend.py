@@ -31,7 +31,16 @@ from metagan.checkpoints.model import Header
 from metagan.checkpoints.read import read_checkpoint
 from metagan.checkpoints.write import write_safetensors
 from metagan.errors import OptionError
-from metagan.lab.film import FilmOptions, Frame, enlarge, to_frame, write_film
+from metagan.images.encode import picture_format, require_size
+from metagan.lab.film import (
+    FilmOptions,
+    Frame,
+    enlarge,
+    enlarged,
+    require_film_size,
+    to_frame,
+    write_film,
+)
 from metagan.lab.styles import fingerprint, styles_shape
 from metagan.networks.generator import Generator
 from metagan.networks.loading.detect import load_generator, notes_on
@@ -40,6 +49,7 @@ from metagan.networks.stylegan3.network import StyleGAN3
 from metagan.sampling.device import choose_device
 from metagan.sampling.sampler import Sampler, Settings
 from metagan.sampling.target import Target
+from metagan.values import Size, printable
 
 MappingFrom = Literal["first", "second", "blend"]
 RELATED: Final = 0.5  # median cosine from which on two generators are taken for relatives
@@ -440,6 +450,20 @@ class Between:
         child = blend(self.first, self.second, shares)
         sampler = Sampler(child, next(self.first.parameters()).device, self._batch)
         return [to_frame(picture) for _, picture in sampler.pictures(self.seeds, self.settings)]
+
+    def require_sizes(self, sheet: Path | None, steps: int, film: Path | None) -> None:
+        """Refuse a sheet or a film that its format can't hold, before anything is drawn.
+
+        Raises:
+            OptionError: If a side is longer than the format allows.
+        """
+        size, seeds = self.first.size, len(self.seeds)
+        if sheet is not None:
+            what = f"{printable(str(sheet))}: {seeds:,} seeds at {steps:,} steps"
+            whole = enlarged(Size(size.width * steps, size.height * seeds))
+            require_size(picture_format(sheet), whole, what, "name a .png file, or ask for fewer")
+        if film is not None:
+            require_film_size(film, Size(size.width * seeds, size.height))
 
     def sheet(self, steps: int) -> NDArray[np.uint8]:
         """Draw a row for each seed, with `steps` columns from the first parent to the end of the way."""

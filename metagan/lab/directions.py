@@ -54,6 +54,7 @@ STEP_SHARE: Final = 0.2  # of the visible difference between two pictures, in a 
 SCALING_ROUNDS: Final = 4
 _LINE_PX: Final = 4  # between the blocks of a sheet
 FARTHEST: Final = 3
+MOST_STEPS: Final = 100  # of a dial in an address
 MAX_TEXT: Final = 1 << 20
 _Text = Annotated[str, Field(max_length=200)]
 
@@ -524,7 +525,7 @@ def parse_dials(text: str) -> dict[int, float]:
     """Parse dials as in addresses, "1:1.5,4:-2": each dial's number, from 1, and its steps.
 
     Raises:
-        OptionError: If the text has another form, or a step beyond 100.
+        OptionError: If the text has another form, or more than MOST_STEPS steps.
     """
     values: dict[int, float] = {}
     for part in text.split(","):
@@ -533,8 +534,11 @@ def parse_dials(text: str) -> dict[int, float]:
             good = bool(colon) and number.isdecimal() and int(number) > 0 and math.isfinite(float(steps))
         except ValueError:
             good = False
-        if not good or abs(float(steps)) > 100:
-            msg = f"dials {text!r:.80}: want the numbers of dials and their steps, at most 100"
+        if not good:
+            msg = f"dials {text!r:.80}: want the numbers of dials and their steps, got {part!r:.40}"
+            raise OptionError(msg, fix="write them like 1:1.5,4:-2")
+        if abs(float(steps)) > MOST_STEPS:
+            msg = f"dials {text!r:.80}: want at most {MOST_STEPS} steps either way, got {float(steps):g}"
             raise OptionError(msg, fix="write them like 1:1.5,4:-2")
         values[int(number) - 1] = float(steps)
     return values

@@ -148,9 +148,13 @@ def require_film_size(path: Path, size: Size) -> None:
     """
     ending = film_format(path)
     if ending:
-        larger = size.times(max(1, -(-LEAST_PX // size.shortest)))
-        fix = "make the grid smaller, or name a folder, for numbered PNGs"
-        require_size(ending.removeprefix("."), larger, f"--out {printable(str(path))}", fix)
+        fix = "draw fewer pictures side by side, or name a folder, for numbered PNGs"
+        require_size(ending.removeprefix("."), enlarged(size), printable(str(path)), fix)
+
+
+def enlarged(size: Size) -> Size:
+    """The size of a frame after `enlarge`."""
+    return size.times(max(1, -(-LEAST_PX // size.shortest)))
 
 
 def enlarge(frame: Frame, least_px: int = LEAST_PX) -> Frame:

@@ -65,9 +65,15 @@ class Prompt:
             raise OptionError(
                 "a prompt without words", where="--prompt", fix='write some, such as "an oil painting"'
             )
-        if len(self.text) > MOST_CHARACTERS or has_controls(self.text):
+        if len(self.text) > MOST_CHARACTERS:
             raise OptionError(
-                f"the prompt {shown} is longer than {MOST_CHARACTERS} characters, or has control characters",
+                f"the prompt {shown}: want at most {MOST_CHARACTERS:,} characters, got {len(self.text):,}",
+                where="--prompt",
+                fix="write a shorter one",
+            )
+        if has_controls(self.text):
+            raise OptionError(
+                f"the prompt {shown} has control characters",
                 where="--prompt",
                 fix="write it in one line",
             )

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -45,6 +46,7 @@ from metagan.sampling.latents import labels
 from metagan.sampling.sampler import Picture, Sampler, Settings, exact_convolutions
 from metagan.training.run_folder import RunFolder, read_config
 from metagan.training.state import has_state, read_last_state
+from metagan.values import Size
 
 By = Literal["discriminator", "realism", "mixture"]
 NEAREST: Final = 5  # real pictures whose mean distance is a picture's realism
@@ -58,6 +60,8 @@ BATCH: Final = 32
 MOST_REALS: Final = 10_000
 GROUP_OF_WHOLE_BATCH: Final = 8
 SHOWN: Final = 16
+COLUMNS: Final = 8  # of a sheet
+GAP_PX: Final = 8  # between its best and its worst pictures
 
 
 @dataclass(frozen=True)
@@ -585,6 +589,13 @@ def without_copies(ordered: Sequence[Score], keep: int) -> list[Score]:
     return kept
 
 
+def sheet_size(size: Size, seeds: int, shown: int = SHOWN) -> Size:
+    """The size of a sheet, before ranking so many seeds' pictures of a size."""
+    count = min(shown, seeds)
+    columns = min(count, COLUMNS)
+    return Size(columns * size.width, 2 * math.ceil(count / columns) * size.height + GAP_PX)
+
+
 def sheet(ranker: Ranker, ordered: Sequence[Score], shown: int = SHOWN) -> NDArray[np.uint8]:
     """Draw the best pictures above, and the worst below, with a white line between."""
     count = min(shown, len(ordered))
@@ -594,8 +605,8 @@ def sheet(ranker: Ranker, ordered: Sequence[Score], shown: int = SHOWN) -> NDArr
             to_frame(picture)
             for _, picture in ranker.sampler.pictures([s.seed for s in part], ranker.settings)
         )
-        blocks.append(contact_sheet(drawn, count, min(count, 8)))
-    gap = np.full((8, blocks[0].shape[1], 3), 255, np.uint8)
+        blocks.append(contact_sheet(drawn, count, min(count, COLUMNS)))
+    gap = np.full((GAP_PX, blocks[0].shape[1], 3), 255, np.uint8)
     return np.concatenate([blocks[0], gap, blocks[1]], axis=0)
 
 

@@ -182,7 +182,7 @@ def read_styles(path: Path) -> Styles:
     if not path.is_file():
         raise _malformed(path, "there is no such file")
     if path.stat().st_size > MAX_BYTES:
-        raise _malformed(path, f"larger than {MAX_BYTES >> 20} MiB, which no styles file is")
+        raise _malformed(path, f"want at most {MAX_BYTES:,} bytes, got {path.stat().st_size:,}")
     try:
         with utf8_path(path) as readable, safe_open(readable, framework="pt") as file:
             text = (file.metadata() or {}).get(METADATA_KEY)

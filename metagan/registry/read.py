@@ -121,7 +121,8 @@ def _without_seeds(entries: RegistryFile, tree: Tree) -> Iterator[Problem]:
         images = subject.images if "images" in subject.model_fields_set else entries.defaults.images
         total += images if isinstance(images, int) else sum(map(len, images))
         if total > MAX_PICTURES:
-            what = f"want at most {MAX_PICTURES:,} pictures in a registry, got more with subjects.{slug}"
+            several = f"want at most {MAX_PICTURES:,} pictures in a registry"
+            what = f"{several}, got {total:,} up to subjects.{slug}"
             yield Problem(
                 tree.where(("subjects", slug), key=True), what, "lower images, or split the site in two"
             )

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from metagan.errors import Location, Problem, RegistryError
+from metagan.files import bytes_told
 from metagan.values import show
 
 MAX_BYTES = 1 << 20
@@ -133,6 +134,7 @@ def _read_text(path: Path) -> str:
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
+            told = bytes_told(file)
     except FileNotFoundError as error:
         fix = "run `metagan init` to create one, or name another file with --registry"
         raise _unreadable(Location(str(path)), "there is no such file", fix) from error
@@ -143,7 +145,7 @@ def _read_text(path: Path) -> str:
         ) from error
     if len(data) > MAX_BYTES:
         fix = "write many seeds as ranges such as 0-9999, and put long text into separate files"
-        raise _unreadable(Location(str(path), 1, 1), f"want at most {MAX_BYTES:,} bytes, got more", fix)
+        raise _unreadable(Location(str(path), 1, 1), f"want at most {MAX_BYTES:,} bytes, got {told}", fix)
     return _decode(path, data)
 
 
@@ -236,7 +238,8 @@ class _Plain:
         """Convert a node. Aliases are followed up to a limit."""
         self.values += 1
         if len(place) > MAX_DEPTH or self.values > MAX_VALUES:
-            what = "too large after its aliases (*name) are expanded"
+            limit = f"{MAX_DEPTH} levels" if len(place) > MAX_DEPTH else f"{MAX_VALUES:,} values"
+            what = f"want at most {limit} after aliases (*name) are expanded, got more"
             raise _unreadable(
                 _where(self.path, node.start_mark), what, "write shared settings under `defaults:`"
             )

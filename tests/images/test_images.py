@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from metagan.errors import OptionError
-from metagan.images.encode import EXTENSIONS, MOST_SIDE_PX, encode
+from metagan.images.encode import EXTENSIONS, MOST_SIDE_PX, encode, require_size, write_sheet
 from metagan.images.provenance import SOURCE_TYPE, Provenance
 from metagan.images.sheet import contact_sheet
 
@@ -83,3 +83,27 @@ def test_a_sheet_of_small_tiles_keeps_proportions():
     pictures = [np.full((20, 10, channels), 9, np.uint8) for channels in (1, 1)]
     assert contact_sheet(pictures, 2, columns=2, tile=10).shape == (10, 10, 1)
     assert contact_sheet(pictures, 2, columns=2, tile=99).shape == (20, 20, 1)
+
+
+def test_a_sheet_that_lossy_webp_cannot_hold_is_kept_without_loss_and_says_so(tmp_path, monkeypatch):
+    save = Image.Image.save
+
+    def full(image, file, image_format, **options):  # what libwebp says of 27 megapixels of noise
+        if options.get("lossless") is False:
+            raise ValueError("encoding error 6: PARTITION0_OVERFLOW")
+        save(image, file, image_format, **options)
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    sheet = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    said = []
+    write_sheet(tmp_path / "t.webp", sheet, Provenance("ape", 0, 1.0), said.append)
+    with Image.open(tmp_path / "t.webp") as image:
+        assert np.array_equal(np.asarray(image), sheet)
+    (line,) = said
+    assert line.startswith("t.webp: lossy WebP can't hold so much detail (at most 512 KiB")
+
+
+def test_avif_that_this_pillow_cannot_write_is_refused_before_drawing(monkeypatch):
+    monkeypatch.setattr("PIL.features.check", lambda _: False)
+    with pytest.raises(OptionError, match="a sheet: this Pillow is built without AVIF"):
+        require_size("avif", (1, 1), "a sheet", "choose png")

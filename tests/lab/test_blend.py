@@ -224,3 +224,12 @@ def test_the_command_refuses_an_alpha_that_is_no_share(files, alpha):
     result = run(*files, "--alpha", alpha)
     assert result.exit_code == 2
     assert "want a number from 0 to 1" in result.output
+
+
+def test_a_sheet_or_film_beyond_its_formats_limit_is_refused_before_it_is_drawn(tmp_path, files, monkeypatch):
+    monkeypatch.setattr("metagan.lab.blend.Between.pictures", None)
+    for option, name, least in (("--grid", "t.webp", 17 * 2000), ("--film", "t.gif", 2000)):
+        result = run(*files, option, tmp_path / name, "--seeds", "0-4999", "--steps", "5")
+        assert "pixels a side, got" in str(result.exception), least
+        assert name in str(result.exception)
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith("t.")]

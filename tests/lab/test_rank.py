@@ -13,6 +13,7 @@ from metagan.checkpoints.read import read_checkpoint
 from metagan.cli import metagan
 from metagan.datasets.source import PictureSource
 from metagan.errors import MalformedFileError, OptionError
+from metagan.images.encode import MOST_SIDE_PX
 from metagan.lab.rank import (
     Ranker,
     RankOptions,
@@ -223,3 +224,12 @@ def test_the_command_writes_seeds_and_a_sheet_and_leaves_out_what_is_worse(tmp_p
     result = CliRunner().invoke(metagan, ["rank", str(PICKLE), "--exclude-below", "5", "--data", "x"])
     assert isinstance(result.exception, OptionError)
     assert "is no subject" in str(result.exception)
+
+
+def test_a_sheet_beyond_its_formats_limit_is_refused_before_ranking(tmp_path, monkeypatch):
+    monkeypatch.setattr("metagan.lab.rank.Ranker.__init__", None)
+    monkeypatch.setitem(MOST_SIDE_PX, "webp", 100)
+    words = ["rank", str(PICKLE), "--discriminator", str(PICKLE), "--sheet", str(tmp_path / "t.webp")]
+    assert "t.webp: WebP holds at most 100 pixels a side, got" in str(
+        CliRunner().invoke(metagan, words).exception
+    )

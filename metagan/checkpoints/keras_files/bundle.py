@@ -39,7 +39,9 @@ def read_bundle(index: Source, data: Source) -> dict[str, Tensor]:
         UnsafeFileError: If the index claims more data than the files can hold.
     """
     if len(index.data) > MAX_INDEX_BYTES:
-        raise index.unsafe(0, f"an index of {len(index.data):,} bytes", TOO_MUCH)
+        raise index.unsafe(
+            0, f"want at most {MAX_INDEX_BYTES:,} bytes in an index, got {len(index.data):,}", TOO_MUCH
+        )
     tensors: dict[str, Tensor] = {}
     bytes_left, end = len(data.data), 0
     for key, value in _table(index):
@@ -81,7 +83,7 @@ def _table(source: Source) -> Iterator[tuple[bytes, bytes]]:
         for entry in _block(source, start, length):
             entries += 1
             if entries > MAX_ENTRIES:
-                raise source.unsafe(start, f"more than {MAX_ENTRIES:,} entries", TOO_MUCH)
+                raise source.unsafe(start, f"want at most {MAX_ENTRIES:,} entries, got more", TOO_MUCH)
             yield entry
 
 

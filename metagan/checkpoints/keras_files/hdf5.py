@@ -236,8 +236,11 @@ class _File:
                 break
             if index == wanted:
                 self.bytes_left -= length
-                if length > size or self.bytes_left < 0:
-                    raise self.source.unsafe(at, "a text longer than its place, or one of too many", TOO_MUCH)
+                if length > size:
+                    raise self.malformed(at, f"a text of {length:,} bytes in a place for {size:,}")
+                if self.bytes_left < 0:
+                    most = f"want at most {len(self.source.data):,} bytes in texts, as in the file"
+                    raise self.source.unsafe(at, f"{most}, got more", TOO_MUCH)
                 return self.bytes(position + 16, length).decode("utf-8", "replace").rstrip("\0")
             position += 16 + (size + 7) // 8 * 8
         raise self.malformed(at, "a text that isn't where it should be")
@@ -247,7 +250,7 @@ class _File:
     def step(self, at: int, count: int = 1) -> None:
         self.steps_left -= count
         if self.steps_left < 0:
-            raise self.source.unsafe(at, f"more than {MAX_STEPS:,} things in one file", TOO_MUCH)
+            raise self.source.unsafe(at, f"want at most {MAX_STEPS:,} things in a file, got more", TOO_MUCH)
 
     def bytes(self, at: int, count: int) -> bytes:
         if at + count > len(self.source.data):

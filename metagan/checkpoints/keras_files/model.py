@@ -127,14 +127,20 @@ def _root_metadata(source: Source) -> Any:
 
 def _json(source: Source, text: bytes) -> Any:
     if len(text) > MAX_CONFIG_BYTES:
-        raise source.unsafe(0, f"a model's description of {len(text):,} bytes", "get another weights file")
+        raise source.unsafe(
+            0,
+            f"want at most {MAX_CONFIG_BYTES:,} bytes in a model's description, got {len(text):,}",
+            "get another weights file",
+        )
     try:
         model = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise source.malformed(0, f"the model's description is no JSON: {error}") from error
     if depth_of(model) > MAX_DEPTH:
         raise source.unsafe(
-            0, f"a model's description nested deeper than {MAX_DEPTH}", "get another weights file"
+            0,
+            f"want at most {MAX_DEPTH} levels in a model's description, got {depth_of(model)}",
+            "get another weights file",
         )
     return model
 

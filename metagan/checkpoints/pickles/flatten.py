@@ -47,8 +47,10 @@ class Plain:
             UnsafeFileError: If there are too many values, or they nest too deeply (shared or recursive values).
         """
         self._values_left -= count
-        if self._values_left < 0 or depth > MAX_DEPTH:
-            raise self._unsafe(where, "too many values, or values nested in each other without end")
+        if depth > MAX_DEPTH:
+            raise self._unsafe(where, f"want at most {MAX_DEPTH} levels of values, got more")
+        if self._values_left < 0:
+            raise self._unsafe(where, f"want at most {MAX_VALUES:,} values beside the tensors, got more")
 
     def value(self, value: object, where: str, depth: int = 0) -> Any:
         """Convert to None, bools, numbers, strings, bytes, NumPy arrays, and lists, tuples, sets and dicts of these.
@@ -97,7 +99,7 @@ class Plain:
     def _spend_bytes(self, count: int, where: str) -> None:
         self._bytes_left -= count
         if self._bytes_left < 0:
-            raise self._unsafe(where, f"more than {MAX_ARRAY_BYTES:,} bytes beside the tensors")
+            raise self._unsafe(where, f"want at most {MAX_ARRAY_BYTES:,} bytes beside the tensors, got more")
 
     def _malformed(self, where: str, found: str) -> MalformedFileError:
         return MalformedFileError(

@@ -151,7 +151,7 @@ class Machine:
         """
         self.budget.opcodes -= count
         if self.budget.opcodes < 0:
-            raise self.unsafe(f"more than {MAX_OPCODES:,} pickle instructions", TOO_MUCH)
+            raise self.unsafe(f"want at most {MAX_OPCODES:,} pickle instructions, got more", TOO_MUCH)
 
     def advance(self, count: int) -> int:
         """Advance by `count` bytes, which must exist, and return where they begin."""
@@ -181,7 +181,7 @@ class Machine:
         start = self.advance(length)
         self.budget.text_bytes -= length
         if self.budget.text_bytes < 0:
-            raise self.unsafe(f"more than {MAX_TEXT_BYTES:,} bytes of text", TOO_MUCH)
+            raise self.unsafe(f"want at most {MAX_TEXT_BYTES:,} bytes of text, got more", TOO_MUCH)
         try:
             return str(self.source.data[start : start + length], "utf-8")
         except UnicodeDecodeError as error:
@@ -202,7 +202,7 @@ class Machine:
     def mark(self) -> None:
         """Push a mark: remember the height of the stack."""
         if len(self.marks) >= MAX_MARKS:
-            raise self.unsafe(f"more than {MAX_MARKS:,} open marks", TOO_MUCH)
+            raise self.unsafe(f"want at most {MAX_MARKS:,} open marks, got more", TOO_MUCH)
         self.marks.append(len(self.stack))
 
     def pop_to_mark(self) -> list[Any]:
@@ -240,7 +240,9 @@ class Machine:
         if type(key) is not str:
             self.budget.odd_keys -= 1
             if self.budget.odd_keys < 0:
-                raise self.unsafe(f"more than {MAX_ODD_KEYS:,} keys that are no strings", TOO_MUCH)
+                raise self.unsafe(
+                    f"want at most {MAX_ODD_KEYS:,} keys that are no strings, got more", TOO_MUCH
+                )
         return key
 
 
@@ -429,7 +431,9 @@ def _push(machine: Machine, number: int | float) -> None:
 
 def _long(machine: Machine, length: int) -> None:
     if length > MAX_LONG_BYTES:
-        raise machine.unsafe(f"a whole number of {length} bytes", TOO_MUCH)
+        raise machine.unsafe(
+            f"want at most {MAX_LONG_BYTES} bytes in a whole number, got {length:,}", TOO_MUCH
+        )
     machine.stack.append(int.from_bytes(machine.take(length).data, "little", signed=True))
 
 

@@ -19,6 +19,7 @@ from metagan.collection.pictures import NoPictureError, Picture, check_picture
 from metagan.collection.sources.made import Made
 from metagan.collection.store import now
 from metagan.errors import CollectionError
+from metagan.files import bytes_told
 
 COLUMNS: Final = (
     *(
@@ -186,10 +187,15 @@ class CsvSource:
         try:
             with self.path.open("rb") as file:
                 data = file.read(MAX_BYTES + 1)  # a pipe or device has no size
+                told = bytes_told(file)
         except OSError as error:
             raise CollectionError(error.strerror or error, where=self.path, fix="check the path") from error
         if len(data) > MAX_BYTES:
-            raise CollectionError("more than 1 GiB", where=self.path, fix="split it into several collections")
+            raise CollectionError(
+                f"want at most {MAX_BYTES:,} bytes, got {told}",
+                where=self.path,
+                fix="split it into several collections",
+            )
         text, self.encoding_used = _decoded(self.path, data, self.encoding)
         delimiter = _delimiter(text)
         try:

@@ -18,6 +18,7 @@ from metagan.checkpoints.model import Checkpoint, NetworkRecord
 from metagan.checkpoints.read import read_checkpoint
 from metagan.checkpoints.tensors import require_finite
 from metagan.errors import CheckpointError, MalformedFileError, UnknownArchitectureError
+from metagan.files import bytes_told
 from metagan.networks.loading.assemble import assemble
 from metagan.networks.vqgan.network import MOST_BLOCKS, MOST_LEVELS, VQGAN, VQGANConfig
 from metagan.values import printable, show
@@ -131,8 +132,9 @@ def read_configuration(path: Path) -> VQGANConfig:
     try:
         with path.open("rb") as file:
             text = file.read(MAX_YAML_BYTES + 1)
+            told = bytes_told(file)
         if len(text) > MAX_YAML_BYTES:
-            raise _malformed(path, f"larger than {MAX_YAML_BYTES >> 10} KiB")
+            raise _malformed(path, f"want at most {MAX_YAML_BYTES:,} bytes, got {told}")
         content = yaml.safe_load(text)
         if not isinstance(content, dict):
             raise _malformed(path, f"want a mapping with `model`, got {show(content)}")

@@ -175,7 +175,7 @@ def test_damaged_pickles_are_explained(parts: tuple[bytes, ...], words: str):
         ((persistent(pickle.EMPTY_DICT), pickle.EMPTY_DICT, pickle.BUILD), "asks to set the state"),
         ((text("x"), pickle.BINPERSID), "something outside the file"),
         ((pickle.NONE, pickle.LONG_BINPUT, b"\x00\x00\x00\x08"), "memo index 134,217,728"),
-        ((pickle.LONG1, b"\xff", bytes(255)), "a whole number of 255 bytes"),
+        ((pickle.LONG1, b"\xff", bytes(255)), "bytes in a whole number, got 255"),
         ((dict_of((tuple_of(number(1)), pickle.NONE)),), "want a plain dict key, got a tuple"),
         ((dict_of((ORDERED_DICT, pickle.NONE)),), "want a plain dict key, got the name"),
         ((text("os"), raw(b"system"), pickle.STACK_GLOBAL), "a global's name is computed"),

@@ -156,7 +156,7 @@ def test_a_yaml_of_something_else_is_refused_in_words(tmp_path, change, says):
          " resolution: 32, z_channels: 1}}}", "AutoencoderKL"),
         ("x: &a [1]\n" + "".join(f"x{n}: &a{n} [{'*a' if n == 0 else f'*a{n - 1}'}{', *a' * 9}]\n" for n in range(30)),
          "model"),
-        ("a: " + "x" * (1 << 19), "larger"),
+        ("a: " + "x" * (1 << 19), "want at most 262,144 bytes, got 524,291"),
     ],
 )  # fmt: skip
 def test_hostile_yamls_are_refused_and_never_run(tmp_path, content, says):
