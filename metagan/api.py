@@ -34,7 +34,7 @@ from metagan.seeds import MAX_SEED, MAX_SEEDS
 from metagan.values import PSI_RANGE, InvalidValueError, Label, NoiseMode
 
 if TYPE_CHECKING:
-    from metagan.lab.directions import Directions
+    from metagan.lab.dials import Directions
     from metagan.lab.paint_files import Painted
     from metagan.lab.project_files import Found
     from metagan.lab.rank import Score
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from metagan.training.session import Result
 
 NOISE_MODES: Final = get_args(NoiseMode)
+
+
+Dials = str | Mapping[str, float] | Mapping[int, float] | Sequence[float]
 
 
 class Generator:
@@ -62,6 +65,7 @@ class Generator:
         self.z_dim, self.c_dim = sampler.generator.z_dim, sampler.generator.c_dim
         self.label_names = sampler.generator.label_space.names
         self.device = sampler.device
+        self._dials: dict[str | None, Directions] = {}
 
     def __repr__(self) -> str:
         return f"<metagan.Generator {self.name}, {self.size}, on {self.device}>"
@@ -74,6 +78,8 @@ class Generator:
         class_index: int | str | None = None,
         label: Sequence[float] | None = None,
         noise: NoiseMode | None = None,
+        dials: Dials | None = None,
+        directions: str | Path | Directions | None = None,
     ) -> list[Image.Image]:
         """Draw a picture from each seed, as `metagan sample` does.
 
@@ -83,15 +89,28 @@ class Generator:
             class_index: The class of a conditional generator, by its number or name.
             label: The numbers of a label that isn't a class.
             noise: "const", "random" (from each picture's seed) or "none"; None for the subject's own.
+            dials: Steps by a dial's name, {"Fur": 2}, by its number from 0, or in order; or text, "Fur=2,Hat=-1".
+            directions: The dials, or their file, or "auto" to find some; None for the subject's own.
 
         Returns:
             The pictures, each with its seed and psi in `info`.
 
         Raises:
             OptionError: If a seed, psi, the class or noise is missing or out of range, or psi isn't 1 and the file has
-                no mean style.
+                no mean style, or there is no such dial.
+            MalformedFileError: If the directions can't be read.
         """
-        return list(self.iter_sample(seeds, psi=psi, class_index=class_index, label=label, noise=noise))
+        return list(
+            self.iter_sample(
+                seeds,
+                psi=psi,
+                class_index=class_index,
+                label=label,
+                noise=noise,
+                dials=dials,
+                directions=directions,
+            )
+        )
 
     def iter_sample(
         self,
@@ -101,9 +120,13 @@ class Generator:
         class_index: int | str | None = None,
         label: Sequence[float] | None = None,
         noise: NoiseMode | None = None,
+        dials: Dials | None = None,
+        directions: str | Path | Directions | None = None,
     ) -> Iterator[Image.Image]:
         """Draw as `sample` does, but yield each picture as soon as its batch is drawn."""
         settings = self._settings(psi, class_index, label, noise)
+        if dials is not None:
+            settings = self._turned(settings, dials, directions)
         for seed, pixels in self._sampler.pictures(_checked_seeds(seeds), settings):
             picture = to_image(pixels)
             picture.info |= {"seed": seed, "psi": settings.psi, "generator": self.description}
@@ -139,6 +162,41 @@ class Generator:
         z = latents(chosen, network.z_dim).to(self.device)
         rows = labels(network, settings.label, len(z))
         return network.map_latents(z, None if rows is None else rows.to(self.device), psi=settings.psi)
+
+    def dials(self, directions: str | Path | Directions | None = None) -> Directions:
+        """Open the dials that `sample` turns.
+
+        Args:
+            directions: The dials, or their file, or "auto" to find some; None for the subject's own.
+
+        Returns:
+            The dials; `names` has their names in order.
+
+        Raises:
+            OptionError: If there are none, or they are another generator's.
+            MalformedFileError: If the file can't be read.
+        """
+        from metagan.lab.dials import Directions, choose_dials, open_dials, require_same_generator
+
+        network = self._sampler.generator
+        if isinstance(directions, Directions):
+            require_same_generator(directions, network, "directions")
+            return directions
+        key = None if directions is None else str(directions)
+        if key not in self._dials:
+            ref = choose_dials(key, self._target.dials, self.name)
+            self._dials[key] = open_dials(ref, network, label=self._target.label)
+        return self._dials[key]
+
+    def _turned(
+        self, settings: Settings, dials: Dials, directions: str | Path | Directions | None
+    ) -> Settings:
+        from metagan.lab.dials import check_dials
+        from metagan.lab.styles import styles_shape
+
+        found = self.dials(directions)
+        num_ws, _ = styles_shape(self._sampler.generator)
+        return found.turned(settings, check_dials(dials, found.names), num_ws)
 
     def _settings(
         self,
@@ -618,6 +676,8 @@ def walk(
     class_index: int | str | None = None,
     label: Sequence[float] | None = None,
     frames_folder: str | Path | None = None,
+    dials: str | None = None,
+    directions: str | Path | Directions | None = None,
     foreign_styles: bool = False,
     on_progress: Callable[[int], None] | None = None,
 ) -> Path:
@@ -626,7 +686,8 @@ def walk(
     Args:
         generator: From `load`, or what `load` takes.
         out: The film, .mp4, .webm, .webp or .gif; without an ending, a folder of numbered PNGs.
-        keys: Key frames: seeds, styles files, two of them halfway, "5+9", or mixed by layers, "5/9@8".
+        keys: Key frames: seeds, styles files, two of them halfway, "5+9", or mixed by layers, "5/9@8"; dials may
+            follow, "5,Fur=2".
         seconds: Length of the film.
         fps: Frames per second.
         loop: Whether the film returns to the first key frame.
@@ -641,6 +702,8 @@ def walk(
         class_index: The class of a conditional generator, by its number or name.
         label: The numbers of a label that isn't a class.
         frames_folder: Where frames are kept, so that an interrupted film continues.
+        dials: How all key frames turn dials, "Fur=2,Hat=-1".
+        directions: The dials, or their file, or "auto" to find some; None for the subject's own.
         foreign_styles: Whether to take styles of another generator of the same shape.
         on_progress: Called with the number of further frames.
 
@@ -672,8 +735,15 @@ def walk(
         hold=None if hold is None else str(hold),
         hold_from=hold_from,
         label=settings.label,
+        dials=dials,
     )
-    path = Walk(opened._sampler.generator, options, foreign=foreign_styles)
+    turns = dials is not None or any("=" in key for key in (*options.keys, options.hold or ""))
+    path = Walk(
+        opened._sampler.generator,
+        options,
+        foreign=foreign_styles,
+        directions=opened.dials(directions) if turns else None,
+    )
     write_walk(
         path,
         opened._sampler,
@@ -727,7 +797,8 @@ def directions(
     for name, value, least in (("count", count, 1), ("candidates", candidates, 1), ("pictures", pictures, 2)):
         _check_whole(name, value, least, 1000)
     _check_number("psi", psi, *PSI_RANGE)
-    from metagan.lab.directions import DirectionsOptions, find_directions, write_directions
+    from metagan.lab.dials import write_directions
+    from metagan.lab.directions import DirectionsOptions, find_directions
     from metagan.lab.perceptual import load_perceptual
 
     opened = _opened(generator)

@@ -43,13 +43,13 @@ class ValueProblem:
         want: A description of what the field accepts.
         got: A description of the value.
         fix: How to correct it, in the imperative.
-        at: The index in a list, or empty for the value itself.
+        at: The index in a list or the key in a mapping, for each level; empty for the value itself.
     """
 
     want: str
     got: str
     fix: str
-    at: tuple[int, ...] = ()
+    at: tuple[int | str, ...] = ()
 
     def __str__(self) -> str:
         return f"want {self.want}, got {self.got}"

@@ -94,7 +94,8 @@ def command(
     from metagan.cli.progress import note, stages
     from metagan.images.encode import picture_format, require_size, write_sheet
     from metagan.images.provenance import Provenance
-    from metagan.lab.directions import DirectionFinder, DirectionsOptions, describe, write_directions
+    from metagan.lab.dials import write_directions
+    from metagan.lab.directions import DirectionFinder, DirectionsOptions, describe
     from metagan.lab.perceptual import load_perceptual
     from metagan.sampling.target import find_target, open_sampler
     from metagan.values import printable

@@ -238,6 +238,19 @@ upscale_option = click.option(
 foreign_styles_option = click.option(
     "--foreign-styles", is_flag=True, help="Accept styles of another generator if the shapes agree."
 )
+dials_option = options(
+    click.option(
+        "--dials",
+        metavar="NAME=STEPS,...",
+        help="Turn dials: Fur=2,Hat=-1 by name, 1:2,3:-1 by number, or 2,0,-1 for the first, second and third.",
+    ),
+    click.option(
+        "--directions",
+        metavar="FILE|bundled:NAME|auto",
+        help=f"File of the dials, which `metagan directions` wrote; auto finds some. {OF_SUBJECT}.",
+    ),
+)
+"""`--dials` and `--directions`."""
 lpips_option = click.option(
     "--lpips",
     type=click.Choice(["auto", "alex", "vgg", "none"]),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from metagan.cli.options import (
+    dials_option,
     drawing_options,
     foreign_styles_option,
     network_option,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from metagan.sampling.sampler import Picture, Sampler, Settings
+    from metagan.sampling.target import Target
     from metagan.values import Label, NoiseMode, Size
 
 MOST_TILE_PX = 65_536
@@ -72,6 +74,7 @@ def check_grid(_ctx: click.Context, _param: click.Parameter, value: Path | None)
     type=click.Path(path_type=Path),
     help="Draw a styles file that `metagan project` wrote instead of seeds. May be given more than once.",
 )
+@dials_option
 @foreign_styles_option
 @click.option("--format", "image_format", type=click.Choice(["png", "webp", "jpeg", "avif"]), default="png",
               help="File format of the pictures.")  # fmt: skip
@@ -106,6 +109,8 @@ def command(
     label: Label | None,
     noise: NoiseMode | None,
     styles_files: tuple[Path, ...],
+    dials: str | None,
+    directions: str | None,
     foreign_styles: bool,
     image_format: str,
     grid: Path | None,
@@ -128,6 +133,7 @@ def command(
 
     \b
     metagan sample ape --seeds 0-35,42 --grid apes.png
+    metagan sample ape --seeds 3 --dials "Fur=2,Hat=-1"
     metagan sample network.pkl --psi 0.7 --out pictures
     metagan sample bundled:apes --format webp
     """
@@ -151,6 +157,8 @@ def command(
             "--label" if isinstance(settings.label, tuple) else f"--class {printable(str(settings.label))}"
         )
         click.echo(f"warning: {option} is ignored, {target.name} has no classes", err=True)
+    if dials is not None:
+        settings = turn_dials(settings, sampler, dials, directions, target, foreign=foreign_styles)
     folder = out if out or grid else Path("samples")
     sheet = None
     if grid:
@@ -163,6 +171,7 @@ def command(
         write_styled(
             sampler,
             styles_files,
+            settings,
             psi,
             target.name,
             foreign=foreign_styles,
@@ -174,6 +183,19 @@ def command(
     write_pictures(
         sampler, settings, seeds, target.name, folder=folder, image_format=image_format, sheet=sheet
     )
+
+
+def turn_dials(
+    settings: Settings, sampler: Sampler, text: str, file: str | None, target: Target, *, foreign: bool
+) -> Settings:
+    """Return the settings with dials turned as --dials says."""
+    from metagan.lab.dials import choose_dials, open_dials, parse_dials
+    from metagan.lab.styles import styles_shape
+
+    ref = choose_dials(file, target.dials, target.name)
+    found = open_dials(ref, sampler.generator, label=settings.label, foreign=foreign)
+    num_ws, _ = styles_shape(sampler.generator)
+    return found.turned(settings, parse_dials(text, found.names), num_ws)
 
 
 @dataclass(frozen=True)
@@ -273,6 +295,7 @@ def write_pictures(
 def write_styled(
     sampler: Sampler,
     files: tuple[Path, ...],
+    settings: Settings,
     psi: float | None,
     name: str,
     *,
@@ -299,7 +322,12 @@ def write_styled(
     for path, one in zip(files, styles, strict=True):
         require_same_generator(one, sampler.generator, path, foreign=foreign)
         require_noise_fits(one, sampler.generator, path)
-    pictures = list(draw(sampler, styles, psi))
+    if settings.z_shift is not None:
+        raise OptionError(
+            "--dials: this generator's dials move latents, and styles files hold styles",
+            fix="turn dials of --seeds only",
+        )
+    pictures = list(draw(sampler, styles, psi, settings.ws_shift))
     label = Provenance(f"{name} (metagan)", None, psi)
     for path, picture in zip(files, pictures, strict=True):
         if folder:

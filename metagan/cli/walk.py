@@ -10,6 +10,7 @@ import click
 from metagan.cli.options import (
     Number,
     class_option,
+    dials_option,
     foreign_styles_option,
     psi_option,
     sampling_options,
@@ -37,7 +38,7 @@ def parse_grid(_context: click.Context, _parameter: click.Parameter, value: str)
     multiple=True,
     metavar="KEY",
     help="A key frame, in place of --seeds; may be given more than once. A seed, a styles file of `metagan project`, "
-    "two halfway (5+9), or two mixed by layers (5/9@8: from layer 8 on of the second).",
+    "two halfway (5+9), or two mixed by layers (5/9@8: from layer 8 on of the second). Dials may follow: 5,Fur=2.",
 )
 @click.option(
     "--out",
@@ -89,6 +90,7 @@ def parse_grid(_context: click.Context, _parameter: click.Parameter, value: str)
     type=click.Path(path_type=Path, file_okay=False),
     help="Keep the frames in this folder, too; an interrupted film continues from them.",
 )
+@dials_option
 @foreign_styles_option
 @upscale_option
 @sampling_options
@@ -111,6 +113,8 @@ def command(
     hold_from: int,
     label: Label | None,
     frames_folder: Path | None,
+    dials: str | None,
+    directions: str | None,
     foreign_styles: bool,
     upscale: str | None,
     device: str,
@@ -132,6 +136,7 @@ def command(
     from typing import cast
 
     from metagan.cli.progress import note, stages
+    from metagan.lab.dials import choose_dials, open_dials
     from metagan.lab.film import film_format
     from metagan.lab.walk import Curve, Easing, Walk, WalkOptions, write_walk
     from metagan.sampling.target import find_target, open_sampler
@@ -156,8 +161,13 @@ def command(
         hold=hold,
         hold_from=hold_from,
         label=target.label if label is None else label,
+        dials=dials,
     )
-    walk = Walk(sampler.generator, options, foreign=foreign_styles)
+    opened = None
+    if dials is not None or any("=" in key for key in (*keys, hold or "")):
+        ref = choose_dials(directions, target.dials, target.name)
+        opened = open_dials(ref, sampler.generator, label=options.label, foreign=foreign_styles)
+    walk = Walk(sampler.generator, options, foreign=foreign_styles, directions=opened)
     with stages() as progress:
         progress.begin("frames", options.frames)
         write_walk(

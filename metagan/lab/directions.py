@@ -9,32 +9,22 @@ References:
 These methods propose directions; measurements select them. A direction's effect is the visible change that it makes on
 some pictures. Directions with less than twice the effect of random ones are dropped, and so are those that change
 pictures like a stronger one. The others are scaled: one step of each is the same visible change.
-
-A directions file is a .safetensors with "directions" [n, width], each as long as one step, and a JSON text under the
-metadata key "metagan-directions".
 """
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
-from metagan.errors import MalformedFileError, OptionError
-from metagan.files import utf8_path, write_bytes
+from metagan.errors import OptionError
+from metagan.lab.dials import Dial, Directions, DirectionsInfo, Method
 from metagan.lab.film import to_frame
 from metagan.lab.perceptual import PerceptualDistance, as_rgb
 from metagan.lab.styles import fingerprint, map_latents, mean_style, styles_shape, truncate
@@ -43,8 +33,6 @@ from metagan.sampling.levels import to_uint8
 from metagan.sampling.sampler import exact_convolutions
 from metagan.values import Label
 
-Method = Literal["sefa", "pca"]
-METADATA_KEY: Final = "metagan-directions"
 SAMPLES: Final = 4096
 FEATURE_SAMPLES: Final = 1024
 RANDOM: Final = 4  # random directions that a range of layers is compared with
@@ -54,88 +42,6 @@ STEP_SHARE: Final = 0.2  # of the visible difference between two pictures, in a 
 SCALING_ROUNDS: Final = 4
 _LINE_PX: Final = 4  # between the blocks of a sheet
 FARTHEST: Final = 3
-MOST_STEPS: Final = 100  # of a dial in an address
-MAX_TEXT: Final = 1 << 20
-_Text = Annotated[str, Field(max_length=200)]
-
-
-class Dial(BaseModel):
-    """One direction.
-
-    Args:
-        name: Name to display; "dial 1" until the user renames it.
-        method: The method that found it.
-        first: First layer that it moves.
-        last: Last layer that it moves.
-        times_random: Its effect, as a multiple of a random direction's.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: _Text
-    method: Method
-    first: Annotated[int, Field(ge=0, le=1000)]
-    last: Annotated[int, Field(ge=0, le=1000)]
-    times_random: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class DirectionsInfo(BaseModel):
-    """The metadata of a directions file.
-
-    Args:
-        version: Version of the format.
-        generator: The generator's fingerprint, as in styles files.
-        architecture: The generator's architecture.
-        space: The space of the directions: styles w, or latents z.
-        step: The visible change of one step, as a share of that between two random pictures.
-        dials: The directions, strongest first.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    version: Literal[1] = 1
-    generator: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    architecture: _Text
-    space: Literal["z", "w"]
-    step: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    dials: Annotated[tuple[Dial, ...], Field(max_length=1000)]
-
-
-@dataclass(frozen=True)
-class Directions:
-    """A generator's dials.
-
-    Args:
-        info: The file's metadata.
-        vectors: The directions, each as long as one step, [n, w_dim or z_dim].
-    """
-
-    info: DirectionsInfo
-    vectors: Float[Tensor, "n width"]
-
-    def turn(
-        self, code: Float[Tensor, "batch *rest"], values: dict[int, float]
-    ) -> Float[Tensor, "batch *rest"]:
-        """Move styles [batch, num_ws, w_dim], or latents [batch, z_dim], along dials.
-
-        Args:
-            code: Styles if the space is w, latents if it is z.
-            values: Steps by the dial's number, from 0.
-
-        Raises:
-            OptionError: If there is no dial of that number.
-        """
-        code = code.clone()
-        for number, steps in values.items():
-            if not 0 <= number < len(self.vectors):
-                msg = f"dial {number + 1}: this file has dials 1 to {len(self.vectors)}"
-                raise OptionError(msg, fix="give one of them")
-            dial, step = self.info.dials[number], steps * self.vectors[number].to(code)
-            if self.info.space == "w":
-                code[:, dial.first : dial.last + 1] += step
-            else:
-                code += step
-        return code
 
 
 @dataclass(frozen=True)
@@ -153,7 +59,7 @@ class DirectionsOptions:
         seed: Random seed.
     """
 
-    methods: tuple[Method, ...] = ("sefa", "pca")
+    methods: tuple[Literal["sefa", "pca"], ...] = ("sefa", "pca")
     ranges: tuple[tuple[int, int], ...] = ()
     count: int = 10
     candidates: int = 6
@@ -482,70 +388,6 @@ def find_directions(
 ) -> Directions:
     """Find the useful directions of a generator; see DirectionFinder."""
     return DirectionFinder(generator, options or DirectionsOptions(), perceptual).find(advance)
-
-
-# --------------------------------------------------------------------------------------------
-# Files
-
-
-def write_directions(path: Path, directions: Directions) -> None:
-    """Write a directions file atomically."""
-    vectors = directions.vectors.detach().float().cpu().contiguous().clone()
-    write_bytes(
-        path, save({"directions": vectors}, metadata={METADATA_KEY: directions.info.model_dump_json()})
-    )
-
-
-def read_directions(path: Path) -> Directions:
-    """Read a directions file.
-
-    Raises:
-        MalformedFileError: If the file is missing, damaged, or not a directions file.
-    """
-    if not path.is_file():
-        raise _malformed(path, "there is no such file")
-    try:
-        with utf8_path(path) as readable, safe_open(readable, framework="pt") as file:
-            text = (file.metadata() or {}).get(METADATA_KEY)
-            if text is None or len(text) > MAX_TEXT or list(file.keys()) != ["directions"]:
-                raise _malformed(path, "a safetensors file, but not of directions")
-            vectors = file.get_tensor("directions")
-        info = DirectionsInfo.model_validate(json.loads(text))
-    except SafetensorError as error:
-        raise _malformed(path, f"no safetensors file, or a damaged one ({error})") from error
-    except (ValidationError, ValueError, RecursionError) as error:
-        raise _malformed(path, "its metadata can't be read") from error
-    good = vectors.dtype == torch.float32 and vectors.ndim == 2 and len(vectors) == len(info.dials)
-    if not good or not torch.isfinite(vectors).all():
-        raise _malformed(path, "its numbers don't fit its metadata, or aren't finite")
-    return Directions(info, vectors)
-
-
-def parse_dials(text: str) -> dict[int, float]:
-    """Parse dials as in addresses, "1:1.5,4:-2": each dial's number, from 1, and its steps.
-
-    Raises:
-        OptionError: If the text has another form, or more than MOST_STEPS steps.
-    """
-    values: dict[int, float] = {}
-    for part in text.split(","):
-        number, colon, steps = part.partition(":")
-        try:
-            good = bool(colon) and number.isdecimal() and int(number) > 0 and math.isfinite(float(steps))
-        except ValueError:
-            good = False
-        if not good:
-            msg = f"dials {text!r:.80}: want the numbers of dials and their steps, got {part!r:.40}"
-            raise OptionError(msg, fix="write them like 1:1.5,4:-2")
-        if abs(float(steps)) > MOST_STEPS:
-            msg = f"dials {text!r:.80}: want at most {MOST_STEPS} steps either way, got {float(steps):g}"
-            raise OptionError(msg, fix="write them like 1:1.5,4:-2")
-        values[int(number) - 1] = float(steps)
-    return values
-
-
-def _malformed(path: Path, found: str) -> MalformedFileError:
-    return MalformedFileError(found, where=path, fix="give a file that `metagan directions` wrote")
 
 
 def describe(directions: Directions) -> Sequence[str]:

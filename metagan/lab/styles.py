@@ -275,19 +275,24 @@ def require_noise_fits(styles: Styles, generator: Generator, where: Path) -> Non
         )
 
 
-def draw(sampler: Sampler, styles: Sequence[Styles], psi: float | None = None) -> Iterator[Picture]:
+def draw(
+    sampler: Sampler, styles: Sequence[Styles], psi: float | None = None, shift: Tensor | None = None
+) -> Iterator[Picture]:
     """Yield the picture [h, w, ch] of each styles file, with its fitted noise images.
 
     Args:
         sampler: A sampler of their generator.
         styles: Styles from `read_styles`, of the generator's shape.
         psi: Truncation toward the mean style; None for no truncation.
+        shift: Added to the styles after truncation, [num_ws, w_dim]; None for nothing.
 
     Raises:
         OptionError: If psi is given, and the generator has no mean style.
     """
     for one in styles:
         ws = one.ws if psi is None else truncate(sampler.generator, one.ws[None].to(sampler.device), psi)[0]
+        if shift is not None:
+            ws = ws + shift.to(ws)
         if not one.noise:
             yield next(sampler.draw_styles([ws]))
             continue

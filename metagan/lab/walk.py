@@ -16,7 +16,7 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Final, Literal
@@ -31,6 +31,7 @@ from metagan.errors import MalformedFileError, OptionError
 from metagan.files import write_bytes
 from metagan.images.encode import encode
 from metagan.images.provenance import Provenance
+from metagan.lab.dials import Directions, parse_dials
 from metagan.lab.film import (
     FilmOptions,
     Frame,
@@ -71,7 +72,7 @@ class WalkOptions:
     """The path and timing of a film.
 
     Args:
-        keys: The key frames, each in a form that `read_key` takes.
+        keys: The key frames, each in a form that `read_key` takes, and the dials that it turns: "5,Fur=2,Hat=-1".
         seconds: Length of the film.
         fps: Frames per second.
         loop: Whether the last key frame leads back to the first.
@@ -85,6 +86,7 @@ class WalkOptions:
         hold: A key frame whose styles some layers keep throughout, or None.
         hold_from: First of these layers.
         label: What a conditional generator is asked for: a class, or its label's numbers.
+        dials: How every key frame turns dials, as `parse_dials` takes it; or None.
     """
 
     keys: tuple[str, ...]
@@ -100,6 +102,7 @@ class WalkOptions:
     hold: str | None = None
     hold_from: int = 0
     label: Label | None = None
+    dials: str | None = None
 
     @property
     def frames(self) -> int:
@@ -115,10 +118,17 @@ class Key:
     Args:
         ws: Its styles, not truncated, [num_ws, w_dim].
         z: The latents of these styles, [z_dim], or None.
+        shift: What its dials add to the styles after truncation, [num_ws, w_dim], or None.
     """
 
     ws: Tensor
     z: Tensor | None = None
+    shift: Tensor | None = None
+
+    @property
+    def moved(self) -> Tensor:
+        """What its dials add to the styles, zeros if none are turned."""
+        return torch.zeros_like(self.ws) if self.shift is None else self.shift
 
 
 class Walk:
@@ -128,6 +138,7 @@ class Walk:
         generator: The generator, on its device.
         options: The path and timing.
         foreign: Whether to accept styles files of another generator with the same shape, too.
+        directions: The dials that key frames and `dials` of the options turn; None if none are turned.
 
     Raises:
         OptionError: If there are too few key frames, the curve needs latents that one lacks, or options contradict
@@ -135,7 +146,14 @@ class Walk:
         MalformedFileError: If a styles file can't be read.
     """
 
-    def __init__(self, generator: Generator, options: WalkOptions, *, foreign: bool = False) -> None:
+    def __init__(
+        self,
+        generator: Generator,
+        options: WalkOptions,
+        *,
+        foreign: bool = False,
+        directions: Directions | None = None,
+    ) -> None:
         self.generator = generator
         self.options = options
         self.columns, self.rows = options.grid
@@ -151,12 +169,14 @@ class Walk:
         if (options.psi != 1 or options.psi_to not in (None, 1)) and mean_style(generator) is None:
             msg = f"psi {options.psi:g}: this {generator.architecture} has no mean style to truncate toward"
             raise OptionError(msg, fix="use psi 1")
-        self.keys = [read_key(generator, key, options.label, foreign=foreign) for key in options.keys]
+        self._foreign, self._directions = foreign, directions
+        self.keys = [self._key(key) for key in options.keys]
         self._hold = None
         if options.hold is not None:
-            self._hold = read_key(generator, options.hold, options.label, foreign=foreign).ws
-            if not 0 <= options.hold_from < len(self._hold):
-                msg = f"layer {options.hold_from}: this generator has layers 0 to {len(self._hold) - 1}"
+            self._hold = self._key(options.hold)
+            layers = len(self._hold.ws)
+            if not 0 <= options.hold_from < layers:
+                msg = f"layer {options.hold_from}: this generator has layers 0 to {layers - 1}"
                 raise OptionError(msg, fix="give one of them as --hold-from")
         self._paths = [self._path(cell) for cell in range(self.columns * self.rows)]
 
@@ -166,9 +186,10 @@ class Walk:
         psi = self._psi(at)
         styles = []
         for path in self._paths:
-            ws = truncate(self.generator, path(at)[None], psi)[0]
+            ws, shift = path(at)
+            ws = truncate(self.generator, ws[None], psi)[0] + shift
             if self._hold is not None:
-                held = truncate(self.generator, self._hold[None], psi)[0]
+                held = truncate(self.generator, self._hold.ws[None], psi)[0] + self._hold.moved
                 ws = torch.cat([ws[: self.options.hold_from], held[self.options.hold_from :]])
             styles.append(ws)
         return styles
@@ -176,11 +197,37 @@ class Walk:
     def task(self, sampler: Sampler) -> str:
         """Hash everything that decides the content of the frames."""
         digest = hashlib.sha256(fingerprint(self.generator).encode())
-        facts = asdict(self.options) | {"precision": sampler.precision, "side": sampler.resolution}
+        facts = {name: value for name, value in asdict(self.options).items() if name != "dials"} | {
+            "precision": sampler.precision,
+            "side": sampler.resolution,
+        }
         digest.update(json.dumps(facts, sort_keys=True).encode())
         for key in self.keys:
-            digest.update(key.ws.detach().cpu().contiguous().numpy().tobytes())
+            for part in [key.ws] if key.shift is None else [key.ws, key.shift]:
+                digest.update(part.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
+
+    def _key(self, text: str) -> Key:
+        """Read a key frame with the dials that it turns, "5,Fur=2", and those of the options."""
+        text, *turned = text.split(",") if "=" in text and not Path(text).is_file() else [text]
+        key = read_key(self.generator, text, self.options.label, foreign=self._foreign)
+        written = ",".join(turned)
+        if not written and self.options.dials is None:
+            return key
+        if self._directions is None:
+            msg = f"key frame {text!r:.80} turns dials, and no directions are given"
+            raise OptionError(msg, fix="name a file of `metagan directions`")
+        values = parse_dials(self.options.dials, self._directions.names) if self.options.dials else {}
+        if written:
+            values |= parse_dials(written, self._directions.names)
+        shift = self._directions.shift(values, len(key.ws))
+        if self._directions.info.space == "w":
+            return replace(key, shift=shift)
+        if key.z is None:
+            msg = f"key frame {text!r:.80} has no latents, and this generator's dials move latents"
+            raise OptionError(msg, fix="turn dials of seeds only")
+        z = key.z + shift
+        return Key(map_one(self.generator, z, self.options.label), z)
 
     def _psi(self, at: float) -> float:
         options = self.options
@@ -190,12 +237,12 @@ class Walk:
         return options.psi + (options.psi_to - options.psi) * share
 
     def _path(self, cell: int) -> Callable[[float], Tensor]:
-        """Return a function from time, 0 to 1, to the styles of one walk."""
+        """Return a function from time, 0 to 1, to the styles of one walk and what dials add, [2, num_ws, w_dim]."""
         if self.options.circle is not None:
             return self._circle(self.options.circle + cell)
         keys = self._dealt(cell)
         if len(keys) == 1:
-            return lambda _at: keys[0].ws
+            return lambda _at: torch.stack([keys[0].ws, keys[0].moved])
         stretches = len(keys) if self.options.loop else len(keys) - 1
         ease = EASINGS[self.options.easing]
 
@@ -205,7 +252,7 @@ class Walk:
 
         if self.curve == "z":
             return self._through_latents(keys, place)
-        rows = torch.stack([key.ws for key in keys])
+        rows = torch.stack([torch.stack([key.ws, key.moved]) for key in keys])
         if self.curve == "w":
 
             def straight(at: float) -> Tensor:
@@ -232,17 +279,25 @@ class Walk:
             msg = "--curve z: a key frame has no latents: it is a mixture, or was projected into styles"
             raise OptionError(msg, fix="use seeds, or --curve w+")
         rows = torch.stack([z for z in latents_of if z is not None])
+        moved = torch.stack([key.moved for key in keys])
 
         def great_circle(at: float) -> Tensor:
             which, u = place(at)
-            return self._map(slerp(rows[which], rows[(which + 1) % len(rows)], u))
+            after = (which + 1) % len(rows)
+            ws = self._map(slerp(rows[which], rows[after], u))
+            return torch.stack([ws, torch.lerp(moved[which], moved[after], u)])
 
         return great_circle
 
     def _circle(self, seed: int) -> Callable[[float], Tensor]:
         """Return a closed circle of unit-normal latents: cos(2πt) a + sin(2πt) b."""
         a, b = torch.from_numpy(np.random.RandomState(seed % 2**32).randn(2, self.generator.z_dim)).float()
-        return lambda at: self._map(math.cos(2 * math.pi * at) * a + math.sin(2 * math.pi * at) * b)
+
+        def around(at: float) -> Tensor:
+            ws = self._map(math.cos(2 * math.pi * at) * a + math.sin(2 * math.pi * at) * b)
+            return torch.stack([ws, torch.zeros_like(ws)])
+
+        return around
 
     def _dealt(self, cell: int) -> list[Key]:
         cells = self.columns * self.rows

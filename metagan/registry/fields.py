@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -29,6 +29,7 @@ from metagan.values import (
     PSI_RANGE,
     InvalidValueError,
     NoiseMode,
+    ValueProblem,
     has_controls,
     invalid_value,
     parse_numbers,
@@ -219,6 +220,21 @@ class CollectionRef:
 
 
 @dataclass(frozen=True)
+class DialsRef:
+    """Which dials a subject has.
+
+    Args:
+        file: Its directions file; None to find directions when they are needed.
+        names: Names of dials, each with the dial's number in the file, from 1, in the order of display.
+        rest: Whether the file's other dials follow, under their own names.
+    """
+
+    file: WeightsRef | None
+    names: tuple[tuple[str, int], ...] = ()
+    rest: bool = True
+
+
+@dataclass(frozen=True)
 class FromText:
     """Marks a field that is written as text, read by a function of the text and the registry's folder."""
 
@@ -233,6 +249,19 @@ class FromText:
 
         text = core_schema.str_schema(min_length=1)
         return core_schema.with_info_wrap_validator_function(convert, text)
+
+
+@dataclass(frozen=True)
+class FromValue:
+    """Marks a field that is read by a function of its value, of any type, and the registry's folder."""
+
+    read: Callable[[object, Path], Any]
+
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: Any) -> core_schema.CoreSchema:
+        """Only the function."""
+        return core_schema.with_info_plain_validator_function(
+            lambda value, info: self.read(value, _folder(info))
+        )
 
 
 def _read_upscale(text: str, folder: Path) -> WeightsRef | None:
@@ -267,6 +296,94 @@ def _read_traits(text: str, folder: Path) -> WeightsRef:
     if is_remote(text):
         raise invalid_value(_WANT_TRAITS, show(text), "download the file and write its path")
     return parse_weights(text, folder)
+
+
+AUTO_DIALS = "auto"
+MOST_DIAL_NAME = 40
+MOST_DIALS = 1000
+_WANT_DIALS = "a directions file, bundled:name, auto, or a mapping with file and names"
+_WANT_DIALS_FILE = "a directions file, bundled:name or auto"
+_WANT_DIAL_NAMES = "the dials' names in order, or names with the dials' numbers"
+_DIALS_FIX = "write the file that `metagan directions --out` wrote, or auto"
+
+
+def read_dials(value: object, folder: Path) -> DialsRef:
+    """Read a subject's dials from what the registry says of them.
+
+    Raises:
+        InvalidValueError: If it is something else, or names a file that does not exist.
+    """
+    if isinstance(value, DialsRef):
+        return value
+    if isinstance(value, str):
+        return DialsRef(_read_dials_file(value, folder))
+    if not isinstance(value, dict) or not value:
+        raise invalid_value(_WANT_DIALS, show(value), _DIALS_FIX)
+    complaints = [
+        ValueProblem("file and names only", show(key), "remove this key", (key,))
+        for key in value
+        if key not in {"file", "names"}
+    ]
+    file, names, rest = None, [], True
+    if "file" not in value:
+        complaints.append(ValueProblem("a mapping with file", show(value), "add `file: auto`, or a file"))
+    else:
+        try:
+            file = _read_dials_file(value["file"], folder)
+        except InvalidValueError as error:
+            complaints += [replace(each, at=("file",)) for each in error.complaints]
+    try:
+        names = list(_read_dial_names(value["names"])) if "names" in value else []
+        rest = not isinstance(value.get("names"), dict)
+    except InvalidValueError as error:
+        complaints += [replace(each, at=("names", *each.at)) for each in error.complaints]
+    if complaints:
+        raise InvalidValueError(complaints)
+    return DialsRef(file, tuple(names), rest)
+
+
+def _read_dials_file(text: object, folder: Path) -> WeightsRef | None:
+    if not isinstance(text, str):
+        raise invalid_value(_WANT_DIALS_FILE, show(text), _DIALS_FIX)
+    if text.strip() == AUTO_DIALS:
+        return None
+    if is_remote(text):
+        raise invalid_value(_WANT_DIALS_FILE, show(text), "download the file and write its path")
+    return parse_weights(text, folder)
+
+
+def _read_dial_names(value: object) -> list[tuple[str, int]]:
+    """Read a list of names, which are those of the file's first dials, or a mapping of names to the dials' numbers."""
+    if not isinstance(value, list | dict) or not value:
+        raise invalid_value(_WANT_DIAL_NAMES, show(value), "write for example `names: [Fur, Background]`")
+    numbers = list(value.values()) if isinstance(value, dict) else list(range(1, len(value) + 1))
+    found: list[tuple[str, int]] = []
+    complaints = []
+    for index, (name, number) in enumerate(zip(value, numbers, strict=True)):
+        at: tuple[int | str, ...] = (name,) if isinstance(value, dict) else (index,)
+        if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= MOST_DIALS:
+            want = f"a dial's number from 1 to {MOST_DIALS}"
+            complaints.append(ValueProblem(want, show(number), "write its place in the file", at))
+        try:
+            found.append((_check_dial_name(name), number))
+        except InvalidValueError as error:
+            complaints += [replace(each, at=at) for each in error.complaints]
+            continue
+        if [known.casefold() for known, _ in found].count(found[-1][0].casefold()) > 1:
+            complaints.append(ValueProblem("different names", f"{show(name)} twice", "change one", at))
+    if complaints:
+        raise InvalidValueError(complaints)
+    return found
+
+
+def _check_dial_name(name: object) -> str:
+    if not isinstance(name, str):
+        raise invalid_value("a dial's name", show(name), "put a name that YAML reads otherwise into quotes")
+    if len(name) > MOST_DIAL_NAME:
+        raise invalid_value(f"a name of at most {MOST_DIAL_NAME} characters", f"{len(name)}", "shorten it")
+    if set(name) & set(",="):  # `--dials NAME=2,NAME2=-1`
+        raise invalid_value("a name without , and =", show(name), "remove them")
+    return _check_line(name)
 
 
 def _folder(info: Any) -> Path:
@@ -364,6 +481,35 @@ _LABEL_SCHEMA = {
         {"type": "string", "pattern": rf"^{_NUMBER}(,{_NUMBER})*$"},
     ]
 }
+_DIALS_SCHEMA = {
+    "anyOf": [
+        {"type": "string", "minLength": 1},
+        {
+            "type": "object",
+            "properties": {
+                "file": {"type": "string", "minLength": 1},
+                "names": {
+                    "anyOf": [
+                        {
+                            "type": "array",
+                            "items": {"type": "string", "pattern": "^[^,=]{1,40}$"},
+                            "minItems": 1,
+                            "uniqueItems": True,
+                        },
+                        {
+                            "type": "object",
+                            "additionalProperties": {"type": "integer", "minimum": 1, "maximum": MOST_DIALS},
+                            "propertyNames": {"pattern": "^[^,=]{1,40}$"},
+                            "minProperties": 1,
+                        },
+                    ]
+                },
+            },
+            "required": ["file"],
+            "additionalProperties": False,
+        },
+    ]
+}
 _EXCLUDE_SCHEMA = {"anyOf": [_SEED_SCHEMA, _LIST_SCHEMA, _RANGE_SCHEMA]}
 
 Line = Annotated[
@@ -400,6 +546,9 @@ Weights = Annotated[WeightsRef, Want(WANT_WEIGHTS), FromText(parse_weights)]
 Upscale = Annotated[WeightsRef | None, Want(f"an upscaler: {WANT_WEIGHTS}; or none"), FromText(_read_upscale)]
 CollectionFolder = Annotated[CollectionRef, Want(_WANT_COLLECTION), FromText(_read_collection)]
 Traits = Annotated[WeightsRef, Want(_WANT_TRAITS), FromText(_read_traits)]
+Dials = Annotated[
+    DialsRef, Want(_WANT_DIALS, _DIALS_FIX), FromValue(read_dials), WithJsonSchema(_DIALS_SCHEMA)
+]
 Sha256 = Annotated[
     str,
     Want("64 hex digits", "paste the publisher's SHA-256, or run `metagan inspect` on the file to print it"),

@@ -21,6 +21,7 @@ from metagan.registry.fields import (
     ClassIndex,
     CollectionFolder,
     Colour,
+    Dials,
     Direction,
     Exclude,
     Flag,
@@ -303,6 +304,12 @@ class Subject(Wording, Drawing, Generator):
         default=None,
         description="A classifier of the collection's traits; adds traits, rarity and relatives to pictures' pages.",
         examples=["traits.safetensors", "bundled:apes-traits"],
+    )
+    dials: Dials | None = Field(
+        default=None,
+        description="Dials that change pictures: a file of `metagan directions`, or auto to find them; or a mapping "
+        "with file, and names that visitors see: a list in the file's order, or each with its dial's number.",
+        examples=["bundled:apes-dials", "auto", {"file": "dials.safetensors", "names": ["Fur", "Hat"]}],
     )
 
     _slug: str = PrivateAttr(default="")

@@ -46,6 +46,7 @@ SUFFIX = ".safetensors"
 BUNDLED = "bundled:"
 _UPSCALER = re.compile(r".+-x[24]")  # how upscalers' files are named
 _CLASSIFIER = re.compile(r".+-traits")  # likewise of classifiers
+_DIALS = re.compile(r".+-dials")  # and of directions
 
 
 def bundled_names() -> list[str]:
@@ -58,8 +59,13 @@ def bundled_upscaler_names() -> list[str]:
     return [name for name in _names() if _kind_of(name) is _UPSCALER]
 
 
+def bundled_dials_names() -> list[str]:
+    """The directions files there are, sorted: "apes-dials"."""
+    return [name for name in _names() if _kind_of(name) is _DIALS]
+
+
 def bundled_weights(name: str) -> Path:
-    """The file of a bundled generator, upscaler or classifier, `bundled:NAME` in a registry.
+    """The file of a bundled generator, upscaler, classifier or directions, `bundled:NAME` in a registry.
 
     Raises:
         OptionError: Nothing of that name is bundled; lists the names there are of the same kind.
@@ -75,7 +81,7 @@ def bundled_weights(name: str) -> Path:
 
 def _kind_of(name: str) -> re.Pattern[str] | None:
     """How files of its kind are named; None for a generator's."""
-    return next((kind for kind in (_UPSCALER, _CLASSIFIER) if kind.fullmatch(name)), None)
+    return next((kind for kind in (_UPSCALER, _CLASSIFIER, _DIALS) if kind.fullmatch(name)), None)
 
 
 def _names() -> list[str]:

@@ -36,12 +36,16 @@ class Settings:
         cutoff: Number of styles to truncate, from the coarsest on; None for all.
         label: What a conditional generator is asked for: a class, or its label's numbers; ignored by others.
         noise: "const", "random" (from each picture's seed) or "none".
+        z_shift: Added to each picture's latents, [z_dim]; None for nothing.
+        ws_shift: Added to each picture's styles after truncation, [num_ws, w_dim]; None for nothing.
     """
 
     psi: float = 1.0
     cutoff: int | None = None
     label: Label | None = None
     noise: str = "const"
+    z_shift: Tensor | None = None
+    ws_shift: Tensor | None = None
 
 
 class Sampler:
@@ -199,6 +203,8 @@ class Sampler:
     @torch.inference_mode()
     def _draw(self, seeds: list[int], label: Tensor | None, settings: Settings) -> list[Picture]:
         z = latents(seeds, self.generator.z_dim).to(self.device)
+        if settings.z_shift is not None:
+            z = z + settings.z_shift.to(z)
         label = None if label is None else label.to(self.device)
         with exact_convolutions():
             return self._pictures_of(self._map_latents(z, label, settings), Noise(settings.noise, seeds))
@@ -229,7 +235,8 @@ class Sampler:
             )
             for start in range(0, len(z), size)
         ]
-        return torch.cat(parts)
+        ws = torch.cat(parts)
+        return ws if settings.ws_shift is None else ws + settings.ws_shift.to(ws)
 
     def _fit_batch(self, synthesis: Synthesis) -> int:
         """Return the batch size that fits, measured with a one-hot label. If not even one picture fits, it is 1."""

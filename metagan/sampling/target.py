@@ -14,8 +14,15 @@ from metagan.fetch.transfer import Transfer
 from metagan.networks.loading.detect import load_generator, notes_on
 from metagan.networks.loading.forms import title_of
 from metagan.networks.upscaler import load_upscaler
+from metagan.registry.fields import DialsRef
 from metagan.registry.read import find_subject, read_registry
-from metagan.registry.weights_ref import SAVED_MODEL_MARKER, WeightsRef, parse_weights
+from metagan.registry.weights_ref import (
+    BUNDLED,
+    SAVED_MODEL_MARKER,
+    WeightsRef,
+    bundled_dials_names,
+    parse_weights,
+)
 from metagan.sampling.device import choose_device
 from metagan.sampling.sampler import Sampler, Settings
 from metagan.values import InvalidValueError, Label, NoiseMode
@@ -34,6 +41,7 @@ class Target:
         licence: The subject's; "unknown" for a weights file.
         source: Where the subject says that the weights come from.
         upscaler: The file of the upscaler that enlarges each picture, or None.
+        dials: The subject's dials; for bundled weights the bundled ones; or None.
     """
 
     name: str
@@ -44,6 +52,7 @@ class Target:
     licence: str = "unknown"
     source: str = ""
     upscaler: Path | None = None
+    dials: DialsRef | None = None
 
     def settings(
         self, psi: float | None = None, label: Label | None = None, noise: NoiseMode | None = None
@@ -82,7 +91,7 @@ def find_target(
     """
     if ":" in what or "/" in what or Path(what).suffix or _is_weights(Path(what)):
         ref, upscaler = _parse(what, "SUBJECT|WEIGHTS", sha256), None
-        target = Target(Path(ref.location).name, Path())
+        target = Target(Path(ref.location).name, Path(), dials=_bundled_dials(ref))
     else:
         if not registry.is_file():
             raise OptionError(
@@ -99,6 +108,7 @@ def find_target(
             noise=subject.noise,
             licence=subject.licence,
             source=subject.source,
+            dials=subject.dials,
         )
     if upscale is not None:
         upscaler = None if upscale == "none" else _parse(upscale, "--upscale")
@@ -148,6 +158,14 @@ def _parse(text: str, option: str, sha256: str | None = None) -> WeightsRef:
         return parse_weights(text, Path.cwd(), sha256)
     except InvalidValueError as error:
         raise OptionError.of([Problem(option, str(each), each.fix) for each in error.complaints]) from error
+
+
+def _bundled_dials(ref: WeightsRef) -> DialsRef | None:
+    """The bundled dials of bundled weights, if there are any."""
+    name = f"{ref.location}-dials"
+    if ref.kind != "bundled" or name not in bundled_dials_names():
+        return None
+    return DialsRef(parse_weights(f"{BUNDLED}{name}", Path.cwd()))
 
 
 def _is_weights(path: Path) -> bool:

@@ -13,16 +13,13 @@ from safetensors.torch import save_file
 from metagan.checkpoints.read import read_checkpoint
 from metagan.cli import metagan
 from metagan.errors import MalformedFileError, OptionError
+from metagan.lab.dials import METADATA_KEY, read_directions, write_directions
 from metagan.lab.directions import (
-    METADATA_KEY,
     TIMES_RANDOM,
     DirectionFinder,
     DirectionsOptions,
     find_directions,
-    parse_dials,
-    read_directions,
     style_weights,
-    write_directions,
 )
 from metagan.networks.loading.detect import load_generator
 from metagan.registry.weights_ref import bundled_weights
@@ -121,17 +118,8 @@ def test_dials_move_their_own_layers_only(bagels):
     assert torch.equal(moved[:, 5], 1.5 * found.vectors[0].expand(2, -1))
     assert not moved[:, :5].any()
     assert not styles.any()
-    with pytest.raises(OptionError, match=f"has dials 1 to {len(found.vectors)}"):
+    with pytest.raises(OptionError, match=f"there are dials 1 to {len(found.vectors)}"):
         found.turn(styles, {99: 1.0})
-
-
-def test_dials_are_written_as_addresses_hold_them():
-    assert parse_dials("1:1.5,4:-2") == {0: 1.5, 3: -2.0}
-    for wrong in ("", "1", "0:1", "x:1", "1:nan", "1:inf", "1:1;2:2"):
-        with pytest.raises(OptionError, match="want the numbers of dials"):
-            parse_dials(wrong)
-    with pytest.raises(OptionError, match="want at most 100 steps either way, got 101"):
-        parse_dials("1:2,3:101")
 
 
 def test_files_come_back_and_bad_ones_are_refused(tmp_path):

@@ -342,6 +342,71 @@ def test_a_folder_is_no_registry(tmp_path):
         read_registry(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("dials", "file", "names", "rest"),
+    [
+        ("auto", None, (), True),
+        ("birds.txt", "birds.txt", (), True),
+        ("{file: birds.txt, names: [Wing, Beak]}", "birds.txt", (("Wing", 1), ("Beak", 2)), True),
+        ("{file: auto, names: {Beak: 3, Wing: 1}}", None, (("Beak", 3), ("Wing", 1)), False),
+    ],
+)
+def test_dials_are_a_file_with_or_without_names(read, folder, dials, file, names, rest):
+    (subject,) = read(f"{VALID}    dials: {dials}\n").subjects
+    assert subject.dials is not None
+    assert (subject.dials.names, subject.dials.rest) == (names, rest)
+    found = subject.dials.file
+    assert (found and found.location) == (file and str(folder / file))
+
+
+@pytest.mark.parametrize(
+    ("dials", "message"),
+    [
+        (
+            "nowhere.safetensors",
+            "registry.yaml:10:12: subjects.hummingbird.dials: want a file, got 'nowhere.safetensors'",
+        ),
+        (
+            "https://e.org/d",
+            "10:12: subjects.hummingbird.dials: want a directions file, bundled:name or auto, got",
+        ),
+        ("bundled:bird-dials", "want the name of bundled weights, got 'bird-dials'"),
+        (
+            "3",
+            "want a directions file, bundled:name, auto, or a mapping with file and names, got the number 3",
+        ),
+        ("{names: [a]}", "dials: want a mapping with file, got"),
+        (
+            "{file: auto, name: [a]}",
+            "10:31: subjects.hummingbird.dials.name: want file and names only, got 'name'",
+        ),
+        (
+            "{file: 3}",
+            "10:19: subjects.hummingbird.dials.file: want a directions file, bundled:name or auto, got the number 3",
+        ),
+        (
+            "{file: auto, names: a}",
+            "dials.names: want the dials' names in order, or names with the dials' numbers, got 'a'",
+        ),
+        (
+            "{file: auto, names: [a, 'b=c']}",
+            "10:36: subjects.hummingbird.dials.names[1]: want a name without , and =",
+        ),
+        ("{file: auto, names: [a, A]}", "dials.names[1]: want different names, got 'A' twice"),
+        (
+            "{file: auto, names: {a: 0}}",
+            "dials.names.a: want a dial's number from 1 to 1000, got the number 0",
+        ),
+        (
+            "{file: auto, names: [" + "x" * 41 + "]}",
+            "dials.names[0]: want a name of at most 40 characters, got 41",
+        ),
+    ],
+)
+def test_dials_that_are_none_say_where_and_why(messages, dials, message):
+    assert any(message in found for found in messages(f"{VALID}    dials: {dials}\n"))
+
+
 def test_a_misspelt_subject_is_answered_with_the_nearest(read):
     registry = read(VALID)
     assert find_subject(registry, "hummingbird").title == "Hummingbird"

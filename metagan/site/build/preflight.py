@@ -13,6 +13,7 @@ from metagan.errors import ExportError, MetaganError, OptionError, Problem, Regi
 from metagan.export.fold import fold
 from metagan.fetch.locate import locate_weights
 from metagan.fetch.transfer import Progress
+from metagan.lab.dials import open_dials
 from metagan.networks.generator import Generator
 from metagan.networks.loading.detect import load_generator
 from metagan.networks.upscaler import load_upscaler
@@ -29,6 +30,7 @@ _FIXES = {
     "upscale": "get another upscaler, or write `upscale: none`",
     "collection": "fetch the collection again",
     "traits": "train a classifier with `metagan collection traits`",
+    "dials": "find its dials with `metagan directions`, or write `dials: auto`",
     "live": "write `live: auto`, or remove the key, to show prepared pictures",
 }
 
@@ -109,6 +111,7 @@ def problems_with_weights(
             for subject in subjects:
                 yield from _in_settings(registry, subject, generator)
                 yield from _in_upscaler(registry, subject, generator, offline=offline, progress=progress)
+                yield from _in_dials(registry, subject, generator)
 
 
 def _in_settings(registry: Registry, subject: Subject, generator: Generator) -> Iterator[Problem]:
@@ -159,6 +162,17 @@ def _in_upscaler(
             )
     except MetaganError as error:
         yield problem_with(registry, subject, "upscale", error)
+
+
+def _in_dials(registry: Registry, subject: Subject, generator: Generator) -> Iterator[Problem]:
+    """Yield problems of a subject's directions file. Directions that the build will find aren't known yet."""
+    if subject.dials is None or subject.dials.file is None:
+        return
+    try:
+        open_dials(subject.dials, generator)
+    except MetaganError as error:
+        fix = None if error.fix is None else error.fix.partition(", or take them")[0]
+        yield problem_with(registry, subject, "dials", type(error)(error.what, where=error.where, fix=fix))
 
 
 def problem_with(registry: Registry, subject: Subject, key: str, error: MetaganError) -> Problem:
