@@ -10,6 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+# One torch thread a process, for what tests start too. Processes share the cores, and OpenMP's threads wait for each
+# other by spinning: with more of them than cores, small tensors take many times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 
 from metagan.live import KERNEL, NAMES
