@@ -63,7 +63,8 @@ class InvalidValueError(ValueError):
 
     def __init__(self, complaints: Sequence[ValueProblem]) -> None:
         self.complaints = tuple(complaints)
-        super().__init__("; ".join(f"{complaint}; {complaint.fix}" for complaint in self.complaints))
+        told = "; ".join(f"{complaint}; {complaint.fix}" for complaint in self.complaints)
+        super().__init__(text_of(told))  # pydantic takes UTF-8 only
 
 
 def invalid_value(want: str, got: str, fix: str) -> InvalidValueError:
@@ -286,7 +287,7 @@ class LabelSpace:
         """
         if isinstance(label, str):
             names = [unicodedata.normalize("NFC", name) for name in self.names]
-            if (name := unicodedata.normalize("NFC", label)) in names:
+            if (name := unicodedata.normalize("NFC", text_of(label))) in names:
                 return names.index(name)
             if not (label.isascii() and label.isdecimal()):  # int() would also take "1_0" and " 1"
                 return None

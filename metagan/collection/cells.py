@@ -7,6 +7,8 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from metagan.values import text_of
+
 _EXECUTED: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -24,4 +26,4 @@ def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([safe_cell(name) for name in header])
     writer.writerows([["" if cell is None else safe_cell(cell) for cell in row] for row in rows])
-    return out.getvalue().encode()
+    return text_of(out.getvalue()).encode()

@@ -14,12 +14,13 @@ from typing import Final, TypeVar
 
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from metagan.collection.model import Facts, Item, Sale, SourceFacts
 from metagan.errors import CollectionError, Location
 from metagan.files import replacing, write_bytes
 from metagan.registry.fields import COLLECTION_MARKER
-from metagan.values import source_date
+from metagan.values import json_text, source_date
 
 FACTS_NAME: Final = COLLECTION_MARKER
 ITEMS_NAME: Final = "items.jsonl"
@@ -154,9 +155,7 @@ class Writer:
     def write_facts(self, **changes: object) -> None:
         """Change facts, in memory and on disk."""
         self.facts = self.facts.model_copy(update=changes)
-        write_bytes(
-            self.path / FACTS_NAME, self.facts.model_dump_json(indent=2, exclude_none=True).encode() + b"\n"
-        )
+        write_bytes(self.path / FACTS_NAME, json_bytes(self.facts, indent=2) + b"\n")
 
     def finish(self, items: Sequence[Item], sales: Sequence[Sale] = ()) -> Collection:
         """Write the items and sales, and mark the collection as complete."""
@@ -227,7 +226,17 @@ def write_lines(file: Path, records: Iterable[BaseModel]) -> None:
     """Write a JSON Lines file atomically; unknown values are left out."""
     with replacing(file) as beside, beside.open("wb") as out:
         for record in records:
-            out.write(record.model_dump_json(exclude_none=True, exclude_defaults=True).encode() + b"\n")
+            out.write(json_bytes(record, exclude_defaults=True) + b"\n")
+
+
+def json_bytes(record: BaseModel, *, indent: int | None = None, exclude_defaults: bool = False) -> bytes:
+    """Write a record as JSON in UTF-8; unknown values are left out, and file names that aren't UTF-8 are escaped."""
+    try:
+        text = record.model_dump_json(indent=indent, exclude_none=True, exclude_defaults=exclude_defaults)
+    except PydanticSerializationError:
+        values = record.model_dump(mode="json", exclude_none=True, exclude_defaults=exclude_defaults)
+        text = json_text(values, indent=indent)
+    return text.encode()
 
 
 def now() -> str:

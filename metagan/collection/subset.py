@@ -35,6 +35,7 @@ from metagan.collection.store import (
 from metagan.collection.table import Table, open_table
 from metagan.errors import CollectionError, OptionError
 from metagan.files import replacing
+from metagan.values import text_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -319,7 +320,7 @@ def _write(source: Collection, out: Path, ids: set[str], steps: Sequence[Step]) 
             f"holds a collection of its own, from {known.source.kind}", where=out, fix="choose another --out"
         )
     options: dict[str, Any] = {"steps": [f"{step.what}: {step.left}" for step in steps]}
-    subset = SourceFacts(kind="subset", reference=str(source.path.resolve()), options=options)
+    subset = SourceFacts(kind="subset", reference=text_of(str(source.path.resolve())), options=options)
     facts: Facts = source.facts.model_copy(
         update={"name": out.name, "source": subset, "fetched_at": now(), "complete": False, "count": 0}
     )

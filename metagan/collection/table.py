@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from metagan.collection.model import FIRST_YEAR, LAST_YEAR, Facts, Item
 from metagan.collection.needs import need
-from metagan.collection.store import ITEMS_NAME, read_complete_facts
+from metagan.collection.store import ITEMS_NAME, json_bytes, read_complete_facts
 from metagan.errors import CollectionError
 from metagan.files import utf8_path
 from metagan.values import printable
@@ -136,7 +136,7 @@ def table_of(path: Path, facts: Facts, items: Sequence[Item]) -> Table:
     pl = need("polars")
     lines = io.BytesIO()
     for item in items:
-        lines.write(item.model_dump_json(exclude_none=True, exclude_defaults=True).encode() + b"\n")
+        lines.write(json_bytes(item, exclude_defaults=True) + b"\n")
     lines.seek(0)
     return Table(path, facts, pl.read_ndjson(lines, schema=_schema(pl)).with_row_index("row"))
 

@@ -40,7 +40,7 @@ from metagan.networks.vqgan import VQGAN, load_vqgan, recompute
 from metagan.sampling.device import choose_device
 from metagan.sampling.latents import latents
 from metagan.sampling.target import find_target, open_sampler
-from metagan.values import InvalidValueError, Label, Size
+from metagan.values import InvalidValueError, Label, Size, text_of
 
 WHITE: Final = (255, 255, 255)
 MOST_PX: Final = 4096  # of a side
@@ -334,7 +334,7 @@ class GeneratorCanvas(Canvas):
             architecture=self.generator.architecture,
             resolution=self.generator.resolution,
             space="w+" if self.has_styles else "z",
-            title=title,
+            title=text_of(title),
         )
         with torch.no_grad():
             return Styles(info, self.styles(code)[0].cpu(), None if self.has_styles else code[0].cpu())

@@ -40,7 +40,7 @@ from metagan.lab.targets import Target
 from metagan.networks.generator import Generator, Noise
 from metagan.sampling.levels import to_uint8
 from metagan.sampling.sampler import exact_convolutions
-from metagan.values import Label
+from metagan.values import Label, text_of
 
 STATISTICS: Final = 4096  # latents for the mean style and its spread
 CANDIDATES: Final = 600  # pictures among which the nearest is taken for a start
@@ -336,7 +336,7 @@ class Projector:
                 architecture=self.generator.architecture,
                 resolution=self.generator.resolution,
                 space=self.space,
-                title=target.title,
+                title=text_of(target.title),
                 psnr_db=round(ratios[index], 2),
                 distance=float(far[index]),
             )

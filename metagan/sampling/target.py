@@ -25,7 +25,7 @@ from metagan.registry.weights_ref import (
 )
 from metagan.sampling.device import choose_device
 from metagan.sampling.sampler import Sampler, Settings
-from metagan.values import InvalidValueError, Label, NoiseMode
+from metagan.values import InvalidValueError, Label, NoiseMode, text_of
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def find_target(
     """
     if ":" in what or "/" in what or Path(what).suffix or _is_weights(Path(what)):
         ref, upscaler = _parse(what, "SUBJECT|WEIGHTS", sha256), None
-        target = Target(Path(ref.location).name, Path(), dials=_bundled_dials(ref))
+        target = Target(text_of(Path(ref.location).name), Path(), dials=_bundled_dials(ref))
     else:
         if not registry.is_file():
             raise OptionError(

@@ -8,10 +8,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from metagan import project
 from metagan.checkpoints.read import read_checkpoint
-from metagan.values import json_text, printable, show, text_of
+from metagan.cli import metagan as group
+from metagan.collection.cells import csv_bytes
+from metagan.collection.model import Facts, Item, SourceFacts
+from metagan.collection.store import Writer, read_facts, read_lines, write_lines
+from metagan.errors import RegistryError
+from metagan.registry.read import read_registry
+from metagan.values import LabelSpace, json_text, printable, show, text_of
 
 NAME = "caf\udce9"
 WEIGHTS = Path(__file__).parents[1] / "golden" / "ros_train16.pt"
@@ -62,3 +70,42 @@ def test_names_are_written_as_their_bytes_and_letters_stay():
     assert json_text({NAME: "\u00e9"}).encode() == '{"caf\\\\xe9": "\u00e9"}'.encode()
     assert printable(NAME) == "caf\\xe9"
     assert show(NAME) == "'caf\\xe9'"
+
+
+def test_pictures_under_any_name_are_projected_and_drawn_again(tmp_path):
+    folder = tmp_path / NAME
+    folder.mkdir()
+    picture = io.BytesIO()
+    Image.new("RGB", (16, 16), "red").save(picture, "PNG")
+    (folder / f"{NAME}.png").write_bytes(picture.getvalue())
+    found = tmp_path / "found"
+    for _ in range(2):  # the second call finds the first one's results
+        (one,) = project(folder, WEIGHTS, out=found, steps=1, lpips="none")
+        assert one.styles.info.title == "caf\\xe9"
+    words = ["sample", WEIGHTS, "--styles", found / f"{NAME}.safetensors", "--out", tmp_path / "drawn"]
+    assert CliRunner().invoke(group, list(map(str, words))).exit_code == 0
+    assert (tmp_path / "drawn" / f"{NAME}.png").exists()
+
+
+def test_collections_under_any_name_are_written_and_read(tmp_path):
+    facts = Facts(name=NAME, source=SourceFacts(kind="folder", reference=NAME), fetched_at="2026-01-01")
+    Writer(tmp_path, facts).write_facts()
+    assert read_facts(tmp_path).name == "caf\\xe9"
+    write_lines(tmp_path / "items.jsonl", [Item(id="1", name=NAME)])
+    assert [item.name for item in read_lines(tmp_path / "items.jsonl", Item)] == ["caf\\xe9"]
+    assert csv_bytes(["name"], [[NAME]]) == b"name\ncaf\\xe9\n"
+
+
+def test_a_registry_in_a_folder_of_any_name_says_which_file_is_missing(tmp_path):
+    registry = tmp_path / NAME / "registry.yaml"
+    registry.parent.mkdir()
+    registry.write_text(
+        "site: {title: T, base_url: https://example.org/}\n"
+        "subjects:\n  ape: {title: Ape, weights: missing.pt, licence: CC0-1.0, source: me}\n"
+    )
+    with pytest.raises(RegistryError, match=r"want a file, got 'missing\.pt', and there is no"):
+        read_registry(registry)
+
+
+def test_a_class_is_found_by_the_bytes_of_its_folder():
+    assert LabelSpace(("tea", "caf\\xe9")).number_of(NAME, 2) == 1

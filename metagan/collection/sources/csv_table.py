@@ -20,6 +20,7 @@ from metagan.collection.sources.made import Made
 from metagan.collection.store import now
 from metagan.errors import CollectionError
 from metagan.files import bytes_told
+from metagan.values import text_of
 
 COLUMNS: Final = (
     *(
@@ -110,7 +111,7 @@ class CsvSource:
         }
         return Facts(
             name=self.name,
-            source=SourceFacts(kind="csv", reference=str(self.path.resolve()), options=options),
+            source=SourceFacts(kind="csv", reference=text_of(str(self.path.resolve())), options=options),
             licence=self.licence,
             fetched_at=now(),
         )

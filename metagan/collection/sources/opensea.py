@@ -23,7 +23,16 @@ from metagan.collection.marketplace import ApiEvent, ApiNft, Marketplace, Page
 from metagan.collection.metadata import MAX_DESCRIPTION
 from metagan.collection.model import Contract, Facts, Item, Sale, SourceFacts
 from metagan.collection.sources.made import FetchReport, report_of
-from metagan.collection.store import PROGRESS_NAME, Writer, now, open_collection, read_facts, sweep, writing
+from metagan.collection.store import (
+    PROGRESS_NAME,
+    Writer,
+    json_bytes,
+    now,
+    open_collection,
+    read_facts,
+    sweep,
+    writing,
+)
 from metagan.collection.usd import Rates, in_usd
 from metagan.files import write_bytes
 
@@ -171,9 +180,7 @@ class _List:
                 self.stalled = True  # for ever, if we went on
                 return
             kept = _KeptPage(next=new.next, records=list(new.records), wrong=list(new.wrong))
-            write_bytes(
-                self.folder / f"{len(cursors):06d}.json", kept.model_dump_json(exclude_none=True).encode()
-            )
+            write_bytes(self.folder / f"{len(cursors):06d}.json", json_bytes(kept))
             cursors.append(new.next)
             advance(len(new.records))
 
