@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from metagan.cli.options import network_option
+from metagan.cli.options import WeightsFile, network_option
 
 
 @click.command("convert", short_help="Convert a weights file to .safetensors, or to another program's .pt.")
-@click.argument("source", metavar="IN", type=click.Path(path_type=Path, exists=True))
+@click.argument("source", metavar="IN", type=WeightsFile())
 @click.argument("target", metavar="OUT", type=click.Path(path_type=Path, dir_okay=False))
 @network_option
 @click.option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from metagan.cli.options import json_option, network_option
+from metagan.cli.options import WeightsFile, json_option, network_option
 from metagan.errors import CheckpointError
 from metagan.values import json_text, printable
 
@@ -89,7 +89,7 @@ def _network_facts(record: NetworkRecord) -> dict[str, Any]:
 
 
 @click.command("inspect", short_help="Describe a weights file without executing any code in it.")
-@click.argument("weights", type=click.Path(path_type=Path, exists=True))
+@click.argument("weights", metavar="WEIGHTS", type=WeightsFile())
 @network_option
 @json_option
 def command(weights: Path, network: str | None, as_json: bool) -> None:

@@ -161,6 +161,26 @@ def psi_option(
     )
 
 
+class WeightsFile(click.Path):
+    """A weights file that is there, or `bundled:NAME`, one that comes with metagan; the value is its path."""
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse the text.
+
+        Raises:
+            BadParameter: If there is no such file.
+            OptionError: If nothing of that name is bundled.
+        """
+        from metagan.registry.weights_ref import BUNDLED, bundled_weights
+
+        if isinstance(value, str) and value.startswith(BUNDLED):
+            return bundled_weights(value.removeprefix(BUNDLED))
+        return super().convert(value, param, ctx)
+
+
 class Numbers(click.ParamType[tuple[float, ...]]):
     """Numbers with commas between them, "0.2,0.7"."""
 

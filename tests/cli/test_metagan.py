@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from metagan.cli import COMMANDS, main, metagan
+from metagan.errors import OptionError
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -197,6 +198,14 @@ def test_inspect_prints_facts_for_people_and_json_for_scripts():
         facts["configuration"]["mapping"]["z_dim"],
         2,
     )
+
+
+def test_inspect_and_convert_take_bundled_weights_by_name(tmp_path):
+    assert "StyleGAN2" in run("inspect", "bundled:apes")
+    run("convert", "bundled:bagels", tmp_path / "bagels.pt")
+    assert (tmp_path / "bagels.pt").is_file()
+    with pytest.raises(OptionError, match="did you mean bundled:apes"):
+        run("inspect", "bundled:ape")
 
 
 def test_a_converted_file_gives_the_same_pictures(tmp_path):
