@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
@@ -94,6 +96,42 @@ def stages() -> Iterator[Stages]:
         progress = Stages(bars)
         yield progress
         progress.finish()
+
+
+@contextmanager
+def transferring(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a transfer while the block runs: a bar on a terminal, else a line a minute, whatever has come through.
+
+    Args:
+        what: What is done: "publishing to s3://apes".
+
+    Yields:
+        A function to call with the bytes sent so far and in total, as often as they are known.
+    """
+    console = Console(stderr=True)
+    done_bytes, total_bytes, began, ended = 0, 0, time.monotonic(), Event()
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+
+    def say_each_minute() -> None:
+        while not ended.wait(LINE_EVERY_S):
+            minutes = (time.monotonic() - began) / 60
+            sent = f"{done_bytes / 1e6:,.1f} of {total_bytes / 1e6:,.1f} MB" if total_bytes else "under way"
+            click.echo(f"{what}: {sent} after {minutes:.0f} min", err=True)
+
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bars:
+        task = bars.add_task(what, total=None)
+
+        def told(done: int, total: int) -> None:
+            nonlocal done_bytes, total_bytes
+            done_bytes, total_bytes = done, total
+            bars.update(task, completed=done, total=total)
+
+        if bars.disable:
+            Thread(target=say_each_minute, daemon=True).start()
+        try:
+            yield told
+        finally:
+            ended.set()
 
 
 def note(text: str) -> None:

@@ -12,8 +12,6 @@ import click
 from metagan.cli.options import json_option, out_option
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from metagan.site.publish.plan import PublishPlan, SiteFile
 
 LISTED = 20
@@ -72,10 +70,11 @@ def _to_branch(
     out: Path, remote: str, branch: str, message: str, cname: str | None,
     keep_history: bool, force: bool, dry_run: bool,
 ) -> PublishPlan:  # fmt: skip
+    from metagan.cli.progress import transferring
     from metagan.site.publish.branch import Branch, publish_to_branch
 
     where = Branch(Path.cwd(), remote, branch)
-    with _console().status(f"Publishing to {where}"):
+    with transferring(f"publishing to {where}"):
         return publish_to_branch(
             out,
             where,
@@ -88,23 +87,11 @@ def _to_branch(
 
 
 def _to_place(out: Path, target: str, force: bool, dry_run: bool) -> PublishPlan:
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
+    from metagan.cli.progress import transferring
     from metagan.site.publish.storage import publish_to_storage
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=_console(), disable=not _console().is_terminal) as progress:
-        task = progress.add_task(f"Publishing to {target}", total=None)
-        return publish_to_storage(
-            out, target, dry_run=dry_run, overwrite=force,
-            sent=lambda done, total: progress.update(task, completed=done, total=total),
-        )  # fmt: skip
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(stderr=True)
+    with transferring(f"publishing to {target}") as sent:
+        return publish_to_storage(out, target, dry_run=dry_run, overwrite=force, sent=sent)
 
 
 def _as_text(plan: PublishPlan, dry_run: bool) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Bars on stderr."""
 
 import io
+from threading import Event
 
 import pytest
 from rich.console import Console
@@ -43,3 +44,19 @@ def test_a_terminal_shows_how_many_are_done(monkeypatch):
 @pytest.mark.parametrize("act", [download, draw])
 def test_anything_but_a_terminal_stays_silent(monkeypatch, act):
     assert shown(monkeypatch, act, terminal=False) == ""
+
+
+def test_a_transfer_says_in_a_file_each_minute_how_far_it_is(monkeypatch):
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.01)
+    said = []
+    told = Event()
+    monkeypatch.setattr(progress.click, "echo", lambda text, err: (said.append(text), told.set()))
+    with progress.transferring("publishing to s3://apes") as sent:
+        assert told.wait(30)
+        told.clear()
+        sent(12_300_000, 45_000_000)
+        while "12.3" not in said[-1]:
+            assert told.wait(30)
+            told.clear()
+    assert said[0].startswith("publishing to s3://apes: under way after ")
+    assert said[-1] == "publishing to s3://apes: 12.3 of 45.0 MB after 0 min"
