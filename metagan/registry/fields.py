@@ -209,7 +209,8 @@ class CollectionRef:
     """Where a collection is.
 
     Args:
-        kind: "path" of a folder, or "bundled": one of metagan's own drawings, which has no folder.
+        kind: "path" of a folder or, for `reals`, of a dataset's zip; or "bundled": one of metagan's own drawings,
+            which has no folder.
         location: An absolute path, or the drawings' name.
         text: The reference as the registry states it, for messages.
     """
@@ -272,24 +273,46 @@ COLLECTION_MARKER = "collection.json"
 """The file that makes a folder a collection."""
 
 _WANT_COLLECTION = "the folder of a collection, or bundled:name"
+_WANT_REALS = "a dataset's zip, the folder of a collection, or bundled:name"
 _WANT_TRAITS = "the file of a trait classifier, or bundled:name"
 
 
 def _read_collection(text: str, folder: Path) -> CollectionRef:
-    text = text.strip()
+    return _collection(
+        text.strip(),
+        folder,
+        _WANT_COLLECTION,
+        "write the folder that `metagan collection fetch --out` wrote",
+    )
+
+
+def _collection(text: str, folder: Path, want: str, fix: str) -> CollectionRef:
     if text.startswith(BUNDLED):
         name = text.removeprefix(BUNDLED)
         if name not in bundled_names():
-            fix = f"choose one of {', '.join(f'{BUNDLED}{known}' for known in bundled_names())}"
-            raise invalid_value("the name of a collection that metagan draws", show(name), fix)
+            choices = ", ".join(f"{BUNDLED}{known}" for known in bundled_names())
+            raise invalid_value(
+                "the name of a collection that metagan draws", show(name), f"choose one of {choices}"
+            )
         return CollectionRef("bundled", name, text)
     try:
         marker = existing_file(f"{text}/{COLLECTION_MARKER}", folder)
     except InvalidValueError as error:
-        fix = "write the folder that `metagan collection fetch --out` wrote"
         got = f"{show(text)}, and there is no {COLLECTION_MARKER} in it"
-        raise invalid_value(_WANT_COLLECTION, got, fix) from error
+        raise invalid_value(want, got, fix) from error
     return CollectionRef("path", str(marker.parent), text)
+
+
+def _read_reals(text: str, folder: Path) -> CollectionRef:
+    text = text.strip()
+    if not text.lower().endswith(".zip"):
+        return _collection(
+            text,
+            folder,
+            _WANT_REALS,
+            "write the zip that `metagan dataset pack` made, or a collection's folder",
+        )
+    return CollectionRef("path", str(existing_file(text, folder)), text)
 
 
 def _read_traits(text: str, folder: Path) -> WeightsRef:
@@ -545,6 +568,8 @@ Slug = Annotated[
 Weights = Annotated[WeightsRef, Want(WANT_WEIGHTS), FromText(parse_weights)]
 Upscale = Annotated[WeightsRef | None, Want(f"an upscaler: {WANT_WEIGHTS}; or none"), FromText(_read_upscale)]
 CollectionFolder = Annotated[CollectionRef, Want(_WANT_COLLECTION), FromText(_read_collection)]
+Reals = Annotated[CollectionRef, Want(_WANT_REALS), FromText(_read_reals)]
+RealsLicence = Annotated[Line, Want("the licence of those pictures, an SPDX name or words")]
 Traits = Annotated[WeightsRef, Want(_WANT_TRAITS), FromText(_read_traits)]
 Dials = Annotated[
     DialsRef, Want(_WANT_DIALS, _DIALS_FIX), FromValue(read_dials), WithJsonSchema(_DIALS_SCHEMA)

@@ -37,6 +37,8 @@ from metagan.registry.fields import (
     Noise,
     Paragraph,
     Psi,
+    Reals,
+    RealsLicence,
     Sha256,
     Slug,
     Source,
@@ -310,6 +312,17 @@ class Subject(Wording, Drawing, Generator):
         description="Dials that change pictures: a file of `metagan directions`, or auto to find them; or a mapping "
         "with file, and names that visitors see: a list in the file's order, or each with its dial's number.",
         examples=["bundled:apes-dials", "auto", {"file": "dials.safetensors", "names": ["Fur", "Hat"]}],
+    )
+    reals: Reals | None = Field(
+        default=None,
+        description="Pictures that the generator was trained on; adds a game, which of two pictures exists, "
+        "if their licence lets everybody show them.",
+        examples=["../data/birds.zip", "../collections/apes", "bundled:apes"],
+    )
+    reals_licence: RealsLicence | None = Field(
+        default=None,
+        description="The licence of those pictures, where the zip or collection doesn't state it.",
+        examples=["CC0-1.0"],
     )
 
     _slug: str = PrivateAttr(default="")

@@ -40,7 +40,7 @@ def read_registry(path: Path, *, images: int | None = None) -> Registry:
     except ValidationError as error:
         problems += problems_of(error, tree)
     problems += _without_hash(tree)
-    problems += _without_collection(tree)
+    problems += _without_companion(tree)
     if problems or entries is None:
         raise RegistryError.of(sorted(dict.fromkeys(problems), key=_line_and_column))
     subjects = (
@@ -95,14 +95,22 @@ def _without_hash(tree: Tree) -> Iterator[Problem]:
             yield Problem(tree.where((*place, key)), what, fix)
 
 
-def _without_collection(tree: Tree) -> Iterator[Problem]:
-    """Find subjects with `traits` and no `collection`, which says how rare they are."""
+# A key that needs another one beside it: the key, the other, and what that one says.
+_COMPANIONS = (
+    ("traits", "collection", "which says how rare traits are"),
+    ("reals_licence", "reals", "whose licence this is"),
+)
+
+
+def _without_companion(tree: Tree) -> Iterator[Problem]:
+    """Find subjects with a key that says nothing without another one."""
     subjects = tree.value.get("subjects") if isinstance(tree.value, dict) else None
     for slug, subject in subjects.items() if isinstance(subjects, dict) else ():
-        if isinstance(subject, dict) and "traits" in subject and "collection" not in subject:
-            place = ("subjects", slug, "traits")
-            what = f"{dotted(place)}: want `collection` beside it, which says how rare traits are"
-            yield Problem(tree.where(place, key=True), what, "add `collection`, or remove the key")
+        for key, other, why in _COMPANIONS if isinstance(subject, dict) else ():
+            if key in subject and other not in subject:
+                place = ("subjects", slug, key)
+                what = f"{dotted(place)}: want `{other}` beside it, {why}"
+                yield Problem(tree.where(place, key=True), what, f"add `{other}`, or remove the key")
 
 
 def _with_two_labels(entries: RegistryFile, tree: Tree) -> Iterator[Problem]:

@@ -28,7 +28,7 @@ def schema() -> dict[str, Any]:
         "required": ["weights"],
     }
     found["$defs"]["Subject"]["then"] = {"required": ["sha256"]}
-    found["$defs"]["Subject"]["dependentRequired"] = {"traits": ["collection"]}
+    found["$defs"]["Subject"]["dependentRequired"] = {"traits": ["collection"], "reals_licence": ["reals"]}
     for key in (
         *Drawing.model_fields,
         *Wording.model_fields,

@@ -90,10 +90,10 @@ def serve() -> Iterator[Callable[[Path], str]]:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory, serve: Callable[[Path], str]) -> str:
-    """A site under the sub-path /my/apes/: two subjects, one with lines, one larger with a hostile title."""
+    """A site under the sub-path /my/apes/: two subjects, one with lines and a game, one larger with a hostile title."""
     root = tmp_path_factory.mktemp("site")
     content = make_content(
-        Sort(lines=True),
+        Sort(lines=True, reals=15),
         Sort("bagel", EVIL, seeds=range(100, 400), width_px=192, height_px=128, licence="unknown"),
         base_url="https://someone.example/my/apes/",
     )

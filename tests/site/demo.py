@@ -11,6 +11,7 @@ from PIL import Image
 
 from metagan.registry.models import Headline, Site, Subject, Theme
 from metagan.registry.weights_ref import WeightsRef
+from metagan.site.pages.check import sample_reals
 from metagan.site.pages.content import GeneratorFacts, LiveModel, Picture, SiteContent, SubjectContent
 from metagan.site.pages.render import render_site
 
@@ -35,6 +36,7 @@ class Sort:
     source: str = "Drawn for the tests"
     headline: Headline = USUAL
     live: bool = False  # says that there is a generator for browsers, which isn't
+    reals: int = 0  # originals for the game "which one exists?"
 
 
 def make_collection(sort: Sort = Sort()) -> SubjectContent:
@@ -64,7 +66,8 @@ def make_collection(sort: Sort = Sort()) -> SubjectContent:
     model = LiveModel(
         f"models/{'cd' * 32}.bin.gz", "ef" * 32, 5_000_000, "cd" * 32, 4_500_000, "fp16", 0.0004, 60.0
     )
-    return SubjectContent(subject, facts, pictures, model if sort.live else None)
+    reals = sample_reals(sort.slug, sort.reals) if sort.reals else None
+    return SubjectContent(subject, facts, pictures, model if sort.live else None, reals=reals)
 
 
 def make_content(
@@ -112,4 +115,8 @@ def write_site(content: SiteContent, folder: Path, templates: Path | None = None
             file = folder / picture.path
             file.parent.mkdir(parents=True, exist_ok=True)
             draw_picture(picture.seed, size).save(file)
+        for real in collection.reals.pictures if collection.reals else ():
+            file = folder / collection.reals.folder / f"{real.number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            draw_picture(1000 + real.number, size).save(file)
     return folder

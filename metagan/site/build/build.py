@@ -26,9 +26,16 @@ from metagan.site.build.gather import BuildInputs, BuildOptions, Progress, gathe
 from metagan.site.build.links import check_links
 from metagan.site.build.models import BrowserModel, make_models
 from metagan.site.build.picture_cache import PictureCache
+from metagan.site.build.reals import OpenedReals, make_reals, open_reals, reals_folder
 from metagan.site.manifest import MANIFEST, Manifest
 from metagan.site.pages.check import check_templates
-from metagan.site.pages.content import CollectionContent, Picture, SiteContent, SubjectContent
+from metagan.site.pages.content import (
+    CollectionContent,
+    Picture,
+    RealsContent,
+    SiteContent,
+    SubjectContent,
+)
 from metagan.site.pages.render import render_site
 from metagan.site.pages.text import line_for, read_corpus
 from metagan.values import printable
@@ -81,12 +88,12 @@ def build_site(options: BuildOptions, progress: Progress) -> BuildReport:
             outcome.unchanged, outcome.files, outcome.warnings = True, len(former.files), former.warnings
             _fail_if_strict(options, outcome)
             return outcome
-        opened = _open_collections(inputs)
+        opened, reals = _open_collections(inputs), _open_reals(inputs)
         models = make_models(inputs.registry, inputs.caches, inputs.facts, build_dir)
         outcome.live = sum(made.model is not None for made in models)
         outcome.drawn = _draw(inputs, opened, options, progress)
-        collections = _describe(opened, inputs, build_dir)
-        files = _stage(inputs, models, collections, build_dir, options, former, outcome, progress)
+        collections, originals = _describe(opened, inputs, build_dir), _make_reals(reals, inputs, build_dir)
+        files = _stage(inputs, models, collections, originals, build_dir, options, former, outcome, progress)
         _fail_if_strict(options, outcome)
         Manifest(inputs.fingerprint, files, outcome.warnings).write(build_dir.staging)
         swap_in(build_dir.staging, build_dir.site)
@@ -103,6 +110,10 @@ def build_site(options: BuildOptions, progress: Progress) -> BuildReport:
 Collections = dict[str, tuple[CollectionContent, dict[str, Path]]]
 
 
+# By slug: a subject's originals as the game shows them, and their files by their path on the site.
+Reals = dict[str, tuple[RealsContent, dict[str, Path]]]
+
+
 def _open_collections(inputs: BuildInputs) -> dict[str, SubjectCollection]:
     """Open the subjects' collections by slug, and report all that can't be before anything is drawn."""
     opened: dict[str, SubjectCollection] = {}
@@ -117,6 +128,30 @@ def _open_collections(inputs: BuildInputs) -> dict[str, SubjectCollection]:
     if problems:
         raise RegistryError.of(problems)
     return opened
+
+
+def _open_reals(inputs: BuildInputs) -> dict[str, OpenedReals]:
+    """Open the subjects' training pictures by slug, and report all that can't be shown before anything is drawn."""
+    opened: dict[str, OpenedReals] = {}
+    problems = []
+    for subject in inputs.registry.subjects:
+        try:
+            reals = open_reals(subject)
+        except MetaganError as error:
+            problems.append(subject_problem(inputs.registry, subject, "reals", error))
+        else:
+            opened |= {subject.slug: reals} if reals else {}
+    if problems:
+        raise RegistryError.of(problems)
+    return opened
+
+
+def _make_reals(opened: dict[str, OpenedReals], inputs: BuildInputs, build_dir: BuildDir) -> Reals:
+    return {
+        cache.subject.slug: make_reals(opened[cache.subject.slug], cache, size, build_dir)
+        for cache, size in zip(inputs.caches, inputs.sizes, strict=True)
+        if cache.subject.slug in opened
+    }
 
 
 def _describe(opened: dict[str, SubjectCollection], inputs: BuildInputs, build_dir: BuildDir) -> Collections:
@@ -161,6 +196,7 @@ def _stage(
     inputs: BuildInputs,
     models: list[BrowserModel],
     collections: Collections,
+    reals: Reals,
     build_dir: BuildDir,
     options: BuildOptions,
     former: Manifest | None,
@@ -170,14 +206,14 @@ def _stage(
     """Assemble the next site, and return its files with their sizes."""
     shutil.rmtree(build_dir.staging, ignore_errors=True)
     build_dir.staging.mkdir(parents=True)
-    content = _content(inputs, models, collections, build_dir)
+    content = _content(inputs, models, collections, reals, build_dir)
     try:
         progress.begin("pages", None)
         files = dict(
             _write_pages(render_site(content, options.templates), build_dir.staging, progress.advance)
         )
         files |= _copy_pictures(inputs, build_dir.staging)
-        for _, small in collections.values():
+        for _, small in (*collections.values(), *reals.values()):
             files |= _copy_files(small, build_dir.staging)
         files |= _copy_models(models, build_dir.staging)
         extras = _keep_extras(build_dir, former, files)
@@ -194,7 +230,11 @@ def _stage(
 
 
 def _content(
-    inputs: BuildInputs, models: list[BrowserModel], collections: Collections, build_dir: BuildDir
+    inputs: BuildInputs,
+    models: list[BrowserModel],
+    collections: Collections,
+    reals: Reals,
+    build_dir: BuildDir,
 ) -> SiteContent:
     subjects = tuple(
         SubjectContent(
@@ -205,6 +245,7 @@ def _content(
             made.reason,
             cache.upscaler,
             collections[cache.subject.slug][0] if cache.subject.slug in collections else None,
+            reals[cache.subject.slug][0] if cache.subject.slug in reals else None,
         )
         for cache, facts, made in zip(inputs.caches, inputs.facts, models, strict=True)
     )
@@ -350,12 +391,15 @@ def _tidy(build_dir: BuildDir, inputs: BuildInputs, models: list[BrowserModel]) 
 
 
 def _tidy_collections(build_dir: BuildDir, inputs: BuildInputs) -> None:
-    """Remove small pictures and predicted traits of collections that are no longer on the site."""
+    """Remove small pictures, originals and predicted traits of collections that are no longer on the site."""
     wanted = {path for cache in inputs.caches for path in work_files(cache.subject, cache, build_dir)}
+    for cache, size in zip(inputs.caches, inputs.sizes, strict=True):
+        wanted.add(reals_folder(cache, size, build_dir))
     for path in (build_dir.folder / "traits").glob("*.json"):
         if path not in wanted and _KEY.fullmatch(path.stem):
             path.unlink()
-    for folder in (build_dir.folder / "collections").glob("*/"):
+    folders = (folder for kind in ("collections", "reals") for folder in (build_dir.folder / kind).glob("*/"))
+    for folder in folders:
         if folder not in wanted and _KEY.fullmatch(folder.name):
             for path in folder.iterdir():
                 if _CACHED.fullmatch(path.name):

@@ -95,7 +95,7 @@ def open_collection_of(subject: Subject) -> SubjectCollection | None:
     folder = Path(ref.location)
     table, sales = open_table(folder), folder / SALES_NAME
     known = tuple(read_lines(sales, Sale)) if sales.is_file() else ()
-    return SubjectCollection(table, known, partial(_picture_file, table), classifier)
+    return SubjectCollection(table, known, partial(picture_file, table), classifier)
 
 
 def check_classifier(opened: SubjectCollection) -> None:
@@ -235,7 +235,8 @@ def _small(data: bytes) -> NDArray[np.uint8] | None:
     return np.asarray(image)
 
 
-def _picture_file(table: Table, row: int) -> bytes | None:
+def picture_file(table: Table, row: int) -> bytes | None:
+    """Read the picture of an item of a collection's folder; None if it has none that can be read."""
     file: str | None = table.items["file"][row]
     # The table comes from a file that anybody may have written.
     if not file or not is_inside(file):

@@ -19,9 +19,11 @@ from metagan.registry.read import find_subject, read_registry
 from metagan.site.build.build_dir import BuildDir, digest_of, digest_of_folder, read_json, write_json
 from metagan.site.build.collections import digest_of_collection
 from metagan.site.build.picture_cache import PictureCache, picture_cache_for
+from metagan.site.build.reals import digest_of_reals
 from metagan.site.pages.content import GeneratorFacts, UpscalerFacts
 from metagan.site.pages.templates import default_templates_dir
 from metagan.site.pages.text import check_corpus
+from metagan.values import Size
 
 
 @runtime_checkable
@@ -131,6 +133,11 @@ class BuildInputs:
         """Number of pictures on the site."""
         return sum(len(cache.subject.seeds) for cache in self.caches)
 
+    @property
+    def sizes(self) -> list[Size]:
+        """The size that each subject's generator draws at, before an upscaler."""
+        return [Size(facts.width_px, facts.height_px) for facts in self.facts]
+
 
 def gather(options: BuildOptions, build_dir: BuildDir, progress: Progress) -> BuildInputs:
     """Gather everything that a build needs: weights files, facts about them, and their cached pictures.
@@ -177,6 +184,7 @@ def gather(options: BuildOptions, build_dir: BuildDir, progress: Progress) -> Bu
             facts,
             [cache.upscaler for cache in caches],
             [digest_of_collection(subject, build_dir) for subject in registry.subjects],
+            [digest_of_reals(subject, build_dir) for subject in registry.subjects],
             corpora,
             _digest_of_templates(options),
             _digest_of_code(),

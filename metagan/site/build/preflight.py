@@ -22,6 +22,7 @@ from metagan.registry.read import find_place, read_registry
 from metagan.registry.weights_ref import WeightsRef
 from metagan.sampling.latents import labels, latents, one_hot
 from metagan.site.build.collections import check_classifier, open_collection_of
+from metagan.site.build.reals import open_reals
 from metagan.site.pages.check import check_templates
 from metagan.site.pages.text import check_corpus
 
@@ -29,6 +30,7 @@ _FIXES = {
     "weights": "use other weights; `metagan inspect` describes these",
     "upscale": "get another upscaler, or write `upscale: none`",
     "collection": "fetch the collection again",
+    "reals": "pack the pictures again with `metagan dataset pack`",
     "traits": "train a classifier with `metagan collection traits`",
     "dials": "find its dials with `metagan directions`, or write `dials: auto`",
     "live": "write `live: auto`, or remove the key, to show prepared pictures",
@@ -88,6 +90,8 @@ def _in_collections(registry: Registry) -> Iterator[Problem]:
             key = "traits"
             if opened:
                 check_classifier(opened)
+            key = "reals"
+            open_reals(subject)
         except MetaganError as error:
             yield problem_with(registry, subject, key, error)
 

@@ -23,6 +23,8 @@ from metagan.site.pages.content import (
     PictureTraits,
     PredictedTrait,
     RankedItem,
+    RealPicture,
+    RealsContent,
     Relative,
     SalesContent,
     ShownItem,
@@ -175,7 +177,7 @@ class _Trial(Writer):
 def _sample_content(*, picture_pages: bool) -> SiteContent:
     full = _sample_collection("one", licence="CC0-1.0")
     bare = _sample_collection("two", licence="unknown")
-    full = replace(full, collection=sample_collection(full.subject.seeds))
+    full = replace(full, collection=sample_collection(full.subject.seeds), reals=sample_reals("one"))
     full = replace(full, live=LiveModel("models/x.bin.gz", "0" * 64, 2, "0" * 64, 1, "fp16", 0.0, 70.0))
     bare = replace(
         bare,
@@ -195,6 +197,16 @@ def _sample_content(*, picture_pages: bool) -> SiteContent:
     )
     collections = (full, bare) if picture_pages else (full,)
     return SiteContent(site, collections, date(2026, 1, 1), "0", "0")
+
+
+def sample_reals(slug: str, count: int = 1) -> RealsContent:
+    """Return originals of a subject, for the game."""
+    pictures = tuple(
+        RealPicture(number, f"Thing {number}", "https://example.org/") for number in range(count)
+    )
+    return RealsContent(
+        "Things", "CC-BY-4.0", "Things by Somebody", count, f"pictures/{slug}/which", pictures
+    )
 
 
 def sample_collection(seeds: Sequence[int]) -> CollectionContent:

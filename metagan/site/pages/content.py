@@ -209,6 +209,42 @@ class CollectionContent:
 
 
 @dataclass(frozen=True)
+class RealPicture:
+    """A picture that a generator was trained on, as the site shows it.
+
+    Args:
+        number: Its place in the training data, and its file's name on the site.
+        name: Its name.
+        page: Address of a page about it, or None.
+    """
+
+    number: int
+    name: str
+    page: str | None = None
+
+
+@dataclass(frozen=True)
+class RealsContent:
+    """Pictures that a generator was trained on and that anybody may show: originals for the game "which one exists?".
+
+    Args:
+        origin: What they are, for readers: the collection's title, or the zip's name.
+        licence: Their licence.
+        attribution: The attribution that the licence requires, or None.
+        total: How many there are in the training data.
+        folder: Their folder on the site; each file is NUMBER.EXT, with the subject's extension.
+        pictures: Those on the site, of the published pictures' size.
+    """
+
+    origin: str
+    licence: str
+    attribution: str | None
+    total: int
+    folder: str
+    pictures: tuple[RealPicture, ...]
+
+
+@dataclass(frozen=True)
 class Picture:
     """One published picture.
 
@@ -262,6 +298,7 @@ class SubjectContent:
         why_not_live: The reason if the page has no live generator; empty if the registry wants none.
         upscaler: Facts about its upscaler's file; None if pictures are not upscaled.
         collection: The collection that it was trained on; None if the registry names none.
+        reals: Pictures that it was trained on, for the game; None if the registry names none.
     """
 
     subject: Subject
@@ -271,6 +308,7 @@ class SubjectContent:
     why_not_live: str = ""
     upscaler: UpscalerFacts | None = None
     collection: CollectionContent | None = None
+    reals: RealsContent | None = None
 
     @property
     def width_px(self) -> int:

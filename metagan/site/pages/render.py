@@ -17,6 +17,7 @@ from metagan.live import kernel_files
 from metagan.site.pages.api import json_bytes, line_files, subject_json, subjects_files
 from metagan.site.pages.collection_views import view_collection, view_traits
 from metagan.site.pages.content import SiteContent
+from metagan.site.pages.daily import view_game
 from metagan.site.pages.templates import (
     load_template,
     make_environment,
@@ -119,6 +120,7 @@ PAGES = (
     "about.html",
     "collection.html",
     "wall.html",
+    "which.html",
     "subjects.html",
     "404.html",
     "feed.xml",
@@ -283,6 +285,14 @@ class Writer:
             )
             wall = _page("wall", view.wall, view, view.first, title=title, says=says)
             yield f"{view.wall}index.html", self.render("wall.html", wall, **known, sheet=sheet, album=data)
+        if view.which and album.reals:
+            game = view_game(
+                view, album, album.reals, self.content.built, pages=self.content.site.picture_pages
+            )
+            title = f"Which {view.title} exists? – {self.content.site.title}"
+            says = "One of two pictures was there before the machine, the other is its own. Which one exists?"
+            page = _page("which", view.which, view, view.first, title=title, says=says)
+            yield f"{view.which}index.html", self.render("which.html", page, **known, game=game)
         if self.content.site.picture_pages:
             yield from self._picture_pages(view, album)
 
@@ -333,7 +343,7 @@ class Writer:
         yield ""
         yield from (_listing(i + 1) for i in range(-(-len(self.albums) // LISTED_SUBJECTS)))
         for view, album in self.albums:
-            yield from (view.url, view.about, *filter(None, (view.collection, view.wall)))
+            yield from (view.url, view.about, *filter(None, (view.collection, view.wall, view.which)))
             if self.content.site.picture_pages:
                 yield from (album.permalink(picture.seed) for picture in album.pictures)
 

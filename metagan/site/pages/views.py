@@ -116,6 +116,7 @@ class SubjectView:
         wall: The page of endless pictures, if there is a generator for browsers.
         upscaler: Facts about the upscaler, or None.
         collection: The page about the collection that the generator was trained on, or None.
+        which: The game "which one exists?", or None.
     """
 
     slug: str
@@ -158,6 +159,7 @@ class SubjectView:
     wall: str | None
     upscaler: UpscalerFacts | None
     collection: str | None
+    which: str | None
 
 
 class PictureIndex:
@@ -175,6 +177,7 @@ class PictureIndex:
         self.slug = subject.slug
         self.title = without_controls(subject.title)
         self.collection = collection.collection
+        self.reals = collection.reals
         self.extension = self.pictures[0].path.rpartition(".")[2]
         self.has_lines = any(picture.text for picture in self.pictures)
         self._pages = picture_pages
@@ -261,6 +264,7 @@ def view_subject(collection: SubjectContent, album: PictureIndex) -> SubjectView
         wall=f"{subject.slug}/wall/" if collection.live else None,
         upscaler=collection.upscaler,
         collection=f"{subject.slug}/collection/" if collection.collection else None,
+        which=f"{subject.slug}/which/" if collection.reals else None,
     )
 
 

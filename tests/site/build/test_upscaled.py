@@ -12,12 +12,14 @@ from PIL import Image
 from metagan.checkpoints.write import write_safetensors
 from metagan.cli.export import command as export
 from metagan.cli.sample import command as sample
+from metagan.drawings.render import draw_picture
 from metagan.errors import OptionError, RegistryError
 from metagan.export.blob import unpack
 from metagan.networks.loading.forms import describe
-from metagan.networks.upscaler import UpscalerConfig
+from metagan.networks.upscaler import UpscalerConfig, load_upscaler
 from metagan.registry.read import read_registry
 from metagan.registry.weights_ref import bundled_names, bundled_upscaler_names, bundled_weights
+from metagan.sampling.upscale import upscale_pictures
 from metagan.site.build.build import BuildOptions, build_site
 from metagan.site.build.preflight import preflight
 from tests.live.test_pictures import PLAIN, make
@@ -55,6 +57,14 @@ def registry(folder: Path, *lines: str) -> Path:
 def upscaler(tmp_path_factory) -> Path:
     config = UpscalerConfig(channels=4, blocks=0, fine_channels=4)
     return write(tmp_path_factory.mktemp("x4") / "x4.safetensors", calm(config), licence="CC0-1.0")
+
+
+def test_originals_of_the_game_are_enlarged_by_the_same_upscaler(tmp_path, upscaler):
+    path = registry(tmp_path, f"upscale: {upscaler}", "reals: bundled:apes")
+    with Image.open(build(path) / "pictures/thing/which/5000.png") as image:
+        enlarged = np.asarray(image)
+    network = load_upscaler(upscaler)
+    assert np.array_equal(enlarged, upscale_pictures(network, [draw_picture("apes", 0, 5000, 16)[0]])[0])
 
 
 def build(path: Path) -> Path:

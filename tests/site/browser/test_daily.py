@@ -1,0 +1,121 @@
+"""What pages show by the day, in a real Chromium: the game "which one exists?"."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from metagan.site.pages.daily import round_of_day
+from tests.site.conftest import Witness, wait_until
+
+pytestmark = pytest.mark.browser
+
+DAY = date(2026, 11, 20)
+ROUND = round_of_day(DAY, "ape", reals=15, made=12)  # as the fixture's ape has them
+SHOWN = "[...document.querySelectorAll('[data-choice] img')].map(({ src }) => src.split('/pictures/')[1])"
+
+
+def sides(page: Page) -> list[str]:
+    """The files of the pair on the page, left and right."""
+    wait_until(page, f"{SHOWN}.length === 2")
+    return page.evaluate(SHOWN)
+
+
+def files(number: int) -> list[str]:
+    """The files of a pair of the round, left and right."""
+    pair = ROUND[number]
+    found = [f"ape/which/{pair.real}.png", f"ape/{pair.made}.png"]
+    return found if pair.real_is_left else found[::-1]
+
+
+def test_a_day_s_round_is_played_by_keyboard_and_gives_a_line_to_share(witness: Witness, site: str):
+    page = witness.page
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(f"{site}ape/which/?day={DAY}")
+    for number, pair in enumerate(ROUND):
+        assert sides(page) == files(number)
+        wrong = number in {2, 7}
+        page.keyboard.press("ArrowLeft" if pair.real_is_left != wrong else "ArrowRight")
+        verdict = "No" if wrong else "Right"
+        side = "left" if pair.real_is_left else "right"
+        expect(page.locator("[data-verdict]")).to_have_text(f"{verdict}: the {side} one exists.")
+        expect(page.locator(".real + .truth")).to_have_text(f"Exists: Thing {pair.real}")
+        assert page.locator(".made + .truth a").get_attribute("href") == f"{site}ape/{pair.made}/"
+        page.keyboard.press("ArrowLeft")  # an answer is given once
+        page.keyboard.press("Enter")  # the focus is on the button that leads on
+    expect(page.get_by_role("heading", name="8 of 10 right")).to_be_focused()
+    expect(page.locator("[data-chance]")).to_have_text(
+        "Who guesses gets 5 of 10 on average, and 8 or more in 5 % of rounds."
+    )
+    expect(page.locator("[data-recap] li.wrong")).to_have_count(2)
+    page.locator("[data-copy-score]").click()
+    expect(page.locator("[data-status]")).to_have_text("Copied to the clipboard.")
+    line = page.evaluate("navigator.clipboard.readText()")
+    address = f"{site}ape/which/?day={DAY}"
+    assert line == f"Which Ape exists? {DAY} 8/10\n🟩🟩⬜🟩🟩🟩🟩⬜🟩🟩\n{address}"
+    page.reload()
+    expect(page.get_by_role("heading", name="8 of 10 right")).to_be_visible()
+    page.goto(f"{site}ape/which/?day=2026-11-19")
+    assert sides(page) != files(0)
+    page.locator("[data-choice=left]").click()
+    page.reload()  # a round goes on where it was left
+    expect(page.locator(".square.now")).to_have_text("2: now")
+    assert page.context.cookies() == []
+
+
+def test_a_fresh_visitor_gets_the_same_round_and_today_s_without_an_address(browser: Browser, site: str):
+    context = browser.new_context(timezone_id="Pacific/Kiritimati")
+    page = context.new_page()
+    page.goto(f"{site}ape/which/?day={DAY}")
+    assert sides(page) == files(0)
+    for path in ("", "?day=2999-01-01", "?day=2026-02-30"):
+        now = datetime.now(UTC).date()
+        page.goto(f"{site}ape/which/{path}")
+        pair = round_of_day(now, "ape", reals=15, made=12)[0]
+        found = [f"ape/which/{pair.real}.png", f"ape/{pair.made}.png"]
+        assert sides(page) == (found if pair.real_is_left else found[::-1])
+    context.close()
+
+
+def test_a_day_s_round_takes_no_picture_twice():
+    for count in (10, 11, 100):
+        pairs = round_of_day(DAY, "ape", reals=count, made=count)
+        assert len(pairs) == len({pair.real for pair in pairs}) == len({pair.made for pair in pairs}) == 10
+    assert len(round_of_day(DAY, "ape", reals=3, made=100)) == 3
+
+
+def test_without_javascript_there_is_a_pair_with_its_answer(plain: Page, site: str):
+    plain.goto(f"{site}ape/")
+    assert not plain.locator("button:visible").count()
+    plain.get_by_role("link", name="Play today’s round").click()
+    plain.wait_for_url("**/ape/which/")
+    for image in plain.locator("main img").all():
+        assert plain.request.get(f"{site}ape/which/{image.get_attribute('src')}").ok
+    expect(plain.locator("main img")).to_have_count(2)
+    plain.locator("summary").click()
+    expect(plain.locator("details")).to_contain_text(re.compile("The (left|right) one exists: Thing"))
+    expect(plain.locator("button:visible")).to_have_count(0)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_and_no_page_is_wider_than_its_window(browser: Browser, site: str, scheme: str):
+    page = browser.new_page(
+        color_scheme=scheme,
+        reduced_motion="reduce",
+        bypass_csp=True,
+        viewport={"width": 390 if scheme == "light" else 1440, "height": 844},
+    )
+    found = []
+    for path in ("ape/which/",):
+        page.goto(site + path)
+        wait_until(page, "document.querySelector('main img')?.naturalWidth > 0")
+        found += [
+            f"{path}: {v['id']}: {v['nodes'][0]['html']}" for v in Axe().run(page).response["violations"]
+        ]
+        assert not page.evaluate("document.documentElement.scrollWidth > innerWidth"), path
+    page.close()
+    assert found == []
