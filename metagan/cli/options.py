@@ -343,6 +343,26 @@ def out_option(help: str, *, default: Path | None = None, required: bool = False
     )
 
 
+class Place(click.ParamType[Path | str]):
+    """A folder as a path, or an address with "://" as it is."""
+
+    name = "folder"
+
+    def convert(
+        self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path | str:
+        """The text as a path or an address."""
+        if isinstance(value, Path) or "://" in value:
+            return value
+        folder: Path = click.Path(path_type=Path, file_okay=False).convert(value, param, ctx)
+        return folder
+
+
+def place_option(help: str) -> Decorator:  # noqa: A002
+    """`--out`, a folder or an address."""
+    return click.option("--out", type=Place(), metavar="FOLDER|ADDRESS", help=help)
+
+
 def out_file_option(help: str, *, required: bool = False) -> Decorator:  # noqa: A002
     """`--out`, a file."""
     return click.option(

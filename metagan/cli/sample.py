@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,7 +17,7 @@ from metagan.cli.options import (
     drawing_options,
     foreign_styles_option,
     network_option,
-    out_option,
+    place_option,
     sampling_options,
     upscale_option,
     weights_options,
@@ -52,6 +55,23 @@ def parse_tile(
     return int(value)
 
 
+@dataclass(frozen=True)
+class Engine:
+    """Where shards are drawn: here, or on a Ray cluster at an address or one that Ray finds."""
+
+    is_ray: bool
+    address: str | None = None
+
+
+def parse_engine(_ctx: click.Context, _param: click.Parameter, value: str) -> Engine:
+    """Parse --on: "local", "ray", or a cluster's address."""
+    if value in ("local", "ray"):
+        return Engine(value == "ray")
+    if not value.startswith("ray://") and not re.fullmatch(r"[^\s/:]+:\d+", value):
+        raise click.BadParameter(f"want local, ray, ray://HOST:PORT or HOST:PORT, got {value!r}")
+    return Engine(True, value)
+
+
 def check_grid(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path | None:
     """Refuse a --grid whose extension is no picture format's, before anything is loaded."""
     from metagan.images.encode import picture_format
@@ -76,8 +96,8 @@ def check_grid(_ctx: click.Context, _param: click.Parameter, value: Path | None)
 )
 @dials_option
 @foreign_styles_option
-@click.option("--format", "image_format", type=click.Choice(["png", "webp", "jpeg", "avif"]), default="png",
-              help="File format of the pictures.")  # fmt: skip
+@click.option("--format", "image_format", type=click.Choice(["png", "webp", "jpeg", "avif"]),
+              help="File format of the pictures. By default png, and webp in shards.")  # fmt: skip
 @click.option(
     "--grid",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -92,8 +112,35 @@ def check_grid(_ctx: click.Context, _param: click.Parameter, value: Path | None)
     help="The longer side of each picture on the --grid: a number, or auto, which makes them smaller only as far as "
     "the format's limit asks for. By default their own size.",
 )
-@out_option(
-    "Folder for the pictures, which are named by seed. By default samples/, or none if --grid is given."
+@place_option(
+    "Folder for the pictures, which are named by seed. By default samples/, or none if --grid is given. An address "
+    "such as s3://bucket/apes gets them in shards."
+)
+@click.option(
+    "--shards",
+    "per_shard",
+    type=click.IntRange(1, 1_000_000),
+    metavar="PICTURES",
+    help="Write shards, zips of this many pictures with an index beside each, into a folder of --out of their own. The "
+    "same command again draws what is missing. At an address and with --on ray, 1000 by default.",
+)
+@click.option(
+    "--on",
+    "engine",
+    default="local",
+    metavar="local|ray|ADDRESS",
+    callback=parse_engine,
+    help="Where shards are drawn: on this machine, on the Ray cluster of RAY_ADDRESS or of this machine, or on the one "
+    "at an address such as ray://head:10001.",
+)
+@click.option(
+    "--cpus-per-worker",
+    type=click.IntRange(1),
+    default=1,
+    help="Processors of each worker on Ray; a worker has one GPU besides, where the cluster has any.",
+)
+@click.option(
+    "--verify", is_flag=True, help="Read the shards that are there, and draw again what is damaged."
 )
 @click.option("--batch", default="auto", callback=parse_batch, help="Pictures per batch: auto or a number.")
 @upscale_option
@@ -112,10 +159,14 @@ def command(
     dials: str | None,
     directions: str | None,
     foreign_styles: bool,
-    image_format: str,
+    image_format: str | None,
     grid: Path | None,
     tile: int | Literal["auto"] | None,
-    out: Path | None,
+    out: Path | str | None,
+    per_shard: int | None,
+    engine: Engine,
+    cpus_per_worker: int,
+    verify: bool,
     batch: int | None,
     upscale: str | None,
     network: str | None,
@@ -136,6 +187,7 @@ def command(
     metagan sample ape --seeds 3 --dials "Fur=2,Hat=-1"
     metagan sample network.pkl --psi 0.7 --out pictures
     metagan sample bundled:apes --format webp
+    metagan sample ape --seeds 0-999999 --out s3://bucket/apes --on ray
     """
     from metagan.cli.progress import note, stages
     from metagan.images.encode import require_size
@@ -146,6 +198,16 @@ def command(
             what, registry, sha256, offline=offline, upscale=upscale, progress=progress.transfer
         )
     settings = target.settings(psi, label, noise)
+    if isinstance(out, str) or per_shard or engine.is_ray or verify:
+        _refuse_beside_shards(
+            {"--styles": styles_files, "--dials": dials, "--grid": grid, "--tile": tile, "--batch": batch},
+            out,
+        )
+        plan_and_draw(target, settings, seeds, str(out), image_format=image_format or "webp",
+                      per_shard=per_shard or 1000, engine=engine, cpus_per_worker=cpus_per_worker, device=device,
+                      precision=precision, network=network, verify=verify)  # fmt: skip
+        return
+    image_format = image_format or "png"
     sampler = open_sampler(target, device, batch, precision, network=network, note=note)
     if verbose:
         import torch
@@ -159,7 +221,7 @@ def command(
         click.echo(f"warning: {option} is ignored, {target.name} has no classes", err=True)
     if dials is not None:
         settings = turn_dials(settings, sampler, dials, directions, target, foreign=foreign_styles)
-    folder = out if out or grid else Path("samples")
+    folder = Path(out) if out else None if grid else Path("samples")
     sheet = None
     if grid:
         sheet = lay_out(grid, sampler.size, len(styles_files or seeds), tile)
@@ -196,6 +258,65 @@ def turn_dials(
     found = open_dials(ref, sampler.generator, label=settings.label, foreign=foreign)
     num_ws, _ = styles_shape(sampler.generator)
     return found.turned(settings, parse_dials(text, found.names), num_ws)
+
+
+def _refuse_beside_shards(given: dict[str, object], out: Path | str | None) -> None:
+    for option, value in given.items():
+        if value:
+            raise click.UsageError(
+                f"{option} is not for shards; leave it, or --shards, --on and --verify, out"
+            )
+    if out is None:
+        raise click.UsageError("shards want an --out: a folder, or an address such as s3://bucket/apes")
+
+
+def plan_and_draw(
+    target: Target,
+    settings: Settings,
+    seeds: tuple[int, ...],
+    out: str,
+    *,
+    image_format: str,
+    per_shard: int,
+    engine: Engine,
+    cpus_per_worker: int,
+    device: str,
+    precision: str,
+    network: str | None,
+    verify: bool,
+) -> None:
+    """Draw the shards that are missing, and print where they are."""
+    from metagan.cli.progress import note, stages
+    from metagan.shards import on_ray
+    from metagan.shards.draw import draw_here, finish_run, plan_run, sampler_like
+
+    if engine.is_ray and precision == "auto":
+        raise click.UsageError("--precision auto: choose fp32 or bf16, so that all workers draw alike")
+    with on_ray.connected(engine.address) if engine.is_ray else nullcontext(), stages() as progress:
+        if engine.is_ray:
+            device = ("cuda" if on_ray.cluster_has_gpus() else "cpu") if device == "auto" else device
+        here = "cpu" if engine.is_ray else device
+        sampler = sampler_like(target, here, precision, network, note)
+        plan = plan_run(
+            target, settings, seeds, out, image_format=image_format, per_shard=per_shard, sampler=sampler,
+            device=device if engine.is_ray else sampler.device.type, precision=precision, network=network,
+            verify=verify,
+        )  # fmt: skip
+        progress.begin("pictures", plan.pictures)
+        outcomes: Counter[str] = Counter()
+        finished = (
+            on_ray.draw_on_ray(plan, cpus_per_worker, note) if engine.is_ray else draw_here(plan, sampler)
+        )
+        for done in finished:
+            outcomes[done.outcome] += 1
+            progress.advance(len(done.seeds))
+        manifest = finish_run(plan)
+    if outcomes["mended"]:
+        note(f"{outcomes['mended']} shards were damaged or unfinished, and were drawn again")
+    new = outcomes["drawn"] + outcomes["mended"]
+    click.echo(
+        f"{plan.address}: {manifest.pictures:,} pictures in {len(manifest.shards):,} shards, {new:,} drawn now"
+    )
 
 
 @dataclass(frozen=True)
