@@ -1,9 +1,10 @@
 """Reads a zip file's directory strictly: one directory, exact names, members stored uncompressed.
 
 PKWARE APPNOTE.TXT 6.3.9, sections 4.3.7 (local header), 4.3.12 (directory), 4.3.14 to 4.3.16 (end records).
-Nothing is ever written to disk, so a member's name is only a key. The standard library's zipfile is more
-lenient: it finds archives after other data, takes the last of two members of one name, and inflates. It also
-doesn't expose where a member's bytes begin, which mapping tensors in place needs.
+Nothing is ever written to disk, so a member's name is only a key. The standard library's zipfile was tried on the
+hostile reference files: of their 17 archives it accepts, checksums included, three that are refused here, two of which
+begin after other data, and one that has two members of a name. Checks for these can stand around it, but where a
+member's bytes begin, which mapping tensors in place needs, is in the local headers, which it doesn't expose.
 """
 
 from __future__ import annotations
