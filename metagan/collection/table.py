@@ -7,7 +7,7 @@ can read the same files with either.
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -131,14 +131,15 @@ def _refuse_impossible(file: Path, items: pl.DataFrame) -> None:
             )
 
 
-def table_of(path: Path, facts: Facts, items: Sequence[Item]) -> Table:
-    """Return items in memory as a table; `path` names them in messages."""
+def item_lines(items: Iterable[Item]) -> bytes:
+    """Return items as a collection's file of items holds them: JSON, one a line."""
+    return b"".join(json_bytes(item, exclude_defaults=True) + b"\n" for item in items)
+
+
+def table_of(path: Path, facts: Facts, lines: bytes) -> Table:
+    """Return items in memory, as `item_lines` writes them, as a table; `path` names them in messages."""
     pl = need("polars")
-    lines = io.BytesIO()
-    for item in items:
-        lines.write(json_bytes(item, exclude_defaults=True) + b"\n")
-    lines.seek(0)
-    return Table(path, facts, pl.read_ndjson(lines, schema=_schema(pl)).with_row_index("row"))
+    return Table(path, facts, pl.read_ndjson(io.BytesIO(lines), schema=_schema(pl)).with_row_index("row"))
 
 
 def _schema(pl: Any) -> dict[str, Any]:

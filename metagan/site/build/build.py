@@ -88,7 +88,7 @@ def build_site(options: BuildOptions, progress: Progress) -> BuildReport:
             outcome.unchanged, outcome.files, outcome.warnings = True, len(former.files), former.warnings
             _fail_if_strict(options, outcome)
             return outcome
-        opened, reals = _open_collections(inputs), _open_reals(inputs)
+        opened, reals = _open_collections(inputs, build_dir), _open_reals(inputs)
         models = make_models(inputs.registry, inputs.caches, inputs.facts, build_dir)
         outcome.live = sum(made.model is not None for made in models)
         outcome.drawn = _draw(inputs, opened, options, progress)
@@ -114,13 +114,13 @@ Collections = dict[str, tuple[CollectionContent, dict[str, Path]]]
 Reals = dict[str, tuple[RealsContent, dict[str, Path]]]
 
 
-def _open_collections(inputs: BuildInputs) -> dict[str, SubjectCollection]:
+def _open_collections(inputs: BuildInputs, build_dir: BuildDir) -> dict[str, SubjectCollection]:
     """Open the subjects' collections by slug, and report all that can't be before anything is drawn."""
     opened: dict[str, SubjectCollection] = {}
     problems = []
     for subject in inputs.registry.subjects:
         try:
-            collection = open_collection_of(subject)
+            collection = open_collection_of(subject, build_dir)
         except MetaganError as error:
             problems.append(subject_problem(inputs.registry, subject, "collection", error))
         else:

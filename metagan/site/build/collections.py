@@ -3,17 +3,20 @@
 Kept in the work folder:
 
     collections/KEY/ROW.webp   small pictures of items, by a hash of the collection
+    collections/KEY/0.jsonl    the items of a bundled collection, which take seconds to draw lots for
     traits/KEY.json            predicted traits, by a hash of the classifier and of what the pictures depend on
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,22 +24,25 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from metagan import drawings
 from metagan.collection.model import Sale
 from metagan.collection.prices import USD, currencies, log_histogram, priced_items
 from metagan.collection.rarity import TraitRanking, key_of, score_items
+from metagan.collection.sources.dicebear import DicebearSource
 from metagan.collection.sources.drawn import DrawnSource
 from metagan.collection.store import FACTS_NAME, ITEMS_NAME, SALES_NAME, is_inside, read_lines
-from metagan.collection.table import Table, open_table, table_of
+from metagan.collection.table import Table, item_lines, open_table, table_of
 from metagan.collection.traits import TraitAccuracy, TypeCount, read_accuracies, type_counts, value_counts
 from metagan.datasets.decode import decode_picture, to_rgb
 from metagan.datasets.store import UnreadableError
+from metagan.drawings.render import COLLECTIONS
 from metagan.errors import CollectionError
 from metagan.fetch.locate import locate_weights
 from metagan.files import write_bytes
 from metagan.images.encode import encode
 from metagan.registry.fields import CollectionRef
 from metagan.registry.models import Subject
-from metagan.site.build.build_dir import BuildDir, digest_of, read_json, write_json
+from metagan.site.build.build_dir import BuildDir, digest_of, digest_of_folder, read_json, write_json
 from metagan.site.build.picture_cache import PictureCache
 from metagan.site.pages.content import (
     CollectionContent,
@@ -52,7 +58,8 @@ from metagan.site.pages.views import web_address, without_controls
 
 THUMB_PX: Final = 96
 THUMB_VERSION: Final = 1  # increase it when the same picture would give another small one
-DRAWN_COUNT: Final = 10_000  # how many of its own pictures metagan's bundled generators learnt from
+BUNDLED_COUNT: Final = 10_000  # how many pictures metagan's bundled generators learnt from
+ENOUGH_TO_CHECK: Final = 500  # items that have every trait type of a bundled collection
 RAREST: Final = 12
 RELATIVES: Final = 3
 MOST_TYPES: Final = 60
@@ -77,25 +84,55 @@ class SubjectCollection:
     classifier: Path | None
 
 
-def open_collection_of(subject: Subject) -> SubjectCollection | None:
+def open_collection_of(subject: Subject, build_dir: BuildDir | None = None) -> SubjectCollection | None:
     """Open a subject's collection; None if it has none.
 
+    Args:
+        subject: The subject.
+        build_dir: Where the items of a bundled collection are remembered. Without it, only the first are opened: enough
+            to check a classifier against them.
+
     Raises:
-        CollectionError: If it is incomplete or damaged, or polars is not installed.
+        CollectionError: If it is incomplete or damaged, or a package is not installed that it needs.
     """
     ref = subject.collection
     if ref is None:
         return None
     classifier = locate_weights(subject.traits) if subject.traits else None
     if ref.kind == "bundled":
-        source = DrawnSource(ref.location, ref.location, DRAWN_COUNT, THUMB_PX)
-        items = [source.item(entry) for entry in source.entries()]
-        table = table_of(Path(ref.location), source.facts(), items)
-        return SubjectCollection(table, (), lambda row: source.picture(row).data, classifier)
+        return _open_bundled(ref, classifier, build_dir)
     folder = Path(ref.location)
     table, sales = open_table(folder), folder / SALES_NAME
     known = tuple(read_lines(sales, Sale)) if sales.is_file() else ()
     return SubjectCollection(table, known, partial(picture_file, table), classifier)
+
+
+def _open_bundled(
+    ref: CollectionRef, classifier: Path | None, build_dir: BuildDir | None
+) -> SubjectCollection:
+    """Open what a bundled generator learnt from: drawn by metagan, or by DiceBear in the style of that name."""
+    name = ref.location
+    source = bundled_source(name, THUMB_PX)
+    remembered = _thumbs_folder(ref, build_dir) / "0.jsonl" if build_dir else None
+    if remembered and remembered.is_file():
+        lines = remembered.read_bytes()
+    else:
+        entries = source.entries() if build_dir else source.entries()[:ENOUGH_TO_CHECK]
+        lines = item_lines(source.make(entry).item for entry in entries)
+        if remembered:
+            write_bytes(remembered, lines)
+
+    def picture(row: int) -> bytes | None:
+        made = source.make(row).picture
+        return made().data if made else None
+
+    return SubjectCollection(table_of(Path(name), source.facts(), lines), (), picture, classifier)
+
+
+def bundled_source(name: str, size_px: int) -> DrawnSource | DicebearSource:
+    """Return what draws a bundled generator's collection: metagan, or DiceBear in the style of that name."""
+    kind = DrawnSource if name in COLLECTIONS else DicebearSource
+    return kind(name, name, BUNDLED_COUNT, size_px)
 
 
 def check_classifier(opened: SubjectCollection) -> None:
@@ -252,11 +289,21 @@ def _thumbs_folder(ref: CollectionRef, build_dir: BuildDir) -> Path:
 
 
 def _key(ref: CollectionRef, build_dir: BuildDir) -> str:
-    """Hash a collection's facts, items and sales; the code's hash covers those that metagan draws."""
+    """Hash a collection's facts, items and sales; of a bundled one, its name and the code that draws it."""
     if ref.kind == "bundled":
-        return ref.text
+        return digest_of(ref.text, BUNDLED_COUNT, _drawing_code(ref.location))
     files = [Path(ref.location) / name for name in (FACTS_NAME, ITEMS_NAME, SALES_NAME)]
     return digest_of(ref.location, *(build_dir.sha256(file) for file in files if file.is_file()))
+
+
+@functools.cache
+def _drawing_code(name: str) -> str:
+    if name in COLLECTIONS:
+        return digest_of_folder(Path(drawings.__path__[0]), "**/*.py")
+    try:
+        return digest_of(version("dicebear-core"), version("dicebear-styles"))
+    except PackageNotFoundError:
+        return ""  # opening it says which package is missing
 
 
 # --------------------------------------------------------------------------------------------

@@ -18,20 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from metagan.collection.sources.drawn import DrawnSource
 from metagan.collection.store import FACTS_NAME as COLLECTION_NAME
 from metagan.collection.store import ITEMS_NAME
 from metagan.collection.table import open_table
 from metagan.datasets.decode import Fit, fit_picture
 from metagan.datasets.source import PictureSource
 from metagan.datasets.store import UnreadableError
-from metagan.drawings.render import draw_picture
+from metagan.drawings.render import COLLECTIONS
 from metagan.errors import CollectionError, DatasetError, OptionError
 from metagan.files import write_bytes
 from metagan.images.encode import ENCODER_VERSION, EXTENSIONS, encode
 from metagan.registry.models import Subject
 from metagan.site.build.build_dir import BuildDir, digest_of
-from metagan.site.build.collections import DRAWN_COUNT, lets_show, picture_file
+from metagan.site.build.collections import BUNDLED_COUNT, bundled_source, lets_show, picture_file
 from metagan.site.build.picture_cache import UPSCALING_VERSION, PictureCache
 from metagan.site.pages.content import RealPicture, RealsContent
 from metagan.site.pages.views import web_address, without_controls
@@ -76,7 +75,7 @@ def open_reals(subject: Subject) -> OpenedReals | None:
     if ref is None:
         return None
     if ref.kind == "bundled":
-        opened = _drawn(ref.location)
+        opened = _bundled(ref.location)
     elif Path(ref.location).is_dir():
         opened = _collected(Path(ref.location), subject.reals_licence)
     else:
@@ -97,22 +96,25 @@ def open_reals(subject: Subject) -> OpenedReals | None:
     return opened
 
 
-def _drawn(name: str) -> OpenedReals:
-    source = DrawnSource(name, name, DRAWN_COUNT)
+def _bundled(name: str) -> OpenedReals:
+    source = bundled_source(name, 1)
+    facts = source.facts()
     return OpenedReals(
-        f"{name} that metagan drew",
-        source.facts().licence or "",
-        None,
-        DRAWN_COUNT,
-        lambda number: (source.item(number).name or str(number), None),
+        f"{name} that {'metagan' if name in COLLECTIONS else 'DiceBear'} drew",
+        facts.licence or "",
+        facts.attribution,
+        BUNDLED_COUNT,
+        lambda number: (source.make(number).item.name or str(number), None),
         partial(_draw, name),
     )
 
 
 def _draw(name: str, number: int, size: Size) -> Image.Image:
     """Draw a picture at its longer side and cut the middle out, as training data are cut."""
-    drawn = Image.fromarray(draw_picture(name, 0, number, size.longest)[0])
-    return drawn if size.is_square else _fit(_png(drawn), size)
+    draw = bundled_source(name, size.longest).make(number).picture
+    if draw is None:
+        raise AssertionError("every item of a bundled collection has a picture")
+    return _fit(draw().data, size)
 
 
 def _png(image: Image.Image) -> bytes:

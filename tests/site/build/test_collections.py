@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +24,9 @@ from metagan.collection.table import open_table
 from metagan.errors import RegistryError
 from metagan.networks.trait_classifier import describe_classifier
 from metagan.networks.trait_classifier.network import Head, TraitClassifier, TraitClassifierConfig
-from metagan.site.build.collections import lets_show
+from metagan.registry.fields import CollectionRef
+from metagan.site.build.build_dir import BuildDir
+from metagan.site.build.collections import lets_show, open_collection_of
 from metagan.site.pages.check import sample_collection
 from metagan.site.pages.collection_views import rarity_words
 from tests.collection.making import FIVE, png, traits, with_pictures, write
@@ -239,3 +243,22 @@ def test_without_picture_pages_the_collection_has_its_page_and_the_api_has_trait
     assert "blob/?seed=" in read(tmp_path, "blob/collection/index.html")
     assert "traits" in json.loads(read(tmp_path, "api/blob.json"))["pictures"][0]
     assert len(list((tmp_path / "build/pictures/blob/collection").iterdir())) == 12, "the rarest ones only"
+
+
+@pytest.mark.parametrize(("name", "title"), [("bagels", "Bagel #2"), ("planets", "planets #2")])
+def test_a_bundled_collection_is_drawn_once_and_then_remembered(tmp_path, monkeypatch, name, title):
+    monkeypatch.setattr("metagan.site.build.collections.BUNDLED_COUNT", 5)
+    subject = SimpleNamespace(collection=CollectionRef("bundled", name, f"bundled:{name}"), traits=None)
+    first = open_collection_of(subject, BuildDir(tmp_path / "build"))
+    (remembered,) = tmp_path.rglob("0.jsonl")
+    drawn_at = remembered.stat().st_mtime_ns
+    again = open_collection_of(subject, BuildDir(tmp_path / "build"))
+    assert remembered.stat().st_mtime_ns == drawn_at
+    assert first.table.items.equals(again.table.items)
+    assert (first.table.items["name"][2], len(first.table.items)) == (title, 5)
+    assert first.table.facts.licence == "CC0-1.0"
+    with Image.open(io.BytesIO(first.picture(2))) as picture:
+        assert picture.size == (96, 96)
+    assert open_collection_of(subject).table.items.equals(
+        first.table.items
+    )  # without a place to remember them
