@@ -32,6 +32,7 @@ def summarize(path: Path, network: str | None = None) -> dict[str, Any]:
     from metagan.checkpoints.read import read_checkpoint
     from metagan.fetch.weights_file import sha256_of, size_of
     from metagan.networks.loading.detect import describe_training
+    from metagan.networks.upscaler import is_upscaler
 
     checkpoint = read_checkpoint(path)
     summary: dict[str, Any] = {
@@ -40,7 +41,8 @@ def summarize(path: Path, network: str | None = None) -> dict[str, Any]:
         "size_bytes": size_of(path),
         "sha256": sha256_of(path),
     }
-    summary |= _generator_facts(checkpoint, network)
+    is_generator = not is_upscaler(checkpoint)
+    summary |= _generator_facts(checkpoint, network) if is_generator else _upscaler_facts(checkpoint)
     if checkpoint.header:
         summary |= {"licence": checkpoint.header.licence, "source": checkpoint.header.source}
     summary["networks"] = {role: _network_facts(record) for role, record in checkpoint.networks.items()}
@@ -70,6 +72,24 @@ def _generator_facts(checkpoint: Checkpoint, network: str | None) -> dict[str, A
         "drawn_by": describe_program(generator),
         "configuration": dict(describe(generator).configuration),
         "notes": list(notes_on(checkpoint, network)),
+    }
+
+
+def _upscaler_facts(checkpoint: Checkpoint) -> dict[str, Any]:
+    from metagan.networks.upscaler import describe_upscaler, upscaler_of
+    from metagan.networks.upscaler.load import TITLE
+    from metagan.networks.upscaler.native import describe_program
+
+    try:
+        upscaler = upscaler_of(checkpoint)
+    except CheckpointError as error:
+        return {"architecture": None, "problem": str(error)}
+    return {
+        "architecture": TITLE,
+        "factor": upscaler.factor,
+        "parameters": sum(parameter.numel() for parameter in upscaler.parameters()),
+        "enlarged_by": describe_program(upscaler),
+        "configuration": dict(describe_upscaler(upscaler).configuration),
     }
 
 

@@ -213,7 +213,8 @@ def command(
         import torch
 
         at_once, threads = sampler.batch, torch.get_num_threads()
-        note(f"{target.name}: drawn by {sampler.program}; {at_once} at once, {threads} threads")
+        enlarged = f", enlarged by {sampler.enlarging_program}" if sampler.enlarging_program else ""
+        note(f"{target.name}: drawn by {sampler.program}{enlarged}; {at_once} at once, {threads} threads")
     if settings.label is not None and not sampler.generator.c_dim:
         option = (
             "--label" if isinstance(settings.label, tuple) else f"--class {printable(str(settings.label))}"

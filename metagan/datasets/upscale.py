@@ -31,10 +31,8 @@ from metagan.datasets.store import (
 )
 from metagan.errors import DatasetError, OptionError
 from metagan.files import write_bytes
-from metagan.networks.upscaler import Upscaler
 from metagan.sampling.denoise import Denoising, denoise
-from metagan.sampling.foreign_upscaler import ForeignUpscaler
-from metagan.sampling.upscale import upscale_pictures
+from metagan.sampling.upscale import AnyUpscaler, prepare_upscaler, upscale_pictures
 from metagan.values import json_text, printable
 
 _XMP_PNG: Final = "XML:com.adobe.xmp"
@@ -59,7 +57,7 @@ class UpscaleReport:
 def upscale_folder(
     pictures: Path,
     out: Path,
-    upscaler: Upscaler | ForeignUpscaler,
+    upscaler: AnyUpscaler,
     device: torch.device | str = "cpu",
     *,
     denoising: Denoising | None = None,
@@ -86,12 +84,12 @@ def upscale_folder(
     store, names = _pictures_at(pictures)
     _require_elsewhere(pictures, out)
     begin(len(names))
-    targets, report = _targets(names), UpscaleReport(out)
+    targets, report, form = _targets(names), UpscaleReport(out), prepare_upscaler(upscaler)
     labels = _renamed_labels(store, targets)
     for name in names:
         try:
             target = _inside(out, targets[name])
-            write_bytes(target, _upscaled(store.read(name), upscaler, device, denoising or Denoising()))
+            write_bytes(target, _upscaled(store.read(name), form, device, denoising or Denoising()))
             report.upscaled += 1
         except UnreadableError as error:
             report.skipped.append((printable(name), str(error)))
@@ -147,9 +145,7 @@ def _inside(out: Path, target: PurePosixPath) -> Path:
     return out / target
 
 
-def _upscaled(
-    data: bytes, upscaler: Upscaler | ForeignUpscaler, device: torch.device | str, denoising: Denoising
-) -> bytes:
+def _upscaled(data: bytes, upscaler: AnyUpscaler, device: torch.device | str, denoising: Denoising) -> bytes:
     """Upscale a picture file's bytes to those of a PNG."""
     image = decode_picture(data)
     factor = upscaler.factor

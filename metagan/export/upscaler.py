@@ -1,62 +1,26 @@
-"""An upscaler in the form that the browser's kernel runs, and what it will compute from that, in PyTorch.
-
-The kernel's pixel shuffle takes each pixel's channels as one piece, [2][2][channels], where PyTorch's takes
-[channels][2][2]: output channels are written in that order. The kernel's convolutions divide negative sums by 5, so
-slopes are written 5 times as steep, and are 5 where there is no activation.
-"""
+"""An upscaler in the form that the browser's kernel runs, and what it will compute from that, in PyTorch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
-import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from metagan.networks.upscaler import Upscaler, UpscalerConfig
+from metagan.networks.upscaler.native import KERNELS_SLOPE, kernel_layers
 
-KERNELS_SLOPE: Final = 0.2  # of the activation that the kernel's convolutions end in
 PREFIX: Final = "upscaler"
 
 
 def fold_upscaler(upscaler: Upscaler) -> dict[str, Tensor]:
     """The upscaler's tensors for the browser, float32: NAME.weight, NAME.bias and NAME.slope of every layer."""
-    with torch.no_grad():
-        return {
-            f"{PREFIX}.{name}": tensor.detach().float().contiguous() for name, tensor in _tensors(upscaler)
-        }
-
-
-def _tensors(upscaler: Upscaler) -> Iterator[tuple[str, Tensor]]:
-    config = upscaler.config
-    yield from _layer("head", upscaler.head, upscaler.head_slope.weight)
-    for index, block in enumerate(upscaler.blocks):
-        yield from _layer(f"{index}.first", block.first, block.slope.weight)  # type: ignore[arg-type,union-attr]
-        yield from _layer(f"{index}.second", block.second, None)  # type: ignore[arg-type]
-    if config.factor == 4:
-        yield from _layer("fine", upscaler.fine, upscaler.fine_slope.weight, shuffled=True)
-    yield from _layer("last", upscaler.last, None, shuffled=True)
-
-
-def _layer(
-    name: str, convolution: nn.Conv2d, slopes: Tensor | None, *, shuffled: bool = False
-) -> Iterator[tuple[str, Tensor]]:
-    """[out, in, 3, 3], [out] and [out]; slopes of a layer that is shuffled afterwards are those of its result."""
-    count = convolution.out_channels
-    order = torch.arange(count)
-    if shuffled:
-        order = order.view(count // 4, 4).t().flatten()
-    bias = convolution.bias
-    if bias is None:
-        raise AssertionError("upscalers' convolutions have biases")
-    yield f"{name}.weight", convolution.weight[order]
-    yield f"{name}.bias", bias[order]
-    if slopes is None:
-        slopes = torch.ones(count)
-    elif shuffled:
-        slopes = slopes.repeat(4)
-    yield f"{name}.slope", slopes / KERNELS_SLOPE
+    tensors: dict[str, Tensor] = {}
+    for layer in kernel_layers(upscaler):
+        parts = {"weight": layer.weight, "bias": layer.bias, "slope": layer.slope}
+        tensors |= {f"{PREFIX}.{layer.name}.{part}": tensor for part, tensor in parts.items()}
+    return tensors
 
 
 def replay_upscaler(config: UpscalerConfig, tensors: Mapping[str, Tensor], pictures: Tensor) -> Tensor:

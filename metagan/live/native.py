@@ -46,7 +46,30 @@ class Network(ctypes.Structure):
     )
 
 
-_STRUCTURES = 1000 * ctypes.sizeof(Network) + ctypes.sizeof(Step)
+class UpscalerLayer(ctypes.Structure):
+    """One convolution of an upscaler with its PReLU, as declared in kernel/native/native.h."""
+
+    _fields_ = (
+        *((name, c_int) for name in ("inputs", "outputs")),
+        *((name, c_void_p) for name in ("kernels", "bias", "slopes")),
+    )
+
+
+class UpscalerTable(ctypes.Structure):
+    """All layers of an upscaler, as declared in kernel/native/native.h."""
+
+    _fields_ = (
+        *((name, c_int) for name in ("factor", "blocks", "fine_channels")),
+        ("ones", c_void_p),
+        ("layers", POINTER(UpscalerLayer)),
+    )
+
+
+_STRUCTURES = functools.reduce(
+    lambda number, structure: 1000 * number + ctypes.sizeof(structure),
+    (Network, Step, UpscalerTable, UpscalerLayer),
+    0,
+)
 
 SMALL, WINOGRAD, UP_SMALL, UP, SKIP, COLOUR = range(6)
 
@@ -62,6 +85,8 @@ _SIGNATURES: dict[str, tuple[object, tuple[object, ...]]] = {
     "sum_squares": (None, _PACK),
     "draw_floats": (c_longlong, (POINTER(Network), c_int, c_int)),
     "draw": (None, (POINTER(Network), *(c_void_p,) * 6, c_int, c_int)),
+    "enlarge_floats": (c_longlong, (POINTER(UpscalerTable), *(c_int,) * 4)),
+    "enlarge": (None, (POINTER(UpscalerTable), *(c_void_p,) * 3, *(c_int,) * 4)),
 }
 
 
@@ -80,6 +105,11 @@ class NativeKernel:
     file: Path
     run: ctypes.CDLL
     lanes: int
+
+    @property
+    def title(self) -> str:
+        """What it is called where programs are named."""
+        return f"metagan's kernel, {self.name}"
 
 
 @dataclass(frozen=True)
@@ -130,6 +160,8 @@ def load_library(name: str, file: Path) -> NativeKernel:
         OSError: If it is not a library of this system, or was compiled from other sources.
     """
     library = ctypes.CDLL(str(file))
+    if hasattr(library, "structures"):
+        library.structures.restype = c_longlong
     if not hasattr(library, "structures") or library.structures() != _STRUCTURES:
         raise OSError("it was compiled from other sources, and `python hatch_build.py` compiles it anew")
     for function, (result, arguments) in _SIGNATURES.items():

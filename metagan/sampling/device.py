@@ -1,6 +1,9 @@
-"""The choice of the device."""
+"""The choice of the device, and of threads on the processor."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -34,3 +37,21 @@ def available_devices() -> list[str]:
     """List the kinds of devices of this machine, best first."""
     kinds = [("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available()), ("cpu", True)]
     return [kind for kind, there in kinds if there]
+
+
+@contextmanager
+def on_one_thread_each() -> Iterator[int]:
+    """Let PyTorch compute on one thread in this thread, and in those that begin meanwhile; yield the usual number.
+
+    For small computations: the order of sums, and so their last bits, can depend on the number of threads, and
+    PyTorch's threads spin while they wait for each other, which on a busy machine takes more time than the work.
+    """
+    threads = torch.get_num_threads()
+    if threads == 1:
+        yield 1
+        return
+    torch.set_num_threads(1)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(threads)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 
@@ -17,11 +17,14 @@ from metagan.errors import DeviceError, OptionError
 from metagan.networks.generator import Generator, Noise, PictureSynthesis, Synthesis
 from metagan.networks.loading.forms import describe_program, has_narrow_form, is_recordable, prepare_synthesis
 from metagan.networks.upscaler import Upscaler
+from metagan.networks.upscaler.native import describe_program as describe_upscaling_program
 from metagan.sampling.cuda_graphs import GraphRunner, RecordedSynthesis
+from metagan.sampling.device import on_one_thread_each
 from metagan.sampling.latents import labels, latents, one_hot
 from metagan.sampling.levels import to_uint8
 from metagan.sampling.memory import fit_batch, keep_freed_memory
 from metagan.sampling.precision import choose_dtype
+from metagan.sampling.upscale import enlarge_images, prepare_upscaler
 from metagan.values import Label, Size
 
 Picture = NDArray[np.uint8]
@@ -83,6 +86,7 @@ class Sampler:
             )
         self.generator = generator.to(device)
         self.upscaler = None if upscaler is None else upscaler.to(device)
+        self._enlarger = None if self.upscaler is None else prepare_upscaler(self.upscaler)
         self.device = device
         dtype = choose_dtype(precision, device) if has_narrow_form(generator) else torch.float32
         form = prepare_synthesis(self.generator, dtype)
@@ -115,6 +119,15 @@ class Sampler:
         if self.device.type == "cpu" and self.precision == "fp32":
             return describe_program(self.generator)
         return f"PyTorch, {self.precision} on {self.device}"
+
+    @property
+    def enlarging_program(self) -> str | None:
+        """What enlarges, likewise; None without an upscaler."""
+        if self.upscaler is None:
+            return None
+        if self.device.type == "cpu":
+            return describe_upscaling_program(self.upscaler)
+        return f"PyTorch, fp32 on {self.device}"
 
     def pictures(
         self,
@@ -217,24 +230,24 @@ class Sampler:
     @torch.inference_mode()
     def finish(self, images: Float[Tensor, "batch ch h w"]) -> list[Picture]:
         """Turn a generator's own images into pictures [h, w, ch]: enlarged where there is an upscaler, and rounded."""
-        if self.upscaler is None:
+        if self._enlarger is None:
             return to_uint8(images)
-        # By the generator's own numbers, not yet rounded, and one by one: batches change no bit.
-        return [to_uint8(self.upscaler(image[None]))[0] for image in images.float().clamp(-1, 1)]
+        return enlarge_images(self._enlarger, images.float().clamp(-1, 1))  # its own numbers, not yet rounded
 
     def _map_latents(self, z: Tensor, label: Tensor | None, settings: Settings) -> Tensor:
-        """Map latents to styles. For the kernel, and for bfloat16 on a CPU, map them one by one: the result must not
-        depend on the batch size, and rounding to bfloat16 would amplify the tiny differences that it causes."""
+        """Map latents to styles. For the kernel, and for bfloat16 on a CPU, map them one by one, on one thread: the
+        result must not depend on the batch or the threads, and rounding to bfloat16 would amplify differences."""
         size = 1 if self._alone else len(z)
-        parts = [
-            self.generator.map_latents(
-                z[start : start + size],
-                None if label is None else label[start : start + size],
-                psi=settings.psi,
-                cutoff=settings.cutoff,
-            )
-            for start in range(0, len(z), size)
-        ]
+        with on_one_thread_each() if self._alone else nullcontext():
+            parts = [
+                self.generator.map_latents(
+                    z[start : start + size],
+                    None if label is None else label[start : start + size],
+                    psi=settings.psi,
+                    cutoff=settings.cutoff,
+                )
+                for start in range(0, len(z), size)
+            ]
         ws = torch.cat(parts)
         return ws if settings.ws_shift is None else ws + settings.ws_shift.to(ws)
 

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from metagan.cli.inspect import command as inspect_command
 from metagan.cli.sample import command
 from metagan.live.native import libraries
+from metagan.registry.weights_ref import bundled_weights
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -52,3 +53,24 @@ def test_verbose_and_inspect_say_what_draws_a_file_and_why(tmp_path, monkeypatch
     monkeypatch.delenv("METAGAN_KERNEL")
     if libraries():
         assert f"drawn by metagan's kernel, {next(iter(libraries()))}; " in drawn_by(usual)
+
+
+def test_verbose_and_inspect_say_what_enlarges_and_why(tmp_path, monkeypatch):
+    words = [
+        "bundled:bagels",
+        "--upscale",
+        "bundled:bagels-x4",
+        "--seeds",
+        "0",
+        "--device",
+        "cpu",
+        "--verbose",
+    ]
+    for kernel in ("none", ""):
+        monkeypatch.setenv("METAGAN_KERNEL", kernel)
+        result = CliRunner().invoke(command, [*words, "--out", str(tmp_path)])
+        assert result.exit_code == 0
+        facts = CliRunner().invoke(inspect_command, [str(bundled_weights("bagels-x4")), "--json"])
+        program = json.loads(facts.stdout)["enlarged_by"]
+        assert f", enlarged by {program}; " in result.stderr
+        assert (program == "PyTorch, because METAGAN_KERNEL is none") == (kernel == "none")

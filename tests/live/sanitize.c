@@ -1,4 +1,4 @@
-// Small networks of odd widths drawn with buffers that end where the kernel says: for a build with sanitizers.
+// Small networks and upscalers of odd widths run with buffers that end where the kernel says: for a build with sanitizers.
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -7,6 +7,9 @@
 long long draw_floats(const Network *network, int pictures, int threads);
 void draw(const Network *network, const float *ws, const float *const *noise, const int *noise_step, float *images,
           unsigned char *bytes, float *work, int pictures, int threads);
+long long enlarge_floats(const Upscaler *upscaler, int height, int width, int pictures, int threads);
+void enlarge(const Upscaler *upscaler, const float *images, unsigned char *bytes, float *work, int height, int width,
+             int pictures, int threads);
 int winograd_kernels_floats(int wide_out, int wide_in);
 int upsampling_kernels_floats(int wide_out, int wide_in);
 typedef void Pack(const float *w, float *to, int out, int in, int wide_out, int wide_in);
@@ -88,6 +91,32 @@ static void draw_network(Size size, const int *channels, int blocks, int layout,
   while (kept_count) free(kept[--kept_count]);
 }
 
+static int vectors(int channels) { return (channels + W - 1) / W * W; }
+
+static UpscalerLayer upscaler_layer(int in, int out, int into) {
+  int to = wide(out);
+  float *kernels = floats(winograd_kernels_floats(to, into));
+  winograd_kernels(floats(9 * in * out), kernels, out, in, to, into);
+  return (UpscalerLayer){into, to, kernels, floats(to), floats(to)};
+}
+
+static void upscale(Size size, int factor, int channels, int blocks, int fine, int pictures, int threads) {
+  UpscalerLayer layers[MOST_STEPS];
+  int count = 0, last = factor == 4 ? fine : channels, widest = wide(4 * fine) + wide(channels);
+  layers[count++] = upscaler_layer(3, channels, vectors(3));
+  for (int i = 0; i < 2 * blocks; i++) layers[count++] = upscaler_layer(channels, channels, wide(channels));
+  if (factor == 4) layers[count++] = upscaler_layer(channels, 4 * fine, wide(channels));
+  layers[count++] = upscaler_layer(last, 12, factor == 4 ? vectors(last) : wide(last));
+  Upscaler upscaler = {factor, blocks, fine, floats(widest), layers};
+  size_t values = (size_t)3 * pixels_of(size) * pictures;
+  unsigned char *bytes = malloc(values * factor * factor);
+  float *images = floats(values), *work = malloc(enlarge_floats(&upscaler, size.height, size.width, pictures, threads) * sizeof(float));
+  enlarge(&upscaler, images, bytes, work, size.height, size.width, pictures, threads);
+  free(work);
+  free(bytes);
+  while (kept_count) free(kept[--kept_count]);
+}
+
 int main(void) {
   static const int widths[][5] = {{1, 2, 3, 1, 5}, {17, 40, 9, 33, 16}, {20, 7, 64, 31, 2}};
   static const Size constants[] = {{4, 4}, {4, 2}, {3, 5}, {2, 6}};
@@ -96,5 +125,10 @@ int main(void) {
     for (int layout = 0; layout < 3; layout++, drawn++)
       draw_network(constants[drawn % 4], widths[w], 5 - w % 2, layout, 1 + (drawn + w) % 4, 3, 3);
   for (int layout = 0; layout < 3; layout++, drawn++) draw_network(constants[layout], widths[1], 4, layout, 3, 1, 1);
-  printf("%d networks\n", drawn);
+  static const Size sizes[] = {{5, 7}, {1, 1}, {8, 12}, {4, 150}, {130, 129}};
+  int enlarged = 0;
+  for (; enlarged < 5; enlarged++)
+    upscale(sizes[enlarged], enlarged % 2 ? 2 : 4, widths[1][enlarged], enlarged % 3, widths[2][enlarged] % 9 + 1,
+            enlarged == 4 ? 3 : 1 + 3 * (enlarged % 2), 3);
+  printf("%d networks, %d upscalers\n", drawn, enlarged);
 }

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 
+from metagan.live.native import libraries
 from metagan.networks.upscaler import Upscaler, UpscalerConfig
 from metagan.sampling import upscale
 from metagan.sampling.levels import to_signed, to_uint8
-from tests.networks.upscaler.test_upscaler import ODD, scrambled
+from tests.networks.upscaler.test_upscaler import ODD, calm, scrambled
 
 
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -44,3 +46,29 @@ def test_a_picture_doesnt_depend_on_its_neighbours():
         np.array_equal(upscale.upscale_pictures(upscaler, [one])[0], same)
         for one, same in zip(pictures, together, strict=True)
     )
+
+
+@pytest.mark.parametrize("program", ["none", *libraries()])
+def test_a_picture_doesnt_depend_on_the_number_of_threads(monkeypatch, program):
+    monkeypatch.setenv("METAGAN_KERNEL", program)
+    upscaler, before = scrambled(UpscalerConfig()), torch.get_num_threads()
+    pictures = [picture(32, 32, seed) for seed in range(3)] + [picture(20, 9)]
+    results = []
+    try:
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            results.append(upscale.upscale_pictures(upscaler, pictures))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert all(np.array_equal(*pair) for other in results[1:] for pair in zip(results[0], other, strict=True))
+
+
+def test_the_kernels_pictures_are_pytorchs_within_a_level_also_in_tiles(monkeypatch):
+    upscaler, pictures = calm(ODD), [picture(45, 70)]
+    monkeypatch.setattr(upscale, "TILE_PX", 32)
+    (mine,) = upscale.upscale_pictures(upscaler, pictures)
+    monkeypatch.setenv("METAGAN_KERNEL", "none")
+    (theirs,) = upscale.upscale_pictures(upscaler, pictures)
+    assert np.abs(mine.astype(int) - theirs).max() <= 1
+    assert (mine != theirs).mean() < 0.001

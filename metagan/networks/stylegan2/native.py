@@ -102,9 +102,7 @@ def prepare(generator: nn.Module, dtype: torch.dtype) -> Synthesis:
 def describe_program(generator: nn.Module) -> str:
     """Describe what draws a StyleGAN2 in float32 on the CPU."""
     kernel = _kernel_for(cast("StyleGAN2", generator))
-    if isinstance(kernel, NoKernel):
-        return f"PyTorch, because {kernel.reason}"
-    return f"metagan's kernel, {kernel.name}"
+    return f"PyTorch, because {kernel.reason}" if isinstance(kernel, NoKernel) else kernel.title
 
 
 class NativeSynthesis:

@@ -256,7 +256,8 @@ def test_a_library_of_other_sources_is_refused_before_it_is_called():
 @pytest.mark.skipif(sys.platform != "linux" or not shutil.which("gcc"), reason="wants gcc and its sanitizers")
 @pytest.mark.parametrize("sanitizers", ["address,undefined", "thread"])
 def test_the_kernel_stays_within_its_memory_and_defined_behaviour(tmp_path, sanitizers):
-    """Networks of odd widths in all layouts, by three threads, with every buffer as long as the kernel says."""
+    """Networks of odd widths in all layouts and upscalers of odd sizes, by three threads, with every buffer as long as
+    the kernel says."""
     program = tmp_path / "sanitized"
     sources = [*KERNEL.glob("*.c"), *(KERNEL / "native").glob("*.c"), ROOT / "tests" / "live" / "sanitize.c"]
     wide = [] if os.uname().machine == "aarch64" else ["-mavx2", "-mfma"]
@@ -264,4 +265,4 @@ def test_the_kernel_stays_within_its_memory_and_defined_behaviour(tmp_path, sani
     subprocess.run([*command, "-pthread", "-o", program, *map(str, sources), "-lm"], check=True)
     done = subprocess.run([program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "12 networks\n"
+    assert done.stdout == "12 networks, 5 upscalers\n"

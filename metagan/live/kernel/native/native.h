@@ -1,4 +1,4 @@
-// What the native library has beyond the layers: a whole network, and the threads that draw it.
+// What the native library has beyond the layers: whole networks, and the threads that run them.
 #ifndef METAGAN_NATIVE_H
 #define METAGAN_NATIVE_H
 
@@ -34,5 +34,19 @@ typedef struct {
   const float *constant;  // plane [from of the first, with its border][in of the first]
   const Step *steps;
 } Network;
+
+// One convolution of an upscaler with its PReLU; layouts that metagan/live/native.py repeats, too.
+typedef struct {
+  int in, out;           // channels, padded
+  const float *kernels;  // packed
+  const float *bias;     // [out]
+  const float *slopes;   // [out], as `rectify` takes them
+} UpscalerLayer;
+
+typedef struct {
+  int factor, blocks, fine_channels;
+  const float *ones;            // as many as the widest layer has channels
+  const UpscalerLayer *layers;  // the head, two of each block, for factor 4 the one that is shuffled, and the last
+} Upscaler;
 
 #endif

@@ -314,7 +314,9 @@ void EXPORT(draw)(const Network *network, const float *ws, const float *const *n
 }
 
 // Sizes of what Python lays out, by which it knows a library that was compiled from other sources.
-int EXPORT(structures)(void) { return 1000 * sizeof(Network) + sizeof(Step); }
+long long EXPORT(structures)(void) {
+  return ((sizeof(Network) * 1000LL + sizeof(Step)) * 1000 + sizeof(Upscaler)) * 1000 + sizeof(UpscalerLayer);
+}
 
 // Floats of a vector, by which Python knows how to pad.
 int EXPORT(vector_floats)(void) { return W; }
