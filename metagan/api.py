@@ -769,6 +769,8 @@ def directions(
     class_index: int | str | None = None,
     label: Sequence[float] | None = None,
     seed: int = 0,
+    traits: str | Path | None = None,
+    wanted: Iterable[str] = (),
     on_progress: Callable[[int], None] | None = None,
 ) -> Directions:
     """Find dials, directions that change pictures visibly, as `metagan directions` does.
@@ -786,6 +788,9 @@ def directions(
         class_index: The class of a conditional generator, by its number or name.
         label: The numbers of a label that isn't a class.
         seed: Random seed.
+        traits: A file of `metagan collection traits`, by which directions are named; None for the subject's, "none" for
+            no names.
+        wanted: Traits to begin with, "Hat=Crown", whose directions are found by logistic regression.
         on_progress: Called with the number of further candidates.
 
     Returns:
@@ -798,8 +803,9 @@ def directions(
         _check_whole(name, value, least, 1000)
     _check_number("psi", psi, *PSI_RANGE)
     from metagan.lab.dials import write_directions
-    from metagan.lab.directions import DirectionsOptions, find_directions
+    from metagan.lab.directions import DirectionFinder, DirectionsOptions
     from metagan.lab.perceptual import load_perceptual
+    from metagan.lab.trait_directions import TraitMeter, choose_classifier
 
     opened = _opened(generator)
     options = DirectionsOptions(
@@ -812,12 +818,20 @@ def directions(
         label=opened._settings(1.0, class_index, label).label,
         seed=seed,
     )
-    found = find_directions(
-        opened._sampler.generator,
-        options,
-        perceptual=load_perceptual(lpips),
-        advance=on_progress or (lambda _: None),
-    )
+    classifier = choose_classifier(None if traits is None else str(traits), opened._target.traits)
+    finder = DirectionFinder(opened._sampler.generator, options, load_perceptual(lpips))
+    meter = None if classifier is None else TraitMeter(finder, classifier)
+    given = []
+    if wanted := tuple(wanted):
+        if meter is None:
+            raise OptionError(
+                f"wanted: {opened.name} has no trait classifier",
+                fix="give a file of `metagan collection traits`",
+            )
+        given = [one.named for one in meter.find(wanted)]
+    found = finder.find(on_progress or (lambda _: None), given)
+    if meter is not None:
+        found = meter.name(found)
     if out is not None:
         write_directions(Path(out), found)
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,7 +16,11 @@ from metagan.cli.options import (
     psi_option,
     weights_options,
 )
+from metagan.errors import OptionError
 from metagan.values import Label
+
+if TYPE_CHECKING:
+    from metagan.lab.trait_directions import TraitDirection
 
 
 def parse_ranges(
@@ -54,6 +59,19 @@ def parse_ranges(
     metavar="RANGES",
     help="Layers to move, 0-3,4-9. By default all of them, and the coarse, middle and fine ones.",
 )
+@click.option(
+    "--traits",
+    metavar="FILE|bundled:NAME|none",
+    help="Name directions by the trait that they change most, as this classifier of `metagan collection traits` sees "
+    "it. By default the subject's.",
+)
+@click.option(
+    "--trait",
+    "wanted",
+    multiple=True,
+    metavar="TYPE=VALUE",
+    help="Begin with the direction of this trait, by logistic regression; may be given more than once.",
+)
 @click.option("--count", type=click.IntRange(1, 1000), default=10, help="Dials to keep at most.")
 @click.option(
     "--candidates", type=click.IntRange(1, 512), default=6, help="Candidates per method and range of layers."
@@ -71,6 +89,8 @@ def command(
     sheet: Path | None,
     method: str,
     layers: tuple[tuple[int, int], ...],
+    traits: str | None,
+    wanted: tuple[str, ...],
     count: int,
     candidates: int,
     pictures: int,
@@ -90,6 +110,7 @@ def command(
 
     \b
     metagan directions ape --out ape-directions.safetensors --sheet dials.png
+    metagan directions ape --out hats.safetensors --trait Hat=Crown --trait Hat=Beanie
     """
     from metagan.cli.progress import note, stages
     from metagan.images.encode import picture_format, require_size, write_sheet
@@ -97,6 +118,7 @@ def command(
     from metagan.lab.dials import write_directions
     from metagan.lab.directions import DirectionFinder, DirectionsOptions, describe
     from metagan.lab.perceptual import load_perceptual
+    from metagan.lab.trait_directions import TraitMeter, choose_classifier
     from metagan.sampling.target import find_target, open_sampler
     from metagan.values import printable
 
@@ -104,6 +126,7 @@ def command(
     perceptual = load_perceptual(lpips)
     with stages() as progress:
         target = find_target(what, registry, sha256, offline=offline, progress=progress.transfer)
+    classifier = choose_classifier(traits, target.traits)
     options = DirectionsOptions(
         methods=("sefa", "pca") if method == "both" else ("sefa",) if method == "sefa" else ("pca",),
         ranges=layers,
@@ -120,11 +143,24 @@ def command(
         require_size(
             sheet_format, finder.sheet_size(count), what, "name a .png file, or give a smaller --count"
         )
+    meter = None
+    if classifier is not None:
+        meter = TraitMeter(finder, classifier)
+    elif wanted:
+        msg = f"--trait {printable(wanted[0])}: {printable(target.name)} has no trait classifier"
+        raise OptionError(msg, fix="name a file of `metagan collection traits` with --traits")
+    found: list[TraitDirection] = []
     with stages() as progress:
+        if meter is not None and wanted:
+            progress.begin("traits", len(wanted) * len(finder.ranges))
+            found = meter.find(wanted, progress.advance)
         progress.begin("candidates", finder.total)
-        directions = finder.find(progress.advance)
+        directions = finder.find(progress.advance, [one.named for one in found])
+        if meter is not None:
+            progress.begin("names", len(directions.vectors))
+            directions = meter.name(directions, progress.advance)
     write_directions(out, directions)
-    for line in describe(directions):
+    for line in (*found, *describe(directions)):
         click.echo(line)
     if sheet is not None:
         provenance = Provenance(f"{target.name} (metagan)", None, psi)

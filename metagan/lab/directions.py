@@ -70,13 +70,24 @@ class DirectionsOptions:
 
 
 @dataclass
-class _Candidate:
-    """A unit vector, its layers, and its measured effect."""
+class Candidate:
+    """A direction that may be kept.
+
+    Args:
+        vector: Its unit vector, [w_dim or z_dim].
+        method: The method that found it.
+        first: First layer that it moves.
+        last: Last layer that it moves.
+        name: Its name; empty to be numbered.
+        times_random: Its effect, as a multiple of a random direction's.
+        change: The change of the pixels as a unit vector, once it is measured.
+    """
 
     vector: Tensor
     method: Method
     first: int
     last: int
+    name: str = ""
     times_random: float = 0.0
     change: Tensor | None = None
 
@@ -114,23 +125,26 @@ class DirectionFinder:
         self.ranges = self._checked_ranges()
         self._psi = options.psi if mean_style(generator) is not None else 1.0
         with torch.inference_mode(), exact_convolutions():
-            self.base = self._base(options.pictures)
+            self.base = self.base_of(options.pictures)
             self._shown = self._draw(self.base)
             self._unit = self._unit_length()
             apart = self._visible(self._shown, self._shown.roll(1, 0))
             self._step = STEP_SHARE * float(apart.mean())
 
-    def find(self, advance: Callable[[int], None] = lambda _: None) -> Directions:
+    def find(
+        self, advance: Callable[[int], None] = lambda _: None, given: Sequence[Candidate] = ()
+    ) -> Directions:
         """Return the useful directions, strongest first.
 
         Args:
             advance: Called with the number of further measured candidates, of `total`.
+            given: Directions to begin with, from `candidate`, whatever their effect.
 
         Raises:
-            OptionError: If no candidate has twice the effect of a random direction.
+            OptionError: If no candidate has twice the effect of a random direction, and none is given.
         """
         with torch.inference_mode(), exact_convolutions():
-            strong: list[_Candidate] = []
+            strong: list[Candidate] = []
             for first, last in self.ranges:
                 random = self._random_effect(first, last)
                 for candidate in self._candidates(first, last):
@@ -140,7 +154,7 @@ class DirectionFinder:
                         strong.append(candidate)
                     advance(1)
             strong.sort(key=lambda candidate: -candidate.times_random)
-            kept: list[_Candidate] = []
+            kept = list(given)
             for candidate in strong:
                 if len(kept) < self.options.count and not any(_alike(candidate, other) for other in kept):
                     kept.append(candidate)
@@ -149,10 +163,10 @@ class DirectionFinder:
                 raise OptionError(
                     msg, fix="try more --candidates, other --layers, or a better trained generator"
                 )
-            vectors = torch.stack([self._scaled(candidate) for candidate in kept]).cpu()
+            vectors = torch.stack([self.scaled(candidate) for candidate in kept]).cpu()
         dials = tuple(
             Dial(
-                name=f"dial {number}",
+                name=candidate.name or f"dial {number}",
                 method=candidate.method,
                 first=candidate.first,
                 last=candidate.last,
@@ -183,7 +197,7 @@ class DirectionFinder:
         """Draw each dial at -3 to 3 on some pictures: a block of rows per dial, with a line between blocks."""
         blocks = []
         with torch.inference_mode(), exact_convolutions():
-            base = self._base(pictures)
+            base = self.base_of(pictures)
             for number in range(len(directions.vectors)):
                 columns = [
                     self._draw(directions.turn(base, {number: steps}))
@@ -214,11 +228,11 @@ class DirectionFinder:
         edges = [round(share * count / 3) for share in range(4)]
         return ((0, count - 1), *((first, after - 1) for first, after in pairwise(edges)))
 
-    def _candidates(self, first: int, last: int) -> Iterator[_Candidate]:
+    def _candidates(self, first: int, last: int) -> Iterator[Candidate]:
         for method in self.methods:
             vectors = self._sefa(first, last) if method == "sefa" else self._principal()
             for vector in vectors[: self.options.candidates]:
-                yield _Candidate(vector / vector.norm(), method, first, last)
+                yield Candidate(vector / vector.norm(), method, first, last)
 
     def _sefa(self, first: int, last: int) -> Tensor:
         """Return the eigenvectors of AᵀA, largest eigenvalue first ([1] equation 4)."""
@@ -235,11 +249,11 @@ class DirectionFinder:
     def _principal(self) -> Tensor:
         """Return principal components of styles ([2] section 2.1), or of features, in latents ([2] section 2.2)."""
         if self.space == "w":
-            w = self._map(self._latents(SAMPLES, self.options.seed + 1))[:, 0]
+            w = self.map(self._latents(SAMPLES, self.options.seed + 1))[:, 0]
             axes: Tensor = torch.linalg.svd((w - w.mean(dim=0)).double(), full_matrices=False).Vh
             return axes.float()
         z = self._latents(FEATURE_SAMPLES, self.options.seed + 1)
-        features = early_features(self.generator, self._map(z)).double()
+        features = early_features(self.generator, self.map(z)).double()
         features = features - features.mean(dim=0)
         components = torch.linalg.svd(features, full_matrices=False).Vh[: self.options.candidates]
         coordinates = features @ components.t()
@@ -252,33 +266,58 @@ class DirectionFinder:
     # ----------------------------------------------------------------------------------------
     # Effects
 
-    def _base(self, count: int) -> Tensor:
-        """Return styles, or latents, of some pictures."""
-        z = self._latents(count, self.options.seed)
-        if self.space == "z":
-            return z
-        return truncate(self.generator, self._map(z), self._psi)
+    def base_of(self, count: int, seed: int | None = None, psi: float | None = None) -> Tensor:
+        """Return truncated styles [count, num_ws, w_dim], or latents [count, z_dim], of some pictures.
+
+        Args:
+            count: How many.
+            seed: Random seed; None for that of the options.
+            psi: Their truncation; None for that of the options.
+        """
+        with torch.inference_mode(), exact_convolutions():
+            z = self._latents(count, self.options.seed if seed is None else seed)
+            return (
+                z
+                if self.space == "z"
+                else truncate(self.generator, self.map(z), self._psi if psi is None else psi)
+            )
+
+    @torch.inference_mode()
+    def candidate(self, vector: Tensor, method: Method, first: int, last: int, name: str = "") -> Candidate:
+        """Return a direction with its measured effect, to begin `find` with.
+
+        Args:
+            vector: Its unit vector.
+            method: The method that found it.
+            first: First layer that it moves.
+            last: Last layer that it moves.
+            name: Its name.
+        """
+        found = Candidate(vector, method, first, last, name)
+        with exact_convolutions():
+            effect, found.change = self._effect(found)
+            found.times_random = effect / max(self._random_effect(first, last), 1e-12)
+        return found
+
+    def moved(self, code: Tensor, step: Tensor, candidate: Candidate, steps: float) -> Tensor:
+        """Return codes from `base_of` moved along a candidate by steps of `scaled`."""
+        moved = code.clone()
+        if self.space == "w":
+            moved[:, candidate.first : candidate.last + 1] += steps * step
+        else:
+            moved += steps * step
+        return moved
 
     def _unit_length(self) -> float:
         """Return a third of the codes' mean distance from their mean: the length at which candidates are compared."""
         codes = self._latents(SAMPLES, self.options.seed + 1)
         if self.space == "w":
-            codes = self._map(codes)[:, 0]
+            codes = self.map(codes)[:, 0]
         return float((codes - codes.mean(dim=0)).norm(dim=1).mean()) / 3
 
-    def _moved(self, vector: Tensor, first: int, last: int, length: float) -> Tensor:
-        code = self.base.clone()
-        if self.space == "w":
-            code[:, first : last + 1] += length * vector
-        else:
-            code += length * vector
-        return code
-
-    def _effect(self, candidate: _Candidate) -> tuple[float, Tensor]:
+    def _effect(self, candidate: Candidate) -> tuple[float, Tensor]:
         """Return the visible change of the unit step, and the change of the pixels as a unit vector."""
-        drawn = self._draw(
-            self._moved(candidate.vector.to(self.device), candidate.first, candidate.last, self._unit)
-        )
+        drawn = self._draw(self.moved(self.base, candidate.vector.to(self.device), candidate, self._unit))
         change = (drawn - self._shown).flatten()
         return float(self._visible(drawn, self._shown).mean()), change / change.norm().clamp(min=1e-12)
 
@@ -288,16 +327,16 @@ class DirectionFinder:
         effects = []
         for _ in range(RANDOM):
             vector = torch.randn(width, generator=source)
-            effects.append(self._effect(_Candidate(vector / vector.norm(), "pca", first, last))[0])
+            effects.append(self._effect(Candidate(vector / vector.norm(), "pca", first, last))[0])
         return sum(effects) / RANDOM
 
-    def _scaled(self, candidate: _Candidate) -> Tensor:
+    @torch.inference_mode()
+    def scaled(self, candidate: Candidate) -> Tensor:
         """Scale a candidate to one step: the length at which the visible change, averaged over both ways, is fixed."""
         length, vector = self._unit, candidate.vector.to(self.device)
         for _ in range(SCALING_ROUNDS):
             there, back = (
-                self._draw(self._moved(vector, candidate.first, candidate.last, sign * length))
-                for sign in (1, -1)
+                self._draw(self.moved(self.base, vector, candidate, sign * length)) for sign in (1, -1)
             )
             change = float((self._visible(there, self._shown) + self._visible(back, self._shown)).mean()) / 2
             length *= min(4.0, max(0.25, self._step / max(change, 1e-12)))
@@ -319,16 +358,17 @@ class DirectionFinder:
         rows = np.random.RandomState(seed % 2**32).randn(count, self.generator.z_dim)
         return torch.from_numpy(rows).float().to(self.device)
 
-    def _map(self, z: Tensor) -> Tensor:
+    def map(self, z: Tensor) -> Tensor:
+        """Map latents [n, z_dim] to styles, for the class of the options."""
         return map_latents(self.generator, z, self.options.label)
 
     def _draw(self, code: Tensor) -> Tensor:
-        ws = code if self.space == "w" else self._map(code)
+        ws = code if self.space == "w" else self.map(code)
         images: Tensor = self.generator.synthesize(ws)
         return images.clamp(-1, 1)
 
 
-def _alike(one: _Candidate, other: _Candidate) -> bool:
+def _alike(one: Candidate, other: Candidate) -> bool:
     if one.change is None or other.change is None:
         raise AssertionError("candidates are measured before they are compared")
     return abs(float(one.change @ other.change)) > ALIKE

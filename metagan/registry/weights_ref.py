@@ -59,9 +59,9 @@ def bundled_upscaler_names() -> list[str]:
     return [name for name in _names() if _kind_of(name) is _UPSCALER]
 
 
-def bundled_dials_names() -> list[str]:
-    """The directions files there are, sorted: "apes-dials"."""
-    return [name for name in _names() if _kind_of(name) is _DIALS]
+def bundled_companions() -> list[str]:
+    """The classifiers and directions there are, sorted: "apes-dials", "apes-traits"."""
+    return [name for name in _names() if _kind_of(name) in {_CLASSIFIER, _DIALS}]
 
 
 def bundled_weights(name: str) -> Path:

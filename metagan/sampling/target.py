@@ -20,7 +20,7 @@ from metagan.registry.weights_ref import (
     BUNDLED,
     SAVED_MODEL_MARKER,
     WeightsRef,
-    bundled_dials_names,
+    bundled_companions,
     parse_weights,
 )
 from metagan.sampling.device import choose_device
@@ -42,6 +42,7 @@ class Target:
         source: Where the subject says that the weights come from.
         upscaler: The file of the upscaler that enlarges each picture, or None.
         dials: The subject's dials; for bundled weights the bundled ones; or None.
+        traits: The subject's trait classifier; for bundled weights the bundled one; or None.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Target:
     source: str = ""
     upscaler: Path | None = None
     dials: DialsRef | None = None
+    traits: WeightsRef | None = None
 
     def settings(
         self, psi: float | None = None, label: Label | None = None, noise: NoiseMode | None = None
@@ -91,7 +93,13 @@ def find_target(
     """
     if ":" in what or "/" in what or Path(what).suffix or _is_weights(Path(what)):
         ref, upscaler = _parse(what, "SUBJECT|WEIGHTS", sha256), None
-        target = Target(text_of(Path(ref.location).name), Path(), dials=_bundled_dials(ref))
+        dials = _beside(ref, "dials")
+        target = Target(
+            text_of(Path(ref.location).name),
+            Path(),
+            dials=DialsRef(dials) if dials else None,
+            traits=_beside(ref, "traits"),
+        )
     else:
         if not registry.is_file():
             raise OptionError(
@@ -109,6 +117,7 @@ def find_target(
             licence=subject.licence,
             source=subject.source,
             dials=subject.dials,
+            traits=subject.traits,
         )
     if upscale is not None:
         upscaler = None if upscale == "none" else _parse(upscale, "--upscale")
@@ -160,12 +169,12 @@ def _parse(text: str, option: str, sha256: str | None = None) -> WeightsRef:
         raise OptionError.of([Problem(option, str(each), each.fix) for each in error.complaints]) from error
 
 
-def _bundled_dials(ref: WeightsRef) -> DialsRef | None:
-    """The bundled dials of bundled weights, if there are any."""
-    name = f"{ref.location}-dials"
-    if ref.kind != "bundled" or name not in bundled_dials_names():
+def _beside(ref: WeightsRef, kind: str) -> WeightsRef | None:
+    """The bundled file that belongs to bundled weights, NAME-dials or NAME-traits, if there is one."""
+    name = f"{ref.location}-{kind}"
+    if ref.kind != "bundled" or name not in bundled_companions():
         return None
-    return DialsRef(parse_weights(f"{BUNDLED}{name}", Path.cwd()))
+    return parse_weights(f"{BUNDLED}{name}", Path.cwd())
 
 
 def _is_weights(path: Path) -> bool:

@@ -108,6 +108,11 @@ class TraitClassifier(nn.Module):
     @torch.no_grad()
     def tell(self, pictures: UInt8[Tensor, "n h w 3"]) -> list[Int[Tensor, " n"]]:
         """Predict each head's most likely value, as its index, for pictures of any size: by their middle square."""
+        logits: list[Tensor] = self(self.prepare(pictures))
+        return [one.argmax(1) for one in logits]
+
+    def prepare(self, pictures: UInt8[Tensor, "n h w 3"]) -> Float[Tensor, "n 3 side side"]:
+        """Return what `forward` takes, of pictures of any size: their middle square at the classifier's resolution."""
         height, width = pictures.shape[1:3]
         kept = min(height, width)
         top, left = (height - kept) // 2, (width - kept) // 2
@@ -118,8 +123,7 @@ class TraitClassifier(nn.Module):
             x = F.interpolate(x, (side, side), mode="bicubic", antialias=True, align_corners=False).clamp(
                 -1, 1
             )
-        logits: list[Tensor] = self(x)
-        return [one.argmax(1) for one in logits]
+        return x
 
     def tell_values(self, pictures: UInt8[Tensor, "n h w 3"]) -> list[dict[str, str]]:
         """Predict each picture's values by trait type; a type that it has none of is left out."""
