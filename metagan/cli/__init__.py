@@ -26,6 +26,7 @@ COMMANDS = (
     "check",
     "schema",
     "sample",
+    "pick",
     "inspect",
     "convert",
     "export",

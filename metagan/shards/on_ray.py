@@ -173,7 +173,10 @@ def _not_connected(error: Exception, address: str | None) -> OptionError:
     if "ersion mismatch" in said:
         fix = "install the cluster's Ray and Python here, or this machine's there"
         return OptionError(f"the cluster has another Ray or Python: {said:.400}", where=where, fix=fix)
-    fix = "start a cluster with `ray start --head`, or correct --on or RAY_ADDRESS"
+    fix = (
+        "start a cluster with `ray start --head`, or correct --on or RAY_ADDRESS; a cluster with token authentication "
+        "wants RAY_AUTH_MODE=token and its token here, too"
+    )
     return OptionError(f"Ray can't be used: {type(error).__name__}: {said:.400}", where=where, fix=fix)
 
 
