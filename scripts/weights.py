@@ -41,11 +41,18 @@ NARROW = ("--preset", "tiny", "--batch", 16, "--mirror", *COMMON)
 # The apes' many rare traits want a wider network, as a GPU trains it in minutes; a core would take a day and a half.
 # Their sides differ (an earring, a hat's feather): they aren't mirrored.
 RECIPES = {"apes": ("--preset", "web", "--batch", 32, *COMMON), "bagels": NARROW, "hummingbirds": NARROW}
+# Styles of DiceBear, drawn by its own library. Their light comes from one side: they aren't mirrored.
+STYLES = {"planets": ("--preset", "tiny", "--batch", 16, *COMMON)}
 # Large originals that upscalers learn from, and for how long: a core takes about a minute for two kimg.
 ORIGINALS_RESOLUTION = 256
-UPSCALERS = {"apes-x4": (2500, 15), "bagels-x4": (482, 14), "hummingbirds-x4": (906, 14)}
+UPSCALERS = {
+    "apes-x4": (2500, 15),
+    "bagels-x4": (482, 14),
+    "hummingbirds-x4": (906, 14),
+    "planets-x4": (10_000, 14),
+}
 # Pictures that classifiers learn from, and for how many epochs: drawing and training take a core some ten minutes.
-CLASSIFIERS = {"apes-traits": (6000, 10)}
+CLASSIFIERS = {"apes-traits": (6000, 10), "planets-traits": (10_000, 10)}
 EARLY_KIMG = 20
 CHANGED_AT = "latents_changed_at"  # in a state file: where experiments/latents.py changed it
 SNAPSHOT_KIMG = 10
@@ -114,6 +121,7 @@ STAGES = {
         Stage(608.16, latents=("--strength", 1.3)),
         Stage(615.008, latents=("--strength", 1.2)),
     ),
+    "planets": (Stage(264, {"--gamma": 5}),),
 }
 
 
@@ -123,12 +131,35 @@ def metagan(*words: object) -> str:
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT).stdout  # noqa: S603
 
 
+def draw(name: str, data: Path, count: int, resolution: int) -> None:
+    """Draw a collection, and pack it."""
+    if name in STYLES:
+        collection = data.parent / f"{name}-collection"
+        fetch_collection(name, collection, count, ORIGINALS_RESOLUTION)
+        metagan("dataset", "pack", collection, "--resolution", resolution, "--out", data)
+    else:
+        metagan("dataset", "render", name, "--count", count, "--resolution", resolution, "--out", data)
+
+
+def fetch_collection(name: str, out: Path, count: int, side: int) -> None:
+    """Draw a collection with its traits; one that is there already stays."""
+    origin = f"dicebear:{name}" if name in STYLES else f"drawn:{name}"
+    if not out.exists():
+        metagan("collection", "fetch", name, "--from", origin, "--count", count, "--size", side, "--out", out)
+
+
+def source_of(name: str) -> str:
+    """What a file says of its origin."""
+    if name in STYLES:
+        return f"Trained by metagan on {PICTURES:,} pictures of DiceBear's style {name} (CC0 1.0)"
+    return f"Trained by metagan on pictures that it drew itself (metagan dataset render {name})"
+
+
 def train(name: str, runs: Path, device: str) -> None:
     """Draw the collection, where it isn't there yet, and train; a run that was interrupted goes on."""
     data, run = runs / f"{name}.zip", RunFolder(runs / name)
     if not data.exists():
-        metagan("dataset", "render", name, "--count", PICTURES, "--resolution", RESOLUTION, "--out", data)
-    source = f"metagan dataset render {name} --count {PICTURES} --resolution {RESOLUTION}"
+        draw(name, data, PICTURES, RESOLUTION)
     pace: dict[str, float] = {}
     begins = 0
     for stage in STAGES[name]:
@@ -140,10 +171,10 @@ def train(name: str, runs: Path, device: str) -> None:
         if run.state.exists() and _seen(run) >= begins:
             continue
         metagan(
-            *("train", data, "--out", run.path, *RECIPES[name], *itertools.chain(*pace.items())),
+            *("train", data, "--out", run.path, *(RECIPES | STYLES)[name], *itertools.chain(*pace.items())),
             *(
                 "--source",
-                source,
+                source_of(name),
                 "--kimg",
                 stage.until_kimg,
                 "--snapshot-every",
@@ -189,10 +220,9 @@ def ship(name: str, runs: Path, count: int, device: str, inception: Sequence[str
     header, (network,) = checkpoint.header, checkpoint.networks.values()
     if header is None:
         raise AssertionError("snapshots are metagan's own files")
-    source = f"Trained by metagan on pictures that it drew itself (metagan dataset render {name})"
     stages = [dataclasses.asdict(stage) for stage in STAGES[name]]
     training = {**header.training, "stages": stages, "evaluation": measures}
-    header = dataclasses.replace(header, source=source, training=training)
+    header = dataclasses.replace(header, source=source_of(name), training=training)
     out = SHIPPED / f"{name}.safetensors"
     write_safetensors(out, network.tensors, header)
     return {**measures, "size_bytes": out.stat().st_size}
@@ -203,11 +233,10 @@ def train_upscaler(name: str, runs: Path, device: str) -> None:
     subject, _, factor = name.rpartition("-")
     count, kimg = UPSCALERS[name]
     data, run = runs / f"{subject}-{ORIGINALS_RESOLUTION}.zip", runs / name
-    drawn = ("dataset", "render", subject, "--count", count, "--resolution", ORIGINALS_RESOLUTION)
     if not data.exists():
-        metagan(*drawn, "--out", data)
+        draw(subject, data, count, ORIGINALS_RESOLUTION)
     words = ("--upscaler", factor, "--generator", SHIPPED / f"{subject}.safetensors", "--out", run)
-    told = ("--licence", "CC0-1.0", "--source", f"metagan {' '.join(map(str, drawn))}")
+    told = ("--licence", "CC0-1.0", "--source", source_of(subject))
     metagan("train", data, *words, "--kimg", kimg, "--snapshot-every", 2, "--device", device, *told)
 
 
@@ -220,8 +249,7 @@ def ship_upscaler(name: str, runs: Path) -> dict[str, Any]:
     header, (network,) = checkpoint.header, checkpoint.networks.values()
     if header is None:
         raise AssertionError("snapshots are metagan's own files")
-    subject = name.rpartition("-")[0]
-    source = f"Trained by metagan on pictures that it drew itself (metagan dataset render {subject})"
+    source = source_of(name.rpartition("-")[0])
     out = SHIPPED / f"{name}.safetensors"
     write_safetensors(out, network.tensors, dataclasses.replace(header, source=source))
     quality = {key: float(f"{value:.4g}") for key, value in header.training["quality"].items()}
@@ -231,9 +259,8 @@ def ship_upscaler(name: str, runs: Path) -> dict[str, Any]:
 def train_classifier(name: str, runs: Path, device: str) -> None:
     """Draw the collection, where it isn't there yet, and train a classifier of its traits."""
     subject, _, _ = name.rpartition("-")
-    (count, epochs), data = CLASSIFIERS[name], runs / f"{subject}-collection"
-    drawn = ("--from", f"drawn:{subject}", "--count", count, "--size", RESOLUTION)
-    metagan("collection", "fetch", subject, *drawn, "--out", data)
+    (count, epochs), data = CLASSIFIERS[name], runs / f"{subject}-traits-collection"
+    fetch_collection(subject, data, count, RESOLUTION)
     words = ("--out", runs / f"{name}.safetensors", "--resolution", RESOLUTION, "--epochs", epochs)
     metagan("collection", "traits", data, *words, "--device", device)
 
@@ -244,8 +271,7 @@ def ship_classifier(name: str, runs: Path) -> None:
     header, (network,) = checkpoint.header, checkpoint.networks.values()
     if header is None:
         raise AssertionError("classifiers are metagan's own files")
-    subject = name.rpartition("-")[0]
-    source = f"Trained by metagan on pictures that it drew itself (metagan dataset render {subject})"
+    source = source_of(name.rpartition("-")[0])
     half = {key: tensor.half() for key, tensor in network.tensors.items()}
     write_safetensors(SHIPPED / f"{name}.safetensors", half, dataclasses.replace(header, source=source))
 

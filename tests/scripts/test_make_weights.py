@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from metagan.checkpoints.read import read_checkpoint
 from metagan.cli import metagan as command
+from metagan.collection.table import open_table
 from metagan.datasets.source import PictureSource
 from metagan.errors import OptionError
 from metagan.networks.loading.detect import load_generator
@@ -96,6 +97,13 @@ def test_one_command_draws_trains_measures_and_ships(script, tmp_path, monkeypat
 
     script.main()  # again: nothing is left to train, and the same is shipped
     assert json.loads((tmp_path / "weights.json").read_text())["apes"] == recorded
+
+
+def test_a_style_of_dicebear_is_drawn_with_its_traits_and_packed(script, tmp_path):
+    script.draw("planets", tmp_path / "planets.zip", 3, 32)
+    assert len(PictureSource(tmp_path / "planets.zip", 32)) == 3
+    assert len(open_table(tmp_path / "planets-collection").traits) > 3
+    assert "DiceBear's style planets" in script.source_of("planets")
 
 
 @pytest.mark.parametrize(
