@@ -21,7 +21,7 @@ from metagan.errors import OptionError, Problem, ShapeError
 from metagan.evaluation.evaluate import Evaluation
 from metagan.fetch.transfer import Transfer
 from metagan.files import write_bytes
-from metagan.images.encode import encode, picture_format, to_image
+from metagan.images.encode import encode, picture_format, require_size, to_image
 from metagan.images.provenance import Provenance
 from metagan.images.sheet import contact_sheet
 from metagan.networks.generator import Noise
@@ -54,10 +54,11 @@ class Generator:
     Args:
         target: Its file, and how its subject wants it drawn.
         sampler: What draws.
+        notes: What loading it had to assume, a sentence each.
     """
 
-    def __init__(self, target: Target, sampler: Sampler) -> None:
-        self._target, self._sampler = target, sampler
+    def __init__(self, target: Target, sampler: Sampler, notes: Sequence[str] = ()) -> None:
+        self._target, self._sampler, self.notes = target, sampler, tuple(notes)
         self.name = target.name
         self.description = f"{target.name} ({title_of(sampler.generator)})"
         self.size = sampler.size
@@ -303,6 +304,8 @@ def load(
     device: str = "auto",
     precision: str = "fp32",
     batch: int | None = None,
+    network: str | None = None,
+    upscale: str | None = None,
     registry: str | Path = "registry.yaml",
     offline: bool = False,
     on_progress: Callable[[Transfer], None] | None = None,
@@ -316,9 +319,14 @@ def load(
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
         precision: "fp32", "bf16" or "auto".
         batch: Pictures drawn at once; None chooses.
+        network: Which of a file's networks to draw with, such as "G"; None for the average, where there is one.
+        upscale: An upscaler's file or bundled:NAME, "none", or None for the subject's own.
         registry: Where a subject is looked up.
         offline: Take remote weights from the cache only.
         on_progress: Called with the state of a download.
+
+    Returns:
+        The generator; its `notes` say what a file left open and what was assumed.
 
     Raises:
         OptionError: If there is no such file, subject or precision, or batch is below 1.
@@ -329,8 +337,10 @@ def load(
     if batch is not None:
         _check_whole("batch", batch, 1)
     text = str(what) if not isinstance(what, Path) or what.suffix else f"{what}/"
-    target = find_target(text, Path(registry), sha256, offline=offline, progress=on_progress)
-    return Generator(target, open_sampler(target, device, batch, precision))
+    target = find_target(text, Path(registry), sha256, offline=offline, upscale=upscale, progress=on_progress)
+    notes: list[str] = []
+    sampler = open_sampler(target, device, batch, precision, network=network, note=notes.append)
+    return Generator(target, sampler, notes)
 
 
 def sheet(pictures: Iterable[Image.Image], columns: int | None = None) -> Image.Image:
@@ -592,6 +602,7 @@ def project(
     class_index: int | str | None = None,
     label: Sequence[float] | None = None,
     seed: int = 0,
+    own: int = 8,
     again: bool = False,
     on_progress: Callable[[int], None] | None = None,
 ) -> list[Found]:
@@ -612,11 +623,14 @@ def project(
         class_index: The class of a conditional generator, by its number or name.
         label: The numbers of a label that isn't a class.
         seed: Random seed.
+        own: How many of the generator's own pictures to project too, for each `verdict`; 0 for none. They are
+            remembered.
         again: Whether to replace results that are there.
         on_progress: Called with the number of further steps.
 
     Returns:
-        Each picture's title and styles; `Generator.draw(found.styles.ws)` draws it.
+        Each picture's title and styles, which `Generator.draw(found.styles.ws)` draws, and the `verdict`: how well it
+        fits beside the generator's own pictures, its `share` of them and `words`.
 
     Raises:
         OptionError: If an option can't be used, or there are no pictures.
@@ -625,11 +639,13 @@ def project(
     _check_whole("steps", steps, 1, 1_000_000)
     _check_number("learning_rate", learning_rate, 1e-9, 10)
     _check_whole("seed", seed, 0, MAX_SEED)
+    _check_whole("own", own, 0, 1000)
     from metagan.lab.perceptual import load_perceptual
     from metagan.lab.project import ProjectOptions, Projector
     from metagan.lab.project_files import project_into
     from metagan.lab.styles import read_styles, require_noise_fits, require_same_generator
     from metagan.lab.targets import list_pictures, read_target
+    from metagan.lab.verdict import own_distances, with_verdicts
 
     given = [pictures] if isinstance(pictures, str | Path) else pictures
     files = list_pictures(tuple(Path(each) for each in given))
@@ -654,7 +670,8 @@ def project(
     )
     projector = Projector(network, options, perceptual)
     advance = on_progress or (lambda _: None)
-    return list(project_into(Path(out), projector, targets, begin, again=again, advance=advance))
+    found = list(project_into(Path(out), projector, targets, begin, again=again, advance=advance))
+    return with_verdicts(found, own_distances(projector, own, advance)) if own else found
 
 
 def walk(
@@ -759,6 +776,7 @@ def directions(
     generator: Generator | str | Path,
     out: str | Path | None = None,
     *,
+    sheet: str | Path | None = None,
     methods: Iterable[Literal["sefa", "pca"]] = ("sefa", "pca"),
     layers: Iterable[tuple[int, int]] = (),
     count: int = 10,
@@ -778,6 +796,7 @@ def directions(
     Args:
         generator: From `load`, or what `load` takes.
         out: The directions file to write, or None.
+        sheet: A picture file to write with each dial at -3 to 3, or None.
         methods: What proposes candidates.
         layers: Layer ranges, first and last; empty for all, and coarse, middle and fine ones.
         count: Dials to keep at most.
@@ -820,6 +839,8 @@ def directions(
     )
     classifier = choose_classifier(None if traits is None else str(traits), opened._target.traits)
     finder = DirectionFinder(opened._sampler.generator, options, load_perceptual(lpips))
+    if sheet is not None:
+        require_size(picture_format(Path(sheet)), finder.sheet_size(count), "sheet", "name a .png file")
     meter = None if classifier is None else TraitMeter(finder, classifier)
     given = []
     if wanted := tuple(wanted):
@@ -834,6 +855,9 @@ def directions(
         found = meter.name(found)
     if out is not None:
         write_directions(Path(out), found)
+    if sheet is not None:
+        provenance = Provenance(f"{opened.name} (metagan)", None, psi)
+        write_bytes(Path(sheet), encode(finder.sheet(found), picture_format(Path(sheet)), provenance))
     return found
 
 
@@ -848,6 +872,8 @@ def blend(
     soft: float = 0.0,
     mapping: Literal["first", "second", "blend"] | None = None,
     force: bool = False,
+    sha256: str | None = None,
+    second_sha256: str | None = None,
     device: str = "auto",
     registry: str | Path = "registry.yaml",
     offline: bool = False,
@@ -864,6 +890,8 @@ def blend(
         soft: Width of the swap's edge in octaves.
         mapping: Where the mapping network comes from; None for "blend", or "first" with `swap` or `layers`.
         force: Whether to blend strangers, too.
+        sha256: What the first file's SHA-256 must be; URLs need it.
+        second_sha256: The same of the second.
         device: Where to compute.
         registry: Where subjects are looked up.
         offline: Take remote weights from the cache only.
@@ -892,8 +920,8 @@ def blend(
     if Path(out).suffix != ".safetensors":
         raise OptionError(f"out: want a name that ends in .safetensors, got {out}", fix="give such a name")
     parents = [
-        open_parent(find_target(str(what), Path(registry), offline=offline), device)
-        for what in (first, second)
+        open_parent(find_target(str(what), Path(registry), hashed, offline=offline), device)
+        for what, hashed in ((first, sha256), (second, second_sha256))
     ]
     one, other = (parent.generator for parent in parents)
     likeness = compare(one, other)

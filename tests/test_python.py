@@ -1,5 +1,6 @@
 """The Python API: docs/python.md runs as it stands, and what it promises holds."""
 
+import hashlib
 import os
 import re
 import subprocess
@@ -40,6 +41,9 @@ def test_the_guide_runs_as_it_stands(tmp_path, monkeypatch, capsys):
     assert names["between"].size == (64, 64)
     assert names["report"].pictures == 4
     assert names["redrawn"].size == names["moved"].size == (64, 64)
+    assert "its own" in names["found"][0].verdict.words
+    with Image.open("dials.png") as dials:
+        assert dials.width == 7 * 64
     assert sorted(score.seed for score in names["best"]) == list(range(32))
     assert names["child"].resolution == 16
     with Image.open("walk.webp") as film:
@@ -212,3 +216,23 @@ def test_values_that_cannot_be_trained_with_are_refused(tmp_path, options, said)
     with pytest.raises(OptionError, match=re.escape(said)):
         metagan.train(tmp_path / "set.zip", tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_file_of_several_networks_is_opened_by_name_and_says_what_it_left_open():
+    file = GOLDEN / "sg2ada_cuda16.pkl"
+    average, trained = metagan.load(file, device="cpu"), metagan.load(file, device="cpu", network="G")
+    one, other = (generator.sample([0], class_index=1)[0] for generator in (average, trained))
+    assert not np.array_equal(np.asarray(one), np.asarray(other))
+    with pytest.raises(metagan.MetaganError, match="G_ema"):
+        metagan.load(file, device="cpu", network="nothing")
+    notes = metagan.load(GOLDEN / "ros_train16.pt", device="cpu").notes
+    assert any("stores no mean style" in note for note in notes)
+
+
+def test_both_parents_of_a_blend_are_held_against_their_hashes(tmp_path):
+    file = GOLDEN / "ros_train16.pt"
+    good, wrong = hashlib.sha256(file.read_bytes()).hexdigest(), "0" * 64
+    for hashes in ({"sha256": wrong}, {"sha256": good, "second_sha256": wrong}):
+        with pytest.raises(metagan.MetaganError, match="SHA-256"):
+            metagan.blend(file, file, tmp_path / "child.safetensors", **hashes)
+    assert metagan.blend(file, file, tmp_path / "child.safetensors", sha256=good, second_sha256=good)

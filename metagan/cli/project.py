@@ -97,7 +97,7 @@ def command(
     from metagan.lab.project_files import project_into, write_way
     from metagan.lab.styles import Space, read_styles, require_noise_fits, require_same_generator
     from metagan.lab.targets import list_pictures, read_target
-    from metagan.lab.verdict import own_distances, verdict_on
+    from metagan.lab.verdict import own_distances, with_verdicts
     from metagan.sampling.target import find_target, open_sampler
 
     if film != "none":
@@ -139,6 +139,7 @@ def command(
             click.echo(f"{out / one.title}.safetensors: {one.styles.info.psnr_db:.1f} dB")
         if own:
             progress.begin("the generator's own pictures, to compare with", own * steps)
-            distances = own_distances(projector, own, progress.advance)
-    for one in found if own else []:
-        click.echo(f"{one.title}: {verdict_on(one.styles.info.distance or 0.0, distances).words}")
+            found = with_verdicts(found, own_distances(projector, own, progress.advance))
+    for one in found:
+        if one.verdict is not None:
+            click.echo(f"{one.title}: {one.verdict.words}")

@@ -41,6 +41,19 @@ METADATA_KEY: Final = "metagan-search"
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """How well a generator draws a picture.
+
+    Args:
+        share: Share of its own pictures whose distance is as large or larger, 0 to 1.
+        words: The verdict in words.
+    """
+
+    share: float
+    words: str
+
+
+@dataclass(frozen=True)
 class Found:
     """A finished picture of the list.
 
@@ -48,11 +61,13 @@ class Found:
         title: Its file's name without the suffix.
         styles: The styles that draw it, with the distance to the target.
         projection: The projection, or None if an earlier run found it.
+        verdict: How well it fits beside the generator's own pictures, where that was asked for.
     """
 
     title: str
     styles: Styles
     projection: Projection | None
+    verdict: Verdict | None = None
 
 
 def batch_of(size: Size) -> int:

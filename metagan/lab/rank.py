@@ -369,6 +369,7 @@ class Ranker:
         _require_measures(self.by, discriminator is not None, dataset is not None)
         if not 0 <= options.mix <= 1:
             raise OptionError(f"mix {options.mix:g}: want a number from 0 to 1", fix="give one of those")
+        row = labels(sampler.generator, settings.label, 1)  # refused before real pictures are read
         self._reals: Reals | None = None
         self._scorer: Scorer | None = None
         self._real_logits: NDArray[np.float64] | None = None
@@ -388,7 +389,6 @@ class Ranker:
             fixed = (
                 channels_last if real is None else channels_last[evenly_spaced(len(real), min(len(real), 64))]
             )
-            row = labels(sampler.generator, settings.label, 1)
             label = None if row is None else row[0]
             self._scorer = Scorer(discriminator, np.ascontiguousarray(fixed), sampler.device, label)
             for name, tensor in sorted(discriminator.state_dict().items()):

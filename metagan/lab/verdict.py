@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,7 @@ import torch
 from metagan.fetch.cache import cache_folder
 from metagan.files import write_bytes
 from metagan.lab.project import Projector
-from metagan.lab.project_files import batch_of
+from metagan.lab.project_files import Found, Verdict, batch_of
 from metagan.lab.styles import map_latents
 from metagan.lab.targets import Target
 from metagan.networks.generator import Noise
@@ -31,17 +31,9 @@ FIRST_SEED: Final = 3_000_000_000  # of the generator's own pictures: seeds that
 BEYOND: Final = 2.0  # so many times as far as the worst of its own: it can't draw that
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """How well a generator draws a picture.
-
-    Args:
-        share: Share of its own pictures whose distance is as large or larger, 0 to 1.
-        words: The verdict in words.
-    """
-
-    share: float
-    words: str
+def with_verdicts(found: Iterable[Found], own: list[float]) -> list[Found]:
+    """Return projected pictures with their verdicts beside a generator's own pictures, at these distances."""
+    return [replace(one, verdict=verdict_on(one.styles.info.distance or 0.0, own)) for one in found]
 
 
 def verdict_on(distance: float, own: list[float]) -> Verdict:
