@@ -215,15 +215,16 @@ class Clock:
 
     Args:
         elapsed_s: Seconds of training in earlier processes.
+        processor_s: Their processor seconds, over all threads: on a machine that others use, what two runs compare by.
     """
 
-    def __init__(self, elapsed_s: float = 0.0) -> None:
-        self._elapsed_s = elapsed_s
+    def __init__(self, elapsed_s: float = 0.0, processor_s: float = 0.0) -> None:
+        self._elapsed_s, self._processor_s = elapsed_s, processor_s
         self.start(0)
 
     def start(self, seen: int) -> None:
         """Begin measuring, at this number of pictures."""
-        self._since = time.monotonic()
+        self._since, self._processor_since = time.monotonic(), time.process_time()
         self._rate_from = (seen, self._elapsed_s)
 
     def elapsed_s(self) -> float:
@@ -232,6 +233,13 @@ class Clock:
         self._elapsed_s += now - self._since
         self._since = now
         return self._elapsed_s
+
+    def processor_s(self) -> float:
+        """Return this machine's processor seconds of training so far."""
+        now = time.process_time()
+        self._processor_s += now - self._processor_since
+        self._processor_since = now
+        return self._processor_s
 
     def rate(self, seen: int) -> float:
         """Return the pictures a second since the last call, or since the start."""
@@ -369,7 +377,7 @@ class Run:
             facts = state.facts
             self.trainer.restore(state.tensors, facts)
             self.best = Best(facts["best_kimg"], float("inf") if facts["best"] is None else facts["best"])
-            self.clock = Clock(float(facts["elapsed_s"]))
+            self.clock = Clock(float(facts["elapsed_s"]), float(facts.get("processor_s", 0)))
         self._changed = changed_here(config.changes, self.trainer.seen)
         if "augment_p" in self._changed:
             self.trainer.controller.p = config.recipe.augment_p
@@ -434,6 +442,7 @@ class Run:
             return
         kimg = self.trainer.seen / 1000
         line = {"kimg": kimg, "steps": self.trainer.steps, "elapsed_s": round(self.clock.elapsed_s(), 3)}
+        line["processor_s"] = round(self.clock.processor_s(), 3)
         line |= {name: float(f"{value:.6g}") for name, value in values.items()}
         self.folder.append_metrics(line)
         if self.mirrors is not None:
@@ -486,6 +495,7 @@ class Run:
             self._require_finite(now=True)
             best = None if self.best.kimg is None else self.best.distance
             facts |= {"elapsed_s": self.clock.elapsed_s(), "best": best, "best_kimg": self.best.kimg}
+            facts["processor_s"] = self.clock.processor_s()
             config = self.config
             shapes = {"generator": asdict(config.generator), "discriminator": asdict(config.discriminator)}
             facts["networks"] = shapes  # what --start needs besides the tensors

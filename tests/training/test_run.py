@@ -700,6 +700,17 @@ def test_two_runs_in_one_folder_are_refused(tmp_path):
     make_run(tmp_path / "run", pictures, watcher=Second()).train()
 
 
+def test_a_runs_processor_seconds_go_on_where_they_stopped(tmp_path):
+    run = make_run(tmp_path / "run", Discs(8))
+    run.train()
+    goes_on = resumed(run.folder, Discs(8))
+    goes_on.train()
+    spent = [line["processor_s"] for line in lines_of(goes_on)]
+    assert spent == sorted(spent)
+    assert 0 < spent[3] < spent[4]
+    assert read_state(run.folder.state)[1]["processor_s"] >= spent[-1]
+
+
 def test_a_run_that_ended_before_its_first_state_begins_anew(tmp_path):
     folder = RunFolder(tmp_path / "run")
     folder.path.mkdir()
