@@ -13,7 +13,7 @@ from metagan.sampling.precision import multiplies_bfloat16
 from metagan.training.augment.augmenter import GROUPS
 from metagan.training.data_loader import Pictures, fingerprint
 from metagan.training.distributed import World
-from metagan.training.networks import Networks, networks_from, new_networks
+from metagan.training.networks import Networks, StyleGAN2Networks, networks_from, new_networks
 from metagan.training.options import Recipe, TrainOptions, TrainPrecision
 from metagan.training.recipe import (
     PRESETS,
@@ -220,7 +220,12 @@ def change_pace(config: RunConfig, options: TrainOptions, seen: int) -> RunConfi
 
 
 def _recipe(
-    options: TrainOptions, pictures: Pictures, world: World, networks: Networks, *, has_discriminator: bool
+    options: TrainOptions,
+    pictures: Pictures,
+    world: World,
+    networks: StyleGAN2Networks,
+    *,
+    has_discriminator: bool,
 ) -> Recipe:
     """Return the requested recipe with all "auto" values resolved."""
     device, auto, recipe = world.device.type, options.auto, options.recipe

@@ -17,8 +17,8 @@ from metagan.datasets.source import evenly_spaced
 from metagan.files import write_bytes
 from metagan.images.encode import encode
 from metagan.images.sheet import contact_sheet
+from metagan.networks.generator import Generator
 from metagan.networks.loading.forms import describe
-from metagan.networks.stylegan2.network import StyleGAN2
 from metagan.sampling.latents import latents
 from metagan.training.data_loader import Pictures, as_uint8
 from metagan.values import Size
@@ -29,7 +29,7 @@ DRAW_PIXELS = 2**17  # pixels drawn at once
 
 
 def write_generator(
-    path: Path, generator: StyleGAN2, facts: Mapping[str, Any], *, licence: str, source: str, half: bool
+    path: Path, generator: Generator, facts: Mapping[str, Any], *, licence: str, source: str, half: bool
 ) -> None:
     """Write a generator in metagan's own format.
 
@@ -49,7 +49,7 @@ def write_generator(
 
 @torch.inference_mode()
 def draw(
-    generator: StyleGAN2, seeds: range, labels: Tensor | None, device: torch.device
+    generator: Generator, seeds: range, labels: Tensor | None, device: torch.device
 ) -> NDArray[np.uint8]:
     """Draw untruncated pictures of these seeds, [n, 3, h, w], independently of the run's random state."""
     batch = max(1, min(64, DRAW_PIXELS // generator.size.pixels))

@@ -12,33 +12,24 @@ parts are run by a GraphRunner, and read their inputs from StepInputs.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metagan.networks.generator import Noise
-from metagan.networks.stylegan2.fast import (
-    features_for_training,
-    logits_for_training,
-    synthesize_for_training,
-)
 from metagan.sampling.cuda_graphs import Capture, GraphRunner
 from metagan.training.augment.augmenter import Augmenter, Controller
 from metagan.training.data_loader import Batch, DataLoader
 from metagan.training.distributed import World
 from metagan.training.losses import (
-    draw_cutoffs,
     fake_loss,
     generator_loss,
-    mix_styles,
     path_lengths,
     r1_penalty,
     real_loss,
 )
-from metagan.training.networks import Networks, trainable
+from metagan.training.networks import Context, Networks
 from metagan.training.optimize import (
     adam_tensors,
     decay,
@@ -59,19 +50,6 @@ def seed_of(*place: int) -> int:
     """Make a seed from several numbers, such as (seed, step, process)."""
     words = np.random.SeedSequence(place).generate_state(2)
     return int(words[0]) << 31 ^ int(words[1])
-
-
-class DrawnNoise(Noise):
-    """Fresh noise for every layer and picture, from the step's own generator of random numbers."""
-
-    def __init__(self, rng: torch.Generator) -> None:
-        super().__init__("random")
-        self._rng = rng
-
-    def image(self, stored: Tensor, batch: int, *, uniform: bool = False) -> Tensor:
-        """Draw the next layer's noise, [batch, 1, h, w]."""
-        draw = torch.rand if uniform else torch.randn
-        return draw((batch, 1, *stored.shape), generator=self._rng, device=stored.device)
 
 
 class StepInputs:
@@ -165,7 +143,6 @@ class Meter:
         return {name: total / count for name, (total, count) in zip(names, totals, strict=True) if count}
 
 
-MEAN_STYLE_SURVIVES = 0.998  # a step's share of the old mean style
 PATH_MEAN_SURVIVES = 0.99  # [1] section 3.2
 
 
@@ -195,7 +172,7 @@ class Trainer:
         self.steps = 0
         self.seen = 0
         self.batch = world.share(recipe.batch)
-        self.discriminator_parameters = trainable(networks.discriminator, recipe.freeze_d)
+        self.discriminator_parameters = networks.trainable(recipe.freeze_d)
         self._let_discriminator_learn(learns=False)
         self._let_discriminator_learn(learns=True)
         path_interval = recipe.path_interval if recipe.path_weight else 0
@@ -210,6 +187,7 @@ class Trainer:
         rng = torch.Generator(world.device)
         self.graphs = GraphRunner(world.device, rng, records=records and world.size == 1, capture=capture)
         self.inputs = StepInputs(rng, fixed=self.graphs.records)
+        self.context = Context(recipe, world, rng)
 
     @property
     def records(self) -> bool:
@@ -365,39 +343,16 @@ class Trainer:
             start += n
 
     def _styles(self, n: int, labels: Tensor | None) -> Tensor:
-        """Draw styles of n pictures, some mixed of two latents, and update the mean style."""
-        generator, device, rng = self.networks.generator, self.world.device, self.inputs.rng
-        first, second = (
-            generator.map_latents(torch.randn(n, generator.z_dim, generator=rng, device=device), labels)
-            for _ in range(2)
-        )
-        mean_style = generator.mapping.mean_style
-        if mean_style is not None:
-            mean = self.world.mean(first[:, 0].detach().mean(dim=0))
-            mean_style.copy_(torch.lerp(mean, mean_style, MEAN_STYLE_SURVIVES))
-        return mix_styles(first, second, draw_cutoffs(n, generator.num_ws, self.recipe.style_mixing, rng))
-
-    def _autocast(self) -> AbstractContextManager[None]:
-        device, enabled = self.world.device.type, self.recipe.precision == "bf16"
-        return torch.autocast(device, torch.bfloat16, enabled=enabled)
+        return self.networks.styles(n, labels, self.context)
 
     def _synthesize(self, styles: Tensor) -> Tensor:
-        """Draw pictures from styles, with fresh noise; computed in the recipe's precision."""
-        with self._autocast():
-            noise = DrawnNoise(self.inputs.rng)
-            images = synthesize_for_training(self.networks.generator, styles, noise)
-        return images.float()
+        return self.networks.synthesize(styles, self.context)
 
     def _augment(self, images: Tensor) -> Tensor:
         return self.augmenter(images, self.inputs.take_transforms(len(images)), self.inputs.rng)
 
     def _logits(self, images: Tensor, labels: Tensor | None) -> Tensor:
-        """Logits; the last layers, which the losses are most sensitive to, are computed in float32."""
-        discriminator = self.networks.discriminator
-        with self._autocast():
-            x, image = features_for_training(discriminator, images)
-        image = None if image is None else image.float()
-        return logits_for_training(discriminator, x.float(), image, labels)
+        return self.networks.logits(images, labels, self.context)
 
     def _let_discriminator_learn(self, *, learns: bool) -> None:
         """Switch the gradients of the discriminator's weights on (but for frozen layers) or off."""
