@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from metagan.lab.project_files import Found
     from metagan.lab.rank import Score
     from metagan.site.build.build import BuildReport
-    from metagan.training.options import Augmentation, Preset
+    from metagan.training.options import ArchitectureName, Augmentation, Preset
     from metagan.training.session import Result
 
 NOISE_MODES: Final = get_args(NoiseMode)
@@ -450,12 +450,13 @@ def train(
     out: str | Path,
     *,
     kimg: float = 1000.0,
+    architecture: ArchitectureName = "stylegan2",
     preset: Preset | Literal["auto"] = "auto",
     batch: int | None = None,
     learning_rate: float | None = None,
     gamma: float | None = None,
     mirror: bool = False,
-    augmentation: Augmentation = "adaptive",
+    augmentation: Augmentation | None = None,
     start: str | Path | None = None,
     change: bool = False,
     seed: int = 0,
@@ -476,12 +477,13 @@ def train(
         data: A dataset that `metagan dataset pack` wrote.
         out: The run's folder. A run that is there goes on.
         kimg: Train until so many thousand pictures were shown; infinite until it is interrupted.
+        architecture: "stylegan2", or "dcgan" for a baseline.
         preset: Width of the networks.
         batch: Pictures per step; None chooses, as for the next two.
         learning_rate: Of both networks.
         gamma: R1's weight.
         mirror: Whether to show pictures mirrored too.
-        augmentation: "adaptive", "fixed" or "none".
+        augmentation: "adaptive", "fixed" or "none"; None for adaptive, or none for a DCGAN.
         start: Weights to start from, or another run's state.safetensors.
         change: Go on with other pictures or settings than the run in `out` had, and record them in its config.yaml.
         seed: Decides everything random.
@@ -500,10 +502,18 @@ def train(
     """
     if threads is not None:
         _check_whole("threads", threads, 1)
-    from metagan.training.options import AUTO, PRESET_NAMES, Recipe, Schedule, TrainOptions, check_settings
+    from metagan.training.options import (
+        AUTO,
+        PRESET_NAMES,
+        ArchitectureName,
+        Recipe,
+        Schedule,
+        TrainOptions,
+        check_settings,
+    )
     from metagan.training.session import train as train_generator
 
-    chosen = {"batch": batch, "learning_rate": learning_rate, "gamma": gamma}
+    chosen = {"batch": batch, "learning_rate": learning_rate, "gamma": gamma, "augmentation": augmentation}
     published = Recipe()
     recipe = Recipe(
         seed=seed,
@@ -511,7 +521,7 @@ def train(
         learning_rate=published.learning_rate if learning_rate is None else learning_rate,
         gamma=published.gamma if gamma is None else gamma,
         mirror=mirror,
-        augmentation=augmentation,
+        augmentation=published.augmentation if augmentation is None else augmentation,
     )
     schedule = Schedule(
         total_kimg=kimg,
@@ -521,6 +531,11 @@ def train(
     )
     check_settings(recipe)
     check_settings(schedule, {"total_kimg": "kimg"})
+    if architecture not in get_args(ArchitectureName):
+        names = ", ".join(get_args(ArchitectureName))
+        raise OptionError(
+            f"architecture: want one of {names}, got {architecture!r:.60}", fix="give one of those"
+        )
     if preset not in ("auto", *PRESET_NAMES):
         raise OptionError(
             f"preset: want auto, {', '.join(PRESET_NAMES)}, got {preset!r:.60}", fix="give one of those"
@@ -528,6 +543,7 @@ def train(
     # What is no default was asked for: a run that was started with another value is refused.
     asked = asdict(recipe) | {"preset": preset, "start": start, "licence": licence, "source": source}
     usual = asdict(published) | {"preset": "auto", "start": None, "licence": "unknown", "source": ""}
+    asked, usual = asked | {"architecture": architecture}, usual | {"architecture": "stylegan2"}
     explicit = {name for name, value in chosen.items() if value is not None}
     options = TrainOptions(
         data=Path(data),
@@ -537,6 +553,7 @@ def train(
         auto=AUTO - explicit,
         given=frozenset(explicit | {name for name in asked if asked[name] != usual[name]}),
         device=device,
+        architecture=architecture,
         preset=preset,
         start=None if start is None else Path(start),
         change=change,

@@ -36,6 +36,7 @@ from metagan.evaluation.features import FeatureSpace
 from metagan.images.sheet import contact_sheet
 from metagan.lab.film import to_frame
 from metagan.lab.styles import fingerprint, mean_style
+from metagan.networks.dcgan.network import Config as DCGANConfig
 from metagan.networks.dcgan.network import Discriminator as DCGANDiscriminator
 from metagan.networks.loading.assemble import assemble
 from metagan.networks.loading.detect import load_discriminator
@@ -130,9 +131,13 @@ def read_discriminator(path: Path) -> nn.Module:
         for name, each in state.items()
         if name.startswith("discriminator/")
     }
+
+    def make() -> nn.Module:
+        return DCGANDiscriminator(config) if isinstance(config, DCGANConfig) else Discriminator(config)
+
     with torch.device("meta"):
-        names = Discriminator(config).state_dict().keys()
-    return assemble(lambda: Discriminator(config), {name: own[name] for name in names if name in own})
+        names = make().state_dict().keys()
+    return assemble(make, {name: own[name] for name in names if name in own})
 
 
 def _takes(network: nn.Module) -> tuple[int, int, int]:
@@ -208,7 +213,7 @@ class Scorer:
 
     @torch.inference_mode()
     def __call__(self, pictures: UInt8[np.ndarray, "n h w ch"]) -> Float[np.ndarray, " n"]:
-        """Return the logits of pictures; DCGAN's are probabilities."""
+        """Return the logits of pictures; those of Keras' DCGANs are probabilities."""
         rows = []
         with exact_convolutions():
             for start in range(0, len(pictures), BATCH):

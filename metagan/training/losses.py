@@ -5,6 +5,7 @@ References:
     [2] Mescheder et al. 2018, Which Training Methods for GANs do actually Converge?, arXiv:1801.04406 (R1).
     [3] Karras et al. 2020, Analyzing and Improving the Image Quality of StyleGAN, arXiv:1912.04958 (path length).
     [4] Karras et al. 2019, A Style-Based Generator Architecture, arXiv:1812.04948 (style mixing).
+    [5] Salimans et al. 2016, Improved Techniques for Training GANs, arXiv:1606.03498 (one-sided label smoothing).
 """
 
 from __future__ import annotations
@@ -22,9 +23,15 @@ def generator_loss(fake_logits: Float[Tensor, "n 1"]) -> Float[Tensor, "n 1"]:
     return F.softplus(-fake_logits)
 
 
-def real_loss(real_logits: Float[Tensor, "n 1"]) -> Float[Tensor, "n 1"]:
-    """-log sigmoid(D(x)): what the discriminator pays for real pictures."""
-    return F.softplus(-real_logits)
+def real_loss(real_logits: Float[Tensor, "n 1"], smoothing: float = 0.0) -> Float[Tensor, "n 1"]:
+    """-log sigmoid(D(x)): what the discriminator pays for real pictures.
+
+    Args:
+        real_logits: D(x).
+        smoothing: How far below 1 the target probability is ([5] section 3.4): the cross entropy with 1 - smoothing.
+    """
+    loss = F.softplus(-real_logits)
+    return loss + smoothing * real_logits if smoothing else loss
 
 
 def fake_loss(fake_logits: Float[Tensor, "n 1"]) -> Float[Tensor, "n 1"]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar, get_args, overload
 
 import torch
 from pydantic import TypeAdapter
@@ -16,7 +17,12 @@ from torch import Tensor, nn
 from metagan.checkpoints.model import Checkpoint
 from metagan.checkpoints.read import read_checkpoint
 from metagan.errors import OptionError, UnknownArchitectureError
+from metagan.networks.dcgan.load import make_generator as make_dcgan
+from metagan.networks.dcgan.network import DCGAN, Layer
+from metagan.networks.dcgan.network import Config as DCGANConfig
+from metagan.networks.dcgan.network import Discriminator as DCGANDiscriminator
 from metagan.networks.generator import Generator, Noise
+from metagan.networks.loading.assemble import assemble
 from metagan.networks.loading.detect import load_discriminator, load_generator
 from metagan.networks.loading.forms import title_of
 from metagan.networks.stylegan2.discriminator import Conv, Discriminator, DiscriminatorConfig
@@ -28,12 +34,13 @@ from metagan.networks.stylegan2.fast import (
 from metagan.networks.stylegan2.network import Config, StyleGAN2
 from metagan.training.distributed import World
 from metagan.training.losses import draw_cutoffs, mix_styles
-from metagan.training.options import Recipe
-from metagan.training.recipe import discriminator_config
-from metagan.training.run_folder import RunFolder, read_config
+from metagan.training.options import ArchitectureName, Recipe
+from metagan.training.recipe import dcgan_discriminator_config, discriminator_config
+from metagan.training.run_folder import AnyConfig, AnyDiscriminatorConfig, RunFolder, read_config
 from metagan.training.state import is_state, read_last_state
 from metagan.values import Size
 
+M = TypeVar("M", bound=nn.Module)
 ALONE = "take its generator alone: `metagan convert FILE OUT.safetensors`, then --start OUT.safetensors"
 
 
@@ -109,6 +116,11 @@ class Networks(ABC):
             OptionError: If there are fewer layers.
         """
 
+    @property
+    @abstractmethod
+    def shapes(self) -> tuple[AnyConfig, AnyDiscriminatorConfig]:
+        """The configurations of generator and discriminator."""
+
     def to(self, device: torch.device) -> Networks:
         """Move the networks to a device, in the memory layout in which convolutions are fastest."""
         for network in (self.generator, self.discriminator, self.average):
@@ -132,6 +144,11 @@ class StyleGAN2Networks(Networks):
     generator: StyleGAN2
     discriminator: Discriminator
     average: StyleGAN2
+
+    @property
+    def shapes(self) -> tuple[Config, DiscriminatorConfig]:
+        """The configurations of generator and discriminator."""
+        return self.generator.config, self.discriminator.config
 
     def styles(self, n: int, labels: Tensor | None, context: Context) -> Tensor:
         """Draw styles of n pictures, some mixed of two latents, and update the mean style."""
@@ -162,26 +179,97 @@ class StyleGAN2Networks(Networks):
     def trainable(self, frozen_layers: int) -> list[nn.Parameter]:
         """Return the discriminator's parameters without those of its first convolutions."""
         layers = [module for module in self.discriminator.modules() if isinstance(module, Conv)]
-        if frozen_layers > len(layers):
-            raise OptionError(
-                f"--freeze-d {frozen_layers}: this discriminator has {len(layers)} convolutions",
-                fix="freeze at most that many",
-            )
-        frozen = {id(parameter) for layer in layers[:frozen_layers] for parameter in layer.parameters()}
-        return [parameter for parameter in self.discriminator.parameters() if id(parameter) not in frozen]
+        return _without_first(self.discriminator, layers, frozen_layers)
 
 
-def new_networks(config: Config, discriminator_shape: DiscriminatorConfig, seed: int) -> StyleGAN2Networks:
+@dataclass(frozen=True)
+class DCGANNetworks(Networks):
+    """The networks of a DCGAN run (Radford et al. 2016, arXiv:1511.06434): no labels, no noise, batch normalisation."""
+
+    generator: DCGAN
+    discriminator: DCGANDiscriminator
+    average: DCGAN
+
+    @property
+    def shapes(self) -> tuple[DCGANConfig, DCGANConfig]:
+        """The configurations of generator and discriminator."""
+        return self.generator.config, self.discriminator.config
+
+    def styles(self, n: int, labels: Tensor | None, context: Context) -> Tensor:
+        """Draw latents of n pictures, which are a DCGAN's only styles, [n, 1, z_dim]."""
+        del labels
+        device = context.world.device
+        return torch.randn(n, 1, self.generator.z_dim, generator=context.rng, device=device)
+
+    def synthesize(self, styles: Tensor, context: Context) -> Tensor:
+        """Draw pictures from latents."""
+        with context.autocast():
+            images: Tensor = self.generator.layers(styles[:, 0])
+        return images.float()
+
+    def logits(self, images: Tensor, labels: Tensor | None, context: Context) -> Tensor:
+        """Return logits, with dropout after each activation."""
+        del labels
+        *layers, last = self._layers()
+        x, keep = images, 1 - context.recipe.dropout
+        with context.autocast():
+            for layer in layers:
+                x = layer(x)
+                if layer.config.kind == "leaky_relu" and keep < 1:
+                    x = x * torch.empty_like(x).bernoulli_(keep, generator=context.rng).div_(keep)
+        logits: Tensor = last(x.float())
+        return logits
+
+    def _layers(self) -> list[Layer]:
+        return [layer for layer in self.discriminator.layers if isinstance(layer, Layer)]
+
+    def trainable(self, frozen_layers: int) -> list[nn.Parameter]:
+        """Return the discriminator's parameters without those of its first convolutions."""
+        layers = [layer for layer in self._layers() if layer.config.kind == "conv"]
+        return _without_first(self.discriminator, layers, frozen_layers)
+
+
+@overload
+def new_networks(
+    config: Config, discriminator_shape: DiscriminatorConfig, seed: int
+) -> StyleGAN2Networks: ...
+
+
+@overload
+def new_networks(config: AnyConfig, discriminator_shape: AnyDiscriminatorConfig, seed: int) -> Networks: ...
+
+
+def new_networks(config: AnyConfig, discriminator_shape: AnyDiscriminatorConfig, seed: int) -> Networks:
     """Create networks with random weights; the same seed gives the same weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        if isinstance(config, DCGANConfig) and isinstance(discriminator_shape, DCGANConfig):
+            dcgan = _as_published(make_dcgan(config))
+            return DCGANNetworks(
+                dcgan, _as_published(DCGANDiscriminator(discriminator_shape)), _frozen_copy(dcgan)
+            )
+        if isinstance(config, DCGANConfig) or isinstance(discriminator_shape, DCGANConfig):
+            raise TypeError("a generator and a discriminator of two architectures")
         generator = StyleGAN2(config)
         discriminator = Discriminator(discriminator_shape)
     return StyleGAN2Networks(generator, discriminator, _frozen_copy(generator))
 
 
-def networks_from(path: Path, size: Size, c_dim: int, seed: int) -> tuple[StyleGAN2Networks, bool]:
-    """Load the networks of a StyleGAN2 file, or of a run's state, for further training.
+@torch.no_grad()
+def _as_published(network: M) -> M:
+    """Scale unit-normal weights to a DCGAN's: a deviation of 0.02, around 1 in normalisations."""
+    for layer in network.modules():
+        if isinstance(layer, Layer) and layer.weight is not None:
+            layer.weight *= 0.02
+            if layer.config.kind == "norm":
+                layer.weight += 1
+    return network
+
+
+def networks_from(
+    path: Path, size: Size, c_dim: int, seed: int, architecture: ArchitectureName = "stylegan2"
+) -> tuple[Networks, bool]:
+    """Load the networks of a weights file, or of a run's state, for further training.
 
     Args:
         path: A run's state.safetensors, or a file with a generator. G and G_ema replace each other if one is missing;
@@ -189,22 +277,29 @@ def networks_from(path: Path, size: Size, c_dim: int, seed: int) -> tuple[StyleG
         size: Of the training pictures.
         c_dim: Width of their label vectors.
         seed: Seed of a new discriminator's weights.
+        architecture: What the run trains.
 
     Returns:
         The networks, and whether the discriminator comes from the file.
 
     Raises:
         CheckpointError: If the file can't be read, or has no generator.
-        OptionError: If it isn't a StyleGAN2, or has pictures of another size or other classes.
+        OptionError: If it has another architecture, or pictures of another size or other classes.
     """
     if is_state(path):
-        return _networks_of_state(path, size, c_dim, seed), True
+        networks = _networks_of_state(path, size, c_dim, seed)
+        _require_architecture(path, networks.generator, architecture)
+        return networks, True
     checkpoint = read_checkpoint(path)
     there = checkpoint.networks
-    average = _stylegan2(path, load_generator(checkpoint))
+    average = load_generator(checkpoint)
+    _require_architecture(path, average, architecture)
     _require_same_size(path, average, size, c_dim)
-    generator = _stylegan2(path, load_generator(checkpoint, "G")) if "G" in there else copy.deepcopy(average)
-    if generator.config != average.config:
+    if isinstance(average, DCGAN):
+        return _dcgan_from(path, checkpoint, average, seed), "D" in there
+    assert isinstance(average, StyleGAN2)  # noqa: S101 - checked above
+    generator = load_generator(checkpoint, "G") if "G" in there else copy.deepcopy(average)
+    if not isinstance(generator, StyleGAN2) or generator.config != average.config:
         raise OptionError(f"--start {path}: its G and G_ema differ in shape", fix=ALONE)
     if "D" in there:
         discriminator = _discriminator(path, checkpoint, average)
@@ -215,7 +310,28 @@ def networks_from(path: Path, size: Size, c_dim: int, seed: int) -> tuple[StyleG
     return StyleGAN2Networks(generator, discriminator, _frozen_copy(average)), "D" in there
 
 
-def _networks_of_state(path: Path, size: Size, c_dim: int, seed: int) -> StyleGAN2Networks:
+def _dcgan_from(path: Path, checkpoint: Checkpoint, average: DCGAN, seed: int) -> DCGANNetworks:
+    """Load a DCGAN's networks; a discriminator that gives probabilities gives their logits from then on."""
+    if "D" in checkpoint.networks:
+        discriminator = load_discriminator(checkpoint)
+        if not isinstance(discriminator, DCGANDiscriminator) or discriminator.config.size != average.size:
+            raise OptionError(f"--start {path}: its discriminator scores other pictures", fix=ALONE)
+        *layers, last = discriminator.config.layers
+        shape = replace(discriminator.config, layers=(*layers, replace(last, activation="linear")))
+        own = dict(discriminator.state_dict())
+        discriminator = assemble(lambda: DCGANDiscriminator(shape), own)
+    else:
+        *_, base, _ = average.config.channels
+        networks = new_networks(average.config, dcgan_discriminator_config(base, average.size), seed)
+        assert isinstance(networks.discriminator, DCGANDiscriminator)  # noqa: S101 - of a DCGAN's shape
+        discriminator = networks.discriminator
+    generator = copy.deepcopy(average)
+    for network in (generator, discriminator):
+        network.train().requires_grad_(requires_grad=True)
+    return DCGANNetworks(generator, discriminator, _frozen_copy(average))
+
+
+def _networks_of_state(path: Path, size: Size, c_dim: int, seed: int) -> Networks:
     """Load both networks and the average of a run's state. Their shapes are stated in it, or by its config.yaml."""
     state = read_last_state(path)
     if not any(name.startswith("generator/") for name in state.tensors):
@@ -225,8 +341,9 @@ def _networks_of_state(path: Path, size: Size, c_dim: int, seed: int) -> StyleGA
         )
     if "networks" in state.facts:
         stated = state.facts["networks"]
-        generator = TypeAdapter(Config).validate_python(stated["generator"])
-        discriminator = TypeAdapter(DiscriminatorConfig).validate_python(stated["discriminator"])
+        generator = TypeAdapter[AnyConfig](AnyConfig).validate_python(stated["generator"])
+        adapter = TypeAdapter[AnyDiscriminatorConfig](AnyDiscriminatorConfig)
+        discriminator = adapter.validate_python(stated["discriminator"])
     else:
         config = read_config(RunFolder(path.parent))
         generator, discriminator = config.generator, config.discriminator
@@ -253,15 +370,18 @@ def _discriminator(path: Path, checkpoint: Checkpoint, generator: StyleGAN2) -> 
     )
 
 
-def _stylegan2(path: Path, generator: Generator) -> StyleGAN2:
-    if not isinstance(generator, StyleGAN2):
-        raise OptionError(
-            f"--start {path}: it holds {title_of(generator)}", fix="training goes on from StyleGAN2 files"
+def _require_architecture(path: Path, generator: Generator, wanted: ArchitectureName) -> None:
+    found = generator.architecture
+    if found != wanted:
+        fix = (
+            f"train it with --architecture {found}"
+            if found in get_args(ArchitectureName)
+            else ("training goes on from StyleGAN2 and DCGAN files")
         )
-    return generator
+        raise OptionError(f"--start {path}: it holds {title_of(generator)}", fix=fix)
 
 
-def _require_same_size(path: Path, generator: StyleGAN2, size: Size, c_dim: int) -> None:
+def _require_same_size(path: Path, generator: Generator, size: Size, c_dim: int) -> None:
     if generator.image_channels != 3:
         raise OptionError(
             f"--start {path}: its pictures have {generator.image_channels} channels, those to train on have 3",
@@ -279,5 +399,18 @@ def _require_same_size(path: Path, generator: StyleGAN2, size: Size, c_dim: int)
         )
 
 
-def _frozen_copy(generator: StyleGAN2) -> StyleGAN2:
+def _without_first(
+    discriminator: nn.Module, layers: Sequence[nn.Module], frozen_layers: int
+) -> list[nn.Parameter]:
+    """Return the discriminator's parameters without those of so many of its layers."""
+    if frozen_layers > len(layers):
+        raise OptionError(
+            f"--freeze-d {frozen_layers}: this discriminator has {len(layers)} convolutions",
+            fix="freeze at most that many",
+        )
+    frozen = {id(parameter) for layer in layers[:frozen_layers] for parameter in layer.parameters()}
+    return [parameter for parameter in discriminator.parameters() if id(parameter) not in frozen]
+
+
+def _frozen_copy(generator: M) -> M:
     return copy.deepcopy(generator).eval().requires_grad_(requires_grad=False)

@@ -27,8 +27,10 @@ def lazy_correction(interval: int) -> float:
     return interval / (interval + 1) if interval else 1.0
 
 
-def make_adam(network: nn.Module, learning_rate: float, interval: int) -> torch.optim.Adam:
-    """Make an Adam (betas 0 and 0.99) for a network's trainable parameters, corrected for its lazy regulariser."""
+def make_adam(
+    network: nn.Module, learning_rate: float, interval: int, betas: tuple[float, float] = (0.0, 0.99)
+) -> torch.optim.Adam:
+    """Make an Adam for a network's trainable parameters, corrected for its lazy regulariser."""
     correction = lazy_correction(interval)
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     rate, device = learning_rate * correction, parameters[0].device
@@ -38,7 +40,7 @@ def make_adam(network: nn.Module, learning_rate: float, interval: int) -> torch.
         lr=torch.tensor(rate, device=device)
         if on_gpu
         else rate,  # recorded steps read the rate from this tensor
-        betas=(0.0, 0.99**correction),
+        betas=(betas[0] ** correction, betas[1] ** correction),
         eps=ADAM_EPSILON,
         fused=on_gpu,
         capturable=on_gpu,

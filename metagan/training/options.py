@@ -7,6 +7,9 @@ References:
     [1] Karras et al. 2020, Analyzing and Improving the Image Quality of StyleGAN, arXiv:1912.04958.
     [2] Karras et al. 2020, Training GANs with Limited Data, arXiv:2006.06676.
     [3] Karras et al. 2024, Analyzing and Improving the Training Dynamics of Diffusion Models, arXiv:2312.02696.
+    [4] Radford et al. 2016, Unsupervised Representation Learning with Deep Convolutional GANs, arXiv:1511.06434.
+    [5] Heusel et al. 2017, GANs Trained by a Two Time-Scale Update Rule, arXiv:1706.08500 (TTUR).
+    [6] Salimans et al. 2016, Improved Techniques for Training GANs, arXiv:1606.03498 (one-sided label smoothing).
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from metagan.values import Size
 
 Preset = Literal["tiny", "small", "web", "official"]
 PRESET_NAMES = get_args(Preset)
+ArchitectureName = Literal["stylegan2", "dcgan"]
 Augmentation = Literal["none", "fixed", "adaptive"]
 TrainPrecision = Literal["fp32", "bf16"]
 
@@ -70,6 +74,9 @@ class Recipe:
 
     Args:
         learning_rate: Adam's, before the correction for lazy regularisation ([1] appendix B).
+        discriminator_rate: A rate of its own for each network is [5].
+        beta1, beta2: Adam's, before the same correction; [4] section 4 lowers the first to 0.5.
+        label_smoothing: [6] section 3.4.
         lr_decay_kimg: Thousands of pictures from which on the rate falls with the square root of the pictures shown
             ([3]); 0 keeps it.
         gamma: R1's weight; its penalty is gamma/2 times the squared gradient.
@@ -89,8 +96,8 @@ class Recipe:
     )
     learning_rate: float = setting(
         0.0025,
-        "Learning rate. auto: 0.01 for new narrow networks (at most 128 channels), otherwise 0.0025. "
-        "May change when a run resumes.",
+        "Learning rate. auto: 0.01 for new narrow networks (at most 128 channels), otherwise 0.0025; "
+        "0.0002 for a DCGAN. May change when a run resumes.",
         "--lr",
         above=0,
         auto=True,
@@ -106,9 +113,29 @@ class Recipe:
     )
     discriminator_rate: float = setting(
         1.0,
-        "Learning rate of the discriminator, as a multiple of the generator's.",
+        "Learning rate of the discriminator, as a multiple of the generator's. auto: 1, or 2 for a DCGAN (TTUR).",
         "--d-rate",
         above=0,
+        auto=True,
+    )
+    beta1: float = setting(
+        0.0, "Momentum of Adam. auto: 0, or 0.5 for a DCGAN.", least=0, most=0.999, auto=True
+    )
+    beta2: float = 0.99
+    label_smoothing: float = setting(
+        0.0,
+        "The discriminator's target for real pictures is a probability of 1 minus this (one-sided label smoothing). "
+        "auto: 0, or 0.1 for a DCGAN.",
+        least=0,
+        most=0.5,
+        auto=True,
+    )
+    dropout: float = setting(
+        0.0,
+        "With --architecture dcgan: share of the discriminator's features that a step leaves out. auto: 0.25.",
+        least=0,
+        most=0.9,
+        auto=True,
     )
     gamma: float = setting(
         1.0,
@@ -139,8 +166,10 @@ class Recipe:
     mirror: bool = setting(False, "Also show mirrored pictures.")
     augmentation: Augmentation = setting(
         "adaptive",
-        "Augmentation against overfitting: adaptive adjusts its strength, fixed keeps it at --augment-p.",
+        "Augmentation against overfitting: adaptive adjusts its strength, fixed keeps it at --augment-p. "
+        "auto: adaptive, or none for a DCGAN.",
         "--augment",
+        auto=True,
     )
     augment_groups: tuple[str, ...] = setting(
         ("blit", "geometry", "colour"),
@@ -295,6 +324,15 @@ class TrainOptions:
     auto: frozenset[str] = AUTO
     given: frozenset[str] = frozenset()
     device: str = "auto"
+    architecture: ArchitectureName = setting(
+        "stylegan2",
+        "What to train: StyleGAN2-ADA, or as a baseline the DCGAN of earlier projects.",
+    )
+    upsampling: Literal["transposed", "nearest"] = setting(
+        "transposed",
+        "With --architecture dcgan: how the generator doubles its features, by transposed convolutions, or by "
+        "repeating pixels before a plain one.",
+    )
     upscaler: Literal["x2", "x4"] | None = setting(
         None,
         "Train a network that enlarges the collection's pictures so many times, in place of a generator.",

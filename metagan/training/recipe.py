@@ -4,13 +4,17 @@ References:
     [1] Karras et al. 2020, Analyzing and Improving the Image Quality of StyleGAN, arXiv:1912.04958.
     [2] Karras et al. 2020, Training GANs with Limited Data, arXiv:2006.06676.
     [3] Karras et al. 2024, Analyzing and Improving the Training Dynamics of Diffusion Models, arXiv:2312.02696.
+    [4] Radford et al. 2016, Unsupervised Representation Learning with Deep Convolutional GANs, arXiv:1511.06434.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from typing import Any
 
+from metagan.networks.dcgan.network import Config as DCGANConfig
+from metagan.networks.dcgan.network import LayerConfig
 from metagan.networks.stylegan2.discriminator import DiscriminatorConfig
 from metagan.networks.stylegan2.network import Config, MappingConfig
 from metagan.training.options import Preset, Recipe
@@ -153,3 +157,83 @@ def discriminator_config(generator: Config) -> DiscriminatorConfig:
         label_mapping=mapping,
         last_px=generator.constant,
     )
+
+
+# --------------------------------------------------------------------------------------------
+# DCGAN ([4] section 3 and figure 1): strided convolutions, batch normalisation, ReLU and LeakyReLU
+
+DCGAN_BASE: dict[Preset, int] = {"tiny": 32, "small": 64, "official": 128}
+"""Feature channels at half the resolution, of both networks, which double with each halving; the last is [4]'s."""
+
+DCGAN_MOST = 1024  # feature channels
+DCGAN_LATENT = 100
+DCGAN_BATCH = 32  # on each device; batch normalisation wants more pictures than StyleGAN2 does
+DCGAN_KERNEL = 4  # a multiple of the stride, so that transposed convolutions overlap evenly
+DCGAN_SLOPE = 0.2
+
+
+def _dcgan_channels(base: int, size: Size) -> tuple[int, ...]:
+    """Return the feature channels at the coarsest size, twice that, ... up to half a size."""
+    steps = range(size.doublings)
+    return tuple(min(DCGAN_MOST, base * 2**step) for step in reversed(steps))
+
+
+def dcgan_config(base: int, size: Size, *, transposed: bool) -> DCGANConfig:
+    """Return a new DCGAN generator's configuration.
+
+    Args:
+        base: Feature channels at half the resolution.
+        size: Of the pictures.
+        transposed: Whether features are doubled by transposed convolutions, or by repeating pixels before plain ones.
+    """
+    first, *wider = _dcgan_channels(base, size)
+    small, norm, relu = (
+        size.coarsest,
+        LayerConfig("norm", bias=True),
+        LayerConfig("activation", activation="relu"),
+    )
+    layers = [
+        LayerConfig("dense", small.pixels * first),
+        LayerConfig("reshape", shape=(small.height, small.width, first)),
+    ]
+    for channels in (*wider, 3):
+        layers += [norm, relu]
+        if transposed:
+            layers += [LayerConfig("conv_transpose", channels, DCGAN_KERNEL, stride=2)]
+        else:
+            layers += [LayerConfig("upsample", stride=2), LayerConfig("conv", channels, kernel_size=3)]
+    layers[-1] = replace(layers[-1], bias=True, activation="tanh")
+    return DCGANConfig((DCGAN_LATENT,), tuple(layers))
+
+
+def dcgan_discriminator_config(base: int, size: Size) -> DCGANConfig:
+    """Return a new DCGAN discriminator's configuration: a logit, not normalised at the input as in [4]."""
+    layers: list[LayerConfig] = []
+    for channels in reversed(_dcgan_channels(base, size)):
+        layers += [LayerConfig("conv", channels, DCGAN_KERNEL, stride=2, bias=not layers)]
+        if len(layers) > 1:
+            layers += [LayerConfig("norm", bias=True)]
+        layers += [LayerConfig("leaky_relu", slope=DCGAN_SLOPE)]
+    layers += [LayerConfig("flatten"), LayerConfig("dense", 1, bias=True)]
+    return DCGANConfig((size.height, size.width, 3), tuple(layers))
+
+
+def choose_dcgan(recipe: Recipe, auto: Collection[str]) -> Recipe:
+    """Choose what is auto for a DCGAN: the settings of [4] section 4 and of the projects that used it.
+
+    There is no R1, no path length regularisation and no style mixing.
+
+    Args:
+        recipe: The requested values.
+        auto: Names of its fields that are "auto".
+    """
+    usual: dict[str, Any] = {
+        "learning_rate": 0.0002,
+        "discriminator_rate": 2.0,
+        "beta1": 0.5,
+        "label_smoothing": 0.1,
+        "dropout": 0.25,
+        "augmentation": "none",
+    }
+    recipe = replace(recipe, **{name: value for name, value in usual.items() if name in auto})
+    return replace(recipe, gamma=0.0, r1_interval=0, path_weight=0.0, style_mixing=0.0, beta2=0.999)

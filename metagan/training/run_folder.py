@@ -26,12 +26,15 @@ from safetensors import SafetensorError, safe_open
 from metagan.checkpoints.safetensors import METADATA_KEY, parse_header
 from metagan.errors import MalformedFileError, TrainingError
 from metagan.files import utf8_path, write_bytes
+from metagan.networks.dcgan.network import Config as DCGANConfig
 from metagan.networks.stylegan2.discriminator import DiscriminatorConfig
 from metagan.networks.stylegan2.network import Config
-from metagan.training.options import Recipe
+from metagan.training.options import ArchitectureName, Recipe
 from metagan.values import LabelSpace, precision_of_today
 
 VERSION = 1
+AnyConfig = Config | DCGANConfig
+AnyDiscriminatorConfig = DiscriminatorConfig | DCGANConfig
 STAMP: Final = re.compile(r"\d{6,}_\d{3}")  # of snapshots and sheets, see _stamp
 
 
@@ -124,8 +127,8 @@ class RunConfig:
     pictures: int
     fingerprint: str
     recipe: Recipe
-    generator: Config
-    discriminator: DiscriminatorConfig
+    generator: AnyConfig
+    discriminator: AnyDiscriminatorConfig
     preset: str
     start: str | None = None
     licence: str = "unknown"
@@ -134,6 +137,17 @@ class RunConfig:
     former_rates: tuple[FormerPace, ...] = ()
     changes: tuple[Change, ...] = ()
     version: int = VERSION
+
+    @property
+    def architecture(self) -> ArchitectureName:
+        """What the run trains."""
+        return "dcgan" if isinstance(self.generator, DCGANConfig) else "stylegan2"
+
+    @property
+    def upsampling(self) -> str:
+        """How a DCGAN's generator doubles its features, as in TrainOptions."""
+        layers = self.generator.layers if isinstance(self.generator, DCGANConfig) else ()
+        return "nearest" if any(layer.kind == "upsample" for layer in layers) else "transposed"
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from metagan.evaluation.inception import require_inception
 from metagan.evaluation.quality import FLOOR
 from metagan.training.distributed import World, joined
 from metagan.training.networks import Networks
-from metagan.training.options import Schedule, TrainOptions
+from metagan.training.options import ArchitectureName, Schedule, TrainOptions
 from metagan.training.run import Measure, Run
 from metagan.training.run_folder import RunConfig, RunFolder, read_config
 from metagan.training.setup import (
@@ -89,9 +89,10 @@ def train(
     """
     if options.threads:
         torch.set_num_threads(options.threads)
-    pictures = PictureSource(options.data, options.resolution, labelled=options.labels)
-    pictures.check()
     folder, schedule = RunFolder(options.out), options.schedule
+    dcgan = _architecture(folder, options) == "dcgan"
+    pictures = PictureSource(options.data, options.resolution, labelled=options.labels and not dcgan)
+    pictures.check()
     with (
         joined(options.device) as world,
         watching(
@@ -120,6 +121,12 @@ def train(
         )
         run.train()
         return Result(folder.latest, folder.report, run.trainer.seen / 1000, world.is_first)
+
+
+def _architecture(folder: RunFolder, options: TrainOptions) -> ArchitectureName:
+    """What the run trains that is in the folder; where there is none, what is asked for."""
+    goes_on = folder.config.exists() and has_state(folder.state)
+    return read_config(folder).architecture if goes_on else options.architecture
 
 
 def _begin_or_go_on(

@@ -9,23 +9,30 @@ from typing import Any
 import torch
 
 from metagan.errors import OptionError
+from metagan.networks.dcgan.network import Config as DCGANConfig
 from metagan.sampling.precision import multiplies_bfloat16
 from metagan.training.augment.augmenter import GROUPS
 from metagan.training.data_loader import Pictures, fingerprint
 from metagan.training.distributed import World
-from metagan.training.networks import Networks, StyleGAN2Networks, networks_from, new_networks
-from metagan.training.options import Recipe, TrainOptions, TrainPrecision
+from metagan.training.networks import DCGANNetworks, Networks, StyleGAN2Networks, networks_from, new_networks
+from metagan.training.options import ArchitectureName, Preset, Recipe, TrainOptions, TrainPrecision, flag_of
 from metagan.training.recipe import (
+    DCGAN_BASE,
+    DCGAN_BATCH,
     PRESETS,
     choose_batch,
+    choose_dcgan,
     choose_gamma,
     choose_pace,
     choose_preset,
+    dcgan_config,
+    dcgan_discriminator_config,
     discriminator_config,
     generator_config,
 )
 from metagan.training.run_folder import FormerPace, RunConfig, record_change
 from metagan.training.state import is_state, read_last_state
+from metagan.values import Size
 
 MICRO_BATCH_PIXELS = {"cuda": 2**21, "mps": 2**19, "cpu": 2**19}  # pixels per micro-batch by default
 GROUP = 4  # pictures per minibatch-std group
@@ -39,15 +46,19 @@ def begin(options: TrainOptions, pictures: Pictures, world: World) -> tuple[RunC
         OptionError: If options don't fit each other, the pictures or the number of processes.
         CheckpointError: If the initial weights can't be used.
     """
-    size, c_dim = pictures.size, pictures.label_count
+    refuse_foreign_options(options)
+    size, c_dim, seed = pictures.size, pictures.label_count, options.recipe.seed
     preset = options.preset
     if preset == "auto":
         preset = choose_preset(size, world.device.type, len(pictures))
+    has_discriminator = False
     if options.start is not None:
-        networks, has_discriminator = networks_from(options.start, size, c_dim, options.recipe.seed)
+        networks, has_discriminator = networks_from(options.start, size, c_dim, seed, options.architecture)
+    elif options.architecture == "dcgan":
+        networks = _new_dcgan(preset, size, seed, transposed=options.upsampling == "transposed")
     else:
-        shape, has_discriminator = generator_config(PRESETS[preset], size, c_dim), False
-        networks = new_networks(shape, discriminator_config(shape), options.recipe.seed)
+        shape = generator_config(PRESETS[preset], size, c_dim)
+        networks = new_networks(shape, discriminator_config(shape), seed)
     if options.recipe.freeze_d and not has_discriminator:
         raise OptionError(
             "--freeze-d keeps a trained discriminator's layers, and there is none",
@@ -61,14 +72,51 @@ def begin(options: TrainOptions, pictures: Pictures, world: World) -> tuple[RunC
         pictures=len(pictures),
         fingerprint=fingerprint(pictures),
         recipe=recipe,
-        generator=networks.generator.config,
-        discriminator=networks.discriminator.config,
+        generator=networks.shapes[0],
+        discriminator=networks.shapes[1],
         preset="start" if options.start else preset,
         start=None if options.start is None else str(options.start),
         licence=options.licence,
         source=options.source,
     )
     return config, networks
+
+
+def _new_dcgan(preset: Preset, size: Size, seed: int, *, transposed: bool) -> Networks:
+    if preset not in DCGAN_BASE:
+        raise OptionError(
+            f"--preset {preset}: it is made for live pages, which draw StyleGAN2 only",
+            fix=f"choose {', '.join(DCGAN_BASE)}",
+        )
+    base = DCGAN_BASE[preset]
+    if not size.doublings:
+        raise OptionError(
+            f"pictures of {size} pixels: a DCGAN doubles features of {size.coarsest} at least once",
+            fix="pack them at a larger --resolution",
+        )
+    return new_networks(
+        dcgan_config(base, size, transposed=transposed), dcgan_discriminator_config(base, size), seed
+    )
+
+
+FOREIGN: Mapping[ArchitectureName, frozenset[str]] = {
+    "stylegan2": frozenset({"dropout", "upsampling"}),
+    "dcgan": frozenset({"gamma", "path_weight", "style_mixing", "labels"}),
+}
+"""Options that an architecture has no use for."""
+
+
+def refuse_foreign_options(options: TrainOptions) -> None:
+    """Refuse options that say nothing about this architecture.
+
+    Raises:
+        OptionError: If any was given. The message names all of them.
+    """
+    if foreign := sorted(options.given & FOREIGN[options.architecture] - options.auto):
+        names = ", ".join(map(flag_of, foreign))
+        raise OptionError(
+            f"of no use with --architecture {options.architecture}", where=names, fix="leave it out"
+        )
 
 
 def networks_for_resume(config: RunConfig) -> Networks:
@@ -80,7 +128,7 @@ PACE = frozenset({"learning_rate", "lr_decay_kimg", "gamma"})
 """What may change from one call to the next."""
 
 
-FIXED = frozenset({"preset", "start"})
+FIXED = frozenset({"architecture", "upsampling", "preset", "start"})
 """What decides the networks' shapes, and never changes."""
 
 
@@ -95,13 +143,18 @@ def refuse_changes(config: RunConfig, options: TrainOptions) -> None:
         OptionError: If any differ that may not, which are few with --change. The message names all of them with both
             values.
     """
+    refuse_foreign_options(replace(options, architecture=config.architecture))
     was: dict[str, Any] = asdict(config.recipe) | {
+        "architecture": config.architecture,
+        "upsampling": config.upsampling,
         "preset": config.preset,
         "start": config.start,
         "licence": config.licence,
         "source": config.source,
     }
     now: dict[str, Any] = asdict(options.recipe) | {
+        "architecture": options.architecture,
+        "upsampling": options.upsampling,
         "preset": options.preset,
         "start": None if options.start is None else str(options.start),
         "licence": options.licence,
@@ -176,7 +229,8 @@ def _values(config: RunConfig) -> dict[str, Any]:
 def _require_pictures_of_size(config: RunConfig, pictures: Pictures) -> None:
     """Refuse pictures that the run's networks aren't made for."""
     shape = config.generator
-    made, given = (shape.size, shape.mapping.c_dim), (pictures.size, pictures.label_count)
+    c_dim = 0 if isinstance(shape, DCGANConfig) else shape.mapping.c_dim
+    made, given = (shape.size, c_dim), (pictures.size, pictures.label_count)
     if made != given:
         run, now = (
             f"{size} pixels and {f'{count} classes' if count else 'no labels'}"
@@ -223,7 +277,7 @@ def _recipe(
     options: TrainOptions,
     pictures: Pictures,
     world: World,
-    networks: StyleGAN2Networks,
+    networks: Networks,
     *,
     has_discriminator: bool,
 ) -> Recipe:
@@ -231,14 +285,19 @@ def _recipe(
     device, auto, recipe = world.device.type, options.auto, options.recipe
     _require_groups(recipe.augment_groups)
     if "batch" in auto:
-        recipe = replace(recipe, batch=choose_batch(pictures.size, world.size, device))
+        dcgan = isinstance(networks, DCGANNetworks)
+        batch = DCGAN_BATCH * world.size if dcgan else choose_batch(pictures.size, world.size, device)
+        recipe = replace(recipe, batch=batch)
     recipe = _with_portions(recipe, pictures, world, chosen="micro_batch" not in auto)
 
     trained = options.start is not None
-    recipe = choose_pace(recipe, auto, max(networks.generator.config.channels), trained=trained)
-    if "gamma" in auto:
-        widest = max(networks.discriminator.config.channels)
-        recipe = replace(recipe, gamma=choose_gamma(pictures.size, recipe.batch, widest))
+    if isinstance(networks, StyleGAN2Networks):
+        recipe = choose_pace(recipe, auto, max(networks.generator.config.channels), trained=trained)
+        if "gamma" in auto:
+            widest = max(networks.discriminator.config.channels)
+            recipe = replace(recipe, gamma=choose_gamma(pictures.size, recipe.batch, widest))
+    else:
+        recipe = choose_dcgan(recipe, auto)
     if "ema_kimg" in auto:
         recipe = replace(recipe, ema_kimg=recipe.batch * 10 / 32)
     if trained:  # a trained generator needs no ramp-up of its average

@@ -1,4 +1,6 @@
-"""One training step of StyleGAN2-ADA, and all that it changes.
+"""One training step of a generator against a discriminator, and all that it changes: that of StyleGAN2-ADA.
+
+Other architectures leave parts of it out by their recipe, and differ in what their Networks do.
 
 References:
     [1] Karras et al. 2020, Analyzing and Improving the Image Quality of StyleGAN, arXiv:1912.04958.
@@ -176,9 +178,10 @@ class Trainer:
         self._let_discriminator_learn(learns=False)
         self._let_discriminator_learn(learns=True)
         path_interval = recipe.path_interval if recipe.path_weight else 0
-        self.adam_g = make_adam(networks.generator, recipe.learning_rate, path_interval)
+        betas = (recipe.beta1, recipe.beta2)
+        self.adam_g = make_adam(networks.generator, recipe.learning_rate, path_interval, betas)
         rate = recipe.learning_rate * recipe.discriminator_rate
-        self.adam_d = make_adam(networks.discriminator, rate, recipe.r1_interval)
+        self.adam_d = make_adam(networks.discriminator, rate, recipe.r1_interval, betas)
         self.augmenter = Augmenter(recipe.augment_groups if recipe.augmentation != "none" else ())
         self.controller = Controller(recipe.augment_p, recipe.augment_target, recipe.augment_kimg)
         self.real_signs = torch.zeros(2, dtype=world.sum_dtype, device=world.device)  # sum and count
@@ -287,7 +290,7 @@ class Trainer:
             self.meter.add("loss_fake", loss)
         for real in self._split(self.inputs.reals):
             logits = self._logits(self._augment(real.images), real.labels)
-            loss = real_loss(logits)
+            loss = real_loss(logits, self.recipe.label_smoothing)
             torch.autograd.backward(loss.sum() / self.batch)
             self.meter.add("logit_real", logits)
             self.meter.add("sign_real", logits.sign())

@@ -1,4 +1,4 @@
-"""DCGANs as hobby projects build them with Keras."""
+"""DCGANs as hobby projects build them with Keras, and as `metagan train --architecture dcgan` makes them."""
 
 from metagan.networks.dcgan.load import KERAS, make_generator
 from metagan.networks.dcgan.network import Config

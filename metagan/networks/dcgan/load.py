@@ -130,10 +130,17 @@ def _relu(options: _Options) -> LayerConfig:
     return LayerConfig("leaky_relu", slope=options.number("negative_slope", 0.0))
 
 
+def _upsample(options: _Options) -> LayerConfig:
+    options.require("data_format", "channels_last")
+    options.require("interpolation", "nearest")
+    return LayerConfig("upsample", stride=options.side("size"))
+
+
 _UNDERSTOOD: Mapping[str, Callable[[_Options], LayerConfig]] = {
     "Dense": _dense,
     "Conv2D": _conv,
     "Conv2DTranspose": _conv_transpose,
+    "UpSampling2D": _upsample,
     "BatchNormalization": _norm,
     "Reshape": _reshape,
     "Flatten": lambda _: LayerConfig("flatten"),

@@ -1,4 +1,4 @@
-"""DCGAN as hobby projects build it with Keras: a plain stack of layers.
+"""DCGAN: a plain stack of layers, as hobby projects build it with Keras and as `metagan train` does.
 
 References:
     [1] Radford et al. 2016, Unsupervised Representation Learning with Deep Convolutional GANs, arXiv:1511.06434.
@@ -24,7 +24,7 @@ from metagan.networks.shapes import require_images
 from metagan.values import Size
 
 LayerKind = Literal[
-    "dense", "conv", "conv_transpose", "norm", "reshape", "flatten", "leaky_relu", "activation"
+    "dense", "conv", "conv_transpose", "upsample", "norm", "reshape", "flatten", "leaky_relu", "activation"
 ]
 Shape = tuple[int, ...]
 
@@ -35,6 +35,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
 }
 MAX_SIZE = 4096
+MOMENTUM = 0.01  # a batch's share of a normalisation's running mean and variance; Keras' default
 MAX_FEATURES = 1 << 28
 
 
@@ -46,7 +47,7 @@ class LayerConfig:
         kind: The operation.
         outputs: Number of output features or channels.
         kernel_size: Side of a convolution's kernel.
-        stride: Stride of a convolution.
+        stride: Stride of a convolution, or factor of an enlargement.
         bias: Whether it has a bias.
         activation: Activation that follows, by its name in ACTIVATIONS.
         slope: Negative slope of the leaky ReLU.
@@ -78,6 +79,18 @@ class Config:
 
     inputs: Shape
     layers: tuple[LayerConfig, ...]
+
+    @property
+    def size(self) -> Size:
+        """Width and height of the pictures that the stack gives or takes."""
+        *_, last = self.shapes()
+        height, width, _ = last if len(self.inputs) == 1 else self.inputs
+        return Size(width, height)
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Outputs of every layer with a kernel, in order."""
+        return tuple(layer.outputs for layer in self.layers if layer.outputs)
 
     def shapes(self) -> Iterator[Shape]:
         """Yield the input shape of each layer, and finally the output shape: (features,) or (height, width, channels).
@@ -114,6 +127,10 @@ def _after(layer: LayerConfig, shape: Shape) -> Shape:
         after = layer.shape
         if len(after) != 3 or _product(after) != _product(shape):
             raise ValueError(f"want as many numbers as {layer.shape} has")
+    elif layer.kind == "upsample":
+        if len(shape) != 3 or not 0 < layer.stride <= 64:
+            raise ValueError("want a picture, and a factor of 1 to 64")
+        after = (shape[0] * layer.stride, shape[1] * layer.stride, shape[2])
     elif layer.kind in ("conv", "conv_transpose"):
         if len(shape) != 3 or not (0 < layer.kernel_size <= 64 and 0 < layer.stride <= 64):
             raise ValueError("want a picture, and a kernel and stride of 1 to 64")
@@ -177,7 +194,12 @@ class Layer(nn.Module):
         if kind == "conv_transpose":
             return self._conv_transpose(x)
         if kind == "norm":
-            return F.batch_norm(x, self.mean, self.variance, self.weight, self.bias, eps=self.config.epsilon)
+            epsilon, learns = self.config.epsilon, self.training
+            return F.batch_norm(
+                x, self.mean, self.variance, self.weight, self.bias, learns, momentum=MOMENTUM, eps=epsilon
+            )
+        if kind == "upsample":
+            return F.interpolate(x, scale_factor=float(self.config.stride))  # nearest
         return F.leaky_relu(x, self.config.slope) if kind == "leaky_relu" else self._rearrange(x)
 
     def _rearrange(self, x: Tensor) -> Tensor:
@@ -243,7 +265,10 @@ class DCGAN(Generator):
 
 
 class Discriminator(nn.Module):
-    """A DCGAN discriminator. Its last activation gives the probability that a picture is real."""
+    """A DCGAN discriminator: higher for pictures that are more likely real.
+
+    Keras' usually end in a sigmoid and give that probability; those that `metagan train` makes give its logit.
+    """
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -251,12 +276,12 @@ class Discriminator(nn.Module):
         self.layers = _stack(config)
 
     def forward(self, images: Float[Tensor, "n ch h w"]) -> Float[Tensor, "n 1"]:
-        """Return the probabilities of pictures, [n, image_channels, resolution, resolution].
+        """Return the scores of pictures, [n, image_channels, resolution, resolution].
 
         Raises:
             ShapeError: If the pictures' size is not the network's.
         """
         height, width, channels = self.config.inputs
         require_images(images, channels, height, width)
-        probabilities: Tensor = self.layers(images)
-        return probabilities
+        scores: Tensor = self.layers(images)
+        return scores

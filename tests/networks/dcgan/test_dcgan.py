@@ -55,7 +55,7 @@ PORTRAIT = Config(
     (
         LayerConfig("dense", 4 * 2 * 6, bias=True),
         LayerConfig("reshape", shape=(4, 2, 6)),
-        conv_transpose(4),
+        LayerConfig("upsample", stride=2),
         LayerConfig("conv", 3, 3, bias=True, activation="tanh"),
     ),
 )
@@ -135,6 +135,7 @@ def test_conversion_to_metagans_own_format_is_bit_exact(tmp_path):
 KERAS_CLASSES = {
     "dense": "Dense", "conv": "Conv2D", "conv_transpose": "Conv2DTranspose", "norm": "BatchNormalization",
     "reshape": "Reshape", "leaky_relu": "LeakyReLU", "activation": "Activation",
+    "upsample": "UpSampling2D",
 }  # fmt: skip
 
 
@@ -150,6 +151,7 @@ def keras_record(network: DCGAN) -> NetworkRecord:
             "kernel_size": [config.kernel_size] * 2,
         }
         options |= {"strides": [config.stride] * 2, "padding": "same", "alpha": config.slope}
+        options |= {"size": [config.stride] * 2, "interpolation": "nearest", "data_format": "channels_last"}
         options |= {"epsilon": config.epsilon, "scale": config.scale, "center": config.bias}
         options |= {"target_shape": list(config.shape), "batch_input_shape": [None, network.z_dim]}
         layers.append({"class_name": KERAS_CLASSES[config.kind], "config": options})
@@ -196,6 +198,13 @@ def test_layers_that_are_not_understood_are_refused(index, change, message):
     if change == {"strides": [60, 60]}:
         record.attributes["layers"][index]["config"]["kernel_size"] = [2000, 2000]
     with pytest.raises((MalformedFileError, UnknownArchitectureError), match=message):
+        load_generator(Checkpoint(Path("g.h5"), "test", {"G_ema": record}))
+
+
+def test_only_repeated_pixels_are_known_of_enlargements():
+    record = keras_record(make(PORTRAIT))
+    record.attributes["layers"][2]["config"]["interpolation"] = "bilinear"
+    with pytest.raises(MalformedFileError, match="interpolation: want 'nearest', got 'bilinear'"):
         load_generator(Checkpoint(Path("g.h5"), "test", {"G_ema": record}))
 
 
