@@ -11,16 +11,32 @@ References:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from metagan.training.options import Join
+
 
 def generator_loss(fake_logits: Float[Tensor, "n 1"]) -> Float[Tensor, "n 1"]:
     """-log sigmoid(D(G(z))), the non-saturating loss ([1] section 3)."""
     return F.softplus(-fake_logits)
+
+
+def join_losses(losses: Sequence[Float[Tensor, "n 1"]], join: Join) -> Float[Tensor, "n 1"]:
+    """Join what a generator pays to several discriminators, for each picture.
+
+    Args:
+        losses: One for each discriminator.
+        join: "and" is the largest, so that a picture has to pass all of them; "mean" lets one make up for another.
+    """
+    if len(losses) == 1:
+        return losses[0]
+    both = torch.stack(list(losses))
+    return both.amax(dim=0) if join == "and" else both.mean(dim=0)
 
 
 def real_loss(real_logits: Float[Tensor, "n 1"], smoothing: float = 0.0) -> Float[Tensor, "n 1"]:

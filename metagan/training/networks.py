@@ -88,11 +88,19 @@ class Networks(ABC):
         generator: The generator.
         discriminator: The discriminator.
         average: The generator's moving average (G_ema), which is the result of a run.
+        second: The discriminator of the other collection, where there are two.
     """
 
     generator: Generator
     discriminator: nn.Module
     average: Generator
+    second: nn.Module | None = None
+
+    @property
+    def discriminators(self) -> dict[str, nn.Module]:
+        """The discriminators by role; the names of their tensors begin with it."""
+        one = {"discriminator": self.discriminator}
+        return one if self.second is None else one | {"second": self.second}
 
     @abstractmethod
     def styles(self, n: int, labels: Tensor | None, context: Context) -> Tensor:
@@ -103,12 +111,14 @@ class Networks(ABC):
         """Draw pictures from styles in the recipe's precision; returns float32."""
 
     @abstractmethod
-    def logits(self, images: Tensor, labels: Tensor | None, context: Context) -> Tensor:
-        """Return the discriminator's logits; its last layers, which losses are most sensitive to, are in float32."""
+    def logits(
+        self, discriminator: nn.Module, images: Tensor, labels: Tensor | None, context: Context
+    ) -> Tensor:
+        """Return a discriminator's logits; its last layers, which losses are most sensitive to, are in float32."""
 
     @abstractmethod
-    def trainable(self, frozen_layers: int) -> list[nn.Parameter]:
-        """Return the discriminator's parameters without those of its first layers, counted from the input.
+    def trainable(self, discriminator: nn.Module, frozen_layers: int) -> list[nn.Parameter]:
+        """Return a discriminator's parameters without those of its first layers, counted from the input.
 
         Mo et al. 2020, Freeze the Discriminator, arXiv:2002.10964.
 
@@ -123,7 +133,7 @@ class Networks(ABC):
 
     def to(self, device: torch.device) -> Networks:
         """Move the networks to a device, in the memory layout in which convolutions are fastest."""
-        for network in (self.generator, self.discriminator, self.average):
+        for network in (self.generator, self.average, *self.discriminators.values()):
             network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return self
 
@@ -132,8 +142,10 @@ class Networks(ABC):
         return {f"{role}/{name}": tensor for role, name, tensor in self._entries()}
 
     def _entries(self) -> Iterator[tuple[str, str, Tensor]]:
-        for role in ("generator", "discriminator", "average"):
-            for name, tensor in getattr(self, role).state_dict().items():
+        for role, network in (
+            {"generator": self.generator} | self.discriminators | {"average": self.average}
+        ).items():
+            for name, tensor in network.state_dict().items():
                 yield role, name, tensor
 
 
@@ -169,17 +181,20 @@ class StyleGAN2Networks(Networks):
             images = synthesize_for_training(self.generator, styles, DrawnNoise(context.rng))
         return images.float()
 
-    def logits(self, images: Tensor, labels: Tensor | None, context: Context) -> Tensor:
+    def logits(
+        self, discriminator: nn.Module, images: Tensor, labels: Tensor | None, context: Context
+    ) -> Tensor:
         """Return logits; the groups of minibatch standard deviation and what follows are computed in float32."""
+        assert isinstance(discriminator, Discriminator)  # noqa: S101 - all of a run's are
         with context.autocast():
-            x, image = features_for_training(self.discriminator, images)
+            x, image = features_for_training(discriminator, images)
         image = None if image is None else image.float()
-        return logits_for_training(self.discriminator, x.float(), image, labels)
+        return logits_for_training(discriminator, x.float(), image, labels)
 
-    def trainable(self, frozen_layers: int) -> list[nn.Parameter]:
-        """Return the discriminator's parameters without those of its first convolutions."""
-        layers = [module for module in self.discriminator.modules() if isinstance(module, Conv)]
-        return _without_first(self.discriminator, layers, frozen_layers)
+    def trainable(self, discriminator: nn.Module, frozen_layers: int) -> list[nn.Parameter]:
+        """Return a discriminator's parameters without those of its first convolutions."""
+        layers = [module for module in discriminator.modules() if isinstance(module, Conv)]
+        return _without_first(discriminator, layers, frozen_layers)
 
 
 @dataclass(frozen=True)
@@ -207,10 +222,12 @@ class DCGANNetworks(Networks):
             images: Tensor = self.generator.layers(styles[:, 0])
         return images.float()
 
-    def logits(self, images: Tensor, labels: Tensor | None, context: Context) -> Tensor:
+    def logits(
+        self, discriminator: nn.Module, images: Tensor, labels: Tensor | None, context: Context
+    ) -> Tensor:
         """Return logits, with dropout after each activation."""
         del labels
-        *layers, last = self._layers()
+        *layers, last = _layers(discriminator)
         x, keep = images, 1 - context.recipe.dropout
         with context.autocast():
             for layer in layers:
@@ -220,13 +237,19 @@ class DCGANNetworks(Networks):
         logits: Tensor = last(x.float())
         return logits
 
-    def _layers(self) -> list[Layer]:
-        return [layer for layer in self.discriminator.layers if isinstance(layer, Layer)]
+    def trainable(self, discriminator: nn.Module, frozen_layers: int) -> list[nn.Parameter]:
+        """Return a discriminator's parameters without those of its first convolutions."""
+        layers = [layer for layer in _layers(discriminator) if layer.config.kind == "conv"]
+        return _without_first(discriminator, layers, frozen_layers)
 
-    def trainable(self, frozen_layers: int) -> list[nn.Parameter]:
-        """Return the discriminator's parameters without those of its first convolutions."""
-        layers = [layer for layer in self._layers() if layer.config.kind == "conv"]
-        return _without_first(self.discriminator, layers, frozen_layers)
+
+def _layers(dcgan: nn.Module) -> list[Layer]:
+    return [layer for layer in dcgan.modules() if isinstance(layer, Layer)]
+
+
+def with_second(networks: Networks, seed: int) -> Networks:
+    """Add a new discriminator of the same shape, for another collection."""
+    return replace(networks, second=new_networks(*networks.shapes, seed + 1).discriminator)
 
 
 @overload
@@ -258,8 +281,8 @@ def new_networks(config: AnyConfig, discriminator_shape: AnyDiscriminatorConfig,
 @torch.no_grad()
 def _as_published(network: M) -> M:
     """Scale unit-normal weights to a DCGAN's: a deviation of 0.02, around 1 in normalisations."""
-    for layer in network.modules():
-        if isinstance(layer, Layer) and layer.weight is not None:
+    for layer in _layers(network):
+        if layer.weight is not None:
             layer.weight *= 0.02
             if layer.config.kind == "norm":
                 layer.weight += 1

@@ -29,6 +29,7 @@ Preset = Literal["tiny", "small", "web", "official"]
 PRESET_NAMES = get_args(Preset)
 ArchitectureName = Literal["stylegan2", "dcgan"]
 Augmentation = Literal["none", "fixed", "adaptive"]
+Join = Literal["and", "mean"]
 TrainPrecision = Literal["fp32", "bf16"]
 
 
@@ -192,6 +193,11 @@ class Recipe:
         least=0,
         auto=True,
     )
+    join: Join = setting(
+        "and",
+        "With --dual: what the generator pays for a picture. and: the larger of its two losses, so that it has to pass "
+        "both discriminators; mean: their mean.",
+    )
     precision: TrainPrecision = setting("fp32", "Number format of the convolutions.", auto=True)
 
 
@@ -349,6 +355,12 @@ class TrainOptions:
     preset: Preset | Literal["auto"] = setting(
         "auto",
         "Width of the networks. auto chooses by resolution, device and dataset size; web suits live pages.",
+    )
+    dual: Path | None = setting(
+        None,
+        "A second dataset. The generator is trained against two discriminators, one for each, toward pictures that "
+        "pass for both.",
+        metavar="DATASET",
     )
     start: Path | None = setting(
         None,

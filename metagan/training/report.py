@@ -118,14 +118,32 @@ CHARTS: Final[Charts] = (
         "Losses",
         {"loss_g": "generator", "loss_fake": "discriminator, made", "loss_real": "discriminator, real"},
     ),
+    ("Losses of the second discriminator", {"loss_fake_second": "made", "loss_real_second": "real"}),
     ("Logits", {"logit_real": "real pictures", "logit_fake": "made pictures"}),
-    ("R1: squared gradient of the discriminator", {"r1": "R1"}),
+    (
+        "Logits of the second discriminator",
+        {"logit_real_second": "real pictures", "logit_fake_second": "made pictures"},
+    ),
+    ("R1: squared gradient of the discriminator", {"r1": "R1", "r1_second": "of the second"}),
     ("Augmentation strength, and the sign that steers it", {"augment_p": "p", "sign_real": "mean sign"}),
     ("Path length", {"path_length": "mean length"}),
     ("Pictures a second", {"images_per_s": "pictures a second"}),
     (
         "Sliced Wasserstein distance to the real pictures (lower is better)",
         {"distance": "made pictures", "floor_distance": "other real pictures"},
+    ),
+    (
+        "Sliced Wasserstein distance to each collection (lower is better)",
+        {"first_distance": "to the first", "second_distance": "to the second"},
+    ),
+    (
+        "Precision and coverage beside each collection (higher is better)",
+        {
+            "first_precision": "precision, first",
+            "second_precision": "precision, second",
+            "first_coverage": "coverage, first",
+            "second_coverage": "coverage, second",
+        },
     ),
     (
         "Precision, recall and coverage (higher is better)",
@@ -146,7 +164,8 @@ class Grid:
 
 def write_report(folder: RunFolder, config: RunConfig) -> None:
     """Write a generator run's report.html from the run folder's files."""
-    own = {"config": config, "recipe": config.recipe.__dict__, "reals": as_url(folder.reals)}
+    reals = [folder.reals] if config.dual is None else [folder.reals, folder.second_reals]
+    own = {"config": config, "recipe": config.recipe.__dict__, "reals": [as_url(path) for path in reals]}
     write_page("metagan.training", folder, CHARTS, own, most_grids=MOST_GRIDS)
 
 

@@ -160,7 +160,7 @@ def say_changes(folder: RunFolder, changes: tuple[Change, ...], seen: int, watch
     if not changed:
         return
     watcher.say(f"{folder.path}: changed at {seen / 1000:g} kimg: {changes[-1]}")
-    aside = folder.set_best_aside(seen / 1000) if "fingerprint" in changed else None
+    aside = folder.set_best_aside(seen / 1000) if changed & {"fingerprint", "dual"} else None
     if aside is not None:
         watcher.say(f"{folder.best} was measured with the former pictures; it is kept as {aside.name}")
 
@@ -174,6 +174,8 @@ def without_paths(change: Change) -> dict[str, Any]:
     """Return a change for a snapshot's header, which tells nobody where pictures lay."""
     plain = asdict(change)
     for values in (plain["was"], plain["now"]):
+        if values.get("dual"):
+            values["dual"] = {**values["dual"], "data": Path(values["dual"]["data"]).name}
         for name in ("data", "generator"):
             if values.get(name):
                 values[name] = Path(values[name]).name
@@ -264,6 +266,7 @@ class Run:
         watcher: Who is told.
         mirrors: Called with each line of measurements, for other loggers.
         records: Whether a single GPU records steps as CUDA graphs.
+        second: What a second discriminator learns from.
     """
 
     folder: RunFolder
@@ -276,12 +279,16 @@ class Run:
     watcher: Watcher = field(default_factory=Silent)
     mirrors: Callable[[Mapping[str, Any]], None] | None = None
     records: bool = True
+    second: Pictures | None = None
 
     def __post_init__(self) -> None:
         recipe = self.config.recipe
         data_loader = DataLoader(self.pictures, recipe.seed, mirror=recipe.mirror)
+        second = None if self.second is None else DataLoader(self.second, recipe.seed, mirror=recipe.mirror)
         self.networks.to(self.world.device)
-        self.trainer = Trainer(recipe, self.networks, data_loader, self.world, records=self.records)
+        self.trainer = Trainer(
+            recipe, self.networks, data_loader, self.world, second=second, records=self.records
+        )
         self.best = Best()
         self.readings: dict[str, float] = {}
         self.clock = Clock()
@@ -349,10 +356,13 @@ class Run:
             say_begin(self.folder, self.pictures, self.world, self.watcher)
         if not goes_on and self.config.start and is_state(Path(self.config.start)):
             self._take_over(Path(self.config.start))
-        has_reals = goes_on and "fingerprint" not in self._changed and self.folder.reals.exists()
+        same_pictures = goes_on and not self._changed & {"fingerprint", "dual"}
+        has_reals = same_pictures and self.folder.reals.exists()
         if self.world.is_first and not has_reals:
             side = grid_size(self.pictures.size)
             write_grid(self.folder.reals, real_pictures(self.pictures, side * side))
+            if self.second is not None:
+                write_grid(self.folder.second_reals, real_pictures(self.second, side * side))
         self.world.wait()
         self.clock.start(self.trainer.seen)
 
@@ -372,6 +382,8 @@ class Run:
     def _go_on(self) -> None:
         config = self.config
         refuse_other_pictures(self.folder, self.pictures, config.pictures, config.fingerprint)
+        if self.second is not None and config.dual is not None:
+            refuse_other_pictures(self.folder, self.second, config.dual.pictures, config.dual.fingerprint)
         state = read_last_state(self.folder.state)
         with of_this_run(self.folder):
             facts = state.facts
@@ -382,7 +394,7 @@ class Run:
         if "augment_p" in self._changed:
             self.trainer.controller.p = config.recipe.augment_p
         self._saved_at, self._keep_state = goes_on_from(state, self.trainer.seen)
-        if "fingerprint" in self._changed:
+        if self._changed & {"fingerprint", "dual"}:
             self.best = Best()  # it was measured against other pictures
         if self.world.is_first:
             if state.note:
@@ -470,6 +482,7 @@ class Run:
             "kimg": kimg,
             "data": Path(config.data).name,  # snapshots are shared; where it lay is nobody's business
             "pictures": config.pictures,
+            **({} if config.dual is None else {"dual": Path(config.dual.data).name}),
             "recipe": json.loads(json.dumps(config.recipe.__dict__)),
             "former_rates": [asdict(rate) for rate in config.former_rates],
             "changes": [without_paths(change) for change in config.changes],

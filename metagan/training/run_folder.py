@@ -103,6 +103,21 @@ def changed_here(changes: tuple[Change, ...], seen: int) -> frozenset[str]:
 
 
 @dataclass(frozen=True)
+class SecondPictures:
+    """The other collection of a run against two discriminators.
+
+    Args:
+        data: The pictures' path as given.
+        pictures: Number of pictures.
+        fingerprint: Hash of the pictures, to detect changes.
+    """
+
+    data: str
+    pictures: int
+    fingerprint: str
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """The configuration of a run, which is fixed when it starts, but for its pace and what --change changes.
 
@@ -118,6 +133,7 @@ class RunConfig:
         licence: Licence to record in the snapshots.
         source: Source to record in the snapshots.
         labels: What the pictures' labels mean: the classes' names, or the ranges of numbers.
+        dual: The second discriminator's pictures; None for a run against one.
         former_rates: Earlier learning rates and R1 weights; empty if they have not been changed.
         changes: What else was changed since the run was started, in order.
         version: Version of this file's layout.
@@ -134,6 +150,7 @@ class RunConfig:
     licence: str = "unknown"
     source: str = ""
     labels: LabelSpace = field(default_factory=LabelSpace)
+    dual: SecondPictures | None = None
     former_rates: tuple[FormerPace, ...] = ()
     changes: tuple[Change, ...] = ()
     version: int = VERSION
@@ -227,6 +244,11 @@ class RunFolder:
     def reals(self) -> Path:
         """A sheet of real pictures."""
         return self.path / "grids" / "reals.png"
+
+    @property
+    def second_reals(self) -> Path:
+        """A sheet of the other collection's pictures, of a run against two discriminators."""
+        return self.path / "grids" / "reals-second.png"
 
     def grids(self) -> list[tuple[float, Path]]:
         """Return every sheet with its kimg, in order."""

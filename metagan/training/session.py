@@ -90,9 +90,13 @@ def train(
     if options.threads:
         torch.set_num_threads(options.threads)
     folder, schedule = RunFolder(options.out), options.schedule
-    dcgan = _architecture(folder, options) == "dcgan"
-    pictures = PictureSource(options.data, options.resolution, labelled=options.labels and not dcgan)
+    plain = _architecture(folder, options) == "dcgan" or options.dual is not None
+    pictures = PictureSource(options.data, options.resolution, labelled=options.labels and not plain)
     pictures.check()
+    second = None
+    if options.dual is not None:
+        second = PictureSource(options.dual, options.resolution, labelled=False)
+        second.check()
     with (
         joined(options.device) as world,
         watching(
@@ -104,7 +108,7 @@ def train(
     ):
         for line in pictures.left_labels():
             watcher.say(f"note: {line}")
-        config, networks = _begin_or_go_on(folder, options, pictures, world)
+        config, networks = _begin_or_go_on(folder, options, pictures, world, second)
         networks.generator.label_space = networks.average.label_space = config.labels
         _require_training(config.recipe.d_warmup_kimg, schedule.total_kimg)
         run = Run(
@@ -114,10 +118,11 @@ def train(
             pictures=pictures,
             networks=networks,
             world=world,
-            measure=_measure(options, pictures, world, watcher.say),
+            measure=_measure(options, pictures, world, watcher.say, second),
             watcher=watcher,
             mirrors=_event_writer(folder, options, world),
             records=options.cuda_graphs,
+            second=second,
         )
         run.train()
         return Result(folder.latest, folder.report, run.trainer.seen / 1000, world.is_first)
@@ -130,25 +135,46 @@ def _architecture(folder: RunFolder, options: TrainOptions) -> ArchitectureName:
 
 
 def _begin_or_go_on(
-    folder: RunFolder, options: TrainOptions, pictures: PictureSource, world: World
+    folder: RunFolder,
+    options: TrainOptions,
+    pictures: PictureSource,
+    world: World,
+    second: PictureSource | None,
 ) -> tuple[RunConfig, Networks]:
     if not folder.config.exists() or not has_state(folder.state):
         _require_other_folder(options.start, folder)
         require_no_results(folder)
-        config, networks = begin(options, pictures, world)
+        config, networks = begin(options, pictures, world, second)
         return replace(config, labels=pictures.label_space), networks
     config = read_config(folder)
     if config.labels == LabelSpace():  # of a run that an earlier version began
         config = replace(config, labels=pictures.label_space)
+    _require_as_many_collections(config, options, folder)
     refuse_changes(config, options)
     if options.change or options.given & PACE:
         facts = read_last_state(folder.state).facts
         config = change_pace(config, options, facts["seen"])
         if options.change:
-            config = change_settings(config, options, pictures, world, facts)
+            config = change_settings(config, options, pictures, world, facts, second)
             require_same_classes(config.labels, pictures, "this run")
             config = replace(config, labels=pictures.label_space)
     return config, networks_for_resume(config)
+
+
+def _require_as_many_collections(config: RunConfig, options: TrainOptions, folder: RunFolder) -> None:
+    """A run against two discriminators stays one."""
+    if config.dual is not None and options.dual is None:
+        raise OptionError(
+            "this run has two discriminators",
+            where=folder.path,
+            fix=f"give the second one's pictures again, --dual {config.dual.data}",
+        )
+    if config.dual is None and options.dual is not None:
+        raise OptionError(
+            f"--dual {options.dual}: this run has one discriminator",
+            where=folder.path,
+            fix="leave it out to go on, or choose another --out for a new run",
+        )
 
 
 def _require_training(warmup_kimg: float, total_kimg: float) -> None:
@@ -194,9 +220,28 @@ def require_no_results(folder: RunFolder, *, has_start: bool = True) -> None:
 
 
 def _measure(
-    options: TrainOptions, pictures: PictureSource, world: World, say: Callable[[str], None]
+    options: TrainOptions,
+    pictures: PictureSource,
+    world: World,
+    say: Callable[[str], None],
+    second: PictureSource | None = None,
 ) -> Measure | None:
-    """Quality of made pictures by name, and the same of other real ones ("floor_distance") where there are enough."""
+    """Quality of made pictures by name, and the same of other real ones ("floor_distance") where there are enough.
+
+    With two collections, "first_distance" and "second_distance" and so on, and as "distance" the mean of both.
+    """
+    if second is not None:
+        one, other = (_measure(options, each, world, say) for each in (pictures, second))
+        if one is None or other is None:
+            return None
+
+        def both(made: NDArray[np.uint8]) -> dict[str, float]:
+            first, last = dict(one(made)), dict(other(made))
+            sides = {"first": first, "second": last}
+            named = {f"{side}_{name}": value for side, each in sides.items() for name, value in each.items()}
+            return named | {"distance": (first["distance"] + last["distance"]) / 2}
+
+        return both
     count = options.schedule.measured_pictures
     if options.inception and not count:
         raise OptionError("--inception: with --measure 0 nothing is measured", fix="leave one of them out")

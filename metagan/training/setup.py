@@ -14,7 +14,14 @@ from metagan.sampling.precision import multiplies_bfloat16
 from metagan.training.augment.augmenter import GROUPS
 from metagan.training.data_loader import Pictures, fingerprint
 from metagan.training.distributed import World
-from metagan.training.networks import DCGANNetworks, Networks, StyleGAN2Networks, networks_from, new_networks
+from metagan.training.networks import (
+    DCGANNetworks,
+    Networks,
+    StyleGAN2Networks,
+    networks_from,
+    new_networks,
+    with_second,
+)
 from metagan.training.options import ArchitectureName, Preset, Recipe, TrainOptions, TrainPrecision, flag_of
 from metagan.training.recipe import (
     DCGAN_BASE,
@@ -30,7 +37,7 @@ from metagan.training.recipe import (
     discriminator_config,
     generator_config,
 )
-from metagan.training.run_folder import FormerPace, RunConfig, record_change
+from metagan.training.run_folder import FormerPace, RunConfig, SecondPictures, record_change
 from metagan.training.state import is_state, read_last_state
 from metagan.values import Size
 
@@ -39,14 +46,22 @@ GROUP = 4  # pictures per minibatch-std group
 D_WARMUP_KIMG = 10.0  # warm-up of a new discriminator beside a trained generator
 
 
-def begin(options: TrainOptions, pictures: Pictures, world: World) -> tuple[RunConfig, Networks]:
+def begin(
+    options: TrainOptions, pictures: Pictures, world: World, second: Pictures | None = None
+) -> tuple[RunConfig, Networks]:
     """Create a new run's configuration and networks.
+
+    Args:
+        options: What was asked for.
+        pictures: What it learns from.
+        world: Who takes part.
+        second: The pictures of a second discriminator.
 
     Raises:
         OptionError: If options don't fit each other, the pictures or the number of processes.
         CheckpointError: If the initial weights can't be used.
     """
-    refuse_foreign_options(options)
+    refuse_foreign_options(options, dual=second is not None)
     size, c_dim, seed = pictures.size, pictures.label_count, options.recipe.seed
     preset = options.preset
     if preset == "auto":
@@ -59,6 +74,9 @@ def begin(options: TrainOptions, pictures: Pictures, world: World) -> tuple[RunC
     else:
         shape = generator_config(PRESETS[preset], size, c_dim)
         networks = new_networks(shape, discriminator_config(shape), seed)
+    if second is not None:
+        require_same_size(pictures, second)
+        networks, has_discriminator = with_second(networks, seed), False
     if options.recipe.freeze_d and not has_discriminator:
         raise OptionError(
             "--freeze-d keeps a trained discriminator's layers, and there is none",
@@ -78,8 +96,27 @@ def begin(options: TrainOptions, pictures: Pictures, world: World) -> tuple[RunC
         start=None if options.start is None else str(options.start),
         licence=options.licence,
         source=options.source,
+        dual=None if second is None else second_pictures(options, second),
     )
     return config, networks
+
+
+def second_pictures(options: TrainOptions, pictures: Pictures) -> SecondPictures:
+    """Describe a second discriminator's pictures for the configuration."""
+    return SecondPictures(str(options.dual), len(pictures), fingerprint(pictures))
+
+
+def require_same_size(pictures: Pictures, second: Pictures) -> None:
+    """Refuse two collections that one generator can't draw.
+
+    Raises:
+        OptionError: If their pictures have different sizes.
+    """
+    if pictures.size != second.size:
+        raise OptionError(
+            f"--dual: its pictures are {second.size} pixels, the others {pictures.size}",
+            fix=f"pack them with `metagan dataset pack --resolution {pictures.size.as_option}`",
+        )
 
 
 def _new_dcgan(preset: Preset, size: Size, seed: int, *, transposed: bool) -> Networks:
@@ -106,8 +143,17 @@ FOREIGN: Mapping[ArchitectureName, frozenset[str]] = {
 """Options that an architecture has no use for."""
 
 
-def refuse_foreign_options(options: TrainOptions) -> None:
-    """Refuse options that say nothing about this architecture.
+OF_DUAL = frozenset({"join"})
+NOT_OF_DUAL = frozenset({"freeze_d", "labels"})
+"""Options that only make sense with --dual, and that make none with it."""
+
+
+def refuse_foreign_options(options: TrainOptions, *, dual: bool) -> None:
+    """Refuse options that say nothing about this kind of run.
+
+    Args:
+        options: What was asked for.
+        dual: Whether there are two discriminators.
 
     Raises:
         OptionError: If any was given. The message names all of them.
@@ -117,11 +163,17 @@ def refuse_foreign_options(options: TrainOptions) -> None:
         raise OptionError(
             f"of no use with --architecture {options.architecture}", where=names, fix="leave it out"
         )
+    if foreign := sorted(options.given & (NOT_OF_DUAL if dual else OF_DUAL)):
+        names = ", ".join(map(flag_of, foreign))
+        raise OptionError(
+            f"of no use {'with' if dual else 'without'} --dual", where=names, fix="leave it out"
+        )
 
 
 def networks_for_resume(config: RunConfig) -> Networks:
     """Create networks for a resumed run; their weights come from its state file."""
-    return new_networks(config.generator, config.discriminator, config.recipe.seed)
+    networks = new_networks(config.generator, config.discriminator, config.recipe.seed)
+    return networks if config.dual is None else with_second(networks, config.recipe.seed)
 
 
 PACE = frozenset({"learning_rate", "lr_decay_kimg", "gamma"})
@@ -143,7 +195,7 @@ def refuse_changes(config: RunConfig, options: TrainOptions) -> None:
         OptionError: If any differ that may not, which are few with --change. The message names all of them with both
             values.
     """
-    refuse_foreign_options(replace(options, architecture=config.architecture))
+    refuse_foreign_options(replace(options, architecture=config.architecture), dual=config.dual is not None)
     was: dict[str, Any] = asdict(config.recipe) | {
         "architecture": config.architecture,
         "upsampling": config.upsampling,
@@ -176,7 +228,12 @@ def way_out(*, fixed: bool) -> str:
 
 
 def change_settings(
-    config: RunConfig, options: TrainOptions, pictures: Pictures, world: World, facts: Mapping[str, Any]
+    config: RunConfig,
+    options: TrainOptions,
+    pictures: Pictures,
+    world: World,
+    facts: Mapping[str, Any],
+    second: Pictures | None = None,
 ) -> RunConfig:
     """Update a resumed run's pictures and settings from the options given now, and record what they were.
 
@@ -189,6 +246,7 @@ def change_settings(
         pictures: The pictures given now.
         world: Who takes part.
         facts: Those of the state that the run goes on from.
+        second: The second discriminator's pictures given now.
 
     Raises:
         OptionError: If the pictures or options don't fit the run's networks, or each other.
@@ -211,6 +269,10 @@ def change_settings(
         changed = replace(
             changed, data=str(options.data), pictures=len(pictures), fingerprint=fingerprint(pictures)
         )
+    if config.dual is not None and second is not None:
+        require_same_size(pictures, second)
+        if fingerprint(second) != config.dual.fingerprint:
+            changed = replace(changed, dual=second_pictures(options, second))
     return replace(
         changed,
         changes=record_change(config.changes, facts["seen"] / 1000, _values(config), _values(changed)),
@@ -221,9 +283,12 @@ def _values(config: RunConfig) -> dict[str, Any]:
     """Everything of a configuration that --change may change, by name."""
     names = ("data", "pictures", "fingerprint", "licence", "source")
     recipe = asdict(config.recipe)
-    return {name: getattr(config, name) for name in names} | {
-        name: value for name, value in recipe.items() if name not in PACE
-    }
+    dual = None if config.dual is None else asdict(config.dual)
+    return (
+        {name: getattr(config, name) for name in names}
+        | {"dual": dual}
+        | {name: value for name, value in recipe.items() if name not in PACE}
+    )
 
 
 def _require_pictures_of_size(config: RunConfig, pictures: Pictures) -> None:

@@ -13,7 +13,7 @@ parts are run by a GraphRunner, and read their inputs from StepInputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from metagan.training.distributed import World
 from metagan.training.losses import (
     fake_loss,
     generator_loss,
+    join_losses,
     path_lengths,
     r1_penalty,
     real_loss,
@@ -66,13 +67,13 @@ class StepInputs:
 
     Attributes:
         augment_rng: Random numbers of the augmentation, on the CPU.
-        reals: The step's real pictures, with their labels.
+        reals: The step's real pictures with their labels, for each discriminator.
     """
 
     def __init__(self, rng: torch.Generator, *, fixed: bool) -> None:
         self.rng, self.fixed = rng, fixed
         self.augment_rng = torch.Generator()
-        self.reals = Batch(torch.empty(0, 3, 0, 0), None)
+        self.reals: list[Batch] = []
         self._fixed: dict[str, Tensor] = {}
         self._transforms: dict[str, Tensor] = {}
         self._next = 0
@@ -82,14 +83,19 @@ class StepInputs:
         self.rng.manual_seed(seed_of(*place, 0))
         self.augment_rng.manual_seed(seed_of(*place, 1))
 
-    def load(self, reals: Batch) -> None:
+    def load(self, reals: Sequence[Batch]) -> None:
         """Take a step's real pictures."""
-        labels = None if reals.labels is None else self._hold("labels", reals.labels)
-        self.reals = Batch(self._hold("reals", reals.images), labels)
+        self.reals = [
+            Batch(
+                self._hold(f"reals {index}", batch.images),
+                None if batch.labels is None else self._hold(f"labels {index}", batch.labels),
+            )
+            for index, batch in enumerate(reals)
+        ]
 
     def draw_transforms(self, part: str, n: int, augmenter: Augmenter, p: float) -> bool:
         """Draw with strength p what augmentation does to the next n pictures; returns whether it does anything."""
-        height, width = self.reals.images.shape[-2:]
+        height, width = self.reals[0].images.shape[-2:]
         drawn = augmenter.draw(n, Size(width, height), p, self.augment_rng)
         self._transforms = {name: self._hold(f"{part}/{name}", rows) for name, rows in drawn.items()}
         self._next = 0
@@ -148,14 +154,44 @@ class Meter:
 PATH_MEAN_SURVIVES = 0.99  # [1] section 3.2
 
 
+class Adversary:
+    """A discriminator, what trains it, and the real pictures that it tells from made ones.
+
+    Args:
+        role: Its role among the networks; the names of a second one's measurements end in it.
+        network: The discriminator.
+        parameters: Those that learn.
+        adam: Its optimizer.
+        data_loader: Its collection.
+    """
+
+    def __init__(
+        self,
+        role: str,
+        network: nn.Module,
+        parameters: list[nn.Parameter],
+        adam: torch.optim.Adam,
+        data_loader: DataLoader,
+    ) -> None:
+        self.role, self.network, self.parameters = role, network, parameters
+        self.adam, self.data_loader = adam, data_loader
+        self.suffix = "" if role == "discriminator" else f"_{role}"
+
+    def learn(self, *, learns: bool) -> None:
+        """Switch the gradients of its weights on (but for frozen layers) or off."""
+        for parameter in self.parameters if learns else self.network.parameters():
+            parameter.requires_grad_(learns)
+
+
 class Trainer:
-    """Trains a generator against a discriminator, a step at a time.
+    """Trains a generator against a discriminator, or against two of two collections, a step at a time.
 
     Args:
         recipe: The hyper-parameters.
         networks: What to train, on the world's device.
         data_loader: The pictures.
         world: The processes that train together.
+        second: The pictures of a second discriminator.
         records: Whether a single GPU records the step's parts as CUDA graphs.
         capture: How parts are recorded; as CUDA graphs when None.
     """
@@ -167,21 +203,24 @@ class Trainer:
         data_loader: DataLoader,
         world: World,
         *,
+        second: DataLoader | None = None,
         records: bool = True,
         capture: Capture | None = None,
     ) -> None:
-        self.recipe, self.networks, self.data_loader, self.world = recipe, networks, data_loader, world
+        self.recipe, self.networks, self.world = recipe, networks, world
         self.steps = 0
         self.seen = 0
         self.batch = world.share(recipe.batch)
-        self.discriminator_parameters = networks.trainable(recipe.freeze_d)
-        self._let_discriminator_learn(learns=False)
-        self._let_discriminator_learn(learns=True)
         path_interval = recipe.path_interval if recipe.path_weight else 0
         betas = (recipe.beta1, recipe.beta2)
         self.adam_g = make_adam(networks.generator, recipe.learning_rate, path_interval, betas)
-        rate = recipe.learning_rate * recipe.discriminator_rate
-        self.adam_d = make_adam(networks.discriminator, rate, recipe.r1_interval, betas)
+        data_loaders = [data_loader] if second is None else [data_loader, second]
+        self.adversaries = [
+            self._adversary(role, network, betas, data_loader)
+            for (role, network), data_loader in zip(
+                networks.discriminators.items(), data_loaders, strict=True
+            )
+        ]
         self.augmenter = Augmenter(recipe.augment_groups if recipe.augmentation != "none" else ())
         self.controller = Controller(recipe.augment_p, recipe.augment_target, recipe.augment_kimg)
         self.real_signs = torch.zeros(2, dtype=world.sum_dtype, device=world.device)  # sum and count
@@ -192,6 +231,23 @@ class Trainer:
         self.inputs = StepInputs(rng, fixed=self.graphs.records)
         self.context = Context(recipe, world, rng)
 
+    def _adversary(
+        self, role: str, network: nn.Module, betas: tuple[float, float], data_loader: DataLoader
+    ) -> Adversary:
+        recipe = self.recipe
+        parameters = self.networks.trainable(network, recipe.freeze_d)
+        network.requires_grad_(requires_grad=False)
+        for parameter in parameters:
+            parameter.requires_grad_()
+        rate = recipe.learning_rate * recipe.discriminator_rate
+        adam = make_adam(network, rate, recipe.r1_interval, betas)
+        return Adversary(role, network, parameters, adam, data_loader)
+
+    @property
+    def adam_d(self) -> torch.optim.Adam:
+        """The first discriminator's optimizer."""
+        return self.adversaries[0].adam
+
     @property
     def records(self) -> bool:
         """Whether the step's parts are recorded as CUDA graphs."""
@@ -201,32 +257,34 @@ class Trainer:
     # A step: [1] appendix B (training, lazy regularisation), [2] section 3 and appendix B (augmentation)
 
     def step(self) -> None:
-        """Train both networks on one batch."""
+        """Train all networks on one batch."""
         recipe, inputs, networks = self.recipe, self.inputs, self.networks
         warming_up = self.seen < recipe.d_warmup_kimg * 1000
         with self.graphs.stream():
             # Seed the random numbers and set the learning rates.
             inputs.seed(recipe.seed, self.steps, self.world.rank)
-            for adam in (self.adam_g, self.adam_d):
+            for _, adam, _ in self._optimizers():
                 scale_rate(adam, decay(self.seen, recipe.lr_decay_kimg))
 
             # Load this process' real pictures.
             position = self.seen + self.world.rank * self.batch
             device, stride = self.world.device, recipe.batch
-            inputs.load(self.data_loader.batch(position, self.batch, device, stride=stride))
+            loaders = [adversary.data_loader for adversary in self.adversaries]
+            inputs.load([loader.batch(position, self.batch, device, stride=stride) for loader in loaders])
 
             # Train the generator, then the discriminator on the pictures that were generated. A discriminator that is
             # new beside a trained generator is trained alone at first.
+            judged = 2 * len(self.adversaries) * self.batch
             if warming_up:
-                self._run("discriminator", self._train_discriminator_alone, augmented=2 * self.batch)
+                self._run("discriminator", self._train_discriminator_alone, augmented=judged)
             else:
-                self._run("both", self._train_both, augmented=3 * self.batch)
+                self._run("both", self._train_both, augmented=judged + self.batch)
 
             # Regularise the generator's path lengths and the discriminator's gradients (R1), every few steps.
             if recipe.path_weight and not warming_up and self.steps % recipe.path_interval == 0:
                 self._run("path lengths", self._regularise_path_lengths)
             if recipe.r1_interval and self.steps % recipe.r1_interval == 0:
-                self._run("r1", self._regularise_discriminator, augmented=self.batch)
+                self._run("r1", self._regularise_discriminator, augmented=judged // 2)
 
             # Update the moving average of the generator's weights.
             self.steps += 1
@@ -251,63 +309,76 @@ class Trainer:
     # Its parts: each accumulates gradients over portions of the batch, then updates weights
 
     def _train_both(self) -> None:
-        self._train_discriminator(self._train_generator())
+        fakes = self._train_generator()
+        for index in range(len(self.adversaries)):
+            self._train_discriminator(index, fakes)
 
     @torch.no_grad()
     def _generate(self) -> list[Batch]:
         """Generate a batch without training the generator."""
         fakes = []
         for n in self._portions(self.batch):
-            labels = self.data_loader.random_labels(n, self.inputs.rng)
+            labels = self._random_labels(n)
             fakes.append(Batch(self._synthesize(self._styles(n, labels)), labels))
         return fakes
 
     def _train_discriminator_alone(self) -> None:
-        self._train_discriminator(self._generate())
+        fakes = self._generate()
+        for index in range(len(self.adversaries)):
+            self._train_discriminator(index, fakes)
 
     def _train_generator(self) -> list[Batch]:
         """Train the generator; returns the pictures that it generated."""
-        self._let_discriminator_learn(learns=False)
+        for adversary in self.adversaries:
+            adversary.learn(learns=False)
         fakes = []
         for n in self._portions(self.batch):
-            labels = self.data_loader.random_labels(n, self.inputs.rng)
+            labels = self._random_labels(n)
             images = self._synthesize(self._styles(n, labels))
-            loss = generator_loss(self._logits(self._augment(images), labels))
+            shown = self._augment(images)
+            loss = join_losses(
+                [generator_loss(self._logits(each.network, shown, labels)) for each in self.adversaries],
+                self.recipe.join,
+            )
             torch.autograd.backward(loss.sum() / self.batch)
             self.meter.add("loss_g", loss)
             fakes.append(Batch(images.detach(), labels))
         self._update_weights(self.adam_g)
-        self._let_discriminator_learn(learns=True)
+        for adversary in self.adversaries:
+            adversary.learn(learns=True)
         return fakes
 
-    def _train_discriminator(self, fakes: list[Batch]) -> None:
-        """Train the discriminator on generated and real pictures."""
+    def _train_discriminator(self, index: int, fakes: list[Batch]) -> None:
+        """Train a discriminator on generated and real pictures."""
+        adversary = self.adversaries[index]
+        network, suffix = adversary.network, adversary.suffix
         for fake in fakes:
-            logits = self._logits(self._augment(fake.images), fake.labels)
+            logits = self._logits(network, self._augment(fake.images), fake.labels)
             loss = fake_loss(logits)
             torch.autograd.backward(loss.sum() / self.batch)
-            self.meter.add("logit_fake", logits)
-            self.meter.add("loss_fake", loss)
-        for real in self._split(self.inputs.reals):
-            logits = self._logits(self._augment(real.images), real.labels)
+            self.meter.add(f"logit_fake{suffix}", logits)
+            self.meter.add(f"loss_fake{suffix}", loss)
+        for real in self._split(self.inputs.reals[index]):
+            logits = self._logits(network, self._augment(real.images), real.labels)
             loss = real_loss(logits, self.recipe.label_smoothing)
             torch.autograd.backward(loss.sum() / self.batch)
-            self.meter.add("logit_real", logits)
-            self.meter.add("sign_real", logits.sign())
-            self.meter.add("loss_real", loss)
+            self.meter.add(f"logit_real{suffix}", logits)
+            self.meter.add(f"sign_real{suffix}", logits.sign())
+            self.meter.add(f"loss_real{suffix}", loss)
             signs = logits.detach().sign()
             self.real_signs += torch.stack([signs.sum(), signs.new_full((), len(signs))])
-        self._update_weights(self.adam_d)
+        self._update_weights(adversary.adam)
 
     def _regularise_discriminator(self) -> None:
         """R1 on what the discriminator sees: augmented real pictures."""
         weight = self.recipe.gamma / 2 * self.recipe.r1_interval
-        for real in self._split(self.inputs.reals):
-            images = self._augment(real.images).detach().requires_grad_()
-            penalty = r1_penalty(images, self._logits(images, real.labels))
-            torch.autograd.backward(penalty.sum() * (weight / self.batch))
-            self.meter.add("r1", penalty)
-        self._update_weights(self.adam_d)
+        for adversary, reals in zip(self.adversaries, self.inputs.reals, strict=True):
+            for real in self._split(reals):
+                images = self._augment(real.images).detach().requires_grad_()
+                penalty = r1_penalty(images, self._logits(adversary.network, images, real.labels))
+                torch.autograd.backward(penalty.sum() * (weight / self.batch))
+                self.meter.add(f"r1{adversary.suffix}", penalty)
+            self._update_weights(adversary.adam)
 
     def _regularise_path_lengths(self) -> None:
         """Pull the lengths of the generator's paths toward their moving mean ([1] section 3.2)."""
@@ -316,7 +387,7 @@ class Trainer:
         weight = recipe.path_weight * recipe.path_interval / total
         measured = []
         for n in self._portions(total):
-            styles = self._styles(n, self.data_loader.random_labels(n, rng))
+            styles = self._styles(n, self._random_labels(n))
             images = self._synthesize(styles)
             noise = torch.randn(images.shape, generator=rng, device=images.device)
             lengths = path_lengths(images, styles, noise)
@@ -345,6 +416,9 @@ class Trainer:
             yield Batch(batch.images[start : start + n], labels)
             start += n
 
+    def _random_labels(self, n: int) -> Tensor | None:
+        return self.adversaries[0].data_loader.random_labels(n, self.inputs.rng)
+
     def _styles(self, n: int, labels: Tensor | None) -> Tensor:
         return self.networks.styles(n, labels, self.context)
 
@@ -354,14 +428,8 @@ class Trainer:
     def _augment(self, images: Tensor) -> Tensor:
         return self.augmenter(images, self.inputs.take_transforms(len(images)), self.inputs.rng)
 
-    def _logits(self, images: Tensor, labels: Tensor | None) -> Tensor:
-        return self.networks.logits(images, labels, self.context)
-
-    def _let_discriminator_learn(self, *, learns: bool) -> None:
-        """Switch the gradients of the discriminator's weights on (but for frozen layers) or off."""
-        parameters = self.discriminator_parameters if learns else self.networks.discriminator.parameters()
-        for parameter in parameters:
-            parameter.requires_grad_(learns)
+    def _logits(self, discriminator: nn.Module, images: Tensor, labels: Tensor | None) -> Tensor:
+        return self.networks.logits(discriminator, images, labels, self.context)
 
     def _update_weights(self, adam: torch.optim.Adam) -> None:
         """Average gradients over all processes, take Adam's step and drop the gradients."""
@@ -416,14 +484,15 @@ class Trainer:
 
     def is_finite(self) -> bool:
         """Whether all losses since the last reading, and all weights, are numbers; it waits for the device."""
-        weights = [*self.networks.generator.parameters(), *self.networks.discriminator.parameters()]
+        weights = [weight for _, _, network in self._optimizers() for weight in network.parameters()]
         norms = torch._foreach_norm([weight.detach() for weight in weights])
         return self.meter.is_finite() and bool(torch.stack(list(norms)).isfinite().all())
 
     def _optimizers(self) -> tuple[tuple[str, torch.optim.Adam, nn.Module], ...]:
+        names = {"discriminator": "adam_d", "second": "adam_second"}
         return (
             ("adam_g", self.adam_g, self.networks.generator),
-            ("adam_d", self.adam_d, self.networks.discriminator),
+            *((names[each.role], each.adam, each.network) for each in self.adversaries),
         )
 
 

@@ -392,7 +392,9 @@ def test_pictures_of_four_channels_are_no_start():
 
 def test_only_stylegan2_is_a_start():
     golden = GOLDEN / "sg3t_cond16.pkl"
-    with pytest.raises(OptionError, match="it holds StyleGAN3\n  fix: training goes on from StyleGAN2 files"):
+    with pytest.raises(
+        OptionError, match="it holds StyleGAN3\n  fix: training goes on from StyleGAN2 and DCGAN files"
+    ):
         begin(change(OPTIONS, start=golden), Discs(8), WORLD)
 
 
