@@ -46,7 +46,7 @@ GENERATORS: Final = frozenset({
     "g", "params", "generator", "netg", "decoder", "model", "model_state_dict", "state_dict", "state",
 })  # fmt: skip
 DISCRIMINATORS: Final = frozenset({"d", "discriminator", "netd"})
-WRAPPERS: Final = frozenset({"module"})
+WRAPPERS: Final = frozenset({"module", "_orig_mod"})  # DataParallel's, and torch.compile's
 PREFIXES: Final = AVERAGES | GENERATORS | DISCRIMINATORS | WRAPPERS | {"encoder"}
 
 

@@ -166,6 +166,8 @@ def labels_by_name(pairs: Any, where: str) -> dict[str, Any]:
         if not (isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str)):
             raise DatasetError(f"labels[{index}]: got {show(str(pair))}; {_WANT}", where=where, fix=MEND)
         name, label = plain_name(pair[0]), pair[1]
+        if isinstance(label, float) and not math.isfinite(label):
+            raise DatasetError(f"labels[{index}]: want a number, got {label}", where=where, fix=MEND)
         if labels.setdefault(name, label) != label:
             raise DatasetError(
                 f"labels[{index}]: {name} has another label before, {show(labels[name])}, not {show(label)}",

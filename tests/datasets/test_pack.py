@@ -16,6 +16,7 @@ from PIL import Image
 from metagan.cli import metagan
 from metagan.datasets import store
 from metagan.datasets.decode import Fit
+from metagan.datasets.labels import labels_by_name
 from metagan.datasets.pack import pack
 from metagan.datasets.source import PictureSource
 from metagan.errors import DatasetError
@@ -176,6 +177,11 @@ def test_two_labels_for_one_picture_are_refused(tmp_path):
     pictures = zipped(tmp_path / "in.zip", {"a.png": png()}, [["a.png", 1], [".\\a.png", 2]])
     with pytest.raises(DatasetError, match=r"labels\[1\]: a.png has another label before, the number 1, not"):
         pack(pictures, tmp_path / "out.zip", FIT)
+
+
+def test_a_label_that_is_no_number_is_named(tmp_path):
+    with pytest.raises(DatasetError, match=r"labels\[0\]: want a number, got nan"):
+        labels_by_name([["a.png", float("nan")]], "dataset.json")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has file names that are no text")

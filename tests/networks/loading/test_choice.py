@@ -57,6 +57,8 @@ ALONE = [
     ({"anything": AVERAGE}, "anything"),
     ({"g_ema": AVERAGE, "step": 1}, "g_ema"),
     (prefixed("module.", AVERAGE), None),
+    (prefixed("_orig_mod.", AVERAGE), None),
+    (prefixed("module._orig_mod.", AVERAGE), None),
     (prefixed("generator.", AVERAGE), "generator"),
     (prefixed("decoder.", AVERAGE), "decoder"),
     (prefixed("module.generator.", AVERAGE), "generator"),
