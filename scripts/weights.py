@@ -53,6 +53,7 @@ UPSCALERS = {
 }
 # Pictures that classifiers learn from, and for how many epochs: drawing and training take a core some ten minutes.
 CLASSIFIERS = {"apes-traits": (6000, 10), "planets-traits": (10_000, 10)}
+MIN_ACCURACY = {"planets-traits": 0.95}  # which star is the sixth can't be told
 EARLY_KIMG = 20
 CHANGED_AT = "latents_changed_at"  # in a state file: where experiments/latents.py changed it
 SNAPSHOT_KIMG = 10
@@ -261,7 +262,16 @@ def train_classifier(name: str, runs: Path, device: str) -> None:
     subject, _, _ = name.rpartition("-")
     (count, epochs), data = CLASSIFIERS[name], runs / f"{subject}-traits-collection"
     fetch_collection(subject, data, count, RESOLUTION)
-    words = ("--out", runs / f"{name}.safetensors", "--resolution", RESOLUTION, "--epochs", epochs)
+    words = (
+        "--out",
+        runs / f"{name}.safetensors",
+        "--resolution",
+        RESOLUTION,
+        "--epochs",
+        epochs,
+        "--min-accuracy",
+        MIN_ACCURACY.get(name, 0),
+    )
     metagan("collection", "traits", data, *words, "--device", device)
 
 

@@ -719,6 +719,12 @@ def archive_command(collection: Path, place: str, name: str | None, generator: P
 )
 @click.option("--epochs", type=click.IntRange(1, 1000), default=12, help="Number of passes over the items.")
 @click.option(
+    "--min-accuracy",
+    type=Number(0, 1),
+    default=0.0,
+    help="Leave out trait types that are predicted right less often than this.",
+)
+@click.option(
     "--seed",
     type=click.IntRange(0),
     default=0,
@@ -732,6 +738,7 @@ def traits_command(
     out: Path,
     resolution: int,
     epochs: int,
+    min_accuracy: float,
     seed: int,
     workers: int | None,
     device: str,
@@ -757,7 +764,7 @@ def traits_command(
     if resolution & (resolution - 1):
         raise click.BadParameter(f"want a power of two, got {resolution}", param_hint="--resolution")
     known, former = open_collection(collection), read_former(out)
-    recipe = TraitsRecipe(epochs=epochs, seed=seed)
+    recipe = TraitsRecipe(epochs=epochs, seed=seed, min_accuracy=min_accuracy)
     with stages() as progress:
         progress.begin("reading pictures", sum(item.file is not None for item in known.items))
         cores = available_cores() if workers is None else workers

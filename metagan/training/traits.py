@@ -42,6 +42,7 @@ class TraitsRecipe:
         learning_rate: Peak learning rate, after a warm-up of a tenth of the steps and before cosine decay to 0.
         weight_decay: Weight decay of AdamW.
         seed: Seed of the split, the order and the initial weights.
+        min_accuracy: Trait types that are predicted right less often are left out; 0 to 1.
     """
 
     epochs: int = 12
@@ -49,6 +50,7 @@ class TraitsRecipe:
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     seed: int = 0
+    min_accuracy: float = 0.0
 
 
 def train_traits(
@@ -95,12 +97,16 @@ def train_traits(
         device,
         advance,
     )
-    told = _measure(classifier, pictures, targets, held, device)
+    told = _measure(classifier, pictures, targets, held, device, recipe.min_accuracy)
     kept = [index for index, one in enumerate(told) if one.kept]
     if not kept:
         best = max(told, key=lambda one: one.accuracy - one.majority)
-        what = f"no trait type is told better than by its most common value (best: {best.type}, {best.accuracy:.0%})"
-        raise TrainingError(what, fix="try more --epochs, a larger --resolution, or more items")
+        asked = f", and at least {recipe.min_accuracy:.0%} of the time" if recipe.min_accuracy else ""
+        raise TrainingError(
+            f"no trait type is told better than by its most common value{asked} "
+            f"(best: {best.type}, {best.accuracy:.0%})",
+            fix="try more --epochs, a larger --resolution, or more items",
+        )
     return _only(classifier, kept), [*told, *hopeless]
 
 
@@ -206,6 +212,7 @@ def _measure(
     targets: Int[Tensor, "heads n"],
     held: Int[Tensor, " m"],
     device: torch.device,
+    min_accuracy: float,
 ) -> list[TraitAccuracy]:
     rows = [classifier(_floats(pictures[some], device)) for some in torch.split(held, 256)]
     told = []
@@ -216,9 +223,12 @@ def _measure(
         known = right[right != _UNKNOWN]
         most = known.bincount().max().item() / len(held) if len(known) else 0.0
         error = math.sqrt(max(most * (1 - most), 1e-9) / len(held))
-        kept = accuracy > most + _SURE * error
-        why = "" if kept else "not told better than by its most common value"
-        told.append(TraitAccuracy(head.type, len(head.values), accuracy, most, kept, why))
+        why = ""
+        if accuracy <= most + _SURE * error:
+            why = "not told better than by its most common value"
+        elif accuracy < min_accuracy:
+            why = f"told right less often than the {min_accuracy:.0%} asked for"
+        told.append(TraitAccuracy(head.type, len(head.values), accuracy, most, not why, why))
     return told
 
 
