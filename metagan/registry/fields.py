@@ -53,7 +53,7 @@ class Want:
 SLUG_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 RESERVED_SLUGS = (
     *("404", "about", "api", "assets", "cards", "cname", "css", "favicon", "feed", "index", "js", "manifest"),
-    *("models", "nojekyll", "pictures", "robots", "sitemap", "static", "subjects"),
+    *("models", "nojekyll", "pictures", "robots", "sitemap", "static", "subjects", "today"),
     *("aux", "con", "nul", "prn"),
     *(f"{port}{number}" for port in ("com", "lpt") for number in range(10)),
 )

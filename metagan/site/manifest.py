@@ -25,11 +25,13 @@ class Manifest:
         fingerprint: Hash of everything it was made from.
         files: Size in bytes by path relative to the site.
         warnings: Warnings for the site's author from the build.
+        day: The day that its pages print, "2026-11-29"; empty if an earlier version built it.
     """
 
     fingerprint: str
     files: dict[str, int]
     warnings: list[str]
+    day: str = ""
 
     def is_whole(self, site: Path) -> bool:
         """Return whether every file exists with its size."""
@@ -59,6 +61,8 @@ def read_manifest(site: Path) -> Manifest | None:
     try:
         raw = json.loads((site / MANIFEST).read_bytes())
         files = {str(name): int(size) for name, size in raw["files"].items()}
-        return Manifest(str(raw["fingerprint"]), files, [str(line) for line in raw["warnings"]])
+        return Manifest(
+            str(raw["fingerprint"]), files, [str(line) for line in raw["warnings"]], str(raw.get("day", ""))
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -12,8 +12,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+from PIL import Image, ImageOps
+
 import metagan
 from metagan.errors import BuildError, MetaganError, Problem, RegistryError
+from metagan.images.encode import encode
+from metagan.images.provenance import Provenance
 from metagan.site.build.build_dir import BuildDir, swap_in
 from metagan.site.build.collections import (
     SubjectCollection,
@@ -35,6 +40,7 @@ from metagan.site.pages.content import (
     RealsContent,
     SiteContent,
     SubjectContent,
+    ai_system,
 )
 from metagan.site.pages.render import render_site
 from metagan.site.pages.text import line_for, read_corpus
@@ -84,7 +90,10 @@ def build_site(options: BuildOptions, progress: Progress) -> BuildReport:
         former = build_dir.manifest()
         inputs = gather(options, build_dir, progress)
         outcome = BuildReport(options.out, len(inputs.caches), inputs.count, warnings=inputs.warnings)
-        if former and former.fingerprint == inputs.fingerprint and former.is_whole(build_dir.site):
+        day = build_dir.day(inputs.fingerprint)  # another day has another picture of the day
+        is_same = former and (former.fingerprint, former.day) == (inputs.fingerprint, day.isoformat())
+        if former and is_same and former.is_whole(build_dir.site):
+            build_dir.forget_day()
             outcome.unchanged, outcome.files, outcome.warnings = True, len(former.files), former.warnings
             _fail_if_strict(options, outcome)
             return outcome
@@ -95,8 +104,9 @@ def build_site(options: BuildOptions, progress: Progress) -> BuildReport:
         collections, originals = _describe(opened, inputs, build_dir), _make_reals(reals, inputs, build_dir)
         files = _stage(inputs, models, collections, originals, build_dir, options, former, outcome, progress)
         _fail_if_strict(options, outcome)
-        Manifest(inputs.fingerprint, files, outcome.warnings).write(build_dir.staging)
+        Manifest(inputs.fingerprint, files, outcome.warnings, day.isoformat()).write(build_dir.staging)
         swap_in(build_dir.staging, build_dir.site)
+        build_dir.forget_day()
         if options.tidy and not options.subjects:
             _tidy(build_dir, inputs, models)
         outcome.files = len(files)
@@ -216,6 +226,7 @@ def _stage(
         for _, small in (*collections.values(), *reals.values()):
             files |= _copy_files(small, build_dir.staging)
         files |= _copy_models(models, build_dir.staging)
+        files |= _write_icons(inputs, build_dir.staging)
         extras = _keep_extras(build_dir, former, files)
     except OSError as error:
         raise BuildError(
@@ -255,6 +266,7 @@ def _content(
         built=build_dir.day(inputs.fingerprint),
         version=metagan.__version__,
         revision=inputs.fingerprint[:10],
+        icons=_icons(),
     )
 
 
@@ -301,6 +313,28 @@ def _copy_files(files: dict[str, Path], folder: Path) -> Iterator[tuple[str, int
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
         yield name, file.stat().st_size
+
+
+ICON_SIDES = (192, 512)  # what browsers need to install a site as an app
+
+
+def _icons() -> tuple[tuple[int, str], ...]:
+    return tuple((side, f"static/icon-{side}.png") for side in ICON_SIDES)
+
+
+def _write_icons(inputs: BuildInputs, folder: Path) -> Iterator[tuple[str, int]]:
+    """Make the site's icons from the middle of the first subject's first picture, whole pixels where it is small."""
+    cache, facts = inputs.caches[0], inputs.facts[0]
+    seed = cache.subject.seeds[0]
+    with Image.open(cache.picture(seed)) as image:
+        picture = image.convert("RGB")
+    name = ai_system(facts.architecture, cache.sha256, cache.upscaler)
+    for side, path in _icons():
+        how = Image.Resampling.NEAREST if side >= min(picture.size) else Image.Resampling.LANCZOS
+        icon = np.asarray(ImageOps.fit(picture, (side, side), how))
+        data = encode(icon, "png", Provenance(name, seed, cache.subject.psi))
+        (folder / path).write_bytes(data)
+        yield path, len(data)
 
 
 def _copy_models(models: list[BrowserModel], folder: Path) -> Iterator[tuple[str, int]]:
@@ -387,7 +421,6 @@ def _tidy(build_dir: BuildDir, inputs: BuildInputs, models: list[BrowserModel]) 
             with contextlib.suppress(OSError):  # it holds something else
                 folder.rmdir()
     _tidy_collections(build_dir, inputs)
-    (build_dir.folder / "begun.json").unlink(missing_ok=True)
 
 
 def _tidy_collections(build_dir: BuildDir, inputs: BuildInputs) -> None:

@@ -41,6 +41,7 @@ from metagan.values import source_date
 # --------------------------------------------------------------------------------------------
 # Replaces a folder by a finished one, atomically where the system supports it.
 
+_BEGUN = "begun.json"
 _AT_FDCWD = -100
 _EXCHANGE = 2  # RENAME_EXCHANGE on Linux, RENAME_SWAP on macOS
 
@@ -160,12 +161,16 @@ class BuildDir:
         """Return the day to print on pages: today, SOURCE_DATE_EPOCH's, or that of the build being resumed."""
         if date := source_date():
             return date.date()
-        begun = self.folder / "begun.json"
+        begun = self.folder / _BEGUN
         if read_json(begun).get("fingerprint") == fingerprint:
             return dt.date.fromisoformat(read_json(begun)["day"])
         today = dt.datetime.now(dt.UTC).date()
         write_json(begun, {"fingerprint": fingerprint, "day": today.isoformat()})
         return today
+
+    def forget_day(self) -> None:
+        """Forget the day of a build that is finished, so that the next one prints its own."""
+        (self.folder / _BEGUN).unlink(missing_ok=True)
 
     def sha256(self, path: Path) -> str:
         """Return a weights file's SHA-256; the file is read again only if its size or time has changed."""

@@ -14,8 +14,7 @@ from metagan.site.pages.content import GeneratorFacts, UpscalerFacts
 
 PICTURE_VERSION = 2  # increase it when the same weights, seed and settings would give other pixels
 UPSCALING_VERSION = 1  # likewise for the upscaler's results
-CARD_BELOW_PX = 256  # link previews need at least about 200 pixels
-CARD_PX = 512
+CARD_BELOW_PX = 256  # smaller pictures get an enlarged copy for link previews
 
 
 @dataclass(frozen=True)

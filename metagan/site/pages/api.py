@@ -8,7 +8,15 @@ from itertools import islice
 
 from metagan.images.provenance import SOURCE_TYPE
 from metagan.site.pages.content import CollectionContent, LiveModel, PictureTraits, SiteContent
-from metagan.site.pages.views import LINES_CHUNK, PictureIndex, PictureView, SubjectView
+from metagan.site.pages.theme import LIGHT_PAGE
+from metagan.site.pages.views import (
+    LINES_CHUNK,
+    PictureIndex,
+    PictureView,
+    SubjectView,
+    base_path,
+    preview_size,
+)
 
 SUBJECTS_PART = 100  # subjects in one file of the list
 NAME_RULE = (
@@ -116,6 +124,48 @@ def _traits(collection: CollectionContent | None, found: PictureTraits | None) -
     traits = {trait.type: trait.value for trait in found.traits if trait.value is not None}
     rarity = {"score": found.score, "items_as_rare": found.as_rare, "items": collection.items}
     return {"traits": traits, "rarity": rarity}
+
+
+def oembed_json(content: SiteContent, view: SubjectView, shot: PictureView) -> bytes:
+    """Return a picture's oEmbed answer (https://oembed.com, section 2.3.4.1), with which chats and blogs embed it."""
+    base, (width_px, height_px) = content.site.base_url, preview_size(view, shot)
+    author = {"author_name": content.site.author} if content.site.author else {}
+    known: dict[str, object] = {
+        "version": "1.0",
+        "type": "photo",
+        "title": f"{view.headline} – no. {shot.seed}",
+        "url": base + shot.card,
+        "width": width_px,
+        "height": height_px,
+        "web_page": base + shot.url,
+        "provider_name": content.site.title,
+        "provider_url": base,
+    }
+    return json_bytes(known | author)
+
+
+def web_app_manifest(content: SiteContent) -> bytes:
+    """Return the manifest with which browsers install the site as an app (https://www.w3.org/TR/appmanifest/)."""
+    site = content.site
+    drawn = {"src": "static/favicon.svg", "sizes": "any", "type": "image/svg+xml", "purpose": "any"}
+    made = [
+        {"src": path, "sizes": f"{side}x{side}", "type": "image/png", "purpose": purpose}
+        for side, path in content.icons
+        for purpose in (("any", "maskable") if side == max(content.icons)[0] else ("any",))
+    ]
+    manifest: dict[str, object] = {
+        "name": site.title,
+        "id": base_path(site),
+        "start_url": "./",
+        "scope": "./",
+        "display": "standalone",
+        "background_color": LIGHT_PAGE,
+        "theme_color": LIGHT_PAGE,
+        "lang": site.heading.lang,
+        "dir": site.heading.dir,
+        "icons": [*made, drawn],
+    }
+    return json_bytes(manifest | ({"description": site.description} if site.description else {}))
 
 
 def json_bytes(value: object) -> bytes:

@@ -10,6 +10,13 @@ from typing import Any
 from metagan.collection.traits import TraitAccuracy, TypeCount, ValueCount
 from metagan.registry.models import Site, Subject
 
+CARD_PX = 512
+
+
+def card_factor(width_px: int, height_px: int) -> int:
+    """Return by how much a small picture is enlarged for link previews, which need at least about 200 pixels."""
+    return max(1, CARD_PX // max(width_px, height_px))
+
 
 @dataclass(frozen=True)
 class GeneratorFacts:
@@ -331,6 +338,7 @@ class SiteContent:
         built: The day to print on pages and in feeds.
         version: The version of metagan that built the site.
         revision: A hash of everything that a cached page may depend on, for cache busting.
+        icons: The site's icons, made from a picture: side in pixels and path of each; may be empty.
     """
 
     site: Site
@@ -338,3 +346,4 @@ class SiteContent:
     built: date
     version: str
     revision: str
+    icons: tuple[tuple[int, str], ...] = ()

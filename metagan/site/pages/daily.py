@@ -13,21 +13,33 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 
+from metagan.registry.models import Site
 from metagan.site.pages.content import RealPicture, RealsContent
 from metagan.site.pages.views import PictureIndex, PictureView, SubjectView, seed_ranges
 
 PAIRS: Final = 10
 FEED_DAYS: Final = 30
+TODAY: Final = "today/"
 _EPOCH: Final = date(1970, 1, 1)
 
 
 @dataclass(frozen=True)
 class DayView:
-    """A day's picture, or a day's first pair, as pages and feeds show it."""
+    """A day's picture as pages and feeds show it."""
 
     day: date
     subject: SubjectView
     picture: PictureView
+
+    @property
+    def iso(self) -> str:
+        """The day as addresses have it: "2026-11-29"."""
+        return self.day.isoformat()
+
+    @property
+    def url(self) -> str:
+        """Its address on the site."""
+        return f"{TODAY}?day={self.iso}"
 
     @property
     def said(self) -> str:
@@ -48,6 +60,30 @@ def picture_of_day(day: date, albums: Sequence[tuple[SubjectView, PictureIndex]]
 def latest_days(built: date, albums: Sequence[tuple[SubjectView, PictureIndex]]) -> list[DayView]:
     """Return the pictures of the last days up to that of the build, the newest first."""
     return [picture_of_day(built - timedelta(days=ago), albums) for ago in range(FEED_DAYS)]
+
+
+def json_feed(site: Site, days: Sequence[DayView]) -> dict[str, object]:
+    """Return days' pictures as a JSON Feed (https://www.jsonfeed.org/version/1.1/)."""
+    base = site.base_url
+    return {
+        "version": "https://jsonfeed.org/version/1.1",
+        "title": f"{site.title}: picture of the day",
+        "home_page_url": base + TODAY,
+        "feed_url": f"{base}{TODAY}feed.json",
+        "language": site.heading.lang,
+        "authors": [{"name": site.author or site.title}],
+        "items": [
+            {
+                "id": base + one.url,
+                "url": base + one.url,
+                "title": f"{one.subject.headline} – no. {one.picture.seed}",
+                "content_text": one.picture.text or one.picture.alt,
+                "image": base + one.picture.card,
+                "date_published": f"{one.iso}T00:00:00Z",
+            }
+            for one in days
+        ],
+    }
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,17 @@ from itertools import islice, zip_longest
 from pathlib import Path, PurePosixPath
 
 from metagan.live import kernel_files
-from metagan.site.pages.api import json_bytes, line_files, subject_json, subjects_files
+from metagan.site.pages.api import (
+    json_bytes,
+    line_files,
+    oembed_json,
+    subject_json,
+    subjects_files,
+    web_app_manifest,
+)
 from metagan.site.pages.collection_views import view_collection, view_traits
 from metagan.site.pages.content import SiteContent
-from metagan.site.pages.daily import view_game
+from metagan.site.pages.daily import TODAY, json_feed, latest_days, view_game
 from metagan.site.pages.templates import (
     load_template,
     make_environment,
@@ -33,6 +40,7 @@ from metagan.site.pages.views import (
     SubjectView,
     album_data,
     base_path,
+    preview_size,
     site_context,
     subjects_data,
     view_subject,
@@ -64,6 +72,7 @@ class Offline:
         pages = (
             "",
             "subjects/",
+            TODAY,
             *(page for view in kept for page in (view.url, view.about, view.wall) if page),
         )
         self._pages = frozenset(f"{page}{_INDEX}" for page in pages)
@@ -121,6 +130,8 @@ PAGES = (
     "collection.html",
     "wall.html",
     "which.html",
+    "today.html",
+    "today.xml",
     "subjects.html",
     "404.html",
     "feed.xml",
@@ -159,8 +170,13 @@ def _files(content: SiteContent, templates: Path | None, writer: Writer) -> Iter
     for view, album in writer.albums:
         yield view.api, subject_json(content, view, album)
         yield from line_files(view, album)
+        if content.site.picture_pages:
+            yield from (
+                (f"{shot.url}oembed.json", oembed_json(content, view, shot)) for shot in album.shots()
+            )
     for number, group in enumerate(_groups(writer.albums)[1:], 1):
         yield _group_file(number), json_bytes(subjects_data(content, group))
+    yield "manifest.webmanifest", web_app_manifest(content)
     yield from subjects_files(content, [view for view, _ in writer.albums])
 
 
@@ -185,7 +201,7 @@ class Page:
         path: Its path on the site, "ape/42/".
         image: The link preview's picture, a site-relative path.
         image_alt: The picture's alternative text.
-        image_size: Its width and height, if known.
+        image_size: Its width and height.
         root: The relative path from here to the site's root, "../../".
     """
 
@@ -195,7 +211,7 @@ class Page:
     path: str
     image: str
     image_alt: str
-    image_size: tuple[int, int] | None
+    image_size: tuple[int, int]
     root: str
 
 
@@ -237,6 +253,21 @@ class Writer:
         lost = _page("lost", "404.html", view, view.first, title=title, says=says)
         yield "404.html", self.render("404.html", replace(lost, root=base_path(site)), **known, album=data)
         yield from self._listings(views)
+        yield from self._today(first)
+
+    def _today(self, albums: Sequence[tuple[SubjectView, PictureIndex]]) -> Iterator[tuple[str, bytes]]:
+        """Yield the page of the picture of the day, and feeds of the last days up to that of the build."""
+        days = latest_days(self.content.built, albums)
+        now = days[0]
+        title = f"Picture of the day – {self.content.site.title}"
+        says = "Each day another picture of something that does not exist."
+        page = _page("today", TODAY, now.subject, now.picture, title=title, says=says)
+        known = {"subject": now.subject, "picture": now.picture, "now": now, "days": days}
+        data = album_data(self.content, albums)
+        yield f"{TODAY}index.html", self.render("today.html", page, **known, album=data)
+        updated = f"{now.iso}T00:00:00Z"
+        yield f"{TODAY}feed.xml", self.render("today.xml", None, days=days, updated=updated)
+        yield f"{TODAY}feed.json", json_bytes(json_feed(self.content.site, days))
 
     def _listings(self, views: Sequence[SubjectView]) -> Iterator[tuple[str, bytes]]:
         """Yield the paginated list of subjects."""
@@ -340,7 +371,7 @@ class Writer:
             yield name, self.render("sitemap.xml", None, addresses=islice(addresses, SITEMAP_LIMIT))
 
     def _addresses(self) -> Iterator[str]:
-        yield ""
+        yield from ("", TODAY)
         yield from (_listing(i + 1) for i in range(-(-len(self.albums) // LISTED_SUBJECTS)))
         for view, album in self.albums:
             yield from (view.url, view.about, *filter(None, (view.collection, view.wall, view.which)))
@@ -360,8 +391,9 @@ def _listing(number: int) -> str:
 
 
 def _page(kind: str, path: str, view: SubjectView, shot: PictureView, *, title: str, says: str) -> Page:
-    size = (view.width_px, view.height_px) if shot.card == shot.src else None
-    return Page(kind, title, says, path, shot.card, shot.alt, size, "../" * path.count("/"))
+    return Page(
+        kind, title, says, path, shot.card, shot.alt, preview_size(view, shot), "../" * path.count("/")
+    )
 
 
 def _says(view: SubjectView) -> str:

@@ -28,6 +28,7 @@ from metagan.site.pages.content import (
     SubjectContent,
     UpscalerFacts,
     ai_system,
+    card_factor,
 )
 from metagan.site.pages.theme import ratio_class
 from metagan.values import LabelSpace
@@ -215,6 +216,12 @@ class PictureIndex:
         return f"{self.slug}/{seed}/" if self._pages else f"{self.slug}/?seed={seed}"
 
 
+def preview_size(view: SubjectView, shot: PictureView) -> tuple[int, int]:
+    """Return width and height of a picture's file for link previews."""
+    factor = 1 if shot.card == shot.src else card_factor(view.width_px, view.height_px)
+    return factor * view.width_px, factor * view.height_px
+
+
 def view_subject(collection: SubjectContent, album: PictureIndex) -> SubjectView:
     """Return a subject as pages show it."""
     subject, facts = collection.subject, collection.facts
@@ -297,6 +304,7 @@ def site_context(content: SiteContent, subjects: Sequence[SubjectView]) -> dict[
         "version": content.version,
         "revision": content.revision,
         "digital_source_type": SOURCE_TYPE,
+        "touch_icon": next((path for _, path in content.icons), None),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime
+from hashlib import sha256
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -110,7 +111,7 @@ def test_axe_finds_nothing_and_no_page_is_wider_than_its_window(browser: Browser
         viewport={"width": 390 if scheme == "light" else 1440, "height": 844},
     )
     found = []
-    for path in ("ape/which/",):
+    for path in ("ape/which/", "today/"):
         page.goto(site + path)
         wait_until(page, "document.querySelector('main img')?.naturalWidth > 0")
         found += [
@@ -119,3 +120,47 @@ def test_axe_finds_nothing_and_no_page_is_wider_than_its_window(browser: Browser
         assert not page.evaluate("document.documentElement.scrollWidth > innerWidth"), path
     page.close()
     assert found == []
+
+
+def test_the_picture_of_the_day_is_that_of_the_date_and_days_are_walked_by_key(witness: Witness, site: str):
+    page = witness.page
+    page.goto(f"{site}today/?day=2026-11-21")
+    said = page.locator("[data-day]")
+    picture = "document.querySelector('[data-frame] img')?.src.split('/pictures/')[1] === '{}'"
+    place = int.from_bytes(sha256(b"2026-11-21").digest()[:6])
+    wait_until(page, picture.format(f"ape/{place % 12}.png"))  # 20,778 days after 1970-01-01
+    expect(said).to_have_text("21 November 2026")
+    expect(page.locator("[data-past] li")).to_have_count(6)
+    expect(page).to_have_title("This Ape Does Not Exist – 21 November 2026")
+    expect(page.locator("[data-slot=line]")).not_to_be_empty()
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_url("**/today/?day=2026-11-20")
+    place = int.from_bytes(sha256(b"2026-11-20").digest()[:6])
+    wait_until(page, picture.format(f"bagel/{100 + place % 300}.png"))
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url("**/today/?day=2026-11-21")
+    page.goto(f"{site}today/")
+    now = datetime.now(UTC).date()
+    expect(said).to_have_attribute("datetime", now.isoformat())
+    assert page.locator("[data-onward]").get_attribute("href").startswith(site)
+
+
+def test_without_javascript_there_is_the_picture_of_the_build_s_day(plain: Page, site: str):
+    plain.goto(f"{site}today/")
+    image = plain.locator("[data-frame] img")
+    assert plain.request.get(f"{site}today/{image.get_attribute('src')}").ok
+    expect(plain.locator("[data-day]")).to_have_text("22 November 2026")
+    plain.get_by_role("link", name="Its own page").click()
+    plain.wait_for_url(re.compile(r"/(ape|bagel)/\d+/$"))
+
+
+def test_the_site_can_be_installed_as_an_app(witness: Witness, server):
+    page = witness.page
+    page.goto(f"{server.url}ape/")
+    wait_until(page, "navigator.serviceWorker.controller?.state === 'activated'")
+    session = page.context.new_cdp_session(page)
+    found = session.send("Page.getAppManifest")
+    assert found["errors"] == []
+    assert found["url"] == f"{server.url}manifest.webmanifest"
+    errors = {one["errorId"] for one in session.send("Page.getInstallabilityErrors")["installabilityErrors"]}
+    assert errors <= {"in-incognito"}  # as tests' windows are

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -11,7 +12,9 @@ import textwrap
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from metagan.errors import BuildError, BuildLockedError, OptionError, RegistryError
 from metagan.registry.read import read_registry
@@ -75,13 +78,36 @@ def fixed_day(monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1790000000")
 
 
+def test_a_build_on_another_day_brings_its_picture_of_the_day_and_draws_nothing(tmp_path):
+    write_registry(tmp_path)
+    build(tmp_path)
+    assert build(tmp_path).unchanged
+    manifest = tmp_path / "build" / MANIFEST
+    manifest.write_text(manifest.read_text().replace("2026-09-21", "2026-09-20"))
+    later = build(tmp_path)
+    assert (later.unchanged, later.drawn) == (False, 0)
+    assert build(tmp_path).unchanged
+
+
+def test_a_site_s_icons_are_made_from_its_first_picture_and_say_so(tmp_path):
+    write_registry(tmp_path, images=2)
+    build(tmp_path)
+    icons = json.loads((tmp_path / "build/manifest.webmanifest").read_text())["icons"]
+    assert [one["sizes"] for one in icons] == ["192x192", "512x512", "512x512", "any"]
+    icon = Image.open(tmp_path / "build" / icons[1]["src"])
+    picture = Image.open(tmp_path / "build/pictures/blob/0.webp").convert("RGB")
+    assert np.array_equal(np.asarray(icon)[16::32, 16::32], np.asarray(picture))
+    assert 'metagan:seed="0"' in icon.info["XML:com.adobe.xmp"]
+
+
 def test_a_site_has_its_pages_and_pictures_and_a_manifest_of_them(tmp_path):
     write_registry(tmp_path)
     outcome = build(tmp_path)
     site = tmp_path / "build"
     assert (outcome.subjects, outcome.pictures, outcome.drawn) == (1, 12, 12)
     for name in ("index.html", "404.html", "blob/index.html", "blob/11/index.html", "blob/about/index.html",
-                 "subjects/index.html", "feed.xml", "sitemap.xml", "robots.txt", "api/blob.json",
+                 "subjects/index.html", "today/index.html", "today/feed.xml", "manifest.webmanifest",
+                 "blob/11/oembed.json", "feed.xml", "sitemap.xml", "robots.txt", "api/blob.json",
                  "pictures/blob/11.webp", "pictures/blob/11.card.png"):  # fmt: skip
         assert (site / name).is_file(), name
     manifest = BuildDir(site).manifest()
