@@ -30,6 +30,8 @@ export class Album {
     this.wording = data.alt;
     this.xmp = data.xmp ?? "";
     this.headline = data.headline;
+    this.site = data.site;
+    this.base = data.base;
     /** Of many subjects the page has the first ones; the others lie in files, a group each. */
     this.groups = [{ count: data.subjects.length }, ...(data.groups ?? [])];
     /** The subjects that chance chooses from, and all that have come so far. */

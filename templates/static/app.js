@@ -1,5 +1,5 @@
 // The pages with a stage: home, a subject's own, and "not found".
-import { isOrdinary, readPick, writePick } from "./address.js";
+import { isOrdinary, readPick, short, writePick } from "./address.js";
 import { Album, isSame, nameOf } from "./album.js";
 import { bindKeys, bindNames, bindSwipe, upgradeNext } from "./controls.js";
 import { fillGallery } from "./gallery.js";
@@ -11,6 +11,7 @@ import { Panel } from "./panel.js";
 import { bindSaving } from "./saving.js";
 import { Seen } from "./seen.js";
 import { bindSharing } from "./share.js";
+import { Slideshow } from "./slideshow.js";
 import { Stage } from "./stage.js";
 import { Studios } from "./studios.js";
 import { Trail } from "./trail.js";
@@ -167,7 +168,7 @@ async function drawAtHand() {
  * and so does one that makes pictures itself: its reload is to make a new one.
  */
 function addressOf(pick) {
-  if (!isSubject) return null;
+  if (!isSubject || slideshow.isOn) return null;
   return pick.live ? location.pathname : `?seed=${pick.seed}`;
 }
 
@@ -302,8 +303,18 @@ function link() {
   return stage.url(album.permalink(trail.current));
 }
 
+/** What a card says of the picture that is shown. */
+function cardWords() {
+  const { seed, mix, psi, subject } = trail.current;
+  const facts = `Seed ${seed}${mix ? ` + ${mix.seed}` : ""}, psi ${short(psi ?? Number(subject.psi))}`;
+  const address = (album.base || root.href).replace(/^https?:\/\/|\/$/g, "");
+  return { heading: element.querySelector("h1"), facts, site: album.site, address };
+}
+
 const say = (name, more) => stage.say(name, more);
 const still = album.lonely && !album.subjects[0].live; // there is nothing to go on to
+const slideshow = new Slideshow(document.querySelector("[data-slideshow]"), next);
+for (const way of document.querySelectorAll("[data-slideshow-link]")) way.hidden = still;
 const section = document.querySelector("[data-pair]");
 const pair = section && bindPair(section, { open, say });
 
@@ -312,7 +323,7 @@ if (button) button.hidden = still;
 bindKeys({ next, back });
 bindSwipe(element.querySelector("[data-frame]"), { next, back });
 bindSharing({ link, say });
-bindSaving({ current: () => ({ pick: trail.current, source: stage.source }), say });
+bindSaving({ current: () => ({ pick: trail.current, source: stage.source, words: cardWords() }), say });
 bindNames(openName);
 panel.bind(change);
 for (const hint of element.querySelectorAll("[data-hint]")) hint.hidden = false;

@@ -1,6 +1,7 @@
 // Download, enlarged download, and the picture on the clipboard: as files that say what made them.
 
 import { short } from "./address.js";
+import { cardOf } from "./card.js";
 import { enlarged, fileOf } from "./canvas.js";
 import { labelled } from "./png.js";
 
@@ -28,7 +29,10 @@ async function pngOf(source, pick, factor) {
   return labelled(await fileOf(enlarged(source, factor), "image/png"), packetOf(pick));
 }
 
-/** Wires the buttons. `current()` gives {pick, source}: what is shown, and its canvas or image. */
+/**
+ * Wires the buttons. `current()` gives {pick, source, words}: what is shown, its canvas or image, and what a card says
+ * of it.
+ */
 export function bindSaving({ current, say }) {
   for (const link of document.querySelectorAll('a[data-slot="download"]')) {
     link.addEventListener("click", async (event) => {
@@ -42,6 +46,15 @@ export function bindSaving({ current, say }) {
     const { pick, source } = current();
     save(await pngOf(source, pick, 4), `${nameOfFile(pick)}-4x.png`);
   });
+  for (const button of document.querySelectorAll("[data-card]")) {
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      const { pick, source, words } = current();
+      const canvas = cardOf(source, words, button.dataset.card);
+      const file = await labelled(await fileOf(canvas, "image/png"), packetOf(pick));
+      save(file, `${nameOfFile(pick)}-${button.dataset.card}.png`);
+    });
+  }
   if (!navigator.clipboard?.write || typeof ClipboardItem !== "function") return;
   bind("[data-copy-picture]", async () => {
     const { pick, source } = current();

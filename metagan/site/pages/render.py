@@ -40,6 +40,7 @@ from metagan.site.pages.views import (
     SubjectView,
     album_data,
     base_path,
+    cover_data,
     preview_size,
     site_context,
     subjects_data,
@@ -252,7 +253,7 @@ class Writer:
         title, says = "This Page Does Not Exist", "Nor does its picture."
         lost = _page("lost", "404.html", view, view.first, title=title, says=says)
         yield "404.html", self.render("404.html", replace(lost, root=base_path(site)), **known, album=data)
-        yield from self._listings(views)
+        yield from self._listings()
         yield from self._today(first)
 
     def _today(self, albums: Sequence[tuple[SubjectView, PictureIndex]]) -> Iterator[tuple[str, bytes]]:
@@ -269,10 +270,12 @@ class Writer:
         yield f"{TODAY}feed.xml", self.render("today.xml", None, days=days, updated=updated)
         yield f"{TODAY}feed.json", json_bytes(json_feed(self.content.site, days))
 
-    def _listings(self, views: Sequence[SubjectView]) -> Iterator[tuple[str, bytes]]:
+    def _listings(self) -> Iterator[tuple[str, bytes]]:
         """Yield the paginated list of subjects."""
-        pages = [views[i : i + LISTED_SUBJECTS] for i in range(0, len(views), LISTED_SUBJECTS)]
-        for number, shown in enumerate(pages, 1):
+        pages = [self.albums[i : i + LISTED_SUBJECTS] for i in range(0, len(self.albums), LISTED_SUBJECTS)]
+        count = sum(len(album) for _, album in self.albums)
+        for number, listed in enumerate(pages, 1):
+            shown = [view for view, _ in listed]
             which = f", page {number}" if number > 1 else ""
             title, says = (
                 f"Subjects{which} – {self.content.site.title}",
@@ -288,7 +291,14 @@ class Writer:
             }
             yield (
                 f"{_listing(number)}index.html",
-                self.render("subjects.html", listing, subjects=shown, pager=pager),
+                self.render(
+                    "subjects.html",
+                    listing,
+                    subjects=shown,
+                    pager=pager,
+                    picture_count=count,
+                    cover=[cover_data(view, album) for view, album in listed],
+                ),
             )
 
     def _subject_pages(self, view: SubjectView, album: PictureIndex) -> Iterator[tuple[str, bytes]]:

@@ -315,6 +315,7 @@ def album_data(content: SiteContent, albums: Sequence[tuple[SubjectView, Picture
         "alt": ALT,
         "chunk": LINES_CHUNK,
         "base": content.site.base_url,
+        "site": without_controls(content.site.title),
         "xmp": xmp_pattern("{maker}"),
         "headline": asdict(content.site.heading),
         "subjects": subjects_data(content, albums),
@@ -351,6 +352,12 @@ def subjects_data(
         }
         for view, album in albums
     ]
+
+
+def cover_data(view: SubjectView, album: PictureIndex) -> dict[str, str]:
+    """Return the data with which a subject's tile shows other pictures, for static/cover.js."""
+    seeds = seed_ranges([picture.seed for picture in album.pictures])
+    return {"slug": view.slug, "extension": album.extension, "seeds": seeds}
 
 
 def _different(headline: Headline, usual: Headline) -> dict[str, str]:

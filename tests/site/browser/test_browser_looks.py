@@ -147,7 +147,7 @@ def test_the_keyboard_reaches_everything_with_a_visible_focus(witness: Witness, 
     page.goto(f"{site}ape/?seed=3")
     wait_for_picture(page)
     names = []
-    for _ in range(18):
+    for _ in range(24):
         page.keyboard.press("Tab")
         names.append(page.evaluate("document.activeElement.textContent.trim() || document.activeElement.id"))
         assert focus_is_visible(page), names

@@ -1,4 +1,4 @@
-"""What pages show by the day, in a real Chromium: the game "which one exists?"."""
+"""What one comes back for, in a real Chromium: game, picture of the day, screensaver, cards, the cover, the app."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import re
 from datetime import UTC, date, datetime
 from hashlib import sha256
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from metagan.site.pages.daily import round_of_day
 from tests.site.conftest import Witness, wait_until
+from tests.site.demo import draw_picture
 
 pytestmark = pytest.mark.browser
 
@@ -164,3 +167,71 @@ def test_the_site_can_be_installed_as_an_app(witness: Witness, server):
     assert found["url"] == f"{server.url}manifest.webmanifest"
     errors = {one["errorId"] for one in session.send("Page.getInstallabilityErrors")["installabilityErrors"]}
     assert errors <= {"in-incognito"}  # as tests' windows are
+
+
+FRAMED = "document.querySelector('[data-frame] img')?.src"
+
+
+def test_the_screensaver_shows_a_new_picture_every_15_seconds_until_it_is_ended(witness: Witness, site: str):
+    page = witness.page
+    page.clock.install()
+    page.goto(f"{site}ape/?play")
+    wait_until(page, f"Boolean({FRAMED})")
+    expect(page.locator("h1")).to_be_visible()
+    expect(page.locator("[data-slot=line]")).to_be_visible()
+    for hidden in (".top", ".foot", "[data-next]", ".facts", ".actions", ".sheet"):
+        expect(page.locator(hidden)).to_be_hidden()
+    first = page.evaluate(FRAMED)
+    page.clock.run_for(15_000)
+    wait_until(page, f"before => {FRAMED} !== before", first)
+    assert page.url == f"{site}ape/?play"
+    page.get_by_role("button", name="Pause").click()
+    second = page.evaluate(FRAMED)
+    page.clock.run_for(40_000)
+    assert page.evaluate(FRAMED) == second
+    page.keyboard.press("Escape")
+    expect(page.locator(".actions")).to_be_visible()
+    assert page.url == f"{site}ape/"
+
+
+@pytest.mark.parametrize(("kind", "size"), [("wide", (1200, 630)), ("square", (1080, 1080))])
+def test_a_card_has_the_picture_its_words_and_its_origin(witness: Witness, site: str, kind: str, size):
+    page = witness.page
+    page.goto(f"{site}ape/?name=Ada")
+    wait_until(page, f"Boolean({FRAMED})")
+    seed = int(page.locator("[data-text=seed]").first.text_content())
+    with page.expect_download() as download:
+        page.locator(f"[data-card={kind}]").click()
+    assert download.value.suggested_filename == f"ape-{seed}-{kind}.png"
+    card = Image.open(download.value.path())
+    assert card.size == size
+    assert f'metagan:seed="{seed}" metagan:psi="0.8"' in card.info["XML:com.adobe.xmp"]
+    pixels = np.asarray(card.convert("RGB"))
+    middle = pixels[315, 315] if kind == "wide" else pixels[415, 540]
+    assert tuple(middle) == draw_picture(seed, (32, 32)).getpixel((16, 16))
+    words = pixels[60:400, 640:] if kind == "wide" else pixels[815:945]
+    colours = {tuple(colour) for colour in words.reshape(-1, 3)}
+    assert {(0x1B, 0x18, 0x15), (0xB4, 0x38, 0x0D)} <= colours  # headline, and the title in it
+
+
+def test_tiles_of_the_cover_change_until_they_are_stopped(witness: Witness, site: str):
+    page = witness.page
+    page.goto(f"{site}subjects/")
+    changed = (
+        "[...document.querySelectorAll('.cover .mat')].every((mat, i) => mat.lastElementChild.src !== {}[i])"
+    )
+    first = page.evaluate("[...document.querySelectorAll('.cover img')].map(({ src }) => src)")
+    wait_until(page, changed.format(first))
+    page.get_by_role("button", name="Stop the tiles").click()
+    expect(page.get_by_role("button", name="Let the tiles change")).to_be_visible()
+
+
+def test_tiles_stand_still_for_those_who_ask_for_that(browser: Browser, site: str):
+    page = browser.new_page(reduced_motion="reduce")
+    page.clock.install()
+    page.goto(f"{site}subjects/")
+    expect(page.get_by_role("button", name="Let the tiles change")).to_be_visible()
+    first = page.evaluate("[...document.querySelectorAll('.cover img')].map(({ src }) => src)")
+    page.clock.run_for(20_000)
+    assert page.evaluate("[...document.querySelectorAll('.cover img')].map(({ src }) => src)") == first
+    page.close()
