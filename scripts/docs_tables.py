@@ -313,6 +313,28 @@ def kernel() -> None:
     )
 
 
+def upscaler_kernel() -> None:
+    """An upscaler on the kernel beside PyTorch."""
+    speed = results()["upscale_speed"]
+    table(
+        (
+            f"{speed['upscaler']}, 64x64 to 256x256",
+            "kernel, ms of processor time a picture",
+            "PyTorch",
+            "ratio",
+        ),
+        (
+            (
+                name,
+                f"{case['kernel_cpu_ms']:.1f}",
+                f"{case['pytorch_cpu_ms']:.1f}",
+                f"{case['pytorch_cpu_ms'] / case['kernel_cpu_ms']:.1f} times",
+            )
+            for name, case in speed["cases"].items()
+        ),
+    )
+
+
 def browser() -> None:
     """Pictures in the browser beside PyTorch and onnxruntime-web."""
     live = results()["live"]

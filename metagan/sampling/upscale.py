@@ -123,8 +123,11 @@ def _enlarge_whole(upscaler: AnyUpscaler, images: Float[Tensor, "n 3 h w"]) -> l
 
     if isinstance(upscaler, ForeignUpscaler) or images.device.type != "cpu":
         return [enlarge_one(image) for image in images]
-    with on_one_thread_each() as threads, ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(enlarge_one, images))
+    with on_one_thread_each() as threads:
+        if min(threads, len(images)) <= 1:
+            return [enlarge_one(image) for image in images]
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(enlarge_one, images))
 
 
 def enlarge(picture: NDArray[np.uint8], factor: int, how: Literal["nearest", "lanczos"]) -> NDArray[np.uint8]:
