@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,8 @@ def connected(address: str | None) -> Iterator[None]:
     except Exception as error:
         raise _not_connected(error, stated) from error
     try:
-        yield
+        with redirect_stdout(sys.stderr):  # where Ray's news of lost workers belong
+            yield
     finally:
         ray.shutdown()
 

@@ -1,0 +1,123 @@
+"""Shards that a Ray cluster draws. What needs a cluster is marked slow; `pytest -m slow tests/shards` runs it."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+import pytest
+from click.testing import CliRunner
+
+from metagan.cli import metagan
+from metagan.errors import MetaganError
+from tests.conftest import ROOT, started
+
+OPTIONS = ["sample", "bundled:apes", "--shards", "20"]
+
+
+def refusal(*options: str) -> str:
+    result = CliRunner().invoke(metagan, [*OPTIONS, "--seeds", "0-9", *options])
+    assert isinstance(result.exception, MetaganError), result.output
+    return str(result.exception)
+
+
+def test_without_ray_it_is_said_how_to_install_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert refusal("--on", "ray", "--out", str(tmp_path)) == (
+        "--on ray needs Ray\n  fix: pip install 'metagan[ray]'"
+    )
+
+
+@pytest.mark.parametrize("form", ["ray://127.0.0.1:{}", "127.0.0.1:{}"])
+def test_an_address_where_no_ray_answers_is_refused_at_once(form: str, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and doesn't listen
+        address = form.format(taken.getsockname()[1])
+        said = refusal("--on", address, "--out", str(tmp_path))
+    assert said.startswith(f"{address}: no Ray answers at 127.0.0.1:")
+    assert not list(tmp_path.iterdir())
+
+
+HEAD = """
+import signal, sys
+import ray
+for _ in range(12):  # Ray gives its own processes 15 seconds to start, which a busy machine exceeds
+    try:
+        ray.init(num_cpus=2, include_dashboard=False, object_store_memory=100_000_000, _temp_dir=sys.argv[1])
+        break
+    except Exception:
+        ray.shutdown()
+print(ray.get_runtime_context().gcs_address, flush=True)
+signal.pause()
+"""
+
+
+@pytest.fixture
+def cluster(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A Ray cluster of this machine with room for two workers, whose processes find the storage."""
+    pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("RAY_agent_register_timeout_ms", "300000")  # of busy machines
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "30")
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        monkeypatch.setenv("HOME", folder)  # where Ray puts the token
+        command = [sys.executable, "-c", HEAD, folder]
+        with started(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as head:
+            assert head.stdout
+            yield head.stdout.readline().decode().strip()
+
+
+def workers() -> list[int]:
+    """The processes of this test's workers, by the title that Ray gives them and the environment they inherit."""
+    found, own = [], f"AWS_ENDPOINT_URL={os.environ['AWS_ENDPOINT_URL']}".encode()
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if (entry / "cmdline").read_bytes().startswith(b"ray::Worker"):
+                found += [int(entry.name)] if own in (entry / "environ").read_bytes() else []
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_workers_killed_at_random_moments_give_the_bytes_of_one_machine(
+    cluster: str, bucket: str, tmp_path: Path
+) -> None:
+    seeds = ["--seeds", "0-599"]
+    command = [sys.executable, "-m", "metagan", *OPTIONS, *seeds, "--on", cluster, "--out", f"{bucket}/apes"]
+    files, rng = fsspec.filesystem("s3"), random.Random(19)
+    moments = sorted(rng.sample(range(1, 50), 3))  # by the number of files that are there
+    with started(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as driver:
+        while driver.poll() is None:
+            time.sleep(rng.uniform(0.1, 0.5))
+            if (
+                moments
+                and len(files.find("pictures/apes", refresh=True)) > moments[0]
+                and (pids := workers())
+            ):
+                os.kill(rng.choice(pids), signal.SIGKILL)
+                del moments[0]
+        out, err = driver.communicate()
+    assert driver.returncode == 0, err
+    assert not moments and "600 pictures in 30 shards" in out
+    here = CliRunner().invoke(metagan, [*OPTIONS, *seeds, "--out", str(tmp_path / "here")])
+    assert here.exit_code == 0
+    there = {
+        path.rpartition("/")[2]: files.cat_file(path) for path in files.find("pictures/apes", refresh=True)
+    }
+    assert there == {path.name: path.read_bytes() for path in (tmp_path / "here").glob("*/*")}
+    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "30 shards, 0 drawn now" in again.stdout
