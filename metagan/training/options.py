@@ -114,7 +114,7 @@ class Recipe:
     )
     discriminator_rate: float = setting(
         1.0,
-        "Learning rate of the discriminator, as a multiple of the generator's. auto: 1, or 2 for a DCGAN (TTUR).",
+        "Learning rate of the discriminator, as a multiple of the generator's. auto: 1, or 0.5 for a DCGAN (TTUR).",
         "--d-rate",
         above=0,
         auto=True,

@@ -229,7 +229,7 @@ def choose_dcgan(recipe: Recipe, auto: Collection[str]) -> Recipe:
     """
     usual: dict[str, Any] = {
         "learning_rate": 0.0002,
-        "discriminator_rate": 2.0,
+        "discriminator_rate": 0.5,
         "beta1": 0.5,
         "label_smoothing": 0.1,
         "dropout": 0.25,

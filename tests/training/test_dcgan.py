@@ -1,5 +1,6 @@
 """The DCGAN as a baseline: its networks, its recipe, and its runs beside StyleGAN2's."""
 
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -66,14 +67,14 @@ def test_the_widest_is_the_papers():
 def test_its_recipe_is_the_published_one_unless_asked_for():
     recipe = begin(OPTIONS, Discs(16), WORLD)[0].recipe
     assert (recipe.learning_rate, recipe.beta1, recipe.beta2) == (0.0002, 0.5, 0.999)
-    assert (recipe.discriminator_rate, recipe.label_smoothing, recipe.dropout) == (2, 0.1, 0.25)
+    assert (recipe.discriminator_rate, recipe.label_smoothing, recipe.dropout) == (0.5, 0.1, 0.25)
     assert (recipe.r1_interval, recipe.path_weight, recipe.style_mixing, recipe.augmentation) == (
         0,
         0,
         0,
         "none",
     )
-    asked = {"discriminator_rate": 0.5, "label_smoothing": 0.0, "dropout": 0.0, "augmentation": "adaptive"}
+    asked = {"discriminator_rate": 2.0, "label_smoothing": 0.0, "dropout": 0.0, "augmentation": "adaptive"}
     own = begin(change(OPTIONS, beta1=0.0, **asked), Discs(16), WORLD)[0].recipe
     assert {name: getattr(own, name) for name in asked} == asked
     assert own.beta1 == 0
@@ -96,6 +97,12 @@ def test_its_pictures_measurably_improve(tmp_path):
     run.train()
     first, last = (line["distance"] for line in run.folder.read_metrics() if "distance" in line)
     assert last < 0.75 * first
+    compare = runpy.run_path(str(Path(__file__).parents[2] / "scripts" / "compare_runs.py"))
+    cells = compare["table"]([run.folder.path], minutes=60).splitlines()[-1].split(" | ")
+    assert (cells[0], cells[3]) == ("| dcgan, `tiny`", "60")
+    assert cells[4] == f"{last:.3g}"
+    with pytest.raises(SystemExit, match="nothing was measured"):
+        compare["table"]([run.folder.path], minutes=0)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
