@@ -32,6 +32,7 @@ _BOOLS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "o
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _PLAIN_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("str", "seq", "map"))
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_PAIR = re.compile(r"[\ud800-\udbff][\udc00-\udfff]")
 _HALF, _HALF_FIX = "want text, got half a character (a surrogate)", "write the character itself"
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -254,6 +255,8 @@ class _Plain:
     def _pairs(self, node: yaml.MappingNode, place: Place) -> Iterator[tuple[str, yaml.Node]]:
         seen: dict[str, yaml.Node] = {}
         for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                key.value = _whole(key.value)
             if not isinstance(key, yaml.ScalarNode):
                 self._complain(
                     key, place, "want a word as a key, got a list or mapping", "write `key: value`"
@@ -272,7 +275,7 @@ class _Plain:
                 yield key.value, value
 
     def _scalar(self, node: yaml.Node, place: Place) -> Value:
-        text = str(node.value)
+        text = _whole(str(node.value))
         if _SURROGATE.search(text):
             self._complain(node, place, _HALF, _HALF_FIX)
             return "?"
@@ -281,6 +284,11 @@ class _Plain:
     def _complain(self, node: yaml.Node, place: Place, what: str, fix: str) -> None:
         named = f"{dotted(place)}: {what}" if place else what
         self.problems.append(Problem(_where(self.path, node.start_mark), named, fix))
+
+
+def _whole(text: str) -> str:
+    """Join the halves of characters beyond U+FFFF, which JSON's escapes write as two: "\\ud83d\\udc12"."""
+    return _PAIR.sub(lambda pair: pair[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le"), text)
 
 
 def _resolve(text: str) -> Value:

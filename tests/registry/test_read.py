@@ -1,5 +1,6 @@
 """registry.yaml into a Registry, or every problem at once."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -489,3 +490,11 @@ def test_a_subject_s_headline_follows_from_its_own_words_and_the_site_s(read, si
     text = VALID.replace("subjects:", f"  {site}\nsubjects:") if site else VALID
     registry = read(text + (f"    {subject}\n" if subject else ""))
     assert registry.subjects[0].heading == headline
+
+
+def test_characters_that_json_writes_as_two_escapes_are_read_as_one(read, messages):
+    title = json.dumps("Apes \U0001f412")
+    assert "\\ud83d" in title
+    assert read(VALID.replace("Hummingbird", title)).subjects[0].title == "Apes \U0001f412"
+    for half in ("\\ud83d", "\\udc12\\ud83d"):
+        assert "half a character" in messages(VALID.replace("Hummingbird", f'"{half}"'))[0]
