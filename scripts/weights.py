@@ -3,8 +3,8 @@
     python scripts/weights.py [--runs FOLDER] [--device auto] [--inception auto] [--ship-only] [NAME ...]
 
 NAME-x4 is the upscaler of NAME: it learns from large originals and from the shipped generator's pictures, and is
-measured on originals that it has not seen. NAME-traits is the classifier of NAME's traits. `make weights` calls
-this. A run that was interrupted goes on. --ship-only
+measured on originals that it has not seen. NAME-traits is the classifier of NAME's traits. NAME-dials are directions of
+the shipped NAME, which registry.yaml names. `make weights` calls this. A run that was interrupted goes on. --ship-only
 takes runs as they are: the last snapshot becomes metagan/weights/NAME.safetensors; a generator's measures, those of the
 snapshot at 20 kimg and the floor stand in its header and in benchmarks/weights.json, upscalers' in
 benchmarks/upscalers.json. FID and KID are among them where Inception's weights are at hand (docs/training.md).
@@ -54,6 +54,7 @@ UPSCALERS = {
 # Pictures that classifiers learn from, and for how many epochs: drawing and training take a core some ten minutes.
 CLASSIFIERS = {"apes-traits": (6000, 10), "planets-traits": (10_000, 10)}
 MIN_ACCURACY = {"planets-traits": 0.95}  # which star is the sixth can't be told
+DIALS = ("apes-dials", "bagels-dials", "hummingbirds-dials")
 EARLY_KIMG = 20
 CHANGED_AT = "latents_changed_at"  # in a state file: where experiments/latents.py changed it
 SNAPSHOT_KIMG = 10
@@ -275,6 +276,21 @@ def train_classifier(name: str, runs: Path, device: str) -> None:
     metagan("collection", "traits", data, *words, "--device", device)
 
 
+def ship_dials(name: str) -> None:
+    """Find the directions of a shipped generator, and put them in their place."""
+    words = (
+        "--out",
+        SHIPPED / f"{name}.safetensors",
+        "--lpips",
+        "none",
+        "--traits",
+        "none",
+        "--device",
+        "cpu",
+    )
+    metagan("directions", f"bundled:{name.removesuffix('-dials')}", *words)
+
+
 def ship_classifier(name: str, runs: Path) -> None:
     """Put a classifier in its place, in half precision; its header has its measures."""
     checkpoint = read_checkpoint(runs / f"{name}.safetensors")
@@ -320,7 +336,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("names", nargs="*", default=[*STAGES, *UPSCALERS, *CLASSIFIERS])
+    parser.add_argument("names", nargs="*", default=[*STAGES, *UPSCALERS, *CLASSIFIERS, *DIALS])
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--count", type=int, default=2000, help="pictures to measure on")
     parser.add_argument("--device", default="auto")
@@ -337,6 +353,9 @@ def main() -> None:
             if not options.ship_only:
                 train_upscaler(name, runs, options.device)
             record(UPSCALER_RESULTS, name, ship_upscaler(name, runs))
+            continue
+        if name in DIALS:
+            ship_dials(name)
             continue
         if name in CLASSIFIERS:
             if not options.ship_only:

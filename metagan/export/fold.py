@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from metagan.errors import ExportError
@@ -149,6 +150,23 @@ def _tensors(generator: StyleGAN2, use_noise: bool) -> Iterator[tuple[str, Tenso
     yield "constant", generator.constant.permute(1, 2, 0)
     for index, block in enumerate(generator.blocks):
         yield from _block(f"{4 * 2**index}", cast("Block", block), left, use_noise)
+
+
+def fold_directions(generator: Generator, vectors: Float[Tensor, "n w_dim"]) -> Float[Tensor, "n w_dim"]:
+    """Return directions of w as directions of the folded mapping network's styles, which are w divided by a factor.
+
+    Raises:
+        ExportError: If the kernel does not support the generator.
+    """
+    if not isinstance(generator, StyleGAN2):
+        raise ExportError(
+            f"the browser's kernel does not support a {generator.architecture}",
+            fix="show prepared pictures instead",
+        )
+    left = 1.0
+    for index, layer in enumerate(generator.mapping.layers):
+        left = _dense(f"mapping.{index}", cast("Dense", layer), left)[1]
+    return vectors / left
 
 
 def _block(name: str, block: Block, left: float, use_noise: bool) -> Iterator[tuple[str, Tensor]]:

@@ -2,7 +2,7 @@
 // A pick is {subject, seed, number}: number is the picture's place among its subject's. Live picks, which studio.js
 // describes, have none: they are made when they are wanted.
 
-import { writePick } from "./address.js";
+import { dialsText, writePick } from "./address.js";
 
 const TRIES = 24;
 const PATIENCE_MS = 2500;
@@ -16,10 +16,12 @@ export function parseSeeds(ranges) {
 }
 
 /** Names a pick for comparison and storage. */
-export const nameOf = ({ subject, seed, live, psi }) => `${subject.slug}/${seed}${live ? `/${psi}` : ""}`;
+export const nameOf = ({ subject, seed, live, psi, dials }) =>
+  `${subject.slug}/${seed}${live ? `/${psi}` : ""}${dials ? `/${dialsText(dials)}` : ""}`;
 
 /** Whether two picks are the same picture, be one prepared and the other live. */
-export const isSame = (a, b) => a.subject === b.subject && a.seed === b.seed && !(a.mix ?? b.mix);
+export const isSame = (a, b) =>
+  a.subject === b.subject && a.seed === b.seed && dialsText(a.dials) === dialsText(b.dials) && !(a.mix ?? b.mix);
 
 export class Album {
   #seeds = new Map();

@@ -1,5 +1,5 @@
 // The pages with a stage: home, a subject's own, and "not found".
-import { isOrdinary, readPick, short, writePick } from "./address.js";
+import { dialsText, isOrdinary, readPick, short, writePick } from "./address.js";
 import { Album, isSame, nameOf } from "./album.js";
 import { bindKeys, bindNames, bindSwipe, upgradeNext } from "./controls.js";
 import { fillGallery } from "./gallery.js";
@@ -105,7 +105,8 @@ async function show(pick, { address = null, push = false, name = "", quietly = f
 function meet(pick) {
   lastSeen.set(nameOf(pick));
   backButton?.setAttribute("aria-disabled", String(!trail.canGoBack));
-  if (pick.live) panel.set(Object.assign(studios.settings(pick.subject), { psi: pick.psi, label: pick.label }));
+  const { live, psi, label, dials } = pick;
+  if (live) panel.set(Object.assign(studios.settings(pick.subject), { psi, label, dials }));
 }
 
 /** Another picture is shown than the one that was to be. */
@@ -135,9 +136,9 @@ async function* standIns(pick) {
   yield* shuffled(kept).sort((a, b) => cost(a) - cost(b));
 }
 
-function note({ subject, seed, live, psi, label, mix }, address, push) {
+function note({ subject, seed, live, psi, label, mix, dials }, address, push) {
   try {
-    const state = { slug: subject.slug, group: subject.group, seed, live, psi, label, mix };
+    const state = { slug: subject.slug, group: subject.group, seed, live, psi, label, mix, dials };
     history[push ? "pushState" : "replaceState"](state, "", address);
   } catch {
     // Some browsers refuse a hundred changes within seconds; the picture matters more.
@@ -164,12 +165,13 @@ async function drawAtHand() {
 }
 
 /**
- * A subject's page says in the location bar which prepared picture it shows; other pages stay random at every load,
- * and so does one that makes pictures itself: its reload is to make a new one.
+ * A subject's page says in the location bar which prepared picture it shows, and how dials are turned; other pages stay
+ * random at every load, and so does one that makes pictures itself: its reload is to make a new one.
  */
 function addressOf(pick) {
   if (!isSubject || slideshow.isOn) return null;
-  return pick.live ? location.pathname : `?seed=${pick.seed}`;
+  if (pick.live) return dialsText(pick.dials) ? writePick(pick) : location.pathname;
+  return `?seed=${pick.seed}`;
 }
 
 function next() {
@@ -201,7 +203,7 @@ function open(pick) {
 
 const addressFor = (pick) => (pick.live ? writePick(pick) : `?seed=${pick.seed}`);
 
-/** The same picture with other settings, without a word in the history. */
+/** The same picture with other settings, without a word in the history; the address says them once they are settled. */
 let changing = null;
 async function change(more) {
   const { current } = trail;
@@ -217,6 +219,13 @@ async function change(more) {
     await show(pick, { address: isSubject && location.search ? writePick(pick) : null, quietly: true });
     changing = changing === pick ? null : changing;
   }
+}
+
+/** Nothing is moved any more. */
+async function settle() {
+  while (changing) await new Promise((resolve) => setTimeout(resolve, 20));
+  const { current } = trail;
+  if (isSubject && current?.live && (location.search || current.dials)) note(current, writePick(current), false);
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -325,7 +334,7 @@ bindSwipe(element.querySelector("[data-frame]"), { next, back });
 bindSharing({ link, say });
 bindSaving({ current: () => ({ pick: trail.current, source: stage.source, words: cardWords() }), say });
 bindNames(openName);
-panel.bind(change);
+panel.bind(change, settle);
 for (const hint of element.querySelectorAll("[data-hint]")) hint.hidden = false;
 if (backButton) {
   backButton.hidden = still;

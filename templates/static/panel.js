@@ -1,6 +1,7 @@
 // What the page says of its generator, and the settings of live pictures: truncation, and the class or the label's numbers.
 
 import { short } from "./address.js";
+import { DialPanel } from "./dials.js";
 
 const PATIENCE_MS = 400; // what is loaded sooner needs no word
 const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
@@ -18,6 +19,8 @@ export class Panel {
     this.psi = element.querySelector("[data-psi]");
     this.classes = element.querySelector("[data-classes]");
     this.numbers = element.querySelector("[data-numbers]");
+    const turned = element.querySelector("[data-turn]");
+    this.turned = turned && new DialPanel(turned);
     this.more = element.querySelector("[data-live-more]");
     this.again?.addEventListener("click", load);
   }
@@ -30,6 +33,7 @@ export class Panel {
     else this.#say(state === "never" && subject.unfit ? "unfit" : state, subject);
     this.#reserve(this.dial, studio, studio.config?.mean !== false);
     this.#reserve(this.more, studio, true);
+    this.#reserve(this.turned?.section, studio, !studio.ready || studio.turns);
     if (this.again) this.again.hidden = !["saver", "failed"].includes(state);
     if (studio.ready) this.#offer(subject.live);
   }
@@ -76,7 +80,8 @@ export class Panel {
   }
 
   /** Shows a pick's settings. */
-  set({ psi, label }) {
+  set({ psi, label, dials }) {
+    this.turned?.set(dials);
     if (this.psi && document.activeElement !== this.psi) this.psi.value = psi;
     this.psi?.setAttribute("aria-valuetext", `psi ${short(psi)}`);
     if (Array.isArray(label)) this.#setNumbers(label);
@@ -96,9 +101,10 @@ export class Panel {
     });
   }
 
-  /** Calls `change({psi})` or `change({label})` whenever one of them is moved. */
-  bind(change) {
+  /** Calls `change({psi})`, `change({label})` or `change({dials})` whenever one is moved; `settle()` when dials rest. */
+  bind(change, settle) {
     this.#change = change;
+    this.turned?.bind((dials) => change({ dials }), settle);
     this.psi?.addEventListener("input", () => change({ psi: Number(this.psi.value) }));
     const select = this.classes?.querySelector("select");
     select?.addEventListener("change", () => change({ label: Number(select.value) }));

@@ -1,6 +1,6 @@
 // Download, enlarged download, and the picture on the clipboard: as files that say what made them.
 
-import { short } from "./address.js";
+import { dialsText, short } from "./address.js";
 import { cardOf } from "./card.js";
 import { enlarged, fileOf } from "./canvas.js";
 import { labelled } from "./png.js";
@@ -11,9 +11,10 @@ export function packetOf({ subject, seed, psi = Number(subject.psi) }) {
 }
 
 /** "ape-123456-psi-0.8" */
-export function nameOfFile({ subject, seed, psi, live, mix }) {
+export function nameOfFile({ subject, seed, psi, live, mix, dials }) {
+  const turned = dials ? `-dials-${dialsText(dials).replaceAll(":", "_").replaceAll(",", "-")}` : "";
   const mixed = mix ? `-mix-${mix.seed}-${mix.from}` : "";
-  return `${subject.slug}-${seed}${mixed}${live ? `-psi-${short(psi)}` : ""}`;
+  return `${subject.slug}-${seed}${mixed}${turned}${live ? `-psi-${short(psi)}` : ""}`;
 }
 
 /** Hands the visitor a file. */

@@ -1,8 +1,10 @@
 // A subject's generator on this page: loaded once, then asked for pictures.
-// A live pick is {subject, live: true, seed, psi, label} and, for a mix of two, mix: {seed, from}.
+// A live pick is {subject, live: true, seed, psi, label} and, where dials are turned, dials: [steps of the first, ...];
+// for a mix of two, mix: {seed, from}.
 
 import { obstacle } from "./live/able.js";
 import { recall } from "./live/cache.js";
+import { loadDials } from "./live/dials.js";
 import { Pool } from "./live/pool.js";
 
 export const MOST_SEED = 2 ** 32 - 1;
@@ -19,11 +21,13 @@ export function mark(name) {
 export class Studio {
   #pool;
   #loading = null;
+  #dials = null;
 
   /** @param subject of the album; `root` is the site's address */
   constructor(subject, root) {
     this.subject = subject;
     this.url = subject.live && new URL(subject.live.url, root).href;
+    this.dialsUrl = subject.live?.dials && new URL(subject.live.dials.url, root).href;
     this.config = null;
     /** "ready", or why it isn't: "never", "idle", "loading", "failed", or an obstacle's name. */
     this.state = subject.live ? obstacle() || "idle" : "never";
@@ -55,7 +59,10 @@ export class Studio {
     const { sha256, size } = this.subject.live;
     this.#pool = new Pool({ url: this.url, sha256, size });
     try {
+      const dials = this.dialsUrl ? loadDials(this.dialsUrl, this.subject.live.dials) : null;
+      const without = dials?.catch(() => null) ?? null; // pictures can do without
       this.config = await this.#pool.load(progress);
+      this.#dials = await without;
       this.state = "ready";
       mark("live-ready");
     } catch (error) {
@@ -89,6 +96,16 @@ export class Studio {
     return 2 * this.config.channels.length;
   }
 
+  /** Whether its dials can be turned. */
+  get turns() {
+    return this.#dials !== null;
+  }
+
+  /** What a pick's dials add to its styles, or null. */
+  #shift({ dials }) {
+    return this.#dials?.shift(dials, this.layers) ?? null;
+  }
+
   /** psi as far as this generator can be truncated at all. */
   allowed(psi) {
     return this.config?.mean === false ? 1 : psi;
@@ -98,15 +115,18 @@ export class Studio {
   async picture(pick) {
     const { seed, label, mix } = pick;
     const psi = this.allowed(pick.psi);
-    if (!mix) return this.#pool.draw({ seed, psi, label });
+    if (!mix) return this.#pool.draw({ seed, psi, label, shift: this.#shift(pick) });
     const [coarse, fine] = await Promise.all([this.styles(pick), this.styles({ ...pick, seed: mix.seed })]);
     return this.paint(crossed(coarse, fine, mix.from / this.layers));
   }
 
-  /** A pick's style for every layer, truncated. */
-  async styles({ seed, label, psi }) {
+  /** A pick's style for every layer, truncated, with its dials turned. */
+  async styles(pick) {
+    const { seed, label, psi } = pick;
     const w = await this.#pool.style({ seed, label });
-    return this.#pool.spread({ w, psi: this.allowed(psi) });
+    const ws = await this.#pool.spread({ w, psi: this.allowed(psi) });
+    this.#shift(pick)?.forEach((by, i) => (ws[i] += by));
+    return ws;
   }
 
   /** The picture of a style for every layer. */

@@ -257,6 +257,7 @@ def _content(
             cache.upscaler,
             collections[cache.subject.slug][0] if cache.subject.slug in collections else None,
             reals[cache.subject.slug][0] if cache.subject.slug in reals else None,
+            made.dials,
         )
         for cache, facts, made in zip(inputs.caches, inputs.facts, models, strict=True)
     )
@@ -344,6 +345,9 @@ def _copy_models(models: list[BrowserModel], folder: Path) -> Iterator[tuple[str
             target.parent.mkdir(exist_ok=True)
             shutil.copyfile(made.file, target)
             yield made.model.path, made.model.size_bytes
+        if made.dials and made.dials_file:
+            shutil.copyfile(made.dials_file, folder / made.dials.path)
+            yield made.dials.path, made.dials.size_bytes
 
 
 def _keep_extras(build_dir: BuildDir, former: Manifest | None, files: dict[str, int]) -> list[str]:
@@ -401,7 +405,8 @@ def _fail_if_strict(options: BuildOptions, outcome: BuildReport) -> None:
 
 def _tidy(build_dir: BuildDir, inputs: BuildInputs, models: list[BrowserModel]) -> None:
     """Remove cached pictures and generators that are no longer on the site, and nothing that has another name."""
-    kept = {made.file.name.partition(".")[0] for made in models if made.file}
+    files = (file for made in models for file in (made.file, made.dials_file) if file)
+    kept = {file.name.partition(".")[0] for file in files}
     for path in (build_dir.folder / "models").glob("*.*"):
         key = path.name.partition(".")[0]
         if key not in kept and _KEY.fullmatch(key) and path.is_file():

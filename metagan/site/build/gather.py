@@ -185,6 +185,7 @@ def gather(options: BuildOptions, build_dir: BuildDir, progress: Progress) -> Bu
             [cache.upscaler for cache in caches],
             [digest_of_collection(subject, build_dir) for subject in registry.subjects],
             [digest_of_reals(subject, build_dir) for subject in registry.subjects],
+            [_digest_of_dials(subject, build_dir) for subject in registry.subjects],
             corpora,
             _digest_of_templates(options),
             _digest_of_code(),
@@ -192,6 +193,13 @@ def gather(options: BuildOptions, build_dir: BuildDir, progress: Progress) -> Bu
         *(options.precision, os.environ.get("SOURCE_DATE_EPOCH")),
     )
     return BuildInputs(registry, caches, facts, fingerprint, warnings)
+
+
+def _digest_of_dials(subject: Subject, build_dir: BuildDir) -> str | None:
+    """Hash a subject's directions file; None if it has none."""
+    if subject.dials is None or subject.dials.file is None:
+        return None
+    return build_dir.sha256(locate_weights(subject.dials.file))
 
 
 def _chosen(options: BuildOptions) -> Registry:

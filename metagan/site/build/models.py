@@ -2,6 +2,7 @@
 
 models/KEY.bin.gz   the weights file for the browser
 models/KEY.json     facts about it, or why there is none
+models/KEY.dials.*  likewise its dials
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from typing import Any
 
 import metagan
 from metagan.errors import ExportError, MetaganError, RegistryError
+from metagan.fetch.locate import locate_weights
 from metagan.files import write_bytes
+from metagan.registry.fields import DialsRef
 from metagan.registry.models import Registry, Subject
 from metagan.site.build.build_dir import BuildDir, digest_of, digest_of_folder, read_json, write_json
 from metagan.site.build.picture_cache import PictureCache
-from metagan.site.pages.content import GeneratorFacts, LiveModel
+from metagan.site.pages.content import GeneratorFacts, LiveDials, LiveModel
 
+SHOWN_DIALS = 10  # on a page
 LARGEST_BYTES = 12_000_000  # gzipped: the largest download with `live: auto`
 _SMALLEST_BYTES_A_WEIGHT = 1.0  # lower estimate for float16, gzipped; measured about 1.8
 
@@ -33,11 +37,15 @@ class BrowserModel:
         model: Facts about it, or None.
         file: The weights file in the work folder; None if none was requested.
         reason: Why there is none; empty if there is a model, or the registry wants none.
+        dials: Facts about its dials, or None.
+        dials_file: The dials' file in the work folder, or None.
     """
 
     model: LiveModel | None = None
     file: Path | None = None
     reason: str = ""
+    dials: LiveDials | None = None
+    dials_file: Path | None = None
 
 
 def make_models(
@@ -46,23 +54,27 @@ def make_models(
     """Return every subject's generator for browsers, exporting those that aren't cached.
 
     Raises:
-        RegistryError: If a subject says `live: always`, but its generator can't run in a browser.
+        RegistryError: If a subject says `live: always`, but its generator can't run in a browser, or if its dials
+            can't be read or found.
     """
     made, problems = [], []
     for cache, known in zip(caches, facts, strict=True):
+        key = "live"
         try:
-            made.append(_make(cache, known, build_dir))
-        except ExportError as error:
-            problems.append(_problem(registry, cache.subject, error))
+            one = _make(cache, known, build_dir)
+            key = "dials"
+            made.append(_with_dials(one, cache, build_dir))
+        except MetaganError as error:
+            problems.append(_problem(registry, cache.subject, key, error))
     if problems:
         raise RegistryError.of(problems)
     return made
 
 
-def _problem(registry: Registry, subject: Subject, error: MetaganError) -> Any:
+def _problem(registry: Registry, subject: Subject, key: str, error: MetaganError) -> Any:
     from metagan.site.build.preflight import problem_with
 
-    return problem_with(registry, subject, "live", error)
+    return problem_with(registry, subject, key, error)
 
 
 def _make(cache: PictureCache, facts: GeneratorFacts, build_dir: BuildDir) -> BrowserModel:
@@ -81,6 +93,48 @@ def _make(cache: PictureCache, facts: GeneratorFacts, build_dir: BuildDir) -> Br
     if live == "auto" and model.size_bytes > LARGEST_BYTES:
         return BrowserModel(None, file, _too_large(f"{model.size_bytes / 1e6:.1f} MB"))
     return BrowserModel(model, file)
+
+
+def _with_dials(made: BrowserModel, cache: PictureCache, build_dir: BuildDir) -> BrowserModel:
+    """Add a subject's dials to its generator for browsers, if it has both."""
+    ref = cache.subject.dials
+    if ref is None or made.model is None:
+        return made
+    lab = digest_of_folder(Path(metagan.__file__).parent / "lab", "*.py")
+    file_sha256 = None if ref.file is None else build_dir.sha256(locate_weights(ref.file))
+    key = digest_of(_key(cache), file_sha256, ref.names, ref.rest, cache.subject.label_choice, lab)
+    file = build_dir.folder / "models" / f"{key}.dials.bin"
+    beside = file.with_suffix(".json")
+    record = read_json(beside)
+    if record.keys() != {field.name for field in dataclasses.fields(LiveDials)} or not file.is_file():
+        record = _export_dials(cache, ref, file)
+        write_json(beside, record)
+    layers = tuple((first, last) for first, last in record["layers"])
+    dials = LiveDials(**record | {"names": tuple(record["names"]), "layers": layers})
+    return dataclasses.replace(made, dials=dials, dials_file=file)
+
+
+def _export_dials(cache: PictureCache, ref: DialsRef, file: Path) -> dict[str, Any]:
+    from metagan.checkpoints.read import read_checkpoint
+    from metagan.export.fold import fold_directions
+    from metagan.lab.dials import open_dials
+    from metagan.networks.loading.detect import load_generator
+
+    generator = load_generator(read_checkpoint(cache.weights))
+    found = open_dials(ref, generator, label=cache.subject.label_choice)
+    shown = found.info.dials[:SHOWN_DIALS]
+    content = fold_directions(generator, found.vectors[:SHOWN_DIALS]).numpy().astype("<f4").tobytes()
+    write_bytes(file, content)
+    sha256 = hashlib.sha256(content).hexdigest()
+    return dataclasses.asdict(
+        LiveDials(
+            path=f"models/{sha256}.dials.bin",
+            sha256=sha256,
+            size_bytes=len(content),
+            names=tuple(dial.name for dial in shown),
+            layers=tuple((dial.first, dial.last) for dial in shown),
+        )
+    )
 
 
 def _too_large(what: str) -> str:

@@ -294,6 +294,26 @@ class LiveModel:
 
 
 @dataclass(frozen=True)
+class LiveDials:
+    """Dials of a generator in visitors' browsers.
+
+    Args:
+        path: The file, relative to the site's root: "models/SHA256.dials.bin": a direction of styles for each dial,
+            [dials, w_dim], little-endian float32.
+        sha256: SHA-256 of the file.
+        size_bytes: Size of the file.
+        names: The dials' names, in order.
+        layers: The first and the last layer that each one moves.
+    """
+
+    path: str
+    sha256: str
+    size_bytes: int
+    names: tuple[str, ...]
+    layers: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
 class SubjectContent:
     """One subject with its pictures in display order; at least one.
 
@@ -306,6 +326,7 @@ class SubjectContent:
         upscaler: Facts about its upscaler's file; None if pictures are not upscaled.
         collection: The collection that it was trained on; None if the registry names none.
         reals: Pictures that it was trained on, for the game; None if the registry names none.
+        dials: Dials of the generator in browsers; None if there are none.
     """
 
     subject: Subject
@@ -316,6 +337,7 @@ class SubjectContent:
     upscaler: UpscalerFacts | None = None
     collection: CollectionContent | None = None
     reals: RealsContent | None = None
+    dials: LiveDials | None = None
 
     @property
     def width_px(self) -> int:

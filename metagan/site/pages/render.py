@@ -100,7 +100,14 @@ class Offline:
             "revision": self._revision,
             "files": self._files,
             "pictures": [shot.src for view, album in self._albums for shot in album.shots(_how_many(view))],
-            "models": sorted({_model_name(view.live.path) for view in self._views if view.live}),
+            "models": sorted(
+                {
+                    _model_name(file.path)
+                    for view in self._views
+                    for file in (view.live, view.dials)
+                    if file is not None
+                }
+            ),
         }
 
 

@@ -22,6 +22,7 @@ from metagan.images.provenance import SOURCE_TYPE, xmp_pattern
 from metagan.registry.fields import RESERVED_SLUGS
 from metagan.registry.models import Headline, Site
 from metagan.site.pages.content import (
+    LiveDials,
     LiveModel,
     Picture,
     SiteContent,
@@ -118,6 +119,7 @@ class SubjectView:
         upscaler: Facts about the upscaler, or None.
         collection: The page about the collection that the generator was trained on, or None.
         which: The game "which one exists?", or None.
+        dials: The dials of the generator in browsers, or None.
     """
 
     slug: str
@@ -161,6 +163,7 @@ class SubjectView:
     upscaler: UpscalerFacts | None
     collection: str | None
     which: str | None
+    dials: LiveDials | None
 
 
 class PictureIndex:
@@ -272,6 +275,7 @@ def view_subject(collection: SubjectContent, album: PictureIndex) -> SubjectView
         upscaler=collection.upscaler,
         collection=f"{subject.slug}/collection/" if collection.collection else None,
         which=f"{subject.slug}/which/" if collection.reals else None,
+        dials=collection.dials if collection.live else None,
     )
 
 
@@ -377,6 +381,17 @@ def _live_data(view: SubjectView) -> dict[str, object] | None:
         "class": view.class_index,
         "classes": view.classes,
         **_label_data(view),
+        **({} if view.dials is None else {"dials": _dials_data(view.dials)}),
+    }
+
+
+def _dials_data(dials: LiveDials) -> dict[str, object]:
+    """Return the data with which the browser turns dials."""
+    return {
+        "url": dials.path,
+        "sha256": dials.sha256,
+        "names": [without_controls(name) for name in dials.names],
+        "layers": dials.layers,
     }
 
 

@@ -18,9 +18,9 @@ export class Live {
     return this.#ask({ ask: "load", url: new URL(url, document.baseURI).href, sha256, size }, progress);
   }
 
-  /** A seed's picture: {pixels: RGBA bytes, width, height}. */
-  draw({ seed, psi = 1, label, cutoff }) {
-    return this.#ask({ ask: "draw", seed, psi, label, cutoff });
+  /** A seed's picture: {pixels: RGBA bytes, width, height}. `shift` is added to its styles after truncation. */
+  draw({ seed, psi = 1, label, cutoff, shift }) {
+    return this.#ask({ ask: "draw", seed, psi, label, cutoff, shift });
   }
 
   /** A seed's style, untruncated. */

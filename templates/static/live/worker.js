@@ -2,7 +2,7 @@
 // while weights load, {id, progress: [loaded, total]} comes in between.
 //
 //   load        {url, sha256, size}             -> the weights' configuration
-//   draw        {seed, psi, label, cutoff}      -> {pixels, width, height}
+//   draw        {seed, psi, label, cutoff, shift} -> {pixels, width, height}
 //   style       {seed, label}                   -> w [w_dim], untruncated
 //   spread      {w, psi, cutoff}                -> ws [num_ws * w_dim], one style a layer
 //   synthesize  {ws}                            -> {pixels, width, height}
@@ -27,9 +27,16 @@ function picture(ws) {
   return { pixels: generator.synthesize(ws), ...generator.given };
 }
 
+/** Styles with something added to them, if there is anything. */
+function moved(ws, shift) {
+  shift?.forEach((by, i) => (ws[i] += by));
+  return ws;
+}
+
 const answers = {
   load,
-  draw: ({ seed, psi, label, cutoff }) => picture(generator.spread(generator.styleOfSeed(seed, label), psi, cutoff)),
+  draw: ({ seed, psi, label, cutoff, shift }) =>
+    picture(moved(generator.spread(generator.styleOfSeed(seed, label), psi, cutoff), shift)),
   style: ({ seed, label }) => generator.styleOfSeed(seed, label),
   spread: ({ w, psi, cutoff }) => generator.spread(w, psi, cutoff),
   synthesize: ({ ws }) => picture(ws),
