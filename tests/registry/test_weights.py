@@ -22,8 +22,8 @@ from metagan.sampling.upscale import enlarge, upscale_pictures
 RECORDED = json.loads((Path(__file__).parents[2] / "benchmarks" / "weights.json").read_text())
 
 
-def test_the_three_collections_have_their_generator():
-    assert bundled_names() == ["apes", "bagels", "hummingbirds"] == sorted(RECORDED)
+def test_every_collection_has_its_generator():
+    assert bundled_names() == ["apes", "bagels", "hummingbirds", "planets"] == sorted(RECORDED)
 
 
 @pytest.mark.parametrize("name", sorted(RECORDED))
@@ -32,7 +32,10 @@ def test_a_header_says_how_the_weights_came_about_and_what_they_are_worth(name):
     training = header.training
     measured = training["evaluation"]
     assert header.licence == "CC0-1.0"
-    assert f"metagan dataset render {name}" in header.source
+    assert (
+        f"metagan dataset render {name}" in header.source
+        or f"DiceBear's style {name} (CC0 1.0)" in header.source
+    )
     assert measured["kimg"] == training["kimg"]
     assert training["recipe"]["batch"] > 0
     assert {**measured, "size_bytes": bundled_weights(name).stat().st_size} == RECORDED[name]
@@ -49,7 +52,8 @@ def test_weights_are_small_and_no_two_pictures_look_the_same(name):
     pictures = torch.from_numpy(np.stack([picture for _, picture in drawn])).float().flatten(1)
     apart = torch.cdist(pictures, pictures, p=1) / pictures.shape[1]
     apart.fill_diagonal_(255)
-    assert apart.min() > 4, "levels, the mean over all values"
+    least = {"planets": 2.9}.get(name, 4)  # the nearest two of 64 real planets are 2.94 apart
+    assert apart.min() > least, "levels, the mean over all values"
 
 
 def test_the_apes_classifier_is_small_licensed_and_tells_apes_that_it_has_not_seen():
@@ -71,7 +75,7 @@ def test_the_apes_classifier_is_small_licensed_and_tells_apes_that_it_has_not_se
 
 
 def test_bundled_upscalers_are_small_licensed_and_nearer_to_an_unseen_original_than_lanczos():
-    assert bundled_upscaler_names() == ["apes-x4", "bagels-x4", "hummingbirds-x4"]
+    assert bundled_upscaler_names() == ["apes-x4", "bagels-x4", "hummingbirds-x4", "planets-x4"]
     path = bundled_weights("apes-x4")
     header = read_checkpoint(path).header
     upscaler = load_upscaler(path)
