@@ -424,7 +424,7 @@ def test_a_run_goes_on_with_more_pictures_another_batch_and_augmentation(tmp_pat
     run = go_on(
         tmp_path / "run", Discs(20), asked, 0.036, watcher=watcher, measure=lambda _: {"distance": 3.0}
     )
-    assert (run.trainer.seen, run.trainer.steps, run.trainer.data_loader.length) == (36, 5, 40)
+    assert (run.trainer.seen, run.trainer.steps, run.trainer.adversaries[0].data_loader.length) == (36, 5, 40)
     assert run.trainer.controller.p == 0.25
     (was,) = read_config(run.folder).changes
     assert was.at_kimg == 0.032
