@@ -109,14 +109,14 @@ def write_site(content: SiteContent, folder: Path, templates: Path | None = None
         file = folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
-    for collection in content.collections:
-        size = (collection.facts.width_px, collection.facts.height_px)
-        for picture in collection.pictures:
+    for one in content.subjects:
+        size = (one.facts.width_px, one.facts.height_px)
+        for picture in one.pictures:
             file = folder / picture.path
             file.parent.mkdir(parents=True, exist_ok=True)
             draw_picture(picture.seed, size).save(file)
-        for real in collection.reals.pictures if collection.reals else ():
-            file = folder / collection.reals.folder / f"{real.number}.png"
+        for real in one.reals.pictures if one.reals else ():
+            file = folder / one.reals.folder / f"{real.number}.png"
             file.parent.mkdir(parents=True, exist_ok=True)
             draw_picture(1000 + real.number, size).save(file)
     return folder

@@ -263,7 +263,7 @@ def _content(
     )
     return SiteContent(
         site=inputs.registry.site,
-        collections=subjects,
+        subjects=subjects,
         built=build_dir.day(inputs.fingerprint),
         version=metagan.__version__,
         revision=inputs.fingerprint[:10],

@@ -356,7 +356,7 @@ class SiteContent:
 
     Args:
         site: Settings of the whole site.
-        collections: The subjects; at least one.
+        subjects: At least one.
         built: The day to print on pages and in feeds.
         version: The version of metagan that built the site.
         revision: A hash of everything that a cached page may depend on, for cache busting.
@@ -364,7 +364,7 @@ class SiteContent:
     """
 
     site: Site
-    collections: tuple[SubjectContent, ...]
+    subjects: tuple[SubjectContent, ...]
     built: date
     version: str
     revision: str

@@ -228,9 +228,9 @@ class Writer:
 
     def __init__(self, content: SiteContent, templates: Path | None) -> None:
         pages = content.site.picture_pages
-        albums = [(c, PictureIndex(c, picture_pages=pages)) for c in content.collections]
+        albums = [(one, PictureIndex(one, picture_pages=pages)) for one in content.subjects]
         self.content = content
-        self.albums = [(view_subject(collection, album), album) for collection, album in albums]
+        self.albums = [(view_subject(one, album), album) for one, album in albums]
         environment = make_environment(templates)
         environment.globals.update(site_context(content, [view for view, _ in self.albums]))
         self.templates = {name: load_template(environment, name) for name in PAGES}
@@ -421,7 +421,7 @@ def _static(content: SiteContent, templates: Path | None) -> Iterator[tuple[str,
     for path, file in static_files(templates).items():
         if path != THEME:
             yield path, read_static(file, content.revision)
-    if any(collection.live for collection in content.collections):
+    if any(one.live for one in content.subjects):
         yield from ((f"static/live/{name}", file.read_bytes()) for name, file in kernel_files().items())
-    sizes = [(c.width_px, c.height_px) for c in content.collections]
+    sizes = [(one.width_px, one.height_px) for one in content.subjects]
     yield THEME, theme_css(content.site.theme, sizes).encode()

@@ -169,19 +169,19 @@ class SubjectView:
 class PictureIndex:
     """A subject's pictures, created on access, so that they are never all in memory."""
 
-    def __init__(self, collection: SubjectContent, *, picture_pages: bool) -> None:
-        subject = collection.subject
+    def __init__(self, content: SubjectContent, *, picture_pages: bool) -> None:
+        subject = content.subject
         if subject.slug in RESERVED_SLUGS:
             taken = ", ".join(sorted(RESERVED_SLUGS))
             raise BuildError(
                 f"subjects.{subject.slug}: the site itself uses a folder of this name",
                 fix=f"choose another slug than {taken}",
             )
-        self.pictures: Sequence[Picture] = collection.pictures
+        self.pictures: Sequence[Picture] = content.pictures
         self.slug = subject.slug
         self.title = without_controls(subject.title)
-        self.collection = collection.collection
-        self.reals = collection.reals
+        self.collection = content.collection
+        self.reals = content.reals
         self.extension = self.pictures[0].path.rpartition(".")[2]
         self.has_lines = any(picture.text for picture in self.pictures)
         self._pages = picture_pages
@@ -225,9 +225,9 @@ def preview_size(view: SubjectView, shot: PictureView) -> tuple[int, int]:
     return factor * view.width_px, factor * view.height_px
 
 
-def view_subject(collection: SubjectContent, album: PictureIndex) -> SubjectView:
+def view_subject(content: SubjectContent, album: PictureIndex) -> SubjectView:
     """Return a subject as pages show it."""
-    subject, facts = collection.subject, collection.facts
+    subject, facts = content.subject, content.facts
     before, place, after = without_controls(subject.heading.text).partition("{title}")
     heading = (before, album.title if place else "", after)
     names = tuple(map(without_controls, facts.label_names))
@@ -261,21 +261,21 @@ def view_subject(collection: SubjectContent, album: PictureIndex) -> SubjectView
         sha256=facts.sha256,
         size_bytes=facts.size_bytes,
         training=tuple(training_rows(facts.training)),
-        width_px=collection.width_px,
-        height_px=collection.height_px,
-        crisp=max(collection.width_px, collection.height_px) < CRISP_BELOW_PX,
-        ratio=ratio_class(collection.width_px, collection.height_px),
+        width_px=content.width_px,
+        height_px=content.height_px,
+        crisp=max(content.width_px, content.height_px) < CRISP_BELOW_PX,
+        ratio=ratio_class(content.width_px, content.height_px),
         first=album.shot(0),
         classes=facts.classes,
         label_names=names,
         label_ranges=tuple((least, most) for least, most in facts.label_ranges),
-        live=collection.live,
-        why_not_live=without_controls(collection.why_not_live),
-        wall=f"{subject.slug}/wall/" if collection.live else None,
-        upscaler=collection.upscaler,
-        collection=f"{subject.slug}/collection/" if collection.collection else None,
-        which=f"{subject.slug}/which/" if collection.reals else None,
-        dials=collection.dials if collection.live else None,
+        live=content.live,
+        why_not_live=without_controls(content.why_not_live),
+        wall=f"{subject.slug}/wall/" if content.live else None,
+        upscaler=content.upscaler,
+        collection=f"{subject.slug}/collection/" if content.collection else None,
+        which=f"{subject.slug}/which/" if content.reals else None,
+        dials=content.dials if content.live else None,
     )
 
 
@@ -334,7 +334,7 @@ def subjects_data(
     content: SiteContent, albums: Sequence[tuple[SubjectView, PictureIndex]]
 ) -> list[dict[str, object]]:
     """Return the part of `album_data` that describes each subject."""
-    headlines = {one.subject.slug: one.subject.heading for one in content.collections}
+    headlines = {one.subject.slug: one.subject.heading for one in content.subjects}
     return [
         {
             "slug": view.slug,

@@ -47,9 +47,9 @@ def shown_site(tmp_path_factory: pytest.TempPathFactory, serve: Callable[[Path],
         accuracies=(replace(shown.accuracies[0], type=LONG), *shown.accuracies),
         predicted={1: found},
     )
-    (ape,) = content.collections
+    (ape,) = content.subjects
     folder = write_site(
-        replace(content, collections=(replace(ape, collection=shown),)),
+        replace(content, subjects=(replace(ape, collection=shown),)),
         tmp_path_factory.mktemp("shown") / "sub" / "path",
     )
     for name in ("ape/collection/0.png", "one/collection/0.webp"):

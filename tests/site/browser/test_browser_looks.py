@@ -59,7 +59,7 @@ def wordy_site(tmp_path_factory: pytest.TempPathFactory, serve: Callable[[Path],
         for slug, word in (("real", REAL_WORD), ("no", NO_WORD))
     ]
     content = make_content(*sorts, base_url="https://someone.example/", title=NO_WORD)
-    collections = tuple(
+    subjects = tuple(
         replace(
             one,
             facts=replace(
@@ -67,10 +67,10 @@ def wordy_site(tmp_path_factory: pytest.TempPathFactory, serve: Callable[[Path],
             ),
             pictures=tuple(replace(picture, text=NO_WORD) for picture in one.pictures),
         )
-        for one in content.collections
+        for one in content.subjects
     )
     site = content.site.model_copy(update={"description": NO_WORD, "author": NO_WORD})
-    write_site(replace(content, site=site, collections=collections), root)
+    write_site(replace(content, site=site, subjects=subjects), root)
     return f"{serve(root)}/"
 
 

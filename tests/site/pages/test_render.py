@@ -67,7 +67,7 @@ def test_a_picture_page_previews_that_very_picture_by_absolute_address():
 def test_a_larger_copy_is_used_for_previews_where_there_is_one():
     content = make_content(Sort(seeds=(7,)))
     picture = Picture(7, "pictures/ape/7.png", card="pictures/ape/7-card.png")
-    content = replace(content, collections=(replace(content.collections[0], pictures=(picture,)),))
+    content = replace(content, subjects=(replace(content.subjects[0], pictures=(picture,)),))
     page = dict(render_site(content, None))["ape/7/index.html"].decode()
     assert f'content="{BASE_URL}pictures/ape/7-card.png"' in page
     assert '<img src="../../pictures/ape/7.png"' in page
@@ -227,8 +227,8 @@ def test_a_slug_that_the_site_uses_itself_is_refused():
 
 def test_a_picture_outside_its_folder_is_refused():
     content = make_content(Sort(seeds=(1, 2)))
-    pictures = (content.collections[0].pictures[0], Picture(2, "elsewhere/2.png"))
-    content = replace(content, collections=(replace(content.collections[0], pictures=pictures),))
+    pictures = (content.subjects[0].pictures[0], Picture(2, "elsewhere/2.png"))
+    content = replace(content, subjects=(replace(content.subjects[0], pictures=pictures),))
     with pytest.raises(BuildError, match=r"elsewhere/2\.png: want pictures/ape/2\.png"):
         list(render_site(content, None))
 
