@@ -906,7 +906,7 @@ def blend(
         swap: Resolution from which on layers come from the second.
         soft: Width of the swap's edge in octaves.
         mapping: Where the mapping network comes from; None for "blend", or "first" with `swap` or `layers`.
-        force: Whether to blend strangers, too.
+        force: Whether to blend even generators that weren't fine-tuned from one another.
         sha256: What the first file's SHA-256 must be; URLs need it.
         second_sha256: The same of the second.
         device: Where to compute.
@@ -917,7 +917,8 @@ def blend(
         The child.
 
     Raises:
-        OptionError: If the two are strangers or of different architectures, or an option can't be used.
+        OptionError: If the two weren't fine-tuned from one another or are of different architectures, or an option
+            can't be used.
         CheckpointError: If a file can't be used.
     """
     for name, value in (("alpha", alpha), *(("layers", share) for share in (layers or {}).values())):

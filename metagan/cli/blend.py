@@ -72,7 +72,7 @@ class Alpha(click.ParamType[float | tuple[tuple[int, int, float], ...]]):
     type=click.Choice(["first", "second", "blend"]),
     help="Where the mapping network comes from. By default blend, or first with --swap and shares of layers.",
 )
-@click.option("--force", is_flag=True, help="Blend strangers, too: generators that were never one.")
+@click.option("--force", is_flag=True, help="Blend even generators that weren't fine-tuned from one another.")
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="The child to write, .safetensors."
 )

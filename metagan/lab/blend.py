@@ -6,7 +6,7 @@ References:
 
 Both work only for generators that were once one: children of one parent, or a parent and its child. Weights that were
 learned apart mean different things at the same place. That is measured first: the cosine between the two generators'
-weights, layer by layer, is near 1 for relatives and near 0 for strangers.
+weights, layer by layer, is near 1 for relatives and near 0 for weights that were learned apart.
 
 A share says how much of the second generator a layer takes: 0 leaves the first one's weights, 1 takes the second's.
 """
@@ -275,10 +275,11 @@ def require_related(likeness: Likeness) -> None:
         return
     drawing = [cosine for name, cosine in likeness.cosines.items() if name != MAPPING]
     if not drawing:
-        raise OptionError("the two are strangers: they have no layer of the same shape", fix=WAY_OUT)
+        raise OptionError("unrelated weights: they have no layer of the same shape", fix=WAY_OUT)
     low, high = min(drawing), max(drawing)
     raise OptionError(
-        f"the two are strangers: the cosines between their layers' weights are {low:.2f} to {high:.2f}, median "
+        "unrelated weights, neither was fine-tuned from the other: the cosines between their layers' weights are "
+        f"{low:.2f} to {high:.2f}, median "
         f"{likeness.median:.2f}; generators that were once one have a median of {RELATED:g} or more",
         fix=WAY_OUT,
     )

@@ -237,7 +237,7 @@ def convolve(
     """Convolve with "same" padding, optionally to twice or half the size with an anti-aliasing filter.
 
     Upsampling is a transposed convolution followed by the filter, downsampling the filter followed by a strided
-    convolution (FORMATS: the stored kernel is correlated everywhere but in upsampling).
+    convolution (in official files, the stored kernel is correlated everywhere but in upsampling).
 
     Args:
         x: Features, [n, in, h, w].

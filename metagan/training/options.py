@@ -195,8 +195,8 @@ class Recipe:
     )
     join: Join = setting(
         "and",
-        "With --dual: what the generator pays for a picture. and: the larger of its two losses, so that it has to pass "
-        "both discriminators; mean: their mean.",
+        "With --dual: how the two discriminators' losses of a picture are combined for the generator. and: their "
+        "maximum, so that it has to pass both; mean: their mean.",
     )
     precision: TrainPrecision = setting("fp32", "Number format of the convolutions.", auto=True)
 

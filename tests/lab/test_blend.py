@@ -143,7 +143,7 @@ def test_strangers_are_refused_with_the_way_out_even_if_their_mapping_networks_a
     stranger.mapping.load_state_dict(parents[0].mapping.state_dict())
     likeness = compare(parents[0], stranger)
     assert likeness.cosines[MAPPING] == pytest.approx(1)
-    with pytest.raises(OptionError, match="strangers") as refusal:
+    with pytest.raises(OptionError, match="unrelated weights") as refusal:
         require_related(likeness)
     assert "metagan train B.zip --start A.safetensors" in str(refusal.value)
     assert "--force" in str(refusal.value)

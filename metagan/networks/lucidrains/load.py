@@ -28,7 +28,7 @@ from metagan.networks.lucidrains.network import Config, LucidrainsStyleGAN2
 from metagan.networks.lucidrains.network import Mapping as MappingNetwork
 from metagan.networks.mapping import MEAN_STYLE_NOTE, mean_style
 
-# Networks of lucidrains' stylegan2-pytorch from its checkpoints: its names and options to ours (FORMATS, section 10).
+# Networks of lucidrains' stylegan2-pytorch from its checkpoints: its names and options to ours.
 #
 # Sizes come from tensors' shapes. Of the options in the `.config.json` beside a checkpoint only `lr_mlp` tells more
 # than

@@ -445,7 +445,7 @@ def _numbered_from_4(record: NetworkRecord) -> NetworkRecord:
 
 
 def generator_from_official(record: NetworkRecord) -> StyleGAN2:
-    """Build a generator from an official record (StyleGAN2-ADA, and StyleGAN2 of the StyleGAN3 code; see FORMATS).
+    """Build a generator from an official record (StyleGAN2-ADA, and StyleGAN2 of the StyleGAN3 code).
 
     Raises:
         UnknownArchitectureError: If keys are missing or unknown.

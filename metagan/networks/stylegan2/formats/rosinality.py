@@ -1,4 +1,4 @@
-"""Builds StyleGAN2 networks from rosinality's stylegan2-pytorch checkpoints (FORMATS, section 9).
+"""Builds StyleGAN2 networks from rosinality's stylegan2-pytorch checkpoints.
 
 The published code has fixed choices that official files leave open: skip generator, residual discriminator, leaky
 ReLU, no clamping, RGB, no labels. Upsampling filters are stored multiplied by their gain of 4.

@@ -1,4 +1,4 @@
-"""Builds StyleGAN2 and StyleGAN2-ADA networks from the TensorFlow programs' pickles (FORMATS, section 8).
+"""Builds StyleGAN2 and StyleGAN2-ADA networks from the TensorFlow programs' pickles.
 
 The pickles hold no filters; they are made from the file's options. Other options are only used if the tensors' shapes
 confirm them. Unknown options are refused, because they could change the pictures.
