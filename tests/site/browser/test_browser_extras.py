@@ -246,6 +246,7 @@ def test_a_click_in_the_contact_sheet_opens_that_picture_and_back_returns(witnes
     page = witness.page
     page.goto(f"{site}ape/?seed=2")
     assert shown(page) == "ape/2"
+    page.mouse.wheel(0, 600)
     page.locator("[data-tiles] a").nth(7).click()
     page.wait_for_url("**/ape/?seed=7")
     wait_until(page, "document.querySelector('[data-frame] img').src.includes('ape/7.')")
