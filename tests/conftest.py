@@ -23,9 +23,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 
 
-@pytest.fixture(scope="session", autouse=True)
-def usual_signals() -> None:
-    """Give programs that tests start the usual signals.
+def use_usual_signals() -> None:
+    """Give this process, and programs that it starts, the usual signals.
 
     A shell's background jobs, nohup and some CI runners ignore SIGINT or SIGHUP, and what they start inherits that.
     """
@@ -34,9 +33,18 @@ def usual_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
+@pytest.fixture(autouse=True)
+def usual_signals() -> None:
+    """Start every test with them: the command line, which some tests call in this process, leaves its own behind."""
+    use_usual_signals()
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Compile the kernel as its sources are now; in a checkout that was installed, nothing is left to do."""
-    if hasattr(config, "workerinput") or not _is_stale():
+    is_worker = hasattr(config, "workerinput")
+    if is_worker or not config.getoption("numprocesses", None):  # what only hands out tests stays under nohup
+        use_usual_signals()
+    if is_worker or not _is_stale():
         return
     command = [sys.executable, str(ROOT / "hatch_build.py")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
