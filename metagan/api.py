@@ -174,7 +174,7 @@ class Generator:
             The dials; `names` has their names in order.
 
         Raises:
-            OptionError: If there are none, or they are another generator's.
+            OptionError: If the generator has no dials and none are given, or they are another generator's.
             MalformedFileError: If the file can't be read.
         """
         from metagan.lab.dials import Directions, choose_dials, open_dials, require_same_generator

@@ -295,7 +295,7 @@ def choose_dials(file: str | None, known: DialsRef | None, what: str) -> DialsRe
         what: The subject or the weights file, for messages.
 
     Raises:
-        OptionError: If there are none, or no such file.
+        OptionError: If neither `file` nor `known` states dials, or the file doesn't exist.
     """
     if file is not None:
         try:

@@ -78,7 +78,7 @@ def _is_usual(taps: Tensor) -> bool:
 
 
 def native_form(network: StyleGAN2) -> NativeSynthesis | NoKernel:
-    """Return the network's form on the kernel, or why there is none."""
+    """Return the network's form on the kernel, or the reason why the kernel can't run it."""
     kernel = _kernel_for(network)
     return kernel if isinstance(kernel, NoKernel) else NativeSynthesis(network, kernel)
 

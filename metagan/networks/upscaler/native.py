@@ -72,7 +72,7 @@ def _layer(
 
 
 def native_upscaler(upscaler: Upscaler) -> NativeUpscaler | NoKernel:
-    """Return an upscaler's form on the kernel, or why there is none."""
+    """Return an upscaler's form on the kernel, or the reason why the kernel can't run it."""
     kernel = _kernel_for(upscaler)
     return kernel if isinstance(kernel, NoKernel) else NativeUpscaler(upscaler, kernel)
 

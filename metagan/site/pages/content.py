@@ -326,7 +326,7 @@ class SubjectContent:
         upscaler: Facts about its upscaler's file; None if pictures are not upscaled.
         collection: The collection that it was trained on; None if the registry names none.
         reals: Pictures that it was trained on, for the game; None if the registry names none.
-        dials: Dials of the generator in browsers; None if there are none.
+        dials: Dials of the generator in browsers; None if the subject has no dials.
     """
 
     subject: Subject
