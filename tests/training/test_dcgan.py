@@ -33,14 +33,6 @@ OPTIONS = change(AUTOMATIC, architecture="dcgan", batch=8)
 SHORT = Schedule(total_kimg=0.032, state_kimg=0.016, metrics_kimg=0.008, snapshot_kimg=0.016)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def make_run(path: Path, pictures: Discs, options=OPTIONS, schedule=SHORT, **more) -> Run:
     config, networks = begin(options, pictures, WORLD)
     return Run(RunFolder(path), config, schedule, pictures, networks, WORLD, **more)

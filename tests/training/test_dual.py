@@ -28,14 +28,6 @@ class Squares(Discs):
         return super().pixels(index)[:, ::-1] // 2
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def make_run(path: Path, options: TrainOptions = DUAL, schedule: Schedule = SHORT) -> Run:
     pictures, second = Discs(24), Squares(16)
     config, networks = begin(options, pictures, WORLD, second)

@@ -41,14 +41,6 @@ OFFICIAL = GOLDEN / "sg2ada_cuda16.pkl"
 SHORT = Schedule(total_kimg=0.032, state_kimg=0.016, metrics_kimg=0.008, snapshot_kimg=0.016)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def make_run(
     path: Path, pictures: Discs, options: TrainOptions = OPTIONS, schedule: Schedule = SHORT, **more
 ) -> Run:

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from hypothesis import strategies as st
 from metagan.checkpoints.read import read_checkpoint
 from metagan.errors import ShapeError
 from metagan.live import KERNEL
-from metagan.live.native import NativeKernel, NoKernel, libraries, load_library, native_kernel
+from metagan.live.native import NoKernel, libraries, load_library, native_kernel
 from metagan.networks.generator import Noise
 from metagan.networks.loading.detect import load_generator
 from metagan.networks.stylegan2.native import NativeSynthesis, native_form, unsupported_by_kernel
@@ -35,19 +34,6 @@ OFFICIAL = ["sg2ada_cuda16.pkl", "tf_ada_cond16.pkl", "ros_train16.pt"]
 VECTORS = ["sg2ada/*.pkl", "sg2in3/*.pkl", "tf/tf_ada*.pkl", "tf/tf_sg2_skip32.pkl", "rosinality/*.pt"]
 PLAIN = Config(MappingConfig(z_dim=6, c_dim=0, embed_dim=0, widths=(7, 9)), channels=(6, 33, 5, 40, 17))
 needs_library = pytest.mark.skipif(not libraries(), reason="no library was compiled for this processor")
-
-
-@pytest.fixture(params=libraries())
-def kernel(request: pytest.FixtureRequest) -> NativeKernel:
-    """Each library that this processor runs."""
-    return load_library(request.param, libraries()[request.param])
-
-
-@pytest.fixture(autouse=True)
-def threads_as_before() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def make(config: Config, seed: int = 0) -> StyleGAN2:

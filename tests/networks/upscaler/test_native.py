@@ -2,14 +2,13 @@
 
 import itertools
 import threading
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
 
 from metagan.errors import ShapeError
-from metagan.live.native import NativeKernel, NoKernel, libraries, load_library
+from metagan.live.native import NoKernel, libraries
 from metagan.networks.upscaler import Upscaler, UpscalerConfig, load_upscaler
 from metagan.networks.upscaler.native import NativeUpscaler, describe_program, native_upscaler
 from metagan.registry.weights_ref import bundled_upscaler_names, bundled_weights
@@ -24,19 +23,6 @@ SHAPES = [
     UpscalerConfig(factor=4, channels=40, blocks=2, fine_channels=33),
 ]
 SIZES = [(32, 32), (5, 7), (1, 1), (33, 18), (4, 130)]
-
-
-@pytest.fixture(params=libraries())
-def kernel(request: pytest.FixtureRequest) -> NativeKernel:
-    """Each library that this processor runs."""
-    return load_library(request.param, libraries()[request.param])
-
-
-@pytest.fixture(autouse=True)
-def threads_as_before() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def images(count: int, height: int, width: int) -> torch.Tensor:

@@ -39,14 +39,6 @@ SHORT = Schedule(
 )
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def discs() -> Discs:
     return Discs(40, resolution=64)
