@@ -283,6 +283,7 @@ def _link(path: Path, data: bytes) -> bool:
         return False
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK):
+            error.filename = error.filename or str(path)  # a full disk's error names none
             raise
         beside.replace(path)  # a file system without hard links
     finally:

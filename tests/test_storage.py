@@ -2,11 +2,12 @@
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
-from metagan.errors import PublishError
-from metagan.storage import storage_errors
+from metagan.errors import OptionError, PublishError
+from metagan.storage import Storage, storage_errors
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
@@ -24,3 +25,15 @@ def test_other_errors_of_a_folder_are_not(tmp_path):
         storage_errors("there", PublishError),
     ):
         (tmp_path / "a").read_bytes()
+
+
+def test_a_full_disk_names_the_file_and_leaves_no_part_of_it(tmp_path, monkeypatch):
+    def full(path: Path, data: bytes) -> int:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        Storage(str(tmp_path), OptionError).create("a.zip", b"data")
+    assert caught.value.filename == str(tmp_path / "a.zip")
+    assert list(tmp_path.iterdir()) == []
