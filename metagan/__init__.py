@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         save,
         sheet,
         train,
+        upscale,
         walk,
     )
     from metagan.errors import MetaganError
@@ -47,6 +48,7 @@ __all__ = [
     "save",
     "sheet",
     "train",
+    "upscale",
     "walk",
 ]
 

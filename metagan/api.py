@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from metagan.lab.project_files import Found
     from metagan.lab.rank import Score
     from metagan.site.build.build import BuildReport
-    from metagan.training.options import ArchitectureName, Augmentation, Preset
+    from metagan.training.options import ArchitectureName, Augmentation, Join, Preset
     from metagan.training.session import Result
 
 NOISE_MODES: Final = get_args(NoiseMode)
@@ -457,6 +457,8 @@ def train(
     gamma: float | None = None,
     mirror: bool = False,
     augmentation: Augmentation | None = None,
+    dual: str | Path | None = None,
+    join: Join | None = None,
     start: str | Path | None = None,
     change: bool = False,
     seed: int = 0,
@@ -484,6 +486,8 @@ def train(
         gamma: R1's weight.
         mirror: Whether to show pictures mirrored too.
         augmentation: "adaptive", "fixed" or "none"; None for adaptive, or none for a DCGAN.
+        dual: A second dataset, with a discriminator of its own that the generator has to pass too.
+        join: With `dual`: "and" for the larger of a picture's two losses, "mean" for their mean; None for "and".
         start: Weights to start from, or another run's state.safetensors.
         change: Go on with other pictures or settings than the run in `out` had, and record them in its config.yaml.
         seed: Decides everything random.
@@ -506,6 +510,7 @@ def train(
         AUTO,
         PRESET_NAMES,
         ArchitectureName,
+        Join,
         Recipe,
         Schedule,
         TrainOptions,
@@ -513,6 +518,10 @@ def train(
     )
     from metagan.training.session import train as train_generator
 
+    if join is not None and join not in (joins := get_args(Join)):
+        raise OptionError(f"join: want one of {', '.join(joins)}, got {join!r:.60}", fix="give one of those")
+    if join is not None and dual is None:
+        raise OptionError("join: it says how two discriminators are combined", fix="give dual=DATASET too")
     chosen = {"batch": batch, "learning_rate": learning_rate, "gamma": gamma, "augmentation": augmentation}
     published = Recipe()
     recipe = Recipe(
@@ -522,6 +531,7 @@ def train(
         gamma=published.gamma if gamma is None else gamma,
         mirror=mirror,
         augmentation=published.augmentation if augmentation is None else augmentation,
+        join=published.join if join is None else join,
     )
     schedule = Schedule(
         total_kimg=kimg,
@@ -543,7 +553,8 @@ def train(
     # What is no default was asked for: a run that was started with another value is refused.
     asked = asdict(recipe) | {"preset": preset, "start": start, "licence": licence, "source": source}
     usual = asdict(published) | {"preset": "auto", "start": None, "licence": "unknown", "source": ""}
-    asked, usual = asked | {"architecture": architecture}, usual | {"architecture": "stylegan2"}
+    asked |= {"architecture": architecture, "dual": dual}
+    usual |= {"architecture": "stylegan2", "dual": None}
     explicit = {name for name, value in chosen.items() if value is not None}
     options = TrainOptions(
         data=Path(data),
@@ -555,6 +566,7 @@ def train(
         device=device,
         architecture=architecture,
         preset=preset,
+        dual=None if dual is None else Path(dual),
         start=None if start is None else Path(start),
         change=change,
         licence=licence,
@@ -1106,6 +1118,63 @@ def paint(
     )
     painter = Painter(canvas, load_clip(files, canvas.device), toward, options)
     return list(paint_into(str(out), painter, starts, again=again, advance=on_progress or (lambda _: None)))
+
+
+def upscale(
+    pictures: Iterable[Image.Image],
+    weights: str | Path,
+    *,
+    denoise: Literal["none", "before", "after", "both"] = "none",
+    noise_level: float | None = None,
+    tile: int | None = None,
+    memory_gib: float | None = None,
+    device: str = "auto",
+) -> list[Image.Image]:
+    """Enlarge pictures, as `metagan upscale` does: each keeps its `.info`, so that `save` marks it as machine-made.
+
+    Args:
+        pictures: RGB or RGBA; others are converted to RGB.
+        weights: An upscaler of metagan ("bundled:apes-x4", or a run's file), or of the ESRGAN family.
+        denoise: When to remove noise by non-local means.
+        noise_level: Standard deviation of the noise in levels of 255; None estimates it for each picture.
+        tile: Side in pixels of another program's tiles; None for what memory has room for.
+        memory_gib: Most memory that such a tile may take; None for most of what is free.
+        device: Where to compute.
+
+    Raises:
+        OptionError: If an option is out of range, or a result would be too large.
+        CheckpointError: If the file can't be read, or holds no upscaler.
+    """
+    from metagan.datasets.store import UnreadableError
+    from metagan.datasets.upscale import upscale_image
+    from metagan.registry.weights_ref import BUNDLED, bundled_weights
+    from metagan.sampling.denoise import Denoising
+    from metagan.sampling.device import choose_device
+    from metagan.sampling.upscale import open_upscaler, prepare_upscaler
+
+    if denoise not in (whens := ("none", "before", "after", "both")):
+        raise OptionError(
+            f"denoise: want one of {', '.join(whens)}, got {denoise!r:.60}", fix="give one of those"
+        )
+    if noise_level is not None:
+        _check_number("noise_level", noise_level, 0, 100)
+    if tile is not None:
+        _check_whole("tile", tile, 16, 8192)
+    if memory_gib is not None:
+        _check_number("memory_gib", memory_gib, 0, 1 << 20)
+    name, where = str(weights), choose_device(device)
+    path = bundled_weights(name.removeprefix(BUNDLED)) if name.startswith(BUNDLED) else Path(weights)
+    most = None if memory_gib is None else round(memory_gib * 2**30)
+    form = prepare_upscaler(open_upscaler(path, where, tile, most))
+    denoising = Denoising(denoise in ("before", "both"), denoise in ("after", "both"), noise_level)
+    results = []
+    for index, picture in enumerate(pictures):
+        try:
+            results.append(upscale_image(picture, form, where, denoising))
+        except UnreadableError as error:
+            raise OptionError(str(error), where=f"pictures[{index}]") from None
+        results[-1].info.update(picture.info)
+    return results
 
 
 def save(picture: Image.Image, path: str | Path) -> None:

@@ -49,6 +49,9 @@ def test_the_guide_runs_as_it_stands(tmp_path, monkeypatch, capsys):
     with Image.open("walk.webp") as film:
         assert film.n_frames == 4
     assert Path("seed0015.png").is_file()
+    with Image.open("large.png") as large:
+        assert large.size == (256, 256)
+        assert "apes" in large.info["XML:com.adobe.xmp"]
     assert "did you mean bundled:apes?" in capsys.readouterr().out
 
 
@@ -210,12 +213,36 @@ def test_other_values_are_refused_too(apes, tmp_path):
         ({"preset": "x"}, "preset: want auto, tiny"),
         ({"measured_pictures": -1}, "measured_pictures: want a whole number from 0"),
         ({"threads": 0}, "threads: want a whole number from 1"),
+        ({"join": "mean"}, "join: it says how two discriminators are combined"),
+        ({"dual": "other.zip", "join": "or"}, "join: want one of and, mean, got 'or'"),
     ],
 )
 def test_values_that_cannot_be_trained_with_are_refused(tmp_path, options, said):
     with pytest.raises(OptionError, match=re.escape(said)):
         metagan.train(tmp_path / "set.zip", tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_second_discriminator_is_trained_as_by_the_command(tmp_path):
+    quick = {"batch": 8, "measured_pictures": 0, "preset": "tiny", "device": "cpu", "threads": 1}
+    discs, others = (
+        write_folder(tmp_path / "discs.zip", count=8),
+        write_folder(tmp_path / "others.zip", count=8),
+    )
+    metagan.train(discs, tmp_path / "run", dual=others, join="mean", kimg=0.008, **quick)
+    config = (tmp_path / "run" / "config.yaml").read_text()
+    assert "join: mean" in config
+    assert "others.zip" in config
+
+
+def test_pictures_are_enlarged_with_their_transparency_and_their_facts():
+    small = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 12, 4), dtype=np.uint8), "RGBA")
+    small.info["title"] = "noise"
+    plain, alpha = metagan.upscale([small.convert("RGB"), small], "bundled:apes-x4", device="cpu")
+    assert plain.size == alpha.size == (48, 80)
+    assert (plain.mode, alpha.mode, alpha.info["title"]) == ("RGB", "RGBA", "noise")
+    with pytest.raises(OptionError, match="denoise: want one of none, before"):
+        metagan.upscale([small], "bundled:apes-x4", denoise="often")
 
 
 def test_a_file_of_several_networks_is_opened_by_name_and_says_what_it_left_open():

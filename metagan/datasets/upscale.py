@@ -145,11 +145,15 @@ def _inside(out: Path, target: PurePosixPath) -> Path:
     return out / target
 
 
-def _upscaled(data: bytes, upscaler: AnyUpscaler, device: torch.device | str, denoising: Denoising) -> bytes:
-    """Upscale a picture file's bytes to those of a PNG."""
-    image = decode_picture(data)
-    factor = upscaler.factor
-    size = (image.width * factor, image.height * factor)
+def upscale_image(
+    image: Image.Image, upscaler: AnyUpscaler, device: torch.device | str, denoising: Denoising
+) -> Image.Image:
+    """Upscale one picture: its colours with the network, its transparency by a Lanczos filter.
+
+    Raises:
+        UnreadableError: If the result would have more than MOST_RESULT_PIXELS.
+    """
+    size = (image.width * upscaler.factor, image.height * upscaler.factor)
     if size[0] * size[1] > MOST_RESULT_PIXELS:
         most = f"want at most {MOST_RESULT_PIXELS:,} pixels in a result"
         raise UnreadableError(
@@ -162,8 +166,14 @@ def _upscaled(data: bytes, upscaler: AnyUpscaler, device: torch.device | str, de
     if denoising.after:
         drawn = denoise(drawn, denoising.deviation)
     result = Image.fromarray(drawn)
-    if image.mode == "RGBA":
+    if "A" in image.getbands():
         result.putalpha(image.getchannel("A").resize(size, Image.Resampling.LANCZOS))
+    return result
+
+
+def _upscaled(data: bytes, upscaler: AnyUpscaler, device: torch.device | str, denoising: Denoising) -> bytes:
+    """Upscale a picture file's bytes to those of a PNG."""
+    result = upscale_image(decode_picture(data), upscaler, device, denoising)
     info = PngInfo()
     if xmp := _xmp_of(data):
         info.add_itxt(_XMP_PNG, xmp)
