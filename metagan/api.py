@@ -954,11 +954,11 @@ def blend(
         for what, hashed in ((first, sha256), (second, second_sha256))
     ]
     one, other = (parent.generator for parent in parents)
-    likeness = compare(one, other)
+    similarity = compare(one, other)
     ranges = tuple((start, end, share) for (start, end), share in (layers or {}).items())
     shares = shares_of(layers_of(one), BlendOptions(alpha, ranges, swap, soft, mapping))
     if not force:
-        require_related(likeness)
+        require_related(similarity)
     write_child(Path(out), blend_generators(one, other, shares), parents[0], parents[1], shares)
     return load(Path(out), device=device)
 

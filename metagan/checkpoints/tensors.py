@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from metagan.checkpoints.model import NetworkRecord
-from metagan.checkpoints.pickles.inert import Array, Storage, TensorView
+from metagan.checkpoints.pickles.inert import Array, TensorView, TorchStorage
 from metagan.checkpoints.pickles.machine import TOO_MUCH
 from metagan.checkpoints.source import Source, quote
 from metagan.errors import MalformedFileError, UnsafeFileError
@@ -65,7 +65,7 @@ class TensorMaker:
     def __init__(self, source: Source) -> None:
         self.source = source
         self._rows: dict[int, Tensor] = {}
-        self._claimed: dict[int, Storage] = {}  # keep references, so that ids of storages stay unique
+        self._claimed: dict[int, TorchStorage] = {}  # keep references, so that ids of storages stay unique
         self._tensors_left = MAX_TENSORS
         self._bytes_left = MAX_REUSE * len(source.data)
         self._copies_left = len(source.data)
@@ -118,7 +118,7 @@ class TensorMaker:
             most = f"want at most {MAX_REUSE * len(self.source.data):,} bytes"
             raise self._unsafe(name, f"is a view of numbers that others show too: {most} in all, got more")
 
-    def _claim(self, name: str, storage: Storage) -> None:
+    def _claim(self, name: str, storage: TorchStorage) -> None:
         """Charge a storage to the budget once, if it will be copied because it isn't aligned."""
         if id(storage) in self._claimed:
             return
@@ -127,7 +127,7 @@ class TensorMaker:
         self._spend_copy(name, len(storage.source.data))
         self._claimed[id(storage)] = storage
 
-    def _row(self, storage: Storage) -> Tensor:
+    def _row(self, storage: TorchStorage) -> Tensor:
         if id(storage) not in self._rows and storage.source is not None:
             if storage.verify is not None:
                 storage.verify()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from metagan.checkpoints.pickles.inert import Blob, Name, Storage, describe
+from metagan.checkpoints.pickles.inert import Blob, Name, TorchStorage, describe
 from metagan.checkpoints.pickles.machine import TOO_MUCH, Allowed, Behaviour, Budget, Machine, content_of, run
 from metagan.checkpoints.source import Source
 from metagan.checkpoints.zip_directory import Member, find_member, read_member, verify_member
@@ -99,8 +99,8 @@ class _LegacyReader:
         self.budget = budget
         self.position = 0
         self.wanted: dict[str, StorageId] = {}
-        self.storages: dict[str, Storage] = {}
-        self.stretches: list[tuple[Storage, str, int, int]] = []
+        self.storages: dict[str, TorchStorage] = {}
+        self.stretches: list[tuple[TorchStorage, str, int, int]] = []
 
     def pickle(self, allowed: Allowed, *, storages: bool = False) -> Any:
         loader = self.load_storage if storages else None
@@ -109,16 +109,16 @@ class _LegacyReader:
         self.position = machine.position
         return value
 
-    def load_storage(self, machine: Machine, identifier: object) -> Storage:
+    def load_storage(self, machine: Machine, identifier: object) -> TorchStorage:
         wanted = storage_id(machine, identifier)
         first = self.wanted.setdefault(wanted.key, wanted)
         if (first.dtype, first.numel) != (wanted.dtype, wanted.numel):
             raise machine.malformed(f"storage {wanted.key} is described in two ways")
-        storage = self.storages.setdefault(wanted.key, Storage(wanted.dtype, wanted.numel))
+        storage = self.storages.setdefault(wanted.key, TorchStorage(wanted.dtype, wanted.numel))
         if wanted.view is None:
             return storage
         _, offset, count = wanted.view
-        stretch = Storage(wanted.dtype, count)
+        stretch = TorchStorage(wanted.dtype, count)
         self.stretches.append((stretch, wanted.key, offset * wanted.itemsize, count * wanted.itemsize))
         return stretch
 
@@ -179,7 +179,7 @@ def read_legacy(source: Source, allowed: Allowed, budget: Budget) -> Any:
     return value
 
 
-def nested_storage(machine: Machine, arguments: tuple[Any, ...]) -> Storage:
+def nested_storage(machine: Machine, arguments: tuple[Any, ...]) -> TorchStorage:
     """`torch.storage._load_from_bytes(bytes)`: a legacy file of one storage, inside an official pickle."""
     if len(arguments) != 1 or not isinstance(arguments[0], Blob | bytes):
         raise machine.unsafe("want the bytes of one storage, got other arguments", TOO_MUCH)
@@ -187,7 +187,7 @@ def nested_storage(machine: Machine, arguments: tuple[Any, ...]) -> Storage:
     if bytes(source.data[: len(MAGIC_PICKLE)]) != MAGIC_PICKLE:
         raise machine.unsafe("a nested storage that is no torch file of the old layout")
     storage = read_legacy(source, STORAGE_NAMES, machine.budget)
-    if not isinstance(storage, Storage):
+    if not isinstance(storage, TorchStorage):
         raise machine.malformed(f"want one storage, got {describe(storage)}")
     return storage
 
@@ -205,10 +205,10 @@ class _ZipReader:
         self.source = source
         self.members = members
         self.root = root
-        self.storages: dict[str, Storage] = {}
+        self.storages: dict[str, TorchStorage] = {}
         self.bytes_left = len(source.data)
 
-    def load_storage(self, machine: Machine, identifier: object) -> Storage:
+    def load_storage(self, machine: Machine, identifier: object) -> TorchStorage:
         wanted = storage_id(machine, identifier)
         if wanted.view is not None:
             raise machine.malformed("a stretch of a storage, which zip files don't have")
@@ -223,7 +223,7 @@ class _ZipReader:
             if length != len(content.data):
                 found = f"storage {wanted.key} wants {length:,} bytes, its member has {len(content.data):,}"
                 raise machine.unsafe(found, TOO_MUCH)
-            storage = self.storages[wanted.key] = Storage(
+            storage = self.storages[wanted.key] = TorchStorage(
                 wanted.dtype, wanted.numel, content, partial(verify_member, content, self.members[name])
             )
         if (storage.dtype, storage.numel) != (wanted.dtype, wanted.numel):

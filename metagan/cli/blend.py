@@ -178,15 +178,15 @@ def command(
         soft=soft,
         mapping=cast("MappingFrom | None", mapping),
     )
-    likeness = compare(one, other)
+    similarity = compare(one, other)
     layers = layers_of(one)
     shares = shares_of(layers, options)
-    for line in describe_shares(layers, likeness, shares):
+    for line in describe_shares(layers, similarity, shares):
         click.echo(line)
-    if likeness.different:
-        click.echo(f"note: {len(likeness.different)} tensors have other shapes, and stay FIRST's", err=True)
+    if similarity.different:
+        click.echo(f"note: {len(similarity.different)} tensors have other shapes, and stay FIRST's", err=True)
     if not force:
-        require_related(likeness)
+        require_related(similarity)
     settings = found[0].settings(psi, label)
     between = Between(one, other, shares, seeds, settings)
     provenance = Provenance(f"{found[0].name} and {found[1].name}, blended (metagan)", None, settings.psi)

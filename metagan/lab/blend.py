@@ -111,7 +111,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Likeness:
+class WeightSimilarity:
     """How alike two generators are.
 
     Args:
@@ -230,7 +230,7 @@ def _output_sizes(generator: Generator) -> dict[str, int]:
     )  # stable: those of one size as they are called
 
 
-def compare(first: Generator, second: Generator) -> Likeness:
+def compare(first: Generator, second: Generator) -> WeightSimilarity:
     """Measure whether two generators were once one.
 
     Args:
@@ -258,29 +258,29 @@ def compare(first: Generator, second: Generator) -> Likeness:
                 for table in (ours, theirs)
             )
             cosines[layer.name] = float(a @ b / (a.norm() * b.norm()).clamp(min=1e-30))
-    return Likeness(cosines, different)
+    return WeightSimilarity(cosines, different)
 
 
 def _shape(tensor: Tensor | None) -> torch.Size | None:
     return None if tensor is None else tensor.shape
 
 
-def require_related(likeness: Likeness) -> None:
+def require_related(similarity: WeightSimilarity) -> None:
     """Refuse generators that were never one.
 
     Raises:
         OptionError: If the median cosine is below 0.5.
     """
-    if likeness.related:
+    if similarity.related:
         return
-    drawing = [cosine for name, cosine in likeness.cosines.items() if name != MAPPING]
+    drawing = [cosine for name, cosine in similarity.cosines.items() if name != MAPPING]
     if not drawing:
         raise OptionError("unrelated weights: they have no layer of the same shape", fix=WAY_OUT)
     low, high = min(drawing), max(drawing)
     raise OptionError(
         "unrelated weights, neither was fine-tuned from the other: the cosines between their layers' weights are "
         f"{low:.2f} to {high:.2f}, median "
-        f"{likeness.median:.2f}; generators that were once one have a median of {RELATED:g} or more",
+        f"{similarity.median:.2f}; generators that were once one have a median of {RELATED:g} or more",
         fix=WAY_OUT,
     )
 
@@ -509,14 +509,14 @@ def write_blend_film(
 
 
 def describe_shares(
-    layers: Sequence[Layer], likeness: Likeness, shares: Mapping[str, float]
+    layers: Sequence[Layer], similarity: WeightSimilarity, shares: Mapping[str, float]
 ) -> Sequence[str]:
     """Return a line of text for each layer: number, name, resolution, cosine and share of the second."""
     lines = []
     for number, layer in enumerate(layers):
         label = f"{number:>3} {layer.name}" if layer.name != MAPPING else f"    {MAPPING}"
         size = f"{layer.size_px} px" if layer.size_px else ""
-        cosine = likeness.cosines.get(layer.name)
+        cosine = similarity.cosines.get(layer.name)
         alike = f"cosine {cosine:.3f}" if cosine is not None else ""
         lines.append(f"{label:<28} {size:>9}  {alike:<13} share of the second {shares[layer.name]:.2f}")
     return lines

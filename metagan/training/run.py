@@ -294,6 +294,7 @@ class Run:
         self.clock = Clock()
         self._saved_at: int | None = None  # pictures seen when the newest state was written
         self._keep_state = True
+        self._has_begun = False
         self._changed: frozenset[str] = frozenset()  # where it goes on
 
     # ---------------------------------------------------------------------------------------------
@@ -327,7 +328,7 @@ class Run:
             ) from error
 
     def _train(self) -> None:
-        self._begin()
+        self.begin()
         trainer, total = self.trainer, self.schedule.total_pictures
         if trainer.seen == 0:
             self._show()
@@ -341,11 +342,19 @@ class Run:
             if shows:
                 self._show()
             if saves:
-                self._save()
+                self.save()
         if self._saved_at != trainer.seen:
-            self._save()
+            self.save()
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Take over the state in the folder, or begin it, without a step; `train` does it first, and only once.
+
+        Raises:
+            TrainingError: The folder holds another run, or its states are damaged.
+        """
+        if self._has_begun:
+            return
+        self._has_begun = True
         goes_on = has_state(self.folder.state)
         if goes_on:
             self._go_on()
@@ -502,7 +511,12 @@ class Run:
         labels = spread_labels(self.pictures, count)
         return draw(self.networks.average, range(count), labels, self.world.device)
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Write the state; its tensors must be numbers.
+
+        Raises:
+            DivergedError: They aren't.
+        """
         facts = self.trainer.facts()  # on every process: it gathers
         if self.world.is_first:
             self._require_finite(now=True)

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from metagan.checkpoints.model import NetworkRecord
-from metagan.checkpoints.pickles.inert import Storage, TensorView
+from metagan.checkpoints.pickles.inert import TensorView, TorchStorage
 from metagan.checkpoints.pickles.machine import shape_of
 from metagan.checkpoints.source import Source
 from metagan.checkpoints.tensors import LazyTensors, TensorMaker, require_finite
@@ -35,7 +35,7 @@ def test_a_view_is_what_torch_makes_of_it_or_is_refused_before_it_is_made(numel,
     sizes, strides = tuple(size for size, _ in axes), tuple(stride for _, stride in axes)
     assume(shape_of(sizes) is not None)  # else refused before there is a view
     part = source(shift).part(0, numel * 4)
-    view = TensorView(Storage("float32", numel, part), offset, sizes, strides)
+    view = TensorView(TorchStorage("float32", numel, part), offset, sizes, strides)
     try:
         make = TensorMaker(source()).view("weight", view)
     except UnsafeFileError:

@@ -65,9 +65,9 @@ def run(*words):
 def test_each_architecture_is_blended_layer_by_layer(family):
     first = load(family)
     second = child_of(first)
-    likeness = compare(first, second)
-    assert likeness.related
-    assert min(likeness.cosines.values()) > 0.9
+    similarity = compare(first, second)
+    assert similarity.related
+    assert min(similarity.cosines.values()) > 0.9
     layers = layers_of(first)
     sizes = [layer.size_px for layer in layers if layer.name != MAPPING]
     assert sizes == sorted(sizes)
@@ -141,10 +141,10 @@ def test_shares_that_mean_nothing_are_refused(parents, options, found):
 def test_strangers_are_refused_with_the_way_out_even_if_their_mapping_networks_agree(parents):
     stranger = small(seed=9)
     stranger.mapping.load_state_dict(parents[0].mapping.state_dict())
-    likeness = compare(parents[0], stranger)
-    assert likeness.cosines[MAPPING] == pytest.approx(1)
+    similarity = compare(parents[0], stranger)
+    assert similarity.cosines[MAPPING] == pytest.approx(1)
     with pytest.raises(OptionError, match="unrelated weights") as refusal:
-        require_related(likeness)
+        require_related(similarity)
     assert "metagan train B.zip --start A.safetensors" in str(refusal.value)
     assert "--force" in str(refusal.value)
     with pytest.raises(OptionError, match="two architectures"):
@@ -154,9 +154,9 @@ def test_strangers_are_refused_with_the_way_out_even_if_their_mapping_networks_a
 def test_a_larger_relative_is_blended_where_shapes_agree(parents):
     larger = small(resolution=32)
     larger.load_state_dict(larger.state_dict() | parents[1].state_dict())
-    likeness = compare(larger, parents[0])
-    assert likeness.related
-    assert {name.split(".")[1] for name in likeness.different} == {"3"}
+    similarity = compare(larger, parents[0])
+    assert similarity.related
+    assert {name.split(".")[1] for name in similarity.different} == {"3"}
     child = blend(larger, parents[0], shares_of(layers_of(larger), BlendOptions(alpha=1)))
     assert torch.equal(child.blocks[2].conv1.weight, parents[0].blocks[2].conv1.weight)
     assert torch.equal(child.blocks[3].conv1.weight, larger.blocks[3].conv1.weight)

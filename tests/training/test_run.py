@@ -485,7 +485,7 @@ def test_a_run_starts_from_another_runs_state_with_its_optimizers(tmp_path, dama
     wanted, facts = read_state(previous_state(state) if damage else state)
     watcher = Listener()
     run = make_run(tmp_path / "run", Discs(20), change(OPTIONS, start=state), watcher=watcher)
-    run._begin()
+    run.begin()
     assert all(torch.equal(tensor, run.trainer.tensors()[name]) for name, tensor in wanted.items())
     assert (run.trainer.seen, run.trainer.controller.p) == (0, facts["augment_p"])
     assert watcher.said[0] == f"{tmp_path}/run: begins with 20 pictures of 16x16 pixels, on cpu"
@@ -524,10 +524,9 @@ def test_losses_that_are_no_numbers_stop_the_run_and_name_the_last_good_state(tm
     config = read_config(folder)
     longer = dataclasses.replace(SHORT, total_kimg=1)
     run = Run(folder, config, longer, pictures, networks_for_resume(config), WORLD)
-    run._begin()
+    run.begin()
     with torch.no_grad():
         run.networks.generator.constant.fill_(float("nan"))
-    run._begin = lambda: None
     with pytest.raises(DivergedError, match=r"last good state is .*state\.safetensors"):
         run.train()
     assert folder.state.read_bytes() == before
@@ -536,7 +535,7 @@ def test_losses_that_are_no_numbers_stop_the_run_and_name_the_last_good_state(tm
 def test_a_state_without_numbers_is_never_written_where_losses_are_seldom_looked_at(tmp_path, monkeypatch):
     run = make_run(tmp_path / "run", Discs(16), schedule=Schedule(0.08, 0.008, 0.008, 100))
     run.trainer.step()  # the first of ten
-    run._save()
+    run.save()
     before = run.folder.state.read_bytes()
     monkeypatch.setattr(
         run.trainer.meter, "is_finite", lambda: True
@@ -549,7 +548,6 @@ def test_a_state_without_numbers_is_never_written_where_losses_are_seldom_looked
             run.networks.discriminator.epilogue.fc.weight.fill_(float("nan"))
 
     monkeypatch.setattr(run.trainer, "step", spoil)
-    run._begin = lambda: None
     with pytest.raises(DivergedError, match="last good state"):
         run.train()
     assert run.folder.state.read_bytes() == before
@@ -587,8 +585,8 @@ def test_a_run_whose_state_is_damaged_goes_on_from_the_one_before_it(tmp_path, d
     damage(folder.state)
     before = previous_state(folder.state).read_bytes()
     run = resumed(folder, pictures, watcher=watcher)
-    run._begin()
-    run._save()
+    run.begin()
+    run.save()
     assert previous_state(folder.state).read_bytes() == before, "no damaged state takes its place"
     run.train()
     assert word in watcher.said[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from metagan.checkpoints.pickles.inert import Name, Record, Storage, Table, TensorView, Text, describe
+from metagan.checkpoints.pickles.inert import Name, Record, Table, TensorView, Text, TorchStorage, describe
 from metagan.checkpoints.pickles.machine import (
     TOO_MUCH,
     Behaviour,
@@ -47,7 +47,7 @@ def _set(machine: Machine, arguments: tuple[Any, ...]) -> set[Any]:
 
 def _tensor(machine: Machine, arguments: tuple[Any, ...]) -> TensorView:
     """`_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks[, metadata])`."""
-    if not 4 <= len(arguments) <= 7 or not isinstance(arguments[0], Storage):
+    if not 4 <= len(arguments) <= 7 or not isinstance(arguments[0], TorchStorage):
         raise machine.malformed("want a tensor made of a storage, an offset, sizes and strides")
     storage, offset, size, stride = arguments[:4]
     sizes, strides = shape_of(size), whole_numbers(stride)

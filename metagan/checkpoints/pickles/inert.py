@@ -87,7 +87,7 @@ class Array:
 
 
 @dataclass(eq=False, repr=False)
-class Storage:
+class TorchStorage:
     """A torch storage: a flat array that tensors are views of.
 
     Args:
@@ -107,7 +107,7 @@ class Storage:
 class TensorView:
     """A tensor: a view of a storage, counted in elements. Only the types of its fields have been checked."""
 
-    storage: Storage
+    storage: TorchStorage
     offset: int
     size: tuple[int, ...]
     stride: tuple[int, ...]

@@ -239,7 +239,7 @@ SHOWN_CHARACTERS = 100  # of one key
 
 
 @dataclass(frozen=True)
-class Fit:
+class KeyMatch:
     """How well a record's keys match an architecture.
 
     Args:
@@ -271,9 +271,9 @@ def shortened(keys: tuple[str, ...]) -> str:
     return ", ".join(printable(key[:SHOWN_CHARACTERS]) for key in keys[:SHOWN_KEYS]) + more
 
 
-def fit(there: Mapping[str, object], wanted: Mapping[str, object]) -> Fit:
+def match_keys(there: Mapping[str, object], wanted: Mapping[str, object]) -> KeyMatch:
     """Compare existing keys with the expected ones."""
-    return Fit(
+    return KeyMatch(
         expected=len(wanted),
         missing=tuple(key for key in wanted if key not in there),
         unexpected=tuple(key for key in there if key not in wanted),
@@ -286,7 +286,7 @@ def require_fit(there: Mapping[str, object], wanted: Mapping[str, object], title
     Raises:
         UnknownArchitectureError: If keys are missing or unknown. The message counts and names them.
     """
-    result = fit(there, wanted)
+    result = match_keys(there, wanted)
     if result.missing or result.unexpected:
         msg = f"no known architecture; nearest is {title} ({result})"
         raise UnknownArchitectureError(msg)

@@ -15,7 +15,7 @@ from metagan.errors import CheckpointError, MalformedFileError, UnknownArchitect
 from metagan.networks import dcgan, lucidrains, r3gan, stylegan2, stylegan3, upscaler, vqgan
 from metagan.networks.generator import Generator
 from metagan.networks.loading.architecture import Architecture, Part, Reading
-from metagan.networks.loading.assemble import Fit, fit
+from metagan.networks.loading.assemble import KeyMatch, match_keys
 from metagan.values import LabelSpace
 
 ARCHITECTURES: tuple[Architecture, ...] = (
@@ -213,16 +213,16 @@ def _explain(kind: Kind, record: NetworkRecord) -> str:
         if part.recognises(record):
             makes = "makes no pictures" if other == "discriminator" else "scores none"
             return f"this is a {other} of {reading.title}, which {makes}; want a {kind}"
-    fits = [(reading, _fit(record, part)) for reading, part in _parts(kind)]
+    fits = [(reading, _match(record, part)) for reading, part in _parts(kind)]
     reading, nearest = max(fits, key=lambda pair: _likeness(record, pair[1]))
     return f"no known architecture; nearest is {reading.title} ({nearest})"
 
 
-def _fit(record: NetworkRecord, part: Part) -> Fit:
-    return fit(record.tensors, dict.fromkeys(part.expected(record)))
+def _match(record: NetworkRecord, part: Part) -> KeyMatch:
+    return match_keys(record.tensors, dict.fromkeys(part.expected(record)))
 
 
-def _likeness(record: NetworkRecord, result: Fit) -> tuple[float, int]:
+def _likeness(record: NetworkRecord, result: KeyMatch) -> tuple[float, int]:
     """Rank formats by the fraction of matching keys, then by words that their keys have in common."""
     words = {word for key in record.tensors for word in key.replace("/", ".").split(".")}
     wanted = {word for key in result.missing for word in key.replace("/", ".").split(".")}

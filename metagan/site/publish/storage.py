@@ -80,7 +80,7 @@ def publish_to_storage(
 def _carry_out(
     plan: PublishPlan,
     clashes: _Clashes,
-    place: Storage,
+    place: StorageTarget,
     owned: Mapping[str, str | None],
     hashes: Mapping[str, str],
     sent: Sent,
@@ -164,7 +164,7 @@ def _clashes(files: tuple[SiteFile, ...], there: _Contents, owned: Collection[st
 
 
 @dataclass(frozen=True)
-class Storage:
+class StorageTarget:
     """A folder in one of fsspec's file systems.
 
     Args:
@@ -279,14 +279,14 @@ class Storage:
         return {"content_settings": {"content_type": kind}} if "az" in protocols else {}
 
 
-def open_storage(target: str) -> Storage:
+def open_storage(target: str) -> StorageTarget:
     """Open the file system of an address.
 
     Raises:
         PublishError: If this kind of address is unknown, or the package for it isn't installed.
     """
     if "://" not in target:
-        return Storage(target, LocalFileSystem(), str(Path(target).absolute()))
+        return StorageTarget(target, LocalFileSystem(), str(Path(target).absolute()))
     protocol = protocol_of(target)
     if protocol not in fsspec.available_protocols():
         raise PublishError(
@@ -297,4 +297,4 @@ def open_storage(target: str) -> Storage:
     with storage_errors(target, PublishError):
         filesystem, root = fsspec.core.url_to_fs(target)
     filesystem.invalidate_cache()
-    return Storage(target.rstrip("/"), filesystem, str(root).rstrip("/"))
+    return StorageTarget(target.rstrip("/"), filesystem, str(root).rstrip("/"))

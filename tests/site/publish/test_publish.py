@@ -169,7 +169,7 @@ def test_a_publish_that_breaks_off_links_to_nothing_missing_and_is_taken_up_agai
     built(site)
     monkeypatch.setattr(storage, "BATCH", 1)
     sent = []
-    original = storage.Storage.put
+    original = storage.StorageTarget.put
 
     def put(self, files):
         if sent and sent[-1] == "pictures/bagel/43.webp":
@@ -178,7 +178,7 @@ def test_a_publish_that_breaks_off_links_to_nothing_missing_and_is_taken_up_agai
         original(self, files)
 
     with monkeypatch.context() as patch:
-        patch.setattr(storage.Storage, "put", put)
+        patch.setattr(storage.StorageTarget, "put", put)
         with pytest.raises(PublishError, match="Broken: connection lost"):
             publish(site, target)
     found = there(target)
