@@ -435,6 +435,12 @@ def report_command(
     "--max-words", type=click.IntRange(0), help="Drop pictures in which tesseract reads more words than this."
 )
 @click.option(
+    "--language",
+    default="eng",
+    metavar="LANGUAGE[+LANGUAGE]",
+    help="Languages that --max-words reads, as tesseract names them, such as eng+deu.",
+)
+@click.option(
     "--top", metavar="N|P%", help="Keep the items with the highest values of --by: a number or a percentage."
 )
 @click.option("--bottom", metavar="N|P%", help="Keep the items with the lowest values of --by.")
@@ -461,6 +467,7 @@ def subset_command(
     no_duplicates: bool,
     no_near_duplicates: int | None,
     max_words: int | None,
+    language: str,
     top: str | None,
     bottom: str | None,
     by: Literal["rarity", "price", "likes", "sales"],
@@ -471,7 +478,8 @@ def subset_command(
     """Filter COLLECTION into a new one, for example to train on it. Filters apply in the order of the options below.
 
     Pictures are linked, not copied."""
-    from metagan.collection.looks import looks_of
+    from metagan.cli.progress import note, stages
+    from metagan.collection.looks import Watch, looks_of
     from metagan.collection.subset import Choice, parse_traits, parse_years, take_subset
 
     choice = Choice(
@@ -487,14 +495,17 @@ def subset_command(
         sample=sample,
         seed=seed,
     )
-    looks = looks_of(
-        side_px=min_size,
-        deviation=min_spread,
-        duplicates=no_duplicates,
-        near_bits=no_near_duplicates,
-        most_words=max_words,
-    )
-    report = take_subset(collection, out, choice, list(looks))
+    with stages() as progress:
+        looks = looks_of(
+            side_px=min_size,
+            deviation=min_spread,
+            duplicates=no_duplicates,
+            near_bits=no_near_duplicates,
+            most_words=max_words,
+            language=language,
+            watch=Watch(progress.begin, progress.advance, note),
+        )
+        report = take_subset(collection, out, choice, list(looks))
     if as_json:
         steps = [{"step": step.what, "left": step.left} for step in report.steps]
         click.echo(json_text({"path": str(out), "steps": steps}, indent=2))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from metagan.cli import metagan
+from metagan.collection.looks import Tesseract, TesseractError
 from metagan.collection.model import Item
 from metagan.collection.store import open_collection
 from metagan.datasets.source import PictureSource
@@ -125,6 +128,120 @@ def pictures() -> dict[str, bytes]:
 def test_filters_that_look_at_pictures(tmp_path: Path, options: list[str], ids: str) -> None:
     path = with_pictures(tmp_path / "five", FIVE, pictures())
     assert "".join(left(path, tmp_path / "out", *options)) == ids
+
+
+# A stand-in for tesseract: it reads as many words as the first pixel says, in tens of grey levels.
+TESSERACT = """#!{python} -ES
+import os, sys
+if "--list-langs" in sys.argv:
+    sys.exit(print("List of available languages (3):\\neng\\nosd\\ntest") or {list_exit})
+grey = sys.stdin.buffer.read()[15]
+if {failing} or grey == 255:
+    sys.stderr.write("Estimating resolution\\nError during processing.\\x1b[2J")
+    sys.exit(1)
+if grey == 254:
+    sys.exit(print("no table"))
+print("level\tconf\ttext", flush=True)
+word = os.environ["OMP_THREAD_LIMIT"] == "1" and sys.argv[sys.argv.index("-l") + 1] in ("eng", "eng+test") and "word,"
+for _ in range(grey // 10):
+    sys.stdout.buffer.write(b"4\t-1\t\\n5\t96.5\t" + word.encode() + b"\\n5\t40\tunsure\\n5\t99\t-.l\\n5\t91\t\\xff\\n")
+"""
+
+
+def install_tesseract(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, failing: bool = False, list_exit: int = 0
+) -> None:
+    program = tmp_path / "bin/tesseract"
+    program.parent.mkdir()
+    program.write_text(TESSERACT.format(python=sys.executable, failing=failing, list_exit=list_exit))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent))
+
+
+def greys(path: Path, levels: dict[str, int]) -> Path:
+    return with_pictures(
+        path, FIVE, {name: png(Image.new("L", (512, 512), level)) for name, level in levels.items()}
+    )
+
+
+def test_pictures_with_more_words_are_dropped_and_unreadable_ones_stay_and_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_tesseract(tmp_path, monkeypatch)
+    path = greys(tmp_path / "five", {"A": 0, "B": 30, "C": 40, "D": 255, "E": 254})
+    result = run(path, "--out", tmp_path / "out", "--max-words", 3, "--language", "eng+test")
+    assert result.exit_code == 0, result.exception
+    assert [item.id for item in open_collection(tmp_path / "out").items] == ["A", "B", "D", "E"]
+    assert "at most 3 words" in result.stdout
+    assert "could not read 2 pictures, which stay" in result.stderr
+    assert "(Error during processing. [2J)" in result.stderr and "that is no table" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("broken", "language", "words"),
+    [
+        ({"failing": True}, "eng", "reads none of the first 5 pictures: a-"),
+        ({"list_exit": 1}, "eng", "tesseract doesn't run: exit 1"),
+        ({}, "eng+deu", "tesseract has no deu; it has eng, test"),
+        ({}, "eng+", "has no language of no name"),
+        ({}, "osd", "has no osd"),
+        (None, "eng", "needs the program tesseract, which is not installed"),
+    ],
+)
+def test_a_tesseract_that_reads_nothing_says_the_way_out_and_writes_nothing(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    broken: dict[str, bool] | None,
+    language: str,
+    words: str,
+) -> None:
+    path = greys(tmp_path / "five", dict.fromkeys("ABCDE", 0))
+    monkeypatch.setenv("PATH", "")
+    if broken is not None:
+        install_tesseract(tmp_path, monkeypatch, **broken)
+    result = run(path, "--out", tmp_path / "out", "--max-words", 3, "--language", language)
+    assert result.exit_code == 1 and words in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_tesseract_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "tesseract"
+    program.write_text(f"#!{sys.executable} -ES\nimport time\ntime.sleep(60)\n")
+    program.chmod(0o755)
+    with pytest.raises(TesseractError, match=r"no answer in 0\.2 seconds"):
+        Tesseract(str(program), "eng", timeout_s=0.2).words(Image.new("RGB", (8, 8)))
+
+
+@pytest.mark.skipif(shutil.which("tesseract") is None, reason="needs the program tesseract")
+def test_tesseract_itself_finds_captions_and_none_in_shapes(tmp_path: Path) -> None:
+    font = ImageFont.load_default(14)
+    caption = Image.new("RGB", (160, 96), "navy")
+    text = "the quick brown fox\njumps over lazy dogs\nand seven wizards"
+    ImageDraw.Draw(caption).text((8, 8), text, "white", font, spacing=12)
+    shapes = Image.new("RGB", (160, 96), "white")
+    ImageDraw.Draw(shapes).ellipse((20, 10, 90, 80), "orange", "black", 3)
+    clear = caption.convert("RGBA")
+    clear.putalpha(0)
+    drawn = {"A": png(caption), "B": png(shapes), "C": png(clear), "D": png(shapes.resize((3, 1)))}
+    path = with_pictures(tmp_path / "five", FIVE[:4], drawn)
+    assert left(path, tmp_path / "out", "--max-words", 3) == ["B", "C", "D"]
+
+
+@pytest.mark.parametrize(
+    "option", [("--min-spread", 5), ("--no-near-duplicates", 4), ("--min-size", 9), ("--max-words", 3)]
+)
+@pytest.mark.parametrize("kept", [0, 60])
+def test_a_picture_that_was_damaged_meanwhile_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: tuple[str, int], kept: int
+) -> None:
+    install_tesseract(tmp_path, monkeypatch)
+    path = with_pictures(tmp_path / "five", FIVE, pictures())
+    file = next((path / "images").glob("c-*"))
+    file.write_bytes(file.read_bytes()[:kept])
+    result = run(path, "--out", tmp_path / "out", *option)
+    if not (kept and option[0] == "--min-size"):  # the size stands in what is left
+        assert "can't be read any more" in str(result.exception) and file.name in str(result.exception)
+        assert not (tmp_path / "out").exists()
 
 
 def test_pictures_are_linked_and_a_second_choice_replaces_the_first(tmp_path: Path) -> None:
