@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from itertools import chain, islice
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, chain, islice
+from typing import overload
 
 from metagan.values import InvalidValueError, ValueProblem, invalid_value, show
 
@@ -99,6 +101,72 @@ def choose_seeds(images: int | Iterable[range], exclude: Iterable[range]) -> tup
     if isinstance(images, int):
         return tuple(islice((seed for seed in range(MAX_SEED + 1) if seed not in excluded), images))
     return tuple(seed for seed in expand(images) if seed not in excluded)
+
+
+class SeedRanges(Sequence[int]):
+    """Ascending seeds without duplicates, kept as ranges: a million take no more memory than two.
+
+    Args:
+        ranges: In any order; they may overlap.
+    """
+
+    def __init__(self, ranges: Iterable[range]) -> None:
+        merged: list[range] = []
+        for each in sorted(filter(None, ranges), key=lambda each: each.start):
+            if merged and each.start <= merged[-1].stop:
+                merged[-1] = range(merged[-1].start, max(merged[-1].stop, each.stop))
+            else:
+                merged.append(each)
+        self.ranges = tuple(merged)
+        self._counts = (0, *accumulate(map(len, self.ranges)))
+
+    def without(self, excluded: Iterable[range]) -> SeedRanges:
+        """These seeds but the excluded ones."""
+        gone, left, place = SeedRanges(excluded).ranges, list[range](), 0
+        for each in self.ranges:
+            start = each.start
+            while place < len(gone) and gone[place].start < each.stop:
+                left.append(range(start, gone[place].start))
+                start = max(start, gone[place].stop)
+                if start > each.stop:
+                    break
+                place += 1
+            left.append(range(start, each.stop))
+        return SeedRanges(left)
+
+    def first(self, count: int) -> SeedRanges:
+        """The lowest seeds, so many at most."""
+        parts = zip(self.ranges, self._counts, strict=False)
+        return SeedRanges(each[: max(count - before, 0)] for each, before in parts)
+
+    def __len__(self) -> int:
+        return self._counts[-1]
+
+    @overload
+    def __getitem__(self, place: int) -> int: ...
+    @overload
+    def __getitem__(self, place: slice) -> tuple[int, ...]: ...
+    def __getitem__(self, place: int | slice) -> int | tuple[int, ...]:
+        if isinstance(place, slice):
+            return tuple(self[each] for each in range(*place.indices(len(self))))
+        at = range(len(self))[place]
+        which = bisect_right(self._counts, at) - 1
+        return self.ranges[which][at - self._counts[which]]
+
+    def __iter__(self) -> Iterator[int]:
+        return chain.from_iterable(self.ranges)
+
+    def __contains__(self, seed: object) -> bool:
+        return any(seed in each for each in self.ranges)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SeedRanges) and self.ranges == other.ranges
+
+    def __hash__(self) -> int:
+        return hash(self.ranges)
+
+    def __repr__(self) -> str:
+        return f"SeedRanges({self.ranges!r})"
 
 
 def _parse_item(item: object) -> tuple[range, ...]:

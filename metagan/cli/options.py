@@ -358,9 +358,9 @@ class Place(click.ParamType[Path | str]):
         return folder
 
 
-def place_option(help: str) -> Decorator:  # noqa: A002
+def place_option(help: str, *, default: Path | None = None) -> Decorator:  # noqa: A002
     """`--out`, a folder or an address."""
-    return click.option("--out", type=Place(), metavar="FOLDER|ADDRESS", help=help)
+    return click.option("--out", type=Place(), metavar="FOLDER|ADDRESS", default=default, help=help)
 
 
 def out_file_option(help: str, *, required: bool = False) -> Decorator:  # noqa: A002
@@ -414,24 +414,59 @@ templates_option = click.option(
 
 
 class SiteOptions(TypedDict):
-    """What `site_options` hands a command, as BuildOptions.read takes it."""
+    """What `site_options` hands a command, as BuildOptions.read takes it beside the site's folder."""
 
     registry: Path
-    out: Path
     base_url: str | None
     images: int | None
     templates: Path | None
     device: str
     precision: str
     offline: bool
+    pictures: Path | str | None
+    pictures_url: str | None
+    layout: Literal["shards", "files"] | None
 
+
+def _parse_pictures_url(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    from metagan.registry.fields import WANT_SHARDS_URL, parse_base_url
+
+    try:
+        return None if value is None else parse_base_url(value, WANT_SHARDS_URL)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+shards_options = options(
+    click.option(
+        "--pictures",
+        type=Place(),
+        metavar="FOLDER|ADDRESS",
+        help="Publish the pictures that `metagan sample --shards` drew there, for the subjects that have a run in it; "
+        "overrides shards in the registry.",
+    ),
+    click.option(
+        "--pictures-url",
+        metavar="URL",
+        callback=_parse_pictures_url,
+        help="With --pictures: where browsers find the same folder. By default the address itself; shards in a folder "
+        "become part of the site.",
+    ),
+    click.option(
+        "--layout",
+        type=click.Choice(["shards", "files"]),
+        help="With --pictures: shards, out of which browsers fetch single pictures by HTTP ranges, or files, one for "
+        "each picture.  [default: shards]",
+    ),
+)
+"""`--pictures`, `--pictures-url` and `--layout`."""
 
 site_options = options(
     registry_option,
-    out_option("Folder of the built site.", default=Path("build")),
     base_url_option,
     images_option,
     templates_option,
+    shards_options,
     sampling_options,
     offline_option,
 )

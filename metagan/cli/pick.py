@@ -53,7 +53,8 @@ def command(
     """
     from metagan.cli.progress import stages
     from metagan.files import write_bytes
-    from metagan.shards.pick import open_run, pick, read_hashes, read_scores
+    from metagan.shards.manifest import open_run
+    from metagan.shards.pick import pick, read_hashes, read_scores
 
     storage, manifest = open_run(shards)
     with stages() as progress:

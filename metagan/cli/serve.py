@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from metagan.cli.options import SiteOptions, site_options
+from metagan.cli.options import SiteOptions, out_option, site_options
 
 if TYPE_CHECKING:
     from metagan.site.build.build import BuildOptions
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     "--port", type=click.IntRange(0, 65535), default=8000, help="Port to listen on; 0 chooses a free one."
 )
 @click.option("--no-reload", is_flag=True, help="Don't watch the sources and don't reload pages.")
+@out_option("Folder of the built site.", default=Path("build"))
 @site_options
-def command(host: str, port: int, no_reload: bool, **site: Unpack[SiteOptions]) -> None:
+def command(host: str, port: int, no_reload: bool, out: Path, **site: Unpack[SiteOptions]) -> None:
     """Build the site if needed and serve it on this machine as GitHub Pages would.
 
     Pages reload when the registry, templates, local weights or text files change. Press Ctrl-C to stop.
@@ -34,7 +35,7 @@ def command(host: str, port: int, no_reload: bool, **site: Unpack[SiteOptions]) 
     from metagan.site.serve.server import serve
 
     def build() -> BuiltSite:
-        return _build(BuildOptions.read(**site), site["registry"])
+        return _build(BuildOptions.read(out=out, **site), site["registry"])
 
     serve(
         build,

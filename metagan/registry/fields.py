@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -61,6 +62,7 @@ RESERVED_SLUGS = (
 
 NO_UPSCALER = "none"
 WANT_BASE_URL = "the site's address, https://host/path/"
+WANT_SHARDS_URL = "the address at which browsers find the shards, https://host/path/"
 
 _URL_PATH = re.compile(r"(/[A-Za-z0-9._~%-]+)*/?")
 # RFC 1035, section 2.3.4; labels are of letters, digits and inner hyphens.
@@ -72,15 +74,19 @@ MAX_URL = 2000
 MAX_CLASS_NAME = 255  # as a folder's name
 
 
-def parse_base_url(text: str) -> str:
+def parse_base_url(text: str, want: str = WANT_BASE_URL) -> str:
     """Validate a site's address and return it with a closing slash.
+
+    Args:
+        text: The address.
+        want: What it is, for messages.
 
     Raises:
         InvalidValueError: If it is not an http or https URL of a folder, such as "https://user.github.io/apes/".
     """
     text = text.strip(" ")
     if has_controls(text):  # urlsplit passes over line breaks and tabs
-        raise invalid_value(WANT_BASE_URL, show(text), "remove line breaks, tabs and control characters")
+        raise invalid_value(want, show(text), "remove line breaks, tabs and control characters")
     if len(text) > MAX_URL:
         raise invalid_value(
             f"an address of at most {MAX_URL} characters", f"{len(text)}", "write a shorter one"
@@ -89,24 +95,20 @@ def parse_base_url(text: str) -> str:
         parts = urlsplit(text)
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
-        raise invalid_value(
-            WANT_BASE_URL, show(text), "write it as it appears in a browser's address bar"
-        ) from error
+        raise invalid_value(want, show(text), "write it as it appears in a browser's address bar") from error
     if not host.isascii():
-        raise invalid_value(WANT_BASE_URL, show(text), f"write the host in ASCII{_ascii_host(host)}")
+        raise invalid_value(want, show(text), f"write the host in ASCII{_ascii_host(host)}")
     if parts.scheme not in {"https", "http"} or not host:
-        raise invalid_value(WANT_BASE_URL, show(text), "start it with https:// and the host name")
+        raise invalid_value(want, show(text), "start it with https:// and the host name")
     _check_host(host)
     if port == 0 or parts.netloc.endswith(":"):
         raise invalid_value(
             "a port from 1 to 65535", show(text), "correct the number after the colon, or remove both"
         )
     if "@" in parts.netloc or parts.query or parts.fragment or "?" in text or "#" in text:
-        raise invalid_value(
-            WANT_BASE_URL, show(text), "remove user names, passwords, and everything from ? or #"
-        )
+        raise invalid_value(want, show(text), "remove user names, passwords, and everything from ? or #")
     if not _URL_PATH.fullmatch(parts.path) or {".", ".."} & set(parts.path.split("/")):
-        raise invalid_value(WANT_BASE_URL, show(text), "use only letters, digits and - . _ ~ % in the path")
+        raise invalid_value(want, show(text), "use only letters, digits and - . _ ~ % in the path")
     _check_escapes(parts.path)
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}/"
 
@@ -274,6 +276,7 @@ COLLECTION_MARKER = "collection.json"
 
 _WANT_COLLECTION = "the folder of a collection, or bundled:name"
 _WANT_REALS = "a dataset's zip, the folder of a collection, or bundled:name"
+_WANT_RUN = "the folder or address of a run of shards"
 _WANT_TRAITS = "the file of a trait classifier, or bundled:name"
 
 
@@ -313,6 +316,18 @@ def _read_reals(text: str, folder: Path) -> CollectionRef:
             "write the zip that `metagan dataset pack` made, or a collection's folder",
         )
     return CollectionRef("path", str(existing_file(text, folder)), text)
+
+
+def _read_run(text: str, folder: Path) -> str:
+    text = text.strip()
+    if "://" in text:
+        return text
+    path = (folder / text).absolute()
+    if not path.is_dir():
+        raise invalid_value(
+            _WANT_RUN, show(text), "write the folder or address that `metagan sample --shards` had as --out"
+        )
+    return str(path)
 
 
 def _read_traits(text: str, folder: Path) -> WeightsRef:
@@ -559,6 +574,14 @@ Colour = Annotated[
     StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$"),
     AfterValidator(str.lower),
 ]
+ShardsUrl = Annotated[
+    str,
+    Want(WANT_SHARDS_URL),
+    AfterValidator(partial(parse_base_url, want=WANT_SHARDS_URL)),
+    WithJsonSchema(_URL_SCHEMA),
+]
+Run = Annotated[str, Want(_WANT_RUN), FromText(_read_run)]
+Layout = Annotated[Literal["shards", "files"], Want("shards or files")]
 BaseUrl = Annotated[str, Want(WANT_BASE_URL), AfterValidator(parse_base_url), WithJsonSchema(_URL_SCHEMA)]
 Slug = Annotated[
     str,

@@ -29,6 +29,7 @@ from metagan.registry.fields import (
     Images,
     LabelNumbers,
     Language,
+    Layout,
     Licence,
     Line,
     Live,
@@ -39,7 +40,9 @@ from metagan.registry.fields import (
     Psi,
     Reals,
     RealsLicence,
+    Run,
     Sha256,
+    ShardsUrl,
     Slug,
     Source,
     Traits,
@@ -237,6 +240,27 @@ class Text(Entry):
     )
 
 
+class Shards(Entry):
+    """Pictures that `metagan sample --shards` drew, to publish instead of drawing them."""
+
+    run: Run = Field(
+        description="The run's folder or address, or the one above it, in which the subject's run is found.",
+        examples=["s3://bucket/apes"],
+    )
+    url: ShardsUrl | None = Field(
+        default=None,
+        description="Where browsers find the same folder; by default what the address says, and for a folder of this "
+        "machine the site itself, which gets the shards.",
+        examples=["https://pictures.example.org/apes/"],
+    )
+    layout: Layout = Field(
+        default="shards",
+        description="shards: browsers fetch single pictures out of them by HTTP ranges. files: each picture becomes a "
+        "file of the site, in folders of at most 1,000.",
+        examples=["files"],
+    )
+
+
 class Generator(Entry):
     """What a subject's pictures are drawn by."""
 
@@ -296,6 +320,11 @@ class Subject(Wording, Drawing, Generator):
     )
     text: Annotated[Text, Want("a mapping with corpus")] | None = Field(
         default=None, description="Adds a generated line of text to each picture, chosen by its seed."
+    )
+    shards: Annotated[Shards, Want("a mapping with run")] | None = Field(
+        default=None,
+        description="A run of shards whose pictures are published, all but the excluded ones; `images` is then left "
+        "aside, and psi, class, noise, format and upscaler are the run's.",
     )
     collection: CollectionFolder | None = Field(
         default=None,

@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from metagan.errors import OptionError
 from metagan.fetch.cache import safe_name
 from metagan.images.encode import ENCODER_VERSION, EXTENSIONS
+from metagan.storage import Storage
 from metagan.values import Label
 
 MANIFEST = "manifest.json"
@@ -128,6 +129,23 @@ def read_manifest(content: bytes, where: str) -> Manifest:
             where=where,
             fix="choose another --out, or delete this file",
         ) from error
+
+
+def open_run(place: str) -> tuple[Storage, Manifest]:
+    """Open a run of shards by its folder.
+
+    Raises:
+        OptionError: There is no manifest, or it can't be read.
+    """
+    storage = Storage(place, OptionError, patience_s=10)
+    content = storage.read(MANIFEST)
+    if content is None:
+        raise OptionError(
+            f"there is no {MANIFEST}, and so no run of shards",
+            where=storage.address("").rstrip("/"),
+            fix="name the folder that `metagan sample --shards` printed",
+        )
+    return storage, read_manifest(content, storage.address(MANIFEST))
 
 
 def shard_name(seeds: range) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metagan.errors import MalformedFileError, OptionError
-from metagan.shards.manifest import MANIFEST, Manifest, index_name, read_manifest
+from metagan.shards.manifest import MANIFEST, Manifest, index_name
 from metagan.storage import Storage
 
 READERS = 8
@@ -31,23 +31,6 @@ class Picked:
 
     seeds: tuple[int, ...]
     alike: int
-
-
-def open_run(place: str) -> tuple[Storage, Manifest]:
-    """Open a run of shards by its folder.
-
-    Raises:
-        OptionError: There is no manifest, or it can't be read.
-    """
-    storage = Storage(place, OptionError, patience_s=10)
-    content = storage.read(MANIFEST)
-    if content is None:
-        raise OptionError(
-            f"there is no {MANIFEST}, and so no run of shards",
-            where=storage.address("").rstrip("/"),
-            fix="name the folder that `metagan sample --shards` printed",
-        )
-    return storage, read_manifest(content, storage.address(MANIFEST))
 
 
 def read_hashes(

@@ -15,6 +15,43 @@ export function parseSeeds(ranges) {
   });
 }
 
+/** Ascending seeds as the page has them, without a list of them all: there may be millions. */
+class SeedRanges {
+  #ranges;
+  #before = [];
+
+  constructor(ranges) {
+    this.#ranges = ranges.split(",").map((range) => range.split("-").map(Number));
+    this.length = 0;
+    for (const [first, last = first] of this.#ranges) {
+      this.#before.push(this.length);
+      this.length += last - first + 1;
+    }
+  }
+
+  at(number) {
+    const i = last(this.#before, (before) => before <= number);
+    return this.#ranges[i][0] + number - this.#before[i];
+  }
+
+  indexOf(seed) {
+    const i = last(this.#ranges, ([first]) => first <= seed);
+    const [first, end = first] = this.#ranges[i] ?? [Infinity];
+    return seed >= first && seed <= end ? this.#before[i] + seed - first : -1;
+  }
+}
+
+/** The place of the last thing of which something is true that is true of all before it. */
+function last(things, isTrue) {
+  let [low, high] = [0, things.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (isTrue(things[middle])) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
+}
+
 /** Names a pick for comparison and storage. */
 export const nameOf = ({ subject, seed, live, psi, dials }) =>
   `${subject.slug}/${seed}${live ? `/${psi}` : ""}${dials ? `/${dialsText(dials)}` : ""}`;
@@ -71,14 +108,21 @@ export class Album {
     this.subjects = (await this.load(number, root)) ?? this.subjects;
   }
 
-  /** A subject's seeds, unfolded when they are first wanted. */
+  /** A subject's seeds, read when they are first wanted: something with length, at and indexOf. */
   seeds(subject) {
-    if (!this.#seeds.has(subject)) this.#seeds.set(subject, parseSeeds(subject.seeds));
+    const read = () => (subject.single ? new SeedRanges(subject.seeds) : parseSeeds(subject.seeds));
+    if (!this.#seeds.has(subject)) this.#seeds.set(subject, read());
     return this.#seeds.get(subject);
   }
 
+  /** Those of a subject's seeds whose pictures are files of their own, though the others' are not. */
+  singles(subject) {
+    subject.files ??= new Set(subject.single ? parseSeeds(subject.single) : []);
+    return subject.files;
+  }
+
   at(subject, number) {
-    return { subject, number, seed: this.seeds(subject)[number] };
+    return { subject, number, seed: this.seeds(subject).at(number) };
   }
 
   /** The pick of that slug and seed, or null. */
@@ -109,20 +153,24 @@ export class Album {
 
   /** Any picture of the subjects but the named one, in case few are left. */
   #other(name, subjects) {
-    const rich = subjects.filter((one) => this.seeds(one).length > 1 || `${one.slug}/${this.seeds(one)[0]}` !== name);
+    const rich = subjects.filter((one) => this.seeds(one).length > 1 || `${one.slug}/${this.seeds(one).at(0)}` !== name);
     if (!rich.length) return this.#draw(subjects);
     const pick = this.#draw(rich);
     return nameOf(pick) === name ? this.at(pick.subject, (pick.number + 1) % this.seeds(pick.subject).length) : pick;
   }
 
-  src(pick) {
-    return `pictures/${pick.subject.slug}/${pick.seed}.${pick.subject.extension}`;
+  /** A picture's file on the site; null if it lies in a shard, out of which shards.js gets it. */
+  src({ subject, seed }) {
+    const isSingle = !subject.single || this.singles(subject).has(seed);
+    if (!isSingle && subject.shards) return null;
+    const folder = isSingle ? "" : `${Math.floor(seed / subject.folder)}/`;
+    return `pictures/${subject.slug}/${folder}${seed}.${subject.extension}`;
   }
 
   permalink(pick) {
     const { subject, seed } = pick;
     if (pick.live) return `${subject.slug}/${writePick(pick)}`;
-    return this.pages ? `${subject.slug}/${seed}/` : `${subject.slug}/?seed=${seed}`;
+    return this.pages && !subject.single ? `${subject.slug}/${seed}/` : `${subject.slug}/?seed=${seed}`;
   }
 
   fileName(pick) {

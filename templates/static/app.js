@@ -13,12 +13,14 @@ import { Seen } from "./seen.js";
 import { bindSharing } from "./share.js";
 import { Slideshow } from "./slideshow.js";
 import { Stage } from "./stage.js";
+import { MOST_SEED } from "./studio.js";
 import { Studios } from "./studios.js";
 import { Trail } from "./trail.js";
 
 const MEMORY = 12;
 // A picture that isn't there by then is left for one at hand; one that somebody asked for is waited for longer.
 const PATIENCE_MS = 5000;
+const AT_HAND = 4; // pictures to stand in, of a subject whose others lie in shards
 const ASKED_PATIENCE_MS = 15_000;
 const TROUBLE_MS = 20_000; // for so long after a picture that didn't come the next ones are taken from those at hand
 
@@ -120,7 +122,7 @@ function settleFor(shown, pick, asked) {
   }
   owner = "";
   note(shown, addressOf(shown) ?? location.href, false);
-  if (asked) stage.say("absent");
+  if (asked) stage.say(stage.wholes.has(pick.subject) ? "whole" : "absent");
 }
 
 /** Picks that need no network, the likest to this one first: to show in its place when its picture doesn't come. */
@@ -134,6 +136,8 @@ async function* standIns(pick) {
   const kept = (await keptPictures(root)).map(({ slug, seed }) => album.find(slug, seed)).filter(Boolean);
   const cost = (one) => 2 * (one.subject !== pick.subject) + seen.has(nameOf(one));
   yield* shuffled(kept).sort((a, b) => cost(a) - cost(b));
+  const singles = shuffled([...album.singles(pick.subject)]).slice(0, AT_HAND);
+  yield* singles.map((seed) => album.find(pick.subject.slug, String(seed)));
 }
 
 function note({ subject, seed, live, psi, label, mix, dials }, address, push) {
@@ -286,12 +290,24 @@ async function opening() {
   if (!warm.length) return pick;
   const [any] = shuffled(warm);
   // Without a network the subject is one whose generator is at hand.
-  const bound = warm.includes(pick.subject) || (await answers(stage.url(album.src(pick))));
+  const bound = warm.includes(pick.subject) || (await answers(stage.url(album.src(pick) ?? pick.subject.shards)));
   const subject = bound ? pick.subject : any;
   return warm.includes(subject) && (await wake(subject)) ? studios.newPick(subject) : pick;
 }
 
+/** The address of a picture that has no page, /ape/p/123456, leads to its subject's page; whether there is one. */
+async function route() {
+  const path = location.pathname.slice(root.pathname.length);
+  const [, slug, seed] = /^([a-z0-9-]+)\/(?:p\/)?(\d{1,10})\/?$/.exec(path) ?? [];
+  if (!isLost || !slug || Number(seed) > MOST_SEED) return false;
+  const page = stage.url(`${slug}/`);
+  if (!album.known.some((one) => one.slug === slug) && !(await answers(page))) return false;
+  location.replace(`${page}?seed=${Number(seed)}`);
+  return true;
+}
+
 async function start() {
+  if (await route()) return;
   const { pick, name, missing } = await asked();
   const wanted = pick ?? (await remembered());
   await show(add(wanted ?? (await opening())), { name, asked: Boolean(wanted) });

@@ -1,5 +1,7 @@
 // The contact sheet, which grows as one scrolls.
 
+import { letGo, source } from "./shards.js";
+
 const BATCH = 48;
 
 function tile(album, url, pick) {
@@ -7,13 +9,19 @@ function tile(album, url, pick) {
   image.loading = "lazy";
   image.decoding = "async";
   image.alt = album.alt(pick);
-  image.src = url(album.src(pick));
   const link = document.createElement("a");
   link.href = url(album.permalink(pick));
   link.dataset.number = pick.number;
   link.append(image);
   const item = document.createElement("li");
   item.append(link);
+  if (!album.src(pick)) {
+    image.loading = "eager"; // what is read out of a shard is here already
+    image.addEventListener("load", () => letGo(image), { once: true });
+  }
+  source(image, album, pick, url).catch(() => {
+    item.hidden = true; // the sheet shows what there is
+  });
   return item;
 }
 

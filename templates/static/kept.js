@@ -1,6 +1,6 @@
 // Which of the site's pictures this browser has kept: those can be shown without a network.
 
-const FILE = /pictures\/([^/]+)\/(\d+)\.\w+$/;
+const FILE = /pictures\/([^/]+)\/(?:\d+\/)?(\d+)\.\w+$/;
 const PATIENCE_MS = 2500;
 
 /** The subject and seed that a picture's address names: {slug, seed}, the seed as text; null for another address. */

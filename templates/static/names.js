@@ -8,8 +8,10 @@ export function normalise(name) {
 }
 
 /** SHA-256 of a text's UTF-8 bytes. */
-export async function digest(text) {
-  const bytes = new TextEncoder().encode(text);
+export const digest = (text) => sha256Of(new TextEncoder().encode(text));
+
+/** SHA-256 of bytes. */
+export async function sha256Of(bytes) {
   if (globalThis.crypto?.subtle) return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
   return sha256(bytes);
 }

@@ -3,6 +3,7 @@
 import { short, writePick } from "./address.js";
 import { isSame } from "./album.js";
 import { canvasOf } from "./canvas.js";
+import { letGo, source } from "./shards.js";
 import { mark } from "./studio.js";
 
 const MOST = 8; // pictures at hand
@@ -37,6 +38,7 @@ export class Stage {
   constructor(element, album, root, draw, standIns) {
     Object.assign(this, { element, album, root, draw, standIns });
     this.shown = null;
+    this.wholes = new Set(); // subjects of whose shards the host sends no parts
     this.mat = element.querySelector("[data-mat]");
     this.frame = element.querySelector("[data-frame]");
   }
@@ -89,15 +91,22 @@ export class Stage {
     const ready = this.#images.get(name);
     this.#images.delete(name);
     const { element } = await ready;
-    if (element instanceof HTMLCanvasElement && element !== this.source) element.width = element.height = 0;
+    if (element === this.source) return;
+    if (element instanceof HTMLCanvasElement) element.width = element.height = 0;
+    else letGo(element);
   }
 
   async #loaded(pick) {
     const image = new Image(pick.subject.width, pick.subject.height);
     image.alt = this.album.alt(pick);
-    image.src = this.url(this.album.src(pick));
-    const whole = await image.decode().then(() => true, () => false);
-    return { element: image, whole };
+    try {
+      await source(image, this.album, pick, (path) => this.url(path));
+      await image.decode();
+    } catch (error) {
+      if (error.name === "WholeError") this.wholes.add(pick.subject);
+      return { element: image, whole: false };
+    }
+    return { element: image, whole: true };
   }
 
   async #made(pick) {
@@ -120,22 +129,22 @@ export class Stage {
     this.element.removeAttribute("aria-busy");
     if (!sure) {
       if (!this.shown) this.#tell(pick, owner, turn);
-      this.say("broken");
+      this.say(this.wholes.has(pick.subject) ? "whole" : "broken");
       return this.shown ?? pick;
     }
     this.shown = sure.pick;
     this.#frame(this.shown, sure.element, quietly);
-    this.#tell(this.shown, isSame(pick, this.shown) ? owner : "", turn);
-    this.say("");
+    this.#tell(this.shown, isSame(pick, this.shown) ? owner : "", turn, sure.element);
+    this.say(isSame(pick, this.shown) || !this.wholes.has(pick.subject) ? "" : "whole");
     fill("[data-announce]", this.album.alt(this.shown));
     mark("first-picture");
     if (this.shown.live) mark("first-live-picture");
     return this.shown;
   }
 
-  #tell(pick, owner, turn) {
+  #tell(pick, owner, turn, element = null) {
     this.#words(pick, owner);
-    this.#links(pick);
+    this.#links(pick, element);
     this.#line(pick, turn);
   }
 
@@ -168,17 +177,18 @@ export class Stage {
     Object.assign(heading, { lang: headline.lang, dir: headline.dir });
   }
 
-  #links(pick) {
+  #links(pick, element) {
     const { slug } = pick.subject;
     point("permalink", this.url(this.album.permalink(pick)));
     point("subject", this.url(`${slug}/`));
     point("about", this.url(`${slug}/about/`));
     point("wall", this.url(`${slug}/wall/`));
     point("pair", this.url(`${slug}/${pick.live ? writePick(pick) : `?seed=${pick.seed}`}#pair`));
-    const place = pick.live ? "" : `#/pictures/${pick.number}`;
+    const place = pick.live || pick.subject.single ? "" : `#/pictures/${pick.number}`;
     for (const button of all("[data-copy-api]")) button.dataset.api = this.url(`api/${slug}.json${place}`);
     if (pick.live) return; // saving.js makes the file when it is asked for
-    point("download", this.url(this.album.src(pick)));
+    const file = this.album.src(pick);
+    point("download", file ? this.url(file) : (element?.src ?? ""));
     for (const link of all('a[data-slot="download"]')) link.download = this.album.fileName(pick);
   }
 

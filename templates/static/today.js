@@ -4,6 +4,7 @@ import { Album } from "./album.js";
 import { bindKeys, bindSwipe } from "./controls.js";
 import { askedDay, dayNumber, placeOfDay, said, shifted, today } from "./days.js";
 import { keepOffline } from "./offline.js";
+import { letGo, source } from "./shards.js";
 import { bindSharing } from "./share.js";
 import { Stage } from "./stage.js";
 
@@ -33,7 +34,9 @@ async function tile(day) {
   const anchor = document.createElement("a");
   const image = new Image(pick.subject.width, pick.subject.height);
   const words = document.createElement("p");
-  Object.assign(image, { alt: album.alt(pick), src: stage.url(album.src(pick)) });
+  image.alt = album.alt(pick);
+  image.addEventListener("load", () => letGo(image), { once: true });
+  source(image, album, pick, (path) => stage.url(path)).catch(() => (item.hidden = true));
   if (pick.subject.crisp) image.className = "crisp";
   Object.assign(words, { className: "count", textContent: said(day) });
   anchor.href = link(day);

@@ -9,7 +9,7 @@ import contextlib
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -32,6 +32,14 @@ from metagan.site.build.links import check_links
 from metagan.site.build.models import BrowserModel, make_models
 from metagan.site.build.picture_cache import PictureCache
 from metagan.site.build.reals import OpenedReals, make_reals, open_reals, reals_folder
+from metagan.site.build.sharded import (
+    extract_singles,
+    put_pictures,
+    shards_content,
+    tidy_indexes,
+    with_days,
+    write_index,
+)
 from metagan.site.manifest import MANIFEST, Manifest
 from metagan.site.pages.check import check_templates
 from metagan.site.pages.content import (
@@ -97,10 +105,11 @@ def build_site(options: BuildOptions, progress: Progress) -> BuildReport:
             outcome.unchanged, outcome.files, outcome.warnings = True, len(former.files), former.warnings
             _fail_if_strict(options, outcome)
             return outcome
+        inputs = replace(inputs, caches=[with_days(cache, day) for cache in inputs.caches])
         opened, reals = _open_collections(inputs, build_dir), _open_reals(inputs)
         models = make_models(inputs.registry, inputs.caches, inputs.facts, build_dir)
         outcome.live = sum(made.model is not None for made in models)
-        outcome.drawn = _draw(inputs, opened, options, progress)
+        outcome.drawn = _draw(inputs, opened, options, build_dir, progress)
         collections, originals = _describe(opened, inputs, build_dir), _make_reals(reals, inputs, build_dir)
         files = _stage(inputs, models, collections, originals, build_dir, options, former, outcome, progress)
         _fail_if_strict(options, outcome)
@@ -174,8 +183,18 @@ def _describe(opened: dict[str, SubjectCollection], inputs: BuildInputs, build_d
 
 
 def _draw(
-    inputs: BuildInputs, opened: dict[str, SubjectCollection], options: BuildOptions, progress: Progress
+    inputs: BuildInputs,
+    opened: dict[str, SubjectCollection],
+    options: BuildOptions,
+    build_dir: BuildDir,
+    progress: Progress,
 ) -> int:
+    sharded = [(cache, facts) for cache, facts in zip(inputs.caches, inputs.facts, strict=True) if cache.run]
+    if sharded:
+        progress.begin("indexes of shards", sum(cache.count for cache, _ in sharded))
+    for cache, facts in sharded:
+        write_index(cache, build_dir, progress.advance)
+        extract_singles(cache, ai_system(facts.architecture, cache.sha256, cache.upscaler), build_dir)
     missing = sum(len(cache.missing()) for cache in inputs.caches)
     if not missing:
         return 0
@@ -223,6 +242,10 @@ def _stage(
             _write_pages(render_site(content, options.templates), build_dir.staging, progress.advance)
         )
         files |= _copy_pictures(inputs, build_dir.staging)
+        if any(cache.run for cache in inputs.caches):
+            progress.begin("shards", sum(cache.count for cache in inputs.caches if cache.run))
+        for cache in inputs.caches:
+            files |= put_pictures(cache, content.site, build_dir.staging, build_dir, progress.advance)
         for _, small in (*collections.values(), *reals.values()):
             files |= _copy_files(small, build_dir.staging)
         files |= _copy_models(models, build_dir.staging)
@@ -258,6 +281,9 @@ def _content(
             collections[cache.subject.slug][0] if cache.subject.slug in collections else None,
             reals[cache.subject.slug][0] if cache.subject.slug in reals else None,
             made.dials,
+            shards_content(cache.run, cache.subject.slug, cache.seeds, inputs.registry.site)
+            if cache.run and cache.seeds is not None
+            else None,
         )
         for cache, facts, made in zip(inputs.caches, inputs.facts, models, strict=True)
     )
@@ -426,6 +452,7 @@ def _tidy(build_dir: BuildDir, inputs: BuildInputs, models: list[BrowserModel]) 
             with contextlib.suppress(OSError):  # it holds something else
                 folder.rmdir()
     _tidy_collections(build_dir, inputs)
+    tidy_indexes(build_dir, inputs.caches)
 
 
 def _tidy_collections(build_dir: BuildDir, inputs: BuildInputs) -> None:

@@ -7,6 +7,7 @@ makes all pictures again:
     pictures/KEY/SEED.EXT   finished pictures, by a hash of what they depend on
     models/KEY.*            generators for browsers, likewise
     reals/                  originals of the game "which one exists?" (reals.py)
+    shards/RUN/NAME.bin     for browsers: what of a shard's zip is which picture (sharded.py)
     collections/, traits/   small pictures of collections' items, and predicted traits (collections.py)
     facts/SHA256.json       facts about a weights file, so that a rebuild needn't open it
     hashes.json             SHA-256 of local weights by size and time

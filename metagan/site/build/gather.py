@@ -7,23 +7,27 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self, runtime_checkable
+from typing import Literal, Protocol, Self, runtime_checkable
 
 import metagan
 import metagan.live
-from metagan.errors import MetaganError, Problem, RegistryError
+from metagan.errors import MetaganError, OptionError, Problem, RegistryError
 from metagan.fetch.locate import locate_weights
 from metagan.fetch.transfer import Transfer
-from metagan.registry.models import Registry, Subject
+from metagan.registry.models import Registry, Shards, Subject
 from metagan.registry.read import find_subject, read_registry
+from metagan.shards.manifest import Manifest
 from metagan.site.build.build_dir import BuildDir, digest_of, digest_of_folder, read_json, write_json
 from metagan.site.build.collections import digest_of_collection
 from metagan.site.build.picture_cache import PictureCache, picture_cache_for
 from metagan.site.build.reals import digest_of_reals
+from metagan.site.build.sharded import ShardedRun, adopted, choose_run, find_runs, with_singles
 from metagan.site.pages.content import GeneratorFacts, UpscalerFacts
 from metagan.site.pages.templates import default_templates_dir
 from metagan.site.pages.text import check_corpus
 from metagan.values import Size
+
+_DRAW = "name the folder or address that `metagan sample --shards` had as --out"
 
 
 @runtime_checkable
@@ -57,6 +61,8 @@ class BuildOptions:
         offline: Don't download anything; use weights from the cache.
         strict: Treat warnings as errors.
         tidy: Remove cached pictures that aren't on this site. Unset if the site shows less than its registry.
+        shards: Runs of shards with the pictures of those subjects that have one there, or None.
+        most: Most pictures of a subject whose pictures come out of shards; None for all.
     """
 
     registry: Registry
@@ -68,6 +74,8 @@ class BuildOptions:
     offline: bool = False
     strict: bool = False
     tidy: bool = True
+    shards: Shards | None = None
+    most: int | None = None
 
     @classmethod
     def read(
@@ -83,6 +91,9 @@ class BuildOptions:
         precision: str = "fp32",
         offline: bool = False,
         strict: bool = False,
+        pictures: Path | str | None = None,
+        pictures_url: str | None = None,
+        layout: Literal["shards", "files"] | None = None,
     ) -> Self:
         """Read a registry file and apply what overrides it.
 
@@ -97,9 +108,13 @@ class BuildOptions:
             precision: See the class.
             offline: See the class.
             strict: See the class.
+            pictures: Folder or address of runs of shards, overrides the registry's.
+            pictures_url: Where browsers find it; checked by parse_base_url.
+            layout: What becomes of its pictures, see Shards.
 
         Raises:
             RegistryError: If the file has problems.
+            OptionError: If there are no such pictures.
         """
         read = read_registry(registry, images=images)
         if base_url is not None:
@@ -115,7 +130,27 @@ class BuildOptions:
             offline=offline,
             strict=strict,
             tidy=images is None,
+            shards=_shards(pictures, pictures_url, layout),
+            most=images,
         )
+
+
+def _shards(
+    pictures: Path | str | None, url: str | None, layout: Literal["shards", "files"] | None
+) -> Shards | None:
+    """What the command line says of runs of shards."""
+    if pictures is None:
+        if option := "--pictures-url" if url else "--layout" if layout else "":
+            raise OptionError(
+                f"{option} belongs to --pictures",
+                fix="give --pictures, too, or write it beside `run` in the registry",
+            )
+        return None
+    if isinstance(pictures, Path) and not pictures.is_dir():
+        raise OptionError("there is no such folder", where=f"--pictures {pictures}", fix=_DRAW)
+    run = str(pictures.absolute() if isinstance(pictures, Path) else pictures)
+    shards = Shards(run=run, layout=layout or "shards")
+    return shards if url is None else shards.model_copy(update={"url": url})
 
 
 @dataclass(frozen=True)
@@ -131,7 +166,7 @@ class BuildInputs:
     @property
     def count(self) -> int:
         """Number of pictures on the site."""
-        return sum(len(cache.subject.seeds) for cache in self.caches)
+        return sum(cache.count for cache in self.caches)
 
     @property
     def sizes(self) -> list[Size]:
@@ -148,34 +183,48 @@ def gather(options: BuildOptions, build_dir: BuildDir, progress: Progress) -> Bu
     registry = _chosen(options)
     warnings: list[str] = []
     caches, facts, problems = [], [], []
+    runs = _Runs(options)
     for subject in registry.subjects:
+        key = "weights"
         try:
             weights = locate_weights(subject.weights, offline=options.offline, progress=progress.transfer)
             known = _facts(build_dir, weights)
-        except MetaganError as error:
-            problems.append(subject_problem(registry, subject, "weights", error))
-            continue
-        try:
+            key = "upscale"
             upscaler_weights, upscaler = _upscaler(options, build_dir, subject, known, progress)
+            key = "shards"
+            run = runs.of(subject, known.sha256, upscaler.sha256 if upscaler else None)
         except MetaganError as error:
-            problems.append(subject_problem(registry, subject, "upscale", error))
+            if key == "shards" and subject.shards is None:
+                raise  # the command line named the run
+            problems.append(subject_problem(registry, subject, key, error))
             continue
+        seeds = None
+        if run:
+            shown, seeds = adopted(subject, run), run.seeds(subject, options.most)
+            if shown.upscale is None:
+                upscaler_weights, upscaler = None, None
+            if subject.text:
+                warnings.append(f"{subject.slug}: pictures out of shards have no lines of text")
         caches.append(
             picture_cache_for(
                 build_dir,
-                subject,
+                with_singles(shown, seeds) if seeds is not None else subject,
                 weights,
                 known,
                 pages=registry.site.picture_pages,
                 precision=options.precision,
                 upscaler=upscaler,
                 upscaler_weights=upscaler_weights,
+                run=run,
+                seeds=seeds,
             )
         )
         facts.append(known)
-        warnings += _warnings_about(subject)
+        warnings += _warnings_about(caches[-1].subject)
     if problems:
         raise RegistryError.of(problems)
+    runs.require_use()
+    registry = dataclasses.replace(registry, subjects=tuple(cache.subject for cache in caches))
     corpora = [s.text.corpus.read_bytes() for s in registry.subjects if s.text]
     fingerprint = digest_of(
         *(
@@ -183,6 +232,7 @@ def gather(options: BuildOptions, build_dir: BuildDir, progress: Progress) -> Bu
             registry.subjects,
             facts,
             [cache.upscaler for cache in caches],
+            [(cache.run, cache.seeds) for cache in caches if cache.run],
             [digest_of_collection(subject, build_dir) for subject in registry.subjects],
             [digest_of_reals(subject, build_dir) for subject in registry.subjects],
             [_digest_of_dials(subject, build_dir) for subject in registry.subjects],
@@ -193,6 +243,41 @@ def gather(options: BuildOptions, build_dir: BuildDir, progress: Progress) -> Bu
         *(options.precision, os.environ.get("SOURCE_DATE_EPOCH")),
     )
     return BuildInputs(registry, caches, facts, fingerprint, warnings)
+
+
+class _Runs:
+    """Finds the runs of shards of subjects; looks at each place once."""
+
+    def __init__(self, options: BuildOptions) -> None:
+        self._shards = options.shards
+        self._found: dict[str, list[tuple[str, Manifest]]] = {}
+        self._unused = options.shards is not None
+
+    def of(self, subject: Subject, weights: str, upscaler: str | None) -> ShardedRun | None:
+        """The run of a subject, by the SHA-256 of its generator's and its upscaler's files."""
+        shards = self._shards or subject.shards
+        if shards is None:
+            return None
+        if shards.run not in self._found:
+            self._found[shards.run] = find_runs(shards.run)
+        run = choose_run(subject, self._found[shards.run], weights, upscaler, shards)
+        if run is None and self._shards is None:
+            raise OptionError(
+                f"no run there has pictures of this generator, sha256 {weights}",
+                where=shards.run,
+                fix=_DRAW,
+            )
+        self._unused &= run is None
+        return run
+
+    def require_use(self) -> None:
+        """Refuse runs of none of the subjects."""
+        if self._shards is not None and self._unused:
+            raise OptionError(
+                "no run there has pictures of a generator of the registry",
+                where=self._shards.run,
+                fix=f"{_DRAW}, or add a subject with its weights to the registry",
+            )
 
 
 def _digest_of_dials(subject: Subject, build_dir: BuildDir) -> str | None:

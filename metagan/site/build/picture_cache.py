@@ -6,11 +6,16 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from metagan.images.encode import ENCODER_VERSION, EXTENSIONS
 from metagan.registry.models import Subject
+from metagan.seeds import SeedRanges
 from metagan.site.build.build_dir import BuildDir, digest_of
 from metagan.site.pages.content import GeneratorFacts, UpscalerFacts
+
+if TYPE_CHECKING:
+    from metagan.site.build.sharded import ShardedRun
 
 PICTURE_VERSION = 2  # increase it when the same weights, seed and settings would give other pixels
 UPSCALING_VERSION = 1  # likewise for the upscaler's results
@@ -32,6 +37,9 @@ class PictureCache:
         with_cards: Whether each picture gets an enlarged copy for link previews.
         upscaler: Facts about the upscaler's file, or None.
         upscaler_weights: The upscaler's file, or None.
+        run: The run of shards that has the pictures, or None. The subject's seeds then are those of the few that
+            become files in any layout.
+        seeds: All seeds that are published from the run.
     """
 
     subject: Subject
@@ -41,6 +49,13 @@ class PictureCache:
     with_cards: bool
     upscaler: UpscalerFacts | None = None
     upscaler_weights: Path | None = None
+    run: ShardedRun | None = None
+    seeds: SeedRanges | None = None
+
+    @property
+    def count(self) -> int:
+        """How many pictures are published."""
+        return len(self.subject.seeds if self.seeds is None else self.seeds)
 
     def picture(self, seed: int) -> Path:
         """Return the path of a seed's picture."""
@@ -74,6 +89,8 @@ def picture_cache_for(
     precision: str,
     upscaler: UpscalerFacts | None = None,
     upscaler_weights: Path | None = None,
+    run: ShardedRun | None = None,
+    seeds: SeedRanges | None = None,
 ) -> PictureCache:
     """Return the cache for a subject's current settings in the registry."""
     settings: tuple[object, ...] = (
@@ -85,10 +102,14 @@ def picture_cache_for(
     )
     if upscaler:
         settings += (upscaler.sha256, UPSCALING_VERSION)
+    if run:
+        settings += (run.name,)
     folder = build_dir.pictures(digest_of(facts.sha256, *settings, PICTURE_VERSION, ENCODER_VERSION))
     side_px = max(facts.width_px, facts.height_px) * (upscaler.factor if upscaler else 1)
     with_cards = pages and side_px < CARD_BELOW_PX
-    return PictureCache(subject, weights, facts.sha256, folder, with_cards, upscaler, upscaler_weights)
+    return PictureCache(
+        subject, weights, facts.sha256, folder, with_cards, upscaler, upscaler_weights, run, seeds
+    )
 
 
 def chunks_with_gaps(wanted: Sequence[int], missing: set[int], size: int) -> list[tuple[int, ...]]:

@@ -23,6 +23,7 @@ from metagan.registry.weights_ref import WeightsRef
 from metagan.sampling.latents import labels, latents, one_hot
 from metagan.site.build.collections import check_classifier, open_collection_of
 from metagan.site.build.reals import open_reals
+from metagan.site.build.sharded import find_runs
 from metagan.site.pages.check import check_templates
 from metagan.site.pages.text import check_corpus
 
@@ -73,6 +74,7 @@ def preflight(
     if read:
         problems += _in_texts(read)
         problems += _in_collections(read)
+        problems += [] if offline else _in_runs(read)
         problems += problems_with_weights(read, offline=offline, progress=progress)
     return PreflightReport(read, tuple(problems))
 
@@ -94,6 +96,15 @@ def _in_collections(registry: Registry) -> Iterator[Problem]:
             open_reals(subject)
         except MetaganError as error:
             yield problem_with(registry, subject, key, error)
+
+
+def _in_runs(registry: Registry) -> Iterator[Problem]:
+    for subject in registry.subjects:
+        if subject.shards:
+            try:
+                find_runs(subject.shards.run)
+            except MetaganError as error:
+                yield problem_with(registry, subject, "shards", error)
 
 
 def problems_with_weights(

@@ -10,12 +10,14 @@ from metagan.images.provenance import SOURCE_TYPE
 from metagan.site.pages.content import CollectionContent, LiveModel, PictureTraits, SiteContent
 from metagan.site.pages.theme import LIGHT_PAGE
 from metagan.site.pages.views import (
+    FILES_A_FOLDER,
     LINES_CHUNK,
     PictureIndex,
     PictureView,
     SubjectView,
     base_path,
     preview_size,
+    seed_ranges,
 )
 
 SUBJECTS_PART = 100  # subjects in one file of the list
@@ -27,6 +29,14 @@ NAME_RULE = (
 LIVE_NAME_RULE = (
     "Normalise and hash likewise; the first four bytes as a big-endian number are the seed, "
     "drawn with the subject's psi."
+)
+
+
+SHARDS_RULE = (
+    "'shards' lists the first and last seed of each shard, which name its files in ten digits: 0000000000-0000000999. "
+    "The .bin beside the list has a row of 'row' bytes for each seed, little-endian: the picture's offset in the .zip, "
+    "uint64; its length, uint32; its SHA-256. The zip is at 'zips', relative to the list; ask for the picture's bytes "
+    "with the header Range."
 )
 
 
@@ -49,6 +59,9 @@ def subject_json(content: SiteContent, view: SubjectView, album: PictureIndex) -
     """Return api/SLUG.json, a subject with all its pictures, seeds and addresses."""
     base = content.site.base_url
     rules = {"names": NAME_RULE} | ({"live_names": LIVE_NAME_RULE} if view.live else {})
+    if album.shards:
+        rules |= {"names": NAME_RULE.replace("'pictures'", "'seeds'")}
+        return json_bytes(_site(content) | _summary(base, view) | rules | _of_shards(base, album))
     head = _text(_site(content) | _summary(base, view) | rules).removesuffix("}")
     predicted = album.collection.predicted if album.collection else {}
     rows = ",\n".join(
@@ -56,6 +69,18 @@ def subject_json(content: SiteContent, view: SubjectView, album: PictureIndex) -
         for shot in album.shots()
     )
     return f'{head},"pictures":[\n{rows}\n]}}\n'.encode()
+
+
+def _of_shards(base: str, album: PictureIndex) -> dict[str, object]:
+    """Describe pictures that are too many to list: their seeds, and how a picture is found by its seed."""
+    known: dict[str, object] = {
+        "seeds": seed_ranges(album.seeds),
+        "page": f"{base}{album.slug}/?seed={{seed}}",
+    }
+    if album.shards is None or album.shards.manifest is None:
+        image = f"{base}pictures/{album.slug}/{{seed // {FILES_A_FOLDER}}}/{{seed}}.{album.extension}"
+        return known | {"image": image}
+    return known | {"shards": base + album.shards.manifest, "shards_rule": SHARDS_RULE}
 
 
 def line_files(view: SubjectView, album: PictureIndex) -> Iterator[tuple[str, bytes]]:

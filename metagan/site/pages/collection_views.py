@@ -197,10 +197,10 @@ def _says(content: CollectionContent) -> str:
 
 
 def _rarest_pictures(content: CollectionContent, album: PictureIndex) -> list[RarePicture]:
-    places = {picture.seed: index for index, picture in enumerate(album.pictures)}
+    places = {picture.seed: place for place, picture in enumerate(album.pictures)}
     order = sorted(content.predicted.items(), key=lambda pair: (-pair[1].score, pair[0]))
     return [
-        RarePicture(album.shot(places[seed]), number(found.score), rarity_words(content, found.as_rare))
+        RarePicture(album.file(places[seed]), number(found.score), rarity_words(content, found.as_rare))
         for seed, found in order[:RAREST_PICTURES]
     ]
 

@@ -9,8 +9,12 @@ from typing import Any
 
 from metagan.collection.traits import TraitAccuracy, TypeCount, ValueCount
 from metagan.registry.models import Site, Subject
+from metagan.seeds import SeedRanges
 
 CARD_PX = 512
+SHARD_ROW_BYTES = (
+    44  # of an index of shards for browsers: offset, uint64; length, uint32; SHA-256; little-endian
+)
 
 
 def card_factor(width_px: int, height_px: int) -> int:
@@ -269,6 +273,22 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class ShardsContent:
+    """All pictures of a subject that come out of shards; its `pictures` are those that any page can show as files.
+
+    Args:
+        seeds: Of all pictures.
+        manifest: What browsers find the shards by, relative to the site's root: "pictures/ape/shards/manifest.json";
+            None if every picture is a file: "pictures/ape/123/123456.webp".
+        origin: Of the shards' host if it isn't the site's own: "https://pictures.example.org"; else empty.
+    """
+
+    seeds: SeedRanges
+    manifest: str | None = None
+    origin: str = ""
+
+
+@dataclass(frozen=True)
 class LiveModel:
     """A generator's weights file for visitors' browsers.
 
@@ -327,6 +347,7 @@ class SubjectContent:
         collection: The collection that it was trained on; None if the registry names none.
         reals: Pictures that it was trained on, for the game; None if the registry names none.
         dials: Dials of the generator in browsers; None if the subject has no dials.
+        shards: All its pictures, if they come out of shards; `pictures` then are some of them.
     """
 
     subject: Subject
@@ -338,6 +359,7 @@ class SubjectContent:
     collection: CollectionContent | None = None
     reals: RealsContent | None = None
     dials: LiveDials | None = None
+    shards: ShardsContent | None = None
 
     @property
     def width_px(self) -> int:

@@ -54,7 +54,17 @@ def picture_of_day(day: date, albums: Sequence[tuple[SubjectView, PictureIndex]]
     remainder of the first six bytes of the SHA-256 of the date, "2026-11-29", big-endian.
     """
     view, album = albums[(day - _EPOCH).days % len(albums)]
-    return DayView(day, view, album.shot(_number(_digest(day.isoformat()), 0) % len(album)))
+    return DayView(day, view, album.shot(_place(day, len(album))))
+
+
+def latest_places(built: date, count: int) -> list[int]:
+    """Return the places of the last days' pictures among a subject's `count`, as far as these days are its own."""
+    days = (built - timedelta(days=ago) for ago in range(FEED_DAYS))
+    return [_place(day, count) for day in days]
+
+
+def _place(day: date, count: int) -> int:
+    return _number(_digest(day.isoformat()), 0) % count
 
 
 def latest_days(built: date, albums: Sequence[tuple[SubjectView, PictureIndex]]) -> list[DayView]:
@@ -150,11 +160,9 @@ class GameView:
     data: dict[str, object]
 
 
-def view_game(
-    view: SubjectView, album: PictureIndex, reals: RealsContent, built: date, *, pages: bool
-) -> GameView:
+def view_game(view: SubjectView, album: PictureIndex, reals: RealsContent, built: date) -> GameView:
     """Return the game of a subject."""
-    pairs = round_of_day(built, view.slug, len(reals.pictures), len(album))
+    pairs = round_of_day(built, view.slug, len(reals.pictures), len(album.pictures))
     first = pairs[0]
     real = reals.pictures[first.real]
     data = {
@@ -163,11 +171,11 @@ def view_game(
         "width": view.width_px,
         "height": view.height_px,
         "extension": album.extension,
-        "pages": pages,
+        "pages": view.has_pages,
         "pairs": PAIRS,
-        "seeds": seed_ranges([picture.seed for picture in album.pictures]),
+        "seeds": seed_ranges([picture.seed for picture in album.pictures]),  # of shards those that are files
         "folder": reals.folder,
         "reals": [[one.number, one.name, *([one.page] if one.page else [])] for one in reals.pictures],
     }
     src = f"{reals.folder}/{real.number}.{album.extension}"
-    return GameView(reals, len(pairs), real, src, album.shot(first.made), first.real_is_left, data)
+    return GameView(reals, len(pairs), real, src, album.file(first.made), first.real_is_left, data)

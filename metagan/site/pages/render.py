@@ -178,7 +178,7 @@ def _files(content: SiteContent, templates: Path | None, writer: Writer) -> Iter
     for view, album in writer.albums:
         yield view.api, subject_json(content, view, album)
         yield from line_files(view, album)
-        if content.site.picture_pages:
+        if view.has_pages:
             yield from (
                 (f"{shot.url}oembed.json", oembed_json(content, view, shot)) for shot in album.shots()
             )
@@ -334,14 +334,12 @@ class Writer:
             wall = _page("wall", view.wall, view, view.first, title=title, says=says)
             yield f"{view.wall}index.html", self.render("wall.html", wall, **known, sheet=sheet, album=data)
         if view.which and album.reals:
-            game = view_game(
-                view, album, album.reals, self.content.built, pages=self.content.site.picture_pages
-            )
+            game = view_game(view, album, album.reals, self.content.built)
             title = f"Which {view.title} exists? – {self.content.site.title}"
             says = "One of two pictures was there before the machine, the other is its own. Which one exists?"
             page = _page("which", view.which, view, view.first, title=title, says=says)
             yield f"{view.which}index.html", self.render("which.html", page, **known, game=game)
-        if self.content.site.picture_pages:
+        if view.has_pages:
             yield from self._picture_pages(view, album)
 
     def _picture_pages(self, view: SubjectView, album: PictureIndex) -> Iterator[tuple[str, bytes]]:
@@ -393,7 +391,7 @@ class Writer:
         for view, album in self.albums:
             yield from (view.url, view.about, *filter(None, (view.collection, view.wall, view.which)))
             if self.content.site.picture_pages:
-                yield from (album.permalink(picture.seed) for picture in album.pictures)
+                yield from map(album.permalink, album.seeds)
 
     def render(self, name: str, page: Page | None, **known: object) -> bytes:
         """Render one page from a template and the names it may use besides the shared ones."""

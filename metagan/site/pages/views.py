@@ -21,6 +21,7 @@ from metagan.errors import BuildError
 from metagan.images.provenance import SOURCE_TYPE, xmp_pattern
 from metagan.registry.fields import RESERVED_SLUGS
 from metagan.registry.models import Headline, Site
+from metagan.seeds import SeedRanges
 from metagan.site.pages.content import (
     LiveDials,
     LiveModel,
@@ -44,6 +45,8 @@ LONG_WORD = 9
 LINES_CHUNK = 200
 # Number of pictures on the contact sheet without JavaScript.
 PLAIN_SHEET = 48
+# Where all pictures of a run of shards are files, this many seeds share a folder.
+FILES_A_FOLDER = 1000
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
@@ -89,6 +92,7 @@ class SubjectView:
         about: The page about its generator.
         api: Its JSON.
         count: How many pictures it has.
+        has_pages: Whether each picture has a page of its own.
         psi: Truncation.
         class_index: The number of the class of a conditional generator, or None.
         class_name: That class's name, or its number; empty without one.
@@ -133,6 +137,7 @@ class SubjectView:
     about: str
     api: str
     count: int
+    has_pages: bool
     psi: float
     class_index: int | None
     class_name: str
@@ -177,17 +182,22 @@ class PictureIndex:
                 f"subjects.{subject.slug}: the site itself uses a folder of this name",
                 fix=f"choose another slug than {taken}",
             )
-        self.pictures: Sequence[Picture] = content.pictures
+        self.pictures: Sequence[Picture] = content.pictures  # those that are files of their own
+        self.shards = content.shards
+        self.seeds: Sequence[int] = (
+            [picture.seed for picture in content.pictures] if content.shards is None else content.shards.seeds
+        )
         self.slug = subject.slug
         self.title = without_controls(subject.title)
         self.collection = content.collection
         self.reals = content.reals
         self.extension = self.pictures[0].path.rpartition(".")[2]
         self.has_lines = any(picture.text for picture in self.pictures)
-        self._pages = picture_pages
+        self.has_pages = picture_pages and content.shards is None
+        self._files = {picture.seed: picture for picture in content.pictures} if content.shards else {}
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.seeds)
 
     def shot(self, number: int) -> PictureView:
         """Return the picture at an index, which wraps around.
@@ -195,8 +205,17 @@ class PictureIndex:
         Raises:
             BuildError: If its file is not at the path that the browser will request.
         """
-        number %= len(self.pictures)
-        picture = self.pictures[number]
+        number %= len(self)
+        if self.shards is None:
+            return self._shot(self.pictures[number], number)
+        return self._shot(self._files[self.seeds[number]], number)
+
+    def file(self, place: int) -> PictureView:
+        """Return one of the pictures that are files of their own, by its place among them."""
+        picture = self.pictures[place]
+        return self._shot(picture, place if self.shards is None else self.seeds.index(picture.seed))
+
+    def _shot(self, picture: Picture, number: int) -> PictureView:
         if picture.path != f"pictures/{self.slug}/{picture.seed}.{self.extension}":
             raise BuildError(f"want pictures/{self.slug}/{picture.seed}.{self.extension}", where=picture.path)
         return PictureView(
@@ -216,7 +235,7 @@ class PictureIndex:
 
     def permalink(self, seed: int) -> str:
         """Return the address of one picture: its own page, or its subject's page with the seed."""
-        return f"{self.slug}/{seed}/" if self._pages else f"{self.slug}/?seed={seed}"
+        return f"{self.slug}/{seed}/" if self.has_pages else f"{self.slug}/?seed={seed}"
 
 
 def preview_size(view: SubjectView, shot: PictureView) -> tuple[int, int]:
@@ -245,6 +264,7 @@ def view_subject(content: SubjectContent, album: PictureIndex) -> SubjectView:
         about=f"{subject.slug}/about/",
         api=f"api/{subject.slug}.json",
         count=len(album),
+        has_pages=album.has_pages,
         psi=subject.psi,
         class_index=index,
         class_name="" if index is None else names[index] if names else str(index),
@@ -309,6 +329,14 @@ def site_context(content: SiteContent, subjects: Sequence[SubjectView]) -> dict[
         "revision": content.revision,
         "digital_source_type": SOURCE_TYPE,
         "touch_icon": next((path for _, path in content.icons), None),
+        "picture_sources": " blob:"
+        if any(one.shards and one.shards.manifest for one in content.subjects)
+        else "",
+        "shard_hosts": "".join(
+            f" {origin}"
+            for origin in sorted({one.shards.origin for one in content.subjects if one.shards})
+            if origin
+        ),
     }
 
 
@@ -340,7 +368,8 @@ def subjects_data(
             "slug": view.slug,
             "title": view.title,
             "long": view.long,
-            "seeds": seed_ranges([picture.seed for picture in album.pictures]),
+            "seeds": seed_ranges(album.seeds),
+            **_shards_data(album),
             "extension": album.extension,
             "width": view.width_px,
             "height": view.height_px,
@@ -356,6 +385,16 @@ def subjects_data(
         }
         for view, album in albums
     ]
+
+
+def _shards_data(album: PictureIndex) -> dict[str, object]:
+    """Return the data with which the browser finds pictures of shards: those that are files, and the others."""
+    if album.shards is None:
+        return {}
+    single = seed_ranges([picture.seed for picture in album.pictures])
+    if album.shards.manifest is None:
+        return {"single": single, "folder": FILES_A_FOLDER}
+    return {"single": single, "shards": album.shards.manifest}
 
 
 def cover_data(view: SubjectView, album: PictureIndex) -> dict[str, str]:
@@ -412,6 +451,8 @@ def base_path(site: Site) -> str:
 
 def seed_ranges(seeds: Sequence[int]) -> str:
     """Format seeds in order as on the command line, "0-35,42"."""
+    if isinstance(seeds, SeedRanges):
+        return ",".join(f"{each[0]}-{each[-1]}" if len(each) > 1 else f"{each[0]}" for each in seeds.ranges)
     ends = [i + 1 for i, (a, b) in enumerate(pairwise(seeds)) if b != a + 1]
     runs = [(seeds[i], seeds[j - 1]) for i, j in pairwise([0, *ends, len(seeds)])]
     return ",".join(f"{a}-{b}" if b > a else f"{a}" for a, b in runs)
