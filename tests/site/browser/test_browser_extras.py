@@ -234,7 +234,7 @@ def test_the_contact_sheet_loads_as_one_scrolls(witness: Witness, site: str):
     expect(tiles).not_to_have_count(0)
     assert tiles.count() < 300
     assert len({url for url in witness.requests if "/pictures/" in url}) < 150
-    for _ in range(60):
+    for _ in range(600):
         page.mouse.wheel(0, 4000)
         page.wait_for_timeout(50)
         if tiles.count() == 300:
