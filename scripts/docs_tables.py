@@ -559,6 +559,31 @@ def upscalers() -> None:
             )
 
 
+def simulation() -> None:
+    """A million pictures on 1 to 256 GPUs, and what the simulation assumes."""
+    simulated = results()["simulate"]
+    table(
+        [
+            "GPUs",
+            "time",
+            "share of a machine's time that draws",
+            "price",
+            "a failed machine delays the end by",
+        ],
+        (
+            (
+                row["gpus"],
+                f"{row['minutes']:.0f} min",
+                f"{row['efficiency']:.0%}",
+                f"${row['dollars']:.2f}",
+                f"{row['a_failure_delays_s']:.0f} s",
+            )
+            for row in simulated["rows"]
+        ),
+    )
+    table(["assumption", "value", "where it comes from"], simulated["assumptions"])
+
+
 def pages() -> list[Path]:
     """The Markdown files that have generated parts."""
     found = [
