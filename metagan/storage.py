@@ -189,6 +189,9 @@ class Storage:
         """
 
         def get() -> bytes | None:
+            self._files.invalidate_cache(
+                f"{self._root}/{name}"
+            )  # another program may have written it meanwhile
             try:
                 content: bytes = self._files.cat_file(f"{self._root}/{name}", start=start, end=stop)
             except FileNotFoundError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -14,7 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import fsspec
+import jsonschema
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from metagan.cli import metagan
@@ -46,6 +49,16 @@ def test_an_address_where_no_ray_answers_is_refused_at_once(form: str, tmp_path:
         said = refusal("--on", address, "--out", str(tmp_path))
     assert said.startswith(f"{address}: no Ray answers at 127.0.0.1:")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_cluster_of_the_guide_fits_ray_s_own_schema() -> None:
+    ray = pytest.importorskip("ray")
+    schema = json.loads((Path(ray.__file__).parent / "autoscaler" / "ray-schema.json").read_bytes())
+    described = yaml.safe_load((ROOT / "docs" / "cluster.yaml").read_text())
+    jsonschema.validate(described, schema)
+    with pytest.raises(jsonschema.ValidationError, match="max_worker"):
+        jsonschema.validate(described | {"max_worker": 16}, schema)
+    assert described["head_node_type"] in described["available_node_types"]
 
 
 HEAD = """
@@ -115,6 +128,7 @@ def test_workers_killed_at_random_moments_give_the_bytes_of_one_machine(
     assert not moments and "600 pictures in 30 shards" in out
     here = CliRunner().invoke(metagan, [*OPTIONS, *seeds, "--out", str(tmp_path / "here")])
     assert here.exit_code == 0
+    files.invalidate_cache()
     there = {
         path.rpartition("/")[2]: files.cat_file(path) for path in files.find("pictures/apes", refresh=True)
     }

@@ -149,6 +149,14 @@ def test_only_one_writer_creates_a_file(bucket: str, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "new" / "run").iterdir()] == ["a.zip"]
 
 
+def test_what_another_program_wrote_after_a_listing_is_read(bucket: str) -> None:
+    storage, other = Storage(bucket, OptionError), fsspec.filesystem("s3", skip_instance_cache=True)
+    storage.write("a", b"1")
+    assert storage.sizes() == {"a": 1}
+    other.pipe_file("pictures/b", b"2")
+    assert storage.read("b") == b"2"
+
+
 class Busy(MemoryFileSystem):
     """A storage that answers SLOW_DOWN to the first requests."""
 
