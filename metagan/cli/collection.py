@@ -390,9 +390,8 @@ def report_command(
         for prices in analysis.prices:
             every = prices.tables[0].rows[0]
             unit = f" {prices.currency}" if prices.currency else ""
-            click.echo(
-                f"    {every.count:,} prices: mean {every.mean:.4g}{unit}, median {every.median:.4g}{unit}"
-            )
+            counted = f"{every.count:,} price{'s' if every.count != 1 else ''}"
+            click.echo(f"    {counted}: mean {every.mean:.4g}{unit}, median {every.median:.4g}{unit}")
             if prices.relation:
                 click.echo(
                     f"    rarity and price: {prices.relation.words} (rank correlation {prices.relation.rho:.2f})"

@@ -22,7 +22,7 @@ from tenacity import (
 )
 
 from metagan import __version__
-from metagan.collection.marketplace import DIRECT, Patience, TransientError
+from metagan.collection.marketplace import DIRECT, Patience, TransientError, asked_pause
 from metagan.collection.model import Item
 from metagan.collection.pictures import MAX_BYTES, NoPictureError, check_picture, decode_data_uri, file_stem
 from metagan.collection.sources.made import CRASHED, keep_picture
@@ -155,6 +155,9 @@ def _fetch(client: httpx2.Client, out: Path, item: Item, how: Downloads) -> _Arr
 
 def _download(client: httpx2.Client, url: str, part: Path, how: Downloads) -> None:
     def wait(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, TransientError) and error.wait_s is not None:
+            return min(error.wait_s, how.patience.longest_s)
         return wait_random_exponential(how.patience.backoff_s, max=60)(state)
 
     retrying = Retrying(
@@ -178,7 +181,7 @@ def _download_once(client: httpx2.Client, url: str, part: Path, how: Downloads) 
                     continue
                 status = response.status_code
                 if status >= 500 or status in (408, 425, 429):
-                    raise TransientError(f"HTTP {status}")
+                    raise TransientError(f"HTTP {status}", asked_pause(response.headers))
                 if status != 200:
                     raise NoPictureError(f"HTTP {status}")
                 _receive(response, part)

@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlsplit
 
 import httpx2
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tenacity import (
     RetryCallState,
     Retrying,
@@ -30,6 +30,7 @@ from tenacity import (
 
 from metagan import __version__
 from metagan.collection.attributes import clean
+from metagan.collection.model import LAST_SECOND, MOST
 from metagan.errors import CollectionError
 from metagan.registry.weights_ref import LOOPBACK
 
@@ -39,6 +40,7 @@ PAGE_ITEMS: Final = 200  # the API's largest page
 BATCH_ITEMS: Final = 50
 MAX_ANSWER_BYTES: Final = 64 << 20
 _MAX_KEY: Final = 4096
+_MOST_SAID: Final = 64 << 10
 # Requests to this machine don't go through a proxy.
 DIRECT: Final[Mapping[str, None]] = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
 _SLUG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
@@ -89,7 +91,7 @@ class ApiNft(ApiRecord):
 class ApiPayment(ApiRecord):
     """A payment: `quantity` units of 10^-decimals `symbol`."""
 
-    quantity: str
+    quantity: str = Field(max_length=400)
     decimals: int
     symbol: str
 
@@ -98,12 +100,12 @@ class ApiEvent(ApiRecord):
     """A sale of GET /api/v2/events/collection/{slug}."""
 
     event_type: str
-    event_timestamp: int
+    event_timestamp: int = Field(ge=0, le=LAST_SECOND)
     transaction: str | None = None
     order_hash: str | None = None
     payment: ApiPayment | None = None
-    closing_date: int | None = None
-    quantity: int = 1
+    closing_date: int | None = Field(default=None, ge=0, le=LAST_SECOND)
+    quantity: int = Field(default=1, le=MOST)
     nft: ApiNft | None = None
 
 
@@ -301,9 +303,9 @@ class Marketplace:
         status = response.status_code
         if status == 200:
             return
-        said = self._redacted(clean(body[:300].decode("utf-8", "replace"), 200))
+        said = clean(self._redacted(body[:_MOST_SAID].decode("utf-8", "replace")), 200)  # cut after redacting
         if status >= 500 or status in _TRANSIENT_4XX:
-            raise TransientError(f"HTTP {status}", _asked_pause(response.headers))
+            raise TransientError(f"HTTP {status}", asked_pause(response.headers))
         if status in (401, 403):
             raise CollectionError(
                 f"refuses the API key (HTTP {status}: {said})",
@@ -402,7 +404,8 @@ def _free_at(headers: httpx2.Headers) -> float:
     return _number(headers.get("X-RateLimit-Reset")) or 0.0
 
 
-def _asked_pause(headers: httpx2.Headers) -> float | None:
+def asked_pause(headers: httpx2.Headers) -> float | None:
+    """Return how many seconds an answer asks to wait by `Retry-After` or `X-RateLimit-Reset`, or None."""
     after = headers.get("Retry-After", "").strip()
     seconds = _number(after)
     if seconds is None and after:

@@ -20,6 +20,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 FORMAT: Final = 1
 FIRST_YEAR: Final = 1000
 LAST_YEAR: Final = 2100
+MOST: Final = 1 << 53  # of counts: larger ones are no counts, and JSON's readers round them
+LAST_SECOND: Final = 253_402_300_799  # of the year 9999
 
 
 class _Record(BaseModel):
@@ -73,8 +75,8 @@ class Item(_Record):
     price: float | None = Field(default=None, ge=0)
     symbol: str | None = None
     price_usd: float | None = Field(default=None, ge=0)
-    sold_at: int | None = None
-    sales: int | None = Field(default=None, ge=0)
+    sold_at: int | None = Field(default=None, ge=0, le=LAST_SECOND)
+    sales: int | None = Field(default=None, ge=0, le=MOST)
     year: int | None = Field(default=None, ge=FIRST_YEAR, le=LAST_YEAR)
     type: str | None = None
     category: str | None = None
@@ -83,7 +85,7 @@ class Item(_Record):
     rights: str | None = None
     royalty: float | None = None
     tokens: float | None = None
-    likes: int | None = Field(default=None, ge=0)
+    likes: int | None = Field(default=None, ge=0, le=MOST)
     nsfw: bool | None = None
     url: str | None = None
     page: str | None = None
@@ -105,8 +107,8 @@ class Sale(_Record):
     price: float = Field(ge=0)
     symbol: str
     price_usd: float | None = None
-    at: int
-    quantity: int = 1
+    at: int = Field(ge=0, le=LAST_SECOND)
+    quantity: int = Field(default=1, ge=1, le=MOST)
     transaction: str | None = None
     order: str | None = None
 

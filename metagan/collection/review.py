@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+from metagan.collection.cells import csv_bytes, plain_cell
 from metagan.errors import CollectionError, Location
 from metagan.files import write_bytes
 
@@ -36,11 +37,7 @@ def read_review(collection: Path) -> frozenset[str]:
 
 def write_review(collection: Path, out: Iterable[str]) -> None:
     """Write the rejected ids atomically."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_HEADER)
-    writer.writerows([item_id, _OUT] for item_id in sorted(out))
-    write_bytes(collection / REVIEW_NAME, text.getvalue().encode())
+    write_bytes(collection / REVIEW_NAME, csv_bytes(_HEADER, [(item_id, _OUT) for item_id in sorted(out)]))
 
 
 def _ids(file: Path, rows: list[list[str]]) -> Iterator[str]:
@@ -53,4 +50,4 @@ def _ids(file: Path, rows: list[list[str]]) -> Iterator[str]:
                 what, where=Location(str(file), number), fix="mend that line, or take it away"
             )
         if row[1].strip().lower() == _OUT:
-            yield row[0]
+            yield plain_cell(row[0])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.server
 import secrets
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -98,6 +99,11 @@ class ReviewServer(http.server.ThreadingHTTPServer):
         """Return a sheet's pictures with their numbers; pages count from 1."""
         start = (page - 1) * PAGE_PICTURES
         return list(enumerate(self.pictures[start : start + PAGE_PICTURES], start))
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a browser that left before the answer."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
     def choose(self, page: int, numbers: set[int]) -> None:
         """Reject exactly these pictures of a sheet."""

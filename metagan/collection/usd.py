@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,7 +28,7 @@ def read_rates(path: Path) -> Rates:
             f"can't be read ({error})", where=f"--usd {path}", fix="check the path"
         ) from error
     rates: dict[tuple[str, str], float] = {}
-    for number, row in enumerate(csv.reader(io.StringIO(text)), 1):
+    for number, row in enumerate(_rows(path, text), 1):
         if not any(row) or (number == 1 and row[0].strip().lower() == "day"):
             continue
         rate = parse_number(row[2], comma=False) if len(row) == 3 else None
@@ -45,8 +46,17 @@ def read_rates(path: Path) -> Rates:
     return rates
 
 
+def _rows(path: Path, text: str) -> list[list[str]]:
+    try:
+        return list(csv.reader(io.StringIO(text, newline="")))
+    except csv.Error as error:
+        raise CollectionError(
+            f"no CSV file ({error})", where=f"--usd {path}", fix="save it as CSV again"
+        ) from error
+
+
 def in_usd(price: float, symbol: str, at: int, rates: Rates) -> float | None:
-    """Convert a price to USD by the rate of its day in UTC, or return None if there is no rate."""
+    """Convert a price to USD by the rate of its day in UTC, or return None if there is no rate, or no such number."""
     day = time.strftime("%Y-%m-%d", time.gmtime(at))
     rate = rates.get((day, symbol.upper()))
-    return None if rate is None else price * rate
+    return None if rate is None or not math.isfinite(price * rate) else price * rate

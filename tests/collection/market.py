@@ -31,6 +31,8 @@ class Market:
         faults: By request number (from 0, of each path): what goes wrong with it.
         pictures: By token: bytes, or a URL in place of the server's own.
         asked: How often each path was asked for.
+        retry_after: What "429 later" says in Retry-After.
+        refusal: What a request with another key gets.
         headers: What every answer of the API says besides.
         keys: The first part of each path that was asked for, with the key that came along.
     """
@@ -44,6 +46,8 @@ class Market:
     asked: Counter[str] = field(default_factory=Counter)
     keys: set[tuple[str, str | None]] = field(default_factory=set)
     headers: dict[str, str] = field(default_factory=dict)
+    retry_after: str | None = "7"
+    refusal: str = "Invalid API key {key}"
     url: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -168,7 +172,8 @@ class _Handler(BaseHTTPRequestHandler):
             )
         if self.headers.get("x-api-key") != KEY:
             return self._send(
-                401, json.dumps({"errors": [f"Invalid API key {self.headers.get('x-api-key')}"]}).encode()
+                401,
+                json.dumps({"errors": [market.refusal.format(key=self.headers.get("x-api-key"))]}).encode(),
             )
         found = market.answer(parts.path, parse_qs(parts.query), body)
         if found is None:
@@ -189,7 +194,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _fail(self, fault: str) -> bool:
         if fault == "429 later":
-            self._send(429, b"{}", headers={"Retry-After": "7"})
+            after = self.market.retry_after
+            self._send(429, b"{}", headers={"Retry-After": after} if after is not None else {})
         elif fault == "429 reset":
             self._send(
                 429,

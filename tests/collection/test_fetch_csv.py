@@ -16,6 +16,7 @@ from metagan.collection.sources import csv_table
 from metagan.collection.sources.csv_table import CsvSource, parse_number
 from metagan.collection.sources.made import FetchReport, fetch_made
 from metagan.collection.store import open_collection
+from metagan.collection.table import open_table
 from metagan.errors import CollectionError
 from tests.collection.market import Market, plain_png, serving
 
@@ -72,6 +73,34 @@ def test_other_encodings(tmp_path: Path, encoding: str) -> None:
     assert report.collection.items[0].name == "Dämmerung"
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
+def test_encodings_that_are_known_by_their_zeros(tmp_path: Path, encoding: str) -> None:
+    report = fetched(tmp_path, "id,title\n1,Ä\n2,夜明け\n".encode(encoding))
+    assert [item.name for item in report.collection.items] == ["Ä", "夜明け"]
+
+
+def test_the_line_that_tells_spreadsheets_the_separator(tmp_path: Path) -> None:
+    report = fetched(tmp_path, 'sep=;\r\nid;title;price\r\n1;"a, b, c";0,5\r\n')
+    assert [(item.name, item.price) for item in report.collection.items] == [("a, b, c", 0.5)]
+
+
+def test_a_long_cell_and_quotes_inside_of_cells_are_read(tmp_path: Path) -> None:
+    report = fetched(tmp_path, f'id,title,description\n1,a 5" disc,"{"x " * 100_000}"\n2,"b"" c",d\n')
+    assert [item.name for item in report.collection.items] == ['a 5" disc', 'b" c']
+
+
+def test_numbers_that_no_table_holds_are_left_out_and_the_report_goes_on(tmp_path: Path) -> None:
+    rows = "id,likes,tokens,royalty\n1,9223372036854775808,-3,-10\n2,1e300,3,10\n3,9007199254740992,0,0\n"
+    report = fetched(tmp_path, rows)
+    assert [(i.likes, i.tokens, i.royalty) for i in report.collection.items] == [
+        (None, None, None),
+        (None, 3, 10),
+        (2**53, 0, 0),
+    ]
+    assert len(report.notes) == 4
+    assert open_table(report.collection.path).items["likes"].to_list() == [None, None, 2**53]
+
+
 def test_an_encoding_that_is_said(tmp_path: Path) -> None:
     assert (
         fetched(tmp_path, "title,price\n夜明け,1\n".encode("shift_jis"), encoding="shift_jis")
@@ -93,6 +122,9 @@ def test_an_encoding_that_is_said(tmp_path: Path) -> None:
         ("1e999", False, None),
         ("nan", False, None),
         ("on request", False, None),
+        ("1e-400", False, None),
+        ("0.00e5", False, 0.0),
+        ("-0", False, 0.0),
     ],
 )
 def test_numbers_as_spreadsheets_show_them(text: str, comma: bool, number: float | None) -> None:
@@ -174,6 +206,8 @@ def test_two_lines_of_one_id_are_both_kept(tmp_path: Path) -> None:
         ("title\nA\n", {"encoding": "\0"}, "try utf-8"),
         ("title\nA\n", {"pictures": Path("nowhere")}, "check --pictures"),
         (b"title\n\x81\x8d\n", {}, "say its encoding"),
+        ('id,title\n1,a\n2,"b\n3,c\n', {}, "csv:3: a quote .* is never closed"),
+        ("\x89PNG\r\n\0\0\0".encode("latin-1") * 9, {}, "art.csv"),
     ],
 )
 def test_tables_that_cannot_be_read_say_the_way_out(

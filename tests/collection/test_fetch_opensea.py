@@ -8,6 +8,8 @@ import random
 import signal
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from metagan.collection.pictures import NoPictureError
 from metagan.collection.sources.made import FetchReport
 from metagan.collection.sources.opensea import OpenseaSource, fetch_opensea
 from metagan.collection.store import open_collection
+from metagan.collection.table import open_table
 from metagan.errors import CollectionError
 from tests.collection.making import contents
 from tests.collection.market import CONTRACT, KEY, Market, data_uri, plain_png, serving
@@ -150,6 +153,83 @@ def test_a_cursor_that_comes_again_ends_the_list_and_says_so(market: Market, tmp
         assert any("came back to a page" in remark for remark in report.remarks)
     market.faults = {}
     assert len(fetch(market, tmp_path / "apes").collection.items) == 10
+
+
+def test_cursors_that_never_end_end_the_list_when_nothing_new_comes(tmp_path: Path) -> None:
+    class Endless(Market):
+        def answer(self, path: str, query: dict[str, list[str]], body: dict[str, Any]) -> Any:
+            at = int(query.get("next", ["cursor0"])[0].removeprefix("cursor"))
+            found = super().answer(path, {"next": [f"cursor{min(at, 8)}"]}, body)
+            return found | {"next": f"cursor{at + 4}"} if path in (NFTS, SALES) else found
+
+    with serving(Endless(page=4)) as market:
+        report = fetch(market, tmp_path / "apes")
+        assert len(report.collection.items) == 10
+        assert 10 < market.asked[NFTS] < 20
+        assert any("came back to a page" in remark for remark in report.remarks)
+
+
+def test_sales_that_cannot_be_cost_only_themselves(tmp_path: Path) -> None:
+    wrong: list[dict[str, Any]] = [
+        {"event_timestamp": 10**20},
+        {"closing_date": -1},
+        {"payment": {"quantity": "1e999999999", "decimals": 0, "symbol": "ETH"}},
+        {"payment": {"quantity": "1e400", "decimals": 18, "symbol": "ETH"}},
+        {"payment": {"quantity": "nan", "decimals": 18, "symbol": "ETH"}},
+        {"payment": {"quantity": "-5", "decimals": 18, "symbol": "ETH"}},
+        {"payment": {"quantity": "5", "decimals": -2, "symbol": "ETH"}},
+        {"payment": {"quantity": "9" * 5000, "decimals": 18, "symbol": "ETH"}},
+        {"payment": {"quantity": "many", "decimals": 18, "symbol": "ETH"}},
+        {"payment": None},
+        {"nft": None},
+        {"quantity": 0},
+        {"quantity": 10**400},
+    ]
+
+    class Odd(Market):
+        def sale(self, number: int) -> dict[str, Any]:
+            return super().sale(number) | (wrong[number] if number < len(wrong) else {})
+
+    with serving(Odd()) as market:
+        report = fetch(market, tmp_path / "apes", rates={("2020-09-13", "ETH"): 1e308})
+    assert len(report.collection.sales) == 20 - len(wrong)
+    assert all("could not be read" in remark or "no rate" in remark for remark in report.remarks)
+    assert open_table(tmp_path / "apes").items["sold_at"].max() == 1_600_000_000 - 13
+
+
+@pytest.mark.parametrize("path", [NFTS, "/images/3.png"])
+@pytest.mark.parametrize(
+    ("after", "least", "most"),
+    [
+        ("7", 7, 7),
+        ("in an hour", 800, 900),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0),
+        ("nan", 0, 0.001),
+        ("-5", 0, 0.001),
+        ("soon", 0, 0.001),
+        (None, 0, 0.001),
+    ],
+)
+def test_retry_after_in_seconds_as_a_date_or_absent(
+    market: Market, tmp_path: Path, path: str, after: str | None, least: float, most: float
+) -> None:
+    if after == "in an hour":
+        after = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+    market.faults, market.retry_after = {path: {0: "429 later"}}, after
+    slept: list[float] = []
+    assert not fetch(market, tmp_path / "apes", slept).missing
+    (pause,) = slept
+    assert least <= pause <= most
+
+
+@pytest.mark.parametrize("before", [165, 175, 185, 270, 280, 290])
+def test_a_key_at_the_edge_of_a_long_answer_is_not_shown_in_part(
+    market: Market, tmp_path: Path, before: int
+) -> None:
+    market.refusal = "x" * before + " {key} is wrong"
+    with pytest.raises(CollectionError, match="refuses the API key") as raised:
+        fetch(market, tmp_path / "apes", key="secret-key-0123456789")
+    assert "secr" not in str(raised.value)
 
 
 def test_a_record_that_cannot_be_read_costs_only_itself(market: Market, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import http.client
 import re
 import threading
@@ -70,11 +71,36 @@ def test_choices_are_kept_beside_the_collection_and_subset_honours_them(
     assert read_review(seventy) == {"=cmd3", "=cmd5", "=cmd60"}
     assert ask(server, "POST", "/", form(server, 1, 5))[0] == 303
     assert read_review(seventy) == {"=cmd5", "=cmd60"}
+    assert (seventy / "review.csv").read_text() == "id,choice\n'=cmd5,out\n'=cmd60,out\n"
     report = take_subset(seventy, seventy.parent / "kept", Choice())
     assert [(step.what, step.left) for step in report.steps] == [
         ("all", 70),
         ("not sorted out in review.csv", 68),
     ]
+
+
+def test_any_id_comes_back_from_a_review_file_that_no_spreadsheet_executes(tmp_path: Path) -> None:
+    ids = {
+        "=1",
+        "'=1",
+        "''=1",
+        "'a",
+        "+1",
+        "-1",
+        "@x",
+        "\uff1dx",
+        "\ta",
+        " =x",
+        "-",
+        "",
+        "a,b",
+        'a"b',
+        "it's",
+    }
+    write_review(tmp_path, ids)
+    assert read_review(tmp_path) == ids
+    with (tmp_path / "review.csv").open(newline="") as lines:
+        assert not [row for row in csv.reader(lines) if row[0].lstrip().startswith(tuple("=+-@\uff1d\t"))]
 
 
 def test_the_page_escapes_what_strangers_wrote_and_shows_pictures(server: ReviewServer) -> None:

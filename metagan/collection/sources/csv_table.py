@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,11 +15,11 @@ from typing import Any, Final, Literal
 
 from metagan.collection.attributes import clean
 from metagan.collection.metadata import plausible_year
-from metagan.collection.model import Facts, Item, SourceFacts, Trait
+from metagan.collection.model import MOST, Facts, Item, SourceFacts, Trait
 from metagan.collection.pictures import NoPictureError, Picture, check_picture
 from metagan.collection.sources.made import Made
 from metagan.collection.store import now
-from metagan.errors import CollectionError
+from metagan.errors import CollectionError, Location
 from metagan.files import bytes_told
 from metagan.values import text_of
 
@@ -44,7 +45,13 @@ _NUMBERS: Final = frozenset({"price", "price_usd", "likes", "tokens", "year", "r
 _DELIMITERS: Final = ",;\t|"
 _NUMBER: Final = re.compile(r"-?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d{1,3})?", re.IGNORECASE)
 _COMMA_ONLY: Final = re.compile(r"-?\d{1,3}(?:,\d{3})+")
+_SEPARATOR: Final = re.compile(r"sep=.", re.IGNORECASE)  # the first line, for spreadsheets
 _CURRENCY: Final = re.compile(r"[\s\u00a0\u202f'’$€£¥Ξ%]|ETH|USD|EUR|GBP", re.IGNORECASE)
+_MARKS: Final = (
+    *((b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32")),
+    *((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")),
+)
+_HEAD: Final = 4096
 _TRUE: Final = frozenset({"1", "true", "yes", "y", "t", "x", "nsfw"})
 _FALSE: Final = frozenset({"0", "false", "no", "n", "f", ""})
 MAX_BYTES: Final = 1 << 30
@@ -157,7 +164,6 @@ class CsvSource:
             traits=_traits(cells),
             **_prices(numbers, cells, notes),
             **_counts(numbers, cells, notes),
-            royalty=numbers["royalty"],
             type=_text(cells.get("type")),
             category=_text(cells.get("category")),
             rights=_text(cells.get("rights")),
@@ -200,12 +206,13 @@ class CsvSource:
         text, self.encoding_used = _decoded(self.path, data, self.encoding)
         delimiter = _delimiter(text)
         try:
-            reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-            rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+            rows = _rows(self.path, text, delimiter)
         except csv.Error as error:
             raise CollectionError(
                 f"no CSV file ({error})", where=self.path, fix="save it as CSV again"
             ) from error
+        if rows and _SEPARATOR.fullmatch(delimiter.join(rows[0][1]).strip()):
+            rows = rows[1:]
         if len(rows) < 2:
             raise CollectionError(
                 "no line below its header",
@@ -291,7 +298,8 @@ def parse_number(text: str, *, comma: bool) -> float | None:
     plain = _CURRENCY.sub("", text)
     plain = plain.replace(".", "").replace(",", ".") if comma else plain.replace(",", "")
     value = float(plain) if _NUMBER.fullmatch(plain) else math.nan
-    return value if math.isfinite(value) else None
+    too_small = value == 0 and any(digit not in "0." for digit in plain.lower().partition("e")[0].lstrip("-"))
+    return value if math.isfinite(value) and not too_small else None
 
 
 def _has_decimal_commas(texts: Iterable[str], delimiter: str) -> bool:
@@ -322,10 +330,11 @@ def _address(cells: Mapping[str, str]) -> str | None:
 
 
 def _decoded(path: Path, data: bytes, encoding: str | None) -> tuple[str, str]:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        tries = ["utf-16"]
+    marked = next((name for mark, name in _MARKS if data.startswith(mark)), None)
+    if marked or encoding:
+        tries = [marked or str(encoding)]
     else:
-        tries = [encoding] if encoding else ["utf-8-sig", "cp1252"]
+        tries = [_wide(data)] if data[:_HEAD].count(0) * 5 > len(data[:_HEAD]) else ["utf-8-sig", "cp1252"]
     for name in tries:
         try:
             return data.decode(name), name
@@ -342,8 +351,45 @@ def _decoded(path: Path, data: bytes, encoding: str | None) -> tuple[str, str]:
     )
 
 
+def _wide(data: bytes) -> str:
+    """Return the encoding of text with a NUL in most of its characters: UTF-16 or UTF-32 without a mark."""
+    zeros = [data[at:_HEAD:4].count(0) for at in range(4)]
+    if zeros[1] * 2 > len(data[:_HEAD:4]) and zeros[2] * 2 > len(data[:_HEAD:4]):
+        return "utf-32-be" if zeros[0] > zeros[3] else "utf-32-le"
+    return "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
+
+
+def _rows(path: Path, text: str, delimiter: str) -> list[tuple[int, list[str]]]:
+    """Return the lines that aren't empty, each with its number.
+
+    Raises:
+        CollectionError: If a quote is never closed, so that the rest of the file would be one cell.
+    """
+    csv.field_size_limit(MAX_BYTES)  # a cell may hold a picture as a data: URI
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    rows, first = [], 1
+    last = first
+    for row in reader:
+        last, first = first, reader.line_num + 1
+        if any(cell.strip() for cell in row):
+            rows.append((reader.line_num, row))
+    rest = list(itertools.islice(io.StringIO(text, newline=""), last - 1, None))
+    try:
+        list(csv.reader(rest, delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        if "end of data" in str(error):
+            raise CollectionError(
+                'a quote (") is never closed, so that the rest of the file is one cell',
+                where=Location(str(path), last),
+                fix="close it, or write it twice where it is part of the text",
+            ) from error
+    return rows
+
+
 def _delimiter(text: str) -> str:
     first = next((line for line in text.splitlines() if line.strip()), "")
+    if _SEPARATOR.fullmatch(first.strip(" \r\n")) and first.strip(" \r\n")[-1] in _DELIMITERS:
+        return first.strip(" \r\n")[-1]
     return max(_DELIMITERS, key=first.count)
 
 
@@ -374,13 +420,19 @@ def _prices(
 def _counts(
     numbers: Mapping[str, float | None], cells: Mapping[str, str], notes: list[str]
 ) -> dict[str, Any]:
-    found: dict[str, Any] = {"tokens": numbers["tokens"]}
+    found: dict[str, Any] = {}
+    for name in ("tokens", "royalty"):
+        number = numbers[name]
+        if number is not None and number < 0:
+            notes.append(f"{name} {number:g}: less than 0; left out")
+        else:
+            found[name] = number
     if numbers["year"] is not None:
         found["year"], wrong = plausible_year(numbers["year"])
         notes += [wrong] if wrong else []
     likes = numbers["likes"]
-    if likes is not None and (likes < 0 or likes != int(likes)):
-        notes.append(f"likes {likes:g}: want a whole number; left out")
+    if likes is not None and not (0 <= likes <= MOST and likes == int(likes)):
+        notes.append(f"likes {likes:g}: {'too large' if likes > MOST else 'want a whole number'}; left out")
     elif likes is not None:
         found["likes"] = int(likes)
     if "nsfw" in cells:

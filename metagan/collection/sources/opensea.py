@@ -7,6 +7,8 @@ items.jsonl and sales.jsonl, and `.fetch/` is removed.
 
 from __future__ import annotations
 
+import hashlib
+import math
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -35,9 +37,11 @@ from metagan.collection.store import (
 )
 from metagan.collection.usd import Rates, in_usd
 from metagan.files import write_bytes
+from metagan.values import json_text
 
 _DONE_NAME: Final = ".fetch-done"
 _MAX_DECIMALS: Final = 60
+_MOST_REPEATED: Final = 10  # lists overlap by a page or two when they grow while they are read
 
 
 class _KeptPage(BaseModel):
@@ -172,16 +176,20 @@ class _List:
         """Request the pages that are not on disk."""
         pages = self._pages()
         cursors = [page.next for page in pages]
+        known: set[bytes] = set()
+        repeated = 0  # pages in a row that brought nothing new
         for page in pages:
             advance(len(page.records))
+            repeated = 0 if _add_new(page, known) else repeated + 1
         while not cursors or cursors[-1] is not None:
             new = ask(cursors[-1] if cursors else None)
-            if new.next is not None and new.next in cursors:
+            if new.next is not None and (new.next in cursors or repeated >= _MOST_REPEATED):
                 self.stalled = True  # for ever, if we went on
                 return
             kept = _KeptPage(next=new.next, records=list(new.records), wrong=list(new.wrong))
             write_bytes(self.folder / f"{len(cursors):06d}.json", json_bytes(kept))
             cursors.append(new.next)
+            repeated = 0 if _add_new(kept, known) else repeated + 1
             advance(len(new.records))
 
     def records(self) -> Iterator[dict[str, Any]]:
@@ -206,6 +214,13 @@ class _List:
     def _pages(self) -> list[_KeptPage]:
         names = sorted(self.folder.glob("[0-9]*.json"))
         return [_KeptPage.model_validate_json(name.read_bytes()) for name in names]
+
+
+def _add_new(page: _KeptPage, known: set[bytes]) -> bool:
+    """Note a page's records, and return whether one of them is new."""
+    before = len(known)
+    known |= {hashlib.sha256(json_text(record).encode()).digest() for record in page.records}
+    return len(known) > before
 
 
 def _facts(source: OpenseaSource) -> Facts:
@@ -305,9 +320,15 @@ def _sale(event: ApiEvent, facts: Facts) -> Sale:
         units.is_finite() and units >= 0 and 0 <= payment.decimals <= _MAX_DECIMALS and event.quantity > 0
     ):
         raise ValueError("a sale whose payment can't be (negative, or for no copies); left out")
+    try:
+        price = float(units.scaleb(-payment.decimals) / event.quantity)
+    except (ArithmeticError, ValueError):  # beyond what decimals or floats hold
+        price = math.inf
+    if not math.isfinite(price):
+        raise ValueError("a sale whose payment is too large for a number; left out")
     return Sale(
         id=_id(event.nft, facts),
-        price=float(units.scaleb(-payment.decimals) / event.quantity),
+        price=price,
         symbol=clean(payment.symbol, 40),
         at=event.closing_date or event.event_timestamp,
         quantity=event.quantity,
