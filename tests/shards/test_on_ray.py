@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,6 +49,26 @@ def test_an_address_where_no_ray_answers_is_refused_at_once(form: str, tmp_path:
         address = form.format(taken.getsockname()[1])
         said = refusal("--on", address, "--out", str(tmp_path))
     assert said.startswith(f"{address}: no Ray answers at 127.0.0.1:")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_cluster_of_another_version_is_refused_before_anything_is_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def init(**_options: object) -> None:  # as Ray 2.60 says it (ray._private.utils.check_version_info)
+        raise RuntimeError(
+            "Version mismatch: The cluster was started with:\n    Ray: 2.50.0\n    Python: 3.11.7\n"
+            "This process on node 10.0.0.7 was started with:\n    Ray: 2.60.0\n    Python: 3.12.1\n"
+        )
+
+    monkeypatch.setitem(sys.modules, "ray", types.SimpleNamespace(init=init, shutdown=lambda: None))
+    with socket.create_server(("127.0.0.1", 0)) as there:
+        address = f"127.0.0.1:{there.getsockname()[1]}"
+        said = refusal("--on", address, "--out", str(tmp_path))
+    assert said.startswith(
+        f"{address}: the cluster has another Ray or Python: Version mismatch: The cluster was"
+    )
+    assert "Ray: 2.50.0" in said and "fix: install the cluster's Ray and Python here" in said
     assert not list(tmp_path.iterdir())
 
 

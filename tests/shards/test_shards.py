@@ -18,6 +18,7 @@ from PIL import Image
 
 from metagan.cli import metagan
 from metagan.errors import MetaganError, OptionError
+from metagan.shards.draw import ShardWriter
 from metagan.shards.manifest import missing_shards, shards_in
 from metagan.storage import Storage
 
@@ -218,6 +219,25 @@ def test_a_place_that_can_not_be_written_to_is_refused_first(tmp_path: Path) -> 
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises((MetaganError, OSError), match="file"):
         sample("--seeds", "0-11", "--out", str(tmp_path / "file" / "out"))
+
+
+class ReadOnly(MemoryFileSystem):
+    """A storage that may be read and listed, and no more."""
+
+    protocol = "readonly"
+
+    def pipe_file(self, path, value, mode="overwrite", **options):
+        raise PermissionError("Access Denied")
+
+
+def test_a_storage_that_can_only_be_read_is_refused_before_the_first_picture(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fsspec.register_implementation("readonly", ReadOnly, clobber=True)
+    monkeypatch.setattr(ShardWriter, "write", lambda *_: pytest.fail("a picture was drawn"))
+    said = refusal("--out", "readonly://pictures/apes")
+    assert said.startswith("readonly://pictures/apes/apes-") and "PermissionError: Access Denied" in said
+    assert "check the address, your permissions there" in said
 
 
 def test_the_folder_of_a_run_is_not_the_folder_of_runs(run: Path) -> None:
