@@ -28,6 +28,7 @@ ALL = {
     "upscale": "upscale.measure",
     "upscale_speed": "upscale.measure_speed",
     "lab": "lab.measure",
+    "scale": "scale.measure",
     "simulate": "simulate.measure",
 }
 ON_GPU = {"sample": "sample.measure_cuda", "train": "train_cuda.measure_cuda"}

@@ -559,6 +559,32 @@ def upscalers() -> None:
             )
 
 
+def scale() -> None:
+    """Runs of shards: what commands over a million rows take, memory, and engines side by side."""
+    measured = results()["scale"]
+    rows = [
+        ("`metagan sample` of 1,000 finished shards", measured["nothing_to_do"]),
+        ("`metagan build` over an index of 1,000,000 rows", measured["build"]),
+        ("the same again", measured["build_again"]),
+        ("`metagan pick` of 1,000,000 rows with scores", measured["pick"]),
+    ]
+    rows += [(f"`metagan sample` of {one['pictures']:,} apes", one) for one in measured.get("memory", ())]
+    table(
+        ["command", "seconds", "processor seconds", "peak memory"],
+        ((what, one["seconds"], one["processor_s"], f"{one['peak_mb']:,} MB") for what, one in rows),
+    )
+    said = [
+        f"The system's load was {measured['load']} before and {measured['load_after']} after: seconds are of a machine "
+        "that others used."
+    ]
+    if engines := measured.get("engines"):
+        said.append(
+            f"One worker on Ray takes {engines['overhead']:+.0%} of this process's time for a picture, two draw "
+            f"{engines['two_beside_one']} times as much as one."
+        )
+    print_lines(said)
+
+
 def simulation() -> None:
     """A million pictures on 1 to 256 GPUs, and what the simulation assumes."""
     simulated = results()["simulate"]
