@@ -73,7 +73,7 @@ class Generator:
 
     def sample(
         self,
-        seeds: Iterable[int],
+        seeds: Iterable[int] | None = None,
         *,
         psi: float | None = None,
         class_index: int | str | None = None,
@@ -81,24 +81,26 @@ class Generator:
         noise: NoiseMode | None = None,
         dials: Dials | None = None,
         directions: str | Path | Directions | None = None,
+        lineage: str | None = None,
     ) -> list[Image.Image]:
-        """Draw a picture from each seed, as `metagan sample` does.
+        """Draw a picture from each seed, or a bred one, as `metagan sample` does.
 
         Args:
-            seeds: From 0 to 2**32 - 1. The same seed gives the same picture.
+            seeds: From 0 to 2**32 - 1. The same seed gives the same picture. None with a lineage.
             psi: Truncation: 1 for full variety, 0 for the mean picture; None for the subject's own, 1 for a file.
             class_index: The class of a conditional generator, by its number or name.
             label: The numbers of a label that isn't a class.
             noise: "const", "random" (from each picture's seed) or "none"; None for the subject's own.
             dials: Steps by a dial's name, {"Fur": 2}, by its number from 0, or in order; or text, "Fur=2,Hat=-1".
             directions: The dials, or their file, or "auto" to find some; None for the subject's own.
+            lineage: The code of a page where pictures are bred, or its address, in place of seeds, psi and the class.
 
         Returns:
-            The pictures, each with its seed and psi in `info`.
+            The pictures, each with its seed and psi in `info`; of a lineage one, or a brood's nine, each with its code.
 
         Raises:
             OptionError: If a seed, psi, the class or noise is missing or out of range, or psi isn't 1 and the file has
-                no mean style, or there is no such dial.
+                no mean style, or there is no such dial, or the lineage is damaged or another generator's.
             MalformedFileError: If the directions can't be read.
         """
         return list(
@@ -110,12 +112,13 @@ class Generator:
                 noise=noise,
                 dials=dials,
                 directions=directions,
+                lineage=lineage,
             )
         )
 
     def iter_sample(
         self,
-        seeds: Iterable[int],
+        seeds: Iterable[int] | None = None,
         *,
         psi: float | None = None,
         class_index: int | str | None = None,
@@ -123,14 +126,38 @@ class Generator:
         noise: NoiseMode | None = None,
         dials: Dials | None = None,
         directions: str | Path | Directions | None = None,
+        lineage: str | None = None,
     ) -> Iterator[Image.Image]:
         """Draw as `sample` does, but yield each picture as soon as its batch is drawn."""
         settings = self._settings(psi, class_index, label, noise)
         if dials is not None:
             settings = self._turned(settings, dials, directions)
+        if lineage is not None:
+            if any(given is not None for given in (seeds, psi, class_index, label)):
+                raise OptionError(
+                    "a lineage has its own seeds, psi and class", fix="give the lineage, or seeds, not both"
+                )
+            yield from self._bred(lineage, settings)
+            return
+        if seeds is None:
+            raise OptionError("seeds: want whole numbers, got none", fix="write [5], or range(9)")
         for seed, pixels in self._sampler.pictures(_checked_seeds(seeds), settings):
             picture = to_image(pixels)
             picture.info |= {"seed": seed, "psi": settings.psi, "generator": self.description}
+            yield picture
+
+    def _bred(self, code: str, settings: Settings) -> Iterator[Image.Image]:
+        from metagan.lab.lineage import PSI_UNITS, draw_lineage, read_lineage, write_lineage
+
+        if not isinstance(code, str):
+            raise OptionError(f"lineage: want a code, got {code!r:.60}", fix="give the page's address")
+        for one, pixels in draw_lineage(self._sampler, read_lineage(code), settings):
+            picture = to_image(pixels)
+            picture.info |= {
+                "lineage": write_lineage(one),
+                "psi": one.psi / PSI_UNITS,
+                "generator": self.description,
+            }
             yield picture
 
     @torch.inference_mode()
@@ -1178,7 +1205,7 @@ def upscale(
 
 
 def save(picture: Image.Image, path: str | Path) -> None:
-    """Write a picture that `Generator.sample` drew, marked as machine-made, with generator, seed and psi.
+    """Write a picture that `Generator.sample` drew, marked as machine-made, with generator, seed or lineage, and psi.
 
     Args:
         picture: From `sample` or `iter_sample`.
@@ -1188,15 +1215,14 @@ def save(picture: Image.Image, path: str | Path) -> None:
         OptionError: If the name has another ending, or the picture no seed.
     """
     image_format = picture_format(Path(path))
-    if not {"seed", "psi", "generator"} <= picture.info.keys():
+    info = picture.info
+    if not {"psi", "generator"} <= info.keys() or not {"seed", "lineage"} & info.keys():
         raise OptionError(
             "the picture has no seed",
             where=str(path),
             fix="save pictures of Generator.sample, or use picture.save",
         )
-    info = picture.info
     array = np.asarray(picture)
     array = array[..., None] if array.ndim == 2 else array
-    write_bytes(
-        Path(path), encode(array, image_format, Provenance(info["generator"], info["seed"], info["psi"]))
-    )
+    origin = Provenance(info["generator"], info.get("seed"), info["psi"], info.get("lineage"))
+    write_bytes(Path(path), encode(array, image_format, origin))

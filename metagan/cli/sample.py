@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
+from click.core import ParameterSource
 
 from metagan.cli.options import (
     dials_option,
@@ -28,6 +29,7 @@ from metagan.values import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from metagan.lab.lineage import Lineage
     from metagan.sampling.sampler import Picture, Sampler, Settings
     from metagan.sampling.target import Target
     from metagan.values import Label, NoiseMode, Size
@@ -94,6 +96,12 @@ def check_grid(_ctx: click.Context, _param: click.Parameter, value: Path | None)
     type=click.Path(path_type=Path),
     help="Draw a styles file that `metagan project` wrote instead of seeds. May be given more than once.",
 )
+@click.option(
+    "--lineage",
+    metavar="CODE|ADDRESS",
+    help="Draw what was bred on a subject's breed page instead of seeds: the code after lineage= in its address, or "
+    "the whole address. One picture, or the nine of a brood.",
+)
 @dials_option
 @foreign_styles_option
 @click.option("--format", "image_format", type=click.Choice(["png", "webp", "jpeg", "avif"]),
@@ -149,13 +157,16 @@ def check_grid(_ctx: click.Context, _param: click.Parameter, value: Path | None)
               " why.")  # fmt: skip
 @sampling_options
 @weights_options
+@click.pass_context
 def command(
+    ctx: click.Context,
     what: str,
     seeds: tuple[int, ...],
     psi: float | None,
     label: Label | None,
     noise: NoiseMode | None,
     styles_files: tuple[Path, ...],
+    lineage: str | None,
     dials: str | None,
     directions: str | None,
     foreign_styles: bool,
@@ -185,6 +196,7 @@ def command(
     \b
     metagan sample ape --seeds 0-35,42 --grid apes.png
     metagan sample ape --seeds 3 --dials "Fur=2,Hat=-1"
+    metagan sample ape --lineage AQAKYpR9ArwBAAAABwAAAAlAAAAACETHT3w
     metagan sample network.pkl --psi 0.7 --out pictures
     metagan sample bundled:apes --format webp
     metagan sample ape --seeds 0-999999 --out s3://bucket/apes --on ray
@@ -193,6 +205,7 @@ def command(
     from metagan.images.encode import require_size
     from metagan.sampling.target import find_target, open_sampler
 
+    bred = None if lineage is None else _read_lineage(ctx, lineage)
     with stages() as progress:
         target = find_target(
             what, registry, sha256, offline=offline, upscale=upscale, progress=progress.transfer
@@ -200,7 +213,14 @@ def command(
     settings = target.settings(psi, label, noise)
     if isinstance(out, str) or per_shard or engine.is_ray or verify:
         _refuse_beside_shards(
-            {"--styles": styles_files, "--dials": dials, "--grid": grid, "--tile": tile, "--batch": batch},
+            {
+                "--styles": styles_files,
+                "--lineage": lineage,
+                "--dials": dials,
+                "--grid": grid,
+                "--tile": tile,
+                "--batch": batch,
+            },
             out,
         )
         plan_and_draw(target, settings, seeds, str(out), image_format=image_format or "webp",
@@ -225,11 +245,24 @@ def command(
     folder = Path(out) if out else None if grid else Path("samples")
     sheet = None
     if grid:
-        sheet = lay_out(grid, sampler.size, len(styles_files or seeds), tile)
+        count = len(bred.individuals() if bred else styles_files or seeds)
+        sheet = lay_out(grid, sampler.size, count, tile)
     elif tile is not None:
         raise click.BadParameter("belongs to --grid", param_hint="--tile")
     if folder:
         require_size(image_format, sampler.size, f"--format {image_format}", "choose --format png")
+    if bred:
+        write_bred(
+            sampler,
+            bred,
+            settings,
+            target.name,
+            foreign=foreign_styles,
+            folder=folder,
+            image_format=image_format,
+            sheet=sheet,
+        )
+        return
     if styles_files:
         write_styled(
             sampler,
@@ -246,6 +279,22 @@ def command(
     write_pictures(
         sampler, settings, seeds, target.name, folder=folder, image_format=image_format, sheet=sheet
     )
+
+
+def _read_lineage(ctx: click.Context, text: str) -> Lineage:
+    """Return a lineage, in whose place nothing else may be asked for."""
+    from metagan.lab.lineage import read_lineage
+
+    given = [
+        name
+        for name in ("seeds", "psi", "label", "styles_files")
+        if ctx.params.get(name) not in (None, ())
+        and ctx.get_parameter_source(name) != ParameterSource.DEFAULT
+    ]
+    if given:
+        option = {"label": "--class or --label", "styles_files": "--styles"}.get(given[0], f"--{given[0]}")
+        raise click.UsageError(f"--lineage has its own seeds, psi and class; leave {option} out")
+    return read_lineage(text)
 
 
 def turn_dials(
@@ -412,6 +461,41 @@ def write_pictures(
                 pass
     if folder:
         click.echo(f"{folder}: {len(seeds)} pictures")
+
+
+def write_bred(
+    sampler: Sampler,
+    lineage: Lineage,
+    settings: Settings,
+    name: str,
+    *,
+    foreign: bool,
+    folder: Path | None,
+    image_format: str,
+    sheet: Sheet | None,
+) -> None:
+    """Write the pictures of a lineage, named by their codes' checksums."""
+    from metagan.cli.progress import note
+    from metagan.files import write_bytes
+    from metagan.images.encode import EXTENSIONS, encode, write_sheet
+    from metagan.images.provenance import Provenance
+    from metagan.images.sheet import contact_sheet
+    from metagan.lab.lineage import PSI_UNITS, draw_lineage, write_lineage
+
+    pictures = []
+    for one, picture in draw_lineage(sampler, lineage, settings, foreign=foreign):
+        pictures.append(picture)
+        if folder:
+            label = Provenance(f"{name} (metagan)", None, one.psi / PSI_UNITS, write_lineage(one))
+            path = folder / f"lineage-{one.checksum}.{EXTENSIONS[image_format]}"
+            write_bytes(path, encode(picture, image_format, label))
+    if sheet:
+        drawn = contact_sheet(pictures, len(pictures), sheet.columns, sheet.tile)
+        label = Provenance(f"{name} (metagan)", None, lineage.psi / PSI_UNITS, write_lineage(lineage))
+        write_sheet(sheet.path, drawn, label, note)
+        click.echo(sheet.path)
+    if folder:
+        click.echo(f"{folder}: {len(pictures)} picture{'s' if len(pictures) > 1 else ''}")
 
 
 def write_styled(

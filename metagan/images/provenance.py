@@ -31,25 +31,27 @@ class Provenance:
         generator: The generator's name, "apes (StyleGAN2)".
         seed: The seed it was drawn from; None where it comes from styles.
         psi: The truncation it was drawn with; None where that says nothing.
+        lineage: The code of a bred picture's ancestors, or None.
     """
 
     generator: str
     seed: int | None
     psi: float | None
+    lineage: str | None = None
 
     def xmp(self) -> bytes:
         """Return the XMP packet."""
         seed = None if self.seed is None else str(self.seed)
-        return _fill(self.generator, seed, None if self.psi is None else f"{self.psi:g}").encode()
+        psi = None if self.psi is None else f"{self.psi:g}"
+        return _fill(self.generator, seed=seed, psi=psi, lineage=self.lineage).encode()
 
 
 def xmp_pattern(generator: str) -> str:
     """Return an XMP packet with the placeholders `{seed}` and `{psi}`, for programs that draw pictures themselves."""
-    return _fill(generator, "{seed}", "{psi}")
+    return _fill(generator, seed="{seed}", psi="{psi}")
 
 
-def _fill(generator: str, seed: str | None, psi: str | None) -> str:
-    facts = {"seed": seed, "psi": psi}
+def _fill(generator: str, **facts: str | None) -> str:
     origin = "".join(
         f" metagan:{name}={quoteattr(value)}" for name, value in facts.items() if value is not None
     )

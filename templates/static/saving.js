@@ -6,12 +6,14 @@ import { enlarged, fileOf } from "./canvas.js";
 import { labelled } from "./png.js";
 
 /** The packet that a pick's file carries. */
-export function packetOf({ subject, seed, psi = Number(subject.psi) }) {
-  return subject.xmp.replaceAll("{seed}", String(seed)).replaceAll("{psi}", short(psi));
+export function packetOf({ subject, seed, lineage, psi = Number(subject.psi) }) {
+  const xmp = lineage ? subject.xmp.replace('metagan:seed="{seed}"', `metagan:lineage="${lineage.code}"`) : subject.xmp;
+  return xmp.replaceAll("{seed}", String(seed)).replaceAll("{psi}", short(psi));
 }
 
-/** "ape-123456-psi-0.8" */
-export function nameOfFile({ subject, seed, psi, live, mix, dials }) {
+/** "ape-123456-psi-0.8", or "ape-lineage-0a1b2c3d" for what was bred. */
+export function nameOfFile({ subject, seed, psi, live, mix, dials, lineage }) {
+  if (lineage) return `${subject.slug}-lineage-${lineage.checksum}`;
   const turned = dials ? `-dials-${dialsText(dials).replaceAll(":", "_").replaceAll(",", "-")}` : "";
   const mixed = mix ? `-mix-${mix.seed}-${mix.from}` : "";
   return `${subject.slug}-${seed}${mixed}${turned}${live ? `-psi-${short(psi)}` : ""}`;

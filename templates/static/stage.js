@@ -182,6 +182,7 @@ export class Stage {
     point("permalink", this.url(this.album.permalink(pick)));
     point("subject", this.url(`${slug}/`));
     point("about", this.url(`${slug}/about/`));
+    point("breed", this.url(`${slug}/breed/`));
     point("wall", this.url(`${slug}/wall/`));
     point("pair", this.url(`${slug}/${pick.live ? writePick(pick) : `?seed=${pick.seed}`}#pair`));
     const place = pick.live || pick.subject.single ? "" : `#/pictures/${pick.number}`;

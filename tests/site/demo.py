@@ -64,7 +64,15 @@ def make_collection(sort: Sort = Sort()) -> SubjectContent:
         for seed in sort.seeds
     )
     model = LiveModel(
-        f"models/{'cd' * 32}.bin.gz", "ef" * 32, 5_000_000, "cd" * 32, 4_500_000, "fp16", 0.0004, 60.0
+        f"models/{'cd' * 32}.bin.gz",
+        "ef" * 32,
+        5_000_000,
+        "cd" * 32,
+        4_500_000,
+        "fp16",
+        0.0004,
+        60.0,
+        "ab12cd",
     )
     reals = sample_reals(sort.slug, sort.reals) if sort.reals else None
     return SubjectContent(subject, facts, pictures, model if sort.live else None, reals=reals)

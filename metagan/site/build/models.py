@@ -167,6 +167,7 @@ def _record(cache: PictureCache, file: Path) -> dict[str, Any]:
 def _export(cache: PictureCache, file: Path) -> dict[str, Any]:
     from metagan.checkpoints.read import read_checkpoint
     from metagan.export.web import make_web_weights
+    from metagan.lab.lineage import mark_of
     from metagan.networks.loading.detect import load_generator
     from metagan.networks.upscaler import load_upscaler
 
@@ -191,5 +192,6 @@ def _export(cache: PictureCache, file: Path) -> dict[str, Any]:
             precision=weights.precision,
             off_by_one=likeness.off_by_one,
             psnr_db=likeness.psnr_db if math.isfinite(likeness.psnr_db) else None,
+            mark=mark_of(generator),
         )
     )

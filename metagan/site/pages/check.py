@@ -178,7 +178,9 @@ def _sample_content(*, picture_pages: bool) -> SiteContent:
     full = _sample_collection("one", licence="CC0-1.0")
     bare = _sample_collection("two", licence="unknown")
     full = replace(full, collection=sample_collection(full.subject.seeds), reals=sample_reals("one"))
-    full = replace(full, live=LiveModel("models/x.bin.gz", "0" * 64, 2, "0" * 64, 1, "fp16", 0.0, 70.0))
+    full = replace(
+        full, live=LiveModel("models/x.bin.gz", "0" * 64, 2, "0" * 64, 1, "fp16", 0.0, 70.0, "0" * 6)
+    )
     bare = replace(
         bare,
         subject=bare.subject.model_copy(update={"class_index": None}),

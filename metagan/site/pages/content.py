@@ -301,6 +301,7 @@ class LiveModel:
         precision: Number format of the matrices, such as "fp16" or "fp32".
         off_by_one: Fraction of the pictures' values that differ by one level from the original generator's, 0 to 1.
         psnr_db: PSNR of its pictures against the original's before rounding, in dB; None if they are equal.
+        mark: The digits by which a lineage knows the original generator.
     """
 
     path: str
@@ -311,6 +312,7 @@ class LiveModel:
     precision: str
     off_by_one: float
     psnr_db: float | None
+    mark: str
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,12 @@ class Offline:
             "",
             "subjects/",
             TODAY,
-            *(page for view in kept for page in (view.url, view.about, view.wall) if page),
+            *(
+                page
+                for view in kept
+                for page in (view.url, view.about, view.wall, view.breed if view.live else None)
+                if page
+            ),
         )
         self._pages = frozenset(f"{page}{_INDEX}" for page in pages)
         self._files: list[tuple[str, str]] = []
@@ -137,6 +142,7 @@ PAGES = (
     "about.html",
     "collection.html",
     "wall.html",
+    "breed.html",
     "which.html",
     "today.html",
     "today.xml",
@@ -333,6 +339,10 @@ class Writer:
             )
             wall = _page("wall", view.wall, view, view.first, title=title, says=says)
             yield f"{view.wall}index.html", self.render("wall.html", wall, **known, sheet=sheet, album=data)
+        title = f"Breed your {view.title} – {self.content.site.title}"
+        says = "Nine pictures: choose one or two, get nine children, and again. The address holds the family tree."
+        breed = _page("breed", view.breed, view, view.first, title=title, says=says)
+        yield f"{view.breed}index.html", self.render("breed.html", breed, **known, sheet=sheet, album=data)
         if view.which and album.reals:
             game = view_game(view, album, album.reals, self.content.built)
             title = f"Which {view.title} exists? – {self.content.site.title}"
@@ -389,7 +399,11 @@ class Writer:
         yield from ("", TODAY)
         yield from (_listing(i + 1) for i in range(-(-len(self.albums) // LISTED_SUBJECTS)))
         for view, album in self.albums:
-            yield from (view.url, view.about, *filter(None, (view.collection, view.wall, view.which)))
+            yield from (
+                view.url,
+                view.about,
+                *filter(None, (view.collection, view.wall, view.which, view.breed if view.live else None)),
+            )
             if self.content.site.picture_pages:
                 yield from map(album.permalink, album.seeds)
 

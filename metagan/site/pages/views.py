@@ -120,6 +120,7 @@ class SubjectView:
         live: The generator for visitors' browsers, or None.
         why_not_live: The reason if the page has no live generator; empty if the registry wants none.
         wall: The page of endless pictures, if there is a generator for browsers.
+        breed: The page on which pictures are bred; without a generator for browsers it says so.
         upscaler: Facts about the upscaler, or None.
         collection: The page about the collection that the generator was trained on, or None.
         which: The game "which one exists?", or None.
@@ -165,6 +166,7 @@ class SubjectView:
     live: LiveModel | None
     why_not_live: str
     wall: str | None
+    breed: str
     upscaler: UpscalerFacts | None
     collection: str | None
     which: str | None
@@ -292,6 +294,7 @@ def view_subject(content: SubjectContent, album: PictureIndex) -> SubjectView:
         live=content.live,
         why_not_live=without_controls(content.why_not_live),
         wall=f"{subject.slug}/wall/" if content.live else None,
+        breed=f"{subject.slug}/breed/",
         upscaler=content.upscaler,
         collection=f"{subject.slug}/collection/" if content.collection else None,
         which=f"{subject.slug}/which/" if content.reals else None,
@@ -416,6 +419,7 @@ def _live_data(view: SubjectView) -> dict[str, object] | None:
         "url": view.live.path,
         "sha256": view.live.sha256,
         "size": view.live.size_bytes,
+        "mark": view.live.mark,
         "psi": view.psi,
         "class": view.class_index,
         "classes": view.classes,
