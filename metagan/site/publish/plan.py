@@ -201,7 +201,7 @@ class SubjectSize:
 
     Args:
         slug: The subject's folder.
-        images: Number of its pictures.
+        images: Number of its pictures; 0 if the site has them in shards.
         size_bytes: Total size of its pictures, pages and data.
     """
 
@@ -223,6 +223,9 @@ def subject_sizes(files: Iterable[SiteFile]) -> tuple[SubjectSize, ...]:
         sizes[slug] += file.size_bytes
         if names[0] == "pictures" and PurePosixPath(names[-1]).stem.isdecimal():
             seeds[slug].add(PurePosixPath(names[-1]).stem)
+    for names in parts.values():
+        if names[0] == "pictures" and names[2:3] == ("shards",) and names[-1].endswith(".zip"):
+            seeds[names[1]] = set()
     found = (SubjectSize(slug, len(seeds[slug]), size) for slug, size in sizes.items())
     return tuple(sorted(found, key=lambda share: (-share.size_bytes, share.slug)))
 
@@ -249,6 +252,8 @@ def _too_large(files: tuple[SiteFile, ...], limit: int) -> Problem:
         lines.append(f"  {share.slug:<20} {format_bytes(share.size_bytes):>10}{advice}")
     lines.append(f"  {'everything else':<20} {format_bytes(rest):>10}")
     fix = "lower images in registry.yaml, choose a smaller format (webp, avif), or use another --to"
+    if any(share.images == 0 for share in taken):
+        fix = f"keep shards on a storage and state its address (`url` beside `run`, or --pictures-url); or {fix}"
     return Problem(None, "\n".join(lines), fix)
 
 

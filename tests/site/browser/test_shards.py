@@ -139,3 +139,12 @@ def test_a_host_without_ranges_is_told_of_and_pictures_that_are_files_are_shown(
     said = "The host of this picture sends only whole archives; this is another."
     expect(page.locator("[data-status]")).to_have_text(said)
     assert_shows(page, shown_seed(page))
+
+
+def test_pictures_may_be_files_in_folders(witness: Witness, tmp_path: Path) -> None:
+    build(tmp_path, layout="files")
+    with serving(tmp_path / "my" / "blobs", "/my/blobs/") as server:
+        witness.page.goto(f"{server.url}blob/?seed=321")
+        assert_shows(witness.page, 321)
+        source = witness.page.locator("[data-frame] img").get_attribute("src")
+        assert source == f"{server.url}pictures/blob/0/321.png"

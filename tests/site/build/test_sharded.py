@@ -20,6 +20,7 @@ from metagan.seeds import SeedRanges
 from metagan.site.build.build import BuildOptions, BuildReport, build_site
 from metagan.site.build.sharded import find_runs
 from metagan.site.pages import render
+from metagan.site.publish.plan import check_github_limits, site_files
 from tests.site.sharded import Silent, colour_of, write_registry, write_run
 
 SHARDS = (range(150), range(150, 300), range(1000, 1100))
@@ -207,6 +208,14 @@ def test_a_site_can_be_built_onto_a_storage(
         assert files.cat(f"/built-site/{name}") == (tmp_path / "build" / name).read_bytes()
     again = CliRunner().invoke(metagan, options, catch_exceptions=False)
     assert "memory://built-site: 0 files sent, 0 removed" in again.stdout
+
+
+def test_shards_that_are_too_much_for_github_are_to_lie_elsewhere(tmp_path: Path, run: Path) -> None:
+    build(tmp_path, pictures=run)
+    with pytest.raises(MetaganError) as caught:
+        check_github_limits(site_files(tmp_path / "site"), site_bytes=1000)
+    assert "would fit" not in str(caught.value)
+    assert "fix: keep shards on a storage and state its address" in str(caught.value)
 
 
 def test_seeds_are_kept_as_ranges() -> None:
