@@ -97,8 +97,10 @@ class _Counting(PagesHandler):
     def do_GET(self) -> None:
         self.server.seen.append(self.path)
         name = self.path.partition("?")[0].rpartition("/")[2]
-        if name in self.server.broken:
-            self._send(200, {"Content-Type": "application/gzip"}, self.server.broken[name])
+        if (data := self.server.broken.get(name, self)) is None:
+            self._send(404, {"Content-Type": "text/plain"}, b"gone")
+        elif isinstance(data, bytes):
+            self._send(200, {"Content-Type": "application/gzip"}, data)
         else:
             super().do_GET()
 
@@ -112,7 +114,7 @@ class CountingServer(PagesServer):
 
     def __init__(self) -> None:
         self.seen: list[str] = []
-        self.broken: dict[str, bytes] = {}
+        self.broken: dict[str, bytes | None] = {}  # what files hold instead; None for those that are missing
         self.max_age_s = 600
         super().__init__("127.0.0.1", 0, reload=False, report=lambda _: None)
         self.RequestHandlerClass = _Counting

@@ -8,16 +8,24 @@ const BUILDS = ["kernel.relaxed.wasm", "kernel.wasm"]; // the faster first; engi
 /** Compiles the first build that this engine takes. `folder` holds them; `query` keeps caches apart. */
 export async function loadKernel(folder, query = "") {
   let refused;
-  for (const name of BUILDS) {
-    const answer = await fetch(new URL(name + query, folder));
-    if (!answer.ok) throw new Error(`${answer.url}: the server answered ${answer.status}`);
-    try {
-      return await WebAssembly.compile(await answer.arrayBuffer());
-    } catch (error) {
-      refused = error;
+  for (const cache of ["default", "reload"]) { // one may be damaged on its way, or in the browser's cache
+    for (const name of BUILDS) {
+      try {
+        return await compiled(new URL(name + query, folder), cache);
+      } catch (error) {
+        refused = error;
+      }
     }
   }
   throw refused;
+}
+
+async function compiled(url, cache) {
+  const answer = await fetch(url, { cache });
+  if (!answer.ok) throw new Error(`${answer.url}: the server answered ${answer.status}`);
+  const module = await WebAssembly.compile(await answer.arrayBuffer());
+  if (!WebAssembly.Module.exports(module).length) throw new Error(`${answer.url}: not the kernel`);
+  return module;
 }
 
 /** One running kernel. Places in its memory are byte offsets, sizes are counted in floats. */

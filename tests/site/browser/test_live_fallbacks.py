@@ -86,13 +86,52 @@ def test_a_damaged_download_is_told_and_can_be_tried_again(browser: Browser, ser
         }[what]
     page.goto(f"{server.url}ape/")
     wait_for_picture(page)
-    expect(page.locator(NOTE)).to_contain_text("did not load", timeout=30_000)
+    expect(page.locator(NOTE)).to_contain_text("did not load")
     assert_prepared(page, "did not load", server)
     server.broken.clear()
     page.get_by_role("button", name="Fetch the generator").click()
     wait_for_mark(page, "live-ready")
     assert press(page) != press(page)
     page.close()
+
+
+KERNELS = ("kernel.relaxed.wasm", "kernel.wasm")
+EMPTY_MODULE = b"\0asm\1\0\0\0"
+
+
+@pytest.mark.parametrize("what", ["missing", "cut", "another page", "no functions"])
+def test_a_kernel_that_does_not_come_is_told_and_can_be_tried_again(browser: Browser, server, what: str):
+    page = browser.new_page()
+    for file in (server.live_site.built.folder / "static" / "live").glob("*.wasm"):
+        assert file.name in KERNELS
+        server.broken[file.name] = {
+            "missing": None,
+            "cut": file.read_bytes()[:5000],
+            "another page": b"<html>not here</html>",
+            "no functions": EMPTY_MODULE,
+        }[what]
+    page.goto(f"{server.url}ape/")
+    assert_prepared(page, "did not load", server)
+    page.goto(f"{server.url}ape/wall/")
+    expect(page.locator(NOTE)).to_contain_text("did not load")
+    wait_until(page, "document.querySelectorAll('[data-tiles] img').length === 6")
+    server.broken.clear()
+    page.get_by_role("button", name="Fetch the generator").click()
+    wait_until(page, "document.querySelectorAll('[data-tiles] canvas').length > 3")
+    page.close()
+
+
+@pytest.mark.parametrize("what", [None, b"cut"])
+def test_one_build_of_the_kernel_does_where_the_other_is_damaged(
+    browser: Browser, server, what: bytes | None
+):
+    for name in KERNELS:
+        server.broken = {name: what}
+        page = browser.new_page()
+        page.goto(f"{server.url}ape/")
+        wait_for_mark(page, "live-ready")
+        assert press(page) != press(page)
+        page.close()
 
 
 def test_a_kept_generator_that_is_damaged_is_fetched_again(witness: Witness, server):
@@ -132,7 +171,7 @@ def test_a_wall_whose_generator_is_missing_shows_the_prepared_pictures(browser: 
     for file in (server.live_site.built.folder / "models").iterdir():
         server.broken[file.name] = b"gone"
     page.goto(f"{server.url}ape/wall/")
-    expect(page.locator(NOTE)).to_contain_text("did not load", timeout=30_000)
+    expect(page.locator(NOTE)).to_contain_text("did not load")
     wait_until(page, "document.querySelectorAll('[data-tiles] img').length === 6")
     server.broken.clear()
     page.get_by_role("button", name="Fetch the generator").click()
