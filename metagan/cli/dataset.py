@@ -230,7 +230,7 @@ def _packed_lines(report: PackReport) -> Iterator[str]:
         yield f"  {report.enlarged:,} enlarged, because they had fewer pixels"
     yield from _remarkable(report)
     if report.ignored:
-        yield f"  {report.ignored:,} other files ignored"
+        yield f"  {report.ignored:,} other file{'' if report.ignored == 1 else 's'} ignored"
     if report.labels:
         counts = ", ".join(f"{name} {count:,}" for name, count in report.labels.items())
         yield f"  {len(report.labels):,} labels: {counts}"

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from metagan import __version__
-from metagan.datasets.archive import DatasetWriter, writing_dataset
+from metagan.datasets.archive import FACTS_NAME, LABELS_NAME, DatasetWriter, writing_dataset
 from metagan.datasets.decode import Fit, depth_of, fit_picture
 from metagan.datasets.labels import Labelling, RawLabel, choose_labelling, number_labels, unread_labels
 from metagan.datasets.pool import OrderedPool
@@ -27,6 +27,7 @@ _BESIDE: Final = frozenset(
         *(".toml", ".tsv", ".txt", ".url", ".xml", ".yaml", ".yml", ".zip"),
     }
 )
+_OUR_FILES: Final = (LABELS_NAME, FACTS_NAME)  # which labels and reports speak of
 _CRASHED: Final = "its decoder crashed, or the system's memory ran out"
 _SHOWN: Final = 5
 _FULL: Final = 16  # bits a value of a 16-bit file
@@ -54,7 +55,7 @@ class PackReport:
         fit: "crop", "pad" or "stretch".
         packed: Pictures in the zip.
         skipped: Name and reason of each skipped picture.
-        ignored: Number of files that are not pictures by their names: hidden files, text files.
+        ignored: Number of files that are not pictures by their names (hidden files, text files), beside dataset.json.
         cut: Number of pictures that were cropped, padded or stretched.
         enlarged: Number of pictures that were enlarged.
         dark: Pictures of 16-bit files that use few of the bits, and how many.
@@ -129,7 +130,8 @@ def pack(
     ignored = 0
     if names is None:
         names = list_pictures(store)
-        ignored = len(store.names()) - len(names)
+        others = set(store.names()) - set(names)
+        ignored = sum(PurePosixPath(plain_name(name)).name not in _OUR_FILES for name in others)
     if not names:
         raise DatasetError(
             f"it contains no pictures ({len(store.names())} other files)",

@@ -69,11 +69,21 @@ def class_of(generator: Generator, label: int | str | None) -> int:
     """
     space = generator.label_space
     if label is None or space.is_numbers:
-        raise _no_label(generator, "none was chosen" if label is None else f"got class {show(label)}")
+        got = "none was chosen" if label is None else f"got class {show(label)}"
+        raise _no_label(generator, got, _as_numbers(str(label), generator.c_dim))
     number = space.number_of(label, generator.c_dim)
     if number is None:
         raise _no_label(generator, f"got {label if isinstance(label, int) else show(label)}")
     return number
+
+
+def _as_numbers(text: str, count: int) -> str | None:
+    """The text of a class, if it is as many numbers as a label has."""
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        return None
+    return text.replace(" ", "") if len(numbers) == count and all(map(math.isfinite, numbers)) else None
 
 
 def describe_labels(generator: Generator) -> str:
@@ -89,10 +99,10 @@ def describe_labels(generator: Generator) -> str:
     return f"{generator.c_dim} class{'' if generator.c_dim == 1 else 'es'}{shown}"
 
 
-def _no_label(generator: Generator, got: str) -> OptionError:
+def _no_label(generator: Generator, got: str, meant: str | None = None) -> OptionError:
     space = generator.label_space
     if space.is_numbers:
-        example = ",".join(f"{number:.3g}" for number in space.middle)
+        example = meant or ",".join(f"{number:.3g}" for number in space.middle)
         ranges = ", ".join(f"{least:.3g} to {most:.3g}" for least, most in space.ranges)
         fix = f"give --label {example}; the training data had {ranges}"
     else:

@@ -300,6 +300,14 @@ def test_what_cannot_be_read_is_left_out_and_listed_with_the_reason(tmp_path, as
     assert len(PictureSource(tmp_path / "out.zip", 16)) == 2
 
 
+def test_a_dataset_json_is_no_ignored_file(tmp_path):
+    listed = json.dumps({"labels": [["0.png", 0], ["1.png", 1]]}).encode()
+    files = {"0.png": png(16, 0), "1.png": png(16, 1), "dataset.json": listed, "metagan.json": b"{}"}
+    pictures = folder(tmp_path / "in", files | {"notes.txt": b"x"})
+    report = pack(pictures, tmp_path / "out.zip", FIT, labels="auto")
+    assert (report.packed, report.ignored) == (2, 1)
+
+
 def test_the_same_pictures_give_the_same_bytes_whatever_the_number_of_processes(tmp_path):
     pictures = folder(tmp_path / "in", {f"{i}.png": png(20, i) for i in range(20)})
     for workers in (0, 2):

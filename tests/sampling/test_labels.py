@@ -58,6 +58,15 @@ def test_numbers_are_no_classes():
         )
 
 
+def test_numbers_given_as_a_class_are_shown_as_the_label_that_they_are():
+    for meant in ("0.2,-1,10.3", "0.2, -1, 10.3"):
+        with pytest.raises(OptionError, match=r"\n  fix: give --label 0.2,-1,10.3; the training"):
+            labels(conditional(NUMBERS), meant, 1)
+    for wrong in ("0.2", "0.2,nan,1", "a,b,c"):
+        with pytest.raises(OptionError, match=r"\n  fix: give --label 0.5,0,10.2; the training"):
+            labels(conditional(NUMBERS), wrong, 1)
+
+
 def test_a_file_that_says_nothing_of_its_labels_takes_both():
     generator = conditional(LabelSpace())
     assert labels(generator, (0.5, 0.5, 0.0), 1).tolist() == [[0.5, 0.5, 0]]
