@@ -48,7 +48,7 @@ def server(seventy: Path) -> Iterator[ReviewServer]:
 def ask(
     server: ReviewServer, method: str, path: str, body: str = "", host: str | None = None
 ) -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=120)
     headers = {"Host": host} if host else {}
     connection.request(method, path, body, headers | {"Content-Type": "application/x-www-form-urlencoded"})
     answer = connection.getresponse()

@@ -182,8 +182,8 @@ def test_a_fork_opens_the_zip_for_itself(tmp_path):
 
     process = context.Process(target=child)
     process.start()
-    assert results.get(timeout=30)
-    process.join(30)
+    assert results.get(timeout=120)
+    process.join(120)
 
 
 def test_threads_share_a_source(tmp_path):

@@ -15,13 +15,14 @@ from http import HTTPStatus
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Error, Page
+from playwright.sync_api import BrowserContext, Error, Page, expect
 
 from tests.site.demo import EVIL, Sort, make_content, write_site
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
 # A host name that is no trustworthy origin, as plain http on a stranger's server is none.
 INSECURE_HOST = "apes.test"
+PATIENCE_S = 120  # for whatever a page does: beside other programs it takes many times as long
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -33,6 +34,19 @@ FLAGS = [
     "--disable-sync",
     f"--host-resolver-rules=MAP {INSECURE_HOST} 127.0.0.1",
 ]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patience() -> None:
+    """Let playwright's own waits last as long as those here, not the 5 seconds that it gives an expectation."""
+    expect.set_options(timeout=1000 * PATIENCE_S)
+
+
+@pytest.fixture(autouse=True)
+def patient_context(request: pytest.FixtureRequest) -> None:
+    """The same for clicks and navigations of the test's own context."""
+    if "context" in request.fixturenames:
+        request.getfixturevalue("context").set_default_timeout(1000 * PATIENCE_S)
 
 
 @pytest.fixture(scope="session")
@@ -147,14 +161,22 @@ class Witness:
         return [url for url in self.requests if url.split("/")[2] != home and not url.startswith("data:")]
 
 
-def wait_until(page: Page, script: str, arg: object = None, timeout_s: float = 60) -> None:
+def wait_for(page: Page, holds: Callable[[], bool]) -> None:
+    """Waits until something holds, while the page goes on."""
+    end = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < end
+        page.wait_for_timeout(20)
+
+
+def wait_until(page: Page, script: str, arg: object = None) -> None:
     """Waits until a script says yes. Playwright's own way evaluates strings in the page, which its policy refuses."""
-    end = time.monotonic() + timeout_s
+    end = time.monotonic() + PATIENCE_S
     while True:
         with contextlib.suppress(Error):  # the page is on its way to the next one
             if page.evaluate(script, arg):
                 return
-        assert time.monotonic() < end, f"not true after {timeout_s} s: {script}"
+        assert time.monotonic() < end, f"not true after {PATIENCE_S} s: {script}"
         page.wait_for_timeout(20)
 
 

@@ -190,7 +190,7 @@ def test_a_picture_that_is_slow_to_come_is_left_for_one_at_hand(browser: Browser
         page.wait_for_load_state("networkidle")
         context.route("**/pictures/shy/**", lambda _: None)  # never answers
         page.goto(f"{server.url}shy/")
-        wait_until(page, SETTLED, timeout_s=15)
+        wait_until(page, SETTLED)
         assert page.evaluate(BROKEN) == []
     context.close()
 
