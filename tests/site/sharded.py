@@ -66,13 +66,16 @@ def write_run(folder: Path, *shards: range, name: str = "blob", psi: float = 0.5
     return run
 
 
-def write_registry(folder: Path, *, base_url: str = "https://example.org/blobs/", extra: str = "") -> Path:
+def write_registry(
+    folder: Path, *, base_url: str = "https://example.org/blobs/", extra: str = "", pages: bool = False
+) -> Path:
     path = folder / "registry.yaml"
     path.write_text(
         textwrap.dedent(f"""\
             site:
               title: Blobs
               base_url: {base_url}
+              picture_pages: {str(pages).lower()}
             subjects:
               blob:
                 title: Blob

@@ -33,7 +33,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def build(folder: Path, **options: object) -> BuildReport:
     extra = options.pop("extra", "exclude: 3,160-169")
-    registry = write_registry(folder, extra=extra)
+    registry = write_registry(folder, extra=extra, pages=options.pop("pages", False))
     return build_site(BuildOptions.read(registry, folder / "site", **options), Silent())
 
 
@@ -115,16 +115,16 @@ def test_shards_elsewhere_stay_there(tmp_path: Path, run: Path) -> None:
 def test_the_registry_can_name_the_run(tmp_path: Path, run: Path) -> None:
     extra = f"shards:\n  run: {run.parent}\n  layout: files\n"
     assert build(tmp_path, extra=extra).pictures == 400
-    assert build(tmp_path, extra=extra, images=200).pictures == 200
     assert build(tmp_path, extra=extra, images=200, pictures=run).pictures == 200
-    with pytest.raises(RegistryError, match=r"registry.yaml:13:12: .*want the folder or address of a run"):
+    with pytest.raises(RegistryError, match=r"registry.yaml:14:12: .*want the folder or address of a run"):
         read_registry(write_registry(tmp_path, extra="shards:\n  run: nowhere\n"))
 
 
 def test_sitemaps_are_split(tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(render, "SITEMAP_LIMIT", 150)
-    build(tmp_path, pictures=run)
+    build(tmp_path, pictures=run, pages=True)
     site = tmp_path / "site"
+    assert (site / "pictures" / "blob" / "0.card.png").is_file()
     names = re.findall(r"blobs/(sitemap-\d+\.xml)", (site / "sitemap.xml").read_text())
     counts = [(site / name).read_text().count("<loc>") for name in names]
     assert counts[:2] == [150, 150] and len(counts) == 3 and sum(counts) == 389 + 5
@@ -145,7 +145,7 @@ def test_what_is_no_run_of_the_subject_is_refused(tmp_path: Path, run: Path) -> 
     other = write_run(tmp_path / "other", range(2), weights="0" * 64)
     assert "no run there has pictures of a generator" in refusal(tmp_path, pictures=other)
     extra = f"shards:\n  run: {other}\n"
-    assert "registry.yaml:13:7: subjects.blob.shards" in refusal(tmp_path, extra=extra)
+    assert "registry.yaml:14:7: subjects.blob.shards" in refusal(tmp_path, extra=extra)
     write_run(tmp_path / "two", range(2), psi=0.1)
     write_run(tmp_path / "two", range(2), psi=0.2)
     said = refusal(tmp_path, pictures=tmp_path / "two")
