@@ -197,8 +197,8 @@ def _x_axis(
 def _decades(low: float, high: float) -> list[float]:
     """Return the exponents of 1, 10, 100 ...; of more numbers over less than two decades."""
     step = max(1, math.ceil((high - low) / 8))
-    if high - low < 0.8:
-        ticks = [math.log10(tick) for tick in nice_ticks(10.0**low, 10.0**high) if tick > 0]
+    if high - low < 0.8 and -300 < low < high < 300:  # the difference of larger powers is no number
+        ticks = [math.log10(tick) for tick in nice_ticks(power_of_ten(low), power_of_ten(high)) if tick > 0]
         return [tick for tick in ticks if low - 1e-9 <= tick <= high + 1e-9]
     if high - low < 2:
         exponents = range(math.floor(low), math.ceil(high) + 1)
@@ -207,8 +207,13 @@ def _decades(low: float, high: float) -> list[float]:
     return [float(tick) for tick in range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1, step)]
 
 
+def power_of_ten(exponent: float) -> float:
+    """Return 10 to an exponent, kept to what a float holds at full precision: 1e-307 to 1e308."""
+    return math.pow(10, min(max(exponent, -307), 308))
+
+
 def _power(exponent: float) -> str:
-    value = 10.0**exponent
+    value = power_of_ten(exponent)
     return _short(value) if 1e-3 <= value < 1e6 else f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
 
 

@@ -125,6 +125,11 @@ def _checked_format(data: bytes) -> str:
                 return image.format or "PNG"
     except NoPictureError:
         raise
+    except Image.DecompressionBombError as error:  # Pillow's own limit is higher, and comes before ours
+        most = f"want at most {MAX_PIXELS // 1_000_000} megapixels"
+        raise NoPictureError(
+            f"{most}, got more than {2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f}"
+        ) from error
     except MemoryError as error:
         raise NoPictureError("not enough memory to decode it") from error
     except Exception as error:  # decoders raise anything on damaged files; all mean the same

@@ -383,7 +383,9 @@ def _number(value: float | None) -> str:
         return "–"
     if not math.isfinite(value):  # sums of absurd prices
         return "too large"
-    if value == int(value) and abs(value) < 1e15:
+    if abs(value) >= 1e15:
+        return f"{value:.4g}"
+    if value == int(value):
         return f"{value:,.0f}"
     return f"{value:,.2f}" if abs(value) >= 100 else f"{value:.4g}"
 
@@ -394,7 +396,8 @@ def _percent(share: float) -> str:
 
 def _histogram_rows(prices: Prices) -> list[tuple[str, str, str]]:
     bins = zip(prices.edges, prices.edges[1:], prices.counts, strict=False)
-    return [(_number(10.0**low), _number(10.0**high), _number(count)) for low, high, count in bins]
+    ten_to = charts.power_of_ten
+    return [(_number(ten_to(low)), _number(ten_to(high)), _number(count)) for low, high, count in bins]
 
 
 def _stats_row(row: PriceStats) -> tuple[str, ...]:

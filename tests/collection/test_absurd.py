@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,28 @@ def test_prices_whose_sum_is_infinite_are_called_too_large(tmp_path: Path) -> No
     assert "too large" in report.page.read_text()
     document = json.loads((tmp_path / "report/index.json").read_text(), parse_constant=pytest.fail)
     assert document["collections"][0]["prices"][0]["tables"][0]["rows"][0]["mean"] is None
+
+
+@pytest.mark.parametrize(
+    "prices",
+    [
+        ([5e-324],),
+        ([1.797e308],),
+        ([5e-324, 1.797e308],),
+        ([1.797e308, 1.7e308, 1.6e308, 1.5e308], [1]),
+        ([1e-310, 2e-310, 3e-310, 4e-310, 5e-310],),
+    ],
+)
+def test_prices_at_the_ends_of_what_numbers_hold_are_drawn(
+    tmp_path: Path, prices: tuple[list[float], ...]
+) -> None:
+    collections = [
+        write(tmp_path / f"c{number}", [Item(id=str(n), price=price) for n, price in enumerate(some)])
+        for number, some in enumerate(prices)
+    ]
+    page = write_report(collections, tmp_path / "report").page.read_text()
+    assert "powers of ten" in page
+    assert not re.search(r"\d{3}(,\d{3}){5}", page), "nobody reads a number of three hundred digits"
 
 
 @pytest.mark.parametrize(("name", "value"), [("year", 99999999), ("price", -4), ("likes", -3), ("sales", -1)])

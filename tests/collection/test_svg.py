@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+import struct
+import zlib
 
 import pytest
 from PIL import Image
@@ -146,3 +148,7 @@ def test_a_picture_beyond_a_hundred_megapixels_is_refused_before_it_is_decoded()
     Image.new("1", (11_000, 10_000)).save(out, "PNG")
     with pytest.raises(NoPictureError, match=r"want at most 100 megapixels, got 110 \(11,000x10,000\)"):
         check_picture(out.getvalue())
+    larger = out.getvalue()[:16] + struct.pack(">II", 60_000, 60_000) + out.getvalue()[24:29]
+    larger += struct.pack(">I", zlib.crc32(larger[12:])) + out.getvalue()[33:]
+    with pytest.raises(NoPictureError, match="want at most 100 megapixels, got more than"):
+        check_picture(larger)
