@@ -28,7 +28,7 @@ export const dialsText = (dials = []) =>
   dials.flatMap((steps, i) => (Number(short(steps)) ? [`${i + 1}:${short(steps)}`] : [])).join(",");
 
 /** The steps of each dial that a query asks for, or undefined. */
-function readDials(query, live) {
+export function readDials(query, live) {
   const count = live?.dials?.names.length ?? 0;
   const steps = new Array(count).fill(0);
   for (const part of (query.get("dials") ?? "").split(",")) {

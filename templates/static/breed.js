@@ -1,7 +1,7 @@
 // Breeding: nine pictures of which one or two are chosen and bred on. The address holds the whole family tree, as
 // ?lineage=CODE (lineage.js), of nine or of a single one that was released; the browser's history has what was chosen.
 
-import { short, usualLabel } from "./address.js";
+import { dialsText, readDials, short, usualLabel } from "./address.js";
 import { Album } from "./album.js";
 import { canvasOf, paint } from "./canvas.js";
 import {
@@ -34,15 +34,26 @@ const panel = new Panel(page, () => {
 
 let family = null; // what all members share
 let shown = null; // {individual, isBrood, code}
+let dials = undefined; // how they are turned, of a single one
 let chosen = []; // one or two individuals
 let styles = new Map();
 let turn = 0;
 const pictures = new Map(); // by code
 const thumbs = new Map();
 const members = new WeakMap(); // a button's individual
+const codes = new WeakMap();
 
-const codeOf = (one) => writeLineage(family, one);
-const addressOf = (code) => `?${new URLSearchParams({ lineage: code })}`;
+/** An individual's code; everybody here is of one family. */
+function codeOf(one) {
+  if (!codes.has(one)) codes.set(one, writeLineage(family, one));
+  return codes.get(one);
+}
+
+/** What is shown, as an address; : and , may stand as they are. */
+function addressOf(code) {
+  const turned = dialsText(dials);
+  return `?${new URLSearchParams({ lineage: code })}${turned && `&dials=${turned}`}`;
+}
 
 function say(name, more = "") {
   const line = find("[data-status]");
@@ -60,8 +71,8 @@ function complain(name) {
 
 const founder = (seed) => studio.styles({ seed, label: family.label, psi: family.psi / PSI_UNITS });
 
-async function drawn(one) {
-  return studio.paint(await stylesOf(one, family, founder, styles));
+async function drawn(one, steps) {
+  return studio.paint(studio.turned(await stylesOf(one, family, founder, styles), steps));
 }
 
 /** What a Map keeps under a name, made when it is first wanted; the oldest go. */
@@ -89,9 +100,35 @@ function small(source) {
   return canvas;
 }
 
+/** The single one anew while its dials are turned, as often as it can be drawn. */
+let turning = null;
+async function turnDials(steps) {
+  if (shown.isBrood) return;
+  const busy = turning !== null;
+  dials = steps;
+  turning = { steps };
+  if (busy) return;
+  while (turning) {
+    const [wanted, current] = [turning, turn];
+    const picture = await drawn(shown.individual, wanted.steps).catch(() => null);
+    if (picture && current === turn) paint(find("[data-one-picture]"), picture);
+    turning = turning === wanted ? null : turning;
+  }
+}
+
+/** No dial is turned any more. */
+function settleDials() {
+  try {
+    history.replaceState(history.state, "", addressOf(shown.code));
+  } catch {
+    // As in `go`.
+  }
+  point();
+}
+
 async function fill(element, canvas, one, current) {
   element.setAttribute("aria-busy", "true");
-  const picture = await pictureOf(one);
+  const picture = await (dials ? drawn(one, dials) : pictureOf(one));
   if (current !== turn) return;
   paint(canvas, picture);
   element.removeAttribute("aria-busy");
@@ -103,6 +140,7 @@ async function fill(element, canvas, one, current) {
 /** Shows nine, or a single one; `push` makes it an entry of the history, else it takes the place of the current one. */
 function go(individual, { isBrood, push = true }) {
   const code = writeLineage(family, individual, { isBrood });
+  dials = undefined;
   try {
     history[push ? "pushState" : "replaceState"]({ chosen: [] }, "", addressOf(code));
   } catch {
@@ -120,6 +158,7 @@ async function show({ individual, isBrood, code }, wanted = []) {
   styles = new Map();
   delete page.dataset.shown;
   arrange(isBrood);
+  panel.set({ psi: family.psi / PSI_UNITS, dials });
   tell(ancestors);
   tiles.forEach((button, i) => isBrood && members.set(button, brood[i]));
   const leaves = growTree(ancestors, isBrood && individual.parents);
@@ -163,9 +202,14 @@ function tell(ancestors) {
   }[isBrood];
   find("[data-generation]").textContent = `${words} The address has ${code.length} letters.`;
   find("[data-announce]").textContent = words;
-  for (const link of page.querySelectorAll('[data-slot="permalink"], [data-slot="download"]')) link.href = addressOf(code);
+  point();
   tiles.forEach((button, i) => button.setAttribute("aria-label", individual.parents ? `Child ${i + 1}` : `Founder ${i + 1}`));
   find("[data-one-picture]").setAttribute("aria-label", `${album.alt({ subject, seed: checksumOf(code) })} ${words}`);
+}
+
+function point() {
+  const links = page.querySelectorAll('[data-slot="permalink"], [data-slot="download"]');
+  for (const link of links) link.href = addressOf(shown.code);
 }
 
 /** The generation of each: 0 for founders. */
@@ -255,10 +299,10 @@ function toggle(one) {
 }
 
 function mark() {
-  const codes = chosen.map(codeOf);
+  const wanted = chosen.map(codeOf);
   for (const button of page.querySelectorAll(".choice")) {
     const one = members.get(button);
-    button.setAttribute("aria-pressed", String(Boolean(one) && codes.includes(codeOf(one))));
+    button.setAttribute("aria-pressed", String(Boolean(one) && wanted.includes(codeOf(one))));
   }
   const button = find("[data-breed-on]");
   button.textContent = button.dataset[["none", "single", "pair"][chosen.length]];
@@ -324,13 +368,16 @@ const own = () => ({
 
 /** Shows what the address asks for; nine founders if it asks for nothing, or for what can't be. */
 function open({ chosen: wanted = [] } = {}) {
-  const code = new URLSearchParams(location.search).get("lineage");
+  const query = new URLSearchParams(location.search);
+  const code = query.get("lineage");
+  dials = undefined;
   complain("");
   try {
     if (code !== null) {
       const { family: asked, individual, isBrood } = readLineage(code);
       requireSameGenerator(asked, own());
       family = asked;
+      if (!isBrood && studio.turns) dials = readDials(query, subject.live);
       return show({ individual, isBrood, code }, wanted);
     }
   } catch (error) {
@@ -354,7 +401,7 @@ function cardWords() {
 
 function current() {
   const { code } = shown;
-  const pick = { subject, live: true, psi: family.psi / PSI_UNITS, lineage: { code, checksum: checksumOf(code) } };
+  const pick = { subject, live: true, dials, psi: family.psi / PSI_UNITS, lineage: { code, checksum: checksumOf(code) } };
   return { pick, source: find("[data-one-picture]"), words: cardWords() };
 }
 
@@ -390,6 +437,7 @@ find("[data-brood]").addEventListener("keydown", move);
 find("[data-breed-on]").addEventListener("click", breed);
 find("[data-others]").addEventListener("click", others);
 find("[data-release]").addEventListener("click", release);
+panel.bind(({ dials: steps }) => turnDials(steps), settleDials);
 window.addEventListener("popstate", ({ state }) => studio.ready && open(state ?? {}));
 bindSharing({ link: () => new URL(addressOf(shown.code), location.href).href, say });
 bindSaving({ current, say });

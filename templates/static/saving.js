@@ -13,8 +13,8 @@ export function packetOf({ subject, seed, lineage, psi = Number(subject.psi) }) 
 
 /** "ape-123456-psi-0.8", or "ape-lineage-0a1b2c3d" for what was bred. */
 export function nameOfFile({ subject, seed, psi, live, mix, dials, lineage }) {
-  if (lineage) return `${subject.slug}-lineage-${lineage.checksum}`;
   const turned = dials ? `-dials-${dialsText(dials).replaceAll(":", "_").replaceAll(",", "-")}` : "";
+  if (lineage) return `${subject.slug}-lineage-${lineage.checksum}${turned}`;
   const mixed = mix ? `-mix-${mix.seed}-${mix.from}` : "";
   return `${subject.slug}-${seed}${mixed}${turned}${live ? `-psi-${short(psi)}` : ""}`;
 }

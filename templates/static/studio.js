@@ -129,6 +129,12 @@ export class Studio {
     return ws;
   }
 
+  /** Styles with dials turned. */
+  turned(ws, dials) {
+    const shift = this.#shift({ dials });
+    return shift ? ws.map((w, i) => w + shift[i]) : ws;
+  }
+
   /** The picture of a style for every layer. */
   paint(ws) {
     return this.#pool.synthesize(ws);

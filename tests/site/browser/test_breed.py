@@ -8,12 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 import metagan
 from metagan.checkpoints.write import write_safetensors
+from metagan.lab.dials import Dial, Directions, DirectionsInfo, write_directions
+from metagan.lab.lineage import Lineage, mark_of, write_lineage
+from metagan.lab.styles import fingerprint, styles_shape
 from metagan.networks.loading.forms import describe
 from tests.lab.nets import small
 from tests.site.conftest import Witness, wait_until
@@ -39,9 +43,17 @@ def breeding(tmp_path_factory: pytest.TempPathFactory):
     registry = """\
         site: {title: Not Here, base_url: https://someone.example/my/apes/}
         subjects:
-          blob: {title: Blob <b>, weights: blob.safetensors, licence: CC0-1.0, source: me, images: 12, psi: 0.8}
+          blob: {title: Blob <b>, weights: blob.safetensors, licence: CC0-1.0, source: me, images: 12, psi: 0.8,
+                 dials: dials.safetensors}
           shy: {title: Shy, weights: other.safetensors, licence: CC0-1.0, source: me, images: 9, live: never}
         """
+    num_ws, w_dim = styles_shape(generator := small(3, resolution=32, w_dim=16))
+    dial = Dial(name="Glow", method="pca", first=0, last=num_ws - 1, times_random=3)
+    info = DirectionsInfo(
+        generator=fingerprint(generator), architecture="stylegan2", space="w", step=0.2, dials=(dial,)
+    )
+    vectors = torch.randn(1, w_dim, generator=torch.Generator().manual_seed(1)) / 5
+    write_directions(folder / "dials.safetensors", Directions(info, vectors))
     build(folder, registry)
     with serving(folder / "build") as server:
         yield server, folder
@@ -311,6 +323,31 @@ def test_without_webassembly_or_javascript_there_is_the_gallery(browser: Browser
     plain.goto(f"{breeding[0].url}blob/breed/")
     expect(plain.locator("noscript img:visible, .trio img:visible")).to_have_count(9)
     expect(plain.locator("noscript .rule")).to_contain_text("Without JavaScript nothing can be bred")
+
+
+def test_a_released_one_s_dials_are_turned_and_stay_in_the_address(
+    witness: Witness, browser: Browser, breeding
+):
+    server, folder = breeding
+    page = witness.page
+    blob = metagan.load("blob", registry=folder / "registry.yaml")
+    bred = Lineage(
+        blob.dials().info.dials[0].last + 1, mark_of(small(3, resolution=32, w_dim=16)), 800, None, (3,)
+    )
+    code = write_lineage(bred)
+    page.goto(f"{server.url}blob/breed/?lineage={code}&dials=1:2")
+    wait_until(page, "document.querySelector('[data-breed]').dataset.shown")
+    (want,) = blob.sample(lineage=page.url, dials="1:2")
+    assert is_close(pixels(page, ONE), want)
+    assert np.abs(np.asarray(want).astype(int) - np.asarray(blob.sample(lineage=code)[0])).max() > 8
+    page.get_by_label("Glow").focus()
+    page.keyboard.press("ArrowLeft")
+    wait_until(page, "location.search.endsWith('&dials=1:1.9')")
+    expect(page.locator('[data-slot="permalink"]')).to_have_attribute("href", re.compile("dials=1:1.9$"))
+    page.get_by_role("button", name="Reset").click()
+    wait_until(page, "!location.search.includes('dials')")
+    breed(page)
+    assert "dials" not in page.url
 
 
 def test_a_subject_s_page_leads_here(witness: Witness, breeding):
