@@ -153,6 +153,9 @@ def test_without_javascript_there_is_the_picture_of_the_build_s_day(plain: Page,
     image = plain.locator("[data-frame] img")
     assert plain.request.get(f"{site}today/{image.get_attribute('src')}").ok
     expect(plain.locator("[data-day]")).to_have_text("22 November 2026")
+    shown = plain.locator(".actions li:visible")
+    expect(shown).to_have_count(2)  # a hidden button leaves no gap
+    assert shown.all_inner_texts() == ["Permalink", "Download"]
     plain.get_by_role("link", name="Its own page").click()
     plain.wait_for_url(re.compile(r"/(ape|bagel)/\d+/$"))
 
