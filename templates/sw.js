@@ -10,6 +10,7 @@ const MOST_PICTURES = 60; // of those that were looked at, beside the ones that 
 
 const address = (path) => new URL(path, SCOPE).href;
 const kept = new Set(BUILD.files.map(([path]) => address(path)));
+const later = new Map(BUILD.later.map(([path, hash]) => [address(path), hash])); // kept once they are used
 const always = new Set(BUILD.pictures.map(address));
 
 self.addEventListener("install", (event) => event.waitUntil(fill()));
@@ -84,7 +85,12 @@ async function nearest(plain) {
 
 /** Addresses with a revision never change what they mean. */
 async function asset(request) {
-  return (await caches.match(request, { ignoreVary: true })) ?? fetch(request);
+  const known = await caches.match(request, { ignoreVary: true });
+  const hash = later.get(request.url);
+  if (known || !hash) return known ?? fetch(request);
+  const answer = await verified(request.url, hash);
+  await (await caches.open(CACHE)).put(request.url, answer.clone());
+  return answer;
 }
 
 /** The server's answer, or without a network the last one. */

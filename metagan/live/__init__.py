@@ -1,7 +1,7 @@
 """Generation in the visitor's browser: the kernel's C sources and its compiled files.
 
-`kernel/` is compiled to WebAssembly when metagan is installed (hatch_build.py); the browser's scripts are in
-templates/static/live/.
+`kernel/` is compiled to WebAssembly when metagan is installed (hatch_build.py), and has the same layers as shaders for
+GPUs; the browser's scripts are in templates/static/live/.
 """
 
 from __future__ import annotations
@@ -30,3 +30,8 @@ def kernel_files() -> Mapping[str, Path]:
             fix="`pip install -e .` in the checkout, or `python hatch_build.py` where ziglang and hatchling are",
         )
     return {name: KERNEL / name for name in NAMES}
+
+
+def join_shaders() -> bytes:
+    """Return all shaders as one WGSL module, whose functions may call those of every file."""
+    return b"\n".join(file.read_bytes() for file in sorted((KERNEL / "webgpu").glob("*.wgsl")))

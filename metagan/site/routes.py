@@ -28,6 +28,7 @@ for _suffix, _type in {
     ".wasm": "application/wasm",
     ".webmanifest": "application/manifest+json",
     ".webp": "image/webp",
+    ".wgsl": "text/wgsl",
     ".woff": "font/woff",
     ".woff2": "font/woff2",
     ".xml": "application/xml",

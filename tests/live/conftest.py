@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page
 from metagan.live import NAMES, kernel_files
 from metagan.live.native import NativeKernel, libraries, load_library
 from tests.live.page import READER, LivePage, write_page
-from tests.site.conftest import base_url, browser_type_launch_args, serve  # noqa: F401
+from tests.site.conftest import base_url, browser_type_launch_args, gpu_browser, serve  # noqa: F401
 
 Array = np.ndarray
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ import numpy as np
 from playwright.sync_api import Page
 
 from metagan.export.web import WebWeights, make_web_weights
-from metagan.live import kernel_files
+from metagan.live import join_shaders, kernel_files
 from metagan.networks.generator import Generator
 from metagan.networks.upscaler import Upscaler
 from metagan.site.pages.templates import default_templates_dir
@@ -52,6 +52,7 @@ def write_page(folder: Path) -> None:
     shutil.copytree(default_templates_dir() / "static", folder / "static")
     for name, file in kernel_files().items():
         shutil.copyfile(file, folder / "static" / "live" / name)
+    (folder / "static" / "live" / "webgpu" / "kernel.wgsl").write_bytes(join_shaders())
     (folder / "index.html").write_text(HTML)
     (folder / "404.html").write_text(HTML)
 

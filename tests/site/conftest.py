@@ -15,7 +15,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Error, Page, expect
+from playwright.sync_api import Browser, BrowserContext, BrowserType, Error, Page, expect
 
 from tests.site.demo import EVIL, Sort, make_content, write_site
 
@@ -33,6 +33,14 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
     f"--host-resolver-rules=MAP {INSECURE_HOST} 127.0.0.1",
+]
+
+# WebGPU without a GPU: a program computes it.
+GPU_FLAGS = [
+    "--enable-unsafe-webgpu",
+    "--use-webgpu-adapter=swiftshader",
+    "--enable-features=Vulkan",
+    "--use-vulkan=swiftshader",
 ]
 
 
@@ -57,6 +65,26 @@ def base_url() -> None:
 @pytest.fixture(scope="session")
 def browser_type_launch_args() -> dict[str, object]:
     return {"executable_path": CHROMIUM, "args": FLAGS}
+
+
+@pytest.fixture(scope="session")
+def gpu_browser(
+    browser_type: BrowserType,
+    browser_type_launch_args: dict[str, object],
+    serve: Callable[[Path], str],
+    tmp_path_factory,
+) -> Iterator[Browser]:
+    """A browser with WebGPU, in software."""
+    browser = browser_type.launch(**browser_type_launch_args | {"args": [*FLAGS, *GPU_FLAGS]})
+    folder = tmp_path_factory.mktemp("gpu")
+    (folder / "404.html").write_text("")
+    page = browser.new_page()
+    page.goto(serve(folder))  # blank pages have none
+    if not page.evaluate("async () => Boolean(await navigator.gpu?.requestAdapter())"):
+        pytest.skip("this Chromium has no WebGPU, not even in software")
+    page.close()
+    yield browser
+    browser.close()
 
 
 class _Pages(http.server.SimpleHTTPRequestHandler):

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, time
 from itertools import islice, zip_longest
 from pathlib import Path, PurePosixPath
 
-from metagan.live import kernel_files
+from metagan.live import join_shaders, kernel_files
 from metagan.site.pages.api import (
     json_bytes,
     line_files,
@@ -59,6 +59,8 @@ FEWEST_PICTURES = 2
 KEPT_PIXELS = 1_000_000
 MODEL_NAME = 16
 _STATIC = frozenset({".css", ".js", ".svg", ".wasm"})
+# What only browsers with a GPU use is cached when one has used it.
+_GPU = "static/live/webgpu/"
 _INDEX = "index.html"
 
 
@@ -83,27 +85,27 @@ class Offline:
         )
         self._pages = frozenset(f"{page}{_INDEX}" for page in pages)
         self._files: list[tuple[str, str]] = []
+        self._later: list[tuple[str, str]] = []
 
     def note(self, path: str, data: bytes) -> None:
         """Add a file of the site, if it is to be cached."""
         if path in self._pages:
-            self._add(path.removesuffix(_INDEX), data)
+            self._files.append(_hashed(path.removesuffix(_INDEX), data))
+        elif path.startswith(_GPU):
+            self._later.append(_hashed(f"{path}?v={self._revision}", data))
         elif (
             PurePosixPath(path).suffix in _STATIC
             and path.startswith("static/")
             and len(data) <= LARGEST_BYTES
         ):
-            self._add(f"{path}?v={self._revision}", data)
-
-    def _add(self, address: str, data: bytes) -> None:
-        digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
-        self._files.append((address, f"sha256-{digest}"))
+            self._files.append(_hashed(f"{path}?v={self._revision}", data))
 
     def data(self) -> dict[str, object]:
         """Return the data for the service worker's script."""
         return {
             "revision": self._revision,
             "files": self._files,
+            "later": self._later,
             "pictures": [shot.src for view, album in self._albums for shot in album.shots(_how_many(view))],
             "models": sorted(
                 {
@@ -114,6 +116,12 @@ class Offline:
                 }
             ),
         }
+
+
+def _hashed(address: str, data: bytes) -> tuple[str, str]:
+    """Return an address with its content's hash, as browsers check it."""
+    digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
+    return address, f"sha256-{digest}"
 
 
 def _model_name(path: str) -> str:
@@ -435,5 +443,6 @@ def _static(content: SiteContent, templates: Path | None) -> Iterator[tuple[str,
             yield path, read_static(file, content.revision)
     if any(one.live for one in content.subjects):
         yield from ((f"static/live/{name}", file.read_bytes()) for name, file in kernel_files().items())
+        yield f"{_GPU}kernel.wgsl", join_shaders()
     sizes = [(one.width_px, one.height_px) for one in content.subjects]
     yield THEME, theme_css(content.site.theme, sizes).encode()

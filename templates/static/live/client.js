@@ -7,15 +7,25 @@ export class Live {
   #waiting = new Map();
   #next = 0;
 
+  /** What draws, "wasm" or "webgpu"; null until the first picture has been drawn and that is known. */
+  backend = null;
+
+  /** Is told what draws, when it is known and whenever it changes. */
+  onBackend = null;
+
   constructor() {
     this.#worker.addEventListener("message", ({ data }) => this.#answer(data));
     this.#worker.addEventListener("error", (event) => this.#fail(new Error(event.message || "the worker can't start")));
   }
 
-  /** Loads weights; the answer is their configuration. `progress` is told bytes loaded and bytes in all. */
-  load({ url, sha256, size }, progress) {
+  /**
+   * Loads weights; the answer is their configuration. `progress` is told bytes loaded and bytes in all. `backend` is what is to draw:
+   * "wasm", or "webgpu" if it can be had; without it, the faster of the two.
+   */
+  load({ url, sha256, size, backend }, progress) {
+    this.backend = null;
     // The worker lies elsewhere, so that the page's address is the one to count from.
-    return this.#ask({ ask: "load", url: new URL(url, document.baseURI).href, sha256, size }, progress);
+    return this.#ask({ ask: "load", url: new URL(url, document.baseURI).href, sha256, size, backend }, progress);
   }
 
   /** A seed's picture: {pixels: RGBA bytes, width, height}. `shift` is added to its styles after truncation. */
@@ -52,7 +62,12 @@ export class Live {
     return promise;
   }
 
-  #answer({ id, result, error, progress }) {
+  #answer({ id, result, error, progress, backend }) {
+    if (backend) {
+      this.backend = backend;
+      this.onBackend?.(backend);
+      return;
+    }
     const asked = this.#waiting.get(id);
     if (!asked) return;
     if (progress) {

@@ -1,4 +1,5 @@
-// One generator in several workers, a kernel each. The first does whatever is asked; the others come when `grow` is called.
+// One generator in several workers, a kernel each. The first does whatever is asked; the others come when `grow` is called, unless
+// the first draws on the GPU, which is one for all.
 
 import { workers } from "./able.js";
 import { Live } from "./client.js";
@@ -7,10 +8,12 @@ export class Pool {
   #ready = []; // {live, waiting}
   #model;
   #grown = false;
+  #chosen; // the first worker's back end, as far as this visit knows it
 
   /** @param {{url: string, sha256: string, size: number}} model */
   constructor(model) {
     this.#model = model;
+    this.#chosen = new Chosen(model.sha256);
   }
 
   get size() {
@@ -19,21 +22,22 @@ export class Pool {
 
   /** Starts the first worker; the answer is the generator's configuration. */
   load(progress) {
-    return this.#start(progress);
+    return this.#start(progress, this.#chosen);
   }
 
   /** Starts as many more workers as the device is good for; the answer comes when all that can are there. */
   async grow() {
-    if (this.#grown) return;
+    if (this.#grown || this.#ready[0]?.live.backend === "webgpu") return;
     this.#grown = true;
     const more = Array.from({ length: workers() - 1 }, () => this.#start().catch(() => null));
     await Promise.all(more);
   }
 
-  async #start(progress) {
+  async #start(progress, chosen = null) {
     const live = new Live();
+    live.onBackend = (name) => chosen?.keep(name);
     try {
-      const config = await live.load(this.#model, progress);
+      const config = await live.load({ ...this.#model, backend: chosen ? chosen.known : "wasm" }, progress);
       this.#ready.push({ live, waiting: 0 });
       return config;
     } catch (error) {
@@ -73,5 +77,31 @@ export class Pool {
   close() {
     for (const { live } of this.#ready) live.close();
     this.#ready = [];
+  }
+}
+
+/** Which back end was the faster one for a generator, for as long as the visit lasts. */
+class Chosen {
+  #key;
+
+  constructor(sha256) {
+    this.#key = `metagan:backend:${sha256}`;
+  }
+
+  get known() {
+    try {
+      return sessionStorage.getItem(this.#key) ?? undefined;
+    } catch {
+      return undefined; // storage is switched off
+    }
+  }
+
+  keep(name) {
+    if (name === "webgpu") performance.mark("metagan:webgpu");
+    try {
+      sessionStorage.setItem(this.#key, name);
+    } catch {
+      // It is measured again on the next page.
+    }
   }
 }

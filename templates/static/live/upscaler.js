@@ -34,6 +34,17 @@ class Layer {
   }
 }
 
+/** An upscaler's layers: {head, blocks, fine, last}; fine is null where the factor is 2. */
+export function upscalerLayers({ factor, channels, blocks, fine_channels: fine }, size) {
+  const layer = (name, at, from, to) => new Layer(`upscaler.${name}`, at, from, to);
+  return {
+    head: layer("head", size, 3, channels),
+    blocks: Array.from({ length: blocks }, (_, i) => ["first", "second"].map((part) => layer(`${i}.${part}`, size, channels, channels))),
+    fine: factor === 4 ? layer("fine", size, channels, 4 * fine) : null,
+    last: layer("last", scaled(size, factor / 2), factor === 4 ? fine : channels, 12),
+  };
+}
+
 export class Upscaler {
   #kernel;
   #places = {};
@@ -42,14 +53,8 @@ export class Upscaler {
   constructor(kernel, weights, config, size) {
     Object.assign(this, { config, size, given: scaled(size, config.factor) });
     this.#kernel = kernel;
-    const { factor, channels, blocks, fine_channels: fine } = config;
-    const half = scaled(this.given, 1 / 2);
-    const layer = (name, at, from, to) => new Layer(`upscaler.${name}`, at, from, to);
-    this.head = layer("head", size, 3, channels);
-    this.blocks = Array.from({ length: blocks }, (_, i) => ["first", "second"].map((part) => layer(`${i}.${part}`, size, channels, channels)));
-    this.fine = factor === 4 ? layer("fine", size, channels, 4 * fine) : null;
-    this.last = layer("last", half, factor === 4 ? fine : channels, 12);
-    this.#layOut(half);
+    Object.assign(this, upscalerLayers(config, size));
+    this.#layOut(this.last.size);
     for (const each of this.#layers) each.load(kernel, weights, this.#places.work);
   }
 

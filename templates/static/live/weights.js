@@ -6,6 +6,7 @@ import { forget, keep, recall } from "./cache.js";
 const METADATA = "metagan-live";
 const VERSION = 1;
 const SIZES = { F32: 4, F16: 2, I8: 1 };
+const STEPS = Float64Array.from({ length: 32 }, (_, exponent) => 2 ** (exponent - 25)); // between halves, by their exponent
 const GZIP = [0x1f, 0x8b];
 const WRONG = "WrongWeightsError"; // not the bytes that were meant
 
@@ -125,4 +126,27 @@ export class Weights {
     const scale = dtype === "I8" ? this.read(`${name}.scale`) : null;
     return { bytes: this.#data.subarray(from, to), dtype, count, scale };
   }
+
+  /** A tensor's numbers. */
+  floats(name) {
+    const { bytes, dtype, count, scale } = this.read(name);
+    const whole = bytes.slice().buffer; // aligned
+    if (dtype === "F32") return new Float32Array(whole);
+    const numbers = new Float32Array(count);
+    if (dtype === "F16") new Uint16Array(whole).forEach((half, i) => (numbers[i] = widen(half)));
+    else {
+      const factors = this.floats(`${name}.scale`);
+      const row = count / scale.count;
+      new Int8Array(whole).forEach((value, i) => (numbers[i] = value * factors[Math.floor(i / row)]));
+    }
+    return numbers;
+  }
+}
+
+/** An IEEE 754 half to a number: exact. */
+function widen(half) {
+  const exponent = (half >> 10) & 31;
+  const fraction = half & 1023;
+  const size = exponent ? (1024 + fraction) * STEPS[exponent] : fraction * STEPS[1];
+  return half & 0x8000 ? -size : size;
 }

@@ -1,30 +1,34 @@
 // The generator off the page's thread. One message asks, one answers: {id, ask, ...} -> {id, result} or {id, error};
-// while weights load, {id, progress: [loaded, total]} comes in between.
+// while weights load, {id, progress: [loaded, total]} comes in between. {backend} tells what draws from now on.
 //
-//   load        {url, sha256, size}             -> the weights' configuration
+//   load        {url, sha256, size, backend}    -> the weights' configuration
 //   draw        {seed, psi, label, cutoff, shift} -> {pixels, width, height}
 //   style       {seed, label}                   -> w [w_dim], untruncated
 //   spread      {w, psi, cutoff}                -> ws [num_ws * w_dim], one style a layer
 //   synthesize  {ws}                            -> {pixels, width, height}
 
+import { Backends } from "./backends.js";
 import { Generator } from "./generator.js";
 import { Kernel, loadKernel } from "./kernel.js";
 import { loadWeights } from "./weights.js";
 
 const { search } = new URL(import.meta.url); // the site's revision, for everything that this module loads
-let generator = null;
+let generator = null; // maps latents to styles
+let backends = null; // draw them
 
-async function load({ url, sha256, size }, progress) {
+async function load({ url, sha256, size, backend }, progress) {
   const [module, weights] = await Promise.all([
     loadKernel(new URL("./", import.meta.url), search),
     loadWeights(url, { sha256, size, progress }),
   ]);
+  backends?.close();
   generator = new Generator(await Kernel.start(module), weights);
+  backends = new Backends(generator, weights, { wanted: backend, tell: (name) => postMessage({ backend: name }) });
   return generator.config;
 }
 
-function picture(ws) {
-  return { pixels: generator.synthesize(ws), ...generator.given };
+async function picture(ws) {
+  return { pixels: await backends.synthesize(ws), ...generator.given };
 }
 
 /** Styles with something added to them, if there is anything. */

@@ -1,0 +1,225 @@
+// A StyleGAN2, and the upscaler that may follow it, on WebGPU: from styles to bytes.
+
+import { Colours, Convolution, layersOf, pixelsOf, scaled } from "../layers.js";
+import { upscalerLayers } from "../upscaler.js";
+import { Gpu } from "./gpu.js";
+import { Styles, vectors } from "./styles.js";
+
+const THREADS = 64; // of a convolution's workgroup
+const MOST = { across: 8, down: 4 }; // blocks in it
+const SLOPE = 0.2; // of the leaky ReLU
+const FIR = 1 / 16; // the upsampling filter's factor
+const TAPS = 9;
+const VECTOR_BYTES = 16;
+
+export class Network {
+  #gpu;
+  #weights;
+  #styles;
+  #ws;
+  #bytes;
+  #modulation;
+  #planes; // features: one is read, one is written; an upscaler's residual waits in the third
+  #pictures; // one, and the former
+  #steps = [];
+  #spare = []; // buffers through which pictures have come back
+
+  /** Makes everything that drawing takes. `code` is the shaders'. @param {import("../weights.js").Weights} weights */
+  static async open(device, code, weights) {
+    return new Network(await Gpu.open(device, code), weights);
+  }
+
+  constructor(gpu, weights) {
+    const { height, width, channels, widths, upscaler } = weights.config;
+    this.#gpu = gpu;
+    this.#weights = weights;
+    this.#styles = new Styles(widths.at(-1));
+    this.size = { height, width };
+    this.given = scaled(this.size, upscaler?.factor ?? 1);
+    const layers = layersOf(weights.config).map((layer) => ({ ...layer, ...this.#load(layer) }));
+    const enlarging = upscaler ? this.#loadUpscaler(upscaler) : null;
+    this.#ws = gpu.buffer(4 * 2 * channels.length * widths.at(-1));
+    this.#bytes = gpu.buffer(4 * pixelsOf(this.given));
+    const { modulation, steps } = this.#styles.finish(gpu, this.#ws);
+    this.#modulation = modulation;
+    this.#steps.push(...steps);
+    this.#layOut(layers, enlarging);
+    const image = this.#draw(layers);
+    if (enlarging) this.#enlarge(image, enlarging, upscaler);
+    else this.#add("to_bytes", { 1: image, 8: this.#bytes }, { size: this.size, colours: weights.config.image_channels });
+    this.#weights = null;
+  }
+
+  /** Styles of all layers to a picture's RGBA bytes, row by row. */
+  async synthesize(ws) {
+    const { device } = this.#gpu;
+    this.#gpu.write(this.#ws, ws);
+    const encoder = device.createCommandEncoder();
+    this.#gpu.record(encoder, this.#steps);
+    const size = this.#bytes.size;
+    const back = this.#spare.pop() ?? device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+    encoder.copyBufferToBuffer(this.#bytes, 0, back, 0, size);
+    device.queue.submit([encoder.finish()]);
+    await back.mapAsync(GPUMapMode.READ);
+    const pixels = new Uint8ClampedArray(back.getMappedRange().slice(0));
+    back.unmap();
+    this.#spare.push(back);
+    return pixels;
+  }
+
+  /** A layer's weights on the GPU. */
+  #load(layer) {
+    const isColours = layer instanceof Colours;
+    const read = (part) => this.#weights.floats(`${layer.name}.${part}`);
+    const kernels = read("weight");
+    const s = this.#styles.factors(read("style.weight"), read("style.bias"), layer.style);
+    if (isColours) return { s, ...this.#store(kernels, [layer.count, layer.channels], 1, read("bias")) };
+    const shape = [layer.output, layer.input];
+    const gain = this.#styles.gains(kernels, shape, s, layer.up ? FIR : 1);
+    const slopes = new Float32Array(layer.output).fill(SLOPE);
+    const noise = layer.noisy ? this.#gpu.filled(read("noise")) : null;
+    return { s, gain, noise, ...this.#store(kernels, shape, TAPS, read("bias"), slopes) };
+  }
+
+  /** Kernels and what belongs to each output; `inputs` and `outputs` count vectors. */
+  #store(kernels, [output, input], taps, bias, slopes = []) {
+    const inputs = vectors(input);
+    const outputs = taps === 1 ? 1 : 2 * vectors(output / 2); // `convolve` makes two at a time
+    const each = new Float32Array(8 * outputs); // bias and slope in turn
+    bias.forEach((value, i) => (each[2 * i - (i % 4)] = value));
+    slopes.forEach((value, i) => (each[2 * i - (i % 4) + 4] = value));
+    const packed = pack(kernels, [output, input], taps, outputs);
+    return { inputs, outputs, kernels: this.#gpu.filled(packed), each: this.#gpu.filled(each) };
+  }
+
+  #loadUpscaler(config) {
+    const one = (layer) => {
+      const read = (part) => this.#weights.floats(`${layer.name}.${part}`);
+      // They are stored for the WebAssembly kernel, whose activation comes before them.
+      const slopes = read("slope").map((slope) => slope * SLOPE);
+      return { ...layer, s, gain: s, ...this.#store(read("weight"), [layer.output, layer.input], TAPS, read("bias"), slopes) };
+    };
+    const { head, blocks, fine, last } = upscalerLayers(config, this.size);
+    const widest = Math.max(...[head, ...blocks.flat(), fine, last].map((layer) => (layer ? Math.max(layer.in, layer.out) : 0)));
+    const s = this.#styles.ones(widest);
+    return { head: one(head), blocks: blocks.map((pair) => pair.map(one)), fine: fine && one(fine), last: one(last) };
+  }
+
+  #layOut(layers, enlarging) {
+    const all = [...layers.filter(({ up }) => up !== undefined), ...(enlarging ? flat(enlarging) : [])];
+    const shuffled = enlarging ? vectors(enlarging.last.input) * pixelsOf(enlarging.last.size) : 0;
+    const floats = all.map(({ outputs, size, up }) => outputs * pixelsOf(up ? wideOf(size) : size));
+    const most = VECTOR_BYTES * Math.max(shuffled, pixelsOf(this.size), ...floats);
+    this.#planes = [this.#gpu.buffer(most), this.#gpu.buffer(most)];
+    if (enlarging) this.#planes.push(this.#gpu.buffer(VECTOR_BYTES * enlarging.head.outputs * pixelsOf(this.size)));
+    this.#pictures = [0, 1].map(() => this.#gpu.buffer(VECTOR_BYTES * pixelsOf(this.size)));
+  }
+
+  /** A plane that is none of these. */
+  #other(...taken) {
+    return this.#planes.find((plane) => !taken.includes(plane));
+  }
+
+  #add(shader, buffers, layer) {
+    this.#steps.push(this.#gpu.pixels(shader, { 0: this.#gpu.layer(layer), ...buffers }, layer.size, layer.outputs));
+  }
+
+  /** The generator's layers; the answer is the picture. */
+  #draw(layers) {
+    const { config } = this.#weights;
+    let x = this.#gpu.filled(planesOf(this.#weights.floats("constant"), config.channels[0]));
+    let former = null;
+    for (const layer of layers) {
+      if (layer.up) x = this.#convolveUp(layer, x);
+      else if (layer.up === false) x = this.#convolve(layer, x);
+      else {
+        const image = this.#pictures.find((one) => one !== former);
+        const buffers = { 1: x, 2: image, 3: layer.kernels, 4: this.#modulation, 5: layer.each, 7: former ?? layer.each };
+        this.#add("colour", buffers, { ...layer, adds: former !== null });
+        former = image;
+      }
+    }
+    return former;
+  }
+
+  /** What ends every convolution. */
+  #ending(layer, residual) {
+    return { 4: this.#modulation, 5: layer.each, 6: layer.noise ?? layer.each, 7: residual ?? layer.each };
+  }
+
+  #convolve(layer, x, residual = null) {
+    const y = this.#other(x, residual);
+    const blocks = { width: Math.ceil(layer.size.width / 2), height: Math.ceil(layer.size.height / 2) };
+    const { groups, ...shape } = split(blocks, layer.outputs / 2);
+    const numbers = this.#gpu.layer({ ...layer, ...shape, adds: residual !== null });
+    this.#steps.push(this.#gpu.step("convolve", { 0: numbers, 1: x, 2: y, 3: layer.kernels, ...this.#ending(layer, residual) }, groups));
+    return y;
+  }
+
+  #convolveUp(layer, x) {
+    const wide = this.#other(x);
+    const y = this.#other(wide);
+    const { from: before, size } = layer;
+    const { groups, ...shape } = split({ width: Math.ceil((before.width + 1) / 2), height: before.height + 1 }, layer.outputs);
+    const numbers = this.#gpu.layer({ ...layer, before, ...shape });
+    this.#steps.push(
+      this.#gpu.step("convolve_transposed", { 0: numbers, 1: x, 2: wide, 3: layer.kernels, 4: this.#modulation }, groups),
+      this.#gpu.pixels("filter_wide", { 0: numbers, 1: wide, 2: y, ...this.#ending(layer) }, size, layer.outputs),
+    );
+    return y;
+  }
+
+  /** The upscaler's layers, to bytes. */
+  #enlarge(image, { head, blocks, fine, last }, { factor }) {
+    const input = this.#other();
+    this.#add("take_picture", { 1: image, 2: input }, { size: this.size });
+    let x = this.#convolve(head, input);
+    for (const [first, second] of blocks) x = this.#convolve(second, this.#convolve(first, x), x);
+    if (fine) {
+      const folded = this.#convolve(fine, x);
+      x = this.#other(folded);
+      this.#add("shuffle", { 1: folded, 2: x }, { before: fine.size, size: last.size, outputs: last.inputs, colours: fine.output / 4 });
+    }
+    const missing = this.#convolve(last, x);
+    const layer = { before: last.size, size: this.given, colours: 3, factor };
+    this.#add("give_picture", { 1: missing, 7: image, 8: this.#bytes }, layer);
+  }
+}
+
+const flat = ({ head, blocks, fine, last }) => [head, ...blocks.flat(), ...(fine ? [fine] : []), last];
+
+/** What a transposed convolution makes, before the filter. */
+const wideOf = ({ height, width }) => ({ height: height + 1, width: width + 1 });
+
+/** How a convolution is shared out: blocks in a workgroup, {across, down}, and workgroups. */
+function split({ width, height }, channels) {
+  const side = (blocks, most) => Math.min(most, 2 ** Math.ceil(Math.log2(blocks)));
+  const [across, down] = [side(width, MOST.across), side(height, MOST.down)];
+  const each = THREADS / (across * down); // groups of channels in a workgroup
+  return { across, down, groups: [Math.ceil(width / across), Math.ceil(height / down), Math.ceil(channels / each)] };
+}
+
+/** Kernels [output][input][taps] to [outputs][inputs][taps] matrices of 4x4: an input's four outputs are a column. */
+function pack(kernels, [output, input], taps, outputs) {
+  const inputs = vectors(input);
+  const packed = new Float32Array(16 * outputs * inputs * taps);
+  let from = 0;
+  for (let o = 0; o < output; o++) {
+    for (let i = 0; i < input; i++) {
+      const at = ((o >> 2) * inputs + (i >> 2)) * taps * 16 + (i & 3) * 4 + (o & 3);
+      for (let tap = 0; tap < taps; tap++) packed[at + 16 * tap] = kernels[from++];
+    }
+  }
+  return packed;
+}
+
+/** Features [pixels][channels] to planes of vectors. */
+function planesOf(features, channels) {
+  const pixels = features.length / channels;
+  const planes = new Float32Array(4 * vectors(channels) * pixels);
+  features.forEach((value, i) => {
+    const [pixel, channel] = [Math.floor(i / channels), i % channels];
+    planes[((channel >> 2) * pixels + pixel) * 4 + (channel & 3)] = value;
+  });
+  return planes;
+}

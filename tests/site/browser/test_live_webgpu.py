@@ -1,0 +1,52 @@
+"""WebGPU on the built site: who gets it, and what it costs those who don't."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.site.browser.test_live import assert_near, open_live, sampled
+from tests.site.conftest import Witness, wait_until
+from tests.site.live_site import live_picture, pixels, press, wait_for_mark, wait_until_kept
+
+pytestmark = pytest.mark.browser
+
+
+def shaders(server) -> list[str]:
+    return [path for path in server.seen if "/webgpu/" in path]
+
+
+def test_browsers_without_a_gpu_never_load_the_shaders(witness: Witness, server):
+    page = witness.page
+    open_live(page, f"{server.url}ape/")
+    press(page)
+    wait_until_kept(page)
+    wait_until(page, "Object.values(sessionStorage).includes('wasm')")
+    assert shaders(server) == []
+
+
+def test_what_was_found_to_be_faster_draws_on_the_next_page_and_its_shaders_are_kept(
+    gpu_browser: Browser, server
+):
+    context = gpu_browser.new_context()
+    page = context.new_page()
+    witness = Witness(page)
+    page.goto(f"{server.url}blob/?seed=9&psi=1")
+    wait_until(page, "Object.values(sessionStorage).includes('wasm')")  # the GPU is a program
+    wait_until_kept(page)
+    assert shaders(server) == []
+    key = page.evaluate("Object.keys(sessionStorage).find((key) => key.startsWith('metagan:backend:'))")
+    page.evaluate("(key) => sessionStorage.setItem(key, 'webgpu')", key)
+    for _ in range(2):
+        page.reload()
+        wait_for_mark(page, "webgpu")
+        assert len(shaders(server)) == 4  # three modules and the shaders, loaded once
+    before = live_picture(page)
+    page.get_by_label("Class").select_option("0")
+    page.wait_for_url("**/?seed=9&psi=1&class=0")
+    wait_until(page, "!document.querySelector('[data-stage]').hasAttribute('aria-busy')")
+    assert pixels(page).tobytes() != before
+    assert_near(pixels(page), sampled("blob", 9, psi=1.0, label=0))
+    assert page.evaluate("(key) => sessionStorage.getItem(key)", key) == "webgpu"
+    assert witness.complaints == []
+    context.close()
