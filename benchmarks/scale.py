@@ -159,7 +159,10 @@ def measure_engines() -> dict[str, object]:
 def rate_in_child(engine: str, workers: int) -> dict[str, float]:
     """The rate in a process of its own, each worker with one thread."""
     command = [sys.executable, "-m", "benchmarks.scale", engine, str(workers)]
-    patient = {"RAY_agent_register_timeout_ms": "300000", "RAY_raylet_start_wait_time_s": "60"}  # busy machines
+    patient = {
+        "RAY_agent_register_timeout_ms": "300000",
+        "RAY_raylet_start_wait_time_s": "60",
+    }  # busy machines
     environment = os.environ | {"OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"} | patient
     told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
     return dict(json.loads(told.splitlines()[-1]))
