@@ -21,7 +21,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Creates the folder if needed. Errors of the file system (a full disk, no permission) pass through. Errors without a
     file name, such as those of writing, get this file's name.
+
+    Raises:
+        OSError: If a pipe, a device or a socket is there, which renaming would replace.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EEXIST, "a pipe or device is there, which is not replaced", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

@@ -13,6 +13,7 @@ from metagan.cli.options import (
     device_option,
     offline_option,
     psi_option,
+    refuse_to_replace_input,
     registry_option,
     seeds_option,
     sha256_option,
@@ -160,6 +161,7 @@ def command(
 
     if out is not None and out.suffix != ".safetensors":
         raise click.BadParameter(f"want a name that ends in .safetensors, got {out.name}", param_hint="--out")
+    refuse_to_replace_input(out, first, second)
     if grid is not None:
         picture_format(grid)
     if film is not None:

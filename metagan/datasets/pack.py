@@ -124,9 +124,15 @@ def pack(
 
     Raises:
         DatasetError: If the folder or zip does not exist or has no readable picture, labels match nothing, or
-            the zip can't be written.
+            the zip can't be written or is the one to read.
     """
     store = open_store(pictures)
+    if out.exists() and out.samefile(pictures):
+        raise DatasetError(
+            "--out is the zip of the pictures itself, which would be lost",
+            where=out,
+            fix="choose another --out",
+        )
     ignored = 0
     if names is None:
         names = list_pictures(store)

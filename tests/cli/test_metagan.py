@@ -209,6 +209,22 @@ def test_inspect_and_convert_take_bundled_weights_by_name(tmp_path):
         run("inspect", "bundled:ape")
 
 
+@pytest.mark.parametrize("name", ["own.safetensors", "own.pt"])
+def test_a_result_never_replaces_the_file_that_it_is_made_from(capsys, tmp_path, name):
+    own = tmp_path / name
+    own.write_bytes(before := Path(CONDITIONAL).read_bytes())
+    (tmp_path / "link").symlink_to(tmp_path)
+    commands = [("convert", own, tmp_path / "link" / name)]
+    if own.suffix == ".safetensors":
+        for parents in ((own, CONDITIONAL), (CONDITIONAL, own)):
+            commands.append(("blend", *parents, "--alpha", "0.5", "--out", own))
+    for command in commands:
+        code, text = fail(capsys, *map(str, command))
+        assert code == 2
+        assert "is what is read, and would be lost" in text
+    assert own.read_bytes() == before
+
+
 def test_a_converted_file_gives_the_same_pictures(tmp_path):
     target = tmp_path / "own.safetensors"
     assert "own.safetensors: stylegan2" in run("convert", CONDITIONAL, target, "--licence", "CC0-1.0")

@@ -300,6 +300,15 @@ def test_what_cannot_be_read_is_left_out_and_listed_with_the_reason(tmp_path, as
     assert len(PictureSource(tmp_path / "out.zip", 16)) == 2
 
 
+def test_pictures_are_not_replaced_by_what_is_packed_of_them(tmp_path):
+    pictures = zipped(tmp_path / "in.zip", {"0.png": png(16, 0)})
+    before = pictures.read_bytes()
+    (tmp_path / "link").symlink_to(tmp_path)
+    with pytest.raises(DatasetError, match="is the zip of the pictures itself"):
+        pack(pictures, tmp_path / "link" / "in.zip", FIT)
+    assert pictures.read_bytes() == before
+
+
 def test_a_dataset_json_is_no_ignored_file(tmp_path):
     listed = json.dumps({"labels": [["0.png", 0], ["1.png", 1]]}).encode()
     files = {"0.png": png(16, 0), "1.png": png(16, 1), "dataset.json": listed, "metagan.json": b"{}"}
