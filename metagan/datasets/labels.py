@@ -369,6 +369,10 @@ def _read_rows(path: Path) -> tuple[list[tuple[str, RawLabel]], tuple[str, ...]]
 
     Labels are numbers if all lines have several of them behind the picture's name, or one that is no whole number.
     """
+    if path.exists() and not path.is_file():  # a pipe may never be written to, and a device never end
+        raise DatasetError(
+            f"--labels {path}: it is no regular file", fix="use none, auto, folders or a readable CSV file"
+        )
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

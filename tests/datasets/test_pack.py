@@ -309,6 +309,14 @@ def test_pictures_are_not_replaced_by_what_is_packed_of_them(tmp_path):
     assert pictures.read_bytes() == before
 
 
+def test_labels_are_read_from_regular_files_only(tmp_path):
+    pictures = folder(tmp_path / "in", {"0.png": png(16, 0)})
+    os.mkfifo(tmp_path / "pipe")
+    for labels in (tmp_path / "pipe", "/dev/zero", tmp_path):
+        with pytest.raises(DatasetError, match="it is no regular file"):
+            pack(pictures, tmp_path / "out.zip", FIT, labels=str(labels))
+
+
 def test_a_dataset_json_is_no_ignored_file(tmp_path):
     listed = json.dumps({"labels": [["0.png", 0], ["1.png", 1]]}).encode()
     files = {"0.png": png(16, 0), "1.png": png(16, 1), "dataset.json": listed, "metagan.json": b"{}"}
