@@ -180,7 +180,7 @@ def read_styles(path: Path) -> Styles:
         MalformedFileError: If the file is missing, damaged, not a styles file, or has numbers that aren't finite.
     """
     if not path.is_file():
-        raise _malformed(path, "there is no such file")
+        raise _malformed(path, "it is no regular file" if path.exists() else "there is no such file")
     if path.stat().st_size > MAX_BYTES:
         raise _malformed(path, f"want at most {MAX_BYTES:,} bytes, got {path.stat().st_size:,}")
     try:

@@ -58,7 +58,9 @@ def list_pictures(paths: tuple[Path, ...]) -> list[Path]:
             found.append(path)
         else:
             raise DatasetError(
-                "there is no such file", where=path, fix="name a picture, or a folder of pictures"
+                "it is no regular file" if path.exists() else "there is no such file",
+                where=path,
+                fix="name a picture, or a folder of pictures",
             )
     by_title: dict[str, Path] = {}
     for path in found:

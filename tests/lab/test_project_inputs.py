@@ -50,6 +50,13 @@ def test_a_wide_picture_is_padded_or_cropped(tmp_path):
     assert cropped.pixels[:, 8, 8].tolist() == [1, -1, -1]
 
 
+def test_a_device_is_no_regular_file():
+    with pytest.raises(DatasetError, match="it is no regular file"):
+        list_pictures((Path("/dev/zero"),))
+    with pytest.raises(MalformedFileError, match="it is no regular file"):
+        read_styles(Path("/dev/zero"))
+
+
 def test_pictures_are_fitted_to_a_portrait(tmp_path):
     path = save(tmp_path / "wide.png", (40, 20))
     padded = read_target(path, Size(16, 32), 3)
