@@ -177,10 +177,15 @@ def test_pictures_that_are_asked_for_at_once_don_t_mix(gpu):
     )
 
 
-# Which of the two draws: `told` is what was said of it. `meddle` may change the adapter, `drawer` the generator.
+# Which of the two draws: `told` is what was said of it. `meddle` may change the adapter, `drawer` the generator,
+# `network` what draws on the GPU, whose shaders take seconds to compile in software.
 CHOOSE = """async ({ url, wanted }) => {
   const { Backends } = await import("/static/live/backends.js");
   const { weights, generator } = await open(url);
+  if (globalThis.network) {
+    const { Network } = await import("/static/live/webgpu/network.js");
+    Network.open = async () => network(generator);
+  }
   const request = GPU.prototype.requestAdapter;
   navigator.gpu.requestAdapter = async (...args) => {
     const adapter = await request.apply(navigator.gpu, args);
@@ -239,7 +244,10 @@ def test_webassembly_is_not_given_up_where_it_is_wanted(choosing):
 
 
 def test_a_gpu_that_is_slower_is_not_used(choosing):
-    assert choose(choosing, meddle=REAL)[0] == "wasm"
+    slow = """(generator) => ({
+      synthesize: (ws) => new Promise((resolve) => setTimeout(() => resolve(generator.synthesize(ws)), 300)),
+    })"""
+    assert choose(choosing, meddle=REAL, network=slow)[0] == "wasm"
 
 
 def test_a_gpu_that_is_faster_draws_until_it_is_lost(choosing):
@@ -262,9 +270,6 @@ FAILURES = {
         return device;
       };
     }""",
-    "out of memory": """() => {
-      GPUDevice.prototype.popErrorScope = async () => new GPUOutOfMemoryError("no memory is left");
-    }""",
 }
 
 
@@ -273,14 +278,25 @@ def test_a_gpu_that_fails_leaves_the_pictures_to_webassembly(choosing, name):
     assert choose(choosing, "webgpu", meddle=FAILURES[name])[0] == "wasm"
 
 
-@pytest.mark.parametrize(
-    ("old", "new"), [("fn colour(", "fn color("), ("255)", "250)")], ids=["broken", "wrong"]
-)
-def test_shaders_that_are_refused_or_draw_other_pictures_are_not_used(choosing, old, new):
+def test_a_gpu_that_draws_another_picture_is_not_used(choosing):
+    other = """(generator) => ({
+      synthesize: async (ws) => generator.synthesize(ws).map((value, i) => (i === 5 ? value ^ 2 : value)),
+    })"""
+    assert choose(choosing, "webgpu", network=other)[0] == "wasm"
+
+
+def test_a_gpu_without_enough_memory_is_not_used(choosing):
+    full = """() => {
+      GPUDevice.prototype.popErrorScope = async () => new GPUOutOfMemoryError("no memory is left");
+    }"""
+    same = "(generator) => ({ synthesize: async (ws) => generator.synthesize(ws) })"
+    assert choose(choosing, "webgpu", meddle=full, network=same)[0] == "wasm"
+
+
+def test_shaders_that_are_refused_leave_the_pictures_to_webassembly(choosing):
     def change(route: Route) -> None:
         answer = route.fetch()
-        assert old in answer.text()
-        route.fulfill(response=answer, body=answer.text().replace(old, new))
+        route.fulfill(response=answer, body=answer.text().replace("fn colour(", "fn color("))
 
     choosing.page.route("**/kernel.wgsl", change)
     assert choose(choosing, "webgpu")[0] == "wasm"
