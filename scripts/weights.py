@@ -42,19 +42,20 @@ NARROW = ("--preset", "tiny", "--batch", 16, "--mirror", *COMMON)
 # Their sides differ (an earring, a hat's feather): they aren't mirrored.
 RECIPES = {"apes": ("--preset", "web", "--batch", 32, *COMMON), "bagels": NARROW, "hummingbirds": NARROW}
 # Styles of DiceBear, drawn by its own library. Their light comes from one side: they aren't mirrored.
-STYLES = {"planets": ("--preset", "tiny", "--batch", 16, *COMMON)}
+STYLES = {name: ("--preset", "tiny", "--batch", 16, *COMMON) for name in ("critters", "planets")}
 # Large originals that upscalers learn from, and for how long: a core takes about a minute for two kimg.
 ORIGINALS_RESOLUTION = 256
 UPSCALERS = {
     "apes-x4": (2500, 15),
     "bagels-x4": (482, 14),
+    "critters-x4": (10_000, 14),
     "hummingbirds-x4": (906, 14),
     "planets-x4": (10_000, 14),
 }
 # Pictures that classifiers learn from, and for how many epochs: drawing and training take a core some ten minutes.
 CLASSIFIERS = {"apes-traits": (6000, 10), "planets-traits": (10_000, 10)}
 MIN_ACCURACY = {"planets-traits": 0.95}  # which star is the sixth can't be told
-DIALS = ("apes-dials", "bagels-dials", "hummingbirds-dials")
+DIALS = ("apes-dials", "bagels-dials", "critters-dials", "hummingbirds-dials")
 EARLY_KIMG = 20
 CHANGED_AT = "latents_changed_at"  # in a state file: where experiments/latents.py changed it
 SNAPSHOT_KIMG = 10
@@ -123,6 +124,7 @@ STAGES = {
         Stage(608.16, latents=("--strength", 1.3)),
         Stage(615.008, latents=("--strength", 1.2)),
     ),
+    "critters": (Stage(264, {"--gamma": 5}),),
     "planets": (Stage(264, {"--gamma": 5}),),
 }
 
