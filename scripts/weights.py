@@ -42,7 +42,7 @@ NARROW = ("--preset", "tiny", "--batch", 16, "--mirror", *COMMON)
 # Their sides differ (an earring, a hat's feather): they aren't mirrored.
 RECIPES = {"apes": ("--preset", "web", "--batch", 32, *COMMON), "bagels": NARROW, "hummingbirds": NARROW}
 # Styles of DiceBear, drawn by its own library. Their light comes from one side: they aren't mirrored.
-STYLES = {name: ("--preset", "tiny", "--batch", 16, *COMMON) for name in ("critters", "planets")}
+STYLES = dict.fromkeys(("critters", "planets"), ("--preset", "tiny", "--batch", 16, *COMMON))
 # Large originals that upscalers learn from, and for how long: a core takes about a minute for two kimg.
 ORIGINALS_RESOLUTION = 256
 UPSCALERS = {

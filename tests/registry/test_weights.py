@@ -75,7 +75,13 @@ def test_the_apes_classifier_is_small_licensed_and_tells_apes_that_it_has_not_se
 
 
 def test_bundled_upscalers_are_small_licensed_and_nearer_to_an_unseen_original_than_lanczos():
-    assert bundled_upscaler_names() == ["apes-x4", "bagels-x4", "critters-x4", "hummingbirds-x4", "planets-x4"]
+    assert bundled_upscaler_names() == [
+        "apes-x4",
+        "bagels-x4",
+        "critters-x4",
+        "hummingbirds-x4",
+        "planets-x4",
+    ]
     path = bundled_weights("apes-x4")
     header = read_checkpoint(path).header
     upscaler = load_upscaler(path)
