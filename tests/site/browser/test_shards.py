@@ -68,8 +68,8 @@ def shown_seed(page: Page) -> int:
 
 def assert_shows(page: Page, seed: int) -> None:
     wait_until(page, "document.querySelector('.frame img')?.naturalWidth > 0")
-    assert shown_seed(page) == seed
-    assert page.evaluate(COLOUR) == list(colour_of(seed))
+    wait_until(page, f"document.querySelector('[data-text=\"seed\"]').textContent === '{seed}'")
+    wait_until(page, f"String(({COLOUR})()) === '{','.join(map(str, colour_of(seed)))}'")
 
 
 def test_any_picture_comes_out_of_its_shard(witness: Witness, site: str) -> None:
@@ -93,9 +93,14 @@ def test_the_contact_sheet_shows_pictures_of_shards_as_one_scrolls(witness: Witn
     page = witness.page
     page.goto(f"{site}blob/")
     for count in (49, 97):
-        page.locator("#foot").scroll_into_view_if_needed()
         tile = f"[data-tiles] > li:nth-child({count}) img"
-        wait_until(page, f"document.querySelector('{tile}')?.naturalWidth > 0")
+        # Scrolls again and again: tiles that come late push the foot out of sight.
+        scroll_on = f"""() => {{
+          document.querySelector("#foot").scrollIntoView();
+          document.querySelector("{tile}")?.scrollIntoView();
+          return document.querySelector("{tile}")?.naturalWidth > 0;
+        }}"""
+        wait_until(page, scroll_on)
     page.locator("[data-tiles] > li:nth-child(78) a").click()
     assert_shows(page, 77)
     assert page.url.endswith("?seed=77")
