@@ -495,6 +495,27 @@ def training_on_gpu() -> None:
     print_lines([f"Pictures of 64x64 a second on one {cuda['device']}, torch {cuda['torch']}."])
 
 
+def lab() -> None:
+    """What the lab's commands reach on the bundled apes."""
+    lab = results()["lab"]
+    found = ", ".join(f"{ratio:g}" for ratio in lab["project_psnr_db"])
+    rates = ", ".join(f"{share:.0%}" for share in lab["walk_share_of_sample_rate"])
+    table(
+        ("what", "measured"),
+        (
+            (f"`project`: PSNR of {len(lab['project_psnr_db'])} apes at psi 0.7", f"{found} dB"),
+            (
+                f"`project`: time of one, {lab['project_threads']} threads",
+                f"{lab['project_s']} s ({lab['project_cpu_s']} s of processor)",
+            ),
+            ("`walk`: frames of an mp4 a second, as a share of pictures that `sample` draws", rates),
+            ("`rank`: precision of 2,000 seeds", lab["rank_precision_all"]),
+            ("`rank`: of the best tenth by realism", lab["rank_precision_best_tenth_by_realism"]),
+            ("`rank`: of the worst tenth", lab["rank_precision_worst_tenth_by_realism"]),
+        ),
+    )
+
+
 def bundled() -> None:
     """The measures of the bundled generators."""
     rows = json.loads((ROOT / "benchmarks" / "weights.json").read_text())
