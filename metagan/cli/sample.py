@@ -8,7 +8,7 @@ from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from click.core import ParameterSource
@@ -251,34 +251,13 @@ def command(
         raise click.BadParameter("belongs to --grid", param_hint="--tile")
     if folder:
         require_size(image_format, sampler.size, f"--format {image_format}", "choose --format png")
+    told: dict[str, Any] = {"folder": folder, "image_format": image_format, "sheet": sheet}
     if bred:
-        write_bred(
-            sampler,
-            bred,
-            settings,
-            target.name,
-            foreign=foreign_styles,
-            folder=folder,
-            image_format=image_format,
-            sheet=sheet,
-        )
-        return
-    if styles_files:
-        write_styled(
-            sampler,
-            styles_files,
-            settings,
-            psi,
-            target.name,
-            foreign=foreign_styles,
-            folder=folder,
-            image_format=image_format,
-            sheet=sheet,
-        )
-        return
-    write_pictures(
-        sampler, settings, seeds, target.name, folder=folder, image_format=image_format, sheet=sheet
-    )
+        write_bred(sampler, bred, settings, target.name, foreign=foreign_styles, **told)
+    elif styles_files:
+        write_styled(sampler, styles_files, settings, psi, target.name, foreign=foreign_styles, **told)
+    else:
+        write_pictures(sampler, settings, seeds, target.name, **told)
 
 
 def _read_lineage(ctx: click.Context, text: str) -> Lineage:

@@ -19,17 +19,6 @@ SHA256 = hashlib.sha256(GOLDEN.read_bytes()).hexdigest()
 SIDE_PX = 16
 
 
-class Silent:
-    def begin(self, what: str, total: int | None) -> None:
-        pass
-
-    def advance(self, amount: int) -> None:
-        pass
-
-    def transfer(self, transfer: object) -> None:
-        pass
-
-
 def colour_of(seed: int) -> tuple[int, int, int]:
     """A seed's picture's colour."""
     red, green, blue = colorsys.hsv_to_rgb(seed * 0.0137 % 1, 1, 1)

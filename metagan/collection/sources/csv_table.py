@@ -404,29 +404,31 @@ def _traits(cells: Mapping[str, str]) -> tuple[Trait, ...]:
     return tuple(Trait(type=name, value=value) for name, value in named.items() if value)
 
 
+def _not_negative(
+    numbers: Mapping[str, float | None], names: tuple[str, ...], notes: list[str]
+) -> dict[str, Any]:
+    """Take the numbers of these columns, and note each that is left out because it is negative."""
+    found: dict[str, Any] = {}
+    for name in names:
+        number = numbers[name]
+        if number is not None and number < 0:
+            notes.append(f"{name} {number:g}: less than 0; left out")
+        else:
+            found[name] = number
+    return found
+
+
 def _prices(
     numbers: Mapping[str, float | None], cells: Mapping[str, str], notes: list[str]
 ) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name in ("price", "price_usd"):
-        price = numbers[name]
-        if price is not None and price < 0:
-            notes.append(f"{name} {price:g}: less than 0; left out")
-        else:
-            found[name] = price
+    found = _not_negative(numbers, ("price", "price_usd"), notes)
     return found | {"symbol": _text(cells.get("symbol")) if found.get("price") is not None else None}
 
 
 def _counts(
     numbers: Mapping[str, float | None], cells: Mapping[str, str], notes: list[str]
 ) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name in ("tokens", "royalty"):
-        number = numbers[name]
-        if number is not None and number < 0:
-            notes.append(f"{name} {number:g}: less than 0; left out")
-        else:
-            found[name] = number
+    found = _not_negative(numbers, ("tokens", "royalty"), notes)
     if numbers["year"] is not None:
         found["year"], wrong = plausible_year(numbers["year"])
         notes += [wrong] if wrong else []

@@ -119,7 +119,7 @@ def find_runs(place: str) -> list[tuple[str, Manifest]]:
 def choose_run(
     subject: Subject, runs: Sequence[tuple[str, Manifest]], weights: str, upscaler: str | None, shards: Shards
 ) -> ShardedRun | None:
-    """Choose the run of a subject's generator; None if there is none.
+    """Choose the run of a subject's generator; None if no run has its weights.
 
     Args:
         subject: The subject.
@@ -363,7 +363,7 @@ def _is_drawn_alike(manifest: Manifest, subject: Subject, upscaler: str | None) 
 
 
 def _shards(run: ShardedRun, seeds: SeedRanges) -> list[range]:
-    """The shards that have any of the seeds; there are none between the lowest and the highest that haven't."""
+    """The shards from the one of the lowest seed to the one of the highest."""
     return [shard for shard in run.manifest.ranges if shard[0] <= seeds[-1] and shard[-1] >= seeds[0]]
 
 

@@ -15,7 +15,8 @@ from metagan.site.build.build import BuildOptions, build_site
 from metagan.site.serve.reload import BuiltSite, LiveSite
 from metagan.site.serve.server import PagesServer
 from tests.site.conftest import Witness, wait_until
-from tests.site.sharded import Silent, colour_of, write_registry, write_run
+from tests.site.live_site import Silent
+from tests.site.sharded import colour_of, write_registry, write_run
 
 pytestmark = pytest.mark.browser
 

@@ -23,19 +23,9 @@ from metagan.site.build.build import BuildOptions, BuildReport, build_site
 from metagan.site.build.build_dir import BuildDir
 from metagan.site.build.picture_cache import chunks_with_gaps
 from metagan.site.manifest import MANIFEST
+from tests.site.live_site import Silent
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "sg2ada_cuda16.pkl"  # 16x16, two classes
-
-
-class Silent:
-    def begin(self, what: str, total: int | None) -> None:
-        pass
-
-    def advance(self, amount: int) -> None:
-        pass
-
-    def transfer(self, transfer: object) -> None:
-        pass
 
 
 def write_registry(folder: Path, *, images: object = 12, psi: float = 0.7, extra: str = "") -> Path:

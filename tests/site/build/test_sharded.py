@@ -21,7 +21,8 @@ from metagan.site.build.build import BuildOptions, BuildReport, build_site
 from metagan.site.build.sharded import find_runs
 from metagan.site.pages import render
 from metagan.site.publish.plan import check_github_limits, site_files
-from tests.site.sharded import Silent, colour_of, write_registry, write_run
+from tests.site.live_site import Silent
+from tests.site.sharded import colour_of, write_registry, write_run
 
 SHARDS = (range(150), range(150, 300), range(1000, 1100))
 
