@@ -27,7 +27,7 @@ from metagan.shards.shard import decode_index, encode_index
 
 ROUNDS = 3
 RATE_SHARDS, RATE_PICTURES = 12, 50
-MEMORY_PICTURES = (1_000, 10_000)
+MEMORY_PICTURES = (10_000, 100_000)
 SHARDS, PER_SHARD = 1000, 1000
 SUBJECT = """\
 site:

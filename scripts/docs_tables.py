@@ -594,14 +594,11 @@ def scale() -> None:
         ["command", "seconds", "processor seconds", "peak memory"],
         ((what, one["seconds"], one["processor_s"], f"{one['peak_mb']:,} MB") for what, one in rows),
     )
-    said = [
-        f"The system's load was {measured['load']} before and {measured['load_after']} after: seconds are of a machine "
-        "that others used."
-    ]
+    said = [f"The system's load was {measured['load']} before and {measured['load_after']} after."]
     if engines := measured.get("engines"):
         said.append(
-            f"One worker on Ray takes {engines['overhead']:+.0%} of this process's time for a picture, two draw "
-            f"{engines['two_beside_one']} times as much as one."
+            f"One worker on Ray takes {1 + engines['overhead']:.0%} of the time that `--on local` takes for a picture; "
+            f"two workers draw {engines['two_beside_one']} times as much as one."
         )
     print_lines(said)
 

@@ -17,7 +17,7 @@ DOCS = Path(__file__).parents[2] / "docs/collection.md"
 FEWER = {
     "--count 10000": "--count 400 --size 32 --workers 0",
     "--count 100 ": "--count 2 ",
-    "--kimg 1000": "--kimg 0.064 --batch 8",
+    "--kimg 250": "--kimg 0.064 --batch 8",
 }
 MORE = {
     "dataset pack": "--workers 0",
