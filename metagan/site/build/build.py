@@ -20,6 +20,7 @@ from metagan.errors import BuildError, MetaganError, Problem, RegistryError
 from metagan.images.encode import encode
 from metagan.images.provenance import Provenance
 from metagan.site.build.build_dir import BuildDir, swap_in
+from metagan.site.build.cards import make_cards
 from metagan.site.build.collections import (
     SubjectCollection,
     check_classifier,
@@ -110,6 +111,7 @@ def build_site(options: BuildOptions, progress: Progress) -> BuildReport:
         models = make_models(inputs.registry, inputs.caches, inputs.facts, build_dir)
         outcome.live = sum(made.model is not None for made in models)
         outcome.drawn = _draw(inputs, opened, options, build_dir, progress)
+        _make_cards(inputs, progress)
         collections, originals = _describe(opened, inputs, build_dir), _make_reals(reals, inputs, build_dir)
         files = _stage(inputs, models, collections, originals, build_dir, options, former, outcome, progress)
         _fail_if_strict(options, outcome)
@@ -189,12 +191,12 @@ def _draw(
     build_dir: BuildDir,
     progress: Progress,
 ) -> int:
-    sharded = [(cache, facts) for cache, facts in zip(inputs.caches, inputs.facts, strict=True) if cache.run]
+    sharded = [cache for cache in inputs.caches if cache.run]
     if sharded:
-        progress.begin("indexes of shards", sum(cache.count for cache, _ in sharded))
-    for cache, facts in sharded:
+        progress.begin("indexes of shards", sum(cache.count for cache in sharded))
+    for cache in sharded:
         write_index(cache, build_dir, progress.advance)
-        extract_singles(cache, ai_system(facts.architecture, cache.sha256, cache.upscaler), build_dir)
+        extract_singles(cache, build_dir)
     missing = sum(len(cache.missing()) for cache in inputs.caches)
     if not missing:
         return 0
@@ -219,6 +221,15 @@ def _draw(
     return sum(
         make_missing(cache, options.device, options.precision, progress.advance) for cache in inputs.caches
     )
+
+
+def _make_cards(inputs: BuildInputs, progress: Progress) -> None:
+    missing = sum(len(cache.missing_cards()) for cache in inputs.caches)
+    if missing:
+        progress.begin("cards", missing)
+    for cache, facts in zip(inputs.caches, inputs.facts, strict=True):
+        name = ai_system(facts.architecture, cache.sha256, cache.upscaler)
+        make_cards(cache, inputs.registry.site, name, progress.advance)
 
 
 def _stage(
@@ -304,7 +315,7 @@ def _pictures(cache: PictureCache) -> Iterator[Picture]:
         yield Picture(
             seed=seed,
             path=f"pictures/{slug}/{cache.picture(seed).name}",
-            card=f"pictures/{slug}/{cache.card(seed).name}" if cache.with_cards else None,
+            card=f"pictures/{slug}/{cache.card(seed).name}" if cache.cards else None,
             text=line_for(corpus, seed) if corpus else None,
         )
 
@@ -439,10 +450,11 @@ def _tidy(build_dir: BuildDir, inputs: BuildInputs, models: list[BrowserModel]) 
             path.unlink()
     wanted: dict[Path, set[str]] = {}
     for cache in inputs.caches:
-        on_site = (path.name for seed in cache.subject.seeds for path in cache.files(seed))
-        wanted.setdefault(cache.folder, set()).update(on_site)
-    caches = build_dir.folder / "pictures"
-    for folder in caches.iterdir() if caches.is_dir() else ():
+        for path in (path for seed in cache.subject.seeds for path in cache.files(seed)):
+            wanted.setdefault(path.parent, set()).add(path.name)
+    for folder in (
+        folder for kind in ("pictures", "cards") for folder in (build_dir.folder / kind).glob("*")
+    ):
         if not (folder.is_dir() and _KEY.fullmatch(folder.name)):
             continue
         for path in folder.iterdir():

@@ -5,6 +5,7 @@ Everything else is in a work folder beside it, `.metagan/NAME/`. It can be delet
 makes all pictures again:
 
     pictures/KEY/SEED.EXT   finished pictures, by a hash of what they depend on
+    cards/KEY/SEED.card.jpg cards for link previews, likewise
     models/KEY.*            generators for browsers, likewise
     reals/                  originals of the game "which one exists?" (reals.py)
     shards/RUN/NAME.bin     for browsers: what of a shard's zip is which picture (sharded.py)
@@ -111,6 +112,10 @@ class BuildDir:
     def pictures(self, key: str) -> Path:
         """Return the folder of the finished pictures of one key."""
         return self.folder / "pictures" / key
+
+    def cards(self, key: str) -> Path:
+        """Return the folder of the cards of one key."""
+        return self.folder / "cards" / key
 
     @contextmanager
     def locked(self) -> Iterator[None]:

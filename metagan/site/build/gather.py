@@ -211,7 +211,7 @@ def gather(options: BuildOptions, build_dir: BuildDir, progress: Progress) -> Bu
                 with_singles(shown, seeds) if seeds is not None else subject,
                 weights,
                 known,
-                pages=registry.site.picture_pages,
+                site=registry.site,
                 precision=options.precision,
                 upscaler=upscaler,
                 upscaler_weights=upscaler_weights,

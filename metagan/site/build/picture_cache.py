@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from metagan.images.card import CARD_VERSION
 from metagan.images.encode import ENCODER_VERSION, EXTENSIONS
-from metagan.registry.models import Subject
+from metagan.registry.models import Site, Subject
 from metagan.seeds import SeedRanges
 from metagan.site.build.build_dir import BuildDir, digest_of
 from metagan.site.pages.content import GeneratorFacts, UpscalerFacts
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 PICTURE_VERSION = 2  # increase it when the same weights, seed and settings would give other pixels
 UPSCALING_VERSION = 1  # likewise for the upscaler's results
-CARD_BELOW_PX = 256  # smaller pictures get an enlarged copy for link previews
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class PictureCache:
         weights: Its weights file.
         sha256: That file's SHA-256.
         folder: Folder of the finished pictures.
-        with_cards: Whether each picture gets an enlarged copy for link previews.
+        cards: Folder of the cards that link previews show; None where pictures have no pages of their own.
         upscaler: Facts about the upscaler's file, or None.
         upscaler_weights: The upscaler's file, or None.
         run: The run of shards that has the pictures, or None. The subject's seeds then are those of the few that
@@ -46,7 +46,7 @@ class PictureCache:
     weights: Path
     sha256: str
     folder: Path
-    with_cards: bool
+    cards: Path | None
     upscaler: UpscalerFacts | None = None
     upscaler_weights: Path | None = None
     run: ShardedRun | None = None
@@ -62,21 +62,37 @@ class PictureCache:
         return self.folder / f"{seed}.{EXTENSIONS[self.subject.format]}"
 
     def card(self, seed: int) -> Path:
-        """Return the path of its enlarged copy for link previews."""
-        return self.folder / f"{seed}.card.png"
+        """Return the path of its card for link previews.
+
+        Raises:
+            AssertionError: If the site's pictures have no pages.
+        """
+        if self.cards is None:
+            raise AssertionError("without pages there are no cards")
+        return self.cards / f"{seed}.card.jpg"
 
     def files(self, seed: int) -> list[Path]:
         """Return all files of a seed."""
-        return [self.picture(seed), self.card(seed)] if self.with_cards else [self.picture(seed)]
+        return [self.picture(seed), self.card(seed)] if self.cards else [self.picture(seed)]
 
     def missing(self) -> list[int]:
         """Return the seeds still to be drawn, in the site's order."""
-        # A power failure can leave an empty file, if it was renamed before its content was on the disk.
-        entries = os.scandir(self.folder) if self.folder.is_dir() else ()
-        there = {entry.name for entry in entries if entry.stat().st_size}
-        return [
-            seed for seed in self.subject.seeds if any(path.name not in there for path in self.files(seed))
-        ]
+        there = _finished(self.folder)
+        return [seed for seed in self.subject.seeds if self.picture(seed).name not in there]
+
+    def missing_cards(self) -> list[int]:
+        """Return the seeds whose cards are still to be made."""
+        if self.cards is None:
+            return []
+        there = _finished(self.cards)
+        return [seed for seed in self.subject.seeds if self.card(seed).name not in there]
+
+
+def _finished(folder: Path) -> set[str]:
+    """Names of a folder's finished files."""
+    # A power failure can leave an empty file, if it was renamed before its content was on the disk.
+    entries = os.scandir(folder) if folder.is_dir() else ()
+    return {entry.name for entry in entries if entry.stat().st_size}
 
 
 def picture_cache_for(
@@ -85,7 +101,7 @@ def picture_cache_for(
     weights: Path,
     facts: GeneratorFacts,
     *,
-    pages: bool,
+    site: Site,
     precision: str,
     upscaler: UpscalerFacts | None = None,
     upscaler_weights: Path | None = None,
@@ -105,11 +121,21 @@ def picture_cache_for(
     if run:
         settings += (run.name,)
     folder = build_dir.pictures(digest_of(facts.sha256, *settings, PICTURE_VERSION, ENCODER_VERSION))
-    side_px = max(facts.width_px, facts.height_px) * (upscaler.factor if upscaler else 1)
-    with_cards = pages and side_px < CARD_BELOW_PX
-    return PictureCache(
-        subject, weights, facts.sha256, folder, with_cards, upscaler, upscaler_weights, run, seeds
-    )
+    cards = cards_folder(subject, site, folder, build_dir) if site.picture_pages else None
+    return PictureCache(subject, weights, facts.sha256, folder, cards, upscaler, upscaler_weights, run, seeds)
+
+
+def cards_folder(subject: Subject, site: Site, pictures: Path, build_dir: BuildDir) -> Path:
+    """Return the folder of a subject's cards, named by a hash of what they depend on.
+
+    Args:
+        subject: The subject.
+        site: The site, whose title, address and colours cards have.
+        pictures: The folder of the finished pictures, which is named likewise.
+        build_dir: Has the cards.
+    """
+    words = (subject.heading, subject.title, subject.psi, site.title, site.base_url, site.theme.accent)
+    return build_dir.cards(digest_of(pictures.name, *words, CARD_VERSION))
 
 
 def chunks_with_gaps(wanted: Sequence[int], missing: set[int], size: int) -> list[tuple[int, ...]]:

@@ -23,7 +23,7 @@ from metagan.networks.upscaler import load_upscaler, upscaler_of
 from metagan.sampling.device import choose_device
 from metagan.sampling.sampler import Sampler, Settings
 from metagan.site.build.picture_cache import PictureCache, chunks_with_gaps
-from metagan.site.pages.content import GeneratorFacts, UpscalerFacts, ai_system, card_factor
+from metagan.site.pages.content import GeneratorFacts, UpscalerFacts, ai_system
 from metagan.values import Size
 
 MOST_UPSCALED_PX = 2048
@@ -159,10 +159,6 @@ class _EncoderPool:
 
 def _finish(cache: PictureCache, seed: int, picture: NDArray[np.uint8], label: Provenance) -> None:
     try:
-        if cache.with_cards:
-            factor = card_factor(picture.shape[1], picture.shape[0])
-            enlarged = picture.repeat(factor, axis=0).repeat(factor, axis=1)
-            write_bytes(cache.card(seed), encode(enlarged, "png", label))
         write_bytes(cache.picture(seed), encode(picture, cache.subject.format, label))
     except OSError as error:
         raise BuildError(

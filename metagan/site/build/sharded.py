@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
 import os
 import shutil
 import struct
@@ -26,13 +25,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-import numpy as np
-from PIL import Image
-
 from metagan.errors import BuildError, OptionError
 from metagan.files import write_bytes
-from metagan.images.encode import EXTENSIONS, encode
-from metagan.images.provenance import Provenance
+from metagan.images.encode import EXTENSIONS
 from metagan.registry.models import Shards, Site, Subject
 from metagan.seeds import SeedRanges
 from metagan.shards.manifest import (
@@ -48,7 +43,7 @@ from metagan.shards.shard import decode_index
 from metagan.site.build.build_dir import BuildDir
 from metagan.site.build.picture_cache import PictureCache
 from metagan.site.pages.api import json_bytes
-from metagan.site.pages.content import SHARD_ROW_BYTES, ShardsContent, card_factor
+from metagan.site.pages.content import SHARD_ROW_BYTES, ShardsContent
 from metagan.site.pages.daily import latest_places
 from metagan.site.pages.views import FILES_A_FOLDER, PLAIN_SHEET
 from metagan.storage import Storage, protocol_of
@@ -231,12 +226,11 @@ def write_index(
             advance(count)
 
 
-def extract_singles(cache: PictureCache, name: str, build_dir: BuildDir) -> None:
+def extract_singles(cache: PictureCache, build_dir: BuildDir) -> None:
     """Put the pictures that are files in any layout into the cache, each checked by its SHA-256.
 
     Args:
         cache: The subject's.
-        name: The generating system, for the metadata of enlarged copies.
         build_dir: Has the index.
 
     Raises:
@@ -256,8 +250,6 @@ def extract_singles(cache: PictureCache, name: str, build_dir: BuildDir) -> None
                 where=storage.address(zip_name(shard)),
                 fix=_FIX,
             )
-        if cache.with_cards:
-            write_bytes(cache.card(seed), _card(data, Provenance(name, seed, cache.subject.psi)))
         write_bytes(cache.picture(seed), data)
 
 
@@ -389,14 +381,6 @@ def _index(storage: Storage, shard: range) -> bytes:
         raise OptionError(
             "this index is damaged", where=storage.address(index_name(shard)), fix=_FIX
         ) from error
-
-
-def _card(data: bytes, label: Provenance) -> bytes:
-    """An enlarged copy for link previews."""
-    with Image.open(io.BytesIO(data)) as image:
-        picture = np.asarray(image.convert("RGB"))
-    factor = card_factor(picture.shape[1], picture.shape[0])
-    return encode(picture.repeat(factor, axis=0).repeat(factor, axis=1), "png", label)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

@@ -11,15 +11,9 @@ from metagan.collection.traits import TraitAccuracy, TypeCount, ValueCount
 from metagan.registry.models import Site, Subject
 from metagan.seeds import SeedRanges
 
-CARD_PX = 512
 SHARD_ROW_BYTES = (
     44  # of an index of shards for browsers: offset, uint64; length, uint32; SHA-256; little-endian
 )
-
-
-def card_factor(width_px: int, height_px: int) -> int:
-    """Return by how much a small picture is enlarged for link previews, which need at least about 200 pixels."""
-    return max(1, CARD_PX // max(width_px, height_px))
 
 
 @dataclass(frozen=True)
@@ -262,7 +256,7 @@ class Picture:
     Args:
         seed: The seed it was drawn from.
         path: The file, relative to the site's root: "pictures/bagel/42.webp".
-        card: A larger copy for link previews, also relative; None if the picture is large enough.
+        card: Its card for link previews, also relative; None if it has no page of its own.
         text: A generated line of text, or None.
     """
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 
 from metagan.errors import BuildError
+from metagan.images.card import CardColours
 from metagan.registry.models import Theme
 
 # The page's colours are those of static/site.css; a test compares the two.
@@ -33,6 +34,18 @@ def theme_css(theme: Theme, sizes: Iterable[tuple[int, int]]) -> str:
         *(f".{ratio_class(*size)}{{--ratio:calc({size[0]}/{size[1]})}}" for size in sorted(set(sizes))),
     ]
     return "\n".join(rules) + "\n"
+
+
+def card_colours(theme: Theme) -> CardColours:
+    """Return the colours of link previews: the light ones of static/site.css, and the theme's accent."""
+    return CardColours(
+        page=LIGHT_PAGE,
+        mat="#fffefb",
+        edge="#dcd5c8",
+        ink="#1b1815",
+        soft="#5c544b",
+        accent=readable(theme.accent, LIGHT_PAGE),
+    )
 
 
 def ratio_class(width_px: int, height_px: int) -> str:

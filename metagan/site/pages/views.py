@@ -18,6 +18,7 @@ from xml.sax.saxutils import escape
 from markupsafe import Markup
 
 from metagan.errors import BuildError
+from metagan.images.card import CARD_SIZE
 from metagan.images.provenance import SOURCE_TYPE, xmp_pattern
 from metagan.registry.fields import RESERVED_SLUGS
 from metagan.registry.models import Headline, Site
@@ -30,7 +31,6 @@ from metagan.site.pages.content import (
     SubjectContent,
     UpscalerFacts,
     ai_system,
-    card_factor,
 )
 from metagan.site.pages.theme import ratio_class
 from metagan.values import LabelSpace
@@ -242,8 +242,7 @@ class PictureIndex:
 
 def preview_size(view: SubjectView, shot: PictureView) -> tuple[int, int]:
     """Return width and height of a picture's file for link previews."""
-    factor = 1 if shot.card == shot.src else card_factor(view.width_px, view.height_px)
-    return factor * view.width_px, factor * view.height_px
+    return (view.width_px, view.height_px) if shot.card == shot.src else (CARD_SIZE.width, CARD_SIZE.height)
 
 
 def view_subject(content: SubjectContent, album: PictureIndex) -> SubjectView:

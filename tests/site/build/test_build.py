@@ -98,12 +98,28 @@ def test_a_site_has_its_pages_and_pictures_and_a_manifest_of_them(tmp_path):
     for name in ("index.html", "404.html", "blob/index.html", "blob/11/index.html", "blob/about/index.html",
                  "subjects/index.html", "today/index.html", "today/feed.xml", "manifest.webmanifest",
                  "blob/11/oembed.json", "feed.xml", "sitemap.xml", "robots.txt", "api/blob.json",
-                 "pictures/blob/11.webp", "pictures/blob/11.card.png"):  # fmt: skip
+                 "pictures/blob/11.webp", "pictures/blob/11.card.jpg"):  # fmt: skip
         assert (site / name).is_file(), name
     manifest = BuildDir(site).manifest()
     there = {p.relative_to(site).as_posix() for p in site.rglob("*") if p.is_file()}
     assert manifest.files.keys() == there - {MANIFEST}
     assert outcome.files == len(manifest.files)
+
+
+def test_previews_of_links_are_cards_made_again_when_their_words_change(tmp_path):
+    path = write_registry(tmp_path)
+    build(tmp_path)
+    page = (tmp_path / "build/blob/11/index.html").read_text()
+    assert 'content="https://example.org/blobs/pictures/blob/11.card.jpg"' in page
+    assert 'og:image:width" content="1200"' in page and 'og:image:height" content="630"' in page
+    with Image.open(tmp_path / "build/pictures/blob/11.card.jpg") as image:
+        assert image.size == (1200, 630)
+        assert b'metagan:seed="11"' in image.info["xmp"]
+    former = (tmp_path / "build/pictures/blob/11.card.jpg").read_bytes()
+    path.write_text(path.read_text().replace("title: Blobs", "title: Bubbles"))
+    assert build(tmp_path).drawn == 0
+    assert (tmp_path / "build/pictures/blob/11.card.jpg").read_bytes() != former
+    assert len(list((tmp_path / ".metagan/build/cards").iterdir())) == 1  # the former are gone
 
 
 def test_a_second_build_has_nothing_to_do_and_touches_nothing(tmp_path):
@@ -139,8 +155,9 @@ def test_only_what_changed_is_drawn_again_and_what_is_unwanted_goes(tmp_path):
     assert (site / "blob/14/index.html").is_file()
     write_registry(tmp_path, images=14, extra="exclude: [3]", psi=0.9)
     assert build(tmp_path).drawn == 14
-    (cache,) = (tmp_path / ".metagan/build/pictures").iterdir()
-    assert len(list(cache.iterdir())) == 28, "pictures of the former psi are removed"
+    for kind in ("pictures", "cards"):
+        (folder,) = (tmp_path / ".metagan/build" / kind).iterdir()
+        assert len(list(folder.iterdir())) == 14, "those of the former psi are removed"
 
 
 def test_another_precision_draws_all_again_and_the_former_s_pictures_are_not_mixed_in(tmp_path):

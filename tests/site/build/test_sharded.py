@@ -125,7 +125,7 @@ def test_sitemaps_are_split(tmp_path: Path, run: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(render, "SITEMAP_LIMIT", 150)
     build(tmp_path, pictures=run, pages=True)
     site = tmp_path / "site"
-    assert (site / "pictures" / "blob" / "0.card.png").is_file()
+    assert (site / "pictures" / "blob" / "0.card.jpg").is_file()
     names = re.findall(r"blobs/(sitemap-\d+\.xml)", (site / "sitemap.xml").read_text())
     counts = [(site / name).read_text().count("<loc>") for name in names]
     assert counts[:2] == [150, 150] and len(counts) == 3 and sum(counts) == 389 + 5

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from metagan.errors import BuildError
 from metagan.registry.models import Theme
 from metagan.site.pages.templates import default_templates_dir
-from metagan.site.pages.theme import DARK_PAGE, LIGHT_PAGE, TEXT_CONTRAST, contrast, readable, theme_css
+from metagan.site.pages.theme import (
+    DARK_PAGE,
+    LIGHT_PAGE,
+    TEXT_CONTRAST,
+    card_colours,
+    contrast,
+    readable,
+    theme_css,
+)
 
 COLOURS = st.from_regex(r"#[0-9a-f]{6}|#[0-9A-F]{3}", fullmatch=True)
 
@@ -53,3 +61,6 @@ def test_what_is_no_colour_is_refused():
 def test_the_pages_own_colours_are_the_style_sheet_s():
     css = Path(default_templates_dir() / "static" / "site.css").read_text()
     assert re.findall(r"--page: (#\w+);", css) == [LIGHT_PAGE, DARK_PAGE]
+    colours = card_colours(Theme())
+    light = [getattr(colours, name) for name in ("mat", "edge", "ink", "soft")]
+    assert [re.search(rf"--{name}: (#\w+);", css)[1] for name in ("mat", "edge", "ink", "soft")] == light

@@ -386,7 +386,7 @@ def big_site(tmp_path):
         *(file(f"pictures/ape/{seed}.webp", 3_000) for seed in range(400)),
         *(file(f"ape/{seed}/index.html", 1_000) for seed in range(400)),
         *(file(f"pictures/bagel/{seed}.webp", 4_000) for seed in range(100)),
-        *(file(f"pictures/bagel/{seed}.card.png", 1_000) for seed in range(100)),
+        *(file(f"pictures/bagel/{seed}.card.jpg", 1_000) for seed in range(100)),
         file("api/bagel.json", 10_000),
         file("api/bagel/lines/0.json", 10_000),
         file("bagel/index.html", 10_000),
