@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from metagan.shards.manifest import Manifest, index_name, read_manifest, zip_name
+from metagan.shards.manifest import RunManifest, index_name, read_manifest, zip_name
 from metagan.shards.shard import decode_index, encode_index
 
 ROUNDS = 3
@@ -98,7 +98,7 @@ def make_run(folder: Path) -> Path:
         os.link(run / zip_name(first), run / zip_name(seeds))
     manifest = read_manifest((run / "manifest.json").read_bytes(), "manifest.json")
     ends = tuple((start, start + PER_SHARD - 1) for start in range(0, SHARDS * PER_SHARD, PER_SHARD))
-    whole: Manifest = manifest.model_copy(update={"pictures": SHARDS * PER_SHARD, "shards": ends})
+    whole: RunManifest = manifest.model_copy(update={"pictures": SHARDS * PER_SHARD, "shards": ends})
     (run / "manifest.json").write_bytes(whole.encode())
     with (folder / "scores.jsonl").open("w") as file:
         file.write('{"task": "made up"}\n')

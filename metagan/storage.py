@@ -134,7 +134,7 @@ class Storage:
         self._given_up = threading.Event()
 
     def give_up(self) -> None:
-        """Have no more patience: what another thread waits for fails at once."""
+        """Stop waiting: what another thread waits for fails at once."""
         self._given_up.set()
 
     def address(self, name: str) -> str:

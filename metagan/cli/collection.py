@@ -200,11 +200,11 @@ def fetch(
     if kind == "opensea":
         need("tenacity")
         from metagan.collection.downloads import Downloads
-        from metagan.collection.marketplace import Marketplace, Patience, read_key
+        from metagan.collection.marketplace import Marketplace, RetryPolicy, read_key
         from metagan.collection.sources.opensea import OpenseaSource, fetch_opensea
         from metagan.collection.usd import read_rates
 
-        market = Marketplace(read_key(key_file), api_url, Patience(sleep=_wait))
+        market = Marketplace(read_key(key_file), api_url, RetryPolicy(sleep=_wait))
         local = urlsplit(api_url).hostname in LOOPBACK
         downloads = Downloads(gateway, at_once, size or 512, local=local, workers=cores)
         rates = read_rates(usd) if usd else {}

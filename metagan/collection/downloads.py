@@ -22,7 +22,7 @@ from tenacity import (
 )
 
 from metagan import __version__
-from metagan.collection.marketplace import DIRECT, Patience, TransientError, asked_pause
+from metagan.collection.marketplace import DIRECT, RetryPolicy, TransientError, asked_pause
 from metagan.collection.model import Item
 from metagan.collection.pictures import MAX_BYTES, NoPictureError, check_picture, decode_data_uri, file_stem
 from metagan.collection.sources.made import CRASHED, keep_picture
@@ -47,7 +47,7 @@ class Downloads:
         svg_px: Longer side of drawn SVG pictures in pixels.
         local: Whether plain http to this machine is allowed, for a marketplace that runs on it.
         workers: Number of processes that check pictures; 0 uses only this one.
-        patience: When to give up on a picture.
+        retry_policy: When to give up on a picture.
     """
 
     gateway: str = GATEWAY
@@ -55,7 +55,7 @@ class Downloads:
     svg_px: int = 512
     local: bool = False
     workers: int = 0
-    patience: Patience = field(default_factory=lambda: Patience(tries=4))
+    retry_policy: RetryPolicy = field(default_factory=lambda: RetryPolicy(tries=4))
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def _arriving(out: Path, items: Sequence[Item], how: Downloads) -> Iterator[_Arr
     headers = {"User-Agent": f"metagan/{__version__}", "Accept": "image/*,*/*;q=0.5"}
     limits = httpx2.Limits(max_connections=how.at_once)
     client = httpx2.Client(
-        timeout=how.patience.timeout_s, headers=headers, limits=limits, mounts=dict(DIRECT)
+        timeout=how.retry_policy.timeout_s, headers=headers, limits=limits, mounts=dict(DIRECT)
     )
     with client, ThreadPoolExecutor(how.at_once) as threads:
         waiting: deque[Future[_Arrived]] = deque()
@@ -157,14 +157,14 @@ def _download(client: httpx2.Client, url: str, part: Path, how: Downloads) -> No
     def wait(state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, TransientError) and error.wait_s is not None:
-            return min(error.wait_s, how.patience.longest_s)
-        return wait_random_exponential(how.patience.backoff_s, max=60)(state)
+            return min(error.wait_s, how.retry_policy.longest_s)
+        return wait_random_exponential(how.retry_policy.backoff_s, max=60)(state)
 
     retrying = Retrying(
-        stop=stop_after_attempt(how.patience.tries),
+        stop=stop_after_attempt(how.retry_policy.tries),
         wait=wait,
         retry=retry_if_exception_type(TransientError),
-        sleep=how.patience.sleep,
+        sleep=how.retry_policy.sleep,
         reraise=True,
     )
     retrying(_download_once, client, url, part, how)

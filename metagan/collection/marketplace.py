@@ -137,7 +137,7 @@ class Page:
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long to wait for a host.
 
     Args:
@@ -177,14 +177,14 @@ class Marketplace:
     Args:
         key: The API key.
         api_url: The API's address: https, or http on this machine.
-        patience: When to give up.
+        retry_policy: When to give up.
 
     Raises:
         CollectionError: If the key or the address is invalid.
     """
 
-    def __init__(self, key: str, api_url: str = API_URL, patience: Patience | None = None) -> None:
-        self.patience = patience or Patience()
+    def __init__(self, key: str, api_url: str = API_URL, retry_policy: RetryPolicy | None = None) -> None:
+        self.retry_policy = retry_policy or RetryPolicy()
         self.api_url = api_url.rstrip("/")
         parts = urlsplit(self.api_url)
         if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
@@ -201,7 +201,7 @@ class Marketplace:
         self._key = key
         self._free_at = 0.0
         self._client = httpx2.Client(
-            timeout=self.patience.timeout_s,
+            timeout=self.retry_policy.timeout_s,
             headers={"User-Agent": f"metagan/{__version__}", "Accept": "application/json", "x-api-key": key},
             mounts=dict(DIRECT),
         )
@@ -258,17 +258,17 @@ class Marketplace:
 
     def _ask(self, answer: type[Answer], method: str, path: str, slug: str, **more: Any) -> Answer:
         retrying = Retrying(
-            stop=stop_after_attempt(self.patience.tries),
+            stop=stop_after_attempt(self.retry_policy.tries),
             wait=self._wait,
             retry=retry_if_exception_type(TransientError),
-            sleep=self.patience.sleep,
+            sleep=self.retry_policy.sleep,
             reraise=True,
         )
         try:
             given: Answer = retrying(self._ask_once, answer, method, path, slug, more)
         except TransientError as error:
             raise CollectionError(
-                f"{self._redacted(str(error))}, {self.patience.tries} times in a row",
+                f"{self._redacted(str(error))}, {self.retry_policy.tries} times in a row",
                 where=f"{self.api_url}{path}",
                 fix="look at the network, or try again later; what has arrived is kept, and the same call goes on",
             ) from None
@@ -278,15 +278,15 @@ class Marketplace:
         error = state.outcome.exception() if state.outcome else None
         asked = error.wait_s if isinstance(error, TransientError) else None
         if asked is not None:
-            return min(asked, self.patience.longest_s)
-        return wait_random_exponential(self.patience.backoff_s, max=self.patience.longest_s)(state)
+            return min(asked, self.retry_policy.longest_s)
+        return wait_random_exponential(self.retry_policy.backoff_s, max=self.retry_policy.longest_s)(state)
 
     def _ask_once(
         self, answer: type[Answer], method: str, path: str, slug: str, more: Mapping[str, Any]
     ) -> Answer:
         pause = self._free_at - time.time()
         if pause > 0:
-            self.patience.sleep(min(pause, self.patience.longest_s))
+            self.retry_policy.sleep(min(pause, self.retry_policy.longest_s))
         try:
             with self._client.stream(method, f"{self.api_url}{path}", **more) as response:
                 body = _bounded(response)

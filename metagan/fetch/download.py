@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from metagan import __version__
 from metagan.errors import FetchError, HashMismatchError, OfflineError
 from metagan.fetch.cache import Slot, cache_folder, mismatch, safe_name
-from metagan.fetch.transfer import Patience, Progress, Transfer, fetch_error
+from metagan.fetch.transfer import DownloadLimits, Progress, Transfer, fetch_error
 from metagan.fetch.weights_file import sha256_of
 from metagan.registry.weights_ref import LOOPBACK
 
@@ -150,7 +150,9 @@ def _in_words(error: httpx2.HTTPError) -> str:
 # The download.
 
 
-def download(url: str, sha256: str, *, offline: bool, progress: Progress | None, patience: Patience) -> Path:
+def download(
+    url: str, sha256: str, *, offline: bool, progress: Progress | None, limits: DownloadLimits
+) -> Path:
     """Return the cached file of a URL, after downloading it if needed.
 
     Args:
@@ -158,7 +160,7 @@ def download(url: str, sha256: str, *, offline: bool, progress: Progress | None,
         sha256: The file's SHA-256.
         offline: Use the cache only.
         progress: Called with the state of the transfer.
-        patience: When to give up.
+        limits: When to give up.
 
     Raises:
         OfflineError: If `offline` is set and the file is not in the cache.
@@ -170,10 +172,10 @@ def download(url: str, sha256: str, *, offline: bool, progress: Progress | None,
         if offline:
             return _find_offline(slot, url)
         slot.part.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(slot.lock, timeout=patience.lock_s):
-            return _find(slot, url) or _download(slot, url, progress, patience)
+        with FileLock(slot.lock, timeout=limits.lock_s):
+            return _find(slot, url) or _download(slot, url, progress, limits)
     except Timeout as error:
-        what = f"another process has been downloading it for {patience.lock_s:.0f} s"
+        what = f"another process has been downloading it for {limits.lock_s:.0f} s"
         raise fetch_error(url, what, "wait until it ends, or stop it, then try again") from error
     except OSError as error:
         what = f"the cache {slot.folder} can't be used: {error.strerror or error}"
@@ -198,10 +200,10 @@ def _find(slot: Slot, url: str) -> Path | None:
         return None  # the cached file was damaged and has been moved aside: download it again
 
 
-def _download(slot: Slot, url: str, progress: Progress | None, patience: Patience) -> Path:
+def _download(slot: Slot, url: str, progress: Progress | None, limits: DownloadLimits) -> Path:
     continued = slot.done_bytes() > 0
     while True:
-        _transfer(slot, url, progress, patience)
+        _transfer(slot, url, progress, limits)
         actual = sha256_of(slot.part)
         if actual == slot.sha256:
             return slot.keep()
@@ -211,18 +213,18 @@ def _download(slot: Slot, url: str, progress: Progress | None, patience: Patienc
         continued = False
 
 
-def _transfer(slot: Slot, url: str, progress: Progress | None, patience: Patience) -> None:
+def _transfer(slot: Slot, url: str, progress: Progress | None, limits: DownloadLimits) -> None:
     """Request the file until it is complete."""
     failures = 0
-    with _client(url, patience) as client:
+    with _client(url, limits) as client:
         for _ in range(MAX_REQUESTS):
             try:
                 return _request(client, slot, url, progress)
             except InterruptedTransferError as error:
                 failures = 1 if error.gained else failures + 1
-                if failures >= patience.failures:
+                if failures >= limits.failures:
                     raise _given_up(url, error, slot) from error
-                pause = patience.backoff_s * 2 ** (failures - 1) if error.wait_s is None else error.wait_s
+                pause = limits.backoff_s * 2 ** (failures - 1) if error.wait_s is None else error.wait_s
                 time.sleep(pause)
     raise fetch_error(
         url, f"interrupted {MAX_REQUESTS} times", "try again later; the downloaded part is kept"
@@ -235,7 +237,7 @@ def _given_up(url: str, error: InterruptedTransferError, slot: Slot) -> FetchErr
     return fetch_error(url, str(error), f"check the network, or try again later{kept}")
 
 
-def _client(url: str, patience: Patience) -> httpx2.Client:
+def _client(url: str, limits: DownloadLimits) -> httpx2.Client:
     parts = urlsplit(url)
     local = parts.scheme == "http" and parts.hostname in LOOPBACK
 
@@ -245,7 +247,7 @@ def _client(url: str, patience: Patience) -> httpx2.Client:
             raise fetch_error(url, what, "ask the publisher for an https address, or download it by hand")
 
     return httpx2.Client(
-        timeout=httpx2.Timeout(patience.read_s, connect=patience.connect_s),
+        timeout=httpx2.Timeout(limits.read_s, connect=limits.connect_s),
         follow_redirects=True,
         max_redirects=MAX_REDIRECTS,
         event_hooks={"request": [refuse_insecure]},

@@ -6,14 +6,18 @@ from pathlib import Path
 
 from metagan.errors import FetchError
 from metagan.fetch.cache import verify
-from metagan.fetch.transfer import Patience, Progress, fetch_error
+from metagan.fetch.transfer import DownloadLimits, Progress, fetch_error
 from metagan.registry.weights_ref import SAVED_MODEL_MARKER, WeightsRef, bundled_weights
 
-PATIENCE = Patience()
+LIMITS = DownloadLimits()
 
 
 def locate_weights(
-    ref: WeightsRef, *, offline: bool = False, progress: Progress | None = None, patience: Patience = PATIENCE
+    ref: WeightsRef,
+    *,
+    offline: bool = False,
+    progress: Progress | None = None,
+    limits: DownloadLimits = LIMITS,
 ) -> Path:
     """Find the weights file, download it if needed, and verify it.
 
@@ -21,7 +25,7 @@ def locate_weights(
         ref: The reference. A stated SHA-256 is always checked; remote files require one.
         offline: Don't download; remote files must be in the cache.
         progress: Called with the state of a download.
-        patience: When to give up a download.
+        limits: When to give up a download.
 
     Raises:
         OfflineError: If `offline` is set and the file is not in the cache.
@@ -44,7 +48,7 @@ def locate_weights(
         return fetch_from_hub(ref.location, ref.sha256, offline=offline, progress=progress)
     from metagan.fetch.download import download
 
-    return download(ref.location, ref.sha256, offline=offline, progress=progress, patience=patience)
+    return download(ref.location, ref.sha256, offline=offline, progress=progress, limits=limits)
 
 
 def _local(path: Path, ref: WeightsRef) -> Path:

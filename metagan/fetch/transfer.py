@@ -28,7 +28,7 @@ Progress = Callable[[Transfer], None]
 
 
 @dataclass(frozen=True)
-class Patience:
+class DownloadLimits:
     """When to give up a download.
 
     Args:

@@ -28,7 +28,7 @@ from metagan.sampling.sampler import Picture, Sampler, Settings
 from metagan.sampling.target import Target, open_sampler
 from metagan.shards.manifest import (
     MANIFEST,
-    Manifest,
+    RunManifest,
     RunSettings,
     index_name,
     missing_shards,
@@ -87,7 +87,7 @@ class Plan:
     settings: RunSettings
     device: str
     precision: str
-    manifest: Manifest
+    manifest: RunManifest
     jobs: tuple[Job, ...]
 
     @property
@@ -155,7 +155,7 @@ def plan_run(
     parent = Storage(out, OptionError, patience_s=PREFLIGHT_PATIENCE_S)
     parent.require_bucket()
     _require_no_run(parent, out)
-    empty = Manifest(settings=settings, width=sampler.size.width, height=sampler.size.height)
+    empty = RunManifest(settings=settings, width=sampler.size.width, height=sampler.size.height)
     plan = Plan(out, target, settings, device, precision, empty, ())
     folder = plan.open_folder(PREFLIGHT_PATIENCE_S)
     if (content := folder.read(MANIFEST)) is not None:
@@ -181,7 +181,7 @@ def plan_run(
     return Plan(out, target, settings, device, precision, manifest, tuple(jobs))
 
 
-def finish_run(plan: Plan) -> Manifest:
+def finish_run(plan: Plan) -> RunManifest:
     """Write the manifest of all shards that a run has now.
 
     Raises:
@@ -348,7 +348,7 @@ def _encoders(sampler: Sampler) -> int:
     return min(16, os.cpu_count() or 1)
 
 
-def _with_shards(manifest: Manifest, finished: Sequence[range]) -> Manifest:
+def _with_shards(manifest: RunManifest, finished: Sequence[range]) -> RunManifest:
     return manifest.model_copy(
         update={
             "pictures": sum(map(len, finished)),

@@ -78,7 +78,7 @@ class RunSettings(BaseModel):
         return f"{seed}.{EXTENSIONS[self.format]}"
 
 
-class Manifest(BaseModel):
+class RunManifest(BaseModel):
     """What manifest.json holds.
 
     Args:
@@ -109,7 +109,7 @@ class Manifest(BaseModel):
         return tuple(range(first, last + 1) for first, last in self.shards)
 
 
-def read_manifest(content: bytes, where: str) -> Manifest:
+def read_manifest(content: bytes, where: str) -> RunManifest:
     """Read a manifest.
 
     Args:
@@ -120,7 +120,7 @@ def read_manifest(content: bytes, where: str) -> Manifest:
         OptionError: If it is none, or its folder's name isn't that of its settings.
     """
     try:
-        return Manifest.model_validate_json(content)
+        return RunManifest.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
@@ -131,7 +131,7 @@ def read_manifest(content: bytes, where: str) -> Manifest:
         ) from error
 
 
-def open_run(place: str) -> tuple[Storage, Manifest]:
+def open_run(place: str) -> tuple[Storage, RunManifest]:
     """Open a run of shards by its folder.
 
     Raises:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metagan.errors import MalformedFileError, OptionError
-from metagan.shards.manifest import MANIFEST, Manifest, index_name
+from metagan.shards.manifest import MANIFEST, RunManifest, index_name
 from metagan.storage import Storage
 
 READERS = 8
@@ -34,7 +34,7 @@ class Picked:
 
 
 def read_hashes(
-    storage: Storage, manifest: Manifest, advance: Callable[[int], None] = lambda _count: None
+    storage: Storage, manifest: RunManifest, advance: Callable[[int], None] = lambda _count: None
 ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
     """The seeds of a run, and the perceptual hash of each.
 

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 
 from metagan.cli import metagan
 from metagan.collection.downloads import Downloads, address_of
-from metagan.collection.marketplace import Marketplace, Patience, read_key
+from metagan.collection.marketplace import Marketplace, RetryPolicy, read_key
 from metagan.collection.pictures import NoPictureError
 from metagan.collection.sources.made import FetchReport
 from metagan.collection.sources.opensea import OpenseaSource, fetch_opensea
@@ -40,13 +40,13 @@ def market() -> Iterator[Market]:
 
 
 def fetch(market: Market, out: Path, slept: list[float] | None = None, **more: Any) -> FetchReport:
-    patience = Patience(
+    retry_policy = RetryPolicy(
         tries=4, backoff_s=0.001, timeout_s=5, sleep=(slept if slept is not None else []).append
     )
     downloads = Downloads(
-        local=True, patience=patience, **{k: more.pop(k) for k in ("at_once",) if k in more}
+        local=True, retry_policy=retry_policy, **{k: more.pop(k) for k in ("at_once",) if k in more}
     )
-    client = Marketplace(more.pop("key", KEY), market.url, patience)
+    client = Marketplace(more.pop("key", KEY), market.url, retry_policy)
     try:
         source = OpenseaSource("apes", more.pop("slug", "apes"), client, downloads, more.pop("rates", {}))
         return fetch_opensea(source, out, **more)

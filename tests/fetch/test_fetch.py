@@ -16,13 +16,13 @@ import pytest
 
 from metagan.errors import FetchError, HashMismatchError, OfflineError, OptionError
 from metagan.fetch.locate import locate_weights
-from metagan.fetch.transfer import Patience, Transfer
+from metagan.fetch.transfer import DownloadLimits, Transfer
 from metagan.registry.weights_ref import WeightsRef
 from tests.conftest import started
 from tests.fetch.hosts import running
 
 DATA = bytes(range(256)) * 1200
-HURRIED = Patience(failures=3, backoff_s=0.01, connect_s=5.0, read_s=0.4, lock_s=20.0)
+HURRIED = DownloadLimits(failures=3, backoff_s=0.01, connect_s=5.0, read_s=0.4, lock_s=20.0)
 
 
 def sha256(data):
@@ -34,7 +34,7 @@ def ref(url, data=DATA):
 
 
 def locate(url, data=DATA, **options):
-    return locate_weights(ref(url, data), **{"offline": False, "patience": HURRIED, **options})
+    return locate_weights(ref(url, data), **{"offline": False, "limits": HURRIED, **options})
 
 
 def failure(url, error=FetchError, data=DATA, **options):
@@ -425,7 +425,7 @@ def test_a_process_that_never_ends_is_not_waited_for_forever(host, cache):
     url = host.put(DATA)
     part(cache).parent.mkdir(parents=True)
     with FileLock(part(cache).with_suffix(".lock")):
-        message = failure(url, patience=replace(HURRIED, lock_s=0.1))
+        message = failure(url, limits=replace(HURRIED, lock_s=0.1))
     assert "another process has been downloading it" in message
 
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from metagan.cli import metagan
 from metagan.errors import MetaganError
-from metagan.shards.manifest import Manifest, RunSettings, index_name
+from metagan.shards.manifest import RunManifest, RunSettings, index_name
 from metagan.shards.pick import pick
 from metagan.shards.shard import Row, difference_hash, encode_index
 
@@ -33,7 +33,7 @@ def run(tmp_path: Path) -> Path:
         ]
         (tmp_path / index_name(seeds)).write_bytes(encode_index(rows))
     ends = tuple((seeds[0], seeds[-1]) for seeds in shards)
-    manifest = Manifest(settings=settings, width=8, height=8, pictures=40, shards=ends)
+    manifest = RunManifest(settings=settings, width=8, height=8, pictures=40, shards=ends)
     (tmp_path / "manifest.json").write_bytes(manifest.encode())
     return tmp_path
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from metagan.images.encode import encode
 from metagan.images.provenance import Provenance
-from metagan.shards.manifest import Manifest, RunSettings, index_name, zip_name
+from metagan.shards.manifest import RunManifest, RunSettings, index_name, zip_name
 from metagan.shards.shard import encode_index, pack
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "sg2ada_cuda16.pkl"  # 16x16, two classes
@@ -50,7 +50,7 @@ def write_run(folder: Path, *shards: range, name: str = "blob", psi: float = 0.5
         (run / index_name(seeds)).write_bytes(encode_index(rows))
     ends = tuple((seeds[0], seeds[-1]) for seeds in shards)
     count = sum(map(len, shards))
-    manifest = Manifest(settings=settings, width=SIDE_PX, height=SIDE_PX, pictures=count, shards=ends)
+    manifest = RunManifest(settings=settings, width=SIDE_PX, height=SIDE_PX, pictures=count, shards=ends)
     (run / "manifest.json").write_bytes(manifest.encode())
     return run
 

@@ -16,7 +16,7 @@ from metagan.fetch.locate import locate_weights
 from metagan.fetch.transfer import Transfer
 from metagan.registry.models import Registry, Shards, Subject
 from metagan.registry.read import find_subject, read_registry
-from metagan.shards.manifest import Manifest
+from metagan.shards.manifest import RunManifest
 from metagan.site.build.build_dir import BuildDir, digest_of, digest_of_folder, read_json, write_json
 from metagan.site.build.collections import digest_of_collection
 from metagan.site.build.picture_cache import PictureCache, picture_cache_for
@@ -250,7 +250,7 @@ class _Runs:
 
     def __init__(self, options: BuildOptions) -> None:
         self._shards = options.shards
-        self._found: dict[str, list[tuple[str, Manifest]]] = {}
+        self._found: dict[str, list[tuple[str, RunManifest]]] = {}
         self._unused = options.shards is not None
 
     def of(self, subject: Subject, weights: str, upscaler: str | None) -> ShardedRun | None:

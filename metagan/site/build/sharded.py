@@ -32,7 +32,7 @@ from metagan.registry.models import Shards, Site, Subject
 from metagan.seeds import SeedRanges
 from metagan.shards.manifest import (
     MANIFEST,
-    Manifest,
+    RunManifest,
     index_name,
     open_run,
     read_manifest,
@@ -67,7 +67,7 @@ class ShardedRun:
     """
 
     place: str
-    manifest: Manifest
+    manifest: RunManifest
     url: str | None
     layout: str
 
@@ -86,7 +86,7 @@ class ShardedRun:
         return Storage(self.place, OptionError, patience_s=PATIENCE_S)
 
 
-def find_runs(place: str) -> list[tuple[str, Manifest]]:
+def find_runs(place: str) -> list[tuple[str, RunManifest]]:
     """Find the runs in a folder or at an address: it is a run's own, or has runs' folders.
 
     Raises:
@@ -112,7 +112,11 @@ def find_runs(place: str) -> list[tuple[str, Manifest]]:
 
 
 def choose_run(
-    subject: Subject, runs: Sequence[tuple[str, Manifest]], weights: str, upscaler: str | None, shards: Shards
+    subject: Subject,
+    runs: Sequence[tuple[str, RunManifest]],
+    weights: str,
+    upscaler: str | None,
+    shards: Shards,
 ) -> ShardedRun | None:
     """Choose the run of a subject's generator; None if no run has its weights.
 
@@ -343,7 +347,7 @@ def tidy_indexes(build_dir: BuildDir, caches: Iterable[PictureCache]) -> None:
                 folder.rmdir()
 
 
-def _is_drawn_alike(manifest: Manifest, subject: Subject, upscaler: str | None) -> bool:
+def _is_drawn_alike(manifest: RunManifest, subject: Subject, upscaler: str | None) -> bool:
     found = manifest.settings
     return (found.psi, found.label, found.noise, found.format, found.upscaler) == (
         subject.psi,
