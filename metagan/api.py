@@ -488,6 +488,7 @@ def train(
     join: Join | None = None,
     start: str | Path | None = None,
     change: bool = False,
+    archive: str | None = None,
     seed: int = 0,
     measured_pictures: int = 1000,
     snapshot_kimg: float = 20.0,
@@ -517,6 +518,8 @@ def train(
         join: With `dual`: "and" for the larger of a picture's two losses, "mean" for their mean; None for "and".
         start: Weights to start from, or another run's state.safetensors.
         change: Go on with other pictures or settings than the run in `out` had, and record them in its config.yaml.
+        archive: Folder or storage, such as "s3://bucket/runs/apes", that gets a copy of the run after each state, and
+            that the run is fetched from if `out` does not exist.
         seed: Decides everything random.
         measured_pictures: Pictures on which each snapshot is measured; 0 turns measuring off.
         snapshot_kimg: Thousands of pictures between snapshots; infinite for one at the end only.
@@ -596,6 +599,7 @@ def train(
         dual=None if dual is None else Path(dual),
         start=None if start is None else Path(start),
         change=change,
+        archive=archive,
         licence=licence,
         source=source,
         threads=threads,

@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from metagan.errors import DeviceError, DivergedError, MalformedFileError, TrainingError
+from metagan.training.archive import RunArchive
 from metagan.training.data_loader import DataLoader, Pictures, fingerprint
 from metagan.training.distributed import World
 from metagan.training.networks import Networks
@@ -267,6 +268,7 @@ class Run:
         mirrors: Called with each line of measurements, for other loggers.
         records: Whether a single GPU records steps as CUDA graphs.
         second: What a second discriminator learns from.
+        archive: Gets a copy of the folder after each state; None for none.
     """
 
     folder: RunFolder
@@ -280,6 +282,7 @@ class Run:
     mirrors: Callable[[Mapping[str, Any]], None] | None = None
     records: bool = True
     second: Pictures | None = None
+    archive: RunArchive | None = None
 
     def __post_init__(self) -> None:
         recipe = self.config.recipe
@@ -527,5 +530,7 @@ class Run:
             shapes = {"generator": asdict(config.generator), "discriminator": asdict(config.discriminator)}
             facts["networks"] = shapes  # what --start needs besides the tensors
             write_state(self.folder.state, self.trainer.tensors(), facts, keep=self._keep_state)
+            if self.archive is not None:
+                self.archive.try_to_put(self.trainer.seen / 1000)
         self._saved_at, self._keep_state = self.trainer.seen, True
         self.world.wait()

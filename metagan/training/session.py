@@ -24,6 +24,7 @@ from metagan.errors import OptionError, TrainingError
 from metagan.evaluation.evaluate import Reference, require_same_classes
 from metagan.evaluation.inception import require_inception
 from metagan.evaluation.quality import FLOOR
+from metagan.training.archive import RunArchive
 from metagan.training.distributed import World, joined
 from metagan.training.networks import Networks
 from metagan.training.options import ArchitectureName, Schedule, TrainOptions
@@ -90,42 +91,56 @@ def train(
     if options.threads:
         torch.set_num_threads(options.threads)
     folder, schedule = RunFolder(options.out), options.schedule
-    plain = _architecture(folder, options) == "dcgan" or options.dual is not None
-    pictures = PictureSource(options.data, options.resolution, labelled=options.labels and not plain)
-    pictures.check()
-    second = None
-    if options.dual is not None:
-        second = PictureSource(options.dual, options.resolution, labelled=False)
-        second.check()
-    with (
-        joined(options.device) as world,
-        watching(
-            schedule,
-            shown=world.is_first and on_progress is None,
-            on_progress=on_progress,
-            owns_process=owns_process,
-        ) as watcher,
-    ):
-        for line in pictures.left_labels():
-            watcher.say(f"note: {line}")
-        config, networks = _begin_or_go_on(folder, options, pictures, world, second)
-        networks.generator.label_space = networks.average.label_space = config.labels
-        _require_training(config.recipe.d_warmup_kimg, schedule.total_kimg)
-        run = Run(
-            folder=folder,
-            config=config,
-            schedule=schedule,
-            pictures=pictures,
-            networks=networks,
-            world=world,
-            measure=_measure(options, pictures, world, watcher.say, second),
-            watcher=watcher,
-            mirrors=_event_writer(folder, options, world),
-            records=options.cuda_graphs,
-            second=second,
-        )
-        run.train()
-        return Result(folder.latest, folder.report, run.trainer.seen / 1000, world.is_first)
+    with joined(options.device) as world:
+        archive = open_archive(options, folder) if world.is_first else None
+        world.wait()  # until the run is fetched
+        plain = _architecture(folder, options) == "dcgan" or options.dual is not None
+        pictures = PictureSource(options.data, options.resolution, labelled=options.labels and not plain)
+        pictures.check()
+        second = None
+        if options.dual is not None:
+            second = PictureSource(options.dual, options.resolution, labelled=False)
+            second.check()
+        shown = world.is_first and on_progress is None
+        with watching(schedule, shown=shown, on_progress=on_progress, owns_process=owns_process) as watcher:
+            for line in pictures.left_labels():
+                watcher.say(f"note: {line}")
+            config, networks = _begin_or_go_on(folder, options, pictures, world, second)
+            networks.generator.label_space = networks.average.label_space = config.labels
+            _require_training(config.recipe.d_warmup_kimg, schedule.total_kimg)
+            if archive is not None:
+                archive.say = watcher.say
+            run = Run(
+                folder=folder,
+                config=config,
+                schedule=schedule,
+                pictures=pictures,
+                networks=networks,
+                world=world,
+                measure=_measure(options, pictures, world, watcher.say, second),
+                watcher=watcher,
+                mirrors=_event_writer(folder, options, world),
+                records=options.cuda_graphs,
+                second=second,
+                archive=archive,
+            )
+            run.train()
+            if archive is not None:
+                archive.put(run.trainer.seen / 1000)
+            return Result(folder.latest, folder.report, run.trainer.seen / 1000, world.is_first)
+
+
+def open_archive(options: TrainOptions, folder: RunFolder) -> RunArchive | None:
+    """Open the run's archive, which may bring the folder its run; None without --archive.
+
+    Raises:
+        TrainingError: See RunArchive.open.
+    """
+    if options.archive is None:
+        return None
+    archive = RunArchive(options.archive, folder, Console(stderr=True, highlight=False).print)
+    archive.open()
+    return archive
 
 
 def _architecture(folder: RunFolder, options: TrainOptions) -> ArchitectureName:

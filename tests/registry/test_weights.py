@@ -23,7 +23,11 @@ RECORDED = json.loads((Path(__file__).parents[2] / "benchmarks" / "weights.json"
 
 
 def test_every_collection_has_its_generator():
-    assert bundled_names() == ["apes", "bagels", "critters", "hummingbirds", "planets", "sprouts"] == sorted(RECORDED)
+    assert (
+        bundled_names()
+        == ["apes", "bagels", "critters", "hummingbirds", "planets", "sprouts"]
+        == sorted(RECORDED)
+    )
 
 
 @pytest.mark.parametrize("name", sorted(RECORDED))

@@ -22,6 +22,7 @@ from metagan.images.encode import encode
 from metagan.images.sheet import contact_sheet
 from metagan.networks.upscaler import Upscaler, UpscalerConfig, describe_upscaler
 from metagan.sampling.upscale import enlarge, upscale_pictures
+from metagan.training.archive import RunArchive
 from metagan.training.data_loader import DataLoader, Pictures
 from metagan.training.distributed import World
 from metagan.training.options import Schedule
@@ -73,6 +74,7 @@ class UpscalerRun:
         world: One process and its device.
         measure: Function from upscaled pictures and originals to measures, or None.
         watcher: Receives progress and messages.
+        archive: Gets a copy of the folder after each state; None for none.
     """
 
     folder: RunFolder
@@ -83,6 +85,7 @@ class UpscalerRun:
     world: World
     measure: MeasurePairs | None = None
     watcher: Watcher = field(default_factory=Silent)
+    archive: RunArchive | None = None
 
     def __post_init__(self) -> None:
         recipe = self.config.recipe
@@ -290,4 +293,6 @@ class UpscalerRun:
     def _save(self) -> None:
         facts = self.trainer.facts() | {"elapsed_s": self.clock.elapsed_s(), "best_psnr": self._best_psnr}
         write_state(self.folder.state, self.trainer.tensors(), facts, keep=self._keep_state)
+        if self.archive is not None:
+            self.archive.try_to_put(self.trainer.seen / 1000)
         self._saved_at, self._keep_state = self.trainer.seen, True

@@ -20,7 +20,7 @@ from metagan.training.data_loader import fingerprint
 from metagan.training.distributed import World
 from metagan.training.options import Schedule, TrainOptions, flag_of
 from metagan.training.run_folder import RunFolder
-from metagan.training.session import Result, require_no_results, watching
+from metagan.training.session import Result, open_archive, require_no_results, watching
 from metagan.training.state import has_state, read_last_state
 from metagan.training.upscaler.data import draw_made, hold_out
 from metagan.training.upscaler.recipe import (
@@ -40,7 +40,7 @@ LEAST_CROP_PX: Final = 64
 OTHERS: Final = frozenset(
     {
         *("data", "out", "device", "threads", "resolution", "upscaler", "generator", "licence", "source"),
-        "change",
+        *("change", "archive"),
         *(field.name for field in dataclasses.fields(Schedule)),
     }
 )
@@ -67,6 +67,7 @@ def train_upscaler(options: TrainOptions, factor: int) -> Result:
     pictures = PictureSource(options.data, options.resolution, labelled=False)
     pictures.check()
     folder, asked = RunFolder(options.out), _asked(options, factor, pictures)
+    archive = open_archive(options, folder)
     config = asked
     if not folder.config.exists() or not has_state(folder.state):
         require_no_results(folder, has_start=False)
@@ -92,8 +93,13 @@ def train_upscaler(options: TrainOptions, factor: int) -> Result:
             world=World(0, 1, device),
             measure=fidelity,
             watcher=watcher,
+            archive=archive,
         )
+        if archive is not None:
+            archive.say = watcher.say
         run.train()
+        if archive is not None:
+            archive.put(run.trainer.seen / 1000)
     return Result(folder.latest, folder.report, run.trainer.seen / 1000)
 
 

@@ -1,0 +1,161 @@
+"""Keeps a copy of a run on a storage: what is lost with a machine is fetched by the next one, which goes on from there.
+
+After each state, every file of the run folder that has changed is written to the archive, the state last, and then
+`archive.json`, which says whose run it is and how far it has come. An interrupted upload leaves the state before.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from metagan.errors import MalformedFileError, TrainingError
+from metagan.files import write_bytes
+from metagan.storage import Storage
+from metagan.training.run_folder import RunFolder
+from metagan.training.state import has_state, previous_state, read_last_state
+
+RECORD: Final = "archive.json"
+FOLDERS: Final = ("", "snapshots", "grids")
+PATIENCE_S: Final = 60.0
+
+
+class RunArchive:
+    """The copy of a run on a storage.
+
+    Args:
+        place: A folder, or an address such as s3://bucket/runs/apes.
+        folder: The run's folder.
+        say: Told what was fetched, and what could not be stored.
+
+    Raises:
+        TrainingError: If the address can't be used.
+    """
+
+    def __init__(self, place: str, folder: RunFolder, say: Callable[[str], None]) -> None:
+        self._storage = Storage(place, TrainingError, patience_s=PATIENCE_S)
+        self._folder, self.say = folder, say
+        self._sent: dict[str, tuple[int, int]] = {}
+        self._run = ""
+
+    def open(self) -> None:
+        """Fetch the archived run if the folder has none; otherwise make sure that the archive is this run's.
+
+        Raises:
+            TrainingError: If the archive holds another run, or this one at a later point, or can't be reached.
+        """
+        self._storage.require_bucket()
+        archived = _record(self._storage.read(RECORD))
+        if archived is None and self._storage.sizes():
+            raise self._refusal("it holds other files", "choose an empty place")
+        if archived is not None:
+            self._take(*archived)
+        known = self._own()
+        self._run = known[0] if known else secrets.token_hex(8)
+        kimg = archived[1] if archived else 0.0
+        self._storage.write(RECORD, _encode(self._run, kimg))  # a storage that refuses does so now
+        self._write_own(kimg)
+
+    def put(self, kimg: float) -> None:
+        """Store what has changed since the last call.
+
+        Args:
+            kimg: Thousands of pictures that the newest state has seen.
+
+        Raises:
+            TrainingError: If the storage fails for longer than a minute.
+        """
+        for path in self._files():
+            name = path.relative_to(self._folder.path).as_posix()
+            found = path.stat()
+            stamp = (found.st_size, found.st_mtime_ns)
+            if self._sent.get(name) != stamp:
+                self._storage.write(name, path.read_bytes())
+                self._sent[name] = stamp
+        self._storage.write(RECORD, _encode(self._run, kimg))
+        self._write_own(kimg)
+
+    def try_to_put(self, kimg: float) -> None:
+        """Likewise, but a storage that fails is only reported: training goes on, and the next state is tried again."""
+        try:
+            self.put(kimg)
+        except TrainingError as error:
+            self.say(f"warning: the archive keeps its former state, {error}")
+
+    def _take(self, run: str, kimg: float) -> None:
+        """Fetch the archived run where the folder has no state; otherwise the two must be one run."""
+        folder, known = self._folder, self._own()
+        is_new = known is None and not folder.config.exists() and folder.reached_kimg() == 0
+        if not is_new and (known is None or known[0] != run):
+            raise self._refusal(f"it holds another run than {folder.path}", "choose another place")
+        if not has_state(folder.state):
+            self.say(f"{folder.path}: fetches the run of {self._place}, at {kimg:g} kimg")
+            self._fetch()
+            return
+        reached = read_last_state(folder.state).facts["seen"] / 1000
+        if kimg > reached:
+            raise self._refusal(
+                f"its run is at {kimg:g} kimg, ahead of {folder.path} at {reached:g}",
+                "choose another --out, into which it is fetched",
+            )
+
+    def _fetch(self) -> None:
+        """Download the run, its state last: an interrupted download begins again."""
+        names = [f"{folder}/{name}".lstrip("/") for folder in FOLDERS for name in self._storage.sizes(folder)]
+        for name in sorted(names, key=lambda name: (name == self._folder.state.name, name != RECORD, name)):
+            data = self._storage.read(name)
+            if data is None:
+                raise self._refusal(f"{name} is gone", "try again, when nobody writes there")
+            path = self._folder.path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(path, data)
+
+    def _own(self) -> tuple[str, float] | None:
+        path = self._folder.path / RECORD
+        return _record(path.read_bytes() if path.exists() else None)
+
+    @property
+    def _place(self) -> str:
+        return self._storage.address("").rstrip("/")
+
+    def _refusal(self, what: str, fix: str) -> TrainingError:
+        return TrainingError(what, where=f"--archive {self._place}", fix=fix)
+
+    def _write_own(self, kimg: float) -> None:
+        self._folder.path.mkdir(parents=True, exist_ok=True)
+        write_bytes(self._folder.path / RECORD, _encode(self._run, kimg))
+
+    def _files(self) -> Iterator[Path]:
+        """The run's files, the state last."""
+        state = self._folder.state
+        left_out = {state, previous_state(state), self._folder.path / RECORD}
+        for folder in FOLDERS:
+            for path in sorted((self._folder.path / folder).glob("*")):
+                if path.is_file() and not path.name.startswith(".") and path not in left_out:
+                    yield path
+        if state.exists():
+            yield state
+
+
+def _encode(run: str, kimg: float) -> bytes:
+    return json.dumps({"run": run, "kimg": kimg}).encode()
+
+
+def _record(content: bytes | None) -> tuple[str, float] | None:
+    """The run and its kimg out of archive.json; None if there is none.
+
+    Raises:
+        MalformedFileError: If it can't be read.
+    """
+    if content is None:
+        return None
+    try:
+        found = json.loads(content)
+        return str(found["run"]), float(found["kimg"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise MalformedFileError(
+            f"can't be read ({error})", where=RECORD, fix="choose another place for --archive"
+        ) from error
