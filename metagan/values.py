@@ -254,6 +254,39 @@ def show(value: object) -> str:
     return "a list" if isinstance(value, Sequence) else "a mapping"
 
 
+def span_of(
+    least: float | None = None,
+    most: float | None = None,
+    *,
+    above: float | None = None,
+    below: float | None = None,
+) -> str:
+    """A range in words behind "a number": " from 1 to 64", " above 0, up to 10", " from 0", or nothing."""
+    lower = " above" if above is not None else " from"
+    first, last = (least if above is None else above), (most if below is None else below)
+    if last is None:
+        return "" if first is None else f"{lower} {_digits(first)}"
+    if first is None:
+        return f" {'up to' if below is None else 'below'} {_digits(last)}"
+    between = " to" if above is None and below is None else ", up to" if below is None else " and below"
+    return f"{lower} {_digits(first)}{between} {_digits(last)}"
+
+
+def _digits(number: float) -> str:
+    return f"{number:,}" if isinstance(number, int) else f"{number:g}"
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """A count with its noun: "1 picture", "1,200 pictures", "0 copies".
+
+    Args:
+        number: How many.
+        noun: For one of them.
+        plural: For any other number of them; None for the noun with an s.
+    """
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
 # --------------------------------------------------------------------------------------------
 # Labels of conditional generators.
 

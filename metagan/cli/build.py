@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 import click
 
 from metagan.cli.options import SiteOptions, place_option, site_options
+from metagan.values import counted
 
 if TYPE_CHECKING:
     from metagan.site.build.build import BuildReport
@@ -48,7 +49,7 @@ def publish(address: str) -> None:
 
     with transferring(f"publishing to {address}") as sent:
         plan = publish_to_storage(FOLDER, address, dry_run=False, overwrite=False, sent=sent)
-    click.echo(f"{plan.target}: {_count(len(plan.uploads), 'file')} sent, {len(plan.removed):,} removed")
+    click.echo(f"{plan.target}: {counted(len(plan.uploads), 'file')} sent, {len(plan.removed):,} removed")
 
 
 def report(outcome: BuildReport) -> None:
@@ -57,10 +58,6 @@ def report(outcome: BuildReport) -> None:
         click.echo(f"warning: {warning}", err=True)
     did = "nothing to do" if outcome.unchanged else f"{outcome.drawn} of them new"
     click.echo(
-        f"{outcome.out}: {_count(outcome.subjects, 'subject')}, {_count(outcome.pictures, 'picture')} "
-        f"({did}), {_count(outcome.files, 'file')}"
+        f"{outcome.out}: {counted(outcome.subjects, 'subject')}, {counted(outcome.pictures, 'picture')} "
+        f"({did}), {counted(outcome.files, 'file')}"
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -37,6 +37,7 @@ from metagan.errors import CollectionError, OptionError
 from metagan.files import sweep_killed, write_bytes
 from metagan.images.encode import encode
 from metagan.images.provenance import SOURCE_TYPE, Provenance
+from metagan.values import counted
 
 Layout = Literal["opensea", "metaplex", "thirdweb", "hashlips"]
 MAX_OPENSEA: Final = 15_000
@@ -248,7 +249,8 @@ def _staged(out: Path) -> Iterator[Path]:
 def _too_few(out: Path, count: int, report: ListingReport) -> CollectionError:
     near = ", ".join(f"seed {one.seed} like item {one.item}" for one in report.refused[:5])
     what = (
-        f"{len(report.tokens)} of {count} pictures left, {len(report.refused)} were near duplicates ({near})"
+        f"{len(report.tokens):,} of {counted(count, 'picture')} left, "
+        f"{counted(len(report.refused), 'was a near duplicate', 'were near duplicates')} ({near})"
     )
     fix = "list fewer, lower --near, or train on more pictures or for less long"
     return CollectionError(what, where=out, fix=fix)

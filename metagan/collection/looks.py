@@ -25,6 +25,7 @@ from metagan.collection.table import Table
 from metagan.datasets.decode import to_rgb
 from metagan.datasets.pool import available_cores
 from metagan.errors import CollectionError, OptionError
+from metagan.values import counted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -126,14 +127,17 @@ def drop_text(most_words: int, language: str, watch: Watch, table: Table, rows: 
                 watch.advance(1)
                 if len(failed) == len(counts) == min(_FAILURES_AT_FIRST, len(files)):
                     raise CollectionError(
-                        f"tesseract reads none of the first {len(failed)} pictures: {failed[0]}",
+                        f"tesseract reads none of the first {counted(len(failed), 'picture')}: {failed[0]}",
                         where=table.path,
                         fix="mend its installation, or leave --max-words out",
                     )
         finally:
             threads.shutdown(cancel_futures=True)
     if failed:
-        watch.note(f"tesseract could not read {len(failed):,} pictures, which stay: {', '.join(failed[:5])}")
+        stay = "which stays" if len(failed) == 1 else "which stay"
+        watch.note(
+            f"tesseract could not read {counted(len(failed), 'picture')}, {stay}: {', '.join(failed[:5])}"
+        )
     return rows.filter(pl.Series([count <= most_words for count in counts], dtype=pl.Boolean))
 
 
@@ -271,7 +275,7 @@ def looks_of(
     """Yield the requested filters with their names, cheapest first."""
     watch = watch or Watch()
     if side_px is not None:
-        yield f"at least {side_px} pixels on each side", partial(drop_small, side_px, watch)
+        yield f"at least {counted(side_px, 'pixel')} on each side", partial(drop_small, side_px, watch)
     if duplicates or near_bits is not None:
         yield "no exact duplicates", partial(drop_duplicates)
     if deviation is not None:
@@ -282,7 +286,7 @@ def looks_of(
             partial(drop_near_duplicates, near_bits, watch),
         )
     if most_words is not None:
-        yield f"at most {most_words} words", partial(drop_text, most_words, language, watch)
+        yield f"at most {counted(most_words, 'word')}", partial(drop_text, most_words, language, watch)
 
 
 def _files(what: str, watch: Watch, table: Table, rows: pl.DataFrame) -> Iterator[Path]:

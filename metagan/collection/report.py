@@ -45,7 +45,7 @@ from metagan.collection.traits import (
     value_counts,
 )
 from metagan.files import write_bytes
-from metagan.values import json_text, text_of
+from metagan.values import counted, json_text, text_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -245,8 +245,8 @@ def _charts(table: Table, scores: pl.DataFrame, analysis: Analysis) -> dict[str,
         drawn["density"] = charts.density(
             [charts.Series(analysis.name, values)], "Density of the years of creation", "year"
         )
-    for name, counted in analysis.groups.items():
-        most = counted[:_MOST_BARS]
+    for name, group in analysis.groups.items():
+        most = group[:_MOST_BARS]
         drawn[name] = charts.horizontal_bars(
             [label for label, _ in most], [count for _, count in most], f"Items by {name}"
         )
@@ -352,7 +352,7 @@ def _html(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= _ROWS | {"number": _number}
+    environment.filters |= _ROWS | {"number": _number, "counted": counted}
 
     def picture(analysis: Analysis, item: RankedItem) -> str:
         if item.file is None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from metagan.datasets.archive import FACTS_NAME, LABELS_NAME, NAMES_KEY, LabelValue
 from metagan.datasets.store import MEND, Layout, Store, UnreadableError, plain_name, read_json
 from metagan.errors import DatasetError, Location, Problem
-from metagan.values import printable, show, text_of
+from metagan.values import counted, printable, show, text_of
 
 # --------------------------------------------------------------------------------------------
 # Dataset.json's labels, checked against the pictures, as vectors.
@@ -86,7 +86,8 @@ class Listed:
         if missing:
             shown = printable(", ".join(missing[:_SHOWN]))
             raise DatasetError(
-                f"{len(missing)} of {len(names)} pictures have no label ({shown}); {_WANT}",
+                f"{len(missing):,} of {counted(len(names), 'picture')} "
+                f"{'has' if len(missing) == 1 else 'have'} no label ({shown}); {_WANT}",
                 where=self.where,
                 fix=MEND,
             )
@@ -144,7 +145,7 @@ def read_label_names(store: Store, layout: Layout, width: int) -> tuple[str, ...
         )
     if len(names) < width:
         raise DatasetError(
-            f"{NAMES_KEY}: {len(names)} names for labels of width {width}",
+            f"{NAMES_KEY}: {counted(len(names), 'name')} for labels of width {width}",
             where=where,
             fix="name each, or remove it",
         )
@@ -277,6 +278,12 @@ def unread_labels(how: str | None, store: Store, layout: Layout, pictures: Seque
     return tuple(map(printable, found))
 
 
+def left_over(unused: Sequence[str]) -> str:
+    """Say that labels are for no picture."""
+    first = printable(unused[0])
+    return f"{counted(len(unused), 'label is', 'labels are')} for no picture here, such as {first}"
+
+
 def _has_labels(store: Store, file: str) -> bool:
     try:
         return read_json(store, file).get("labels") is not None
@@ -313,7 +320,7 @@ def _from_dataset_json(store: Store, layout: Layout, pictures: Sequence[str]) ->
         return None
     if not listed.by_picture:
         raise DatasetError(
-            f"none of its {len(listed.unused)} labels is for a picture here",
+            f"none of its {counted(len(listed.unused), 'label')} is for a picture here",
             where=listed.where,
             fix="correct it, or use --labels none",
         )
@@ -344,7 +351,7 @@ def _from_csv(path: Path, layout: Layout, pictures: Sequence[str]) -> Labelling:
             labels[name] = label
     if not labels:
         raise DatasetError(
-            f"none of its {len(rows)} lines matches a picture (the first: {show(rows[0][0])})",
+            f"none of its {counted(len(rows), 'line')} matches a picture (the first: {show(rows[0][0])})",
             where=path,
             fix=f"write a picture's path, such as {show(pictures[0])}, then its label",
         )
@@ -391,7 +398,7 @@ def _read_rows(path: Path) -> tuple[list[tuple[str, RawLabel]], tuple[str, ...]]
         if len(row) < 2
     ]
     if wrong:
-        more = f", and {len(wrong) - 10} more lines" if len(wrong) > 10 else ""
+        more = f", and {counted(len(wrong) - 10, 'more line')}" if len(wrong) > 10 else ""
         shown = wrong[:10]
         shown[-1] = replace(
             shown[-1], what=shown[-1].what + more, fix="write a picture's path, a comma and its label"

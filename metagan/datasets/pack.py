@@ -18,7 +18,7 @@ from metagan.datasets.labels import Labelling, RawLabel, choose_labelling, numbe
 from metagan.datasets.pool import OrderedPool
 from metagan.datasets.store import Layout, Store, UnreadableError, open_store, plain_name
 from metagan.errors import DatasetError
-from metagan.values import Size, printable, text_of
+from metagan.values import Size, counted, printable, text_of
 
 # Files next to pictures that are not pictures. All other files are tried, whatever their name.
 _BESIDE: Final = frozenset(
@@ -140,7 +140,7 @@ def pack(
         ignored = sum(PurePosixPath(plain_name(name)).name not in _OUR_FILES for name in others)
     if not names:
         raise DatasetError(
-            f"it contains no pictures ({len(store.names())} other files)",
+            f"it contains no pictures ({counted(len(store.names()), 'other file')})",
             where=pictures,
             fix="name the folder or zip that contains them",
         )
@@ -262,7 +262,7 @@ def _refuse_nothing(pictures: Path, report: PackReport) -> None:
     reasons = "\n  ".join(f"{name}: {reason}" for name, reason in report.skipped[:_SHOWN])
     more = f"\n  and {len(report.skipped) - _SHOWN} more" if len(report.skipped) > _SHOWN else ""
     raise DatasetError(
-        f"none of its {len(report.skipped)} files could be packed; nothing was written\n  {reasons}{more}",
+        f"none of its {counted(len(report.skipped), 'file')} could be packed; nothing was written\n  {reasons}{more}",
         where=pictures,
         fix="correct what is wrong with them, or name another folder or zip",
     )

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from metagan.datasets.archive import FACTS_NAME, LABELS_NAME
-from metagan.datasets.labels import LabelTable, read_label_names, read_listed, unread_labels
+from metagan.datasets.labels import LabelTable, left_over, read_label_names, read_listed, unread_labels
 from metagan.datasets.store import Layout, Store, UnreadableError, open_store, plain_name, read_json
 from metagan.errors import DatasetError
-from metagan.values import LabelSpace, Size, printable
+from metagan.values import LabelSpace, Size, counted, printable
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 _PACK = "pack it with `metagan dataset pack`"
@@ -49,7 +49,7 @@ class PictureSource:
         self.names = tuple(name for name in everything if _is_picture(PurePosixPath(plain_name(name))))
         if not self.names:
             raise DatasetError(
-                f"none of its {len(everything)} files is a PNG picture",
+                f"none of its {counted(len(everything), 'file')} is a PNG picture",
                 where=path,
                 fix=f"{_PACK}, which reads more formats",
             )
@@ -95,8 +95,7 @@ class PictureSource:
         unread = unread_labels(how, self._store, self._layout, self.names)
         lines = [f"labels not used: {'; '.join(unread)}"] if unread else []
         if self.unused_labels:
-            first = printable(self.unused_labels[0])
-            lines.append(f"{len(self.unused_labels):,} labels are for no picture here, such as {first}")
+            lines.append(left_over(self.unused_labels))
         return lines
 
     def get(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -140,7 +139,9 @@ class PictureSource:
         shown = "\n  ".join(wrong[:_SHOWN])
         more = f"\n  and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
         raise DatasetError(
-            f"{len(wrong)} of {len(self)} pictures can't be used\n  {shown}{more}", where=self.path, fix=_PACK
+            f"{len(wrong):,} of {counted(len(self), 'picture')} can't be used\n  {shown}{more}",
+            where=self.path,
+            fix=_PACK,
         )
 
     def _wrong(self) -> Iterator[str]:

@@ -33,7 +33,7 @@ from metagan.errors import DatasetError, OptionError
 from metagan.files import write_bytes
 from metagan.sampling.denoise import Denoising, denoise
 from metagan.sampling.upscale import AnyUpscaler, prepare_upscaler, upscale_pictures
-from metagan.values import json_text, printable
+from metagan.values import counted, json_text, printable
 
 _XMP_PNG: Final = "XML:com.adobe.xmp"
 MOST_RESULT_PIXELS: Final = 2**28  # 268 megapixels, 0.8 GB
@@ -97,7 +97,7 @@ def upscale_folder(
     if not report.upscaled:
         name, reason = report.skipped[0]
         raise DatasetError(
-            f"none of {len(names)} pictures can be read; {name}: {reason}",
+            f"none of {counted(len(names), 'picture')} can be read; {name}: {reason}",
             where=pictures,
             fix="give a folder or zip of pictures",
         )

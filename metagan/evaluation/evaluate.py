@@ -23,7 +23,7 @@ from metagan.evaluation.quality import (
 )
 from metagan.sampling.latents import class_of
 from metagan.sampling.sampler import Sampler, Settings
-from metagan.values import Label, LabelSpace, printable
+from metagan.values import Label, LabelSpace, counted, printable
 
 DEFAULT_COUNT: Final = 2000
 
@@ -199,7 +199,7 @@ def _require_same_size(sampler: Sampler, pictures: PictureSource) -> None:
     if (sampler.size, generator.image_channels) != (pictures.size, 3):
         raise OptionError(
             f"its pictures are {pictures.size}, but the generator draws {sampler.size} pixels, "
-            f"{generator.image_channels} channels",
+            f"{counted(generator.image_channels, 'channel')}",
             where=pictures.path,
             fix=f"pack the pictures with `metagan dataset pack --resolution {sampler.size.as_option}`",
         )
@@ -210,13 +210,13 @@ def _require_enough(
 ) -> None:
     if not chosen:
         raise OptionError(
-            f"none of its {len(pictures)} pictures is of class {settings.label}",
+            f"none of its {counted(len(pictures), 'picture')} is of class {settings.label}",
             where=pictures.path,
             fix="choose another class, or leave --class out",
         )
     if count > len(chosen):
         of_class = f" of class {settings.label}" if len(chosen) < len(pictures) else ""
         raise OptionError(
-            f"--count {count}: {pictures.path} has {len(chosen)} pictures{of_class}",
+            f"--count {count}: {pictures.path} has {counted(len(chosen), 'picture')}{of_class}",
             fix="ask for at most that many, or leave --count out",
         )

@@ -14,6 +14,7 @@ from torch import Tensor
 from metagan.datasets.source import evenly_spaced
 from metagan.evaluation.features import FeatureSpace
 from metagan.evaluation.pyramid import describe, sliced_wasserstein
+from metagan.values import counted
 
 # Precision, recall, density and coverage by nearest neighbours in a feature space.
 #
@@ -116,7 +117,7 @@ def describe_gaps(real: NDArray[np.uint8], total: int, count: int, measures: str
     notes = []
     different = count_different(real)
     if different < LEAST_PICTURES:
-        found = f"{different} of the {len(real)} real pictures differ"
+        found = f"{different} of the {counted(len(real), 'real picture')} {'differs' if different == 1 else 'differ'}"
         if len(real) == 1:
             found = "there is 1"
         elif different == 1:
@@ -129,7 +130,8 @@ def describe_gaps(real: NDArray[np.uint8], total: int, count: int, measures: str
     if total < 2 * count:
         fewer = f"; a count of {total // 2} leaves enough" if total >= 2 else ""
         notes.append(
-            f"no floor: it takes {2 * count} real pictures, two sets of {count}, and there are {total}{fewer}"
+            f"no floor: it takes {counted(2 * count, 'real picture')}, two sets of {count}, and there "
+            f"{'is' if total == 1 else 'are'} {total}{fewer}"
         )
     return notes
 

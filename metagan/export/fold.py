@@ -28,6 +28,7 @@ from metagan.networks.generator import Generator
 from metagan.networks.ops import Dense, usual_taps
 from metagan.networks.stylegan2.network import Block, Config, StyledConv, StyleGAN2, ToRGB
 from metagan.networks.upscaler import UpscalerConfig
+from metagan.values import counted
 
 GAIN = math.sqrt(2)
 
@@ -133,7 +134,7 @@ def _odd_settings(config: Config) -> Iterator[str]:
     if not config.mapping.widths:
         yield "its mapping network has no layers"
     if config.image_channels not in (1, 3, 4):
-        yield f"its pictures have {config.image_channels} channels, want 1, 3 or 4"
+        yield f"its pictures have {counted(config.image_channels, 'channel')}, want 1, 3 or 4"
 
 
 def _tensors(generator: StyleGAN2, use_noise: bool) -> Iterator[tuple[str, Tensor]]:

@@ -31,6 +31,7 @@ from metagan.networks.generator import Generator, Noise
 from metagan.networks.stylegan3.filtering import separate
 from metagan.networks.stylegan3.network import StyleGAN3
 from metagan.sampling.latents import latents, one_hot
+from metagan.values import counted
 
 OPSET = 18
 STEPS = 3  # mapping, synthesis, comparison
@@ -173,7 +174,7 @@ def _require_likeness(likeness: Likeness) -> None:
     raise ExportError(
         (
             f"the ONNX models don't draw this generator's pictures: {likeness.off_by_one:.2%} of the "
-            f"values differ, by up to {likeness.worst} levels; want at most {TOLERANCE:.1%}, by one level"
+            f"values differ, by up to {counted(likeness.worst, 'level')}; want at most {TOLERANCE:.1%}, by one level"
         ),
         fix="use this generator with metagan only",
     )

@@ -20,6 +20,7 @@ from metagan.files import write_bytes
 from metagan.networks.generator import Generator, Noise
 from metagan.networks.upscaler import Upscaler
 from metagan.sampling.latents import latents, one_hot
+from metagan.values import counted
 
 # The fraction of values that may differ, by at most one level of 255.
 TOLERANCE: dict[WebPrecision, float] = {"fp16": 0.05, "fp32": 0.001}
@@ -70,7 +71,8 @@ def make_web_weights(
     config, tensors = fold(generator, noise)
     if upscaler is not None:
         if generator.image_channels != 3:
-            what = f"upscalers enlarge RGB pictures, the generator's have {generator.image_channels} channels"
+            channels = counted(generator.image_channels, "channel")
+            what = f"upscalers enlarge RGB pictures, the generator's have {channels}"
             raise ExportError(what, fix="export it without an upscaler")
         if any(side % KERNEL_TILE_PX for side in generator.size):
             what = f"the kernel enlarges pictures whose sides are multiples of {KERNEL_TILE_PX}, not {generator.size}"
@@ -89,7 +91,7 @@ def _require_likeness(likeness: Likeness, precision: WebPrecision) -> None:
         found, want = f"{likeness.psnr_db:.1f} dB from them", f"want at least {FLOOR_DB:.0f} dB"
     else:
         good = likeness.worst <= 1 and likeness.off_by_one <= TOLERANCE[precision]
-        found = f"{likeness.off_by_one:.2%} of the values differ, by up to {likeness.worst} levels"
+        found = f"{likeness.off_by_one:.2%} of the values differ, by up to {counted(likeness.worst, 'level')}"
         want = f"want at most {TOLERANCE[precision]:.1%}, by one level"
     if good:
         return

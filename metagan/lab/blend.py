@@ -49,7 +49,7 @@ from metagan.networks.stylegan3.network import StyleGAN3
 from metagan.sampling.device import choose_device
 from metagan.sampling.sampler import Sampler, Settings
 from metagan.sampling.target import Target
-from metagan.values import Size, printable
+from metagan.values import Size, counted, printable
 
 MappingFrom = Literal["first", "second", "blend"]
 RELATED: Final = 0.5  # median cosine from which on two generators are taken for relatives
@@ -460,7 +460,7 @@ class Between:
         """
         size, seeds = self.first.size, len(self.seeds)
         if sheet is not None:
-            what = f"{printable(str(sheet))}: {seeds:,} seeds at {steps:,} steps"
+            what = f"{printable(str(sheet))}: {counted(seeds, 'seed')} at {counted(steps, 'step')}"
             whole = enlarged(Size(size.width * steps, size.height * seeds))
             require_size(picture_format(sheet), whole, what, "name a .png file, or ask for fewer")
         if film is not None:

@@ -48,7 +48,7 @@ from metagan.sampling.device import on_one_thread_each
 from metagan.sampling.latents import labels, latents
 from metagan.sampling.sampler import Picture, Sampler, Settings
 from metagan.seeds import MAX_SEED
-from metagan.values import PSI_RANGE, Label
+from metagan.values import PSI_RANGE, Label, counted
 
 VERSION: Final = 1
 BROOD_SIZE: Final = 9
@@ -365,9 +365,10 @@ def _founder(seed: int, lineage: Lineage, generator: Generator) -> Tensor:
 def _require_same_generator(lineage: Lineage, generator: Generator, *, foreign: bool) -> None:
     has_label = lineage.label is not None
     if lineage.num_ws != generator.num_ws or has_label != bool(generator.c_dim):
-        own = f"{generator.num_ws} layers and {'a' if generator.c_dim else 'no'} label"
+        own = f"{counted(generator.num_ws, 'layer')} and {'a' if generator.c_dim else 'no'} label"
         raise OptionError(
-            f"lineage: it is of a generator with {lineage.num_ws} layers and {'a' if has_label else 'no'} label, "
+            f"lineage: it is of a generator with {counted(lineage.num_ws, 'layer')} and "
+            f"{'a' if has_label else 'no'} label, "
             f"and this one has {own}",
             fix="name the subject on whose page it was bred",
         )

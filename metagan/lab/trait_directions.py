@@ -29,7 +29,7 @@ from metagan.lab.directions import FARTHEST, Candidate, DirectionFinder
 from metagan.networks.trait_classifier import TraitClassifier, load_classifier
 from metagan.registry.weights_ref import WeightsRef, parse_weights
 from metagan.sampling.sampler import Sampler
-from metagan.values import InvalidValueError, show
+from metagan.values import InvalidValueError, counted, show
 
 NAMING_STEPS: Final = 2.0
 NAMING_PICTURES: Final = 48
@@ -89,7 +89,7 @@ class TraitMeter:
     def __init__(self, finder: DirectionFinder, classifier: TraitClassifier) -> None:
         if finder.generator.image_channels != 3:
             channels = finder.generator.image_channels
-            msg = f"the classifier takes RGB pictures, the generator's have {channels} channels"
+            msg = f"the classifier takes RGB pictures, the generator's have {counted(channels, 'channel')}"
             raise OptionError(msg, fix="leave --traits out")
         self.finder = finder
         self.classifier = classifier.eval()
@@ -165,7 +165,7 @@ class TraitMeter:
             count = int(has.sum())
             if min(count, SAMPLES - count) < LEAST_EXAMPLES:
                 raise OptionError(
-                    f"--trait {trait}: {count:,} of {SAMPLES:,} pictures have it",
+                    f"--trait {trait}: {count:,} of {SAMPLES:,} pictures {'has' if count == 1 else 'have'} it",
                     fix=f"choose one that at least {LEAST_EXAMPLES} have, and at least {LEAST_EXAMPLES} lack",
                 )
             vector, accuracy = separate(rows, has)

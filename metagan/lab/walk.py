@@ -54,7 +54,7 @@ from metagan.lab.styles import (
 from metagan.networks.generator import Generator
 from metagan.sampling.latents import latents
 from metagan.sampling.sampler import Sampler
-from metagan.values import Label, Size
+from metagan.values import Label, Size, counted
 
 Curve = Literal["z", "w", "w+"]
 Easing = Literal["linear", "smooth", "sine"]
@@ -164,7 +164,7 @@ class Walk:
             raise OptionError(msg, fix="use --curve z")
         if not 1 <= options.frames <= MAX_FRAMES:
             raise OptionError(
-                f"{options.frames:,} frames: want 1 to {MAX_FRAMES:,}", fix="ask for fewer seconds"
+                f"{counted(options.frames, 'frame')}: want 1 to {MAX_FRAMES:,}", fix="ask for fewer seconds"
             )
         if (options.psi != 1 or options.psi_to not in (None, 1)) and mean_style(generator) is None:
             msg = f"psi {options.psi:g}: this {generator.architecture} has no mean style to truncate toward"
@@ -304,7 +304,7 @@ class Walk:
         each, left = divmod(len(self.keys), cells)
         if left or each == 0:
             msg = f"--grid {self.columns}x{self.rows}: want a multiple of {cells} key frames, got {len(self.keys)}"
-            raise OptionError(msg, fix=f"give {(each + 1) * cells} seeds")
+            raise OptionError(msg, fix=f"give {counted((each + 1) * cells, 'seed')}")
         sweeps = self.options.psi_to is not None
         if each == 1 and not sweeps:
             raise OptionError("a walk wants two key frames or more, got one", fix="give more --seeds")

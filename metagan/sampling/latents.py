@@ -12,7 +12,7 @@ from torch import Tensor
 
 from metagan.errors import OptionError
 from metagan.networks.generator import Generator
-from metagan.values import Label, printable, show
+from metagan.values import Label, counted, printable, show
 
 _SHOWN = 10
 
@@ -95,8 +95,8 @@ def describe_labels(generator: Generator) -> str:
         else ""
     )
     if generator.label_space.is_numbers:
-        return f"labels of {generator.c_dim} number{'' if generator.c_dim == 1 else 's'}{shown}"
-    return f"{generator.c_dim} class{'' if generator.c_dim == 1 else 'es'}{shown}"
+        return f"labels of {counted(generator.c_dim, 'number')}{shown}"
+    return f"{counted(generator.c_dim, 'class', 'classes')}{shown}"
 
 
 def _no_label(generator: Generator, got: str, meant: str | None = None) -> OptionError:

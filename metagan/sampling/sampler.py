@@ -25,7 +25,7 @@ from metagan.sampling.levels import to_uint8
 from metagan.sampling.memory import fit_batch, keep_freed_memory
 from metagan.sampling.precision import choose_dtype
 from metagan.sampling.upscale import enlarge_images, prepare_upscaler
-from metagan.values import Label, Size
+from metagan.values import Label, Size, counted
 
 Picture = NDArray[np.uint8]
 
@@ -81,7 +81,7 @@ class Sampler:
     ) -> None:
         if upscaler is not None and generator.image_channels != 3:
             raise OptionError(
-                f"upscaling wants RGB pictures, the generator's have {generator.image_channels} channels",
+                f"upscaling wants RGB pictures, the generator's have {counted(generator.image_channels, 'channel')}",
                 fix="draw them without an upscaler",
             )
         self.generator = generator.to(device)

@@ -38,7 +38,7 @@ from metagan.shards.manifest import (
 )
 from metagan.shards.shard import Row, decode_index, encode_index, is_intact, pack, unpack
 from metagan.storage import Storage
-from metagan.values import printable
+from metagan.values import counted, printable
 
 PATIENCE_S = 300.0
 PREFLIGHT_PATIENCE_S = 10.0
@@ -372,6 +372,7 @@ def _require_few(missing: Sequence[range], seeds: Sequence[int], per_shard: int)
     most = max(MOST_SMALL_SHARDS, 2 * len(seeds) // per_shard)
     if len(missing) > most:
         raise OptionError(
-            f"--seeds: a shard has the seeds of one range without gaps, and these would take {len(missing):,} shards",
+            f"--seeds: a shard has the seeds of one range without gaps, and these would take "
+            f"{counted(len(missing), 'shard')}",
             fix="ask for whole ranges, or leave --shards out",
         )

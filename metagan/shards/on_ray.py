@@ -27,6 +27,7 @@ from metagan.files import write_bytes
 from metagan.shards.draw import IN_FLIGHT, Done, Job, Plan, ShardWriter, sampler_like
 from metagan.shards.manifest import shard_name
 from metagan.storage import without_secrets
+from metagan.values import counted
 
 MOST_LOSSES = 5  # workers that die with the same shard
 ANSWER_S = 5.0
@@ -265,13 +266,14 @@ def _start_workers(plan: Plan, cpus_per_worker: int, note: Callable[[str], None]
     room = min(gpus, cpus // cpus_per_worker) if on_gpus else cpus // cpus_per_worker
     if room < 1:
         raise OptionError(
-            f"a worker takes {cpus_per_worker} processors{' and a GPU' if on_gpus else ''}, and the cluster has {cpus} "
-            f"processors and {gpus} GPUs",
+            f"a worker takes {counted(cpus_per_worker, 'processor')}{' and a GPU' if on_gpus else ''}, "
+            f"and the cluster has {counted(cpus, 'processor')} and {counted(gpus, 'GPU')}",
             where="--on ray",
             fix="lower --cpus-per-worker, add machines, or choose --device cpu",
         )
     count = min(room, len(plan.jobs))
-    note(f"{count} workers on {sum(node['Alive'] for node in ray.nodes())} machines")
+    machines = sum(node["Alive"] for node in ray.nodes())
+    note(f"{counted(count, 'worker')} on {counted(machines, 'machine')}")
     environment = {"OMP_NUM_THREADS": str(cpus_per_worker), "RAY_USAGE_STATS_ENABLED": "0"}
     if plan.settings.program.startswith("metagan's kernel"):
         environment["METAGAN_KERNEL"] = plan.settings.program.split(", ")[1].partition(";")[0]

@@ -38,7 +38,7 @@ from metagan.training.options import ArchitectureName, Recipe
 from metagan.training.recipe import dcgan_discriminator_config, discriminator_config
 from metagan.training.run_folder import AnyConfig, AnyDiscriminatorConfig, RunFolder, read_config
 from metagan.training.state import is_state, read_last_state
-from metagan.values import Size
+from metagan.values import Size, counted
 
 M = TypeVar("M", bound=nn.Module)
 ALONE = "take its generator alone: `metagan convert FILE OUT.safetensors`, then --start OUT.safetensors"
@@ -428,7 +428,7 @@ def _without_first(
     """Return the discriminator's parameters without those of so many of its layers."""
     if frozen_layers > len(layers):
         raise OptionError(
-            f"--freeze-d {frozen_layers}: this discriminator has {len(layers)} convolutions",
+            f"--freeze-d {frozen_layers}: this discriminator has {counted(len(layers), 'convolution')}",
             fix="freeze at most that many",
         )
     frozen = {id(parameter) for layer in layers[:frozen_layers] for parameter in layer.parameters()}

@@ -23,7 +23,7 @@ from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from metagan.errors import OptionError
-from metagan.values import Size
+from metagan.values import Size, span_of
 
 Preset = Literal["tiny", "small", "web", "official"]
 PRESET_NAMES = get_args(Preset)
@@ -281,7 +281,8 @@ def check_settings(settings: Recipe | Schedule, names: Mapping[str, str] | None 
             fits, want = value in choices, f"one of {', '.join(map(str, choices))}"
         elif kind in (int, float):
             fits = isinstance(value, Integral if kind is int else Real) and _is_within(value, asked)
-            want = f"a {'whole number' if kind is int else 'number'}{_span(asked)}"
+            span = span_of(asked.least, asked.most, above=asked.above)
+            want = f"a {'whole number' if kind is int else 'number'}{span}"
         else:
             continue
         if not fits:
@@ -298,11 +299,6 @@ def _is_within(value: Real, asked: Setting) -> bool:
         and (asked.above is None or number > asked.above)
         and (asked.most is None or number <= asked.most)
     )
-
-
-def _span(asked: Setting) -> str:
-    ends = (("from", asked.least), ("above", asked.above), ("to", asked.most))
-    return "".join(f" {word} {end:g}" for word, end in ends if end is not None)
 
 
 AUTO = frozenset(f.name for f in fields(Recipe) if "setting" in f.metadata and f.metadata["setting"].auto)

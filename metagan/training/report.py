@@ -17,7 +17,7 @@ from metagan import __version__
 from metagan.files import write_bytes
 from metagan.images.encode import MOST_SIDE_PX
 from metagan.training.run_folder import RunConfig, RunFolder
-from metagan.values import text_of
+from metagan.values import counted, text_of
 
 # --------------------------------------------------------------------------------------------
 # Line charts as inline SVG, without scripts or external style sheets.
@@ -195,6 +195,7 @@ def write_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["counted"] = counted
     metrics = folder.read_metrics()
     shared = {
         "name": folder.path.resolve().name,

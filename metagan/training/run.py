@@ -42,6 +42,7 @@ from metagan.training.snapshot import (
 )
 from metagan.training.state import State, has_state, is_state, read_last_state, write_state
 from metagan.training.trainer import Trainer
+from metagan.values import counted
 
 # --------------------------------------------------------------------------------------------
 # When a training run does what, and who is told of it.
@@ -152,7 +153,9 @@ def of_this_run(folder: RunFolder) -> Iterator[None]:
 def say_begin(folder: RunFolder, pictures: Pictures, world: World, watcher: Watcher) -> None:
     """Say what a new run begins with; drawing and measuring the first snapshot can take a while."""
     size = str(pictures.size)
-    watcher.say(f"{folder.path}: begins with {len(pictures):,} pictures of {size} pixels, on {world.device}")
+    watcher.say(
+        f"{folder.path}: begins with {counted(len(pictures), 'picture')} of {size} pixels, on {world.device}"
+    )
 
 
 def say_changes(folder: RunFolder, changes: tuple[Change, ...], seen: int, watcher: Watcher) -> None:

@@ -39,7 +39,7 @@ from metagan.training.recipe import (
 )
 from metagan.training.run_folder import FormerPace, RunConfig, SecondPictures, record_change
 from metagan.training.state import is_state, read_last_state
-from metagan.values import Size
+from metagan.values import Size, counted
 
 MICRO_BATCH_PIXELS = {"cuda": 2**21, "mps": 2**19, "cpu": 2**19}  # pixels per micro-batch by default
 GROUP = 4  # pictures per minibatch-std group
@@ -298,7 +298,7 @@ def _require_pictures_of_size(config: RunConfig, pictures: Pictures) -> None:
     made, given = (shape.size, c_dim), (pictures.size, pictures.label_count)
     if made != given:
         run, now = (
-            f"{size} pixels and {f'{count} classes' if count else 'no labels'}"
+            f"{size} pixels and {counted(count, 'class', 'classes') if count else 'no labels'}"
             for size, count in (made, given)
         )
         raise OptionError(

@@ -23,6 +23,7 @@ from metagan.collection.traits import TraitAccuracy, read_accuracies
 from metagan.errors import MalformedFileError, TrainingError
 from metagan.networks.trait_classifier import Head, TraitClassifier, TraitClassifierConfig
 from metagan.training.run_folder import read_training
+from metagan.values import counted
 
 HELD_OUT: Final = 10  # one item of this many is held out
 LEAST_ITEMS: Final = 50
@@ -77,7 +78,7 @@ def train_traits(
     """
     if len(pictures) < LEAST_ITEMS:
         raise TrainingError(
-            f"{len(pictures)} pictures: want at least {LEAST_ITEMS}",
+            f"{counted(len(pictures), 'picture')}: want at least {LEAST_ITEMS}",
             fix="fetch more of the collection, or choose less strictly",
         )
     heads, hopeless = _heads(traits)
@@ -142,7 +143,7 @@ def _heads(traits: Mapping[str, Sequence[str]]) -> tuple[list[Head], list[TraitA
             why = "all items are alike" if len(counts) == 1 else f"fewer than two values have {RARE} items"
             hopeless.append(TraitAccuracy(kind, len(common), share, share, kept=False, why=why))
         elif len(common) > MOST_VALUES:
-            why = f"{len(common)} values; the most is {MOST_VALUES}"
+            why = f"{counted(len(common), 'value')}; the most is {MOST_VALUES}"
             hopeless.append(TraitAccuracy(kind, len(common), 0.0, share, kept=False, why=why))
         else:
             heads.append(Head(kind, tuple(common)))

@@ -26,7 +26,7 @@ def test_a_sheet_beyond_its_formats_limit_is_refused_before_the_first_picture(tm
     result = sample("--seeds", "0-999999", "--grid", tmp_path / "t.webp", "--out", tmp_path / "out")
     assert result.exit_code == 1
     assert (
-        "1,000,000 pictures of 16x16 make one sheet: WebP holds at most 16,383 pixels a side, got 19,600x"
+        "1,000,000 pictures of 16x16 on one sheet: WebP holds at most 16,383 pixels a side, got 19,600x"
         in str(result.exception)
     )
     assert "fix: name a .png file, or add --tile auto (13 pixels a picture)" in str(result.exception)

@@ -237,8 +237,8 @@ def test_a_record_that_cannot_be_read_costs_only_itself(market: Market, tmp_path
     report = fetch(market, tmp_path / "apes")
     assert len(report.collection.items) == 10
     assert [remark.partition(" (")[0] for remark in report.remarks] == [
-        "1 items could not be read",
-        "1 sales could not be read",
+        "1 item could not be read",
+        "1 sale could not be read",
     ]
 
 

@@ -125,7 +125,7 @@ def test_labels_are_found_below_a_top_folder_and_however_names_are_written(tmp_p
     assert (report.labels, report.unused_labels) == ({"0": 2, "1": 2}, ("gone.png",))
     direct = PictureSource(source)
     assert [int(direct.label(i).argmax()) for i in range(4)] == [0, 1, 0, 1]
-    assert direct.left_labels() == ["1 labels are for no picture here, such as gone.png"]
+    assert direct.left_labels() == ["1 label is for no picture here, such as gone.png"]
 
 
 def test_a_label_listed_in_composed_letters_finds_a_name_in_decomposed_ones(tmp_path):
@@ -526,12 +526,12 @@ def test_exact_duplicates_are_reported_and_dropped_on_request(tmp_path):
     assert (report.packed, report.duplicates) == (2, [("b.bmp", "a.png")])
     command = ["dataset", "pack", str(pictures), "--out", str(tmp_path / "o.zip"), "--workers", "0"]
     assert (
-        "  1 are exact duplicates of others, such as b.bmp of a.png"
+        "  1 exact duplicate of another, such as b.bmp of a.png"
         in CliRunner().invoke(metagan, command).stdout
     )
     dropped = CliRunner().invoke(metagan, [*command, "--duplicates", "drop"]).stdout
     assert "2 pictures of 64x64" in dropped
-    assert "  1 left out, being exact duplicates" in dropped
+    assert "  1 exact duplicate of another, left out, such as b.bmp of a.png" in dropped
 
 
 def test_dark_pictures_of_sixteen_bits_are_reported_and_stretched_on_request(tmp_path):
@@ -539,7 +539,10 @@ def test_dark_pictures_of_sixteen_bits_are_reported_and_stretched_on_request(tmp
     pictures = folder(tmp_path / "in", {"dim.png": encoded(dim, "PNG"), "plain.png": png()})
     command = ["dataset", "pack", str(pictures), "--out", str(tmp_path / "o.zip"), "--workers", "0"]
     command += ["--resolution", "16"]
-    assert "warning: 1 with 16 bits come out dark" in CliRunner().invoke(metagan, command).stdout
+    assert (
+        "warning: 1 with 16 bits comes out dark, because it uses fewer"
+        in CliRunner().invoke(metagan, command).stdout
+    )
     assert PictureSource(tmp_path / "o.zip").pixels(0).max() < 20
     assert "  1 stretched from 12 bits" in CliRunner().invoke(metagan, [*command, "--stretch"]).stdout
     assert PictureSource(tmp_path / "o.zip").pixels(0).max() == 255

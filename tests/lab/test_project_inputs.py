@@ -284,7 +284,7 @@ def test_pictures_of_any_size_have_a_perceptual_distance():
 def test_missing_perceptual_weights_are_said():
     tensors = random_weights()
     del tensors["net.slice2.5.bias"]
-    with pytest.raises(OptionError, match=r"1 tensors are missing, the first is net\.slice2\.5\.bias"):
+    with pytest.raises(OptionError, match=r"1 tensor is missing, the first is net\.slice2\.5\.bias"):
         PerceptualDistance(tensors, "alex")
 
 

@@ -116,7 +116,7 @@ def test_the_classifier_takes_rgb_pictures_only():
     grey.image_channels = 1
     finder = DirectionFinder(small(), FEW)
     finder.generator = grey
-    with pytest.raises(OptionError, match="takes RGB pictures, the generator's have 1 channels"):
+    with pytest.raises(OptionError, match="takes RGB pictures, the generator's have 1 channel"):
         TraitMeter(finder, TraitClassifier(TraitClassifierConfig(16, HEADS, channels=8)))
 
 

@@ -27,7 +27,7 @@ from metagan.collection.sources.made import Made
 from metagan.collection.store import now
 from metagan.datasets.store import Store, UnreadableError, open_store
 from metagan.errors import CollectionError
-from metagan.values import text_of
+from metagan.values import counted, text_of
 
 _PICTURES: Final = frozenset(
     (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".svg", ".qoi", ".ppm")
@@ -98,7 +98,7 @@ class FolderSource:
         alone = [name for name in pictures if name not in used and PurePosixPath(name).stem != _COLLECTION]
         if not found and not alone:
             raise CollectionError(
-                f"no picture and no metadata among its {len(self._names)} files",
+                f"no picture and no metadata among its {counted(len(self._names), 'file')}",
                 where=self.path,
                 fix="give the folder that holds images/ and json/, or the pictures",
             )

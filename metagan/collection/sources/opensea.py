@@ -37,7 +37,7 @@ from metagan.collection.store import (
 )
 from metagan.collection.usd import Rates, in_usd
 from metagan.files import write_bytes
-from metagan.values import json_text
+from metagan.values import counted, json_text
 
 _DONE_NAME: Final = ".fetch-done"
 _MAX_DECIMALS: Final = 60
@@ -200,8 +200,10 @@ class _List:
     def remarks(self, what: str) -> Iterator[str]:
         """Yield remarks about the list."""
         wrong = Counter(one for page in self._pages() for one in page.wrong)
+        one = what.removesuffix("s")
         yield from (
-            f"{count:,} {what} could not be read ({reason})" for reason, count in wrong.most_common(5)
+            f"{counted(count, one, what)} could not be read ({reason})"
+            for reason, count in wrong.most_common(5)
         )
         if self.stalled:
             yield f"the list of {what} came back to a page that was there already, and ends here; try again later"
@@ -374,7 +376,12 @@ def _without_rate(sales: Sequence[Sale], rates: Rates) -> Iterator[str]:
     if rates:
         absent = Counter(sale.symbol for sale in sales if sale.price_usd is None)
         for symbol, count in absent.most_common(5):
-            yield f"{count:,} sales in {symbol} have no rate of their day in --usd, and stay in {symbol}"
+            have = (
+                "has no rate of its day in --usd, and stays"
+                if count == 1
+                else "have no rate of their day in --usd, and stay"
+            )
+            yield f"{counted(count, 'sale')} in {symbol} {have} in {symbol}"
 
 
 def _forget(out: Path) -> None:

@@ -26,6 +26,7 @@ from metagan.site.build.reals import open_reals
 from metagan.site.build.sharded import find_runs
 from metagan.site.pages.check import check_templates
 from metagan.site.pages.text import check_corpus
+from metagan.values import counted
 
 _FIXES = {
     "weights": "use other weights; `metagan inspect` describes these",
@@ -172,7 +173,8 @@ def _in_upscaler(
         load_upscaler(locate_weights(subject.upscale, offline=offline, progress=progress))
         if generator.image_channels != 3:
             raise OptionError(
-                (f"upscalers enlarge RGB pictures, the generator's have {generator.image_channels} channels"),
+                "upscalers enlarge RGB pictures, the generator's have "
+                f"{counted(generator.image_channels, 'channel')}",
                 fix="write `upscale: none`",
             )
     except MetaganError as error:

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from metagan.collection import charts
 from metagan.site.pages.content import CollectionContent, PictureTraits, RankedItem, TraitTable
 from metagan.site.pages.views import PictureIndex, PictureView
+from metagan.values import counted
 
 RAREST_PICTURES: Final = 6
 _FREQUENT: Final = 0.5  # from this share on, "1 in N" would say less than the percentage
@@ -191,8 +192,10 @@ def number(value: float) -> str:
 
 
 def _says(content: CollectionContent) -> str:
-    items = f"{content.items:,} item{'s' if content.items != 1 else ''}"
-    kinds = f"{content.trait_types:,} type{'s' if content.trait_types != 1 else ''} of traits"
+    items, kinds = (
+        counted(content.items, "item"),
+        counted(content.trait_types, "type of traits", "types of traits"),
+    )
     return f"The generator learnt from {items}{f' with {kinds}' if content.trait_types else ''}."
 
 

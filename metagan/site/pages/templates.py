@@ -15,6 +15,7 @@ import jinja2
 
 import metagan
 from metagan.errors import BuildError, Location, Problem, TemplateError
+from metagan.values import counted
 
 # Errors that a template can raise while it is rendered, besides jinja2's own.
 RENDER_FAILURES = (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -48,7 +49,7 @@ def make_environment(templates: Path | None) -> jinja2.Environment:
     """Make a Jinja environment that escapes everything but plain text and refuses unknown names."""
     default = jinja2.FileSystemLoader(default_templates_dir())
     overriding = jinja2.FileSystemLoader(search_path(templates))
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader([overriding, jinja2.PrefixLoader({"metagan": default})]),
         autoescape=jinja2.select_autoescape(disabled_extensions=("txt",), default=True),
         undefined=jinja2.StrictUndefined,
@@ -57,6 +58,8 @@ def make_environment(templates: Path | None) -> jinja2.Environment:
         keep_trailing_newline=True,
         auto_reload=False,
     )
+    environment.filters["counted"] = counted
+    return environment
 
 
 def static_files(templates: Path | None) -> dict[str, Path]:

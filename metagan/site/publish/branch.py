@@ -30,6 +30,7 @@ from metagan.site.publish.plan import (
     site_files,
 )
 from metagan.site.publish.record import RECORD, decode_record, encode_record
+from metagan.values import counted
 
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 DOMAIN = re.compile(rf"(?=.{{1,253}}\Z)({LABEL}\.)+{LABEL}", re.IGNORECASE)
@@ -179,11 +180,11 @@ def _check_nothing_unpushed(branch: Branch, published: list[str]) -> None:
     local = _commit_of(branch, branch.ref)
     if local is None:
         return
-    counted = _git(branch, "rev-list", "--count", local, *(f"^{commit}" for commit in published))
-    if counted.returncode == 0 and counted.stdout.strip() != "0":
+    told = _git(branch, "rev-list", "--count", local, *(f"^{commit}" for commit in published))
+    if told.returncode == 0 and told.stdout.strip() != "0":
         raise PublishError(
             (
-                f"in your local branch {branch.name}, {counted.stdout.strip()} commit(s) that "
+                f"in your local branch {branch.name}, {counted(int(told.stdout), 'commit')} that "
                 f"{branch.remote} lacks would be lost"
             ),
             where=branch.repository,

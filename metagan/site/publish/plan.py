@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from metagan.errors import Problem, PublishError
 from metagan.site.manifest import MANIFEST, read_manifest
 from metagan.site.routes import is_hidden
-from metagan.values import printable
+from metagan.values import counted, printable
 
 GITHUB_SITE_BYTES = 1_000_000_000  # "published sites may be no larger than 1 GB"
 MIB = 1 << 20
@@ -244,7 +244,8 @@ def _too_large(files: tuple[SiteFile, ...], limit: int) -> Problem:
     rest = total - sum(share.size_bytes for share in taken)
     scale = (limit * FIT - rest) / max(total - rest, 1)
     lines = [
-        f"the site takes {format_bytes(total)} in {len(files):,} files; GitHub Pages accepts {format_bytes(limit)}"
+        f"the site takes {format_bytes(total)} in {counted(len(files), 'file')}; GitHub Pages accepts "
+        f"{format_bytes(limit)}"
     ]
     for share in taken:
         fitting = int(share.images * scale)

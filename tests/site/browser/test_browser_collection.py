@@ -92,7 +92,7 @@ def test_a_picture_s_traits_and_the_way_to_the_collection_need_no_javascript(
     page = browser.new_page(java_script_enabled=False)
     page.goto(f"{shown_site}ape/1/")
     expect(page.get_by_role("heading", name="Its traits")).to_be_visible()
-    expect(page.get_by_text("1 of 1 traits in common")).to_be_visible()
+    expect(page.get_by_text("1 of 1 trait in common")).to_be_visible()
     page.get_by_role("link", name="More about the collection").click()
     page.wait_for_url("**/ape/collection/")
     expect(page.get_by_role("heading", level=1)).to_have_text("What the Ape Generator Saw")

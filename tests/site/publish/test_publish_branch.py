@@ -272,7 +272,7 @@ def test_unpushed_commits_on_the_local_branch_are_not_lost(repository, remote, s
     with pytest.raises(PublishError, match="branch gh-pages is checked out"):
         publish(repository, site)
     git(repository, "checkout", "--quiet", "main")
-    with pytest.raises(PublishError, match=r"1 commit\(s\) that origin lacks would be lost"):
+    with pytest.raises(PublishError, match=r"1 commit that origin lacks would be lost"):
         publish(repository, site)
     assert git(repository, "rev-parse", "gh-pages") == mine
 
