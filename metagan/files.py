@@ -1,4 +1,4 @@
-"""Atomic writes: a file is written next to its place and renamed into it."""
+"""Files: atomic writes, next to a file's place and renamed into it, and reads that come to an end."""
 
 from __future__ import annotations
 
@@ -23,10 +23,9 @@ def replacing(path: Path) -> Iterator[Path]:
     file name, such as those of writing, get this file's name.
 
     Raises:
-        OSError: If a pipe, a device or a socket is there, which renaming would replace.
+        OSError: If nothing can be written there, see `require_place`.
     """
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise OSError(errno.EEXIST, "a pipe or device is there, which is not replaced", str(path))
+    require_place(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -37,6 +36,69 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
     finally:
         beside.unlink(missing_ok=True)
+
+
+def require_place(path: Path, *, folder: bool = False) -> None:
+    """Refuse a place for a result at which nothing can be written.
+
+    Args:
+        path: The place; nothing has to be there yet.
+        folder: Whether the result is a folder.
+
+    Raises:
+        OSError: If a file stands where a folder has to be, a link leads to itself or nowhere, or a pipe, a device or a
+            socket is there, which writing would replace.
+    """
+    for place in (path, *path.parents):
+        is_folder = folder or place != path
+        try:
+            mode = place.stat().st_mode
+        except FileNotFoundError:
+            if is_folder and place.is_symlink():
+                raise OSError(errno.ENOENT, "a symbolic link to nothing", str(place)) from None
+            continue
+        except NotADirectoryError:
+            continue  # one of its parents is a file
+        except OSError as error:
+            if error.errno == errno.ELOOP and not place.is_symlink():
+                continue  # one of its parents leads back to itself
+            if error.errno == errno.ELOOP:
+                raise OSError(errno.ELOOP, "a symbolic link that leads back to itself", str(place)) from None
+            raise
+        if is_folder and stat.S_ISREG(mode):
+            raise OSError(errno.ENOTDIR, "a file is there, where a folder has to be", str(place))
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise OSError(errno.EEXIST, "a pipe or device is there, which is not replaced", str(place))
+        return
+
+
+def require_regular(path: Path) -> None:
+    """Refuse to read a pipe, a device or a socket, which may never end.
+
+    Raises:
+        OSError: If it is one, or there is nothing.
+    """
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+
+
+def why_no_file(path: Path) -> str:
+    """What to say of a path that is no regular file."""
+    kind = "a folder" if path.is_dir() else "no regular file"
+    return f"it is {kind}" if path.exists() else "there is no such file"
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file to read its bytes; a pipe or device is refused, see `require_regular`."""
+    require_regular(path)
+    return path.open("rb")
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file's bytes; a pipe or device is refused, see `require_regular`."""
+    require_regular(path)
+    return path.read_bytes()
 
 
 def is_full(error: OSError) -> bool:
@@ -72,7 +134,12 @@ def _is_running(pid: int) -> bool:
 
 @contextmanager
 def utf8_path(path: Path) -> Iterator[Path]:
-    """Yield a path to the same file for libraries that take UTF-8 only; a name that isn't is opened as a descriptor."""
+    """Yield a path to the same file for libraries that take UTF-8 only; a name that isn't is opened as a descriptor.
+
+    Raises:
+        OSError: If it is a pipe or device, which such a library would wait for.
+    """
+    require_regular(path)
     if not any(0xD800 <= ord(letter) <= 0xDFFF for letter in str(path)):
         yield path
         return

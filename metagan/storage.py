@@ -18,7 +18,7 @@ from tenacity.nap import sleep_using_event
 from tenacity.stop import stop_when_event_set
 
 from metagan.errors import MetaganError
-from metagan.files import is_full, sweep_killed, write_bytes
+from metagan.files import is_full, require_regular, sweep_killed, write_bytes
 
 T = TypeVar("T")
 
@@ -193,6 +193,8 @@ class Storage:
                 f"{self._root}/{name}"
             )  # another program may have written it meanwhile
             try:
+                if self._is_local:
+                    require_regular(Path(self._root, name))
                 content: bytes = self._files.cat_file(f"{self._root}/{name}", start=start, end=stop)
             except FileNotFoundError:
                 return None

@@ -9,6 +9,8 @@ import click
 
 from metagan.cli.options import (
     Number,
+    OutPath,
+    Whole,
     class_option,
     device_option,
     offline_option,
@@ -18,7 +20,7 @@ from metagan.cli.options import (
     seeds_option,
     sha256_option,
 )
-from metagan.values import Label
+from metagan.values import Label, counted
 
 _SHARE = r"\d+(?:\.\d*)?|\.\d+"
 
@@ -58,7 +60,7 @@ class Alpha(click.ParamType[float | tuple[tuple[int, int, float], ...]]):
 )
 @click.option(
     "--swap",
-    type=click.IntRange(1),
+    type=Whole(1),
     metavar="PIXELS",
     help="Take coarse layers from FIRST, and those of this resolution and finer from SECOND.",
 )
@@ -74,18 +76,16 @@ class Alpha(click.ParamType[float | tuple[tuple[int, int, float], ...]]):
     help="Where the mapping network comes from. By default blend, or first with --swap and shares of layers.",
 )
 @click.option("--force", is_flag=True, help="Blend even generators that weren't fine-tuned from one another.")
-@click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="The child to write, .safetensors."
-)
+@click.option("--out", type=OutPath(), help="The child to write, .safetensors.")
 @click.option(
     "--grid",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutPath(),
     help="Write a sheet: a row for each seed, from FIRST to the child. Its extension sets the format.",
 )
-@click.option("--steps", type=click.IntRange(2, 64), default=5, help="Columns of the --grid.")
+@click.option("--steps", type=Whole(2, 64), default=5, help="Columns of the --grid.")
 @click.option(
     "--film",
-    type=click.Path(path_type=Path),
+    type=OutPath(folder=None),
     help="Write a film from FIRST to the child: .mp4, .webm, .webp, .gif, or a folder of PNG files.",
 )
 @click.option("--seconds", type=Number(0, 3600, min_open=True), default=6.0, help="Length of the --film.")
@@ -186,7 +186,8 @@ def command(
     for line in describe_shares(layers, similarity, shares):
         click.echo(line)
     if similarity.different:
-        click.echo(f"note: {len(similarity.different)} tensors have other shapes, and stay FIRST's", err=True)
+        said = counted(len(similarity.different), "tensor has another shape", "tensors have other shapes")
+        note(f"{said}; FIRST's {'is' if len(similarity.different) == 1 else 'are'} kept")
     if not force:
         require_related(similarity)
     settings = found[0].settings(psi, label)
@@ -201,7 +202,7 @@ def command(
         with stages() as progress:
             progress.begin("frames", frames)
             write_blend_film(film, between, frames, FilmOptions(fps, provenance, loop=loop), progress.advance)
-        click.echo(f"{film}: {frames} frames")
+        click.echo(f"{film}: {counted(frames, 'frame')}")
     if out is not None:
         child = blend(one, other, shares)
         header = write_child(out, child, parents[0], parents[1], shares)

@@ -16,6 +16,8 @@ import click
 
 from metagan.cli.options import (
     Number,
+    Place,
+    Whole,
     class_option,
     device_option,
     json_option,
@@ -28,7 +30,7 @@ from metagan.cli.options import (
     workers_option,
 )
 from metagan.registry.weights_ref import LOOPBACK
-from metagan.values import json_text
+from metagan.values import counted, json_text
 
 if TYPE_CHECKING:
     from metagan.collection.listing import Candidate
@@ -73,17 +75,15 @@ def _gateway(_: click.Context, __: click.Parameter, value: str) -> str:
 @click.argument("name")
 @click.option("--from", "origin", metavar=_SOURCES, required=True, help="Source of the collection.")
 @out_option("Folder of the collection.  [default: collections/NAME]")
-@click.option(
-    "--count", type=click.IntRange(1, 10_000_000), default=10_000, help="dicebear, drawn: number of items."
-)
+@click.option("--count", type=Whole(1, 10_000_000), default=10_000, help="dicebear, drawn: number of items.")
 @click.option(
     "--size",
-    type=click.IntRange(8, 4096),
+    type=Whole(8, 4096),
     help="Side in pixels of pictures drawn on this machine.  [default: 128, for SVG 512]",
 )
 @click.option(
     "--seed",
-    type=click.IntRange(0),
+    type=Whole(0),
     default=0,
     help="dicebear, drawn: random seed; each seed gives another collection.",
 )
@@ -124,7 +124,7 @@ def _gateway(_: click.Context, __: click.Parameter, value: str) -> str:
 )
 @click.option(
     "--at-once",
-    type=click.IntRange(1, 64),
+    type=Whole(1, 64),
     default=8,
     help="opensea, csv: number of pictures to download at once.",
 )
@@ -140,6 +140,7 @@ def _gateway(_: click.Context, __: click.Parameter, value: str) -> str:
 )
 @click.option(
     "--archive",
+    type=Place(),
     metavar="FOLDER|URL",
     help="Folder or storage, such as s3://bucket/nft-assets, with the archive of NAME. It is read if --out does not"
     " exist, and written at the end of the fetch.",
@@ -167,7 +168,7 @@ def fetch(
     at_once: int,
     download: bool,
     usd: Path | None,
-    archive: str | None,
+    archive: Path | str | None,
     refresh: bool,
     workers: int | None,
     as_json: bool,
@@ -195,7 +196,7 @@ def fetch(
     cores = available_cores() if workers is None else workers
     folder = out or Path("collections") / name
     if archive and not folder.exists():
-        _restore(name, archive, folder)
+        _restore(name, str(archive), folder)
 
     if kind == "opensea":
         need("tenacity")
@@ -238,7 +239,7 @@ def fetch(
         report = _gather(source, folder, cores, through, at_once, size or 512)
     _show_fetched(report, as_json)
     if archive:
-        _archive(folder, name, archive, None)
+        _archive(folder, name, str(archive), None)
 
 
 def _restore(name: str, archive: str, folder: Path) -> None:
@@ -315,25 +316,25 @@ def _fetched_lines(report: FetchReport) -> Iterator[str]:
     facts, items = report.collection.facts, report.collection.items
     pictures = sum(item.file is not None for item in items)
     traits = {trait.type for item in items for trait in item.traits}
-    sold = f", {len(report.collection.sales):,} sales" if report.collection.sales else ""
+    sold = f", {counted(len(report.collection.sales), 'sale')}" if report.collection.sales else ""
     counts = ((len(items), "item"), (pictures, "picture"), (len(traits), "trait type"))
-    counted = ", ".join(f"{count:,} {what}{'s' if count != 1 else ''}" for count, what in counts)
-    yield f"{report.collection.path}: {counted}{sold}"
+    told = ", ".join(counted(count, what) for count, what in counts)
+    yield f"{report.collection.path}: {told}{sold}"
     if facts.licence:
         named = f"; {facts.attribution}" if facts.attribution else ""
         yield f"  licence: {facts.licence}{named}"
     else:
         yield "  licence: unknown; set it with --licence or in collection.json"
     yield from (f"  {remark}" for remark in report.remarks)
-    yield from _listed(report.missing, "without a picture")
+    yield from _listed(report.missing, f"{len(report.missing):,} without a picture")
     yield from _listed(
-        report.notes, "remarks about items" if len(report.notes) != 1 else "remark about an item"
+        report.notes, counted(len(report.notes), "remark about an item", "remarks about items")
     )
 
 
 def _listed(lines: list[tuple[str, str]], what: str) -> Iterator[str]:
     if lines:
-        yield f"  {len(lines):,} {what}:"
+        yield f"  {what}:"
         yield from (f"    {item_id}: {reason}" for item_id, reason in lines[:_SHOWN])
         if len(lines) > _SHOWN:
             yield f"    and {len(lines) - _SHOWN:,} more; items.jsonl and --json have all of them"
@@ -386,12 +387,15 @@ def report_command(
         return
     click.echo(f"{report.page}: open it in a browser")
     for analysis in report.analyses:
-        click.echo(f"  {analysis.name}: {analysis.items:,} items, {len(analysis.types)} trait types")
+        click.echo(
+            f"  {analysis.name}: {counted(analysis.items, 'item')}, {counted(len(analysis.types), 'trait type')}"
+        )
         for prices in analysis.prices:
             every = prices.tables[0].rows[0]
             unit = f" {prices.currency}" if prices.currency else ""
-            counted = f"{every.count:,} price{'s' if every.count != 1 else ''}"
-            click.echo(f"    {counted}: mean {every.mean:.4g}{unit}, median {every.median:.4g}{unit}")
+            click.echo(
+                f"    {counted(every.count, 'price')}: mean {every.mean:.4g}{unit}, median {every.median:.4g}{unit}"
+            )
             if prices.relation:
                 click.echo(
                     f"    rarity and price: {prices.relation.words} (rank correlation {prices.relation.rho:.2f})"
@@ -417,7 +421,7 @@ def report_command(
     type=Number(0, 50, min_open=True, max_open=True),
     help="Drop this percentage of the cheapest and of the most expensive items.",
 )
-@click.option("--min-size", type=click.IntRange(1), help="Drop pictures with fewer pixels on a side.")
+@click.option("--min-size", type=Whole(1), help="Drop pictures with fewer pixels on a side.")
 @click.option(
     "--min-spread",
     type=Number(0, 255),
@@ -426,12 +430,12 @@ def report_command(
 @click.option("--no-duplicates", is_flag=True, help="Drop pictures whose file equals another one's.")
 @click.option(
     "--no-near-duplicates",
-    type=click.IntRange(0, 32),
+    type=Whole(0, 32),
     metavar="BITS",
     help="Drop pictures whose perceptual hash differs from another one's in at most BITS of 64 (4: re-encoded copies).",
 )
 @click.option(
-    "--max-words", type=click.IntRange(0), help="Drop pictures in which tesseract reads more words than this."
+    "--max-words", type=Whole(0), help="Drop pictures in which tesseract reads more words than this."
 )
 @click.option(
     "--language",
@@ -449,8 +453,8 @@ def report_command(
     default="rarity",
     help="The value that --top and --bottom sort by.",
 )
-@click.option("--sample", type=click.IntRange(1), help="Keep this many random items.")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Random seed of --sample.")
+@click.option("--sample", type=Whole(1), help="Keep this many random items.")
+@click.option("--seed", type=Whole(0), default=0, help="Random seed of --sample.")
 @json_option
 def subset_command(
     collection: Path,
@@ -511,13 +515,13 @@ def subset_command(
         return
     for step in report.steps:
         click.echo(f"  {step.left:>9,}  {step.what}")
-    click.echo(f"{out}: {len(report.collection.items):,} items")
+    click.echo(f"{out}: {counted(len(report.collection.items), 'item')}")
 
 
 @command.command("listing", short_help="Pictures with metadata and a manifest, ready for lazy minting.")
 @click.argument("what", metavar="SUBJECT|WEIGHTS")
 @out_option("A new folder.", required=True)
-@click.option("--count", type=click.IntRange(1, 1_000_000), default=100, help="Number of pictures.")
+@click.option("--count", type=Whole(1, 1_000_000), default=100, help="Number of pictures.")
 @click.option(
     "--layout",
     type=click.Choice(["opensea", "metaplex", "thirdweb", "hashlips"]),
@@ -528,7 +532,7 @@ def subset_command(
 @click.option("--description", help="Description in every token's metadata.")
 @click.option("--licence", help="The pictures' licence.  [default: the subject's]")
 @click.option("--external-url", help="Address of a page that shows the pictures, such as your site's.")
-@click.option("--first-seed", type=click.IntRange(0, (1 << 32) - 1), default=0, help="First seed.")
+@click.option("--first-seed", type=Whole(0, (1 << 32) - 1), default=0, help="First seed.")
 @psi_option()
 @class_option
 @click.option(
@@ -633,11 +637,13 @@ def listing_command(
             candidates = iter(rarest_first(list(candidates), open_table(training)))
         nearest = NearestItems(known) if known else None
         report = write_listing(out, candidates, count, layout, terms, training=nearest, near_levels=near)
-    click.echo(f"{out}: {len(report.tokens):,} pictures for {layout}, licence {terms.licence}")
+    click.echo(f"{out}: {counted(len(report.tokens), 'picture')} for {layout}, licence {terms.licence}")
     click.echo(f"  provenance hash {report.provenance}")
     if report.refused:
+        pairs = "the pair is" if len(report.refused) == 1 else "the pairs are"
+        near_ones = "a near duplicate" if len(report.refused) == 1 else "near duplicates"
         click.echo(
-            f"  {len(report.refused):,} refused as near duplicates of {training}; the pairs are in {out / 'refused'}:"
+            f"  {len(report.refused):,} refused as {near_ones} of {training}; {pairs} in {out / 'refused'}:"
         )
         for refused in report.refused[:_SHOWN]:
             click.echo(f"    seed {refused.seed} is like item {refused.item} ({refused.levels:.1f} levels)")
@@ -699,21 +705,21 @@ def _labelled(candidates: Iterator[Candidate], classifier: Path) -> Iterator[Can
 
 @command.command("archive", short_help="Put a collection's zips into a folder or on a storage.")
 @click.argument("collection", type=click.Path(path_type=Path, file_okay=False))
-@click.argument("place", metavar="FOLDER|URL")
+@click.argument("place", metavar="FOLDER|URL", type=Place())
 @click.option("--name", help="Name of the archive.  [default: the collection's name]")
 @click.option(
     "--generator",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Weights of a generator to add as NAME_generator.zip.",
 )
-def archive_command(collection: Path, place: str, name: str | None, generator: Path | None) -> None:
+def archive_command(collection: Path, place: Path | str, name: str | None, generator: Path | None) -> None:
     """Write NAME/NAME_archive.zip, NAME_metadata_archive.zip and NAME_generator.zip of COLLECTION under a place.
 
     `metagan collection fetch NAME --archive PLACE` reads them back.
     """
     from metagan.collection.store import open_collection
 
-    _archive(collection, name or open_collection(collection).facts.name, place, generator)
+    _archive(collection, name or open_collection(collection).facts.name, str(place), generator)
 
 
 @command.command(
@@ -723,11 +729,11 @@ def archive_command(collection: Path, place: str, name: str | None, generator: P
 @out_file_option("The file, NAME.safetensors.", required=True)
 @click.option(
     "--resolution",
-    type=click.IntRange(8, 512),
+    type=Whole(8, 512),
     default=64,
     help="Side of the classifier's input in pixels, a power of two.",
 )
-@click.option("--epochs", type=click.IntRange(1, 1000), default=12, help="Number of passes over the items.")
+@click.option("--epochs", type=Whole(1, 1000), default=12, help="Number of passes over the items.")
 @click.option(
     "--min-accuracy",
     type=Number(0, 1),
@@ -736,7 +742,7 @@ def archive_command(collection: Path, place: str, name: str | None, generator: P
 )
 @click.option(
     "--seed",
-    type=click.IntRange(0),
+    type=Whole(0),
     default=0,
     help="Random seed of the held-out items, the order and the initial weights.",
 )
@@ -783,10 +789,11 @@ def traits_command(
         classifier, told = train_traits(
             torch.from_numpy(pictures), labels, recipe, choose_device(device), progress.advance
         )
+    held_out = -(-len(pictures) // 10)
     facts = {
         "collection": known.facts.name,
         "items": len(pictures),
-        "held_out": -(-len(pictures) // 10),
+        "held_out": held_out,
         "recipe": dataclasses.asdict(recipe),
         "told": [dataclasses.asdict(one) for one in told],
     }
@@ -808,21 +815,21 @@ def traits_command(
         return
     kept = sum(one.kept for one in told)
     click.echo(
-        f"{out}: tells {kept} of {len(told)} trait types, measured on {facts['held_out']:,} held-out items"
+        f"{out}: tells {kept} of {counted(len(told), 'trait type')}, measured on "
+        f"{counted(held_out, 'held-out item')}"
     )
     for one in sorted(told, key=lambda one: (not one.kept, one.type)):
         left_out = f"  left out: {one.why}" if not one.kept else ""
         click.echo(
-            f"  {one.accuracy:>6.1%}  (most common value {one.majority:.1%}, {one.values} values)  {one.type}{left_out}"
+            f"  {one.accuracy:>6.1%}  (most common value {one.majority:.1%}, {counted(one.values, 'value')})  "
+            f"{one.type}{left_out}"
         )
 
 
 @command.command("review", short_help="Sort pictures out by eye, on a page on this machine.")
 @click.argument("what", metavar="COLLECTION|SUBJECT")
 @registry_option
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, help="Port of the page; 0 for any that is free."
-)
+@click.option("--port", type=Whole(0, 65535), default=0, help="Port of the page; 0 for any that is free.")
 @device_option
 @offline_option
 def review_command(what: str, registry: Path, port: int, device: str, offline: bool) -> None:
@@ -845,7 +852,7 @@ def review_command(what: str, registry: Path, port: int, device: str, offline: b
         pass
     finally:
         server.server_close()
-    click.echo(f"{len(server.out):,} of {len(server.pictures):,} pictures sorted out")
+    click.echo(f"{len(server.out):,} of {counted(len(server.pictures), 'picture')} sorted out")
 
 
 def _review_collection(path: Path, port: int) -> ReviewServer:
@@ -871,7 +878,7 @@ def _review_subject(slug: str, registry: Path, port: int, device: str, *, offlin
     from metagan.registry.read import find_subject, read_registry
     from metagan.sampling.target import find_target, open_sampler
 
-    if not registry.is_file():
+    if not registry.exists():
         raise click.BadParameter(
             f"{slug!r} is no collection, and there is no {registry} in which it could be a subject"
         )

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from metagan.cli.options import WeightsFile, network_option, refuse_to_replace_input
+from metagan.cli.options import OutPath, WeightsFile, network_option, refuse_to_replace_input
 
 
 @click.command("convert", short_help="Convert a weights file to .safetensors, or to another program's .pt.")
 @click.argument("source", metavar="IN", type=WeightsFile())
-@click.argument("target", metavar="OUT", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("target", metavar="OUT", type=OutPath())
 @network_option
 @click.option(
     "--layout",

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from metagan.cli.options import json_option, out_file_option, size_option, workers_option
-from metagan.values import Size, json_text
+from metagan.cli.options import Whole, json_option, out_file_option, size_option, workers_option
+from metagan.values import Size, counted, json_text
 
 if TYPE_CHECKING:
     from metagan.datasets.pack import PackReport
@@ -31,13 +31,9 @@ def command() -> None:
 @command.command("render", short_help="Draw an example collection.")
 @click.argument("collection", type=click.Choice(COLLECTIONS))
 @out_file_option("The dataset zip to write.", required=True)
-@click.option("--count", type=click.IntRange(1, 10_000_000), default=10_000, help="Number of pictures.")
-@click.option(
-    "--resolution", type=click.IntRange(16, 1024), default=128, help="Side in pixels, a power of two."
-)
-@click.option(
-    "--seed", type=click.IntRange(0), default=0, help="Random seed; each seed draws another collection."
-)
+@click.option("--count", type=Whole(1, 10_000_000), default=10_000, help="Number of pictures.")
+@click.option("--resolution", type=Whole(16, 1024), default=128, help="Side in pixels, a power of two.")
+@click.option("--seed", type=Whole(0), default=0, help="Random seed; each seed draws another collection.")
 @click.option(
     "--label",
     metavar="TRAIT",
@@ -76,7 +72,8 @@ def render(
 def _show_rendered(report: RenderReport) -> None:
     size_mb = report.path.stat().st_size / 1e6
     click.echo(
-        f"{report.path}: {report.count:,} pictures of {report.resolution}x{report.resolution}, {size_mb:.1f} MB"
+        f"{report.path}: {counted(report.count, 'picture')} of {report.resolution}x{report.resolution}, "
+        f"{size_mb:.1f} MB"
     )
     for trait, values in report.traits.items():
         shares = ", ".join(f"{value} {number / report.count:.1%}" for value, number in values.items())
@@ -137,7 +134,7 @@ def _background(_: click.Context, __: click.Parameter, value: str) -> tuple[int,
 )
 @click.option(
     "--max-megapixels",
-    type=click.IntRange(1, 4096),
+    type=Whole(1, 4096),
     default=64,
     help="The largest picture to decode. JPEGs count at the size they are decoded at, about four times "
     "--resolution.",
@@ -220,8 +217,10 @@ _CUT = {
 
 
 def _packed_lines(report: PackReport) -> Iterator[str]:
+    from metagan.datasets.labels import left_over
+
     size_mb = report.path.stat().st_size / 1e6
-    yield f"{report.path}: {report.packed:,} pictures of {report.size}, {size_mb:.1f} MB"
+    yield f"{report.path}: {counted(report.packed, 'picture')} of {report.size}, {size_mb:.1f} MB"
     if report.cut:
         square = report.size.is_square
         how = _CUT[report.fit] if square else _CUT[report.fit].removesuffix(" a")
@@ -230,14 +229,14 @@ def _packed_lines(report: PackReport) -> Iterator[str]:
         yield f"  {report.enlarged:,} enlarged, because they had fewer pixels"
     yield from _remarkable(report)
     if report.ignored:
-        yield f"  {report.ignored:,} other file{'' if report.ignored == 1 else 's'} ignored"
+        yield f"  {counted(report.ignored, 'other file')} ignored"
     if report.labels:
         counts = ", ".join(f"{name} {count:,}" for name, count in report.labels.items())
-        yield f"  {len(report.labels):,} labels: {counts}"
+        yield f"  {counted(len(report.labels), 'label')}: {counts}"
     if report.label_width:
-        yield f"  labels of {report.label_width:,} number{'' if report.label_width == 1 else 's'}"
+        yield f"  labels of {counted(report.label_width, 'number')}"
     if report.unused_labels:
-        yield f"  {len(report.unused_labels):,} labels are for no picture here, such as {report.unused_labels[0]}"
+        yield f"  {left_over(report.unused_labels)}"
     if report.unread_labels:
         yield f"  labels not used: {'; '.join(report.unread_labels)}. --labels chooses"
     if report.skipped:
@@ -251,11 +250,13 @@ def _remarkable(report: PackReport) -> Iterator[str]:
         yield f"  {len(report.dark):,} stretched from {report.brightened} bits to the full range"
     elif report.dark:
         name, depth = report.dark[0]
+        one = len(report.dark) == 1
+        dark = "comes out dark, because it uses" if one else "come out dark, because they use"
         yield (
-            f"  warning: {len(report.dark):,} with 16 bits come out dark, because they use fewer ({name}: {depth}); "
-            "--stretch scales them"
+            f"  warning: {len(report.dark):,} with 16 bits {dark} fewer ({name}: {depth}); "
+            f"--stretch scales {'it' if one else 'them'}"
         )
     if report.duplicates:
-        what = "left out, being" if report.dropped else "are"
         name, first = report.duplicates[0]
-        yield f"  {len(report.duplicates):,} {what} exact duplicates of others, such as {name} of {first}"
+        copies = counted(len(report.duplicates), "exact duplicate of another", "exact duplicates of others")
+        yield f"  {copies}{', left out' if report.dropped else ''}, such as {name} of {first}"

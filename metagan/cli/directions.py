@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from metagan.cli.options import (
+    OutPath,
+    Whole,
     class_option,
     device_option,
     lpips_option,
@@ -43,7 +45,7 @@ def parse_ranges(
 @out_file_option("The directions file to write.", required=True)
 @click.option(
     "--sheet",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutPath(),
     help="Write a picture of each dial at -3 to 3 on four seeds; its extension sets the format.",
 )
 @click.option(
@@ -72,14 +74,14 @@ def parse_ranges(
     metavar="TYPE=VALUE",
     help="Begin with the direction of this trait, by logistic regression; may be given more than once.",
 )
-@click.option("--count", type=click.IntRange(1, 1000), default=10, help="Dials to keep at most.")
+@click.option("--count", type=Whole(1, 1000), default=10, help="Dials to keep at most.")
 @click.option(
-    "--candidates", type=click.IntRange(1, 512), default=6, help="Candidates per method and range of layers."
+    "--candidates", type=Whole(1, 512), default=6, help="Candidates per method and range of layers."
 )
-@click.option("--pictures", type=click.IntRange(2, 64), default=6, help="Pictures to measure the effect on.")
+@click.option("--pictures", type=Whole(2, 64), default=6, help="Pictures to measure the effect on.")
 @psi_option(0.7, "Used for the measured pictures.")
 @class_option
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Random seed.")
+@click.option("--seed", type=Whole(0, 2**32 - 1), default=0, help="Random seed.")
 @lpips_option
 @device_option
 @weights_options

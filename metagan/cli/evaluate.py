@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from metagan.cli.options import (
+    Whole,
     class_option,
     device_option,
     json_option,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 @click.argument("data", metavar="DATASET", type=click.Path(path_type=Path, exists=True))
 @click.option(
     "--count",
-    type=click.IntRange(1),
+    type=Whole(1),
     show_default="2000, or all real pictures if there are fewer",
     help="Number of generated pictures, and of real pictures to compare them with.",
 )

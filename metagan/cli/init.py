@@ -10,8 +10,10 @@ from pathlib import Path
 import click
 
 from metagan import __version__
+from metagan.cli.options import OutPath
 from metagan.errors import OptionError
 from metagan.files import replacing, write_bytes
+from metagan.values import counted
 
 SOURCES = Path(__file__).with_name("scaffold_files")
 GITIGNORE = Path(".gitignore")
@@ -84,7 +86,7 @@ def _refusal(folder: Path, in_the_way: list[Path]) -> OptionError:
 
 
 @click.command("init", short_help="Create a project for a new site.")
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=OutPath(folder=True))
 @click.option(
     "--templates",
     is_flag=True,
@@ -102,7 +104,7 @@ def command(folder: Path, templates: bool) -> None:
         if path not in copied:
             click.echo(f"{folder / path}")
     if copied:
-        click.echo(f"{folder / 'templates'}: {len(copied)} files; delete what you don't change")
+        click.echo(f"{folder / 'templates'}: {counted(len(copied), 'file')}; delete what you don't change")
     if GITIGNORE not in written:
         click.echo(
             f"{folder / GITIGNORE} exists and was not changed; add /build/ and /.metagan/ to it", err=True

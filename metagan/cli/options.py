@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, get_args, get_origin, get_type_hints
 
 import click
 
+from metagan.files import require_place
 from metagan.values import (
     PSI_RANGE,
     InvalidValueError,
@@ -31,6 +33,8 @@ from metagan.values import (
     parse_numbers,
     precision_of_today,
     printable,
+    show,
+    span_of,
 )
 
 if TYPE_CHECKING:
@@ -127,6 +131,27 @@ def size_option(default: str) -> Decorator:
     )
 
 
+def _span(kind: click.IntRange | click.FloatRange) -> str:
+    least, above = (None, kind.min) if kind.min_open else (kind.min, None)
+    most, below = (None, kind.max) if kind.max_open else (kind.max, None)
+    return span_of(least, most, above=above, below=below)
+
+
+_WHOLE = re.compile(r"[+-]?[0-9]{1,40}")  # int() would also take "1_000" and other scripts' digits
+
+
+class Whole(click.IntRange):
+    """A whole number in a range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The text as a number."""
+        written = "none" if isinstance(value, str) and not _WHOLE.fullmatch(value.strip()) else value
+        try:
+            return int(super().convert(written, param, ctx))
+        except click.BadParameter:
+            self.fail(f"want a whole number{_span(self)}, got {show(value)}", param, ctx)
+
+
 class Number(click.FloatRange):
     """A number in a range: never nan, and inf only where `endless` says what that means."""
 
@@ -143,10 +168,15 @@ class Number(click.FloatRange):
         self._endless = endless
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Convert text to a number."""
-        number = float(super().convert(value, param, ctx))
+        """The text as a number."""
+        try:
+            plain = str(value).isascii() and "_" not in str(value)
+            number = float(super().convert(value, param, ctx)) if plain else math.nan
+        except click.BadParameter:
+            number = math.nan
         if math.isnan(number) or (math.isinf(number) and not self._endless):
-            self.fail(f"want a number, got {value}", param, ctx)
+            endless = ", or inf" if self._endless else ""
+            self.fail(f"want a number{_span(self)}{endless}, got {show(value)}", param, ctx)
         return number
 
 
@@ -333,11 +363,34 @@ weights_options = options(registry_option, sha256_option, offline_option)
 # Results.
 
 
+class OutPath(click.Path):
+    """A file or folder to write, which is refused before any work where nothing can be written.
+
+    Args:
+        folder: Whether it is a folder; None for a name that is a folder's if it has no ending.
+    """
+
+    def __init__(self, *, folder: bool | None = False) -> None:
+        super().__init__(path_type=Path, file_okay=not folder, dir_okay=folder is not False)
+        self._folder = folder
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The text as a path."""
+        path = Path(super().convert(value, param, ctx))
+        try:
+            require_place(path, folder=not path.suffix if self._folder is None else self._folder)
+        except (OSError, ValueError) as error:
+            where = getattr(error, "filename", None) or path
+            reason = getattr(error, "strerror", None) or str(error)
+            self.fail(f"{printable(str(where))}: {reason}", param, ctx)
+        return path
+
+
 def out_option(help: str, *, default: Path | None = None, required: bool = False) -> Decorator:  # noqa: A002
     """`--out`, a folder."""
     return click.option(
         "--out",
-        type=click.Path(path_type=Path, file_okay=False),
+        type=OutPath(folder=True),
         default=default,
         required=required,
         help=help,
@@ -355,8 +408,7 @@ class Place(click.ParamType[Path | str]):
         """The text as a path or an address."""
         if isinstance(value, Path) or "://" in value:
             return value
-        folder: Path = click.Path(path_type=Path, file_okay=False).convert(value, param, ctx)
-        return folder
+        return OutPath(folder=True).convert(value, param, ctx)
 
 
 def place_option(help: str, *, default: Path | None = None) -> Decorator:  # noqa: A002
@@ -366,9 +418,7 @@ def place_option(help: str, *, default: Path | None = None) -> Decorator:  # noq
 
 def out_file_option(help: str, *, required: bool = False) -> Decorator:  # noqa: A002
     """`--out`, a file."""
-    return click.option(
-        "--out", type=click.Path(path_type=Path, dir_okay=False), required=required, help=help
-    )
+    return click.option("--out", type=OutPath(), required=required, help=help)
 
 
 network_option = click.option(
@@ -380,7 +430,7 @@ network_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 workers_option = click.option(
     "--workers",
-    type=click.IntRange(0),
+    type=Whole(0),
     help="Number of processes; 0 uses only this one. By default, one per core.",
 )
 
@@ -416,7 +466,7 @@ base_url_option = click.option(
 )
 images_option = click.option(
     "--images",
-    type=click.IntRange(1),
+    type=Whole(1),
     help="Number of pictures per subject; overrides images in the registry.",
 )
 templates_option = click.option(
@@ -570,7 +620,7 @@ def _param_type(hint: Any, declared: Setting, *, precision: bool) -> click.Param
 def _number_type(plain: Any, declared: Setting) -> click.ParamType[Any]:
     low, high = declared.least if declared.above is None else declared.above, declared.most
     if plain is int:
-        return click.IntRange(_whole(low), _whole(high), min_open=declared.above is not None)
+        return Whole(_whole(low), _whole(high), min_open=declared.above is not None)
     if plain is float:
         return Number(low, high, min_open=declared.above is not None, endless=declared.endless)
     return click.STRING

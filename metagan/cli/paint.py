@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from metagan.cli.options import Number, class_option, device_option, weights_options
+from metagan.cli.options import Number, Place, Whole, class_option, device_option, weights_options
 from metagan.values import Label
 
 GIB = 2**30
@@ -30,22 +30,23 @@ GIB = 2**30
 @click.option("--init", metavar="FILE|FOLDER", type=click.Path(path_type=Path), help="A picture to start from, or a"
               " folder of them, one after the other; for a generator, styles files of `metagan project`. By default"
               " noise.")  # fmt: skip
-@click.option("--steps", type=click.IntRange(1, 100_000), default=20, help="Number of steps. Each one's picture is"
+@click.option("--steps", type=Whole(1, 100_000), default=20, help="Number of steps. Each one's picture is"
               " kept; more steps go on from where an earlier run ended.")  # fmt: skip
 @click.option("--size", metavar="PX|WIDTHxHEIGHT", help="Size of a VQGAN's pictures, rounded down to whole codes.  "
               "[default: 512]")  # fmt: skip
-@click.option("--out", required=True, metavar="FOLDER|URL", help="Where pictures are written as they are made: a"
-              " folder, or an address such as s3://bucket/painted. An interrupted run continues there.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(-1, 2**32 - 1), default=0, help="Random seed; -1 draws one and writes it"
+@click.option("--out", required=True, type=Place(), metavar="FOLDER|URL", help="Where pictures are written as they"
+              " are made: a folder, or an address such as s3://bucket/painted. An interrupted run continues"
+              " there.")  # fmt: skip
+@click.option("--seed", type=Whole(-1, 2**32 - 1), default=0, help="Random seed; -1 draws one and writes it"
               " down.")  # fmt: skip
 @click.option("--learning-rate", type=Number(0, 10, min_open=True), help="Adam's step size.  [default: 0.1, or 0.02"
               " for a generator]")  # fmt: skip
-@click.option("--cuts", type=click.IntRange(1, 4096), default=32, help="Random cutouts of the picture that CLIP sees in"
+@click.option("--cuts", type=Whole(1, 4096), default=32, help="Random cutouts of the picture that CLIP sees in"
               " a step.")  # fmt: skip
 @click.option(
     "--augment/--no-augment", default=True, help="Turn, tilt, mirror and colour the cutouts at random."
 )
-@click.option("--cuts-at-once", type=click.IntRange(1, 4096), help="Cutouts that go through CLIP together. By default"
+@click.option("--cuts-at-once", type=Whole(1, 4096), help="Cutouts that go through CLIP together. By default"
               " as many as memory has room for; fewer are slower, and change nothing else.")  # fmt: skip
 @click.option("--checkpointing/--no-checkpointing", default=None, help="Save memory by computing a VQGAN's layers"
               " twice. By default where memory has no room without.")  # fmt: skip
@@ -68,7 +69,7 @@ def command(
     init: Path | None,
     steps: int,
     size: str | None,
-    out: str,
+    out: Path | str,
     seed: int,
     learning_rate: float | None,
     cuts: int,
@@ -117,7 +118,7 @@ def command(
         )
     options = PaintOptions(
         steps=steps,
-        seed=choose_seed(seed, out, starts, again=again),
+        seed=choose_seed(seed, str(out), starts, again=again),
         learning_rate=learning_rate,
         cuts=cuts,
         augment=augment,
@@ -134,5 +135,5 @@ def command(
     note(f"painting {canvas.width}x{canvas.height} takes {painter.plan}")
     with stages() as progress:
         progress.begin("steps", steps * max(1, len(starts)))
-        for painted in paint_into(out, painter, starts, again=again, advance=progress.advance):
+        for painted in paint_into(str(out), painter, starts, again=again, advance=progress.advance):
             click.echo(painted.address)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from metagan.cli.options import json_option
+from metagan.cli.options import OutPath, Whole, json_option
+from metagan.values import counted
 
 if TYPE_CHECKING:
     from metagan.shards.pick import By
@@ -27,17 +28,17 @@ if TYPE_CHECKING:
     default="logit",
     help="Which of the scores: the discriminator's logit, or the distance to the nearest real pictures.",
 )
-@click.option("--keep", type=click.IntRange(1, 100_000), default=1000, help="Seeds to pick at most.")
+@click.option("--keep", type=Whole(1, 100_000), default=1000, help="Seeds to pick at most.")
 @click.option(
     "--apart",
-    type=click.IntRange(0, 64),
+    type=Whole(0, 64),
     default=5,
     help="Bits of 64 in which the perceptual hashes of two picked pictures differ at least; 0 takes those that look "
     "alike, too.",
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutPath(),
     help="Write the seeds here, the best first, as `images` of a registry and --seeds take them; else print them.",
 )
 @json_option
@@ -70,5 +71,7 @@ def command(
     elif out is None:
         click.echo(text)
     else:
-        alike = f"; {picked.alike:,} look like a better one" if apart else ""
-        click.echo(f"{out}: {len(picked.seeds):,} of {len(seeds):,} seeds{alike}")
+        alike = (
+            f"; {picked.alike:,} look{'s' if picked.alike == 1 else ''} like a better one" if apart else ""
+        )
+        click.echo(f"{out}: {len(picked.seeds):,} of {counted(len(seeds), 'seed')}{alike}")

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from metagan.cli.options import Number, class_option, device_option, lpips_option, out_option, weights_options
+from metagan.cli.options import (
+    Number,
+    Whole,
+    class_option,
+    device_option,
+    lpips_option,
+    out_option,
+    weights_options,
+)
 from metagan.values import Label
 
 if TYPE_CHECKING:
@@ -34,7 +42,7 @@ def parse_box(_context: click.Context, _parameter: click.Parameter, value: str |
 @click.option("--space", type=click.Choice(["auto", "z", "w", "w+"]), default="auto", help="Space to search: latents z,"
               " one style w for all layers, or a style a layer, w+, which comes nearest. auto: w+, or z where a"
               " generator has no mapping network.")  # fmt: skip
-@click.option("--steps", type=click.IntRange(1, 100_000), default=400, help="Number of steps.")
+@click.option("--steps", type=Whole(1, 100_000), default=400, help="Number of steps.")
 @click.option("--start", default="nearest", metavar="nearest|mean|FILE", help="Where to start: the most similar of 600"
               " pictures, the mean picture, or a styles file.")  # fmt: skip
 @click.option("--learning-rate", type=Number(0, 10, min_open=True), default=0.1,
@@ -42,13 +50,13 @@ def parse_box(_context: click.Context, _parameter: click.Parameter, value: str |
 @click.option("--noise", type=click.Choice(["fit", "const"]), default="fit", help="Search for noise images as well, or"
               " keep the generator's own.")  # fmt: skip
 @class_option
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Random seed.")
+@click.option("--seed", type=Whole(0, 2**32 - 1), default=0, help="Random seed.")
 @click.option("--crop/--pad", default=False, help="For pictures of other proportions: take the middle, or pad them;"
               " the padding is ignored.")  # fmt: skip
 @click.option("--box", metavar="LEFT,TOP,RIGHT,BOTTOM", callback=parse_box, help="Cut this part out of each"
               " picture first, in its own pixels, to align it by hand.")  # fmt: skip
 @lpips_option
-@click.option("--verdict", "own", type=click.IntRange(0, 1000), default=8, help="Number of the generator's"
+@click.option("--verdict", "own", type=Whole(0, 1000), default=8, help="Number of the generator's"
               " own pictures to compare with. They are projected in the same way, once for each setting; 0: no"
               " comparison.")  # fmt: skip
 @click.option("--film", type=click.Choice(["mp4", "webm", "webp", "gif", "none"]), default="webp",

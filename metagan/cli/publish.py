@@ -9,12 +9,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from metagan.cli.options import json_option, out_option
+from metagan.cli.options import Place, json_option, out_option
+from metagan.values import counted
 
 if TYPE_CHECKING:
     from metagan.site.publish.plan import PublishPlan, SiteFile
 
 LISTED = 20
+BRANCH = "gh-pages"
+
+
+def _checked_target(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """Refuse a folder at which nothing can be written; the target stays as it was given."""
+    if value != BRANCH:
+        Place().convert(value, param, ctx)
+    return value
 
 
 @click.command("publish", short_help="Publish the built site.")
@@ -24,6 +33,7 @@ LISTED = 20
     "target",
     metavar="gh-pages|FOLDER|URL",
     default="gh-pages",
+    callback=_checked_target,
     help="Where to publish: a branch for GitHub Pages, a folder, or storage such as s3://bucket/apes, "
     "gs://, az:// or sftp://.",
 )
@@ -55,7 +65,7 @@ def command(
     Sends only what changed, pages last. Removes only what an earlier publish wrote. A build that lacks files, and
     files of others that would be lost, are listed and refused.
     """
-    if target == "gh-pages":
+    if target == BRANCH:
         plan = _to_branch(out, remote, branch, message, cname, not no_history, force, dry_run)
     else:
         if cname or no_history:
@@ -97,20 +107,25 @@ def _to_place(out: Path, target: str, force: bool, dry_run: bool) -> PublishPlan
 def _as_text(plan: PublishPlan, dry_run: bool) -> Iterator[str]:
     from metagan.site.publish.plan import format_bytes, total_bytes
 
-    everything = f"{len(plan.files):,} files, {format_bytes(total_bytes(plan.files))}"
+    everything = f"{counted(len(plan.files), 'file')}, {format_bytes(total_bytes(plan.files))}"
     if plan.is_empty:
         yield f"{plan.target}: up to date ({everything})"
         return
     yield f"{'would publish' if dry_run else 'published'} to {plan.target}: {everything}"
     for name, files in (("new", plan.new), ("changed", plan.changed), ("unchanged", plan.unchanged)):
-        yield f"  {name:<10}{len(files):>8,} files  {format_bytes(total_bytes(files)):>10}"
-    yield f"  {'removed':<10}{len(plan.removed):>8,} files"
+        yield f"{_row(name, len(files), 'file'):<28}{format_bytes(total_bytes(files)):>10}"
+    yield _row("removed", len(plan.removed), "file")
     if plan.former_commits:
-        yield f"  {'replaced':<10}{plan.former_commits:>8,} commits"
+        yield _row("replaced", plan.former_commits, "commit")
     if dry_run:
         yield from _listed("+", [file.path for file in plan.new])
         yield from _listed("~", [file.path for file in plan.changed])
         yield from _listed("-", list(plan.removed))
+
+
+def _row(name: str, number: int, noun: str) -> str:
+    told, _, what = counted(number, noun).partition(" ")
+    return f"  {name:<10}{told:>8} {what}"
 
 
 def _listed(mark: str, paths: list[str]) -> Iterator[str]:

@@ -12,6 +12,8 @@ import click
 
 from metagan.cli.options import (
     Number,
+    OutPath,
+    Whole,
     class_option,
     json_option,
     psi_option,
@@ -19,6 +21,7 @@ from metagan.cli.options import (
     seeds_option,
     weights_options,
 )
+from metagan.values import counted
 
 if TYPE_CHECKING:
     from metagan.lab.rank import Ranker, Score
@@ -47,25 +50,23 @@ if TYPE_CHECKING:
     "default the discriminator if there is one.",
 )
 @click.option("--mix", type=Number(0, 1), default=0.5, help="Realism's share of the mixture.")
-@click.option(
-    "--reals", type=click.IntRange(2), default=10_000, help="Real pictures to compare with at most."
-)
-@click.option("--keep", type=click.IntRange(1), default=100, help="Seeds to keep.")
+@click.option("--reals", type=Whole(2), default=10_000, help="Real pictures to compare with at most.")
+@click.option("--keep", type=Whole(1), default=100, help="Seeds to keep.")
 @click.option("--keep-copies", is_flag=True, help="Keep pictures that copy a real one, too.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutPath(),
     help="Write the kept seeds here, the best first, as `images` of a registry and --seeds take them.",
 )
 @click.option(
     "--sheet",
     "sheet_path",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutPath(),
     help="Write a picture of the 16 best above the 16 worst; its extension sets the format.",
 )
 @click.option(
     "--scores",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutPath(),
     help="Append every score to this file as a line of JSON. An interrupted ranking goes on from it.",
 )
 @click.option(
@@ -163,14 +164,16 @@ def command(
     say_scores(ranker, ordered, kept, as_json=as_json)
     if out is not None:
         write_seeds(out, kept)
-        click.echo(f"{out}: {len(kept)} of {len(seeds)} seeds", err=as_json)
+        click.echo(f"{out}: {len(kept):,} of {counted(len(seeds), 'seed')}", err=as_json)
     if sheet_path is not None:
         provenance = Provenance(f"{target.name} (metagan)", None, ranker.settings.psi)
         write_sheet(sheet_path, sheet(ranker, ordered), provenance, note)
         click.echo(sheet_path, err=as_json)
     if exclude_below is not None:
         count = exclude(registry, what, ranker, ordered, exclude_below)
-        click.echo(f"{registry}: {what} leaves out {count} of these seeds", err=as_json)
+        click.echo(
+            f"{registry}: {what} leaves out {count} of these {counted(len(ordered), 'seed')}", err=as_json
+        )
 
 
 def require_subject(what: str, registry: Path, data: Path | None) -> None:
@@ -180,7 +183,7 @@ def require_subject(what: str, registry: Path, data: Path | None) -> None:
 
     if data is None:
         raise click.UsageError("--exclude-below: a percentile of real pictures needs --data")
-    if not registry.is_file() or what not in {subject.slug for subject in read_registry(registry).subjects}:
+    if not registry.exists() or what not in {subject.slug for subject in read_registry(registry).subjects}:
         raise OptionError(
             f"--exclude-below: {what!r} is no subject of {registry}", fix="name a subject, or leave it out"
         )
@@ -193,7 +196,8 @@ def say_copies(ordered: Sequence[Score]) -> None:
     copies = [f"{score.seed} of {score.nearest}" for score in ordered if score.copy]
     if copies:
         more = f" and {len(copies) - 10} more" if len(copies) > 10 else ""
-        note(f"{len(copies)} pictures are copies of real ones: {', '.join(copies[:10])}{more}")
+        are = "is a copy of a real one" if len(copies) == 1 else "are copies of real ones"
+        note(f"{counted(len(copies), 'picture')} {are}: {', '.join(copies[:10])}{more}")
 
 
 def say_scores(ranker: Ranker, ordered: Sequence[Score], kept: Sequence[Score], *, as_json: bool) -> None:

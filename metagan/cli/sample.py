@@ -14,6 +14,8 @@ import click
 from click.core import ParameterSource
 
 from metagan.cli.options import (
+    OutPath,
+    Whole,
     dials_option,
     drawing_options,
     foreign_styles_option,
@@ -24,7 +26,7 @@ from metagan.cli.options import (
     weights_options,
 )
 from metagan.errors import OptionError
-from metagan.values import printable
+from metagan.values import counted, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,7 +110,7 @@ def check_grid(_ctx: click.Context, _param: click.Parameter, value: Path | None)
               help="File format of the pictures. By default png, and webp in shards.")  # fmt: skip
 @click.option(
     "--grid",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutPath(),
     callback=check_grid,
     help="Write one sheet with all pictures to this file; its extension sets the format.",
 )
@@ -127,7 +129,7 @@ def check_grid(_ctx: click.Context, _param: click.Parameter, value: Path | None)
 @click.option(
     "--shards",
     "per_shard",
-    type=click.IntRange(1, 1_000_000),
+    type=Whole(1, 1_000_000),
     metavar="PICTURES",
     help="Write shards, zips of this many pictures with an index beside each, into a folder of --out of their own. The "
     "same command again draws what is missing. At an address and with --on ray, 1000 by default.",
@@ -143,7 +145,7 @@ def check_grid(_ctx: click.Context, _param: click.Parameter, value: Path | None)
 )
 @click.option(
     "--cpus-per-worker",
-    type=click.IntRange(1),
+    type=Whole(1),
     default=1,
     help="Processors of each worker on Ray; a worker has one GPU besides, where the cluster has any.",
 )
@@ -234,7 +236,9 @@ def command(
 
         at_once, threads = sampler.batch, torch.get_num_threads()
         enlarged = f", enlarged by {sampler.enlarging_program}" if sampler.enlarging_program else ""
-        note(f"{target.name}: drawn by {sampler.program}{enlarged}; {at_once} at once, {threads} threads")
+        note(
+            f"{target.name}: drawn by {sampler.program}{enlarged}; {at_once} at once, {counted(threads, 'thread')}"
+        )
     if settings.label is not None and not sampler.generator.c_dim:
         option = (
             "--label" if isinstance(settings.label, tuple) else f"--class {printable(str(settings.label))}"
@@ -341,10 +345,12 @@ def plan_and_draw(
             progress.advance(len(done.seeds))
         manifest = finish_run(plan)
     if outcomes["mended"]:
-        note(f"{outcomes['mended']} shards were damaged or unfinished, and were drawn again")
+        were = "was" if outcomes["mended"] == 1 else "were"
+        note(f"{counted(outcomes['mended'], 'shard')} {were} damaged or unfinished, and {were} drawn again")
     new = outcomes["drawn"] + outcomes["mended"]
     click.echo(
-        f"{plan.address}: {manifest.pictures:,} pictures in {len(manifest.shards):,} shards, {new:,} drawn now"
+        f"{plan.address}: {counted(manifest.pictures, 'picture')} in {counted(len(manifest.shards), 'shard')}, "
+        f"{new:,} drawn now"
     )
 
 
@@ -391,7 +397,7 @@ def lay_out(grid: Path, size: Size, count: int, tile: int | Literal["auto"] | No
     side = size.longest if tile is None else min(size.longest, most if tile == "auto" else tile)
     smaller = f"name a .png file, or add --tile auto ({most} pixels a picture)"
     at = f" at {side}" if side < size.longest else ""
-    what = f"--grid {printable(str(grid))}: {count:,} pictures of {size}{at} make one sheet"
+    what = f"--grid {printable(str(grid))}: {counted(count, 'picture')} of {size}{at} on one sheet"
     require_size(image_format, whole(max(side, 1)), what, smaller if most else "ask for fewer seeds")
     needed = math.prod(whole(max(side, 1))) * 4 * 2  # the sheet, and Pillow's copy
     if needed > (free := free_memory()):
@@ -439,7 +445,7 @@ def write_pictures(
             for _ in each():
                 pass
     if folder:
-        click.echo(f"{folder}: {len(seeds)} pictures")
+        click.echo(f"{folder}: {counted(len(seeds), 'picture')}")
 
 
 def write_bred(
@@ -474,7 +480,7 @@ def write_bred(
         write_sheet(sheet.path, drawn, label, note)
         click.echo(sheet.path)
     if folder:
-        click.echo(f"{folder}: {len(pictures)} picture{'s' if len(pictures) > 1 else ''}")
+        click.echo(f"{folder}: {counted(len(pictures), 'picture')}")
 
 
 def write_styled(
@@ -524,4 +530,4 @@ def write_styled(
         write_sheet(sheet.path, drawn, label, note)
         click.echo(sheet.path)
     if folder:
-        click.echo(f"{folder}: {len(pictures)} pictures")
+        click.echo(f"{folder}: {counted(len(pictures), 'picture')}")

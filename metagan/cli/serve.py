@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
-from metagan.cli.options import SiteOptions, out_option, site_options
+from metagan.cli.options import SiteOptions, Whole, out_option, site_options
 
 if TYPE_CHECKING:
     from metagan.site.build.build import BuildOptions
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     default="127.0.0.1",
     help="Address to listen on; 0.0.0.0 makes the site visible in your network.",
 )
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=8000, help="Port to listen on; 0 chooses a free one."
-)
+@click.option("--port", type=Whole(0, 65535), default=8000, help="Port to listen on; 0 chooses a free one.")
 @click.option("--no-reload", is_flag=True, help="Don't watch the sources and don't reload pages.")
 @out_option("Folder of the built site.", default=Path("build"))
 @site_options

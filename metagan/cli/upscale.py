@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from metagan.cli.options import Number, device_option, out_option
+from metagan.cli.options import Number, Whole, device_option, out_option
+from metagan.values import counted
 
 SHOWN = 5
 
@@ -36,7 +37,7 @@ SHOWN = 5
 )
 @click.option(
     "--tile",
-    type=click.IntRange(16, 8192),
+    type=Whole(16, 8192),
     help="Side in pixels of the tiles in which another program's network takes pictures. By default what memory has"
     " room for.",
 )
@@ -101,5 +102,4 @@ def command(
         click.echo(f"left out: {skipped}: {reason}", err=True)
     if len(report.skipped) > SHOWN:
         click.echo(f"left out: {len(report.skipped) - SHOWN} more", err=True)
-    count = "1 picture" if report.upscaled == 1 else f"{report.upscaled} pictures"
-    click.echo(f"{out}: {count}, {upscaler.factor} times the width and height")
+    click.echo(f"{out}: {counted(report.upscaled, 'picture')}, {upscaler.factor} times the width and height")

@@ -9,6 +9,8 @@ import click
 
 from metagan.cli.options import (
     Number,
+    OutPath,
+    Whole,
     class_option,
     dials_option,
     foreign_styles_option,
@@ -18,7 +20,7 @@ from metagan.cli.options import (
     upscale_option,
     weights_options,
 )
-from metagan.values import Label
+from metagan.values import Label, counted
 
 
 def parse_grid(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[int, int]:
@@ -43,7 +45,7 @@ def parse_grid(_context: click.Context, _parameter: click.Parameter, value: str)
 @click.option(
     "--out",
     required=True,
-    type=click.Path(path_type=Path),
+    type=OutPath(folder=None),
     help="The film: .mp4 or .webm (by ffmpeg), .webp or .gif. Without an extension, a folder of numbered PNG files.",
 )
 @click.option("--seconds", type=Number(0, min_open=True), default=10.0, help="Length of the film.")
@@ -58,7 +60,7 @@ def parse_grid(_context: click.Context, _parameter: click.Parameter, value: str)
 )
 @click.option(
     "--circle",
-    type=click.IntRange(0, 2**32 - 1),
+    type=Whole(0, 2**32 - 1),
     metavar="SEED",
     help="Walk a circle of latents drawn from this seed, without key frames. Its end meets its beginning.",
 )
@@ -82,12 +84,12 @@ def parse_grid(_context: click.Context, _parameter: click.Parameter, value: str)
     help="Truncation at the end (with --loop, in the middle): a sweep. One key frame is enough then.",
 )
 @click.option("--hold", metavar="KEY", help="Layers from --hold-from on keep the styles of this key frame.")
-@click.option("--hold-from", type=click.IntRange(0), default=8, help="First layer that --hold keeps.")
+@click.option("--hold-from", type=Whole(0), default=8, help="First layer that --hold keeps.")
 @class_option
 @click.option(
     "--frames",
     "frames_folder",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=OutPath(folder=True),
     help="Keep the frames in this folder, too; an interrupted film continues from them.",
 )
 @dials_option
@@ -178,4 +180,4 @@ def command(
             frames_folder=frames_folder,
             advance=progress.advance,
         )
-    click.echo(f"{out}: {options.frames} frames")
+    click.echo(f"{out}: {counted(options.frames, 'frame')}")

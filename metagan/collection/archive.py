@@ -36,7 +36,7 @@ from metagan.collection.store import (
     writing,
 )
 from metagan.errors import CollectionError
-from metagan.files import replacing, write_bytes
+from metagan.files import replacing, why_no_file, write_bytes
 from metagan.storage import storage_errors
 
 _TABLES: Final = (FACTS_NAME, ITEMS_NAME, SALES_NAME)
@@ -66,7 +66,9 @@ def write_archive(collection: Path, slug: str, url: str, generator: Path | None 
     wanted = [("archive", collection, pictures), ("metadata_archive", collection, tables)]
     if generator is not None:
         if not generator.is_file():
-            raise CollectionError("no such file", where=generator, fix="give a weights file as --generator")
+            raise CollectionError(
+                why_no_file(generator), where=generator, fix="give a weights file as --generator"
+            )
         wanted.append(("generator", generator.parent, [generator.name]))
     written = []
     for kind, folder, names in wanted:

@@ -32,7 +32,9 @@ from metagan import __version__
 from metagan.collection.attributes import clean
 from metagan.collection.model import LAST_SECOND, MOST
 from metagan.errors import CollectionError
+from metagan.files import open_regular
 from metagan.registry.weights_ref import LOOPBACK
+from metagan.values import counted
 
 API_URL: Final = "https://api.opensea.io"
 KEY_VARIABLE: Final = "OPENSEA_API_KEY"
@@ -336,8 +338,8 @@ def read_key(key_file: Path | None) -> str:
     """
     if key_file is not None:
         try:
-            with key_file.open(encoding="utf-8") as file:
-                key = file.read(_MAX_KEY + 1).strip()  # a device may never end
+            with open_regular(key_file) as file:
+                key = file.read(_MAX_KEY + 1).decode().strip()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not text"
             raise CollectionError(
@@ -345,7 +347,8 @@ def read_key(key_file: Path | None) -> str:
             ) from error
         if len(key) > _MAX_KEY or len(key.split()) > 1:
             raise CollectionError(
-                f"want one key of at most {_MAX_KEY} characters, got {len(key):,} in {len(key.split())} words",
+                f"want one key of at most {_MAX_KEY} characters, got {len(key):,} in "
+                f"{counted(len(key.split()), 'word')}",
                 where=f"--key-file {key_file}",
                 fix="write the key alone on one line",
             )

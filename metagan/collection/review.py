@@ -10,7 +10,7 @@ from typing import Final
 
 from metagan.collection.cells import csv_bytes, plain_cell
 from metagan.errors import CollectionError, Location
-from metagan.files import write_bytes
+from metagan.files import read_bytes, write_bytes
 
 REVIEW_NAME: Final = "review.csv"
 _OUT: Final = "out"
@@ -25,7 +25,7 @@ def read_review(collection: Path) -> frozenset[str]:
     """
     file = collection / REVIEW_NAME
     try:
-        rows = list(csv.reader(io.StringIO(file.read_text("utf-8-sig"), newline="")))
+        rows = list(csv.reader(io.StringIO(read_bytes(file).decode("utf-8-sig"), newline="")))
     except FileNotFoundError:
         return frozenset()
     except (OSError, UnicodeDecodeError, csv.Error) as error:

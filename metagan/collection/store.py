@@ -18,9 +18,9 @@ from pydantic_core import PydanticSerializationError
 
 from metagan.collection.model import Facts, Item, Sale, SourceFacts
 from metagan.errors import CollectionError, Location
-from metagan.files import replacing, write_bytes
+from metagan.files import open_regular, read_bytes, replacing, write_bytes
 from metagan.registry.fields import COLLECTION_MARKER
-from metagan.values import json_text, source_date
+from metagan.values import counted, json_text, source_date
 
 FACTS_NAME: Final = COLLECTION_MARKER
 ITEMS_NAME: Final = "items.jsonl"
@@ -103,7 +103,7 @@ def read_facts(path: Path) -> Facts | None:
     """
     file = path / FACTS_NAME
     try:
-        return Facts.model_validate_json(file.read_bytes())
+        return Facts.model_validate_json(read_bytes(file))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except ValidationError as error:
@@ -119,7 +119,7 @@ def read_lines(file: Path, record: type[Record]) -> Iterator[Record]:
         CollectionError: If the file is missing, or a line is invalid; the error names the line.
     """
     try:
-        with file.open("rb") as lines:
+        with open_regular(file) as lines:
             for number, line in enumerate(iter(partial(lines.readline, MAX_LINE_BYTES + 1), b""), 1):
                 if len(line) > MAX_LINE_BYTES:
                     length = len(line)
@@ -277,7 +277,7 @@ def _refuse_other(path: Path, known: Facts, wanted: Facts) -> None:
         )
     if isinstance(count, int) and isinstance(more, int) and more < count:
         raise CollectionError(
-            f"holds {count:,} items already, and {more:,} are asked for",
+            f"holds {counted(count, 'item')} already, and {counted(more, 'is', 'are')} asked for",
             where=path,
             fix="choose another --out, or take a part of it with `metagan collection subset`",
         )
@@ -287,7 +287,7 @@ def _refuse_outside(path: Path, items: Sequence[Item]) -> None:
     wrong = [item.file for item in items if item.file and not is_inside(item.file)]
     if wrong:
         raise CollectionError(
-            f"{len(wrong)} files lie outside of the collection, such as {wrong[0][:60]!r}",
+            f"{counted(len(wrong), 'file lies', 'files lie')} outside of the collection, such as {wrong[0][:60]!r}",
             where=path / ITEMS_NAME,
             fix=f"name files {IMAGES_NAME}/NAME, or fetch the collection anew",
         )
@@ -296,7 +296,7 @@ def _refuse_outside(path: Path, items: Sequence[Item]) -> None:
     if twice:
         shown = ", ".join(twice[:_SHOWN])
         raise CollectionError(
-            f"{len(twice)} ids stand there twice ({shown[:200]})",
+            f"{counted(len(twice), 'id stands', 'ids stand')} there twice ({shown[:200]})",
             where=path / ITEMS_NAME,
             fix="remove one line of each, or fetch the collection anew",
         )

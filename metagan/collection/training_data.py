@@ -18,7 +18,8 @@ from metagan.datasets.labels import Labelling
 from metagan.datasets.pool import OrderedPool
 from metagan.datasets.store import UnreadableError
 from metagan.errors import CollectionError, OptionError
-from metagan.values import ABSENT_TRAIT
+from metagan.files import read_bytes
+from metagan.values import ABSENT_TRAIT, counted
 
 _TRAIT: Final = "trait:"
 _GROUPS: Final = ("category", "type")
@@ -64,7 +65,9 @@ def collection_contents(path: Path, labels: str) -> Contents:
     items = [item for item in collection.items if item.file]
     if not items:
         raise CollectionError(
-            f"none of its {len(collection.items):,} items has a picture", where=path, fix="fetch them"
+            f"none of its {counted(len(collection.items), 'item')} has a picture",
+            where=path,
+            fix="fetch them",
         )
     facts = collection.facts
     said = {"collection": facts.name, "licence": facts.licence, "attribution": facts.attribution}
@@ -134,7 +137,7 @@ def _value(item: Item, kind: str) -> str:
 
 def _load(folder: Path, resolution: int, file: str) -> NDArray[np.uint8] | None:
     try:
-        fitted = fit_picture((folder / file).read_bytes(), Fit(resolution, resample="auto"))
+        fitted = fit_picture(read_bytes(folder / file), Fit(resolution, resample="auto"))
     except (OSError, UnreadableError):
         return None
     return np.asarray(fitted.image)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from metagan.collection.sources.csv_table import parse_number
 from metagan.errors import CollectionError, Location
+from metagan.files import read_bytes
 
 Rates = Mapping[tuple[str, str], float]
 
@@ -22,7 +23,7 @@ def read_rates(path: Path) -> Rates:
         CollectionError: If it can't be read, or a line isn't day, symbol, rate.
     """
     try:
-        text = path.read_text("utf-8-sig")
+        text = read_bytes(path).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise CollectionError(
             f"can't be read ({error})", where=f"--usd {path}", fix="check the path"

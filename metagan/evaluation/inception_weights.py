@@ -19,6 +19,7 @@ from torch import Tensor
 
 from metagan.errors import OptionError
 from metagan.fetch.weights_file import sha256_of
+from metagan.files import why_no_file
 
 AUTO: Final = Path("auto")
 FIDELITY: Final = (
@@ -58,7 +59,7 @@ def find_inception(asked: Path) -> InceptionFile:
         return found
     if not asked.is_file():
         raise OptionError(
-            f"--inception {asked}: there is no such file", fix="correct the path, or use `--inception auto`"
+            f"--inception {asked}: {why_no_file(asked)}", fix="correct the path, or use `--inception auto`"
         )
     known = _known(asked)
     if known is None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from metagan.errors import FetchError
 from metagan.fetch.cache import verify
 from metagan.fetch.transfer import DownloadLimits, Progress, fetch_error
+from metagan.files import why_no_file
 from metagan.registry.weights_ref import SAVED_MODEL_MARKER, WeightsRef, bundled_weights
 
 LIMITS = DownloadLimits()
@@ -54,9 +55,7 @@ def locate_weights(
 def _local(path: Path, ref: WeightsRef) -> Path:
     try:
         if not path.is_file() and not (path / SAVED_MODEL_MARKER).is_file():
-            raise FetchError(
-                "there is no such file", where=path, fix="correct the path, or put the file there"
-            )
+            raise FetchError(why_no_file(path), where=path, fix="correct the path, or put the file there")
         return verify(path, ref.sha256, ref.text) if ref.sha256 else path
     except OSError as error:
         fix = "give your user permission to read it"

@@ -24,6 +24,7 @@ from metagan.datasets.decode import decode_picture, to_rgb
 from metagan.datasets.store import UnreadableError
 from metagan.errors import DatasetError, OptionError, Problem
 from metagan.fetch.transfer import Transfer
+from metagan.files import read_bytes
 from metagan.lab.perceptual import as_rgb
 from metagan.lab.project import style_axes
 from metagan.lab.styles import (
@@ -148,7 +149,7 @@ def read_start(path: Path, height: int, width: int) -> Float[Tensor, "1 3 h w"]:
         DatasetError: If it is damaged, not a picture, or so large that decoding could exhaust the memory.
     """
     try:
-        image = to_rgb(decode_picture(path.read_bytes()), WHITE)
+        image = to_rgb(decode_picture(read_bytes(path)), WHITE)
     except UnreadableError as error:
         raise DatasetError(error, where=path, fix="save it anew as PNG or JPEG, or leave it out") from error
     fitted = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)

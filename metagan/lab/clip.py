@@ -31,6 +31,7 @@ from metagan.errors import (
     UnknownArchitectureError,
     import_beside_torchvision,
 )
+from metagan.files import why_no_file
 from metagan.networks.loading.assemble import require_fit
 from metagan.values import printable, show
 
@@ -111,7 +112,7 @@ def find_clip(model: str, weights: Path | None = None) -> ClipFiles:
         )
     if weights is not None:
         if not weights.is_file():
-            raise OptionError("there is no such file", where=weights, fix=_where_it_is(open_clip, name))
+            raise OptionError(why_no_file(weights), where=weights, fix=_where_it_is(open_clip, name))
         return ClipFiles(name, weights)
     found = _cached(open_clip, name)
     if found is None:
@@ -133,7 +134,7 @@ def _in_folder(path: Path, weights: Path | None) -> ClipFiles:
     elif path.is_dir():
         path = next((folder / name for name in WEIGHTS if (folder / name).is_file()), folder / WEIGHTS[0])
     if not path.is_file():
-        raise OptionError("there is no such file", where=path, fix="put the model's weights there")
+        raise OptionError(why_no_file(path), where=path, fix="put the model's weights there")
     return ClipFiles(None, path, folder)
 
 

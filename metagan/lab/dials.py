@@ -24,12 +24,12 @@ from torch import Tensor
 
 from metagan.errors import MalformedFileError, OptionError
 from metagan.fetch.locate import locate_weights
-from metagan.files import utf8_path, write_bytes
+from metagan.files import utf8_path, why_no_file, write_bytes
 from metagan.lab.styles import fingerprint, styles_shape
 from metagan.networks.generator import Generator
 from metagan.registry.fields import DialsRef, read_dials
 from metagan.sampling.sampler import Settings
-from metagan.values import InvalidValueError, Label, show
+from metagan.values import InvalidValueError, Label, counted, show
 
 Method = Literal["sefa", "pca", "logistic"]
 METADATA_KEY: Final = "metagan-directions"
@@ -165,7 +165,7 @@ class Directions:
         count = len(self.vectors)
         for name, number in names:
             if not 1 <= number <= count:
-                there_are = "1 dial" if count == 1 else f"{count} dials"
+                there_are = counted(count, "dial")
                 raise OptionError(
                     f"{name} is dial {number}, and there are {there_are}",
                     fix="name only those, or find more with `metagan directions --count`",
@@ -199,7 +199,7 @@ def read_directions(path: Path) -> Directions:
         MalformedFileError: If the file is missing, damaged, or not a directions file.
     """
     if not path.is_file():
-        raise _malformed(path, "there is no such file")
+        raise _malformed(path, why_no_file(path))
     if path.stat().st_size > MAX_BYTES:
         raise _malformed(path, f"want at most {MAX_BYTES:,} bytes, got {path.stat().st_size:,}")
     try:

@@ -26,13 +26,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from metagan.errors import DeviceError, OptionError
+from metagan.files import why_no_file
 from metagan.lab.canvas import Canvas, inward, read_start, saved_bytes
 from metagan.lab.clip import PictureTextModel
 from metagan.lab.cutouts import Cutouts
 from metagan.sampling.levels import to_uint8
 from metagan.sampling.memory import free_memory
 from metagan.sampling.sampler import exact_convolutions
-from metagan.values import has_controls, show
+from metagan.values import counted, has_controls, show
 
 MOST_WEIGHT: Final = 100.0
 MOST_CHARACTERS: Final = 2000
@@ -120,7 +121,7 @@ def read_prompts(texts: Iterable[str], pictures: Iterable[str] = ()) -> list[Pro
         )
     for prompt in prompts:
         if prompt.picture is not None and not prompt.picture.is_file():
-            raise OptionError("there is no such picture", where=prompt.picture, fix="name a picture file")
+            raise OptionError(why_no_file(prompt.picture), where=prompt.picture, fix="name a picture file")
     return prompts
 
 
@@ -263,7 +264,7 @@ class Painter:
         for prompt in self.prompts:
             over = self.clip.tokens_over(prompt.text) if prompt.picture is None else 0
             if over:
-                yield f"{show(prompt.text)} is too long for CLIP, which doesn't read its last {over} tokens"
+                yield f"{show(prompt.text)} is too long for CLIP, which doesn't read its last {counted(over, 'token')}"
 
     @torch.no_grad()
     def _embedded(self, prompt: Prompt) -> Float[Tensor, "1 dim"]:

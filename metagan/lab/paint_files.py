@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from metagan.errors import DatasetError, OptionError
+from metagan.files import read_bytes
 from metagan.images.encode import encode
 from metagan.images.provenance import Provenance
 from metagan.lab.canvas import GeneratorCanvas
@@ -276,4 +277,4 @@ def _number(step: int) -> str:
 
 
 def _hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(read_bytes(path)).hexdigest()

@@ -33,6 +33,7 @@ from metagan.checkpoints.read import read_checkpoint
 from metagan.datasets.source import PictureSource, evenly_spaced
 from metagan.errors import MalformedFileError, OptionError
 from metagan.evaluation.features import FeatureSpace
+from metagan.files import read_bytes
 from metagan.images.sheet import contact_sheet
 from metagan.lab.film import to_frame
 from metagan.lab.styles import fingerprint, mean_style
@@ -47,7 +48,7 @@ from metagan.sampling.latents import labels
 from metagan.sampling.sampler import Picture, Sampler, Settings, exact_convolutions
 from metagan.training.run_folder import RunFolder, read_config
 from metagan.training.state import has_state, read_last_state
-from metagan.values import Size
+from metagan.values import Size, counted
 
 By = Literal["discriminator", "realism", "mixture"]
 NEAREST: Final = 5  # real pictures whose mean distance is a picture's realism
@@ -183,8 +184,8 @@ class Scorer:
         there = companions.shape[1:]
         if there != (height, width, channels):
             raise OptionError(
-                f"the discriminator takes pictures of {width}x{height} pixels and {channels} channels, and these have "
-                f"{there[1]}x{there[0]} and {there[2]}",
+                f"the discriminator takes pictures of {width}x{height} pixels and {counted(channels, 'channel')}, "
+                f"and these have {there[1]}x{there[0]} and {there[2]}",
                 fix="give the discriminator that was trained together with this generator",
             )
         self.network, self.device = network.to(device), device
@@ -486,7 +487,8 @@ def _chosen(sampler: Sampler, dataset: PictureSource, settings: Settings, option
     channels = sampler.generator.image_channels
     if (sampler.size, channels) != (dataset.size, 3):
         raise OptionError(
-            f"its pictures are {dataset.size} RGB, but the generator draws {sampler.size} pixels, {channels} channels",
+            f"its pictures are {dataset.size} RGB, but the generator draws {sampler.size} pixels, "
+            f"{counted(channels, 'channel')}",
             where=dataset.path,
             fix=f"pack the pictures with `metagan dataset pack --resolution {sampler.size.as_option}`",
         )
@@ -500,7 +502,7 @@ def _chosen(sampler: Sampler, dataset: PictureSource, settings: Settings, option
         ]
     if len(there) < 2:
         raise OptionError(
-            f"{len(there)} real pictures to compare with: want at least 2",
+            f"{counted(len(there), 'real picture')} to compare with: want at least 2",
             where=dataset.path,
             fix="give more",
         )
@@ -557,7 +559,7 @@ def _read_journal(path: Path, task: str) -> dict[int, Score]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"task": task}) + "\n", encoding="utf-8")
         return {}
-    whole, _, torn = path.read_bytes().rpartition(b"\n")
+    whole, _, torn = read_bytes(path).rpartition(b"\n")
     try:
         first, *rows = whole.split(b"\n")
         head: object = json.loads(first)

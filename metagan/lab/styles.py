@@ -24,7 +24,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from metagan.errors import MalformedFileError, OptionError
-from metagan.files import utf8_path, write_bytes
+from metagan.files import utf8_path, why_no_file, write_bytes
 from metagan.networks.generator import Generator, Noise
 from metagan.sampling.latents import labels
 from metagan.sampling.sampler import Picture, Sampler, exact_convolutions
@@ -180,7 +180,7 @@ def read_styles(path: Path) -> Styles:
         MalformedFileError: If the file is missing, damaged, not a styles file, or has numbers that aren't finite.
     """
     if not path.is_file():
-        raise _malformed(path, "it is no regular file" if path.exists() else "there is no such file")
+        raise _malformed(path, why_no_file(path))
     if path.stat().st_size > MAX_BYTES:
         raise _malformed(path, f"want at most {MAX_BYTES:,} bytes, got {path.stat().st_size:,}")
     try:

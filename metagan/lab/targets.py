@@ -15,6 +15,7 @@ from torch import Tensor
 from metagan.datasets.decode import decode_picture, to_rgb
 from metagan.datasets.store import UnreadableError
 from metagan.errors import DatasetError, OptionError
+from metagan.files import read_bytes, why_no_file
 from metagan.values import Size
 
 WHITE = (255, 255, 255)
@@ -58,7 +59,7 @@ def list_pictures(paths: tuple[Path, ...]) -> list[Path]:
             found.append(path)
         else:
             raise DatasetError(
-                "it is no regular file" if path.exists() else "there is no such file",
+                why_no_file(path),
                 where=path,
                 fix="name a picture, or a folder of pictures",
             )
@@ -93,7 +94,7 @@ def read_target(
         OptionError: If the box isn't within the picture.
     """
     try:
-        image = to_rgb(decode_picture(path.read_bytes()), WHITE)
+        image = to_rgb(decode_picture(read_bytes(path)), WHITE)
     except UnreadableError as error:
         raise DatasetError(error, where=path, fix="save it anew as PNG or JPEG, or leave it out") from error
     if box is not None:

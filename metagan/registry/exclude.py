@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from metagan.errors import RegistryError
-from metagan.files import write_bytes
+from metagan.files import read_bytes, write_bytes
 from metagan.seeds import parse_list, parse_ranges
 
 _KEY = "exclude"
@@ -17,7 +17,7 @@ _KEY = "exclude"
 
 def excluded_seeds(path: Path, slug: str) -> tuple[int, ...]:
     """The seeds that a subject leaves out as its registry stands. The registry must be valid."""
-    value = yaml.safe_load(path.read_text("utf-8"))["subjects"][slug].get(_KEY)
+    value = yaml.safe_load(read_bytes(path).decode())["subjects"][slug].get(_KEY)
     if value is None:
         return ()
     ranges = parse_ranges(str(value)) if isinstance(value, (str, int)) else parse_list(value)
@@ -35,7 +35,7 @@ def write_exclude(path: Path, slug: str, seeds: Sequence[int]) -> None:
     Raises:
         RegistryError: The file is written in a way that can't be changed safely.
     """
-    text = path.read_bytes().decode("utf-8-sig" if path.read_bytes().startswith(b"\xef\xbb\xbf") else "utf-8")
+    text = read_bytes(path).decode("utf-8-sig" if read_bytes(path).startswith(b"\xef\xbb\xbf") else "utf-8")
     wanted = format_seeds(seeds)
     changed = _changed(text, slug, wanted)
     if not _only_exclude_changed(text, changed, slug, wanted):

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from metagan.errors import Location, Problem, RegistryError
-from metagan.files import bytes_told
+from metagan.files import bytes_told, open_regular
 from metagan.values import show
 
 MAX_BYTES = 1 << 20
@@ -133,7 +133,7 @@ def _unreadable(where: Location, what: str, fix: str) -> RegistryError:
 
 def _read_text(path: Path) -> str:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(MAX_BYTES + 1)
             told = bytes_told(file)
     except FileNotFoundError as error:

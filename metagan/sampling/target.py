@@ -101,7 +101,7 @@ def find_target(
             traits=_beside(ref, "traits"),
         )
     else:
-        if not registry.is_file():
+        if not registry.exists():
             raise OptionError(
                 f"{what!r} is not a weights file, and there is no {registry} that could define it as a subject",
                 fix="name a file or a --registry, or try bundled:apes",

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metagan.errors import MalformedFileError, OptionError
+from metagan.files import read_bytes
 from metagan.shards.manifest import MANIFEST, RunManifest, index_name
 from metagan.storage import Storage
 
@@ -83,7 +84,7 @@ def read_scores(path: Path, by: By) -> tuple[NDArray[np.int64], NDArray[np.float
         OptionError: It has no such scores, or polars isn't installed.
     """
     pl = import_polars()
-    head, _, rows = path.read_bytes().partition(b"\n")
+    head, _, rows = read_bytes(path).partition(b"\n")
     try:
         if "task" not in json.loads(head):
             raise ValueError  # noqa: TRY301

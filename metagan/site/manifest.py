@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from metagan.files import write_bytes
+from metagan.files import read_bytes, write_bytes
 
 MANIFEST = ".metagan-manifest.json"
 
@@ -59,7 +59,7 @@ class Manifest:
 def read_manifest(site: Path) -> Manifest | None:
     """Read the manifest of a site folder; None if it is missing or damaged."""
     try:
-        raw = json.loads((site / MANIFEST).read_bytes())
+        raw = json.loads(read_bytes(site / MANIFEST))
         files = {str(name): int(size) for name, size in raw["files"].items()}
         return Manifest(
             str(raw["fingerprint"]), files, [str(line) for line in raw["warnings"]], str(raw.get("day", ""))

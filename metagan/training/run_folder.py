@@ -25,7 +25,7 @@ from safetensors import SafetensorError, safe_open
 
 from metagan.checkpoints.safetensors import METADATA_KEY, parse_header
 from metagan.errors import MalformedFileError, TrainingError
-from metagan.files import utf8_path, write_bytes
+from metagan.files import read_bytes, utf8_path, write_bytes
 from metagan.networks.dcgan.network import Config as DCGANConfig
 from metagan.networks.stylegan2.discriminator import DiscriminatorConfig
 from metagan.networks.stylegan2.network import Config
@@ -259,7 +259,7 @@ class RunFolder:
         """Read every line of measurements; an incomplete last line is ignored."""
         if not self.metrics.exists():
             return []
-        lines = self.metrics.read_bytes().split(b"\n")[:-1]
+        lines = read_bytes(self.metrics).split(b"\n")[:-1]
         return [json.loads(line) for line in lines]
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
@@ -319,7 +319,7 @@ def load_config(folder: RunFolder) -> Any:
         TrainingError: If a number in it is nan or infinite.
         OSError, UnicodeError, yaml.YAMLError: If it can't be read.
     """
-    written = yaml.safe_load(folder.config.read_text("utf-8"))
+    written = yaml.safe_load(read_bytes(folder.config))
     for name, value in _numbers(written):
         if not math.isfinite(value):
             raise TrainingError(f"{name}: want a number, got {value}", where=folder.config, fix="correct it")

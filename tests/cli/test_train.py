@@ -145,7 +145,8 @@ def test_missing_pictures_are_refused_before_the_first_step(tmp_path):
 def test_a_folder_that_can_not_be_written_is_refused_before_the_first_step(data, tmp_path):
     (tmp_path / "file").write_text("no folder")
     result = train(data, "--out", tmp_path / "file" / "run", *QUICK)
-    assert isinstance(result.exception, TrainingError)
+    assert result.exit_code == 2
+    assert "a file is there, where a folder has to be" in " ".join(result.stderr.split())
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from metagan.collection.pictures import NoPictureError, Picture, check_picture
 from metagan.collection.sources.made import Made
 from metagan.collection.store import now
 from metagan.errors import CollectionError, Location
-from metagan.files import bytes_told
-from metagan.values import text_of
+from metagan.files import bytes_told, open_regular
+from metagan.values import counted, text_of
 
 COLUMNS: Final = (
     *(
@@ -192,8 +192,8 @@ class CsvSource:
 
     def _read(self) -> tuple[list[str], list[tuple[int, list[str]]], str]:
         try:
-            with self.path.open("rb") as file:
-                data = file.read(MAX_BYTES + 1)  # a pipe or device has no size
+            with open_regular(self.path) as file:
+                data = file.read(MAX_BYTES + 1)
                 told = bytes_told(file)
         except OSError as error:
             raise CollectionError(error.strerror or error, where=self.path, fix="check the path") from error
@@ -262,7 +262,9 @@ class CsvSource:
             notes = (
                 []
                 if length <= width
-                else [f"line {line}: {length} cells under {width} columns; check its quotes"]
+                else [
+                    f"line {line}: {counted(length, 'cell')} under {counted(width, 'column')}; check its quotes"
+                ]
             )
             given = clean(cells.get("id", ""), 200)
             item_id = given or str(number)

@@ -18,7 +18,7 @@ from metagan.checkpoints.model import Checkpoint, NetworkRecord
 from metagan.checkpoints.read import read_checkpoint
 from metagan.checkpoints.tensors import require_finite
 from metagan.errors import CheckpointError, MalformedFileError, UnknownArchitectureError
-from metagan.files import bytes_told
+from metagan.files import bytes_told, open_regular
 from metagan.networks.loading.assemble import assemble
 from metagan.networks.vqgan.network import MOST_BLOCKS, MOST_LEVELS, VQGAN, VQGANConfig
 from metagan.values import printable, show
@@ -130,7 +130,7 @@ def read_configuration(path: Path) -> VQGANConfig:
         UnknownArchitectureError: If it describes a model of another kind.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             text = file.read(MAX_YAML_BYTES + 1)
             told = bytes_told(file)
         if len(text) > MAX_YAML_BYTES:

@@ -14,6 +14,7 @@ import metagan.live
 from metagan.errors import MetaganError, OptionError, Problem, RegistryError
 from metagan.fetch.locate import locate_weights
 from metagan.fetch.transfer import Transfer
+from metagan.files import read_bytes
 from metagan.registry.models import Registry, Shards, Subject
 from metagan.registry.read import find_subject, read_registry
 from metagan.shards.manifest import RunManifest
@@ -225,7 +226,7 @@ def gather(options: BuildOptions, build_dir: BuildDir, progress: Progress) -> Bu
         raise RegistryError.of(problems)
     runs.require_use()
     registry = dataclasses.replace(registry, subjects=tuple(cache.subject for cache in caches))
-    corpora = [s.text.corpus.read_bytes() for s in registry.subjects if s.text]
+    corpora = [read_bytes(s.text.corpus) for s in registry.subjects if s.text]
     fingerprint = digest_of(
         *(
             registry.site,

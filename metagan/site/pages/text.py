@@ -17,6 +17,7 @@ from pathlib import Path
 import markovify
 
 from metagan.errors import OptionError, Problem
+from metagan.files import read_bytes
 
 # Words of context, largest first: more read better, but fewer still give new lines from a small corpus.
 STATE_SIZES = (2, 1)
@@ -53,7 +54,7 @@ def read_corpus(path: Path) -> Corpus:
         OptionError: If it can't be read, isn't UTF-8, or has no usable line.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_bytes(path).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise OptionError(
             f"can't be read: {error}", where=path, fix="write a UTF-8 text file with one sentence per line"
