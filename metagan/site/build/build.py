@@ -115,7 +115,8 @@ def build_site(options: BuildOptions, progress: Progress) -> BuildReport:
         collections, originals = _describe(opened, inputs, build_dir), _make_reals(reals, inputs, build_dir)
         files = _stage(inputs, models, collections, originals, build_dir, options, former, outcome, progress)
         _fail_if_strict(options, outcome)
-        Manifest(inputs.fingerprint, files, outcome.warnings, day.isoformat()).write(build_dir.staging)
+        made = Manifest.of(build_dir.staging, inputs.fingerprint, files, outcome.warnings, day.isoformat())
+        made.write(build_dir.staging)
         swap_in(build_dir.staging, build_dir.site)
         build_dir.forget_day()
         if options.tidy and not options.subjects:

@@ -26,11 +26,13 @@ class SiteFile:
         path: Relative to the site's root, with slashes.
         file: Its path on this machine.
         size_bytes: Its size.
+        sha256: Its hash, where the build's manifest has it.
     """
 
     path: str
     file: Path
     size_bytes: int
+    sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,8 @@ def site_files(folder: Path, *, with_others: bool = False) -> tuple[SiteFile, ..
         with_others: Whether to publish files in the folder that the build didn't write, too.
 
     Raises:
-        PublishError: If there is no built site, files of the build are missing or have another size, the folder has
-            files of others, or a file can't be published.
+        PublishError: If there is no built site, files of the build are missing or changed, the folder has files of
+            others, or a file can't be published.
     """
     manifest = read_manifest(folder)
     if manifest is None:
@@ -106,7 +108,8 @@ def site_files(folder: Path, *, with_others: bool = False) -> tuple[SiteFile, ..
             refused.append(
                 Problem(printable(f"{file!s:.200}"), "not a valid name for a web page", "rename it")
             )
-        files.append(SiteFile(path.as_posix(), file, file.stat().st_size))
+        sha256 = manifest.sha256.get(path.as_posix())
+        files.append(SiteFile(path.as_posix(), file, file.stat().st_size, sha256))
     if others and not with_others:
         raise PublishError(
             listed("these files are not part of the build:", others),

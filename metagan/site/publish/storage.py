@@ -60,7 +60,7 @@ def publish_to_storage(
             raise PublishError(
                 "this is inside the built site", where=target, fix=f"choose a folder outside {folder}"
             )
-        hashes = {file.path: sha256_of_file(file.file) for file in files}
+        hashes = {file.path: file.sha256 or sha256_of_file(file.file) for file in files}
         there = place.contents()
         owned = place.read_record()
         clashes = _clashes(files, there, owned.keys())

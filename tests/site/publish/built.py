@@ -12,5 +12,5 @@ def built(folder: Path) -> Path:
         for path in folder.rglob("*")
         if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     }
-    Manifest("0" * 24, files, []).write(folder)
+    Manifest.of(folder, "0" * 24, files, [], "").write(folder)
     return folder

@@ -327,10 +327,12 @@ def test_a_build_that_is_not_whole_is_not_published(site, target):
     (site / "static/site.css").write_text("bo")
     (site / "sitemap.xml").unlink()
     (site / "sitemap.xml").mkdir()
+    (site / "index.html").write_text("HOME")  # the same size
     with pytest.raises(PublishError) as caught:
         publish(site, target, overwrite=True)
     assert str(caught.value).splitlines()[1:] == [
         "  404.html (missing)",
+        "  index.html (other bytes of the same size)",
         "  sitemap.xml (not a file)",
         "  static/site.css (2 bytes instead of 7)",
         "  fix: run metagan build, which makes them again, then publish",
