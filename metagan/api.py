@@ -708,7 +708,7 @@ def project(
     from metagan.lab.verdict import own_distances, with_verdicts
 
     given = [pictures] if isinstance(pictures, str | Path) else pictures
-    files = list_pictures(tuple(Path(each) for each in given))
+    files = list_pictures(tuple(Path(each) for each in given), Path(out))
     perceptual = load_perceptual(lpips)
     opened = _opened(generator)
     network = opened._sampler.generator

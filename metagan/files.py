@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from metagan.errors import OptionError
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -70,6 +72,42 @@ def require_place(path: Path, *, folder: bool = False) -> None:
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             raise OSError(errno.EEXIST, "a pipe or device is there, which is not replaced", str(place))
         return
+
+
+def require_outside(out: Path | None, source: Path | None, name: str = "--out") -> None:
+    """Refuse a result in the folder that it is made from, where the next run would take it for a part of that.
+
+    Args:
+        out: The place of the result, if there is one.
+        source: A folder that is read; a file, or None, has nothing inside.
+        name: What the user calls `out`.
+
+    Raises:
+        OptionError: If `out` is the folder, or lies in it.
+    """
+    if (
+        out is not None
+        and source is not None
+        and source.is_dir()
+        and out.resolve().is_relative_to(source.resolve())
+    ):
+        raise OptionError(
+            f"{name} {out}: it lies in {source}, which is read, and the next run would take it in",
+            fix=f"choose a place outside {source}",
+        )
+
+
+def require_other(out: Path | None, *inputs: Path | None, name: str = "--out") -> None:
+    """Refuse a result in the place of a file that it is made from.
+
+    Raises:
+        OptionError: If `out` is one of the inputs, under whatever name.
+    """
+    for given in inputs:
+        if out is not None and given is not None and out.exists() and given.exists() and out.samefile(given):
+            raise OptionError(
+                f"{name} {out}: it is what is read, and would be lost", fix="choose another name"
+            )
 
 
 def require_regular(path: Path) -> None:

@@ -15,11 +15,11 @@ from metagan.cli.options import (
     device_option,
     offline_option,
     psi_option,
-    refuse_to_replace_input,
     registry_option,
     seeds_option,
     sha256_option,
 )
+from metagan.files import require_other
 from metagan.values import Label, counted
 
 _SHARE = r"\d+(?:\.\d*)?|\.\d+"
@@ -161,7 +161,7 @@ def command(
 
     if out is not None and out.suffix != ".safetensors":
         raise click.BadParameter(f"want a name that ends in .safetensors, got {out.name}", param_hint="--out")
-    refuse_to_replace_input(out, first, second)
+    require_other(out, Path(first), Path(second))
     if grid is not None:
         picture_format(grid)
     if film is not None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from metagan.cli.options import OutPath, WeightsFile, network_option, refuse_to_replace_input
+from metagan.cli.options import OutPath, WeightsFile, network_option
+from metagan.files import require_other
 
 
 @click.command("convert", short_help="Convert a weights file to .safetensors, or to another program's .pt.")
@@ -36,7 +37,7 @@ def command(
     """
     from metagan.networks.loading.convert import convert, convert_to_official
 
-    refuse_to_replace_input(target, source, param_hint="OUT")
+    require_other(target, source, name="OUT")
     if target.suffix == ".pt":
         _refuse_extras(half=half, licence=licence, source=origin)
         written = convert_to_official(source, target, role=network, layout=layout)

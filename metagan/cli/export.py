@@ -16,6 +16,7 @@ from metagan.cli.options import (
     upscale_option,
     weights_options,
 )
+from metagan.files import require_other
 
 if TYPE_CHECKING:
     from metagan.checkpoints.model import Checkpoint
@@ -84,6 +85,7 @@ def command(
         found = find_target(
             what, registry, sha256, offline=offline, upscale=upscale, progress=progress.transfer
         )
+    require_other(out, found.weights)
     checkpoint = read_checkpoint(found.weights)
     name, noise = Path(found.name.replace(":", "-")).stem, noise or found.noise
     if recipient == "onnx":

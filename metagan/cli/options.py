@@ -438,18 +438,6 @@ workers_option = click.option(
 # The site.
 
 
-def refuse_to_replace_input(out: Path | None, *inputs: str | Path, param_hint: str = "--out") -> None:
-    """Refuse to write the result over a file that it is made from.
-
-    Raises:
-        click.BadParameter: If `out` is one of the inputs, under whatever name.
-    """
-    for given in map(Path, inputs):
-        if out is not None and out.exists() and given.exists() and out.samefile(given):
-            found = f"{printable(str(out))} is what is read, and would be lost; choose another name"
-            raise click.BadParameter(found, param_hint=param_hint)
-
-
 def _parse_base_url(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
     from metagan.registry.fields import parse_base_url
 

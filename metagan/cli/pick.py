@@ -53,10 +53,11 @@ def command(
     metagan pick s3://bucket/apes/apes-8afed45c1ab96f80 --scores scores.jsonl --keep 500 --out seeds.txt
     """
     from metagan.cli.progress import stages
-    from metagan.files import write_bytes
+    from metagan.files import require_other, write_bytes
     from metagan.shards.manifest import open_run
     from metagan.shards.pick import pick, read_hashes, read_scores
 
+    require_other(out, scores)
     storage, manifest = open_run(shards)
     with stages() as progress:
         progress.begin("pictures", manifest.pictures)

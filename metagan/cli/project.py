@@ -110,7 +110,7 @@ def command(
 
     if film != "none":
         film_format(Path(f"film.{film}"))
-    files = list_pictures(pictures)
+    files = list_pictures(pictures, out)
     perceptual = load_perceptual(lpips)
     with stages() as progress:
         target = find_target(what, registry, sha256, offline=offline, progress=progress.transfer)

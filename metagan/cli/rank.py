@@ -117,6 +117,7 @@ def command(
 
     from metagan.cli.progress import note, stages
     from metagan.datasets.source import PictureSource
+    from metagan.files import require_other, require_outside
     from metagan.images.encode import picture_format, require_size, write_sheet
     from metagan.images.provenance import Provenance
     from metagan.lab.rank import (
@@ -132,6 +133,8 @@ def command(
     from metagan.sampling.target import find_target, open_sampler
     from metagan.values import printable
 
+    require_outside(sheet_path, data, "--sheet")
+    require_other(out, scores)
     if sheet_path is not None:
         picture_format(sheet_path)
     if exclude_below is not None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from metagan.datasets.decode import decode_picture, to_rgb
 from metagan.datasets.store import UnreadableError
 from metagan.errors import DatasetError, OptionError
-from metagan.files import read_bytes, why_no_file
+from metagan.files import read_bytes, require_other, require_outside, why_no_file
 from metagan.values import Size
 
 WHITE = (255, 255, 255)
@@ -40,10 +40,22 @@ class Target:
     mask: Float[Tensor, "1 h w"]
 
 
-def list_pictures(paths: tuple[Path, ...]) -> list[Path]:
+RESULTS: Final = (
+    ".png",
+    ".webp",
+    ".gif",
+)  # endings of what `project` writes of a picture, which pictures have too
+
+
+def list_pictures(paths: tuple[Path, ...], out: Path | None = None) -> list[Path]:
     """Return the named picture files, and those in named folders, in order.
 
+    Args:
+        paths: Files and folders.
+        out: The folder of what is made of them, if that is a picture of the same title.
+
     Raises:
+        OptionError: If a result would replace its picture, or be taken for one the next time.
         DatasetError: If a file or folder is missing, a folder holds no picture, or two pictures have the same title.
     """
     found: list[Path] = []
@@ -69,7 +81,19 @@ def list_pictures(paths: tuple[Path, ...]) -> list[Path]:
             msg = f"{by_title[path.stem]} and {path}: both would be written as {path.stem}"
             raise DatasetError(msg, fix="rename one of them, or project them into different folders")
         by_title[path.stem] = path
+    if out is not None:
+        _require_elsewhere(out, paths, found)
     return found
+
+
+def _require_elsewhere(out: Path, paths: tuple[Path, ...], found: list[Path]) -> None:
+    """Refuse results that would replace their pictures, or lie among those of a named folder."""
+    for path in paths:
+        if out.resolve() == path.resolve():
+            require_outside(out, path)
+    for path in found:
+        if path.suffix in RESULTS:
+            require_other(out / path.name, path)
 
 
 def read_target(

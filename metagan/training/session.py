@@ -24,6 +24,7 @@ from metagan.errors import OptionError, TrainingError
 from metagan.evaluation.evaluate import Reference, require_same_classes
 from metagan.evaluation.inception import require_inception
 from metagan.evaluation.quality import FLOOR
+from metagan.files import require_outside
 from metagan.training.archive import RunArchive
 from metagan.training.distributed import World, joined
 from metagan.training.networks import Networks
@@ -90,6 +91,8 @@ def train(
     """
     if options.threads:
         torch.set_num_threads(options.threads)
+    require_outside(options.out, options.data)
+    require_outside(options.out, options.dual)
     folder, schedule = RunFolder(options.out), options.schedule
     with joined(options.device) as world:
         archive = open_archive(options, folder) if world.is_first else None

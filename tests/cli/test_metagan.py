@@ -220,7 +220,7 @@ def test_a_result_never_replaces_the_file_that_it_is_made_from(capsys, tmp_path,
             commands.append(("blend", *parents, "--alpha", "0.5", "--out", own))
     for command in commands:
         code, text = fail(capsys, *map(str, command))
-        assert code == 2
+        assert code == 1
         assert "is what is read, and would be lost" in text
     assert own.read_bytes() == before
 

@@ -1,6 +1,7 @@
 """Where commands read from and write to: pipes, links in circles, files in the place of folders, numbers in words."""
 
 import os
+import shutil
 from pathlib import Path
 
 import click
@@ -9,6 +10,8 @@ from click.testing import CliRunner
 
 from metagan.cli import metagan
 from metagan.cli.options import Number, OutPath, Place, Whole
+from metagan.errors import OptionError
+from metagan.registry.weights_ref import bundled_weights
 
 
 def commands(group: click.Group = metagan, above: tuple[str, ...] = ()):
@@ -112,3 +115,40 @@ def test_an_address_and_a_place_that_is_not_there_yet_are_fine(tmp_path):
     assert OutPath().convert("x.png", None, None) == Path("x.png")
     assert Place().convert("s3://bucket/apes", None, None) == "s3://bucket/apes"
     assert Place().convert(str(tmp_path), None, None) == tmp_path
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "upscale in --with bundled:apes-x4 --out in/large",
+        "upscale in --with bundled:apes-x4 --out in",
+        "project in bundled:apes --out in",
+        "project in/a.png bundled:apes --out in",
+        "train in --out in/run",
+        "train in --out in/../in",
+        "train in --upscaler x4 --out in/run",
+        "collection fetch x --from folder:in --out in/x",
+        "rank bundled:apes --discriminator none --data in --sheet in/best.png",
+        "build --templates in --out in/site",
+        "pick in --scores in/a.png --out in/a.png",
+        "convert in/a.safetensors in/a.safetensors",
+        "export in/a.safetensors --out in/a.safetensors",
+        "blend in/a.safetensors bundled:apes --alpha 0.5 --out in/a.safetensors",
+    ],
+)
+def test_no_result_replaces_what_it_is_made_from_or_is_taken_in_the_next_time(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("in").mkdir()
+    Path("in/a.png").write_bytes(b"a picture")
+    shutil.copyfile(bundled_weights("apes"), "in/a.safetensors")
+    Path("registry.yaml").write_text(
+        "site: {title: T, base_url: https://example.org/}\n"
+        "subjects: {ape: {title: Ape, weights: bundled:apes, licence: CC0-1.0, source: me}}\n"
+    )
+    before = {path: path.read_bytes() for path in Path("in").iterdir()}
+    result = CliRunner().invoke(metagan, words.split())
+    assert isinstance(result.exception, OptionError), result.output
+    assert "which is read, and the next run" in str(result.exception) or "would be lost" in str(
+        result.exception
+    )
+    assert {path: path.read_bytes() for path in Path("in").iterdir()} == before

@@ -14,7 +14,7 @@ import metagan.live
 from metagan.errors import MetaganError, OptionError, Problem, RegistryError
 from metagan.fetch.locate import locate_weights
 from metagan.fetch.transfer import Transfer
-from metagan.files import read_bytes
+from metagan.files import read_bytes, require_outside
 from metagan.registry.models import Registry, Shards, Subject
 from metagan.registry.read import find_subject, read_registry
 from metagan.shards.manifest import RunManifest
@@ -121,11 +121,13 @@ class BuildOptions:
         if base_url is not None:
             read = dataclasses.replace(read, site=read.site.model_copy(update={"base_url": base_url}))
         beside = registry.absolute().parent / "templates"
+        chosen = templates or (beside if beside.is_dir() else None)
+        require_outside(out, chosen)
         return cls(
             registry=read,
             out=out,
             subjects=subjects,
-            templates=templates or (beside if beside.is_dir() else None),
+            templates=chosen,
             device=device,
             precision=precision,
             offline=offline,

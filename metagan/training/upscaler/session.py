@@ -12,6 +12,7 @@ from metagan.checkpoints.read import read_checkpoint, sha256_of
 from metagan.datasets.source import PictureSource
 from metagan.errors import OptionError
 from metagan.evaluation.fidelity import fidelity
+from metagan.files import require_outside
 from metagan.networks.generator import Generator
 from metagan.networks.loading.detect import load_generator
 from metagan.networks.upscaler import UpscalerConfig
@@ -64,6 +65,7 @@ def train_upscaler(options: TrainOptions, factor: int) -> Result:
     if options.threads:
         torch.set_num_threads(options.threads)
     device = choose_device(options.device)
+    require_outside(options.out, options.data)
     pictures = PictureSource(options.data, options.resolution, labelled=False)
     pictures.check()
     folder, asked = RunFolder(options.out), _asked(options, factor, pictures)
