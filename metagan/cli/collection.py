@@ -29,6 +29,7 @@ from metagan.cli.options import (
     weights_options,
     workers_option,
 )
+from metagan.files import require_outside
 from metagan.registry.weights_ref import LOOPBACK
 from metagan.values import counted, json_text
 
@@ -221,6 +222,7 @@ def fetch(
         elif kind == "drawn" and reference:
             source = DrawnSource(name, reference, count, size or 128, seed)
         elif kind == "folder" and reference:
+            require_outside(folder, Path(reference))
             source = FolderSource(name, Path(reference), licence, size or 512)
         elif kind == "csv" and reference:
             source = CsvSource(
@@ -595,7 +597,14 @@ def listing_command(
     It mints nothing and touches no wallet. Every picture's metadata say that a machine made it.
     """
     from metagan.cli.progress import note, stages
-    from metagan.collection.listing import Candidate, NearestItems, Terms, rarest_first, write_listing
+    from metagan.collection.listing import (
+        Candidate,
+        NearestItems,
+        Terms,
+        rarest_first,
+        title_of,
+        write_listing,
+    )
     from metagan.collection.store import open_collection
     from metagan.collection.table import open_table
     from metagan.sampling.target import find_target, open_sampler
@@ -604,8 +613,8 @@ def listing_command(
         target = find_target(what, registry, sha256, offline=offline, progress=progress.transfer)
     settings = target.settings(psi, label)
     known = open_collection(training) if training else None
-    stem = known.facts.title or known.facts.name if known else target.name.partition(".")[0].replace("-", " ")
-    title = stem[:1].upper() + stem[1:]
+    named = known.facts.title or known.facts.name if known else target.title or title_of(target.weights)
+    title = named[:1].upper() + named[1:]
     terms = Terms(
         name=pattern or f"{title.replace('{', '{{').replace('}', '}}')} #{{number}}",
         description=description or f"{title}: a picture of what does not exist, made by a machine.",

@@ -218,6 +218,7 @@ _CUT = {
 
 def _packed_lines(report: PackReport) -> Iterator[str]:
     from metagan.datasets.labels import left_over
+    from metagan.datasets.store import say_repeated
 
     size_mb = report.path.stat().st_size / 1e6
     yield f"{report.path}: {counted(report.packed, 'picture')} of {report.size}, {size_mb:.1f} MB"
@@ -228,6 +229,8 @@ def _packed_lines(report: PackReport) -> Iterator[str]:
     if report.enlarged:
         yield f"  {report.enlarged:,} enlarged, because they had fewer pixels"
     yield from _remarkable(report)
+    if report.repeated:
+        yield f"  warning: {say_repeated(report.repeated)}"
     if report.ignored:
         yield f"  {counted(report.ignored, 'other file')} ignored"
     if report.labels:

@@ -84,7 +84,7 @@ def command(
 
     weights = require_inception(inception) if inception else None
     pictures = PictureSource(data)
-    for line in pictures.left_labels():
+    for line in pictures.left_out():
         note(line)
     with stages() as progress:
         target = find_target(what, registry, offline=offline, upscale=upscale, progress=progress.transfer)

@@ -70,6 +70,7 @@ def command(
     metagan upscale samples --with RealESRGAN_x4plus.pth --denoise both --out large
     """
     from metagan.cli.progress import note, stages
+    from metagan.datasets.store import say_repeated
     from metagan.datasets.upscale import upscale_folder
     from metagan.registry.weights_ref import BUNDLED, bundled_weights
     from metagan.sampling.denoise import Denoising
@@ -98,6 +99,8 @@ def command(
             begin=lambda total: progress.begin("pictures", total),
             advance=progress.advance,
         )
+    if report.repeated:
+        note(say_repeated(report.repeated))
     for skipped, reason in report.skipped[:SHOWN]:
         click.echo(f"left out: {skipped}: {reason}", err=True)
     if len(report.skipped) > SHOWN:

@@ -16,6 +16,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -114,6 +115,7 @@ def read_archive(slug: str, url: str, out: Path) -> Collection | None:
 def _restore(tables: Path, images: Path, beside: Path, out: Path) -> None:
     beside.mkdir()
     with zipfile.ZipFile(tables) as archive:
+        _refuse_repeated(archive)
         for name in archive.namelist():
             if name not in _TABLES:
                 raise CollectionError(
@@ -128,10 +130,17 @@ def _restore(tables: Path, images: Path, beside: Path, out: Path) -> None:
     known = open_collection(beside)  # which refuses files that lie elsewhere
     with writing(out, known.facts.model_copy(update={"complete": False})) as writer:
         with zipfile.ZipFile(images) as archive:
+            _refuse_repeated(archive)
             for item in known.items:
                 _restore_picture(archive, item, out)
         writer.finish(known.items, known.sales)
         write_bytes(out / FACTS_NAME, (beside / FACTS_NAME).read_bytes())
+
+
+def _refuse_repeated(archive: zipfile.ZipFile) -> None:
+    repeated = [name for name, count in Counter(archive.namelist()).items() if count > 1]
+    if repeated:
+        raise CollectionError(f"{repeated[0][:80]!r} twice in an archive", fix="archive the collection again")
 
 
 def _restore_picture(archive: zipfile.ZipFile, item: Item, out: Path) -> None:

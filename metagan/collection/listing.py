@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -169,6 +170,23 @@ class NearestItems:
             raise CollectionError(
                 f"can't be read ({error})", where=file, fix="fetch the collection again"
             ) from error
+
+
+_SAYS_NOTHING: Final = re.compile(
+    r"\d*|(best|latest|last|final|network|model|generator|weights|checkpoint|ckpt|pt|g|ema|state|snapshots?|steps?|iter|"
+    r"kimg|epoch|runs?|models|checkpoints|downloads?|outputs?|results|training|tmp|root|home|desktop|pictures)",
+    re.IGNORECASE,
+)  # of each word of a file's or folder's name
+
+
+def title_of(weights: Path) -> str:
+    """A title for the pictures of a weights file: its name, or its folder's where that is one like "best"."""
+    whole = weights.resolve()
+    for name in (whole.stem, *(folder.name for folder in whole.parents)):
+        words = re.sub(r"[\W_]+", " ", name).split()
+        if not all(map(_SAYS_NOTHING.fullmatch, words)):
+            return " ".join(words)
+    return "Picture"
 
 
 def rarest_first(candidates: Sequence[Candidate], table: Table) -> list[Candidate]:

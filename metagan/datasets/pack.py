@@ -18,6 +18,7 @@ from metagan.datasets.labels import Labelling, RawLabel, choose_labelling, numbe
 from metagan.datasets.pool import OrderedPool
 from metagan.datasets.store import Layout, Store, UnreadableError, open_store, plain_name
 from metagan.errors import DatasetError
+from metagan.files import require_other
 from metagan.values import Size, counted, printable, text_of
 
 # Files next to pictures that are not pictures. All other files are tried, whatever their name.
@@ -65,6 +66,7 @@ class PackReport:
         labels: Number of pictures by label name; empty without labels or with label vectors.
         label_width: Numbers in each label vector; 0 without label vectors.
         unused_labels: Names in the CSV or dataset.json that match no picture.
+        repeated: Names that several files of the zip have; the last of each is packed.
         unread_labels: Files with labels, and names of sub-folders, that `labels` did not ask for.
     """
 
@@ -84,6 +86,7 @@ class PackReport:
     label_width: int = 0
     unused_labels: tuple[str, ...] = ()
     unread_labels: tuple[str, ...] = ()
+    repeated: tuple[str, ...] = ()
 
 
 def list_pictures(store: Store) -> list[str]:
@@ -127,16 +130,11 @@ def pack(
             the zip can't be written or is the one to read.
     """
     store = open_store(pictures)
-    if out.exists() and out.samefile(pictures):
-        raise DatasetError(
-            "--out is the zip of the pictures itself, which would be lost",
-            where=out,
-            fix="choose another --out",
-        )
-    ignored = 0
+    require_other(out, pictures, *([Path(labels)] if isinstance(labels, str) else []))
+    ignored, own = 0, _own_name(out, pictures)
     if names is None:
-        names = list_pictures(store)
-        others = set(store.names()) - set(names)
+        names = [name for name in list_pictures(store) if name != own]
+        others = set(store.names()) - {*names, own}
         ignored = sum(PurePosixPath(plain_name(name)).name not in _OUR_FILES for name in others)
     if not names:
         raise DatasetError(
@@ -148,6 +146,7 @@ def pack(
     how = labels if isinstance(labels, str) else None
     labelling = labels if isinstance(labels, Labelling) else choose_labelling(labels, store, layout, names)
     report = PackReport(out, fit.size, fit.mode, ignored=ignored, dropped=drop_duplicates)
+    report.repeated = tuple(map(printable, store.repeated()))
     report.unread_labels = unread_labels(how, store, layout, names)
     chosen = list(_labelled(names, labelling, report))
     if brighten:
@@ -166,6 +165,12 @@ def pack(
         _refuse_nothing(pictures, report)
         _finish(writer, fit, raw, report, facts or {}, labelling.names if labelling else ())
     return report
+
+
+def _own_name(out: Path, pictures: Path) -> str:
+    """The name that the dataset of an earlier run has among the pictures; "" if it doesn't lie there."""
+    here, there = pictures.resolve(), out.resolve()
+    return there.relative_to(here).as_posix() if there.is_relative_to(here) and there != here else ""
 
 
 def pack_one(store: Store, fit: Fit, name: str) -> Packed:

@@ -18,7 +18,15 @@ from PIL import Image
 
 from metagan.datasets.archive import FACTS_NAME, LABELS_NAME
 from metagan.datasets.labels import LabelTable, left_over, read_label_names, read_listed, unread_labels
-from metagan.datasets.store import Layout, Store, UnreadableError, open_store, plain_name, read_json
+from metagan.datasets.store import (
+    Layout,
+    Store,
+    UnreadableError,
+    open_store,
+    plain_name,
+    read_json,
+    say_repeated,
+)
 from metagan.errors import DatasetError
 from metagan.values import LabelSpace, Size, counted, printable
 
@@ -89,11 +97,14 @@ class PictureSource:
         file = self._layout.find(FACTS_NAME)
         return read_json(self._store, file) if file else {}
 
-    def left_labels(self) -> list[str]:
-        """Labels that are there and not used, a line each: entries for no picture, other files, sub-folders."""
+    def left_out(self) -> list[str]:
+        """What is there and not used, a line each: labels for no picture, in other files or sub-folders; a zip's names
+        that come twice."""
         how = "none" if self.table is None and self._layout.find(LABELS_NAME) else "auto"
         unread = unread_labels(how, self._store, self._layout, self.names)
         lines = [f"labels not used: {'; '.join(unread)}"] if unread else []
+        if repeated := self._store.repeated():
+            lines.append(say_repeated(repeated))
         if self.unused_labels:
             lines.append(left_over(self.unused_labels))
         return lines

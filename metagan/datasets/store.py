@@ -12,13 +12,14 @@ import threading
 import unicodedata
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from metagan.errors import DatasetError
-from metagan.values import printable
+from metagan.values import counted, printable
 
 MAX_FILE_BYTES = 512 * 2**20
 
@@ -115,6 +116,10 @@ class FolderStore:
             found += [(inside / name).as_posix() for name in files]
         return tuple(sorted(found))
 
+    def repeated(self) -> tuple[str, ...]:
+        """Return nothing: a folder has no two files of one name."""
+        return ()
+
     def read(self, name: str) -> bytes:
         """Read a file. Raises UnreadableError."""
         file = self.path / name
@@ -134,6 +139,7 @@ class ZipStore:
         self.path = path
         self._archive: zipfile.ZipFile | None = None
         self._members: dict[str, zipfile.ZipInfo] = {}
+        self._repeated: tuple[str, ...] = ()
         self._owner = 0
         self._lock = threading.Lock()
 
@@ -147,6 +153,11 @@ class ZipStore:
         """Return the sorted names of all members. Raises DatasetError if the zip is damaged."""
         self._open()
         return tuple(sorted(self._members))
+
+    def repeated(self) -> tuple[str, ...]:
+        """Return the sorted names that several members have, of which the last is read. Raises DatasetError."""
+        self._open()
+        return self._repeated
 
     def read(self, name: str) -> bytes:
         """Read a member. Raises UnreadableError."""
@@ -181,9 +192,10 @@ class ZipStore:
                         fix="create it again, or name the folder instead",
                     ) from error
                 self._owner = os.getpid()
-                self._members = {
-                    _name_of(info): info for info in self._archive.infolist() if not info.is_dir()
-                }
+                listed = [(_name_of(info), info) for info in self._archive.infolist() if not info.is_dir()]
+                self._members = dict(listed)
+                twice = Counter(name for name, _ in listed)
+                self._repeated = tuple(sorted(name for name, count in twice.items() if count > 1))
             return self._archive
 
 
@@ -210,6 +222,14 @@ def _name_of(info: zipfile.ZipInfo) -> str:
 
 
 Store = FolderStore | ZipStore  # names() sorted, with forward slashes; read(name) within MAX_FILE_BYTES
+
+
+def say_repeated(names: Sequence[str]) -> str:
+    """Say which names a zip has more than once."""
+    first = printable(names[0])
+    return (
+        f"{counted(len(names), 'name')} more than once in the zip, and the last file is read: such as {first}"
+    )
 
 
 def read_json(store: Store, name: str, fix: str = MEND) -> dict[str, Any]:

@@ -29,8 +29,8 @@ from metagan.datasets.store import (
     plain_name,
     read_json,
 )
-from metagan.errors import DatasetError, OptionError
-from metagan.files import write_bytes
+from metagan.errors import DatasetError
+from metagan.files import require_outside, write_bytes
 from metagan.sampling.denoise import Denoising, denoise
 from metagan.sampling.upscale import AnyUpscaler, prepare_upscaler, upscale_pictures
 from metagan.values import counted, json_text, printable
@@ -47,11 +47,13 @@ class UpscaleReport:
         out: The folder of the results.
         upscaled: How many there are.
         skipped: Name and reason of each skipped picture.
+        repeated: Names that several files of the zip have; the last of each is enlarged.
     """
 
     out: Path
     upscaled: int = 0
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    repeated: tuple[str, ...] = ()
 
 
 def upscale_folder(
@@ -85,6 +87,7 @@ def upscale_folder(
     _require_elsewhere(pictures, out)
     begin(len(names))
     targets, report, form = _targets(names), UpscaleReport(out), prepare_upscaler(upscaler)
+    report.repeated = tuple(map(printable, store.repeated()))
     labels = _renamed_labels(store, targets)
     for name in names:
         try:
@@ -120,12 +123,9 @@ def _pictures_at(path: Path) -> tuple[Store, list[str]]:
 
 def _require_elsewhere(pictures: Path, out: Path) -> None:
     """Refuse to write results among the pictures: they would replace some, and be upscaled the next time."""
-    folder = pictures if pictures.is_dir() else pictures.parent
-    here, there = folder.resolve(), out.resolve()
-    if there == here or (pictures.is_dir() and there.is_relative_to(here)):
-        raise OptionError(
-            f"--out {out}: it lies among the pictures themselves", fix=f"choose a folder outside {folder}"
-        )
+    require_outside(out, pictures)
+    if out.resolve() == pictures.parent.resolve():
+        require_outside(out, pictures.parent)
 
 
 def _targets(names: list[str]) -> dict[str, PurePosixPath]:

@@ -43,6 +43,7 @@ class Target:
         upscaler: The file of the upscaler that enlarges each picture, or None.
         dials: The subject's dials; for bundled weights the bundled ones; or None.
         traits: The subject's trait classifier; for bundled weights the bundled one; or None.
+        title: The subject's; empty for a weights file.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Target:
     upscaler: Path | None = None
     dials: DialsRef | None = None
     traits: WeightsRef | None = None
+    title: str = ""
 
     def settings(
         self, psi: float | None = None, label: Label | None = None, noise: NoiseMode | None = None
@@ -118,6 +120,7 @@ def find_target(
             source=subject.source,
             dials=subject.dials,
             traits=subject.traits,
+            title=subject.title,
         )
     if upscale is not None:
         upscaler = None if upscale == "none" else _parse(upscale, "--upscale")

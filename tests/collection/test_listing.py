@@ -20,6 +20,7 @@ from metagan.collection.listing import (
     NearestItems,
     Terms,
     provenance_hash,
+    title_of,
     write_listing,
 )
 from metagan.collection.model import Item
@@ -157,3 +158,18 @@ def test_the_command_lists_a_bundled_generators_pictures(tmp_path: Path) -> None
         7,
         8,
     ]
+
+
+@pytest.mark.parametrize(
+    ("weights", "title"),
+    [
+        ("bagels.safetensors", "bagels"),
+        ("my-great_apes.v2.pkl", "my great apes v2"),
+        ("runs/bagels/best.safetensors", "bagels"),
+        ("runs/old_bagels/snapshots/000012_800.safetensors", "old bagels"),
+        ("stylegan/network-snapshot-025000.pkl", "stylegan"),
+        ("/root/Downloads/G_ema.pt", "Picture"),
+    ],
+)
+def test_a_listing_of_a_weights_file_has_a_title_that_says_something(weights, title):
+    assert title_of(Path("/home/runs") / weights) == title

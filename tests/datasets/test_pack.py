@@ -19,7 +19,7 @@ from metagan.datasets.decode import Fit
 from metagan.datasets.labels import labels_by_name
 from metagan.datasets.pack import pack
 from metagan.datasets.source import PictureSource
-from metagan.errors import DatasetError
+from metagan.errors import DatasetError, OptionError
 from metagan.values import LabelSpace
 from tests.datasets.build import encoded, folder, name, pixels, png, zipped
 
@@ -125,7 +125,7 @@ def test_labels_are_found_below_a_top_folder_and_however_names_are_written(tmp_p
     assert (report.labels, report.unused_labels) == ({"0": 2, "1": 2}, ("gone.png",))
     direct = PictureSource(source)
     assert [int(direct.label(i).argmax()) for i in range(4)] == [0, 1, 0, 1]
-    assert direct.left_labels() == ["1 label is for no picture here, such as gone.png"]
+    assert direct.left_out() == ["1 label is for no picture here, such as gone.png"]
 
 
 def test_a_label_listed_in_composed_letters_finds_a_name_in_decomposed_ones(tmp_path):
@@ -304,9 +304,38 @@ def test_pictures_are_not_replaced_by_what_is_packed_of_them(tmp_path):
     pictures = zipped(tmp_path / "in.zip", {"0.png": png(16, 0)})
     before = pictures.read_bytes()
     (tmp_path / "link").symlink_to(tmp_path)
-    with pytest.raises(DatasetError, match="is the zip of the pictures itself"):
+    with pytest.raises(OptionError, match="is what is read, and would be lost"):
         pack(pictures, tmp_path / "link" / "in.zip", FIT)
     assert pictures.read_bytes() == before
+
+
+def test_a_name_that_comes_twice_in_a_zip_is_said(tmp_path):
+    pictures = zipped(tmp_path / "in.zip", {"0.png": png(16, 0), "1.png": png(16, 1)})
+    with zipfile.ZipFile(pictures, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr("0.png", png(16, 2))
+    report = pack(pictures, tmp_path / "out.zip", FIT)
+    assert (report.packed, report.repeated) == (2, ("0.png",))
+    says = "1 name more than once in the zip, and the last file is read: such as 0.png"
+    assert PictureSource(pictures).left_out() == [says]
+    command = ["dataset", "pack", str(pictures), "--out", str(tmp_path / "o.zip"), "--workers", "0"]
+    assert f"  warning: {says}\n" in CliRunner().invoke(metagan, command).stdout
+
+
+def test_a_dataset_among_its_own_pictures_is_never_taken_in(tmp_path):
+    pictures = folder(tmp_path / "in", {"0.png": png(16, 0), "sub/1.png": png(16, 1)})
+    for called in ("set.zip", "sub/set", "set.png"):
+        first = pack(pictures, pictures / called, FIT)
+        second = pack(pictures, pictures / called, FIT)
+        assert (second.packed, second.skipped, second.ignored) == (2, [], 0)
+        assert first == second
+        (pictures / called).unlink()
+
+
+def test_labels_are_not_replaced_by_what_is_packed(tmp_path):
+    pictures = folder(tmp_path / "in", {"0.png": png(16, 0)})
+    (tmp_path / "labels.csv").write_text("0.png,1\n")
+    with pytest.raises(OptionError, match="is what is read"):
+        pack(pictures, tmp_path / "labels.csv", FIT, labels=str(tmp_path / "labels.csv"))
 
 
 def test_labels_are_read_from_regular_files_only(tmp_path):

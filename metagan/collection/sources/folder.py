@@ -25,7 +25,7 @@ from metagan.collection.model import Facts, Item, SourceFacts
 from metagan.collection.pictures import NoPictureError, Picture, check_picture
 from metagan.collection.sources.made import Made
 from metagan.collection.store import now
-from metagan.datasets.store import Store, UnreadableError, open_store
+from metagan.datasets.store import Store, UnreadableError, open_store, say_repeated
 from metagan.errors import CollectionError
 from metagan.values import counted, text_of
 
@@ -107,8 +107,9 @@ class FolderSource:
         return _unique(sorted(found, key=lambda entry: _natural(entry.id)))
 
     def remarks(self) -> Sequence[str]:
-        """Return nothing: a folder needs no remarks."""
-        return ()
+        """Say which names a zip has more than once."""
+        repeated = self.store.repeated()
+        return (say_repeated(repeated),) if repeated else ()
 
     def make(self, entry: FolderEntry) -> Made:
         """Make an item."""
