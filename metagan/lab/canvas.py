@@ -39,7 +39,7 @@ from metagan.lab.styles import (
 from metagan.networks.generator import Generator
 from metagan.networks.vqgan import VQGAN, load_vqgan, recompute
 from metagan.sampling.device import choose_device
-from metagan.sampling.latents import latents
+from metagan.sampling.latents import chosen_label, latents
 from metagan.sampling.target import find_target, open_sampler
 from metagan.values import InvalidValueError, Label, Size, text_of
 
@@ -264,17 +264,15 @@ class GeneratorCanvas(Canvas):
     learning_rate = 0.02
 
     def __init__(self, generator: Generator, label: Label | None = None, name: str = "generator") -> None:
-        self.generator, self.label, self.name = generator, label, name
-        self.variant = repr(label)
+        self.generator, self.label, self.name = generator, chosen_label(generator, label), name
+        self.variant = repr(self.label)
         self.height, self.width = generator.size.height, generator.size.width
         self.device = next(generator.parameters()).device
         self.fingerprint = fingerprint(generator)
         self.has_styles = hasattr(generator, "mapping")
         self.num_ws, _ = styles_shape(generator)
-        # A conditional generator refuses a missing class here.
-        map_latents(generator, torch.zeros(1, generator.z_dim, device=self.device), label)
         if self.has_styles:
-            self._mean, self._basis = style_axes(generator, label)
+            self._mean, self._basis = style_axes(generator, self.label)
 
     def styles(self, code: Tensor) -> Float[Tensor, "1 num_ws w_dim"]:
         """Return the styles that numbers stand for."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -38,6 +38,7 @@ from metagan.lab.styles import (
 )
 from metagan.lab.targets import Target
 from metagan.networks.generator import Generator, Noise
+from metagan.sampling.latents import chosen_label
 from metagan.sampling.levels import to_uint8
 from metagan.sampling.sampler import exact_convolutions
 from metagan.values import Label, text_of
@@ -202,7 +203,7 @@ class Projector:
         self, generator: Generator, options: ProjectOptions, perceptual: PerceptualDistance | None = None
     ) -> None:
         self.generator = generator
-        self.options = options
+        self.options = options = replace(options, label=chosen_label(generator, options.label))
         self.perceptual = perceptual
         self.device = next(generator.parameters()).device
         self.num_ws, self.w_dim = styles_shape(generator)

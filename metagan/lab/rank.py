@@ -44,11 +44,11 @@ from metagan.networks.loading.detect import load_discriminator
 from metagan.networks.lucidrains.discriminator import LucidrainsDiscriminator
 from metagan.networks.r3gan.network import Discriminator as R3GANDiscriminator
 from metagan.networks.stylegan2.discriminator import Discriminator
-from metagan.sampling.latents import labels
+from metagan.sampling.latents import chosen_label, labels
 from metagan.sampling.sampler import Picture, Sampler, Settings, exact_convolutions
 from metagan.training.run_folder import RunFolder, read_config
 from metagan.training.state import has_state, read_last_state
-from metagan.values import Size, counted
+from metagan.values import Size, counted, text_of
 
 By = Literal["discriminator", "realism", "mixture"]
 NEAREST: Final = 5  # real pictures whose mean distance is a picture's realism
@@ -283,7 +283,7 @@ class Reals:
     """
 
     def __init__(self, pictures: NDArray[np.uint8], names: Sequence[str], device: torch.device) -> None:
-        self.names = tuple(names)
+        self.names = tuple(map(text_of, names))
         self._space = FeatureSpace.of(pictures, device)
         self._places = self._space.place(pictures)
         self._small = _shrunk(pictures).to(device)
@@ -370,6 +370,7 @@ class Ranker:
         dataset: PictureSource | None = None,
         advance: Callable[[int], None] = lambda _: None,
     ) -> None:
+        settings = replace(settings, label=chosen_label(sampler.generator, settings.label))
         self.sampler, self.settings, self.options = sampler, settings, options
         self.by: By = options.by or ("realism" if discriminator is None else "discriminator")
         _require_measures(self.by, discriminator is not None, dataset is not None)

@@ -77,6 +77,23 @@ def class_of(generator: Generator, label: int | str | None) -> int:
     return number
 
 
+def chosen_label(generator: Generator, label: Label | None) -> Label | None:
+    """A label in one form however it was asked for: a class by its number, numbers as they are.
+
+    Returns:
+        The label; None for an unconditional generator.
+
+    Raises:
+        OptionError: As `labels`.
+    """
+    if generator.c_dim == 0:
+        return None
+    if isinstance(label, tuple):
+        labels(generator, label, 1)
+        return label
+    return class_of(generator, label)
+
+
 def _as_numbers(text: str, count: int) -> str | None:
     """The text of a class, if it is as many numbers as a label has."""
     try:
