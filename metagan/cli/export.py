@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -17,6 +16,7 @@ from metagan.cli.options import (
     weights_options,
 )
 from metagan.files import require_other
+from metagan.values import json_text
 
 if TYPE_CHECKING:
     from metagan.checkpoints.model import Checkpoint
@@ -92,7 +92,7 @@ def command(
         facts = _write_onnx(found, checkpoint, noise, out or Path(name))
     else:
         facts = _write_web(found, checkpoint, precision or "fp16", noise, out or Path(f"{name}.bin.gz"))
-    click.echo(json.dumps(facts) if as_json else _sentence(facts))
+    click.echo(json_text(facts) if as_json else _sentence(facts))
 
 
 def _write_web(

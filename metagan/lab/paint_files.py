@@ -31,7 +31,7 @@ from metagan.lab.paint import MAX_SEED, Painter, Painting
 from metagan.lab.styles import styles_bytes
 from metagan.lab.targets import list_pictures
 from metagan.storage import Storage
-from metagan.values import has_controls, show
+from metagan.values import has_controls, json_text, show
 
 VERSION: Final = 1
 UNNAMED: Final = "painting"
@@ -188,7 +188,7 @@ class _Keeper:
         self._storage.write(
             f"{self._title}/{STATE}", save(whole, metadata={"metagan-painting": json.dumps(facts)})
         )
-        text = json.dumps(self._facts(painting), indent=2, ensure_ascii=False)
+        text = json_text(self._facts(painting), indent=2)
         self._storage.write(f"{self._title}/{FACTS}", text.encode())
         self._last = time.monotonic()
 

@@ -74,6 +74,12 @@ def content_type(name: str) -> str:
     return f"{kind}; charset=utf-8" if readable else kind
 
 
+def is_web_name(path: str) -> bool:
+    """Whether a file of this path, with slashes, can be published: hosts and git take no control characters or stray
+    bytes, nor a quotation mark at the beginning."""
+    return path.isprintable() and not path.startswith('"')
+
+
 def is_hidden(parts: tuple[str, ...]) -> bool:
     """Return whether a path has a part that hosts don't serve: a dot name, except .well-known at the top."""
     rest = parts[1:] if parts[:1] == (".well-known",) else parts

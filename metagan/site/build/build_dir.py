@@ -218,6 +218,6 @@ def digest_of_folder(folder: Path, pattern: str = "**/*") -> str:
     total = hashlib.sha256()
     for path in sorted(folder.glob(pattern)):
         if path.is_file() and "__pycache__" not in path.parts:
-            total.update(f"{path.relative_to(folder).as_posix()}\0".encode())
+            total.update(os.fsencode(path.relative_to(folder).as_posix()) + b"\0")
             total.update(hashlib.sha256(path.read_bytes()).digest())
     return total.hexdigest()[:24]

@@ -12,7 +12,7 @@ import jinja2.defaults
 from jinja2 import meta, nodes
 
 from metagan.collection.traits import TraitAccuracy, TypeCount, ValueCount
-from metagan.errors import Location, Problem
+from metagan.errors import Location, Problem, TemplateError
 from metagan.registry.models import Site, Subject, Theme
 from metagan.registry.weights_ref import WeightsRef
 from metagan.site.pages.content import (
@@ -38,6 +38,7 @@ from metagan.site.pages.templates import (
     STATIC,
     default_templates_dir,
     make_environment,
+    static_files,
     template_problem,
 )
 
@@ -77,6 +78,10 @@ def check_templates(templates: Path) -> list[Problem]:
     environment = make_environment(templates)
     problems: list[Problem] = []
     own = list(_parse_all(environment, templates, problems))
+    try:
+        static_files(templates)
+    except TemplateError as error:
+        problems += error.problems
     if not problems:
         default = list(_parse_all(environment, default_templates_dir(), problems))
         problems += [*_unknown_names(own, default), *_unused(own, default)]

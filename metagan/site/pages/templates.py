@@ -15,7 +15,8 @@ import jinja2
 
 import metagan
 from metagan.errors import BuildError, Location, Problem, TemplateError
-from metagan.values import counted
+from metagan.site.routes import is_web_name
+from metagan.values import counted, printable
 
 # Errors that a template can raise while it is rendered, besides jinja2's own.
 RENDER_FAILURES = (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -63,13 +64,24 @@ def make_environment(templates: Path | None) -> jinja2.Environment:
 
 
 def static_files(templates: Path | None) -> dict[str, Path]:
-    """Return the files below static/ by their path on the site; a user's override the default ones."""
+    """Return the files below static/ by their path on the site; a user's override the default ones.
+
+    Raises:
+        TemplateError: If a name is none that pages can link to, and hosts take.
+    """
     found: dict[str, Path] = {}
+    nameless = []
     for folder in reversed(search_path(templates)):
         for file in sorted((folder / STATIC).rglob("*")):
             inside = file.relative_to(folder)
             if file.is_file() and not any(part.startswith(".") for part in inside.parts):
                 found[inside.as_posix()] = file
+                if not is_web_name(inside.as_posix()):
+                    nameless.append(
+                        Problem(printable(str(file)), "not a valid name for a web page", "rename it")
+                    )
+    if nameless:
+        raise TemplateError.of(nameless)
     return dict(sorted(found.items()))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from metagan.errors import Problem, PublishError
 from metagan.site.manifest import MANIFEST, read_manifest
-from metagan.site.routes import is_hidden
+from metagan.site.routes import is_hidden, is_web_name
 from metagan.values import counted, printable
 
 GITHUB_SITE_BYTES = 1_000_000_000  # "published sites may be no larger than 1 GB"
@@ -104,7 +104,7 @@ def site_files(folder: Path, *, with_others: bool = False) -> tuple[SiteFile, ..
         if not file.resolve().is_relative_to(folder.resolve()):
             what, fix = "a symbolic link to a place outside the site", "replace it by the file itself"
             refused.append(Problem(printable(str(file)), what, fix))
-        elif not path.as_posix().isprintable() or path.as_posix().startswith('"'):
+        elif not is_web_name(path.as_posix()):
             refused.append(
                 Problem(printable(f"{file!s:.200}"), "not a valid name for a web page", "rename it")
             )

@@ -13,12 +13,14 @@ from pathlib import Path
 from watchfiles import Change, DefaultFilter, watch
 
 from metagan.errors import MetaganError
+from metagan.values import text_of
 
 Report = Callable[[str], None]
 
 SCRIPT = Path(__file__).with_name("reload.js")
 KEEP_ALIVE_S = 15.0
 DEBOUNCE_MS = 200
+LOOK_EVERY_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,9 @@ def rebuild_on_change(live_site: LiveSite, build: Build, stop: threading.Event, 
             return
         if source_filter.changed_since(live_site.since):  # a source was edited during the build
             rebuild(live_site, build, report)
+        if any(text_of(str(folder)) != str(folder) for folder in folders):  # watchfiles takes UTF-8 only
+            stop.wait(LOOK_EVERY_S)
+            continue
         changes = watch(
             *folders,
             watch_filter=source_filter,

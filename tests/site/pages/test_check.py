@@ -1,5 +1,6 @@
 """Mistakes in templates are found without a build."""
 
+import os
 from pathlib import Path
 
 from metagan.site.pages.check import check_templates
@@ -66,3 +67,13 @@ def test_a_missing_include_is_found(tmp_path: Path):
 def test_a_file_that_is_not_utf_8_is_found(tmp_path: Path):
     (tmp_path / "about.html").write_bytes(b"\xff\xfe")
     assert "not UTF-8" in found(tmp_path)[0]
+
+
+def test_a_static_file_whose_name_no_page_can_link_to_is_found(tmp_path: Path):
+    (tmp_path / "static").mkdir()
+    names = [os.fsdecode(b"caf\xe9.txt"), "a\nb.txt"]
+    for name in (*names, "fine é.txt"):
+        (tmp_path / "static" / name).write_text("x")
+    assert found(tmp_path) == [
+        f"static/{name} not a valid name for a web page" for name in ("a\\nb.txt", "caf\\xe9.txt")
+    ]

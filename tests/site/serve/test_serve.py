@@ -705,3 +705,19 @@ def test_while_pages_reload_no_service_worker_keeps_them(site):
         assert answer.headers["Content-Type"] == "application/javascript; charset=utf-8"
     with serving(BuiltSite(site, "/apes/")) as server:
         assert ask(server, "/apes/sw.js").body == b"// the site's own"
+
+
+def test_a_folder_whose_name_is_not_utf_8_is_watched_too(tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    registry = folder / "registry.yaml"
+    registry.write_text("a")
+    builds = []
+
+    def build():
+        builds.append(registry.read_text())
+        return BuiltSite(folder, watch=(registry,))
+
+    with watching(built_before(build, registry), build):
+        registry.write_text("b")
+        until(lambda: builds[-1] == "b")
