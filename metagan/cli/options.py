@@ -145,7 +145,7 @@ class Whole(click.IntRange):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """The text as a number."""
-        written = "none" if isinstance(value, str) and not _WHOLE.fullmatch(value.strip()) else value
+        written: Any = "none" if isinstance(value, str) and not _WHOLE.fullmatch(value.strip()) else value
         try:
             return int(super().convert(written, param, ctx))
         except click.BadParameter:
@@ -376,7 +376,7 @@ class OutPath(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """The text as a path."""
-        path = Path(super().convert(value, param, ctx))
+        path = Path(str(super().convert(value, param, ctx)))
         try:
             require_place(path, folder=not path.suffix if self._folder is None else self._folder)
         except (OSError, ValueError) as error:

@@ -65,7 +65,7 @@ def collection_contents(path: Path, labels: str) -> Contents:
     items = [item for item in collection.items if item.file]
     if not items:
         raise CollectionError(
-            f"none of its {counted(len(collection.items), 'item')} has a picture",
+            f"its {counted(len(collection.items), 'item has', 'items have')} no picture",
             where=path,
             fix="fetch them",
         )

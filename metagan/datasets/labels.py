@@ -320,7 +320,7 @@ def _from_dataset_json(store: Store, layout: Layout, pictures: Sequence[str]) ->
         return None
     if not listed.by_picture:
         raise DatasetError(
-            f"none of its {counted(len(listed.unused), 'label')} is for a picture here",
+            f"its {counted(len(listed.unused), 'label is', 'labels are')} for no picture here",
             where=listed.where,
             fix="correct it, or use --labels none",
         )
@@ -351,7 +351,7 @@ def _from_csv(path: Path, layout: Layout, pictures: Sequence[str]) -> Labelling:
             labels[name] = label
     if not labels:
         raise DatasetError(
-            f"none of its {counted(len(rows), 'line')} matches a picture (the first: {show(rows[0][0])})",
+            f"its {counted(len(rows), 'line matches', 'lines match')} no picture (the first: {show(rows[0][0])})",
             where=path,
             fix=f"write a picture's path, such as {show(pictures[0])}, then its label",
         )

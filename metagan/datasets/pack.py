@@ -267,7 +267,7 @@ def _refuse_nothing(pictures: Path, report: PackReport) -> None:
     reasons = "\n  ".join(f"{name}: {reason}" for name, reason in report.skipped[:_SHOWN])
     more = f"\n  and {len(report.skipped) - _SHOWN} more" if len(report.skipped) > _SHOWN else ""
     raise DatasetError(
-        f"none of its {counted(len(report.skipped), 'file')} could be packed; nothing was written\n  {reasons}{more}",
+        f"its {counted(len(report.skipped), 'file')} could not be packed; nothing was written\n  {reasons}{more}",
         where=pictures,
         fix="correct what is wrong with them, or name another folder or zip",
     )

@@ -57,7 +57,7 @@ class PictureSource:
         self.names = tuple(name for name in everything if _is_picture(PurePosixPath(plain_name(name))))
         if not self.names:
             raise DatasetError(
-                f"none of its {counted(len(everything), 'file')} is a PNG picture",
+                f"its {counted(len(everything), 'file is', 'files are')} no PNG pictures",
                 where=path,
                 fix=f"{_PACK}, which reads more formats",
             )

@@ -100,7 +100,7 @@ def upscale_folder(
     if not report.upscaled:
         name, reason = report.skipped[0]
         raise DatasetError(
-            f"none of {counted(len(names), 'picture')} can be read; {name}: {reason}",
+            f"its {counted(len(names), 'picture')} can't be read; {name}: {reason}",
             where=pictures,
             fix="give a folder or zip of pictures",
         )

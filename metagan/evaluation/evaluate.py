@@ -210,7 +210,7 @@ def _require_enough(
 ) -> None:
     if not chosen:
         raise OptionError(
-            f"none of its {counted(len(pictures), 'picture')} is of class {settings.label}",
+            f"its {counted(len(pictures), 'picture is', 'pictures are')} not of class {settings.label}",
             where=pictures.path,
             fix="choose another class, or leave --class out",
         )

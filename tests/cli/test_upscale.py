@@ -136,7 +136,7 @@ def test_results_among_the_pictures_are_refused(tmp_path, doubling):
     for out in (folder, folder / "large"):
         result = upscale(folder, "--with", doubling, "--out", out)
         assert isinstance(result.exception, OptionError)
-        assert "among the pictures themselves" in str(result.exception)
+        assert "which is read, and the next run would take it in" in str(result.exception)
     assert (folder / "a.png").read_bytes() == before
 
 

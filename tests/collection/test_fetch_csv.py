@@ -183,7 +183,7 @@ def test_pictures_that_are_missing_or_lead_elsewhere(tmp_path: Path) -> None:
 
 def test_a_device_without_end_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_table, "MAX_BYTES", 1 << 20)
-    with pytest.raises(CollectionError, match="split it"):
+    with pytest.raises(CollectionError, match="it is no regular file"):
         CsvSource("zero", Path("/dev/zero")).entries()
 
 

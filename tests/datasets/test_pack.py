@@ -256,7 +256,7 @@ def test_whole_numbers_in_a_csv_keep_their_value(tmp_path):
     [
         ("a.png\nb.png\n", r"l\.csv:1: want file,label, got 'a.png'\n.*l\.csv:2:"),
         ("", "no lines of file,label"),
-        ("q.png,1\n", "none of its 1 lines matches a picture.*'q.png'"),
+        ("q.png,1\n", "its 1 line matches no picture.*'q.png'"),
     ],
 )
 def test_a_csv_that_labels_nothing_is_refused(tmp_path, text, message):
@@ -452,10 +452,10 @@ def test_what_holds_no_picture_is_refused_and_nothing_is_written(tmp_path):
     for pictures, message in [
         (tmp_path / "none", "no such folder or zip"),
         (tmp_path / "empty", r"it contains no pictures \(0 other files\)"),
-        (texts, r"it contains no pictures \(1 other files\)"),
+        (texts, r"it contains no pictures \(1 other file\)"),
         (
             broken,
-            r"none of its 7 files could be packed; nothing was written\n  0.png: not a picture(?s:.)*and 2 more",
+            r"its 7 files could not be packed; nothing was written\n  0.png: not a picture(?s:.)*and 2 more",
         ),
     ]:
         with pytest.raises(DatasetError, match=message):

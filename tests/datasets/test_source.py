@@ -146,7 +146,7 @@ def test_what_is_no_dataset_is_refused(tmp_path):
         PictureSource(tmp_path / "none")
     with pytest.raises(DatasetError, match="neither a folder nor a zip"):
         PictureSource(tmp_path / "text.zip")
-    with pytest.raises(DatasetError, match="none of its 0 files is a PNG picture"):
+    with pytest.raises(DatasetError, match="its 0 files are no PNG pictures"):
         PictureSource(tmp_path / "empty")
 
 

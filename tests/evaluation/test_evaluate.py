@@ -240,4 +240,4 @@ def test_classes_that_a_dataset_does_not_have_are_refused(data, classes, conditi
     assert "the dataset has no labels, the generator 2" in str(result.exception)
     (classes / "dataset.json").write_text(json.dumps({"labels": [[f"{n:04d}.png", 1] for n in range(48)]}))
     result = run(conditional, classes, "--class", 0, "--device", "cpu")
-    assert "none of its 48 pictures is of class 0" in str(result.exception)
+    assert "its 48 pictures are not of class 0" in str(result.exception)

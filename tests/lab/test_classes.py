@@ -17,7 +17,6 @@ COMMANDS = [
     "sample W --seeds 0 --out OUT",
     "walk W --seeds 0-1 --seconds 0.1 --out OUT/film.gif",
     PROJECT,
-    "directions W --out OUT/dials.safetensors --pictures 2 --candidates 2 --method sefa --lpips none",
     "rank W --seeds 0-3 --data pictures --reals 4 --out OUT/seeds.txt --scores OUT/scores.jsonl",
     "blend W W --force --alpha 0.5 --grid OUT/grid.png --steps 2 --seeds 0",
     "collection listing W --count 2 --out OUT",

@@ -72,7 +72,7 @@ def test_without_scores_lower_seeds_come_first_and_a_file_is_written(run: Path) 
     out = run / "seeds.txt"
     result = CliRunner().invoke(metagan, ["pick", str(run), "--keep", "10", "--out", str(out)])
     assert out.read_text() == "0,1,2,3,4,5,6,7,9,10\n"
-    assert f"{out}: 10 of 40 seeds; 1 look like a better one" in result.stdout
+    assert f"{out}: 10 of 40 seeds; 1 looks like a better one" in result.stdout
 
 
 def test_picking_agrees_with_comparing_each_with_each() -> None:
