@@ -5,11 +5,29 @@ Every function takes what the command of the same name takes, and raises the sam
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import inspect
 import operator
+import os
+from collections import abc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, SupportsIndex, cast, get_args
+from types import NoneType, UnionType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Literal,
+    ParamSpec,
+    SupportsIndex,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+)
 
 import numpy as np
 import torch
@@ -20,7 +38,7 @@ from torch import Tensor
 from metagan.errors import OptionError, Problem, ShapeError
 from metagan.evaluation.evaluate import Evaluation
 from metagan.fetch.transfer import Transfer
-from metagan.files import write_bytes
+from metagan.files import explain, write_bytes
 from metagan.images.encode import encode, picture_format, require_size, to_image
 from metagan.images.provenance import Provenance
 from metagan.images.sheet import contact_sheet
@@ -46,6 +64,99 @@ NOISE_MODES: Final = get_args(NoiseMode)
 
 
 Dials = str | Mapping[str, float] | Mapping[int, float] | Sequence[float]
+
+
+# --------------------------------------------------------------------------------------------
+# Arguments: what the command line's options refuse, calls refuse too.
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def checked(function: Callable[P, R]) -> Callable[P, R]:
+    """Refuse arguments of other types than the function's annotations, by an OptionError that names them.
+
+    Annotations with names that are imported for type checkers only are left to the function. Errors of the file system
+    become MetaganErrors, too.
+    """
+    names = inspect.signature(function).parameters
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        hints = _hints_of(function)
+        for name, value in (*zip(names, args, strict=False), *kwargs.items()):
+            if name in hints and not _fits(value, hints[name]):
+                raise OptionError(f"{name}: want {_words(hints[name])}, got {value!r:.60}", fix="give that")
+        try:
+            return function(*args, **kwargs)
+        except OSError as error:
+            raise explain(error) from error
+
+    return call
+
+
+@functools.cache
+def _hints_of(function: Callable[..., object]) -> dict[str, Any]:
+    """Return the annotations of a function's parameters that can be told at run time."""
+    hints: dict[str, Any] = {}
+    for name, text in function.__annotations__.items():
+        with contextlib.suppress(NameError):
+            hints[name] = eval(text, function.__globals__)  # noqa: S307 - this module's own annotations
+    hints.pop("return", None)
+    return hints
+
+
+_PLAIN: Final[dict[object, Callable[[Any], bool]]] = {
+    bool: lambda value: isinstance(value, bool | np.bool_),
+    int: lambda value: _index(value) is not None,
+    float: lambda value: isinstance(value, int | float | np.number),
+    str: lambda value: isinstance(value, str) and "\0" not in value,
+    Path: lambda value: isinstance(value, os.PathLike) and "\0" not in os.fspath(value),
+}
+
+
+def _index(value: object) -> int | None:
+    """A whole number as an int; None for anything else, such as an array of one."""
+    if isinstance(value, Tensor | np.ndarray) and value.ndim:
+        return None
+    try:
+        return operator.index(cast("SupportsIndex", value))
+    except TypeError:
+        return None
+
+
+def _fits(value: object, hint: Any) -> bool:
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (UnionType, Union):
+        return any(_fits(value, one) for one in inner)
+    if origin is Literal:
+        return isinstance(value, str) and value in inner
+    if origin is tuple:
+        return isinstance(value, tuple | list) and len(value) == len(inner) and all(map(_fits, value, inner))
+    if hint in _PLAIN:
+        return _PLAIN[hint](value)
+    return isinstance(value, origin or hint) and not (origin and isinstance(value, str | bytes))
+
+
+def _words(hint: Any) -> str:
+    """Describe what an annotation takes: "a whole number or None"."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (UnionType, Union):
+        told = list(dict.fromkeys(map(_words, inner)))
+        return told[0] if len(told) == 1 else f"{', '.join(told[:-1])} or {told[-1]}"
+    if origin is Literal:
+        return f"one of {', '.join(map(str, inner))}"
+    if origin is tuple:
+        return f"{len(inner)} of them: ({', '.join(map(_words, inner))})"
+    plain: dict[object, str] = {
+        bool: "True or False",
+        int: "a whole number",
+        float: "a number",
+        str: "text",
+        Path: "a path",
+    }
+    plain |= {NoneType: "None", abc.Callable: "a function", abc.Mapping: "a dictionary"}
+    return plain.get(origin or hint) or ("several, in a list" if origin else f"a {hint.__name__}")
 
 
 class Generator:
@@ -260,11 +371,7 @@ class Generator:
         """
         _check_noise(noise)
         (seed,) = _checked_seeds([seed])
-        if ws.ndim not in {2, 3}:
-            raise ShapeError(
-                f"styles: want [num_ws, w_dim] or [batch, num_ws, w_dim], got {list(ws.shape)}",
-                fix="give what Generator.styles returns, or a row of it",
-            )
+        ws = _checked_styles(ws)
         if not ws.isfinite().all():
             raise OptionError(
                 "styles: want numbers, got nan or infinite ones", fix="give what Generator.styles returns"
@@ -306,8 +413,7 @@ def _checked_seeds(seeds: Iterable[int]) -> tuple[int, ...]:
 
 def _check_whole(name: str, value: object, least: int, most: int | None = None) -> None:
     span = f"from {least}" + ("" if most is None else f" to {most}")
-    whole = hasattr(value, "__index__") and (not isinstance(value, Tensor | np.ndarray) or value.ndim == 0)
-    number = operator.index(cast("SupportsIndex", value)) if whole else None
+    number = _index(value)
     if number is None or number < least or (most is not None and number > most):
         raise OptionError(f"{name}: want a whole number {span}, got {value!r:.60}", fix="give one of those")
 
@@ -319,11 +425,34 @@ def _check_number(name: str, value: object, least: float, most: float) -> None:
         )
 
 
+def _checked_styles(ws: object) -> Tensor:
+    given = torch.from_numpy(ws) if isinstance(ws, np.ndarray) and ws.dtype.kind == "f" else ws
+    if not isinstance(given, Tensor) or given.ndim not in {2, 3}:
+        found = list(given.shape) if isinstance(given, Tensor) else f"{given!r:.60}"
+        raise ShapeError(
+            f"styles: want [num_ws, w_dim] or [batch, num_ws, w_dim], got {found}",
+            fix="give what Generator.styles returns, or a row of it",
+        )
+    return given
+
+
+def _checked_pictures(pictures: Iterable[Image.Image]) -> list[Image.Image]:
+    found = list(pictures)
+    for index, picture in enumerate(found):
+        if not isinstance(picture, Image.Image):
+            raise OptionError(
+                f"pictures[{index}]: want a picture of Pillow, got {picture!r:.60}",
+                fix="give what Generator.sample returns, or Image.open",
+            )
+    return found
+
+
 def _check_noise(noise: object) -> None:
     if noise not in NOISE_MODES:
         raise OptionError(f"noise: want {', '.join(NOISE_MODES)}, got {noise!r:.60}", fix="give one of those")
 
 
+@checked
 def load(
     what: str | Path,
     *,
@@ -370,6 +499,7 @@ def load(
     return Generator(target, sampler, notes)
 
 
+@checked
 def sheet(pictures: Iterable[Image.Image], columns: int | None = None) -> Image.Image:
     """Lay pictures of one size out row by row; a notebook shows the result.
 
@@ -382,6 +512,7 @@ def sheet(pictures: Iterable[Image.Image], columns: int | None = None) -> Image.
     """
     if columns is not None:
         _check_whole("columns", columns, 1)
+    pictures = _checked_pictures(pictures)
     arrays = [
         np.asarray(picture if picture.mode in {"L", "RGBA"} else picture.convert("RGB"))
         for picture in pictures
@@ -395,6 +526,7 @@ def sheet(pictures: Iterable[Image.Image], columns: int | None = None) -> Image.
     return to_image(contact_sheet(arrays, len(arrays), columns))
 
 
+@checked
 def build(
     registry: str | Path = "registry.yaml",
     out: str | Path = "build",
@@ -472,6 +604,7 @@ class _BuildProgress:
             self._tell(transfer.name, transfer.total_bytes, transfer.done_bytes)
 
 
+@checked
 def train(
     data: str | Path,
     out: str | Path,
@@ -607,6 +740,7 @@ def train(
     return train_generator(options, on_progress)
 
 
+@checked
 def evaluate(
     weights: str | Path,
     data: str | Path,
@@ -646,6 +780,7 @@ def _opened(generator: Generator | str | Path, device: str = "auto") -> Generato
     return generator if isinstance(generator, Generator) else load(generator, device=device)
 
 
+@checked
 def project(
     pictures: str | Path | Iterable[str | Path],
     generator: Generator | str | Path,
@@ -734,6 +869,7 @@ def project(
     return with_verdicts(found, own_distances(projector, own, advance)) if own else found
 
 
+@checked
 def walk(
     generator: Generator | str | Path,
     out: str | Path,
@@ -792,6 +928,13 @@ def walk(
     """
     _check_number("seconds", seconds, 1e-9, 1e9)
     _check_number("fps", fps, 1e-9, 240)
+    for cells in grid:
+        _check_whole("grid", cells, 1, 64)
+    _check_whole("hold_from", hold_from, 0)
+    if circle is not None:
+        _check_whole("circle", circle, 0, MAX_SEED)
+    if psi_to is not None:
+        _check_number("psi_to", psi_to, *PSI_RANGE)
     from metagan.lab.film import film_format
     from metagan.lab.walk import Walk, WalkOptions, write_walk
 
@@ -832,6 +975,7 @@ def walk(
     return Path(out)
 
 
+@checked
 def directions(
     generator: Generator | str | Path,
     out: str | Path | None = None,
@@ -921,6 +1065,7 @@ def directions(
     return found
 
 
+@checked
 def blend(
     first: str | Path,
     second: str | Path,
@@ -964,6 +1109,13 @@ def blend(
             can't be used.
         CheckpointError: If a file can't be used.
     """
+    if not all(_fits(each, tuple[int, int]) for each in layers or {}):
+        raise OptionError(
+            f"layers: want shares by first and last layer, got {layers!r:.60}", fix="write {(0, 3): 0.5}"
+        )
+    _check_number("soft", soft, 0, 16)
+    if swap is not None:
+        _check_whole("swap", swap, 1)
     for name, value in (("alpha", alpha), *(("layers", share) for share in (layers or {}).values())):
         if value is not None:
             _check_number(name, value, 0, 1)
@@ -994,6 +1146,7 @@ def blend(
     return load(Path(out), device=device)
 
 
+@checked
 def rank(
     generator: Generator | str | Path,
     seeds: Iterable[int],
@@ -1053,6 +1206,7 @@ def rank(
     return ranker.order(score_all(ranker, chosen, None if scores is None else Path(scores), advance))
 
 
+@checked
 def paint(
     prompts: Iterable[str],
     out: str | Path,
@@ -1151,6 +1305,7 @@ def paint(
     return list(paint_into(str(out), painter, starts, again=again, advance=on_progress or (lambda _: None)))
 
 
+@checked
 def upscale(
     pictures: Iterable[Image.Image],
     weights: str | Path,
@@ -1199,7 +1354,7 @@ def upscale(
     form = prepare_upscaler(open_upscaler(path, where, tile, most))
     denoising = Denoising(denoise in ("before", "both"), denoise in ("after", "both"), noise_level)
     results = []
-    for index, picture in enumerate(pictures):
+    for index, picture in enumerate(_checked_pictures(pictures)):
         try:
             results.append(upscale_image(picture, form, where, denoising))
         except UnreadableError as error:
@@ -1208,6 +1363,7 @@ def upscale(
     return results
 
 
+@checked
 def save(picture: Image.Image, path: str | Path) -> None:
     """Write a picture that `Generator.sample` drew, marked as machine-made, with generator, seed or lineage, and psi.
 

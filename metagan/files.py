@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from metagan.errors import OptionError
+from metagan.errors import MetaganError, OptionError
 
 
 @contextmanager
@@ -137,6 +137,13 @@ def read_bytes(path: Path) -> bytes:
     """A file's bytes; a pipe or device is refused, see `require_regular`."""
     require_regular(path)
     return path.read_bytes()
+
+
+def explain(error: OSError) -> MetaganError:
+    """An error of the file system as one that says what to do."""
+    fix = "free some space" if is_full(error) else "check that file or folder and its permissions"
+    what = error.strerror or str(error)
+    return MetaganError(what, where=error.filename, fix=f"{fix}, then run the command again")
 
 
 def is_full(error: OSError) -> bool:

@@ -36,6 +36,8 @@ def parse_ranges(text: str) -> tuple[range, ...]:
     Raises:
         InvalidValueError: As parse_seeds.
     """
+    if not isinstance(text, str):
+        raise invalid_value(WANT, f"{text!r:.60}", "write them as text")
     if not text.strip():
         raise invalid_value(WANT, "no text", "write at least one seed")
     ranges: list[range] = []

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from metagan.errors import OptionError
+from metagan.errors import OptionError, Problem
 
 SHOWN_CHARACTERS = 60
 
@@ -55,7 +55,7 @@ class ValueProblem:
         return f"want {self.want}, got {self.got}"
 
 
-class InvalidValueError(ValueError):
+class InvalidValueError(OptionError, ValueError):
     """A value that can't be parsed, with all complaints about it.
 
     It is a ValueError, so that pydantic collects it. Readers turn it into a Problem or a usage error.
@@ -65,6 +65,11 @@ class InvalidValueError(ValueError):
         self.complaints = tuple(complaints)
         told = "; ".join(f"{complaint}; {complaint.fix}" for complaint in self.complaints)
         super().__init__(text_of(told))  # pydantic takes UTF-8 only
+        self.problems = tuple(Problem(None, str(each), each.fix) for each in self.complaints)
+
+    def __str__(self) -> str:
+        """All complaints in a line, each with its way out."""
+        return str(self.args[0])
 
 
 def invalid_value(want: str, got: str, fix: str) -> InvalidValueError:

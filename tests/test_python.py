@@ -263,3 +263,66 @@ def test_both_parents_of_a_blend_are_held_against_their_hashes(tmp_path):
         with pytest.raises(metagan.MetaganError, match="SHA-256"):
             metagan.blend(file, file, tmp_path / "child.safetensors", **hashes)
     assert metagan.blend(file, file, tmp_path / "child.safetensors", sha256=good, second_sha256=good)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: metagan.load(5), "what: want text or a path, got 5"),
+        (lambda: metagan.load("a\0b"), "what: want text or a path, got 'a\\x00b'"),
+        (lambda: metagan.load("bundled:apes", offline="no"), "offline: want True or False, got 'no'"),
+        (lambda: metagan.sheet("picture.png"), "pictures: want several, in a list, got 'picture.png'"),
+        (lambda: metagan.sheet(["picture.png"]), "pictures[0]: want a picture of Pillow, got 'picture.png'"),
+        (lambda: metagan.upscale([1], "bundled:apes-x4"), "pictures[0]: want a picture of Pillow, got 1"),
+        (lambda: metagan.build(images=1.5), "images: want a whole number or None, got 1.5"),
+        (lambda: metagan.train("a.zip", "run", kimg="20"), "kimg: want a number, got '20'"),
+        (lambda: metagan.train("a.zip", "run", on_progress=1), "on_progress: want a function or None, got 1"),
+        (lambda: metagan.evaluate("bundled:apes", None), "data: want text or a path, got None"),
+        (lambda: metagan.project("a.png", 3), "generator: want a Generator, text or a path, got 3"),
+        (
+            lambda: metagan.project("a.png", "bundled:apes", space="v"),
+            "space: want one of auto, z, w, w+, got 'v'",
+        ),
+        (
+            lambda: metagan.walk("bundled:apes", "a.gif", grid=(0, 1)),
+            "grid: want a whole number from 1 to 64, got 0",
+        ),
+        (
+            lambda: metagan.walk("bundled:apes", "a.gif", grid=3),
+            "grid: want 2 of them: (a whole number, a whole",
+        ),
+        (
+            lambda: metagan.walk("bundled:apes", "a.gif", psi_to=9),
+            "psi_to: want a number from -2 to 2, got 9",
+        ),
+        (
+            lambda: metagan.blend("a", "b", "c.safetensors", layers={1: 0.5}),
+            "layers: want shares by first and last",
+        ),
+        (
+            lambda: metagan.blend("a", "b", "c.safetensors", soft=float("nan")),
+            "soft: want a number from 0 to 16",
+        ),
+        (lambda: metagan.rank("bundled:apes", [torch.tensor(1.5)]), "seeds: want a whole number from 0 to"),
+        (lambda: metagan.parse_seeds(5), "want seeds and ranges like 0-35,42, got 5"),
+        (lambda: metagan.parse_seeds("x"), "want seeds and ranges like 0-35,42, got 'x'"),
+    ],
+)
+def test_arguments_of_other_types_are_refused_by_name(call, said):
+    with pytest.raises(metagan.MetaganError, match=re.escape(said)):
+        call()
+
+
+def test_what_the_file_system_refuses_is_an_error_of_metagan(apes, tmp_path):
+    (picture,) = apes.sample([0])
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(metagan.MetaganError, match="a file is there, where a folder has to be") as refused:
+        metagan.save(picture, tmp_path / "file" / "a.png")
+    assert refused.value.where == str(tmp_path / "file")
+
+
+def test_styles_of_numpy_are_drawn_and_what_is_none_is_refused(apes):
+    ws = apes.styles([3])
+    assert np.array_equal(np.asarray(apes.draw(ws.numpy())[0]), np.asarray(apes.draw(ws)[0]))
+    with pytest.raises(metagan.MetaganError, match=r"want \[num_ws, w_dim\].* got 'x'"):
+        apes.draw("x")

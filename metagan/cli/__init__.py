@@ -14,8 +14,8 @@ from typing import NoReturn
 import click
 
 from metagan import __version__
-from metagan.errors import MetaganError, Problem, RegistryError
-from metagan.files import is_full
+from metagan.errors import MetaganError, RegistryError
+from metagan.files import explain
 from metagan.values import text_of
 
 COMMANDS = (
@@ -125,9 +125,7 @@ def main() -> NoReturn:
         click.echo(str(error) if located else f"metagan: {error}", err=True)
         sys.exit(1)
     except OSError as error:
-        fix = "free some space" if is_full(error) else "check that file or folder and its permissions"
-        problem = Problem(error.filename, error.strerror or str(error), f"{fix}, then run the command again")
-        click.echo(f"metagan: {problem}", err=True)
+        click.echo(f"metagan: {explain(error)}", err=True)
         sys.exit(1)
     finally:
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
