@@ -106,7 +106,7 @@ def train(
             second.check()
         shown = world.is_first and on_progress is None
         with watching(schedule, shown=shown, on_progress=on_progress, owns_process=owns_process) as watcher:
-            for line in pictures.left_labels():
+            for line in pictures.left_out():
                 watcher.say(f"note: {line}")
             config, networks = _begin_or_go_on(folder, options, pictures, world, second)
             networks.generator.label_space = networks.average.label_space = config.labels
