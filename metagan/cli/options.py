@@ -599,6 +599,8 @@ def _param_type(hint: Any, declared: Setting, *, precision: bool) -> click.Param
         return Words()
     if choices := [word for kind in (hint, *kinds) if get_origin(kind) is Literal for word in get_args(kind)]:
         return PrecisionType(choices) if precision else click.Choice(choices)
+    if {Path, str} <= set(kinds):
+        return Place()
     plain = kinds[0] if kinds else hint
     if plain is Path:
         return click.Path(path_type=Path, exists=declared.exists, dir_okay=not declared.exists)

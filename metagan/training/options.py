@@ -384,7 +384,7 @@ class TrainOptions:
         "Also measure FID and KID with these Inception weights; auto uses installed ones (needs metagan[evaluate]).",
         metavar="FILE|auto",
     )
-    archive: str | None = setting(
+    archive: Path | str | None = setting(
         None,
         "Folder or storage, such as s3://bucket/runs/apes, that gets a copy of the run after each state. The run is "
         "fetched from there if --out does not exist yet.",

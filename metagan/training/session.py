@@ -141,7 +141,7 @@ def open_archive(options: TrainOptions, folder: RunFolder) -> RunArchive | None:
     """
     if options.archive is None:
         return None
-    archive = RunArchive(options.archive, folder, Console(stderr=True, highlight=False).print)
+    archive = RunArchive(str(options.archive), folder, Console(stderr=True, highlight=False).print)
     archive.open()
     return archive
 
