@@ -111,6 +111,7 @@ def test_previews_of_links_are_cards_made_again_when_their_words_change(tmp_path
     build(tmp_path)
     page = (tmp_path / "build/blob/11/index.html").read_text()
     assert 'content="https://example.org/blobs/pictures/blob/11.card.jpg"' in page
+    assert 'href="../../pictures/blob/11.card.jpg" download="blob-11-card.jpg">Card</a>' in page
     assert 'og:image:width" content="1200"' in page and 'og:image:height" content="630"' in page
     with Image.open(tmp_path / "build/pictures/blob/11.card.jpg") as image:
         assert image.size == (1200, 630)
