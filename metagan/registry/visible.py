@@ -21,6 +21,8 @@ _BLANK_BRAILLE = "\u2800"
 _DRAWN = re.compile("[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd]")
 _SELECTORS = re.compile("[\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _KHMER_VOWELS = frozenset("\u17b4\u17b5")
+# Reserved for characters that are ignored by default (Unicode 15, section 5.21), and two that are drawn as nothing.
+_RESERVED = re.compile("[\u2065\ufff0-\ufff8\U00016fe4\U0001d159\U000e0000-\U000e0fff]")
 # A black flag, the tags of a region, and the tag that ends them.
 _TAGGED_FLAG = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]+\U000e007f")
 _EMOJI = re.compile("[\u00a9\u00ae\u203c\u2049\u2122-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff]")
@@ -59,7 +61,7 @@ def _is_drawn(character: str) -> bool:
     """Whether a character leaves ink, or is a mark on one that does."""
     if character in _OTHER_FILLERS | _JAMO_FILLERS | _KHMER_VOWELS | {_GRAPHEME_JOINER, _BLANK_BRAILLE}:
         return False
-    if _SELECTORS.match(character):
+    if _SELECTORS.match(character) or _RESERVED.match(character):
         return False
     if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zs", "Zl", "Zp"}:
         return _DRAWN.match(character) is not None

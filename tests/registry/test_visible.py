@@ -12,6 +12,8 @@ INVISIBLE = {
     "marks": "\u200e\u200f\u061c",
     "Hangul fillers": "\u115f\u1160\u3164\uffa0",
     "Braille blank": "\u2800",
+    "reserved": "\U000e0fff",
+    "null notehead": "\U0001d159",
     "tags": "\U000e0041\U000e0042\U000e007f",
     "soft hyphen": "\u00ad",
     "variation selectors": "\ufe0f\U000e0100",
