@@ -363,7 +363,7 @@ def test_hostile_pictures_are_refused(vqgan, tmp_path):
             painter_of(vqgan).begin(path)
         with pytest.raises(DatasetError):
             painter_of(vqgan, prompts=(Prompt(picture=path),))
-    with pytest.raises(OptionError, match="no such picture"):
+    with pytest.raises(OptionError, match="there is no such file"):
         read_prompts((), ["none.png::0.5"])
     with pytest.raises(OptionError, match="no prompt"):
         read_prompts(())
