@@ -26,6 +26,7 @@ from pydantic.fields import FieldInfo
 
 from metagan.cli import COMMANDS, metagan
 from metagan.errors import RegistryError
+from metagan.lab.encoder import read_encoder
 from metagan.networks.loading.formats import FORMATS, REFUSALS
 from metagan.registry import models
 from metagan.registry.fields import RESERVED_SLUGS
@@ -514,6 +515,16 @@ def lab() -> None:
             ("`rank`: of the worst tenth", lab["rank_precision_worst_tenth_by_realism"]),
         ),
     )
+
+
+def encoders() -> None:
+    """What the bundled encoders reach, by their files."""
+    rows = []
+    for file in sorted((ROOT / "metagan" / "weights").glob("*-encoder.safetensors")):
+        info = read_encoder(file).info
+        found = (f"{value:.1f} dB" for value in (info.nearest_db, info.start_db, info.fit_db))
+        rows.append((f"`bundled:{file.stem}`", *found))
+    table(("encoder", "nearest of 64", "its answer", "after the search"), rows)
 
 
 def bundled() -> None:

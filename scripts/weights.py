@@ -4,10 +4,11 @@
 
 NAME-x4 is the upscaler of NAME: it learns from large originals and from the shipped generator's pictures, and is
 measured on originals that it has not seen. NAME-traits is the classifier of NAME's traits. NAME-dials are directions of
-the shipped NAME, which registry.yaml names. `make weights` calls this. A run that was interrupted goes on. --ship-only
-takes runs as they are: the last snapshot becomes metagan/weights/NAME.safetensors; a generator's measures, those of the
-snapshot at 20 kimg and the floor stand in its header and in benchmarks/weights.json, upscalers' in
-benchmarks/upscalers.json. FID and KID are among them where Inception's weights are at hand (docs/training.md).
+the shipped NAME, which registry.yaml names. NAME-encoder finds pictures in the shipped NAME. `make weights` calls
+this. A run that was interrupted goes on. --ship-only takes runs as they are: the last snapshot becomes
+metagan/weights/NAME.safetensors; a generator's measures, those of the snapshot at 20 kimg and the floor stand in its
+header and in benchmarks/weights.json, upscalers' in benchmarks/upscalers.json. FID and KID are among them where
+Inception's weights are at hand (docs/training.md).
 """
 
 from __future__ import annotations
@@ -57,6 +58,14 @@ UPSCALERS = {
 CLASSIFIERS = {"apes-traits": (6000, 10), "planets-traits": (10_000, 10)}
 MIN_ACCURACY = {"planets-traits": 0.95}  # which star is the sixth can't be told
 DIALS = ("apes-dials", "bagels-dials", "critters-dials", "hummingbirds-dials", "sprouts-dials")
+# Encoders, with the noise that registry.yaml has for their generators; each takes a core one to three minutes.
+ENCODERS = {
+    "apes-encoder": "none",
+    "bagels-encoder": "const",
+    "critters-encoder": "const",
+    "hummingbirds-encoder": "none",
+    "planets-encoder": "const",
+}
 EARLY_KIMG = 20
 CHANGED_AT = "latents_changed_at"  # in a state file: where experiments/latents.py changed it
 SNAPSHOT_KIMG = 10
@@ -295,6 +304,12 @@ def ship_dials(name: str) -> None:
     metagan("directions", f"bundled:{name.removesuffix('-dials')}", *words)
 
 
+def ship_encoder(name: str) -> None:
+    """Train an encoder of a shipped generator, and put it in its place; its metadata has its measures."""
+    words = ("--out", SHIPPED / f"{name}.safetensors", "--noise", ENCODERS[name])
+    metagan("encoder", f"bundled:{name.removesuffix('-encoder')}", *words)
+
+
 def ship_classifier(name: str, runs: Path) -> None:
     """Put a classifier in its place, in half precision; its header has its measures."""
     checkpoint = read_checkpoint(runs / f"{name}.safetensors")
@@ -340,7 +355,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("names", nargs="*", default=[*STAGES, *UPSCALERS, *CLASSIFIERS, *DIALS])
+    parser.add_argument("names", nargs="*", default=[*STAGES, *UPSCALERS, *CLASSIFIERS, *DIALS, *ENCODERS])
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--count", type=int, default=2000, help="pictures to measure on")
     parser.add_argument("--device", default="auto")
@@ -360,6 +375,9 @@ def main() -> None:
             continue
         if name in DIALS:
             ship_dials(name)
+            continue
+        if name in ENCODERS:
+            ship_encoder(name)
             continue
         if name in CLASSIFIERS:
             if not options.ship_only:

@@ -38,11 +38,12 @@ COMMANDS = (
     "project",
     "walk",
     "directions",
+    "encoder",
     "blend",
     "rank",
     "paint",
 )
-LAB = ("project", "walk", "directions", "blend", "rank", "paint")
+LAB = ("project", "walk", "directions", "encoder", "blend", "rank", "paint")
 
 
 class LazyGroup(click.Group):

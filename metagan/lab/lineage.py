@@ -1,8 +1,9 @@
 """Lineages: pictures that were bred from others, as a code that fits an address.
 
-An individual is a style for each of the generator's layers. A *founder* is a seed's, truncated. A *child* takes its
-first parent's styles, on some layers its second parent's (a cross), and is then moved toward the styles of a fresh
-seed, on some layers and by a share of the way (a mutation), in float32 and in this order:
+An individual is a style for each of the generator's layers. A *founder* is a seed's, truncated, or a projected
+picture's, whose numbers are those of metagan/lab/axes.py. A *child* takes its first parent's styles, on some layers
+its second parent's (a cross), and is then moved toward the styles of a fresh seed, on some layers and by a share of
+the way (a mutation), in float32 and in this order:
 
     child = first                              child[l] = second[l]                          for l in taken
     fresh = the founder of the child's seed    child[l] = child[l] + t (fresh[l] - child[l]) for l in mutated
@@ -11,13 +12,15 @@ with t = strength / 128. A *brood* is the last step nine times: with seeds that 
 a cross, with the layers of `cut_of` from the second parent. A code is base64url (RFC 4648, section 5) without padding
 of these bytes; numbers of several bytes have the highest first:
 
-    1  version, 1
+    1  version: 1, or 2 if a founder is a projected picture
     1  flags: 1 for a brood; plus 2 if the label is a class, 4 if it is numbers
     1  layers: styles of a picture
     3  the beginning of the generator's fingerprint, as in styles files
     2  psi in thousandths, signed
        the label: 2 bytes of the class, or 1 of the count and each number as a float32
-    1  number of founders, then 4 bytes of each one's seed
+    1  number of founders, then 4 bytes of each one's seed. In version 2 a byte before each says what follows: 0 for a
+       seed; 1 for a projected picture: the number of ranges and of axes (1 each), and each range's numbers (1 each,
+       signed)
        steps: first parent, second parent (1 each; the same twice without a cross; founders count first), for a cross
        the first and last layer taken (1 each), the first and last layer mutated (1 each), strength (1), seed (4)
     4  CRC-32 of all bytes before
@@ -42,7 +45,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from metagan.errors import OptionError
-from metagan.lab.styles import fingerprint
+from metagan.lab.axes import MOST_AXES, MOST_UNITS, Axes, Projected, find_axes
+from metagan.lab.styles import fingerprint, styles_shape
 from metagan.networks.generator import Generator
 from metagan.sampling.device import on_one_thread_each
 from metagan.sampling.latents import labels, latents
@@ -51,6 +55,8 @@ from metagan.seeds import MAX_SEED
 from metagan.values import PSI_RANGE, Label, counted
 
 VERSION: Final = 1
+VERSION_PROJECTED: Final = 2
+"""The version of codes with projected pictures; programs that read only version 1 say so."""
 BROOD_SIZE: Final = 9
 MOST_INDIVIDUALS: Final = 120
 """Founders and steps; a code of this many has at most 1,768 letters, or 1,932 with a label of 31 numbers."""
@@ -60,6 +66,7 @@ FULL_STRENGTH: Final = 128
 MARK_BYTES: Final = 3
 PSI_UNITS: Final = 1000
 _IS_BROOD, _HAS_CLASS, _HAS_NUMBERS = 1, 2, 4
+_IS_SEED, _IS_PROJECTED = 0, 1
 # What a brood's cross takes from the second parent, in twelfths of the layers: coarse, middle, fine ...
 _CUTS = ((0, 4), (4, 8), (8, 12), (0, 8), (4, 12), (0, 6), (6, 12), (3, 9), (0, 3))
 
@@ -95,7 +102,7 @@ class Lineage:
         mark: The first digits of the generator's fingerprint.
         psi: Truncation in thousandths.
         label: What a conditional generator is asked for: a class's number, or the label's numbers.
-        founders: Their seeds.
+        founders: Their seeds, or the numbers of projected pictures.
         steps: The children in their order; the last one is the individual.
         is_brood: Whether it is nine in place of the last one.
     """
@@ -104,7 +111,7 @@ class Lineage:
     mark: str
     psi: int
     label: int | tuple[float, ...] | None
-    founders: tuple[int, ...]
+    founders: tuple[int | Projected, ...]
     steps: tuple[Step, ...] = ()
     is_brood: bool = False
 
@@ -120,8 +127,10 @@ class Lineage:
 
     def _child(self, number: int) -> Lineage:
         if not self.steps:
-            *others, seed = self.founders
-            return replace(self, founders=(*others, _counted(seed, number)), is_brood=False)
+            (seed,) = self.founders
+            if isinstance(seed, Projected):
+                raise AssertionError("a brood without parents has a seed")
+            return replace(self, founders=(_counted(seed, number),), is_brood=False)
         *before, last = self.steps
         taken = last.taken and cut_of(number, self.num_ws)
         child = replace(last, seed=_counted(last.seed, number), taken=taken)
@@ -146,8 +155,10 @@ def write_lineage(lineage: Lineage) -> str:
     """Return a lineage's code."""
     label = lineage.label
     kind = 0 if label is None else _HAS_NUMBERS if isinstance(label, tuple) else _HAS_CLASS
+    has_projected = any(isinstance(founder, Projected) for founder in lineage.founders)
+    version = VERSION_PROJECTED if has_projected else VERSION
     parts = [
-        bytes([VERSION, lineage.is_brood * _IS_BROOD | kind, lineage.num_ws]),
+        bytes([version, lineage.is_brood * _IS_BROOD | kind, lineage.num_ws]),
         bytes.fromhex(lineage.mark),
         struct.pack(">h", lineage.psi),
     ]
@@ -155,7 +166,14 @@ def write_lineage(lineage: Lineage) -> str:
         parts.append(struct.pack(f">B{len(label)}f", len(label), *label))
     elif label is not None:
         parts.append(struct.pack(">H", label))
-    parts.append(struct.pack(f">B{len(lineage.founders)}I", len(lineage.founders), *lineage.founders))
+    parts.append(bytes([len(lineage.founders)]))
+    for founder in lineage.founders:
+        if isinstance(founder, Projected):
+            ranges, axes = len(founder.numbers), len(founder.numbers[0])
+            numbers = (number for row in founder.numbers for number in row)
+            parts.append(struct.pack(f">3B{ranges * axes}b", _IS_PROJECTED, ranges, axes, *numbers))
+        else:
+            parts.append(bytes([_IS_SEED]) * has_projected + struct.pack(">I", founder))
     for step in lineage.steps:
         first, second = step.parents[0], step.parents[-1]
         layers = (*(step.taken or ()), *step.mutated)
@@ -185,9 +203,10 @@ def read_lineage(text: str) -> Lineage:
     content, checksum = data[:-4], data[-4:]
     if checksum != struct.pack(">I", zlib.crc32(content)):
         raise _bad("letters are missing or changed (its checksum is wrong)")
-    if data[0] != VERSION:
+    if data[0] not in (VERSION, VERSION_PROJECTED):
         raise OptionError(
-            f"lineage {code[:12]}…: it is of version {data[0]}, and this metagan reads version {VERSION}",
+            f"lineage {code[:12]}…: it is of version {data[0]}, and this metagan reads versions {VERSION} and "
+            f"{VERSION_PROJECTED}",
             fix="open its address on the site that it is from, or take a newer metagan",
         )
     try:
@@ -238,7 +257,7 @@ def _parse(content: bytes) -> Lineage:
         struct.error: If there are too few.
     """
     reader = _Reader(content)
-    _, flags, num_ws = reader.take("3B")
+    version, flags, num_ws = reader.take("3B")
     mark = bytes(reader.take(f"{MARK_BYTES}B"))
     (psi,) = reader.take("h")
     label: int | tuple[float, ...] | None = None
@@ -251,7 +270,7 @@ def _parse(content: bytes) -> Lineage:
         _require(0 < count <= MOST_NUMBERS and all(map(math.isfinite, label)), "the label's numbers")
     _require(PSI_RANGE[0] * PSI_UNITS <= psi <= PSI_RANGE[1] * PSI_UNITS, "psi")
     (count,) = reader.take("B")
-    founders = reader.take(f"{count}I")
+    founders = tuple(_parse_founder(reader, version, num_ws) for _ in range(count))
     steps: list[Step] = []
     while not reader.is_done:
         _require(count + len(steps) < MOST_INDIVIDUALS, f"more than {MOST_INDIVIDUALS} individuals")
@@ -259,7 +278,23 @@ def _parse(content: bytes) -> Lineage:
     is_brood = bool(flags & _IS_BROOD)
     _require(1 <= count <= MOST_INDIVIDUALS, "the number of founders")
     _require(bool(steps) or count == 1, "founders without a child")
+    has_projected = any(isinstance(founder, Projected) for founder in founders)
+    _require(has_projected == (version == VERSION_PROJECTED), "the version")
+    _require(bool(steps) or not (is_brood and has_projected), "a brood of projected pictures")
     return Lineage(num_ws, mark.hex(), psi, label, founders, tuple(steps), is_brood)
+
+
+def _parse_founder(reader: _Reader, version: int, num_ws: int) -> int | Projected:
+    (kind,) = reader.take("B") if version == VERSION_PROJECTED else (_IS_SEED,)
+    if kind == _IS_SEED:
+        (seed,) = reader.take("I")
+        return seed
+    _require(kind == _IS_PROJECTED, f"a founder of kind {kind}")
+    ranges, axes = reader.take("2B")
+    _require(1 <= ranges <= num_ws and 1 <= axes <= MOST_AXES, f"{ranges} ranges of layers, {axes} axes")
+    rows = tuple(reader.take(f"{axes}b") for _ in range(ranges))
+    _require(all(abs(number) <= MOST_UNITS for row in rows for number in row), "a number of -128")
+    return Projected(rows)
 
 
 def _parse_step(reader: _Reader, number: int, num_ws: int) -> Step:
@@ -336,7 +371,7 @@ def lineage_styles(
 
 @torch.inference_mode()
 def _bred(lineage: Lineage, generator: Generator) -> Tensor:
-    family = [_founder(seed, lineage, generator) for seed in lineage.founders]
+    family = [_founder(founder, lineage, generator) for founder in lineage.founders]
     for step in lineage.steps:
         child = family[step.parents[0]].clone()
         if step.taken:
@@ -349,17 +384,34 @@ def _bred(lineage: Lineage, generator: Generator) -> Tensor:
     return family[-1]
 
 
-def _founder(seed: int, lineage: Lineage, generator: Generator) -> Tensor:
-    """A seed's styles, mapped alone, so that they don't depend on the others."""
+def _founder(founder: int | Projected, lineage: Lineage, generator: Generator) -> Tensor:
+    """A projected picture's styles, or a seed's, mapped alone, so that they don't depend on the others."""
+    if isinstance(founder, Projected):
+        return _axes(founder, lineage, generator).projected_styles(founder, generator.num_ws)
     device = next(generator.parameters()).device
     label: Label | None = lineage.label
     rows = labels(generator, label, 1)
     with on_one_thread_each():
         return generator.map_latents(
-            latents([seed], generator.z_dim).to(device),
+            latents([founder], generator.z_dim).to(device),
             None if rows is None else rows.to(device),
             psi=lineage.psi / PSI_UNITS,
         )[0]
+
+
+def _axes(founder: Projected, lineage: Lineage, generator: Generator) -> Axes:
+    """The axes that a projected picture's numbers are on.
+
+    Raises:
+        OptionError: If there are fewer.
+    """
+    count, (_, w_dim) = len(founder.numbers[0]), styles_shape(generator)
+    if count > w_dim:
+        raise OptionError(
+            f"lineage: it is on {count} axes, and this generator's styles have {w_dim}",
+            fix="name the subject on whose page it was made",
+        )
+    return find_axes(generator, count, lineage.label)
 
 
 def _require_same_generator(lineage: Lineage, generator: Generator, *, foreign: bool) -> None:

@@ -278,6 +278,7 @@ _WANT_COLLECTION = "the folder of a collection, or bundled:name"
 _WANT_REALS = "a dataset's zip, the folder of a collection, or bundled:name"
 _WANT_RUN = "the folder or address of a run of shards"
 _WANT_TRAITS = "the file of a trait classifier, or bundled:name"
+_WANT_ENCODER = "an encoder's file, or bundled:name"
 
 
 def _read_collection(text: str, folder: Path) -> CollectionRef:
@@ -333,6 +334,12 @@ def _read_run(text: str, folder: Path) -> str:
 def _read_traits(text: str, folder: Path) -> WeightsRef:
     if is_remote(text):
         raise invalid_value(_WANT_TRAITS, show(text), "download the file and write its path")
+    return parse_weights(text, folder)
+
+
+def _read_encoder(text: str, folder: Path) -> WeightsRef:
+    if is_remote(text):
+        raise invalid_value(_WANT_ENCODER, show(text), "download the file and write its path")
     return parse_weights(text, folder)
 
 
@@ -594,6 +601,7 @@ CollectionFolder = Annotated[CollectionRef, Want(_WANT_COLLECTION), FromText(_re
 Reals = Annotated[CollectionRef, Want(_WANT_REALS), FromText(_read_reals)]
 RealsLicence = Annotated[Line, Want("the licence of those pictures, an SPDX name or words")]
 Traits = Annotated[WeightsRef, Want(_WANT_TRAITS), FromText(_read_traits)]
+Encoder = Annotated[WeightsRef, Want(_WANT_ENCODER), FromText(_read_encoder)]
 Dials = Annotated[
     DialsRef, Want(_WANT_DIALS, _DIALS_FIX), FromValue(read_dials), WithJsonSchema(_DIALS_SCHEMA)
 ]

@@ -23,6 +23,7 @@ from metagan.registry.fields import (
     Colour,
     Dials,
     Direction,
+    Encoder,
     Exclude,
     Flag,
     Format,
@@ -341,6 +342,11 @@ class Subject(Wording, Drawing, Generator):
         description="Dials that change pictures: a file of `metagan directions`, or auto to find them; or a mapping "
         "with file, and names that visitors see: a list in the file's order, or each with its dial's number.",
         examples=["bundled:apes-dials", "auto", {"file": "dials.safetensors", "names": ["Fur", "Hat"]}],
+    )
+    encoder: Encoder | None = Field(
+        default=None,
+        description="An encoder of `metagan encoder`, with whose answer the search for a visitor's picture begins.",
+        examples=["encoder.safetensors", "bundled:apes-encoder"],
     )
     reals: Reals | None = Field(
         default=None,

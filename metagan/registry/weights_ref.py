@@ -47,6 +47,7 @@ BUNDLED = "bundled:"
 _UPSCALER = re.compile(r".+-x[24]")  # how upscalers' files are named
 _CLASSIFIER = re.compile(r".+-traits")  # likewise of classifiers
 _DIALS = re.compile(r".+-dials")  # and of directions
+_ENCODER = re.compile(r".+-encoder")  # and of encoders
 
 
 def bundled_names() -> list[str]:
@@ -60,12 +61,12 @@ def bundled_upscaler_names() -> list[str]:
 
 
 def bundled_companions() -> list[str]:
-    """The classifiers and directions there are, sorted: "apes-dials", "apes-traits"."""
-    return [name for name in _names() if _kind_of(name) in {_CLASSIFIER, _DIALS}]
+    """The classifiers, directions and encoders there are, sorted: "apes-dials", "apes-encoder", "apes-traits"."""
+    return [name for name in _names() if _kind_of(name) in {_CLASSIFIER, _DIALS, _ENCODER}]
 
 
 def bundled_weights(name: str) -> Path:
-    """The file of a bundled generator, upscaler, classifier or directions, `bundled:NAME` in a registry.
+    """The file of a bundled generator, upscaler, classifier, directions or encoder, `bundled:NAME` in a registry.
 
     Raises:
         OptionError: Nothing of that name is bundled; lists the names there are of the same kind.
@@ -81,7 +82,7 @@ def bundled_weights(name: str) -> Path:
 
 def _kind_of(name: str) -> re.Pattern[str] | None:
     """How files of its kind are named; None for a generator's."""
-    return next((kind for kind in (_UPSCALER, _CLASSIFIER, _DIALS) if kind.fullmatch(name)), None)
+    return next((kind for kind in (_UPSCALER, _CLASSIFIER, _DIALS, _ENCODER) if kind.fullmatch(name)), None)
 
 
 def _names() -> list[str]:

@@ -5,8 +5,8 @@ import { dialsText, readDials, short, usualLabel } from "./address.js";
 import { Album } from "./album.js";
 import { canvasOf, paint } from "./canvas.js";
 import {
-  ancestry, BadCode, broodOf, checksumOf, layersBetween, MOST_INDIVIDUALS, PSI_UNITS, readLineage, requireSameGenerator,
-  stylesOf, writeLineage,
+  ancestry, BadCode, broodOf, checksumOf, layersBetween, MOST_INDIVIDUALS, MOST_LETTERS, PSI_UNITS, readLineage,
+  requireSameGenerator, stylesOf, writeLineage,
 } from "./lineage.js";
 import { keepOffline } from "./offline.js";
 import { Panel } from "./panel.js";
@@ -69,7 +69,10 @@ function complain(name) {
 // ---------------------------------------------------------------------------------------------
 // Pictures
 
-const founder = (seed) => studio.styles({ seed, label: family.label, psi: family.psi / PSI_UNITS });
+const founder = ({ seed, projected }) =>
+  projected
+    ? studio.projected(projected, family.label)
+    : studio.styles({ seed, label: family.label, psi: family.psi / PSI_UNITS });
 
 async function drawn(one, steps) {
   return studio.paint(studio.turned(await stylesOf(one, family, founder, styles), steps));
@@ -189,6 +192,8 @@ function arrange(isBrood) {
 
 const many = (count, one, more = `${one}s`) => `${count} ${count === 1 ? one : more}`;
 
+const originOf = ({ seed, projected }) => (projected ? "a visitor’s picture, as this generator draws it" : `seed ${seed}`);
+
 /** Where this is in the family, in words. */
 function tell(ancestors) {
   const { individual, isBrood, code } = shown;
@@ -198,7 +203,7 @@ function tell(ancestors) {
   const from = `generation ${generation}, from ${many(founders, "founder")}`;
   const words = {
     true: individual.parents ? `Nine children: ${from}.` : "Nine founders.",
-    false: individual.parents ? `Bred: ${from}.` : `A founder: seed ${individual.seed}.`,
+    false: individual.parents ? `Bred: ${from}.` : `A founder: ${originOf(individual)}.`,
   }[isBrood];
   find("[data-generation]").textContent = `${words} The address has ${code.length} letters.`;
   find("[data-announce]").textContent = words;
@@ -255,7 +260,7 @@ function growTree(everybody, coming) {
 function leaf(one, i, at, generation, everybody) {
   const button = Object.assign(document.createElement("button"), { type: "button", className: "choice" });
   const from = (one.parents ?? []).map((parent) => `no. ${everybody.indexOf(parent) + 1}`).join(" and ");
-  const words = one.parents ? `generation ${generation}, child of ${from}` : `founder, seed ${one.seed}`;
+  const words = one.parents ? `generation ${generation}, child of ${from}` : `founder, ${originOf(one)}`;
   button.setAttribute("aria-label", `No. ${i + 1}: ${words}`);
   button.title = words;
   button.append(Object.assign(document.createElement("span"), { className: "mat" }));
@@ -326,11 +331,13 @@ function patternOf(parents) {
 
 async function breed() {
   if (!chosen.length) return;
-  if (ancestry(...chosen).length >= MOST_INDIVIDUALS) {
+  const pattern = patternOf([...chosen]);
+  const isFull = ancestry(pattern).length > MOST_INDIVIDUALS;
+  if (isFull || writeLineage(family, pattern, { isBrood: true }).length > MOST_LETTERS) {
     say("full");
     return;
   }
-  go(patternOf([...chosen]), { isBrood: true });
+  go(pattern, { isBrood: true });
   tiles[0].focus({ preventScroll: true });
   find("[data-brood]").scrollIntoView({ block: "nearest" });
 }

@@ -2,7 +2,8 @@
 // bytes and the arithmetic, and does the same in Python.
 //
 // A family is what all its members share: {layers, mark, psi, label}, psi in thousandths. An individual is {seed} for a
-// founder, else {parents: [one or two], taken: [first, last] or null, mutated: [first, last], strength, seed}.
+// founder, {projected: [[numbers of a range of layers]]} for one that is a projected picture (metagan/lab/axes.py), else
+// {parents: [one or two], taken: [first, last] or null, mutated: [first, last], strength, seed}.
 
 import { crc32 } from "./png.js";
 
@@ -10,8 +11,10 @@ export const BROOD_SIZE = 9;
 export const MOST_INDIVIDUALS = 120;
 export const FULL_STRENGTH = 128;
 export const PSI_UNITS = 1000;
-const VERSION = 1;
-const MOST_LETTERS = 1932;
+const [VERSION, VERSION_PROJECTED] = [1, 2]; // the second is of codes with projected pictures
+const [IS_SEED, IS_PROJECTED] = [0, 1];
+const MOST_AXES = 128;
+export const MOST_LETTERS = 1932;
 const MOST_NUMBERS = 31;
 const [IS_BROOD, HAS_CLASS, HAS_NUMBERS] = [1, 2, 4];
 const CUTS = [[0, 4], [4, 8], [8, 12], [0, 8], [4, 12], [0, 6], [6, 12], [3, 9], [0, 3]]; // twelfths of the layers
@@ -62,17 +65,24 @@ export function writeLineage({ layers, mark, psi, label }, individual, { isBrood
     for (let shift = 8 * (size - 1); shift >= 0; shift -= 8) bytes.push((number >>> shift) & 255);
   };
   const kind = label === undefined ? 0 : Array.isArray(label) ? HAS_NUMBERS : HAS_CLASS;
-  bytes.push(VERSION, (isBrood ? IS_BROOD : 0) | kind, layers, ...mark.match(/../g).map((pair) => parseInt(pair, 16)));
+  const everybody = ancestry(individual);
+  const hasProjected = everybody.some(({ projected }) => projected);
+  const version = hasProjected ? VERSION_PROJECTED : VERSION;
+  bytes.push(version, (isBrood ? IS_BROOD : 0) | kind, layers, ...mark.match(/../g).map((pair) => parseInt(pair, 16)));
   put(2, psi);
   if (kind === HAS_CLASS) put(2, label);
   if (kind === HAS_NUMBERS) {
     bytes.push(label.length);
     for (const number of label) put(4, floatBits(number));
   }
-  const everybody = ancestry(individual);
   const number = new Map(everybody.map((one, i) => [one, i]));
   bytes.push(everybody.filter(({ parents }) => !parents).length);
-  for (const { parents, taken, mutated, strength, seed } of everybody) {
+  for (const { parents, taken, mutated, strength, seed, projected } of everybody) {
+    if (projected) {
+      bytes.push(IS_PROJECTED, projected.length, projected[0].length, ...projected.flat().map((each) => each & 255));
+      continue;
+    }
+    if (hasProjected && !parents) bytes.push(IS_SEED);
     if (parents) bytes.push(number.get(parents[0]), number.get(parents.at(-1)), ...(taken ?? []), ...mutated, strength);
     put(4, seed);
   }
@@ -103,7 +113,7 @@ export function readLineage(code) {
   const content = bytes.subarray(0, -4);
   const isWhole = bytes.length > 4 && crc32(content) === new DataView(bytes.buffer, content.length).getUint32();
   if (!isWhole || textOf(bytes) !== code) throw damaged("checksum");
-  if (bytes[0] !== VERSION) throw new BadCode("version", `version ${bytes[0]}`);
+  if (bytes[0] !== VERSION && bytes[0] !== VERSION_PROJECTED) throw new BadCode("version", `version ${bytes[0]}`);
   try {
     return parse(new DataView(bytes.buffer, 0, content.length));
   } catch (error) {
@@ -121,7 +131,7 @@ function parse(view) {
   const require = (isSo, what) => {
     if (!isSo) throw damaged(what);
   };
-  const [, flags, layers] = [take(1), take(1), take(1)];
+  const [version, flags, layers] = [take(1), take(1), take(1)];
   const mark = [take(1), take(1), take(1)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   const psi = (take(2) << 16) >> 16;
   require(flags < 6 && layers >= 1 && Math.abs(psi) <= 2 * PSI_UNITS, "head");
@@ -138,7 +148,20 @@ function parse(view) {
   };
   const founders = take(1);
   require(founders >= 1 && founders <= MOST_INDIVIDUALS, "founders");
-  const everybody = Array.from({ length: founders }, () => ({ seed: take(4) }));
+  const projected = () => {
+    const [ranges, axes] = [take(1), take(1)];
+    require(ranges >= 1 && ranges <= layers && axes >= 1 && axes <= MOST_AXES, "axes");
+    const rows = Array.from({ length: ranges }, () => Array.from({ length: axes }, () => (take(1) << 24) >> 24));
+    require(rows.flat().every((each) => each !== -128), "numbers");
+    return { projected: rows };
+  };
+  const founder = () => {
+    const kind = version === VERSION_PROJECTED ? take(1) : IS_SEED;
+    require(kind === IS_SEED || kind === IS_PROJECTED, "founder");
+    return kind === IS_SEED ? { seed: take(4) } : projected();
+  };
+  const everybody = Array.from({ length: founders }, founder);
+  require(everybody.some((one) => one.projected) === (version === VERSION_PROJECTED), "version");
   while (place < view.byteLength) {
     const [first, second] = [take(1), take(1)];
     require(Math.max(first, second) < everybody.length && everybody.length < MOST_INDIVIDUALS, "parents");
@@ -149,7 +172,9 @@ function parse(view) {
     everybody.push({ parents, taken, mutated, strength, seed });
   }
   require(everybody.length > founders || founders === 1, "founders");
-  return { family: { layers, mark, psi, label }, individual: everybody.at(-1), isBrood: Boolean(flags & IS_BROOD) };
+  const [individual, isBrood] = [everybody.at(-1), Boolean(flags & IS_BROOD)];
+  require(!(isBrood && individual.projected), "brood");
+  return { family: { layers, mark, psi, label }, individual, isBrood };
 }
 
 /** Refuses a family that isn't this generator's. */
@@ -164,17 +189,18 @@ export function requireSameGenerator(family, { layers, mark, label }) {
 // Styles
 
 /**
- * An individual's style for every layer. `founder(seed)` gives a seed's, truncated, and `known` keeps those of
- * individuals: a Map to promises.
+ * An individual's style for every layer. `founder({seed})` gives a seed's, truncated, or `founder({projected})` a
+ * projected picture's, and `known` keeps those of individuals: a Map to promises.
  */
 export async function stylesOf(individual, { layers }, founder, known) {
   for (const one of ancestry(individual)) if (!known.has(one)) known.set(one, bred(one, layers, founder, known));
   return known.get(individual);
 }
 
-async function bred({ parents, taken, mutated, strength, seed }, layers, founder, known) {
-  if (!parents) return founder(seed);
-  const [first, second, fresh] = await Promise.all([known.get(parents[0]), known.get(parents.at(-1)), founder(seed)]);
+async function bred(one, layers, founder, known) {
+  const { parents, taken, mutated, strength, seed } = one;
+  if (!parents) return founder(one);
+  const [first, second, fresh] = await Promise.all([known.get(parents[0]), known.get(parents.at(-1)), founder({ seed })]);
   const child = first.slice();
   const width = child.length / layers;
   if (taken) child.set(second.subarray(taken[0] * width, (taken[1] + 1) * width), taken[0] * width);

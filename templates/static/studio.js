@@ -7,6 +7,8 @@ import { recall } from "./live/cache.js";
 import { loadDials } from "./live/dials.js";
 import { Pool } from "./live/pool.js";
 
+const { search } = new URL(import.meta.url); // the site's revision
+
 export const MOST_SEED = 2 ** 32 - 1;
 
 /** A seed that nobody has seen. */
@@ -22,6 +24,7 @@ export class Studio {
   #pool;
   #loading = null;
   #dials = null;
+  #axes = new Map();
 
   /** @param subject of the album; `root` is the site's address */
   constructor(subject, root) {
@@ -133,6 +136,25 @@ export class Studio {
   turned(ws, dials) {
     const shift = this.#shift({ dials });
     return shift ? ws.map((w, i) => w + shift[i]) : ws;
+  }
+
+  /** The axes of the styles, of so many; computed once. */
+  axes(count, label) {
+    const key = `${count}/${label}`;
+    if (!this.#axes.has(key)) this.#axes.set(key, this.#pool.axes({ count, label }));
+    return this.#axes.get(key);
+  }
+
+  /** The style for every layer of a projected picture's numbers. */
+  async projected(numbers, label) {
+    const { stylesOnAxes, UNITS } = await import(`./live/axes.js${search}`);
+    const axes = await this.axes(numbers[0].length, label);
+    return stylesOnAxes(axes, numbers.flat().map((number) => number / UNITS), numbers.length, this.layers);
+  }
+
+  /** The workers, for the search of a picture. */
+  get pool() {
+    return this.#pool;
   }
 
   /** The picture of a style for every layer. */

@@ -15,6 +15,7 @@ import metagan as api
 from metagan.checkpoints.write import write_safetensors
 from metagan.cli import metagan
 from metagan.errors import OptionError
+from metagan.lab.axes import UNITS, Projected, find_axes, to_numbers
 from metagan.lab.lineage import (
     MOST_INDIVIDUALS,
     MOST_LETTERS,
@@ -41,7 +42,10 @@ def vector(known) -> Lineage:
         for one in known["steps"]
     ]  # fmt: skip
     label = tuple(known["label"]) if isinstance(known["label"], list) else known["label"]
-    founders = tuple(known["founders"])
+    founders = tuple(
+        one if isinstance(one, int) else Projected(tuple(map(tuple, one["projected"])))
+        for one in known["founders"]
+    )
     return Lineage(
         known["layers"], known["mark"], known["psi"], label, founders, tuple(steps), known["brood"]
     )
@@ -220,3 +224,47 @@ def test_random_noise_has_no_seed_to_come_from(blob):
     code = write_lineage(family(blob[0], founders=(3,)))
     with pytest.raises(OptionError, match=r"random noise.*\n  fix: add --noise const"):
         api.load(blob[1] / "net.safetensors").sample(lineage=code, noise="random")
+
+
+def test_axes_are_perpendicular_and_hold_most_of_the_styles():
+    generator = small(w_dim=16)
+    axes = find_axes(generator, 6)
+    products = axes.vectors @ axes.vectors.t()
+    assert (products - products.diag().diag()).abs().max() < 1e-5 * products.max()
+    w = generator.map_latents(latents(range(500), 8), None)[:, 0].detach()
+    code = axes.code(w)
+    assert 0.7 < code.std() < 1.3
+    drawn = axes.styles(code[:, None], generator.num_ws)[:, 0]
+    assert (drawn - w).square().sum() < 0.35 * (w - axes.centre).square().sum()
+    assert torch.allclose(axes.code(drawn), code, atol=1e-4)
+
+
+def test_a_projected_founder_has_a_style_for_each_range_and_breeds_like_others(blob):
+    generator, folder = blob
+    numbers = Projected(((24, -12, 0), (0, 48, -127)))
+    axes = find_axes(generator, 3)
+    coarse = axes.centre + axes.vectors[0] - axes.vectors[1] / 2
+    fine = axes.centre + 2 * axes.vectors[1] - axes.vectors[2] * (127 / UNITS)
+    half = generator.num_ws // 2
+    want = torch.stack([coarse] * half + [fine] * (generator.num_ws - half))
+    assert to_numbers(axes.code(torch.stack([coarse, fine]))) == numbers
+    lineage = family(generator, founders=(numbers,))
+    (styles,) = lineage_styles(lineage, generator)
+    assert torch.allclose(styles, want, atol=1e-5)
+    child = family(generator, Step((0, 1), (half, half), (0, 0), 0, 5), founders=(numbers, 4))
+    (bred,) = lineage_styles(read_lineage(write_lineage(child)), generator)
+    four = torch.from_numpy(api.load(folder / "net.safetensors").styles([4], psi=0.7).numpy())[0]
+    assert torch.equal(bred[:half], styles[:half])
+    assert torch.equal(bred[half], four[half])
+    code = write_lineage(lineage)
+    result = run(folder, "--lineage", code, "--out", folder / "out")
+    assert result.exit_code == 0, result.output
+    assert len(list((folder / "out").iterdir())) == 1
+    assert len(api.load(folder / "net.safetensors").sample(lineage=code)) == 1
+
+
+def test_a_projected_founder_of_more_axes_than_there_are_is_refused(blob):
+    generator, _ = blob
+    code = write_lineage(family(generator, founders=(Projected(((1,) * 9,)),)))
+    with pytest.raises(OptionError, match="on 9 axes, and this generator's styles have 8"):
+        lineage_styles(read_lineage(code), generator)

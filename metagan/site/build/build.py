@@ -296,6 +296,7 @@ def _content(
             shards_content(cache.run, cache.subject.slug, cache.seeds, inputs.registry.site)
             if cache.run and cache.seeds is not None
             else None,
+            made.encoder,
         )
         for cache, facts, made in zip(inputs.caches, inputs.facts, models, strict=True)
     )
@@ -386,6 +387,9 @@ def _copy_models(models: list[BrowserModel], folder: Path) -> Iterator[tuple[str
         if made.dials and made.dials_file:
             shutil.copyfile(made.dials_file, folder / made.dials.path)
             yield made.dials.path, made.dials.size_bytes
+        if made.encoder and made.encoder_file:
+            shutil.copyfile(made.encoder_file, folder / made.encoder.path)
+            yield made.encoder.path, made.encoder.size_bytes
 
 
 def _keep_extras(build_dir: BuildDir, former: Manifest | None, files: dict[str, int]) -> list[str]:
@@ -443,7 +447,7 @@ def _fail_if_strict(options: BuildOptions, outcome: BuildReport) -> None:
 
 def _tidy(build_dir: BuildDir, inputs: BuildInputs, models: list[BrowserModel]) -> None:
     """Remove cached pictures and generators that are no longer on the site, and nothing that has another name."""
-    files = (file for made in models for file in (made.file, made.dials_file) if file)
+    files = (file for made in models for file in (made.file, made.dials_file, made.encoder_file) if file)
     kept = {file.name.partition(".")[0] for file in files}
     for path in (build_dir.folder / "models").glob("*.*"):
         key = path.name.partition(".")[0]

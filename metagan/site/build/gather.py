@@ -239,6 +239,7 @@ def gather(options: BuildOptions, build_dir: BuildDir, progress: Progress) -> Bu
             [digest_of_collection(subject, build_dir) for subject in registry.subjects],
             [digest_of_reals(subject, build_dir) for subject in registry.subjects],
             [_digest_of_dials(subject, build_dir) for subject in registry.subjects],
+            [build_dir.sha256(locate_weights(s.encoder)) for s in registry.subjects if s.encoder],
             corpora,
             _digest_of_templates(options),
             _digest_of_code(),

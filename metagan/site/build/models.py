@@ -2,7 +2,7 @@
 
 models/KEY.bin.gz   the weights file for the browser
 models/KEY.json     facts about it, or why there is none
-models/KEY.dials.*  likewise its dials
+models/KEY.dials.*  likewise its dials, and KEY.encoder.* its encoder
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from metagan.registry.fields import DialsRef
 from metagan.registry.models import Registry, Subject
 from metagan.site.build.build_dir import BuildDir, digest_of, digest_of_folder, read_json, write_json
 from metagan.site.build.picture_cache import PictureCache
-from metagan.site.pages.content import GeneratorFacts, LiveDials, LiveModel
+from metagan.site.pages.content import GeneratorFacts, LiveDials, LiveEncoder, LiveModel
 
 SHOWN_DIALS = 10  # on a page
 LARGEST_BYTES = 12_000_000  # gzipped: the largest download with `live: auto`
@@ -39,6 +39,8 @@ class BrowserModel:
         reason: Why there is none; empty if there is a model, or the registry wants none.
         dials: Facts about its dials, or None.
         dials_file: The dials' file in the work folder, or None.
+        encoder: Facts about its encoder, or None.
+        encoder_file: The encoder's file in the work folder, or None.
     """
 
     model: LiveModel | None = None
@@ -46,6 +48,8 @@ class BrowserModel:
     reason: str = ""
     dials: LiveDials | None = None
     dials_file: Path | None = None
+    encoder: LiveEncoder | None = None
+    encoder_file: Path | None = None
 
 
 def make_models(
@@ -54,8 +58,8 @@ def make_models(
     """Return every subject's generator for browsers, exporting those that aren't cached.
 
     Raises:
-        RegistryError: If a subject says `live: always`, but its generator can't run in a browser, or if its dials
-            can't be read or found.
+        RegistryError: If a subject says `live: always`, but its generator can't run in a browser, if its dials can't be
+            read or found, or if its encoder can't be read.
     """
     made, problems = [], []
     for cache, known in zip(caches, facts, strict=True):
@@ -63,7 +67,9 @@ def make_models(
         try:
             one = _make(cache, known, build_dir)
             key = "dials"
-            made.append(_with_dials(one, cache, build_dir))
+            one = _with_dials(one, cache, build_dir)
+            key = "encoder"
+            made.append(_with_encoder(one, cache, build_dir))
         except MetaganError as error:
             problems.append(_problem(registry, cache.subject, key, error))
     if problems:
@@ -133,6 +139,54 @@ def _export_dials(cache: PictureCache, ref: DialsRef, file: Path) -> dict[str, A
             size_bytes=len(content),
             names=tuple(dial.name for dial in shown),
             layers=tuple((dial.first, dial.last) for dial in shown),
+        )
+    )
+
+
+def _with_encoder(made: BrowserModel, cache: PictureCache, build_dir: BuildDir) -> BrowserModel:
+    """Add a subject's encoder to its generator for browsers, if it has both."""
+    ref = cache.subject.encoder
+    if ref is None or made.model is None:
+        return made
+    lab = digest_of_folder(Path(metagan.__file__).parent / "lab", "*.py")
+    path = locate_weights(ref)
+    key = digest_of(_key(cache), build_dir.sha256(path), cache.subject.label_choice, lab)
+    file = build_dir.folder / "models" / f"{key}.encoder.bin"
+    beside = file.with_suffix(".json")
+    record = read_json(beside)
+    if record.keys() != {field.name for field in dataclasses.fields(LiveEncoder)} or not file.is_file():
+        record = _export_encoder(cache, path, file)
+        write_json(beside, record)
+    lists = {name: tuple(record[name]) for name in ("widths", "distances")}
+    label = tuple(record["label"]) if isinstance(record["label"], list) else record["label"]
+    return dataclasses.replace(
+        made, encoder=LiveEncoder(**record | lists | {"label": label}), encoder_file=file
+    )
+
+
+def _export_encoder(cache: PictureCache, path: Path, file: Path) -> dict[str, Any]:
+    from metagan.checkpoints.read import read_checkpoint
+    from metagan.lab.encoder import open_encoder
+    from metagan.networks.loading.detect import load_generator
+
+    subject = cache.subject
+    encoder = open_encoder(path, load_generator(read_checkpoint(cache.weights)), label=subject.label_choice)
+    content = encoder.numbers().numpy().astype("<f2").tobytes()
+    write_bytes(file, content)
+    sha256, info = hashlib.sha256(content).hexdigest(), encoder.info
+    return dataclasses.asdict(
+        LiveEncoder(
+            path=f"models/{sha256}.encoder.bin",
+            sha256=sha256,
+            size_bytes=len(content),
+            width=info.width,
+            height=info.height,
+            channels=info.channels,
+            widths=info.widths,
+            axes=info.axes,
+            ranges=info.ranges,
+            label=info.label,
+            distances=info.distances,
         )
     )
 

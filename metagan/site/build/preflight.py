@@ -14,6 +14,7 @@ from metagan.export.fold import fold
 from metagan.fetch.locate import locate_weights
 from metagan.fetch.transfer import Progress
 from metagan.lab.dials import open_dials
+from metagan.lab.encoder import open_encoder
 from metagan.networks.generator import Generator
 from metagan.networks.loading.detect import load_generator
 from metagan.networks.upscaler import load_upscaler
@@ -35,6 +36,7 @@ _FIXES = {
     "reals": "pack the pictures again with `metagan dataset pack`",
     "traits": "train a classifier with `metagan collection traits`",
     "dials": "find its dials with `metagan directions`, or write `dials: auto`",
+    "encoder": "train one with `metagan encoder`",
     "live": "write `live: auto`, or remove the key, to show prepared pictures",
 }
 
@@ -128,6 +130,7 @@ def problems_with_weights(
                 yield from _in_settings(registry, subject, generator)
                 yield from _in_upscaler(registry, subject, generator, offline=offline, progress=progress)
                 yield from _in_dials(registry, subject, generator)
+                yield from _in_encoder(registry, subject, generator)
 
 
 def _in_settings(registry: Registry, subject: Subject, generator: Generator) -> Iterator[Problem]:
@@ -190,6 +193,16 @@ def _in_dials(registry: Registry, subject: Subject, generator: Generator) -> Ite
     except MetaganError as error:
         fix = None if error.fix is None else error.fix.partition(", or take them")[0]
         yield problem_with(registry, subject, "dials", type(error)(error.what, where=error.where, fix=fix))
+
+
+def _in_encoder(registry: Registry, subject: Subject, generator: Generator) -> Iterator[Problem]:
+    """Yield problems of a subject's encoder."""
+    if subject.encoder is None:
+        return
+    try:
+        open_encoder(locate_weights(subject.encoder), generator, label=subject.label_choice)
+    except MetaganError as error:
+        yield problem_with(registry, subject, "encoder", error)
 
 
 def problem_with(registry: Registry, subject: Subject, key: str, error: MetaganError) -> Problem:

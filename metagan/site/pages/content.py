@@ -330,6 +330,38 @@ class LiveDials:
 
 
 @dataclass(frozen=True)
+class LiveEncoder:
+    """An encoder of a generator in visitors' browsers.
+
+    Args:
+        path: The file, relative to the site's root: "models/SHA256.encoder.bin": the numbers of its layers, weights and
+            biases in turn, little-endian float16.
+        sha256: SHA-256 of the file.
+        size_bytes: Size of the file.
+        width: Width of the pictures that it takes, in pixels.
+        height: Their height.
+        channels: Their channels.
+        widths: Channels of its layers.
+        axes: Number of axes of styles, its outputs.
+        ranges: Number of ranges of layers that the search gives a style each.
+        label: What the generator is asked for, if it is conditional.
+        distances: Of the generator's own pictures after the search, in ascending order.
+    """
+
+    path: str
+    sha256: str
+    size_bytes: int
+    width: int
+    height: int
+    channels: int
+    widths: tuple[int, ...]
+    axes: int
+    ranges: int
+    label: int | tuple[float, ...] | None
+    distances: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class SubjectContent:
     """One subject with its pictures in display order; at least one.
 
@@ -344,6 +376,7 @@ class SubjectContent:
         reals: Pictures that it was trained on, for the game; None if the registry names none.
         dials: Dials of the generator in browsers; None if the subject has no dials.
         shards: All its pictures, if they come out of shards; `pictures` then are some of them.
+        encoder: The encoder of the generator in browsers; None if the subject has none.
     """
 
     subject: Subject
@@ -356,6 +389,7 @@ class SubjectContent:
     reals: RealsContent | None = None
     dials: LiveDials | None = None
     shards: ShardsContent | None = None
+    encoder: LiveEncoder | None = None
 
     @property
     def width_px(self) -> int:

@@ -41,6 +41,7 @@ from metagan.site.pages.views import (
     album_data,
     base_path,
     cover_data,
+    encoder_data,
     preview_size,
     site_context,
     subjects_data,
@@ -79,7 +80,7 @@ class Offline:
             *(
                 page
                 for view in kept
-                for page in (view.url, view.about, view.wall, view.breed if view.live else None)
+                for page in (view.url, view.about, view.wall, *(view.breed, view.yours) * bool(view.live))
                 if page
             ),
         )
@@ -111,7 +112,7 @@ class Offline:
                 {
                     _model_name(file.path)
                     for view in self._views
-                    for file in (view.live, view.dials)
+                    for file in (view.live, view.dials, view.encoder)
                     if file is not None
                 }
             ),
@@ -151,6 +152,7 @@ PAGES = (
     "collection.html",
     "wall.html",
     "breed.html",
+    "yours.html",
     "which.html",
     "today.html",
     "today.xml",
@@ -351,6 +353,7 @@ class Writer:
         says = "Nine pictures: choose one or two, get nine children, and again. The address holds the family tree."
         breed = _page("breed", view.breed, view, view.first, title=title, says=says)
         yield f"{view.breed}index.html", self.render("breed.html", breed, **known, sheet=sheet, album=data)
+        yield from self._yours(view, known | {"sheet": sheet}, data)
         if view.which and album.reals:
             game = view_game(view, album, album.reals, self.content.built)
             title = f"Which {view.title} exists? – {self.content.site.title}"
@@ -359,6 +362,19 @@ class Writer:
             yield f"{view.which}index.html", self.render("which.html", page, **known, game=game)
         if view.has_pages:
             yield from self._picture_pages(view, album)
+
+    def _yours(
+        self, view: SubjectView, known: dict[str, object], data: dict[str, object]
+    ) -> Iterator[tuple[str, bytes]]:
+        """Yield the page that finds visitors' pictures in the generator."""
+        article = "an" if view.title[:1].upper() in "AEIOU" else "a"
+        title = f"Your picture as {article} {view.title} – {self.content.site.title}"
+        says = f"Choose a picture: your browser finds the {view.title} that is most like it. Nothing is uploaded."
+        page = _page("yours", view.yours, view, view.first, title=title, says=says)
+        yield (
+            f"{view.yours}index.html",
+            self.render("yours.html", page, **known, article=article, album=data, search=encoder_data(view)),
+        )
 
     def _picture_pages(self, view: SubjectView, album: PictureIndex) -> Iterator[tuple[str, bytes]]:
         says = _says(view)
@@ -410,7 +426,8 @@ class Writer:
             yield from (
                 view.url,
                 view.about,
-                *filter(None, (view.collection, view.wall, view.which, view.breed if view.live else None)),
+                *filter(None, (view.collection, view.wall, view.which)),
+                *((view.breed, view.yours) if view.live else ()),
             )
             if self.content.site.picture_pages:
                 yield from map(album.permalink, album.seeds)

@@ -25,6 +25,7 @@ from metagan.registry.models import Headline, Site
 from metagan.seeds import SeedRanges
 from metagan.site.pages.content import (
     LiveDials,
+    LiveEncoder,
     LiveModel,
     Picture,
     SiteContent,
@@ -125,6 +126,8 @@ class SubjectView:
         collection: The page about the collection that the generator was trained on, or None.
         which: The game "which one exists?", or None.
         dials: The dials of the generator in browsers, or None.
+        yours: The page that finds visitors' pictures in the generator; without one for browsers it says so.
+        encoder: The encoder of the generator in browsers, or None.
     """
 
     slug: str
@@ -171,6 +174,8 @@ class SubjectView:
     collection: str | None
     which: str | None
     dials: LiveDials | None
+    yours: str
+    encoder: LiveEncoder | None
 
 
 class PictureIndex:
@@ -298,6 +303,8 @@ def view_subject(content: SubjectContent, album: PictureIndex) -> SubjectView:
         collection=f"{subject.slug}/collection/" if content.collection else None,
         which=f"{subject.slug}/which/" if content.reals else None,
         dials=content.dials if content.live else None,
+        yours=f"{subject.slug}/yours/",
+        encoder=content.encoder if content.live else None,
     )
 
 
@@ -435,6 +442,13 @@ def _dials_data(dials: LiveDials) -> dict[str, object]:
         "names": [without_controls(name) for name in dials.names],
         "layers": dials.layers,
     }
+
+
+def encoder_data(view: SubjectView) -> dict[str, object] | None:
+    """Return the data with which the browser finds a visitor's picture, or None without an encoder."""
+    if view.encoder is None:
+        return None
+    return {"url": view.encoder.path, **asdict(view.encoder)}
 
 
 def _label_data(view: SubjectView) -> dict[str, object]:

@@ -48,6 +48,26 @@ export class Live {
     return this.#ask({ ask: "synthesize", ws });
   }
 
+  /** The axes of the styles, on which projected pictures are written. See axes.js. */
+  axes({ count, label }) {
+    return this.#ask({ ask: "axes", count, label });
+  }
+
+  /** Where an encoder sees a picture, in coordinates of axes. */
+  encode({ encoder, picture }) {
+    return this.#ask({ ask: "encode", encoder, picture });
+  }
+
+  /** Has drawings compared with a picture, of numbers within [-1, 1] and the generator's own size. */
+  aim({ picture, axes }) {
+    return this.#ask({ ask: "aim", picture, axes });
+  }
+
+  /** A drawing's differences to that picture: its distance is their sum of squares. */
+  apart({ code, ranges }) {
+    return this.#ask({ ask: "apart", code, ranges });
+  }
+
   /** Ends the worker; whoever waits is told. */
   close() {
     this.#worker.terminate();

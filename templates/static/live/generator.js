@@ -157,14 +157,31 @@ export class Generator {
   synthesize(ws) {
     const { run } = this.#kernel;
     const { bytes } = this.#places;
+    const image = this.#draw(ws);
+    if (this.#upscaler) return this.#upscaler.enlarge(image);
+    run.to_bytes(image, bytes, pixelsOf(this.size), this.config.image_channels);
+    return new Uint8ClampedArray(run.memory.buffer, bytes, 4 * pixelsOf(this.size)).slice();
+  }
+
+  /** Styles of all layers to the numbers of a picture that isn't enlarged, [height * width * channels], within [-1, 1] nearly. */
+  numbers(ws) {
+    const { image_channels: channels } = this.config;
+    const pixels = pixelsOf(this.size);
+    const found = this.#kernel.floats(this.#draw(ws), 4 * pixels);
+    const numbers = new Float32Array(pixels * channels);
+    for (let i = 0; i < pixels; i++) {
+      for (let channel = 0; channel < channels; channel++) numbers[i * channels + channel] = found[4 * i + channel];
+    }
+    return numbers;
+  }
+
+  /** The place of the picture of styles. */
+  #draw(ws) {
     if (ws.length !== this.styles * this.styleWidth) {
       throw new RangeError(`want ${this.styles} styles of ${this.styleWidth}, got ${ws.length} numbers`);
     }
     this.#kernel.floats(this.#places.ws, ws.length).set(ws);
-    const image = this.#run();
-    if (this.#upscaler) return this.#upscaler.enlarge(image);
-    run.to_bytes(image, bytes, pixelsOf(this.size), this.config.image_channels);
-    return new Uint8ClampedArray(run.memory.buffer, bytes, 4 * pixelsOf(this.size)).slice();
+    return this.#run();
   }
 
   /** All layers; the answer is the place of the picture. Features and pictures go from one end to the other. */

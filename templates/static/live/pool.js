@@ -62,6 +62,23 @@ export class Pool {
     return this.#ask((live) => live.synthesize(ws));
   }
 
+  axes(wish) {
+    return this.#ask((live) => live.axes(wish));
+  }
+
+  encode(wish) {
+    return this.#ask((live) => live.encode(wish));
+  }
+
+  /** Tells all workers. */
+  aim(wish) {
+    return Promise.all(this.#ready.map(({ live }) => live.aim(wish)));
+  }
+
+  apart(wish) {
+    return this.#ask((live) => live.apart(wish));
+  }
+
   /** Asks the worker with the least to do. */
   async #ask(question) {
     if (!this.#ready.length) throw new Error("no generator is loaded");

@@ -144,7 +144,7 @@ export class Weights {
 }
 
 /** An IEEE 754 half to a number: exact. */
-function widen(half) {
+export function widen(half) {
   const exponent = (half >> 10) & 31;
   const fraction = half & 1023;
   const size = exponent ? (1024 + fraction) * STEPS[exponent] : fraction * STEPS[1];

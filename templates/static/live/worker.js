@@ -6,6 +6,13 @@
 //   style       {seed, label}                   -> w [w_dim], untruncated
 //   spread      {w, psi, cutoff}                -> ws [num_ws * w_dim], one style a layer
 //   synthesize  {ws}                            -> {pixels, width, height}
+//
+// and for the search of a visitor's picture (aim.js), always on the processor and without the upscaler:
+//
+//   axes        {count, label}                  -> axes of the styles (axes.js)
+//   encode      {encoder, picture}              -> where an encoder sees a picture, on the axes
+//   aim         {picture, axes}                 -> nothing; the picture that the next ones are compared with
+//   apart       {code, ranges}                  -> a drawing's differences to it
 
 import { Backends } from "./backends.js";
 import { Generator } from "./generator.js";
@@ -15,6 +22,7 @@ import { loadWeights } from "./weights.js";
 const { search } = new URL(import.meta.url); // the site's revision, for everything that this module loads
 let generator = null; // maps latents to styles
 let backends = null; // draw them
+let aim = null; // a picture to be found
 
 async function load({ url, sha256, size, backend }, progress) {
   const [module, weights] = await Promise.all([
@@ -44,6 +52,12 @@ const answers = {
   style: ({ seed, label }) => generator.styleOfSeed(seed, label),
   spread: ({ w, psi, cutoff }) => generator.spread(w, psi, cutoff),
   synthesize: ({ ws }) => picture(ws),
+  axes: async ({ count, label }) => (await import(`./axes.js${search}`)).findAxes(generator, count, label),
+  encode: async ({ encoder, picture }) => (await import(`./aim.js${search}`)).encode(encoder, picture, generator.size),
+  aim: async ({ picture, axes }) => {
+    aim = new (await import(`./aim.js${search}`)).Aim(generator, axes, picture);
+  },
+  apart: ({ code, ranges }) => aim.apart(code, ranges),
 };
 
 /** Buffers that may go to the page without being copied. */

@@ -106,7 +106,8 @@ def test_both_sides_read_and_write_the_same_codes(page: Page, breeding):
             const steps = all.filter((one) => one.parents).map((one) => ({
               ...one, parents: one.parents.map((parent) => all.indexOf(parent)),
             }));
-            const founders = all.filter((one) => !one.parents).map(({ seed }) => seed);
+            const isFounder = (one) => !one.parents;
+            const founders = all.filter(isFounder).map(({ seed, projected }) => (projected ? { projected } : seed));
             return { ...family, label: family.label ?? null, founders, steps, brood: isBrood,
               code: writeLineage(family, individual, { isBrood }) };
           });
