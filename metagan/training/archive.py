@@ -14,7 +14,7 @@ from typing import Final
 
 from metagan.errors import MalformedFileError, TrainingError
 from metagan.files import write_bytes
-from metagan.storage import Storage
+from metagan.storage import Storage, protocol_of
 from metagan.training.run_folder import RunFolder
 from metagan.training.state import has_state, previous_state, read_last_state
 
@@ -32,10 +32,17 @@ class RunArchive:
         say: Told what was fetched, and what could not be stored.
 
     Raises:
-        TrainingError: If the address can't be used.
+        TrainingError: If the address can't be used, or is in the run's own folder.
     """
 
     def __init__(self, place: str, folder: RunFolder, say: Callable[[str], None]) -> None:
+        is_local = place and not protocol_of(place)
+        if not place or (is_local and Path(place).resolve().is_relative_to(folder.path.resolve())):
+            raise TrainingError(
+                "a copy in the run's own folder is lost with it" if place else "want a folder or an address",
+                where=f"--archive {place!r}",
+                fix="choose a place elsewhere",
+            )
         self._storage = Storage(place, TrainingError, patience_s=PATIENCE_S)
         self._folder, self.say = folder, say
         self._sent: dict[str, tuple[int, int]] = {}

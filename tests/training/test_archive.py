@@ -79,6 +79,13 @@ def test_other_runs_and_other_files_are_not_written_over(data, tmp_path, place):
     assert not (tmp_path / "three").exists()
 
 
+@pytest.mark.parametrize("place", ["", "run", "run/copy"])
+def test_a_copy_within_the_run_is_refused(data, tmp_path, place):
+    with pytest.raises(TrainingError, match=r"--archive '.*\n  fix: choose a place elsewhere"):
+        run(data, tmp_path / "run", 1, str(tmp_path / place) if place else "")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("place", ["folder"], indirect=True)
 def test_an_archive_that_is_ahead_is_not_put_back(data, tmp_path, place):
     run(data, tmp_path / "run", 1, place)
