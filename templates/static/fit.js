@@ -9,7 +9,7 @@ const [LEAST_DAMPING, FIRST_DAMPING, MOST_DAMPING] = [1e-5, 0.01, 1e3];
 const STUCK = 30;
 const TRIES = 2;
 const ROUNDS = [[1, 3], [0, 5]]; // one style for all layers; then one a range
-const PATIENCE_MS = 8000; // after which no further round begins
+const PATIENCE_MS = 9000; // no round begins that would end later, but the first
 
 const dot = (one, other) => {
   let sum = 0;
@@ -40,15 +40,24 @@ export async function nearest(ask, codes) {
  * Searches from coordinates of one style for all layers; the answer is those of one a range. `tell(code, ranges, done)` is called
  * after each round, and `signal` ends the search with what was found.
  */
-export async function fit(ask, start, ranges, { tell, signal }) {
+export async function fit(given, start, ranges, { tell, signal }) {
   const began = performance.now();
+  let drawings = 0;
+  const ask = (wish) => {
+    drawings++;
+    return given(wish);
+  };
+  const isTimely = ({ length }) => {
+    const past = performance.now() - began;
+    return drawings <= 1 || past + ((length + DAMPINGS.length) * past) / drawings < PATIENCE_MS;
+  };
   let place = { code: start, apart: await ask({ code: start, ranges: 1 }), ranges: 1 };
   let done = 0;
   for (const [asked, count] of ROUNDS) {
     const wanted = asked || ranges;
     if (wanted !== place.ranges) place = { ...place, code: repeated(place.code, wanted), ranges: wanted };
     place.damping = FIRST_DAMPING;
-    for (let round = 0; round < count && !signal.aborted && performance.now() - began < PATIENCE_MS; round++) {
+    for (let round = 0; round < count && !signal.aborted && isTimely(place.code); round++) {
       place = await better(ask, place, signal);
       tell(place.code, place.ranges, ++done);
     }

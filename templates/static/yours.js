@@ -16,7 +16,7 @@ import { Studio } from "./studio.js";
 const MOST_BYTES = 50e6;
 const CANDIDATES = 64; // seeds to start from where there is no encoder
 const USUAL = { axes: 32, ranges: 3 }; // where there is none to say
-const BEYOND = 2; // so many times as far off as the worst of its own: it can't draw that
+const BEYOND = 10; // so many times as far off as the worst of its own, in squares: it can't draw that
 const REST_MS = 400; // after which a moved crop is searched
 
 const album = new Album(JSON.parse(document.getElementById("album").textContent));
@@ -195,10 +195,13 @@ function verdict(distance) {
   const share = own.filter((other) => other >= distance).length / own.length;
   const worst = Math.max(...own);
   if (distance > BEYOND * worst) {
-    const times = (distance / worst).toFixed(1);
+    const times = (distance / worst).toFixed(0);
     return `This generator can’t draw it: the ${subject.title} is ${times} times as far off as the worst of its own pictures. This is the most similar one that was found.`;
   }
-  if (!share) return `It fits worse than all ${own.length} of the generator’s own pictures, if not by much.`;
+  if (!share) {
+    const by = distance < 2 * worst ? "if not by much" : `${(distance / worst).toFixed(1)} times as far off as the worst of them`;
+    return `It fits worse than all ${own.length} of the generator’s own pictures, ${by}.`;
+  }
   return `It fits as well as ${Math.round(100 * share)}% of the generator’s own pictures do.`;
 }
 
