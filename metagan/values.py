@@ -292,6 +292,14 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def format_bytes(size_bytes: int) -> str:
+    """A size in powers of ten, "812.4 MB", as hosts state their limits."""
+    for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size_bytes >= scale:
+            return f"{size_bytes / scale:.2f} GB" if unit == "GB" else f"{size_bytes / scale:.1f} {unit}"
+    return counted(size_bytes, "byte")
+
+
 # --------------------------------------------------------------------------------------------
 # Labels of conditional generators.
 

@@ -8,6 +8,7 @@ import click
 
 from metagan.cli.options import OutPath, WeightsFile, network_option
 from metagan.files import require_other
+from metagan.values import format_bytes
 
 
 @click.command("convert", short_help="Convert a weights file to .safetensors, or to another program's .pt.")
@@ -41,7 +42,7 @@ def command(
     if target.suffix == ".pt":
         _refuse_extras(half=half, licence=licence, source=origin)
         written = convert_to_official(source, target, role=network, layout=layout)
-        click.echo(f"{target}: {layout} state dict, {target.stat().st_size / 1e6:.1f} MB")
+        click.echo(f"{target}: {layout} state dict, {format_bytes(target.stat().st_size)}")
         click.echo(
             f"Generator({', '.join(f'{name}={value!r}' for name, value in written.arguments.items())})"
         )
@@ -63,7 +64,7 @@ def command(
         raise click.BadParameter(found, param_hint="OUT")
     header = convert(source, target, role=network, half=half, licence=licence, origin=origin)
     click.echo(
-        f"{target}: {header.architecture}, {target.stat().st_size / 1e6:.1f} MB, licence {header.licence}"
+        f"{target}: {header.architecture}, {format_bytes(target.stat().st_size)}, licence {header.licence}"
     )
     for note in header.training.get("notes", ()):
         click.echo(f"note: {note}", err=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from metagan.cli.options import Whole, json_option, out_file_option, size_option, workers_option
-from metagan.values import Size, counted, json_text
+from metagan.values import Size, counted, format_bytes, json_text
 
 if TYPE_CHECKING:
     from metagan.datasets.pack import PackReport
@@ -70,10 +70,10 @@ def render(
 
 
 def _show_rendered(report: RenderReport) -> None:
-    size_mb = report.path.stat().st_size / 1e6
+    size = format_bytes(report.path.stat().st_size)
     click.echo(
         f"{report.path}: {counted(report.count, 'picture')} of {report.resolution}x{report.resolution}, "
-        f"{size_mb:.1f} MB"
+        f"{size}"
     )
     for trait, values in report.traits.items():
         shares = ", ".join(f"{value} {number / report.count:.1%}" for value, number in values.items())
@@ -220,8 +220,8 @@ def _packed_lines(report: PackReport) -> Iterator[str]:
     from metagan.datasets.labels import left_over
     from metagan.datasets.store import say_repeated
 
-    size_mb = report.path.stat().st_size / 1e6
-    yield f"{report.path}: {counted(report.packed, 'picture')} of {report.size}, {size_mb:.1f} MB"
+    size = format_bytes(report.path.stat().st_size)
+    yield f"{report.path}: {counted(report.packed, 'picture')} of {report.size}, {size}"
     if report.cut:
         square = report.size.is_square
         how = _CUT[report.fit] if square else _CUT[report.fit].removesuffix(" a")

@@ -16,7 +16,7 @@ from metagan.cli.options import (
     weights_options,
 )
 from metagan.files import require_other
-from metagan.values import json_text
+from metagan.values import format_bytes, json_text
 
 if TYPE_CHECKING:
     from metagan.checkpoints.model import Checkpoint
@@ -146,7 +146,7 @@ def _likeness(likeness: Likeness) -> dict[str, object]:
 
 def _sentence(facts: dict[str, object]) -> str:
     files = " and ".join(str(facts[name]) for name in ("file", "synthesis") if name in facts)
-    size = f"{int(str(facts['size_bytes'])) / 1e6:.1f} MB ({facts['precision']})"
+    size = f"{format_bytes(int(str(facts['size_bytes'])))} ({facts['precision']})"
     off = f"{float(str(facts['off_by_one'])):.2%} of the values off by {_levels(facts['worst'])}"
     psnr = "the same" if facts["psnr_db"] is None else f"{float(str(facts['psnr_db'])):.0f} dB"
     digest = f", sha256 {facts['sha256']}" if "sha256" in facts else ""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from metagan.cli.options import Place, json_option, out_option
-from metagan.values import counted
+from metagan.values import counted, format_bytes
 
 if TYPE_CHECKING:
     from metagan.site.publish.plan import PublishPlan, SiteFile
@@ -105,7 +105,7 @@ def _to_place(out: Path, target: str, force: bool, dry_run: bool) -> PublishPlan
 
 
 def _as_text(plan: PublishPlan, dry_run: bool) -> Iterator[str]:
-    from metagan.site.publish.plan import format_bytes, total_bytes
+    from metagan.site.publish.plan import total_bytes
 
     everything = f"{counted(len(plan.files), 'file')}, {format_bytes(total_bytes(plan.files))}"
     if plan.is_empty:

@@ -23,6 +23,7 @@ from metagan.registry.models import Registry, Subject
 from metagan.site.build.build_dir import BuildDir, digest_of, digest_of_folder, read_json, write_json
 from metagan.site.build.picture_cache import PictureCache
 from metagan.site.pages.content import GeneratorFacts, LiveDials, LiveEncoder, LiveModel
+from metagan.values import format_bytes
 
 SHOWN_DIALS = 10  # on a page
 LARGEST_BYTES = 12_000_000  # gzipped: the largest download with `live: auto`
@@ -97,7 +98,7 @@ def _make(cache: PictureCache, facts: GeneratorFacts, build_dir: BuildDir) -> Br
         return BrowserModel(None, file, str(record["reason"]))
     model = LiveModel(**record)
     if live == "auto" and model.size_bytes > LARGEST_BYTES:
-        return BrowserModel(None, file, _too_large(f"{model.size_bytes / 1e6:.1f} MB"))
+        return BrowserModel(None, file, _too_large(format_bytes(model.size_bytes)))
     return BrowserModel(model, file)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from metagan.errors import Problem, PublishError
 from metagan.site.manifest import MANIFEST, read_manifest
 from metagan.site.routes import is_hidden, is_web_name
-from metagan.values import counted, printable
+from metagan.values import counted, format_bytes, printable
 
 GITHUB_SITE_BYTES = 1_000_000_000  # "published sites may be no larger than 1 GB"
 MIB = 1 << 20
@@ -160,14 +160,6 @@ def make_plan(
 def total_bytes(files: Iterable[SiteFile]) -> int:
     """Return the total size of files in bytes."""
     return sum(file.size_bytes for file in files)
-
-
-def format_bytes(size_bytes: int) -> str:
-    """Format a size in powers of ten, "812.4 MB", as hosts state their limits."""
-    for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if size_bytes >= scale:
-            return f"{size_bytes / scale:.2f} GB" if unit == "GB" else f"{size_bytes / scale:.1f} {unit}"
-    return f"{size_bytes} bytes"
 
 
 def check_github_limits(

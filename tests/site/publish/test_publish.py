@@ -14,13 +14,13 @@ from metagan.site.publish import storage
 from metagan.site.publish.plan import (
     SiteFile,
     check_github_limits,
-    format_bytes,
     make_plan,
     site_files,
     subject_sizes,
 )
 from metagan.site.publish.record import RECORD
 from metagan.site.publish.storage import open_storage, publish_to_storage
+from metagan.values import format_bytes
 from tests.site.publish.built import built
 
 FILES = {
