@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from metagan.cli.options import class_option, noise_option, out_file_option, weights_options
+from metagan.cli.options import Whole, class_option, noise_option, out_file_option, weights_options
 from metagan.values import Label, NoiseMode
 
 
@@ -15,24 +15,22 @@ from metagan.values import Label, NoiseMode
 @out_file_option("The encoder's file to write.", required=True)
 @click.option(
     "--pictures",
-    type=click.IntRange(1, 1_000_000),
+    type=Whole(1, 1_000_000),
     default=10_000,
     help="The generator's own pictures to train on.",
 )
-@click.option("--epochs", type=click.IntRange(1, 1000), default=10, help="How often each is seen.")
-@click.option("--measured", type=click.IntRange(1, 1000), default=16, help="Pictures to measure on.")
-@click.option(
-    "--axes", type=click.IntRange(1, 128), default=32, help="Axes of styles that pictures are written in."
-)
+@click.option("--epochs", type=Whole(1, 1000), default=10, help="How often each is seen.")
+@click.option("--measured", type=Whole(1, 1000), default=16, help="Pictures to measure on.")
+@click.option("--axes", type=Whole(1, 128), default=32, help="Axes of styles that pictures are written in.")
 @click.option(
     "--ranges",
-    type=click.IntRange(1, 100),
+    type=Whole(1, 100),
     default=3,
     help="Ranges of layers that get a style each in the search.",
 )
 @class_option
 @noise_option()
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Random seed.")
+@click.option("--seed", type=Whole(0, 2**32 - 1), default=0, help="Random seed.")
 @weights_options
 def command(
     what: str,
