@@ -500,7 +500,10 @@ def lab() -> None:
     """What the lab's commands reach on the bundled apes."""
     lab = results()["lab"]
     found = ", ".join(f"{ratio:g}" for ratio in lab["project_psnr_db"])
-    rates = ", ".join(f"{share:.0%}" for share in lab["walk_share_of_sample_rate"])
+    rates, free = (
+        ", ".join(f"{share:.0%}" for share in lab.get(name, ()))
+        for name in ("walk_share_of_sample_rate", "walk_share_with_a_core_free")
+    )
     table(
         ("what", "measured"),
         (
@@ -510,6 +513,7 @@ def lab() -> None:
                 f"{lab['project_s']} s ({lab['project_cpu_s']} s of processor)",
             ),
             ("`walk`: frames of an mp4 a second, as a share of pictures that `sample` draws", rates),
+            *((("the same, one core being left to the encoder", free),) if free else ()),
             ("`rank`: precision of 2,000 seeds", lab["rank_precision_all"]),
             ("`rank`: of the best tenth by realism", lab["rank_precision_best_tenth_by_realism"]),
             ("`rank`: of the worst tenth", lab["rank_precision_worst_tenth_by_realism"]),
