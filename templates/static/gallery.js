@@ -44,8 +44,8 @@ export function fillGallery(section, { album, url, open = null }) {
   };
   /** Without a network what isn't kept is hidden (absent.js); no use to ask for ever more. */
   const isDry = () => list.children.length > 0 && [...list.children].slice(-BATCH).every(({ hidden }) => hidden);
-  const observer = new IntersectionObserver(([entry]) => {
-    if (!entry.isIntersecting) return;
+  const observer = new IntersectionObserver((entries) => {
+    if (!entries.at(-1).isIntersecting) return; // a busy page gets several at once
     if (isDry()) observer.disconnect();
     else grow();
     // Looked at afresh, in case the end is still in sight.

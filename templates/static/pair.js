@@ -29,7 +29,7 @@ class Pair {
     this.share = this.find("share-of");
     this.player = new Player(this.find("result"), (frame) => (this.position.value = stepOf(frame)));
     this.#bind();
-    new IntersectionObserver(([entry]) => this.#see(entry.isIntersecting)).observe(section);
+    new IntersectionObserver((entries) => this.#see(entries.at(-1).isIntersecting)).observe(section);
     document.addEventListener("visibilitychange", () => this.#see(this.#seen));
   }
 

@@ -82,8 +82,8 @@ const sight = new IntersectionObserver((entries) => {
   work();
 }, { rootMargin: MARGIN });
 
-const growth = new IntersectionObserver(([entry]) => {
-  if (!entry.isIntersecting) return;
+const growth = new IntersectionObserver((entries) => {
+  if (!entries.at(-1).isIntersecting) return; // a busy page gets several at once
   list.append(...Array.from({ length: BATCH }, tile));
   growth.unobserve(end);
   growth.observe(end);

@@ -21,6 +21,7 @@ SCRIPT = Path(__file__).with_name("reload.js")
 KEEP_ALIVE_S = 15.0
 DEBOUNCE_MS = 200
 LOOK_EVERY_S = 1.0
+CLOCK_GRAIN_S = 0.02  # times of files come from a clock that ticks as slowly as every 10 ms
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ class SourceFilter(DefaultFilter):
         """Return whether a source is newer than a time in seconds since the epoch."""
         inner = (path for top in self._folders for path in top.rglob("*"))
         files = (path for path in (*self._files, *inner) if path.is_file())
-        return any(path.stat().st_mtime > since for path in files)
+        return any(path.stat().st_mtime > since - CLOCK_GRAIN_S for path in files)
 
 
 def rebuild_on_change(live_site: LiveSite, build: Build, stop: threading.Event, report: Report) -> None:
@@ -154,14 +155,15 @@ def rebuild_on_change(live_site: LiveSite, build: Build, stop: threading.Event, 
         stop: Event that ends the loop between two builds.
         report: Called with a line for each rebuild, or the error.
     """
+    since = live_site.since
     while not stop.is_set():
         sources = live_site.built.watch
         source_filter = SourceFilter(sources)
         folders = source_filter.folders()
         if not folders:
             return
-        if source_filter.changed_since(live_site.since):  # a source was edited during the build
-            rebuild(live_site, build, report)
+        if source_filter.changed_since(since):  # a source was edited during the build
+            since = rebuild(live_site, build, report)
         if any(text_of(str(folder)) != str(folder) for folder in folders):  # watchfiles takes UTF-8 only
             stop.wait(LOOK_EVERY_S)
             continue
@@ -172,16 +174,25 @@ def rebuild_on_change(live_site: LiveSite, build: Build, stop: threading.Event, 
             stop_event=stop,
             debounce=DEBOUNCE_MS,
             raise_interrupt=False,
+            rust_timeout=round(1000 * LOOK_EVERY_S),
+            yield_on_timeout=True,
         )
         for changed in changes:
-            report(f"changed: {_names(changed)}")
-            rebuild(live_site, build, report)
+            if changed:
+                report(f"changed: {_names(changed)}")
+            elif not source_filter.changed_since(since):  # nor before the watch had begun
+                continue
+            since = rebuild(live_site, build, report)
             if live_site.built.watch != sources or SourceFilter(sources).folders() != folders:
                 break
 
 
-def rebuild(live_site: LiveSite, build: Build, report: Report) -> None:
-    """Build once and publish the result to `live_site`; a failure keeps the last good site."""
+def rebuild(live_site: LiveSite, build: Build, report: Report) -> float:
+    """Build once and publish the result to `live_site`; a failure keeps the last good site.
+
+    Returns:
+        When the build began, in seconds since the epoch.
+    """
     since = time.time()
     try:
         live_site.put(build(), since)
@@ -192,6 +203,7 @@ def rebuild(live_site: LiveSite, build: Build, report: Report) -> None:
     except Exception:  # noqa: BLE001 - a bug in a build must not end the preview; it is shown in full
         live_site.fail(traceback.format_exc())
         report(f"not rebuilt because of a bug in metagan:\n{traceback.format_exc()}")
+    return since
 
 
 def _names(changed: set[tuple[Change, str]]) -> str:

@@ -15,9 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from watchfiles import watch
 
 from metagan.errors import BuildError, OptionError
 from metagan.site.routes import content_type, split_path
+from metagan.site.serve import reload
 from metagan.site.serve.reload import (
     BuiltSite,
     LiveSite,
@@ -632,6 +634,26 @@ def test_a_source_that_the_registry_newly_names_is_watched_from_then_on(tmp_path
         until(lambda: (True, "one") in seen)
         corpus.write_text("two")
         until(lambda: (True, "two") in seen)
+
+
+def test_what_was_edited_before_the_watch_had_begun_is_not_missed(tmp_path, monkeypatch):
+    registry = tmp_path / "registry.yaml"
+    registry.write_text("a")
+    builds = []
+
+    def build():
+        builds.append(registry.read_text())
+        return BuiltSite(tmp_path, watch=(registry,))
+
+    def late(*folders, **options):
+        registry.write_text("b")
+        yield from watch(*folders, **options)
+
+    monkeypatch.setattr(reload, "watch", late)
+    with watching(built_before(build, registry), build):
+        until(lambda: builds[-1] == "b")
+        time.sleep(1.5 * reload.LOOK_EVERY_S)
+        assert builds == ["a", "b"]
 
 
 def test_what_was_edited_during_the_first_build_is_not_missed(tmp_path):
