@@ -65,6 +65,7 @@ ENCODERS = {
     "critters-encoder": "const",
     "hummingbirds-encoder": "none",
     "planets-encoder": "const",
+    "sprouts-encoder": "const",
 }
 EARLY_KIMG = 20
 CHANGED_AT = "latents_changed_at"  # in a state file: where experiments/latents.py changed it
