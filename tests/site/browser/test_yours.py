@@ -186,10 +186,8 @@ def test_a_stranger_s_picture_is_cropped_by_keys_and_the_verdict_says_what_it_is
     before, first = pixels(page, "[data-crop]").tobytes(), page.evaluate(FOUND)
     page.locator("#across").focus()
     page.keyboard.press("End")
-    wait_until(page, f"!({FOUND})")
-    wait_until(page, FOUND)
+    wait_until(page, f"({FOUND} ?? {first!r}) !== {first!r}")  # the search may be over before anybody looks
     assert pixels(page, "[data-crop]").tobytes() != before
-    assert page.evaluate(FOUND) != first
     results = Axe().run(page)
     assert results.violations_count == 0, results.generate_report()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
