@@ -156,9 +156,25 @@ def sweep_killed(path: Path) -> None:
 
     What changed within the last minute stays: on a shared disk, it may be another machine's. Windows keeps them all.
     """
-    if os.name != "posix" or not path.parent.is_dir():
+    _sweep(path.parent, f".{glob.escape(path.name)}.*.tmp")
+
+
+def sweep_folder(folder: Path) -> None:
+    """Remove the temporary files of all files in a folder likewise, those of the safetensors library too.
+
+    Call it where no other process writes.
+    """
+    _sweep(folder, ".*.tmp")
+    if os.name == "posix" and folder.is_dir():
+        for beside in folder.glob(".tmp??????"):  # its names have no process
+            if beside.is_file() and time.time() - beside.stat().st_mtime > 60:
+                beside.unlink(missing_ok=True)
+
+
+def _sweep(folder: Path, pattern: str) -> None:
+    if os.name != "posix" or not folder.is_dir():
         return
-    for beside in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+    for beside in folder.glob(pattern):
         pid = beside.name.split(".")[-2]
         if pid.isdecimal() and not _is_running(int(pid)) and time.time() - beside.stat().st_mtime > 60:
             if beside.is_dir():

@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from metagan.files import sweep_killed, write_bytes
+from metagan.files import sweep_folder, sweep_killed, write_bytes
 
 
 @pytest.mark.skipif(os.name != "posix", reason="makes a pipe")
@@ -44,3 +45,17 @@ def test_what_killed_processes_left_is_swept_and_nothing_else(tmp_path):
     sweep_killed(film)
     assert sorted(tmp_path.iterdir()) == sorted([*kept, fresh])
     sweep_killed(Path("nowhere") / "a.gif")
+
+
+def test_a_folder_is_swept_of_what_killed_processes_left_in_it(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left = [f".best.safetensors.{ended.pid}.tmp", f".hashes.json.{ended.pid}.tmp", ".tmpHSM5H0"]
+    kept = [f".best.safetensors.{os.getpid()}.tmp", ".lock", "best.safetensors", ".mine.tmp"]
+    for name in left + kept:
+        (tmp_path / name).write_bytes(b"x")
+        os.utime(tmp_path / name, (time.time() - 90, time.time() - 90))
+    (tmp_path / ".tmpYOUNG1").write_bytes(b"x")
+    sweep_folder(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*kept, ".tmpYOUNG1"])
+    sweep_folder(tmp_path / "nowhere")

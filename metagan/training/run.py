@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from metagan.errors import DeviceError, DivergedError, MalformedFileError, TrainingError
+from metagan.files import sweep_folder
 from metagan.training.archive import RunArchive
 from metagan.training.data_loader import DataLoader, Pictures, fingerprint
 from metagan.training.distributed import World
@@ -105,6 +106,8 @@ def lock(folder: RunFolder) -> Iterator[None]:
             "another process trains here", where=folder.path, fix="wait for it, or choose another --out"
         ) from error
     try:
+        for place in (folder.path, folder.path / "snapshots", folder.path / "grids"):
+            sweep_folder(place)
         yield
     finally:
         held.release()

@@ -36,7 +36,7 @@ from filelock import FileLock, Timeout
 
 from metagan.errors import BuildError, BuildLockedError
 from metagan.fetch.weights_file import files_of, sha256_of
-from metagan.files import write_bytes
+from metagan.files import sweep_folder, write_bytes
 from metagan.site.manifest import MANIFEST, Manifest, read_manifest
 from metagan.values import source_date
 
@@ -130,6 +130,8 @@ class BuildDir:
             lock = FileLock(self.folder / "lock", timeout=0)
             with lock:
                 recover(self.staging, self.site)
+                for place in (self.folder, *(self.folder / kind for kind in ("facts", "models", "traits"))):
+                    sweep_folder(place)
                 yield
         except Timeout as error:
             raise BuildLockedError(
