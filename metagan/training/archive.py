@@ -152,10 +152,10 @@ def _encode(run: str, kimg: float) -> bytes:
 
 
 def _record(content: bytes | None) -> tuple[str, float] | None:
-    """The run and its kimg out of archive.json; None if there is none.
+    """Parse archive.json: the run's id, and the thousands of pictures it has seen; None without content.
 
     Raises:
-        MalformedFileError: If it can't be read.
+        MalformedFileError: If it is no JSON object with both.
     """
     if content is None:
         return None
