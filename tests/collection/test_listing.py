@@ -168,7 +168,7 @@ def test_the_command_lists_a_bundled_generators_pictures(tmp_path: Path) -> None
         ("runs/bagels/best.safetensors", "bagels"),
         ("runs/old_bagels/snapshots/000012_800.safetensors", "old bagels"),
         ("stylegan/network-snapshot-025000.pkl", "stylegan"),
-        ("/home/ada/Downloads/G_ema.pt", "Picture"),
+        ("/Downloads/G_ema.pt", "Picture"),
     ],
 )
 def test_a_listing_of_a_weights_file_has_a_title_that_says_something(weights, title):
