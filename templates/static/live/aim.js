@@ -2,8 +2,7 @@
 // metagan/lab/encoder.py do the same in Python.
 
 import { stylesOnAxes } from "./axes.js";
-import { keep, recall } from "./cache.js";
-import { sha256 } from "../names.js";
+import { loadChecked } from "./cache.js";
 import { widen } from "./weights.js";
 
 const SCALES = 3;
@@ -70,17 +69,7 @@ export class Aim {
 
 /** Loads an encoder's numbers, from what was kept or from the network. */
 export async function loadEncoder(url, want) {
-  const known = await recall(url);
-  const answer = known ?? (await fetch(url));
-  if (!answer.ok) throw new Error(`${url}: the server answered ${answer.status}`);
-  const blob = await answer.blob();
-  const bytes = await blob.arrayBuffer();
-  // Pages without https have no crypto.subtle.
-  const digest = crypto.subtle ? await crypto.subtle.digest("SHA-256", bytes) : sha256(new Uint8Array(bytes));
-  const got = Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
-  if (got !== want) throw new Error(`${url}: its SHA-256 is ${got}, want ${want}`);
-  if (!known) await keep(url, blob);
-  return Float32Array.from(new Uint16Array(bytes), widen);
+  return Float32Array.from(new Uint16Array(await loadChecked(url, want)), widen);
 }
 
 /**

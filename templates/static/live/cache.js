@@ -1,5 +1,7 @@
 // Weights kept for the next visit, in Cache Storage. Where there is none (plain http, storage switched off) nothing is kept.
 
+import { sha256 } from "../names.js";
+
 const NAME = "metagan-models";
 
 async function opened() {
@@ -31,4 +33,19 @@ export async function keep(url, blob) {
 
 export async function forget(url) {
   await (await opened())?.delete(url);
+}
+
+/** The bytes of a small file beside a generator's weights, from what was kept or from the network, held against their SHA-256. */
+export async function loadChecked(url, want) {
+  const known = await recall(url);
+  const answer = known ?? (await fetch(url));
+  if (!answer.ok) throw new Error(`${url}: the server answered ${answer.status}`);
+  const blob = await answer.blob();
+  const bytes = await blob.arrayBuffer();
+  // Pages without https have no crypto.subtle.
+  const digest = crypto.subtle ? await crypto.subtle.digest("SHA-256", bytes) : sha256(new Uint8Array(bytes));
+  const got = Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  if (got !== want) throw new Error(`${url}: its SHA-256 is ${got}, want ${want}`);
+  if (!known) await keep(url, blob);
+  return bytes;
 }

@@ -1,7 +1,6 @@
 // Dials: directions of styles, in a small file beside a generator's weights.
 
-import { sha256 } from "../names.js";
-import { keep, recall } from "./cache.js";
+import { loadChecked } from "./cache.js";
 
 /** A generator's dials. */
 export class Dials {
@@ -33,15 +32,5 @@ export class Dials {
 
 /** Loads dials, from what was kept or from the network. */
 export async function loadDials(url, { sha256: want, layers }) {
-  const known = await recall(url);
-  const answer = known ?? (await fetch(url));
-  if (!answer.ok) throw new Error(`${url}: the server answered ${answer.status}`);
-  const blob = await answer.blob();
-  const bytes = await blob.arrayBuffer();
-  // Pages without https have no crypto.subtle.
-  const digest = crypto.subtle ? await crypto.subtle.digest("SHA-256", bytes) : sha256(new Uint8Array(bytes));
-  const got = Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
-  if (got !== want) throw new Error(`${url}: its SHA-256 is ${got}, want ${want}`);
-  if (!known) await keep(url, blob);
-  return new Dials(new Float32Array(bytes), layers);
+  return new Dials(new Float32Array(await loadChecked(url, want)), layers);
 }
