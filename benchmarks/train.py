@@ -30,14 +30,13 @@ from torch import Tensor, nn
 
 from metagan.training.data_loader import DataLoader
 from metagan.training.distributed import World
-from metagan.training.losses import path_lengths, r1_penalty
 from metagan.training.networks import new_networks
 from metagan.training.optimize import make_adam
 from metagan.training.options import Recipe
 from metagan.training.recipe import PRESETS, discriminator_config, generator_config
 from metagan.training.setup import choose_precision
 from metagan.training.state import read_state, write_state
-from metagan.training.trainer import Trainer
+from metagan.training.trainer import Trainer, path_lengths, r1_penalty
 from metagan.values import Size
 
 WORLD = World(0, 1, torch.device("cpu"))

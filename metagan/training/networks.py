@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar, get_args, overload
 
 import torch
+from jaxtyping import Bool, Float, Int
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
@@ -33,7 +34,6 @@ from metagan.networks.stylegan2.fast import (
 )
 from metagan.networks.stylegan2.network import Config, StyleGAN2
 from metagan.training.distributed import World
-from metagan.training.losses import draw_cutoffs, mix_styles
 from metagan.training.options import ArchitectureName, Recipe
 from metagan.training.recipe import dcgan_discriminator_config, discriminator_config
 from metagan.training.run_folder import AnyConfig, AnyDiscriminatorConfig, RunFolder, read_config
@@ -68,11 +68,13 @@ class Context:
         recipe: The hyper-parameters.
         world: The processes that train together.
         rng: The step's random numbers, on the device.
+        noise: The layers' noise, drawn from `rng`.
     """
 
     recipe: Recipe
     world: World
     rng: torch.Generator
+    noise: DrawnNoise
 
     def autocast(self) -> AbstractContextManager[None]:
         """Compute in the recipe's precision."""
@@ -166,19 +168,20 @@ class StyleGAN2Networks(Networks):
         """Draw styles of n pictures, some mixed of two latents, and update the mean style."""
         generator, device, rng = self.generator, context.world.device, context.rng
         first, second = (
-            generator.map_latents(torch.randn(n, generator.z_dim, generator=rng, device=device), labels)
+            generator.mapping(torch.randn(n, generator.z_dim, generator=rng, device=device), labels)
             for _ in range(2)
         )
         mean_style = generator.mapping.mean_style
         if mean_style is not None:
-            mean = context.world.mean(first[:, 0].detach().mean(dim=0))
+            mean = context.world.mean(first.detach().mean(dim=0))
             mean_style.copy_(torch.lerp(mean, mean_style, MEAN_STYLE_SURVIVES))
-        return mix_styles(first, second, draw_cutoffs(n, generator.num_ws, context.recipe.style_mixing, rng))
+        cutoffs = draw_cutoffs(n, generator.num_ws, context.recipe.style_mixing, rng)
+        return mix_styles(first, second, cutoffs, generator.num_ws)
 
     def synthesize(self, styles: Tensor, context: Context) -> Tensor:
         """Draw pictures from styles, with fresh noise."""
         with context.autocast():
-            images = synthesize_for_training(self.generator, styles, DrawnNoise(context.rng))
+            images = synthesize_for_training(self.generator, styles, context.noise)
         return images.float()
 
     def logits(
@@ -195,6 +198,26 @@ class StyleGAN2Networks(Networks):
         """Return a discriminator's parameters without those of its first convolutions."""
         layers = [module for module in discriminator.modules() if isinstance(module, Conv)]
         return _without_first(discriminator, layers, frozen_layers)
+
+
+def mix_styles(
+    first: Float[Tensor, "n w_dim"], second: Float[Tensor, "n w_dim"], cutoffs: Int[Tensor, " n"], num_ws: int
+) -> Float[Tensor, "n ws w_dim"]:
+    """Give each picture its first style before its cutoff and its second from there on.
+
+    Karras et al. 2019, arXiv:1812.04948, section 3.1.
+    """
+    layers = torch.arange(num_ws, device=first.device)
+    from_first: Bool[Tensor, "n ws"] = layers[None] < cutoffs[:, None]
+    return torch.where(from_first[:, :, None], first[:, None], second[:, None])
+
+
+def draw_cutoffs(n: int, num_ws: int, probability: float, rng: torch.Generator) -> Int[Tensor, " n"]:
+    """Draw where each picture's styles change: uniform from 1 with this probability, else never (num_ws)."""
+    device = rng.device
+    cutoffs = torch.randint(1, max(num_ws, 2), (n,), generator=rng, device=device)
+    mixed = torch.rand(n, generator=rng, device=device) < probability
+    return torch.where(mixed, cutoffs, num_ws)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 from metagan.errors import OptionError
 from metagan.networks.dcgan.network import Config as DCGANConfig
 from metagan.sampling.precision import multiplies_bfloat16
-from metagan.training.augment.augmenter import GROUPS
+from metagan.training.augment import GROUPS
 from metagan.training.data_loader import Pictures, fingerprint
 from metagan.training.distributed import World
 from metagan.training.networks import (

@@ -5,6 +5,11 @@ Other architectures leave parts of it out by their recipe, and differ in what th
 References:
     [1] Karras et al. 2020, Analyzing and Improving the Image Quality of StyleGAN, arXiv:1912.04958.
     [2] Karras et al. 2020, Training GANs with Limited Data, arXiv:2006.06676.
+    [3] Goodfellow et al. 2014, Generative Adversarial Nets, arXiv:1406.2661 (the non-saturating loss).
+    [4] Mescheder et al. 2018, Which Training Methods for GANs do actually Converge?, arXiv:1801.04406 (R1).
+    [5] Salimans et al. 2016, Improved Techniques for Training GANs, arXiv:1606.03498 (one-sided label smoothing).
+    [6] Karras et al. 2024, Analyzing and Improving the Training Dynamics of Diffusion Models, arXiv:2312.02696 (the
+        rate's inverse square root decay).
 
 A step is a function of what `Trainer.tensors` and `Trainer.facts` hold and of the data: random numbers are seeded anew
 in each step by (seed, step, process), so that no generator's state can get lost. `Trainer.step` is the whole story; its
@@ -13,36 +18,23 @@ parts are run by a GraphRunner, and read their inputs from StepInputs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from metagan.sampling.cuda_graphs import Capture, GraphRunner
-from metagan.training.augment.augmenter import Augmenter, Controller
+from metagan.training.augment import Augmenter, Controller
 from metagan.training.data_loader import Batch, DataLoader
 from metagan.training.distributed import World
-from metagan.training.losses import (
-    fake_loss,
-    generator_loss,
-    join_losses,
-    path_lengths,
-    r1_penalty,
-    real_loss,
-)
-from metagan.training.networks import Context, Networks
-from metagan.training.optimize import (
-    adam_tensors,
-    decay,
-    ema_weight,
-    make_adam,
-    restore_adam,
-    scale_rate,
-    update_average,
-)
-from metagan.training.options import Recipe
+from metagan.training.networks import Context, DrawnNoise, Networks
+from metagan.training.optimize import adam_tensors, make_adam, restore_adam
+from metagan.training.options import Join, Recipe
 from metagan.values import Size
 
 # --------------------------------------------------------------------------------------------
@@ -115,6 +107,116 @@ class StepInputs:
         if held is None or held.shape != value.shape:
             held = self._fixed[name] = torch.empty_like(value, device=self.rng.device)
         return held.copy_(value, non_blocking=True)
+
+
+# --------------------------------------------------------------------------------------------
+# What the networks are trained for
+
+
+def generator_loss(fake_logits: Float[Tensor, "n 1"]) -> Float[Tensor, "n 1"]:
+    """-log sigmoid(D(G(z))), the non-saturating loss ([3] section 3)."""
+    return F.softplus(-fake_logits)
+
+
+def join_losses(losses: Sequence[Float[Tensor, "n 1"]], join: Join) -> Float[Tensor, "n 1"]:
+    """Join what a generator pays to several discriminators, for each picture.
+
+    Args:
+        losses: One for each discriminator.
+        join: "and" is the largest, so that a picture has to pass all of them; "mean" lets one make up for another.
+    """
+    if len(losses) == 1:
+        return losses[0]
+    both = torch.stack(list(losses))
+    return both.amax(dim=0) if join == "and" else both.mean(dim=0)
+
+
+def real_loss(real_logits: Float[Tensor, "n 1"], smoothing: float = 0.0) -> Float[Tensor, "n 1"]:
+    """-log sigmoid(D(x)): what the discriminator pays for real pictures.
+
+    Args:
+        real_logits: D(x).
+        smoothing: How far below 1 the target probability is ([5] section 3.4): the cross entropy with 1 - smoothing.
+    """
+    loss = F.softplus(-real_logits)
+    return loss + smoothing * real_logits if smoothing else loss
+
+
+def fake_loss(fake_logits: Float[Tensor, "n 1"]) -> Float[Tensor, "n 1"]:
+    """-log(1 - sigmoid(D(G(z)))): what the discriminator pays for generated pictures."""
+    return F.softplus(fake_logits)
+
+
+def r1_penalty(images: Float[Tensor, "n c h w"], logits: Float[Tensor, "n 1"]) -> Float[Tensor, " n"]:
+    """The squared norm of the logit's gradient for each real picture ([4] equation 9), to be differentiated again.
+
+    Args:
+        images: What the discriminator saw; it must require gradients.
+        logits: Its logits of `images`.
+    """
+    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    return gradient.square().sum(dim=(1, 2, 3))
+
+
+def path_lengths(
+    images: Float[Tensor, "n c h w"], styles: Float[Tensor, "n ws w_dim"], noise: Float[Tensor, "n c h w"]
+) -> Float[Tensor, " n"]:
+    """The length of Jᵀy for each picture, to be differentiated again ([1] section 3.2).
+
+    J is the pictures' derivative by the styles. y is unit-normal noise divided by the square root of the number of
+    pixels, so that lengths don't depend on the resolution; squares are averaged over the styles of a picture.
+
+    Args:
+        images: Made from `styles`, which must require gradients.
+        styles: One row a layer.
+        noise: Unit-normal, of the pictures' shape.
+    """
+    y = noise / math.sqrt(images.shape[2] * images.shape[3])
+    (gradient,) = torch.autograd.grad((images * y).sum(), styles, create_graph=True)
+    return gradient.square().sum(dim=2).mean(dim=1).sqrt()
+
+
+# --------------------------------------------------------------------------------------------
+# The learning rate, and the moving average of the generator's weights
+
+
+def decay(seen: int, from_kimg: float) -> float:
+    """Return the factor of the learning rate: 1 up to from_kimg, then the square root of from_kimg / kimg ([6]).
+
+    It doesn't depend on the length of the run, so that a run can be extended.
+
+    Args:
+        seen: Number of pictures so far.
+        from_kimg: Thousands of pictures after which the rate decays; 0 for never.
+    """
+    return min(1.0, (from_kimg * 1000 / max(seen, 1)) ** 0.5) if from_kimg else 1.0
+
+
+def scale_rate(optimizer: torch.optim.Adam, factor: float) -> None:
+    """Set Adam's learning rate to a multiple of its initial rate."""
+    for group in optimizer.param_groups:
+        rate = group["initial_lr"] * factor
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+def ema_weight(batch: int, seen: int, half_life_kimg: float, rampup: float) -> float:
+    """Return the weight of the old moving average in a step of `batch` pictures.
+
+    It is 0.5^(batch / half-life), where the half-life is at most `rampup` times the pictures seen so far ([2]).
+    """
+    half_life = min(half_life_kimg * 1000, seen * rampup) if rampup else half_life_kimg * 1000
+    return float(0.5 ** (batch / max(half_life, 1e-8)))
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, network: nn.Module, survives: float) -> None:
+    """Update the moving average's parameters; buffers (the mean style, noise) are copied."""
+    own: list[Tensor] = list(average.parameters())
+    torch._foreach_lerp_(own, list[Tensor](network.parameters()), 1 - survives)
+    torch._foreach_copy_(list[Tensor](average.buffers()), list[Tensor](network.buffers()))
 
 
 # --------------------------------------------------------------------------------------------
@@ -229,7 +331,7 @@ class Trainer:
         rng = torch.Generator(world.device)
         self.graphs = GraphRunner(world.device, rng, records=records and world.size == 1, capture=capture)
         self.inputs = StepInputs(rng, fixed=self.graphs.records)
-        self.context = Context(recipe, world, rng)
+        self.context = Context(recipe, world, rng, DrawnNoise(rng))
 
     def _adversary(
         self, role: str, network: nn.Module, betas: tuple[float, float], data_loader: DataLoader

@@ -17,13 +17,13 @@ from metagan.lab.rank import read_discriminator
 from metagan.networks.dcgan.network import DCGAN, Discriminator
 from metagan.networks.loading.detect import load_generator
 from metagan.training.distributed import World
-from metagan.training.losses import real_loss
 from metagan.training.options import Schedule
 from metagan.training.recipe import dcgan_config, dcgan_discriminator_config
 from metagan.training.run import Run
 from metagan.training.run_folder import RunFolder, read_config
 from metagan.training.setup import begin, networks_for_resume
 from metagan.training.snapshot import real_pictures
+from metagan.training.trainer import real_loss
 from metagan.values import Size
 from tests.training.toy import AUTOMATIC, Discs, change, write_folder
 

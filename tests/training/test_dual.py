@@ -9,11 +9,11 @@ from click.testing import CliRunner
 from metagan.cli import metagan
 from metagan.errors import OptionError, TrainingError
 from metagan.training.distributed import World
-from metagan.training.losses import join_losses
 from metagan.training.options import Schedule, TrainOptions
 from metagan.training.run import Run
 from metagan.training.run_folder import RunFolder, read_config
 from metagan.training.setup import begin, networks_for_resume
+from metagan.training.trainer import join_losses
 from tests.training.toy import AUTOMATIC, OPTIONS, Discs, change, write_folder
 
 WORLD = World(0, 1, torch.device("cpu"))

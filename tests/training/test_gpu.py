@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from metagan.networks import ops
-from metagan.training.augment.augmenter import GROUPS
+from metagan.training.augment import GROUPS
 from metagan.training.distributed import World
 from metagan.training.options import Schedule
 from metagan.training.run import Run

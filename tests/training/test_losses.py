@@ -8,7 +8,8 @@ import torch
 from metagan.networks.generator import Noise
 from metagan.networks.stylegan2.discriminator import Discriminator, DiscriminatorConfig
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
-from metagan.training import losses
+from metagan.training import networks
+from metagan.training import trainer as losses
 
 MAPPING = MappingConfig(z_dim=3, c_dim=0, embed_dim=0, widths=(3,))
 
@@ -107,14 +108,13 @@ def test_a_path_length_of_a_linear_generator_is_its_jacobians():
 
 
 def test_styles_are_mixed_from_each_pictures_cutoff_on():
-    first, second = torch.zeros(3, 4, 2), torch.ones(3, 4, 2)
-    mixed = losses.mix_styles(first, second, torch.tensor([1, 3, 4]))
+    mixed = networks.mix_styles(torch.zeros(3, 2), torch.ones(3, 2), torch.tensor([1, 3, 4]), num_ws=4)
     assert mixed[:, :, 0].tolist() == [[0, 1, 1, 1], [0, 0, 0, 1], [0, 0, 0, 0]]
 
 
 def test_cutoffs_follow_their_probability():
     source = torch.Generator().manual_seed(0)
-    cutoffs = losses.draw_cutoffs(4000, 8, 0.75, source)
+    cutoffs = networks.draw_cutoffs(4000, 8, 0.75, source)
     assert (cutoffs < 8).float().mean() == pytest.approx(0.75, abs=0.03)
     assert set(cutoffs.tolist()) == set(range(1, 9))
-    assert losses.draw_cutoffs(50, 8, 0.0, source).tolist() == [8] * 50
+    assert networks.draw_cutoffs(50, 8, 0.0, source).tolist() == [8] * 50

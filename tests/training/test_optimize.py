@@ -4,16 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from metagan.training.optimize import (
-    adam_tensors,
-    decay,
-    ema_weight,
-    lazy_correction,
-    make_adam,
-    restore_adam,
-    scale_rate,
-    update_average,
-)
+from metagan.training.optimize import adam_tensors, lazy_correction, make_adam, restore_adam
+from metagan.training.trainer import decay, ema_weight, scale_rate, update_average
 
 
 def test_lazy_regularisation_scales_rate_and_betas():

@@ -171,6 +171,19 @@ class Epilogue(nn.Module):
         return out
 
 
+def project_on_label(
+    out: Float[Tensor, "n width"], label: Tensor | None, mapping: Mapping
+) -> Float[Tensor, "n 1"]:
+    """Map the epilogue's vectors to logits: their products with the label's vector ([3] section 3).
+
+    Raises:
+        ShapeError: If the labels' size is not the mapping's, or labels are missing.
+    """
+    label = require_label(label, mapping.config.c_dim)
+    target: Tensor = mapping(out.new_zeros(len(out), 0), label.to(out))
+    return (out * target).sum(dim=1, keepdim=True) / math.sqrt(target.shape[1])
+
+
 class Discriminator(nn.Module):
     """A StyleGAN2 discriminator, with high logits for real pictures.
 
@@ -208,7 +221,7 @@ class Discriminator(nn.Module):
         Raises:
             ShapeError: If the pictures' size is not the network's.
         """
-        self.require_images(images)
+        require_images(images, self.config.image_channels, self.config.size.height, self.config.size.width)
         x, image = None, images
         for block in self.blocks:
             x, image = block(x, image)
@@ -222,24 +235,5 @@ class Discriminator(nn.Module):
         Raises:
             ShapeError: If the labels' size is not the network's, or labels are missing.
         """
-        return self.compare(self.epilogue(x, image), label)
-
-    def compare(self, out: Float[Tensor, "n width"], label: Tensor | None) -> Float[Tensor, "n 1"]:
-        """Map the epilogue's vectors to logits: their projection on the label's vector, if there are labels ([3]).
-
-        Raises:
-            ShapeError: If the labels' size is not the network's, or labels are missing.
-        """
-        if self.mapping is None:
-            return out
-        label = require_label(label, self.mapping.config.c_dim)
-        target: Tensor = self.mapping(out.new_zeros(len(out), 0), label.to(out))
-        return (out * target).sum(dim=1, keepdim=True) / math.sqrt(target.shape[1])
-
-    def require_images(self, images: Tensor) -> None:
-        """Check the pictures' shape.
-
-        Raises:
-            ShapeError: If their channels or resolution are not the network's.
-        """
-        require_images(images, self.config.image_channels, self.config.size.height, self.config.size.width)
+        out: Tensor = self.epilogue(x, image)
+        return out if self.mapping is None else project_on_label(out, label, self.mapping)

@@ -42,7 +42,7 @@ from metagan.networks.ops import (
 )
 from metagan.networks.shapes import require_styles
 from metagan.networks.stylegan2.discriminator import Block as DiscriminatorBlock
-from metagan.networks.stylegan2.discriminator import Conv, Discriminator
+from metagan.networks.stylegan2.discriminator import Conv, Discriminator, project_on_label
 from metagan.networks.stylegan2.network import Block, StyledConv, StyleGAN2, ToRGB
 
 # --------------------------------------------------------------------------------------------
@@ -411,18 +411,14 @@ def prepare(generator: nn.Module, dtype: torch.dtype) -> FastSynthesis:
 #   what autocast made bfloat16 stays so.
 # * The activation overwrites its input, which nothing else needs.
 #
-# Everything is differentiable twice, as R1 and path-length regularisation need it.
+# Everything is differentiable twice, as R1 and path-length regularisation need it. Shapes are checked before a run, not
+# in each step.
 
 
 def synthesize_for_training(
     network: StyleGAN2, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise
 ) -> Float[Tensor, "batch ch h w"]:
-    """Styles to pictures, nominally within [-1, 1]: `network.synthesize` with the same gradients, faster.
-
-    Raises:
-        ShapeError: There are more or fewer styles than network.num_ws, or their width is not w_dim.
-    """
-    require_styles(ws, network.num_ws, network.w_dim)
+    """Styles to pictures, nominally within [-1, 1]: `network.synthesize` with the same gradients, faster."""
     x: Tensor = network.constant.expand(len(ws), -1, -1, -1)
     image: Tensor | None = None
     styles = iter(ws.unbind(dim=1))
@@ -497,12 +493,7 @@ def _to_rgb(layer: ToRGB, x: Tensor, w: Float[Tensor, "batch w_dim"]) -> Tensor:
 def features_for_training(
     network: Discriminator, images: Float[Tensor, "n ch h w"]
 ) -> tuple[Tensor, Tensor | None]:
-    """`network.features` with the same gradients, faster.
-
-    Raises:
-        ShapeError: Pictures of another size than the network's.
-    """
-    network.require_images(images)
+    """`network.features` with the same gradients, faster."""
     x: Tensor | None = None
     image: Tensor | None = images
     for block in network.blocks:
@@ -536,7 +527,8 @@ def logits_for_training(
         x = x + _conv(last.from_rgb, image)
     if last.config.std_channels:
         x = minibatch_std(x, last.config.group_size, last.config.std_channels)
-    return network.compare(last.out(last.fc(_conv(last.conv, x).flatten(1))), label)
+    out: Tensor = last.out(last.fc(_conv(last.conv, x).flatten(1)))
+    return out if network.mapping is None else project_on_label(out, label, network.mapping)
 
 
 def _conv(layer: Conv, x: Tensor, gain: float = 1.0) -> Tensor:

@@ -20,15 +20,17 @@ from torch import Tensor, nn
 from metagan.networks.upscaler import Upscaler
 from metagan.training.data_loader import DataLoader
 from metagan.training.distributed import World
-from metagan.training.losses import fake_loss, generator_loss, real_loss
-from metagan.training.optimize import (
-    adam_tensors,
+from metagan.training.optimize import adam_tensors, restore_adam
+from metagan.training.trainer import (
+    Meter,
     decay,
     ema_weight,
-    restore_adam,
+    fake_loss,
+    generator_loss,
+    real_loss,
     scale_rate,
+    seed_of,
 )
-from metagan.training.trainer import Meter, seed_of
 from metagan.training.upscaler.data import crop
 from metagan.training.upscaler.degrade import degrade, reduce, reduce_variously
 from metagan.training.upscaler.discriminator import PatchDiscriminator

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from metagan.training.augment import colour, corrupt, pixels
-from metagan.training.augment.augmenter import GROUPS, Augmenter, Controller
+from metagan.training import augment as ada
+from metagan.training.augment import GROUPS, Augmenter, Controller
 from metagan.values import Size
 
 
@@ -95,7 +95,7 @@ def test_the_same_source_gives_the_same_pictures(name, images):
 
 def move(images, *, mirrored=0, turns=0, right=0, down=0):
     whole = (torch.full((len(images),), value) for value in (mirrored, turns, right, down))
-    return pixels.move_pixels(images, *whole)
+    return ada.move_pixels(images, *whole)
 
 
 @pytest.mark.parametrize("turns", range(4))
@@ -108,8 +108,8 @@ def test_mirroring_and_quarter_turns_are_exact(images, mirrored, turns):
 def spread(images: torch.Tensor, side: int = 96) -> torch.Tensor:
     """Pictures in the middle of what they mirror into beside them, [n, c, side, side]."""
     height, width = images.shape[2:]
-    rows = pixels.mirror_index(torch.arange(side) - (side - height) // 2, height)
-    columns = pixels.mirror_index(torch.arange(side) - (side - width) // 2, width)
+    rows = ada.mirror_index(torch.arange(side) - (side - height) // 2, height)
+    columns = ada.mirror_index(torch.arange(side) - (side - width) // 2, width)
     return images[:, :, rows][:, :, :, columns]
 
 
@@ -134,12 +134,12 @@ def test_rectangles_are_moved_about_their_middle(turns, mirrored, height, width)
 @pytest.mark.parametrize(("height", "width"), [(48, 24), (32, 48)])
 def test_rectangles_are_resampled_about_their_middle(turns, height, width):
     images = smooth(height, width)
-    turned = pixels.resample(images, pixels._rotation(torch.tensor([turns * math.pi / 2])))
+    turned = ada.resample(images, ada._rotation(torch.tensor([turns * math.pi / 2])))
     want = middle(spread(images).rot90(turns, (2, 3)), height, width)
     assert torch.allclose(turned[:, :, 12:-12, 8:-8], want[:, :, 12:-12, 8:-8], atol=0.05)
     matrix = torch.eye(3)[None].clone()
     matrix[:, 0, 2], matrix[:, 1, 2] = -3, 2
-    moved = pixels.resample(images, matrix)
+    moved = ada.resample(images, matrix)
     assert torch.allclose(
         moved[:, :, 8:-8, 8:-8],
         middle(spread(images).roll((-2, 3), (2, 3)), height, width)[:, :, 8:-8, 8:-8],
@@ -148,9 +148,9 @@ def test_rectangles_are_resampled_about_their_middle(turns, height, width):
 
 
 def test_shifts_are_shares_of_each_side(rng):
-    moves = pixels.draw_moves(5000, Size(64, 32), 1.0, rng)
+    moves = ada.draw_moves(5000, Size(64, 32), 1.0, rng)
     assert [int(moves[:, place].abs().max()) for place in (2, 3)] == [8, 4]
-    shifts = pixels.draw_warps(20_000, Size(64, 32), 1.0, rng)[:, :2, 2]
+    shifts = ada.draw_warps(20_000, Size(64, 32), 1.0, rng)[:, :2, 2]
     assert shifts[:, 0].std() > 0
     augmenter = Augmenter(tuple(GROUPS))
     images = torch.randn(4, 3, 32, 64)
@@ -165,41 +165,41 @@ def test_whole_pixel_shifts_are_exact_and_mirror_at_the_edge(images):
 
 
 def test_resampling_by_the_identity_is_the_identity(images):
-    same = pixels.resample(images.double(), torch.eye(3).double().repeat(6, 1, 1))
+    same = ada.resample(images.double(), torch.eye(3).double().repeat(6, 1, 1))
     assert torch.allclose(same[:, :, 4:-4, 4:-4], images.double()[:, :, 4:-4, 4:-4], atol=1e-9)
-    assert torch.allclose(pixels.resample(smooth(), torch.eye(3)[None]), smooth(), atol=0.01)
+    assert torch.allclose(ada.resample(smooth(), torch.eye(3)[None]), smooth(), atol=0.01)
 
 
 def test_resampling_by_a_whole_pixel_shift_shifts(images):
     matrix = torch.eye(3).repeat(6, 1, 1)
     matrix[:, 0, 2] = -2  # the output shows what lies two pixels to the left: the picture moves right
-    moved = pixels.resample(images, matrix)
+    moved = ada.resample(images, matrix)
     assert torch.allclose(moved[:, :, 4:-4, 6:-4], images[:, :, 4:-4, 4:-6], atol=1e-5)
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_resampling_by_quarter_turns_turns(turns):
     angle = torch.tensor([turns * math.pi / 2])
-    turned = pixels.resample(smooth(), pixels._rotation(angle))
+    turned = ada.resample(smooth(), ada._rotation(angle))
     want = smooth().rot90(turns, (2, 3))
     assert torch.allclose(turned[:, :, 4:-4, 4:-4], want[:, :, 4:-4, 4:-4], atol=0.03)
 
 
 def test_resampling_by_a_scale_enlarges():
     half = torch.tensor([0.5])
-    enlarged = pixels.resample(smooth(), pixels._scaling(half, half))
+    enlarged = ada.resample(smooth(), ada._scaling(half, half))
     assert torch.allclose(enlarged[:, :2, 4:-4, 4:-4], smooth()[:, :2, 4:-4, 4:-4] / 2, atol=0.02)
 
 
 def test_the_resampling_filter_is_orthonormal():
-    taps = torch.tensor(pixels.SYM6, dtype=torch.float64)
+    taps = torch.tensor(ada.SYM6, dtype=torch.float64)
     for shift in range(0, 12, 2):
         product = (taps[: 12 - shift] * taps[shift:]).sum()
         assert float(product) == pytest.approx(1.0 if shift == 0 else 0.0, abs=1e-9)
 
 
 def test_each_geometric_transform_is_drawn_with_its_probability(rng):
-    matrices = pixels.draw_warps(20_000, Size.square(64), 0.2, rng)
+    matrices = ada.draw_warps(20_000, Size.square(64), 0.2, rng)
     still = (matrices == torch.eye(3)).flatten(1).all(dim=1).float().mean()
     # scale, stretch and two shifts with 0.2 each, and at least one of the two rotations with 0.2
     assert float(still) == pytest.approx(0.8**5, abs=0.015)
@@ -210,18 +210,18 @@ def test_each_geometric_transform_is_drawn_with_its_probability(rng):
 
 
 def test_a_flipped_luma_keeps_what_is_not_grey():
-    matrix = colour.flip_luma(torch.ones(1))[0]
+    matrix = ada.flip_luma(torch.ones(1))[0]
     assert torch.allclose(matrix @ torch.tensor([0.5, 0.5, 0.5]), torch.tensor([-0.5, -0.5, -0.5]), atol=1e-6)
     assert torch.allclose(matrix @ torch.tensor([1.0, -1, 0]), torch.tensor([1.0, -1, 0]), atol=1e-6)
 
 
 def test_a_hue_rotation_by_a_third_permutes_the_primaries():
-    matrix = colour.rotate_hue(torch.tensor([2 * math.pi / 3]))[0]
+    matrix = ada.rotate_hue(torch.tensor([2 * math.pi / 3]))[0]
     assert torch.allclose(matrix @ torch.tensor([1.0, 0, 0]), torch.tensor([0.0, 1, 0]), atol=1e-6)
 
 
 def test_saturation_scales_colours_and_leaves_grey():
-    matrix = colour.saturate(torch.tensor([3.0]))[0]
+    matrix = ada.saturate(torch.tensor([3.0]))[0]
     assert torch.allclose(matrix @ torch.tensor([0.2, 0.2, 0.2]), torch.tensor([0.2, 0.2, 0.2]), atol=1e-6)
     assert torch.allclose(matrix @ torch.tensor([1.0, -1, 0]), torch.tensor([3.0, -3, 0]), atol=1e-6)
 
@@ -240,14 +240,14 @@ def test_pictures_of_any_number_of_channels_can_be_recoloured(channels, rng):
 
 
 def test_the_bands_add_up_to_the_picture(images):
-    bands = corrupt.band_filters()
+    bands = ada.band_filters()
     parts = bands.sum(dim=0)
     assert torch.allclose(parts, torch.eye(len(parts))[len(parts) // 2], atol=1e-6)
     assert bands.sum(dim=1).tolist() == pytest.approx([1, 0, 0, 0], abs=1e-6)
 
 
 def test_the_bands_pass_their_octaves():
-    gain = torch.fft.rfft(corrupt.band_filters(), n=512).abs()
+    gain = torch.fft.rfft(ada.band_filters(), n=512).abs()
     centres = [10, 48, 96, 200]  # of 256, within the four bands
     assert gain[:, centres].argmax(dim=0).tolist() == [0, 1, 2, 3]
 
@@ -255,7 +255,7 @@ def test_the_bands_pass_their_octaves():
 def test_filtering_with_one_tap_scales(images, rng):
     filters = torch.zeros(6, 5)
     filters[:, 2] = 2
-    assert torch.allclose(corrupt.filter_each(images, filters, rng), images * 4, atol=1e-5)
+    assert torch.allclose(ada.filter_each(images, filters, rng), images * 4, atol=1e-5)
 
 
 def test_cutout_greys_a_quarter_at_most(rng):
