@@ -19,7 +19,6 @@ from metagan.checkpoints.pickles.flatten import Flattener
 from metagan.checkpoints.pickles.machine import Budget, unpickle
 from metagan.checkpoints.safetensors import read_safetensors
 from metagan.checkpoints.source import Source, open_source
-from metagan.checkpoints.tensors import require_finite
 from metagan.checkpoints.torch_files import MAGIC_PICKLE, read_legacy, read_zip, torch_root
 from metagan.checkpoints.zip_directory import read_directory
 from metagan.errors import CheckpointError, MalformedFileError
@@ -123,7 +122,7 @@ def stranger_zip(source: Source, names: frozenset[str]) -> CheckpointError:
     return _error(source, "a zip archive, and no torch file", _OTHER_FORMAT)
 
 
-__all__ = ["OWN", "SAFETENSORS", "read_checkpoint", "require_finite", "sha256_of", "size_of"]
+__all__ = ["OWN", "SAFETENSORS", "read_checkpoint", "sha256_of", "size_of"]
 
 OWN: Final = "metagan safetensors"
 SAFETENSORS: Final = "safetensors without metagan's header"

@@ -12,9 +12,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from metagan.checkpoints.model import Header
-from metagan.checkpoints.pickles.flatten import jsonable
+from metagan.checkpoints.pickles.flatten import MAX_TENSORS, jsonable
 from metagan.checkpoints.source import Source, quote
-from metagan.checkpoints.tensors import MAX_TENSORS
 from metagan.errors import MalformedFileError
 from metagan.files import utf8_path
 from metagan.values import LabelSpace, json_text

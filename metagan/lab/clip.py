@@ -24,7 +24,6 @@ from torch import Tensor, nn
 
 from metagan.checkpoints.model import NetworkRecord
 from metagan.checkpoints.read import read_checkpoint
-from metagan.checkpoints.tensors import require_finite
 from metagan.errors import (
     MalformedFileError,
     OptionError,
@@ -32,7 +31,7 @@ from metagan.errors import (
     import_beside_torchvision,
 )
 from metagan.files import why_no_file
-from metagan.networks.loading.assemble import require_fit
+from metagan.networks.loading.assemble import require_finite, require_fit
 from metagan.values import printable, show
 
 CONFIGURATION: Final = "open_clip_config.json"

@@ -18,8 +18,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from metagan.checkpoints.model import Checkpoint
-from metagan.checkpoints.tensors import require_finite
 from metagan.errors import DeviceError, OptionError, UnknownArchitectureError, import_beside_torchvision
+from metagan.networks.loading.assemble import require_finite
 from metagan.sampling.memory import free_memory
 from metagan.values import printable
 

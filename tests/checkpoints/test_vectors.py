@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from metagan.checkpoints.model import NetworkRecord
-from metagan.checkpoints.read import read_checkpoint, require_finite
+from metagan.checkpoints.read import read_checkpoint
 from metagan.errors import MalformedFileError, UnknownArchitectureError
+from metagan.networks.loading.assemble import require_finite
 from tests.checkpoints.reading_child import assert_bounded, read_in_child
 
 OFFICIAL = (

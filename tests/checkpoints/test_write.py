@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from metagan.checkpoints.model import Header, NetworkRecord
-from metagan.checkpoints.read import read_checkpoint, require_finite
+from metagan.checkpoints.read import read_checkpoint
 from metagan.checkpoints.write import write_safetensors
 from metagan.errors import CheckpointError, MalformedFileError
 from metagan.fetch.weights_file import sha256_of
+from metagan.networks.loading.assemble import require_finite
 
 HEADER = Header(
     "stylegan2", {"z_dim": 4, "layers": [1, None, 2.5]}, "CC0-1.0", "https://a.example", {"kimg": 5}

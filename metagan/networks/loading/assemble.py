@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from metagan.checkpoints.model import NetworkRecord
+from metagan.checkpoints.source import quote
 from metagan.errors import MalformedFileError, UnknownArchitectureError
 from metagan.networks.mapping import MappingConfig
 from metagan.networks.ops import ACTIVATIONS
@@ -290,6 +292,29 @@ def require_fit(there: Mapping[str, object], wanted: Mapping[str, object], title
     if result.missing or result.unexpected:
         msg = f"no known architecture; nearest is {title} ({result})"
         raise UnknownArchitectureError(msg)
+
+
+def require_finite(record: NetworkRecord, path: Path) -> None:
+    """Refuse a network with weights that are NaN or infinite.
+
+    Raises:
+        MalformedFileError: If a tensor has NaN or infinity. The message names all such tensors.
+    """
+    wrong = [name for name, tensor in record.tensors.items() if not _is_finite(tensor)]
+    if wrong:
+        more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+        raise MalformedFileError(
+            f"NaN or infinity in {', '.join(map(quote, wrong[:5]))}{more}; want finite numbers",
+            where=path,
+            fix="the training went wrong; take an earlier snapshot",
+        )
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    """Return whether all values are finite. A finite sum implies that, and takes a tenth of the time."""
+    if tensor.element_size() == 1 and tensor.is_floating_point():  # PyTorch doesn't add all of these up
+        tensor = tensor.float()
+    return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())
 
 
 def assemble(make: Callable[[], M], tensors: Mapping[str, Tensor]) -> M:

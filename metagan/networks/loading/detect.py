@@ -10,12 +10,11 @@ from typing import Any, Literal, cast
 from torch import nn
 
 from metagan.checkpoints.model import Checkpoint, Header, NetworkRecord
-from metagan.checkpoints.tensors import require_finite
 from metagan.errors import CheckpointError, MalformedFileError, UnknownArchitectureError
 from metagan.networks import dcgan, lucidrains, r3gan, stylegan2, stylegan3, upscaler, vqgan
 from metagan.networks.generator import Generator
 from metagan.networks.loading.architecture import Architecture, Part, Reading
-from metagan.networks.loading.assemble import KeyMatch, match_keys
+from metagan.networks.loading.assemble import KeyMatch, match_keys, require_finite
 from metagan.values import LabelSpace
 
 ARCHITECTURES: tuple[Architecture, ...] = (

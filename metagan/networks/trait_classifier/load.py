@@ -9,10 +9,9 @@ from typing import Any, Final
 
 from metagan.checkpoints.model import Header
 from metagan.checkpoints.read import read_checkpoint
-from metagan.checkpoints.tensors import require_finite
 from metagan.errors import CheckpointError, UnknownArchitectureError
 from metagan.networks.loading.architecture import restore_config
-from metagan.networks.loading.assemble import assemble
+from metagan.networks.loading.assemble import assemble, require_finite
 from metagan.networks.trait_classifier.network import TraitClassifier, TraitClassifierConfig
 
 ARCHITECTURE_NAME: Final = "trait_classifier"

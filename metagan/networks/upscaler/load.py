@@ -8,10 +8,9 @@ from typing import Final
 
 from metagan.checkpoints.model import Checkpoint, Header
 from metagan.checkpoints.read import read_checkpoint
-from metagan.checkpoints.tensors import require_finite
 from metagan.errors import CheckpointError, UnknownArchitectureError
 from metagan.networks.loading.architecture import restore_config
-from metagan.networks.loading.assemble import assemble
+from metagan.networks.loading.assemble import assemble, require_finite
 from metagan.networks.upscaler.network import Upscaler, UpscalerConfig
 
 ARCHITECTURE_NAME: Final = "upscaler"

@@ -16,10 +16,9 @@ from torch import Tensor
 
 from metagan.checkpoints.model import Checkpoint, NetworkRecord
 from metagan.checkpoints.read import read_checkpoint
-from metagan.checkpoints.tensors import require_finite
 from metagan.errors import CheckpointError, MalformedFileError, UnknownArchitectureError
 from metagan.files import bytes_told, open_regular
-from metagan.networks.loading.assemble import assemble
+from metagan.networks.loading.assemble import assemble, require_finite
 from metagan.networks.vqgan.network import MOST_BLOCKS, MOST_LEVELS, VQGAN, VQGANConfig
 from metagan.values import printable, show
 

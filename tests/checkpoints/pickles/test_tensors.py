@@ -8,11 +8,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from metagan.checkpoints.model import NetworkRecord
+from metagan.checkpoints.pickles.flatten import LazyTensors, TensorMaker
 from metagan.checkpoints.pickles.inert import TensorView, TorchStorage
 from metagan.checkpoints.pickles.machine import shape_of
 from metagan.checkpoints.source import Source
-from metagan.checkpoints.tensors import LazyTensors, TensorMaker, require_finite
 from metagan.errors import MalformedFileError, UnsafeFileError
+from metagan.networks.loading.assemble import require_finite
 
 NUMEL = 24
 CONTENT = torch.arange(NUMEL, dtype=torch.float32)
