@@ -22,6 +22,7 @@ const MEMORY = 12;
 const PATIENCE_MS = 5000;
 const AT_HAND = 4; // pictures to stand in, of a subject whose others lie in shards
 const ASKED_PATIENCE_MS = 15_000;
+const WAKING_PATIENCE_MS = 4000; // for the generator of a picture that only it can draw
 const TROUBLE_MS = 20_000; // for so long after a picture that didn't come the next ones are taken from those at hand
 
 const album = new Album(JSON.parse(document.getElementById("album").textContent));
@@ -306,12 +307,33 @@ async function route() {
   return true;
 }
 
+/** What the address or the history asks for, {pick, name, missing}. */
+async function wanted() {
+  const { pick, name, missing } = await asked();
+  return { pick: pick ?? (await remembered()), name, missing };
+}
+
 async function start() {
   if (await route()) return;
-  const { pick, name, missing } = await asked();
-  const wanted = pick ?? (await remembered());
-  await show(add(wanted ?? (await opening())), { name, asked: Boolean(wanted) });
+  const asking = wanted();
+  const late = new Promise((resolve) => setTimeout(resolve, WAKING_PATIENCE_MS, null));
+  const wish = (await Promise.race([asking, late])) ?? (await meanwhile(asking));
+  if (!wish) return;
+  const { pick, name, missing } = wish;
+  await show(add(pick ?? (await opening())), { name, asked: Boolean(pick) });
   if (missing) stage.say("unknown");
+}
+
+/** Shows another picture until what is asked for is known; the answer is null if it isn't to be shown any more. */
+async function meanwhile(asking) {
+  await show(add(draw()));
+  const { current } = trail;
+  stage.say("coming");
+  const wish = await asking;
+  if (trail.current !== current) return null; // the visitor has gone on
+  if (wish.pick) return wish;
+  stage.say(wish.missing ? "unknown" : "");
+  return null;
 }
 
 window.addEventListener("popstate", async ({ state }) => {

@@ -15,6 +15,7 @@ import { bindSharing } from "./share.js";
 import { anySeed, Studio } from "./studio.js";
 
 const CROSS_SHARE = 4; // two parents' children are moved by this part of what one's are
+const PATIENCE_MS = 2000; // the page is without pictures for no longer than this
 const MOST_PICTURES = 64; // at hand
 const MOST_THUMBS = 2 * MOST_INDIVIDUALS;
 const THUMB_PX = 128;
@@ -417,21 +418,30 @@ async function begin() {
   find("[data-rule]").hidden = false;
   const loading = studio.load((...progress) => panel.progress(...progress));
   panel.tell(studio);
+  const late = setTimeout(() => showPrepared(true), PATIENCE_MS);
   const ready = await loading;
+  clearTimeout(late);
   panel.tell(studio);
   if (!ready) {
     lack();
     return;
   }
+  find("[data-prepared]").hidden = true;
   find("[data-bench]").hidden = false;
   studio.grow();
   open(history.state ?? {});
 }
 
+/** Prepared pictures; of those that stand in until the generator is there the panel doesn't say what they are. */
+function showPrepared(meanwhile) {
+  find("[data-prepared]").hidden = false;
+  find("[data-meanwhile]").hidden = !meanwhile;
+}
+
 /** Without a generator there is the gallery. */
 function lack() {
   panel.tell(studio);
-  find("[data-prepared]").hidden = false;
+  showPrepared(false);
   find("[data-rule]").hidden = true;
   if (new URLSearchParams(location.search).has("lineage")) complain("needed");
 }

@@ -22,6 +22,8 @@ export class Panel {
     const turned = element.querySelector("[data-turn]");
     this.turned = turned && new DialPanel(turned);
     this.more = element.querySelector("[data-live-more]");
+    this.plays = document.querySelectorAll("[data-live-play]");
+    this.names = document.querySelector("[data-names-how]");
     this.again?.addEventListener("click", load);
   }
 
@@ -34,6 +36,8 @@ export class Panel {
     this.#reserve(this.dial, studio, studio.config?.mean !== false);
     this.#reserve(this.more, studio, true);
     this.#reserve(this.turned?.section, studio, !studio.ready || studio.turns);
+    for (const play of this.plays) play.hidden = !studio.hopeful;
+    if (this.names && !studio.hopeful) this.names.textContent = this.names.dataset.prepared;
     if (this.again) this.again.hidden = !["saver", "failed"].includes(state);
     if (studio.ready) this.#offer(subject.live);
   }

@@ -1,4 +1,5 @@
 // A picture's own page: the links are there already; keys, swipes and sharing are added.
+import { obstacle } from "./live/able.js";
 import { bindKeys, bindSwipe } from "./controls.js";
 import { bindSharing } from "./share.js";
 
@@ -15,4 +16,6 @@ bindSharing({
     line.textContent = [line.dataset[name], more].filter(Boolean).join(" ");
   },
 });
+const way = document.querySelector("[data-live-way]");
+if (way) way.hidden = !["", "saver"].includes(obstacle());
 new Image().src = article.dataset.preload;

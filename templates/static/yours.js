@@ -17,6 +17,7 @@ const MOST_BYTES = 50e6;
 const CANDIDATES = 64; // seeds to start from where there is no encoder
 const USUAL = { axes: 32, ranges: 3 }; // where there is none to say
 const BEYOND = 10; // so many times as far off as the worst of its own, in squares: it can't draw that
+const PATIENCE_MS = 2000; // the page is without pictures for no longer than this
 const REST_MS = 400; // after which a moved crop is searched
 
 const album = new Album(JSON.parse(document.getElementById("album").textContent));
@@ -234,11 +235,16 @@ function drag(event) {
 
 async function begin() {
   find("[data-lacking]").hidden = true;
+  find("[data-rule]").hidden = false;
   const loading = studio.load((...progress) => panel.progress(...progress));
   panel.tell(studio);
+  const late = setTimeout(() => showPrepared(true), PATIENCE_MS);
   const ready = await loading;
   panel.tell(studio);
-  if (!ready) return lack();
+  if (!ready) {
+    clearTimeout(late);
+    return lack();
+  }
   await studio.grow();
   // All that the search takes is there before a picture is chosen: from then on nothing is asked of any server.
   if (search) encoder = await loadEncoder(new URL(search.url, root).href, search.sha256).catch(() => null);
@@ -247,14 +253,23 @@ async function begin() {
   const axes = await studio.axes(count, label);
   await studio.pool.aim({ picture: new Float32Array(width * height * channels), axes });
   await studio.projected(toNumbers(new Float64Array(count), 1), label);
+  clearTimeout(late);
+  find("[data-lacking]").hidden = true;
   find("[data-bench]").hidden = false;
   page.dataset.ready = "";
+}
+
+/** Prepared pictures; of those that stand in until the generator is there the panel doesn't say what they are. */
+function showPrepared(meanwhile) {
+  find("[data-lacking]").hidden = false;
+  find("[data-meanwhile]").hidden = !meanwhile;
 }
 
 /** Without a generator there is the gallery. */
 function lack() {
   panel.tell(studio);
-  find("[data-lacking]").hidden = false;
+  find("[data-rule]").hidden = true;
+  showPrepared(false);
 }
 
 find("[data-file]").addEventListener("change", ({ target }) => {

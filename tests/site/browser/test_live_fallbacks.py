@@ -7,7 +7,7 @@ import gzip
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.site.conftest import Witness, wait_for_picture, wait_until
+from tests.site.conftest import Witness, wait_for, wait_for_picture, wait_until
 from tests.site.live_site import CountingServer, live_picture, press, wait_for_mark
 
 pytestmark = pytest.mark.browser
@@ -180,14 +180,20 @@ def test_a_wall_whose_generator_is_missing_shows_the_prepared_pictures(browser: 
     page.close()
 
 
-def test_a_wall_whose_generator_is_slow_is_not_empty_meanwhile(browser: Browser, server):
-    page = browser.new_page()
-    held = []
+def holding(page: Page) -> list[Route]:
+    """Keeps back generators that the page asks for; the answer fills up with what waits."""
+    held: list[Route] = []
 
     def hold(route: Route) -> None:
         held.append(route)
 
     page.route("**/models/*", hold)
+    return held
+
+
+def test_a_wall_whose_generator_is_slow_is_not_empty_meanwhile(browser: Browser, server):
+    page = browser.new_page()
+    held = holding(page)
     page.goto(f"{server.url}ape/wall/")
     wait_until(page, "document.querySelectorAll('[data-tiles] img').length === 6")
     expect(page.locator(".count")).to_contain_text("These were made beforehand")
@@ -209,3 +215,59 @@ def test_the_wall_without_javascript_shows_the_prepared_pictures(browser: Browse
     page.locator(".wall li a").nth(2).click()
     page.wait_for_url("**/ape/2/")
     context.close()
+
+
+@pytest.mark.parametrize("query", ["?seed=123456&psi=0.3", "?name=Ada"])
+def test_a_picture_whose_generator_is_slow_is_stood_in_for_meanwhile(browser: Browser, server, query: str):
+    page = browser.new_page()
+    held = holding(page)
+    page.clock.install()
+    page.goto(f"{server.url}ape/{query}")
+    wait_for(page, lambda: bool(held))
+    page.clock.fast_forward(4000)
+    wait_for_picture(page)
+    expect(page.locator("[data-status]")).to_contain_text("still on its way; this is another")
+    assert page.url.endswith(query)
+    for route in held:
+        route.continue_()
+    live_picture(page)
+    expect(page.locator("[data-status]")).to_have_text("")
+    page.close()
+
+
+@pytest.mark.parametrize("path", ["ape/breed/", "ape/yours/"])
+def test_pages_for_the_generator_alone_show_prepared_pictures_while_it_is_slow(
+    browser: Browser, server, path: str
+):
+    page = browser.new_page()
+    held = holding(page)
+    page.clock.install()
+    page.goto(server.url + path)
+    wait_for(page, lambda: bool(held))
+    page.clock.fast_forward(2000)
+    expect(page.locator(".trio img:visible")).to_have_count(6)
+    expect(page.locator("[data-meanwhile]")).to_be_visible()
+    page.clock.resume()
+    for route in held:
+        route.continue_()
+    expect(page.locator("[data-bench]")).to_be_visible()
+    expect(page.locator(".trio:visible")).to_have_count(0)
+    page.close()
+
+
+def test_pages_offer_nothing_that_only_the_generator_can_do(browser: Browser, plain: Page, server):
+    page = browser.new_page()
+    page.add_init_script(WASM)
+    page.goto(f"{server.url}ape/")
+    expect(page.locator(NOTE)).to_contain_text("no WebAssembly")
+    expect(page.locator("[data-live-play]:visible")).to_have_count(0)
+    expect(page.get_by_text("Every name leads to one of the pictures here.")).to_be_visible()
+    page.goto(f"{server.url}ape/3/")
+    expect(page.get_by_text("made in your browser")).to_be_hidden()
+    page.goto(f"{server.url}ape/yours/")
+    expect(page.locator("[data-rule]")).to_be_hidden()
+    page.close()
+    for path in ("", "3/", "breed/", "yours/"):
+        plain.goto(f"{server.url}ape/{path}")
+        expect(plain.locator(".scripted").first).to_be_attached()
+        expect(plain.locator(".scripted:visible")).to_have_count(0)
