@@ -1,5 +1,6 @@
 // Pictures that don't come, on every page: no broken one is left standing.
-// What app.js and wall.js show on a stage never gets here; they look for another picture before they show one.
+// What app.js and wall.js show on a stage never gets here; they look for another picture before they show one. The game's own
+// pictures are left to which.js.
 
 import { isPageKept, keptPictures, pictureAt, shuffled } from "./kept.js";
 
@@ -9,7 +10,8 @@ document.addEventListener("error", ({ target }) => isPicture(target) && replace(
 for (const image of document.images) if (isPicture(image) && image.complete && !image.naturalWidth) replace(image);
 
 function isPicture(target) {
-  return target instanceof HTMLImageElement && target.currentSrc !== "" && pictureAt(target.currentSrc) !== null;
+  if (!(target instanceof HTMLImageElement) || target.closest("[data-board], [data-score]")) return false; // a game's
+  return target.currentSrc !== "" && pictureAt(target.currentSrc) !== null;
 }
 
 async function replace(image) {

@@ -3,6 +3,7 @@
 import { Album } from "./album.js";
 import { bindKeys, bindSwipe } from "./controls.js";
 import { askedDay, dayNumber, placeOfDay, said, shifted, today } from "./days.js";
+import { keptPictures, shuffled } from "./kept.js";
 import { keepOffline } from "./offline.js";
 import { letGo, source } from "./shards.js";
 import { bindSharing } from "./share.js";
@@ -13,13 +14,19 @@ const PATIENCE_MS = 15_000;
 const album = new Album(JSON.parse(document.getElementById("album").textContent));
 const element = document.querySelector("[data-today]");
 const root = new URL(element.dataset.root, document.baseURI);
-const stage = new Stage(element, album, root, async () => null, async function* none() {});
+const stage = new Stage(element, album, root, async () => null, standIns);
 const day = askedDay();
 const find = (selector) => element.querySelector(selector);
 
 async function pickOf(day) {
   const subject = album.subjects[dayNumber(day) % album.subjects.length];
   return album.at(subject, await placeOfDay(day, album.seeds(subject).length));
+}
+
+/** Kept pictures for one that doesn't come, those of its subject first. */
+async function* standIns({ subject }) {
+  const kept = (await keptPictures(root)).map(({ slug, seed }) => album.find(slug, seed)).filter(Boolean);
+  yield* shuffled(kept).sort((a, b) => (a.subject !== subject) - (b.subject !== subject));
 }
 
 function link(day) {
@@ -64,7 +71,8 @@ async function start() {
   Object.assign(find("[data-day]"), { textContent: said(day), dateTime: day });
   bindDays(pick);
   const shown = await stage.show(pick, "", { patience_ms: PATIENCE_MS });
-  if (shown) document.title = `${document.title} – ${said(day)}`;
+  if (shown === pick) document.title = `${document.title} – ${said(day)}`;
+  else if (shown) stage.say("absent");
   const before = Array.from({ length: 6 }, (_, i) => shifted(day, -1 - i)).filter((one) => one >= "1970-01-01");
   document.querySelector("[data-past]").replaceChildren(...(await Promise.all(before.map(tile))));
 }

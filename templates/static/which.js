@@ -53,6 +53,7 @@ function picture(src, alt) {
   const image = new Image(data.width, data.height);
   image.alt = alt;
   image.src = src;
+  image.addEventListener("error", () => (choices.some((one) => one.contains(image)) ? giveUp() : image.remove()));
   if (Math.max(data.width, data.height) < 128) image.className = "crisp";
   return image;
 }
@@ -89,6 +90,18 @@ function ask() {
   find("[data-hint]").hidden = false;
   tellSquares();
   preload(pairs[answers.length + 1]);
+}
+
+/** A pair of which a picture doesn't come can't be answered; no other one may stand in for it. */
+function giveUp() {
+  isAnswered = true;
+  for (const button of choices) {
+    button.replaceChildren();
+    button.setAttribute("aria-disabled", "true");
+  }
+  const line = find("[data-verdict]");
+  line.textContent = line.dataset.broken;
+  find("[data-hint]").hidden = true;
 }
 
 function answer(isLeft) {

@@ -148,6 +148,29 @@ def test_the_picture_of_the_day_is_that_of_the_date_and_days_are_walked_by_key(w
     assert page.locator("[data-onward]").get_attribute("href").startswith(site)
 
 
+def test_a_day_s_picture_that_does_not_come_is_replaced_by_one_at_hand(page: Page, site: str):
+    keep = """async (url) => {
+        const cache = await caches.open(`metagan:${new URL("../../", url).pathname}:a`);
+        await cache.add(url); }"""
+    page.goto(f"{site}subjects/")
+    page.evaluate(keep, f"{site}pictures/ape/5.png")
+    place = int.from_bytes(sha256(b"2026-11-21").digest()[:6]) % 12
+    page.route(f"**/pictures/ape/{place}.png", lambda route: route.abort())
+    page.goto(f"{site}today/?day=2026-11-21")
+    wait_until(page, "document.querySelector('[data-frame] img')?.src.endsWith('/ape/5.png')")
+    expect(page.locator("[data-status]")).to_have_text("That picture could not be loaded; this is another.")
+
+
+@pytest.mark.parametrize("missing", ["ape/which/*", f"ape/{ROUND[0].made}.png"])
+def test_a_pair_of_which_a_picture_does_not_come_is_no_question(page: Page, site: str, missing: str):
+    page.route(f"**/pictures/{missing}", lambda route: route.abort())
+    page.goto(f"{site}ape/which/?day={DAY}")
+    expect(page.locator("[data-verdict]")).to_contain_text("did not load")
+    expect(page.locator("[data-choice] img")).to_have_count(0)
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("[data-verdict]")).to_contain_text("did not load")
+
+
 def test_without_javascript_there_is_the_picture_of_the_build_s_day(plain: Page, site: str):
     plain.goto(f"{site}today/")
     image = plain.locator("[data-frame] img")
