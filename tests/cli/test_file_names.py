@@ -13,6 +13,7 @@ from PIL import Image
 
 from metagan import project
 from metagan.checkpoints.read import read_checkpoint
+from metagan.cli import main
 from metagan.cli import metagan as group
 from metagan.collection.cells import csv_bytes
 from metagan.collection.model import Facts, Item, SourceFacts
@@ -27,19 +28,29 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has 
 
 
 def metagan(*arguments: object) -> str:
-    """Run a command with a strict stdout, as under LANG=en_US.UTF-8."""
-    environment = os.environ | {"PYTHONIOENCODING": "utf-8:strict", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "metagan", *map(str, arguments)]
-    result = subprocess.run(command, capture_output=True, check=False, env=environment, timeout=300)
-    assert b"Traceback" not in result.stderr, result.stderr.decode(errors="replace")
-    assert result.returncode == 0, result.stderr.decode(errors="replace")
-    return result.stdout.decode()  # which is UTF-8
+    """Run a command with strict streams, as under LANG=en_US.UTF-8."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", "strict", write_through=True) for _ in range(2))
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stopped:
+        patch.setattr(sys, "argv", ["metagan", *map(str, arguments)])
+        patch.setattr(sys, "stdout", out)
+        patch.setattr(sys, "stderr", err)
+        main()
+    assert stopped.value.code == 0, err.buffer.getvalue()
+    return out.buffer.getvalue().decode()  # which is UTF-8
 
 
-def test_weights_are_inspected_drawn_and_converted_under_any_name(tmp_path):
+def test_a_program_of_its_own_inspects_weights_under_any_name(tmp_path):
     weights = tmp_path / f"{NAME}.pt"
     weights.write_bytes(WEIGHTS.read_bytes())
-    assert json.loads(metagan("inspect", weights, "--json"))["file"].endswith("caf\\xe9.pt")
+    environment = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
+    command = [sys.executable, "-m", "metagan", "inspect", str(weights), "--json"]
+    done = subprocess.run(command, capture_output=True, check=True, env=environment, timeout=300)
+    assert json.loads(done.stdout.decode())["file"].endswith("caf\\xe9.pt")
+
+
+def test_weights_are_drawn_and_converted_under_any_name(tmp_path):
+    weights = tmp_path / f"{NAME}.pt"
+    weights.write_bytes(WEIGHTS.read_bytes())
     grid = tmp_path / f"{NAME}.png"
     assert "caf\\xe9.png" in metagan("sample", weights, "--seeds", "0", "--grid", grid)
     with Image.open(io.BytesIO(grid.read_bytes())) as image:

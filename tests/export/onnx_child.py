@@ -1,4 +1,4 @@
-"""`python -m tests.export.onnx_child FOLDER NAME...`: writes ONNX models of generators.
+"""`python -m tests.export.onnx_child FOLDER NAME...`: writes ONNX models of generators; "command" does so by command.
 
 In a process of its own, because who traces a network can't trace the checks of its annotations that pytest adds.
 """
@@ -6,12 +6,15 @@ In a process of its own, because who traces a network can't trace the checks of 
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from pathlib import Path
 
 import torch
+from click.testing import CliRunner
 
 from metagan.checkpoints.read import read_checkpoint
+from metagan.cli import metagan
 from metagan.export.onnx import make_onnx_models, write_onnx_models
 from metagan.networks.generator import Generator
 from metagan.networks.loading.detect import load_generator
@@ -27,6 +30,7 @@ CONFIGS = {
         PLAIN, mapping=dataclasses.replace(PLAIN.mapping, has_mean_style=False), image_channels=1
     ),
 }
+COMMAND = "command"
 FILES = {"dcgan": "keras_dcgan32.zip", "stylegan3": "sg3t_cond16.pkl", "rosinality": "ros_train16.pt"}
 
 
@@ -45,6 +49,12 @@ def make(name: str) -> Generator:
 def main(folder: Path, names: list[str]) -> None:
     """Models of each."""
     for name in names:
+        if name == COMMAND:
+            os.chdir(folder)
+            words = ["export", str(GOLDEN / FILES["dcgan"]), "--to", "onnx", "--json"]
+            done = CliRunner().invoke(metagan, words, catch_exceptions=False)
+            (folder / f"{COMMAND}.json").write_text(done.stdout)
+            continue
         models = make_onnx_models(make(name), licence="CC0-1.0", source="https://example.org/a.pkl")
         write_onnx_models(models, folder / name)
 

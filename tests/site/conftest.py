@@ -15,6 +15,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, BrowserType, Error, Page, expect
 
 from tests.site.demo import EVIL, Sort, make_content, write_site
@@ -211,6 +212,26 @@ def wait_until(page: Page, script: str, arg: object = None) -> None:
 def wait_for_picture(page: Page) -> None:
     """Waits until the page's frame shows a whole picture."""
     wait_until(page, "document.querySelector('.frame img')?.naturalWidth > 0")
+
+
+def axe_in_light_and_dark(page: Page, context: str | None = None) -> list[str]:
+    """What axe finds wrong with the page as it is, in both colour schemes."""
+    found = []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        violations = Axe().run(page, context=context).response["violations"]
+        found += [f"{scheme}: {one['id']}: {one['nodes'][0]['html']}" for one in violations]
+    return found
+
+
+def widths_exceeded(page: Page) -> list[int]:
+    """The windows' widths, of phones, tablets and desktops, that the page as it is doesn't fit into."""
+    wide = []
+    for width in (320, 390, 768, 1440):
+        page.set_viewport_size({"width": width, "height": 844})
+        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            wide.append(width)
+    return wide
 
 
 @pytest.fixture

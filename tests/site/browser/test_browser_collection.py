@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from metagan.site.pages.check import sample_collection
 from metagan.site.pages.content import ShownItem
+from tests.site.conftest import axe_in_light_and_dark, widths_exceeded
 from tests.site.demo import EVIL, Sort, draw_picture, make_content, write_site
 
 pytestmark = pytest.mark.browser
@@ -63,27 +63,17 @@ def opened(page: Page, address: str) -> None:
     page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(browser: Browser, shown_site: str, scheme: str):
-    page = browser.new_page(color_scheme=scheme, reduced_motion="reduce", bypass_csp=True)
+def test_axe_finds_nothing_in_light_and_dark_and_no_page_is_wider_than_its_window(
+    browser: Browser, shown_site: str
+):
+    page = browser.new_page(reduced_motion="reduce", bypass_csp=True, viewport={"width": 320, "height": 844})
     found = []
     for path in PATHS:
         opened(page, shown_site + path)
-        violations = Axe().run(page).response["violations"]
-        found += [f"/{path}: {one['id']}: {one['nodes'][0]['html']}" for one in violations]
+        found += [f"/{path}, too wide for {width}" for width in widths_exceeded(page)]
+        found += [f"/{path}, {one}" for one in axe_in_light_and_dark(page)]
     page.close()
     assert found == []
-
-
-@pytest.mark.parametrize("width", [320, 390, 1440])
-def test_no_page_is_wider_than_its_window(browser: Browser, shown_site: str, width: int):
-    page = browser.new_page(viewport={"width": width, "height": 844})
-    wide = []
-    for path in PATHS:
-        opened(page, shown_site + path)
-        wide += [path] if page.evaluate("document.documentElement.scrollWidth > innerWidth") else []
-    page.close()
-    assert wide == []
 
 
 def test_a_picture_s_traits_and_the_way_to_the_collection_need_no_javascript(

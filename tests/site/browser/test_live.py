@@ -18,7 +18,7 @@ from metagan.sampling.levels import to_uint8
 from metagan.sampling.sampler import Sampler, Settings
 from metagan.values import LabelSpace
 from tests.labelled import NUMBERS, write_conditional
-from tests.site.conftest import INSECURE_HOST, Witness, wait_for_picture, wait_until
+from tests.site.conftest import INSECURE_HOST, Witness, wait_for_picture, wait_until, widths_exceeded
 from tests.site.live_site import (
     GOLDEN,
     build,
@@ -256,12 +256,11 @@ subjects:
     )
     page = witness.page
     with serving(tmp_path / "build") as server:
-        for width in (320, 390, 1440):
-            page.set_viewport_size({"width": width, "height": 800})
-            for path in ("a/", "b/", "b/wall/"):
-                page.goto(f"{server.url}{path}")
-                wait_for_mark(page, "live-ready")
-                assert page.evaluate("document.documentElement.scrollWidth") <= width, (path, width)
+        for path in ("a/", "b/", "b/wall/"):
+            page.set_viewport_size({"width": 320, "height": 844})
+            page.goto(f"{server.url}{path}")
+            wait_for_mark(page, "live-ready")
+            assert widths_exceeded(page) == [], path
 
 
 def test_classes_are_offered_by_their_names(witness: Witness, labelled):
