@@ -78,11 +78,12 @@ class Alpha(click.ParamType[float | tuple[tuple[int, int, float], ...]]):
 @click.option("--force", is_flag=True, help="Blend even generators that weren't fine-tuned from one another.")
 @click.option("--out", type=OutPath(), help="The child to write, .safetensors.")
 @click.option(
-    "--grid",
+    "--sheet",
+    "sheet_path",
     type=OutPath(),
     help="Write a sheet: a row for each seed, from FIRST to the child. Its extension sets the format.",
 )
-@click.option("--steps", type=Whole(2, 64), default=5, help="Columns of the --grid.")
+@click.option("--steps", type=Whole(2, 64), default=5, help="Columns of the --sheet.")
 @click.option(
     "--film",
     type=OutPath(folder=None),
@@ -110,7 +111,7 @@ def command(
     mapping: str | None,
     force: bool,
     out: Path | None,
-    grid: Path | None,
+    sheet_path: Path | None,
     steps: int,
     film: Path | None,
     seconds: float,
@@ -134,7 +135,7 @@ def command(
 
     \b
     metagan blend apes.safetensors robots.safetensors --swap 16 --out robot-apes.safetensors
-    metagan blend a.pkl b.pkl --alpha 0.5 --out between.safetensors --grid between.png
+    metagan blend a.pkl b.pkl --alpha 0.5 --out between.safetensors --sheet between.png
     metagan blend a.pkl b.pkl                                # only compares them
     """
     from typing import cast
@@ -162,8 +163,8 @@ def command(
     if out is not None and out.suffix != ".safetensors":
         raise click.BadParameter(f"want a name that ends in .safetensors, got {out.name}", param_hint="--out")
     require_other(out, Path(first), Path(second))
-    if grid is not None:
-        picture_format(grid)
+    if sheet_path is not None:
+        picture_format(sheet_path)
     if film is not None:
         film_format(film)
     with stages() as progress:
@@ -193,10 +194,10 @@ def command(
     settings = found[0].settings(psi, label)
     between = Between(one, other, shares, seeds, settings)
     provenance = Provenance(f"{found[0].name} and {found[1].name}, blended (metagan)", None, settings.psi)
-    between.require_sizes(grid, steps, film)
-    if grid is not None:
-        write_sheet(grid, between.sheet(steps), provenance, note)
-        click.echo(grid)
+    between.require_sizes(sheet_path, steps, film)
+    if sheet_path is not None:
+        write_sheet(sheet_path, between.sheet(steps), provenance, note)
+        click.echo(sheet_path)
     if film is not None:
         frames = max(1, round(seconds * fps))
         with stages() as progress:

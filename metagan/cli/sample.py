@@ -48,10 +48,10 @@ def parse_batch(_ctx: click.Context, _param: click.Parameter, value: str) -> int
     return int(value)
 
 
-def parse_tile(
+def parse_thumbnail(
     _ctx: click.Context, _param: click.Parameter, value: str | None
 ) -> int | Literal["auto"] | None:
-    """Parse --tile: a number of pixels, "auto", or None for the pictures' own size."""
+    """Parse --thumbnail: a number of pixels, "auto", or None for the pictures' own size."""
     if value is None or value == "auto":
         return "auto" if value else None
     if not (value.isascii() and value.isdecimal()) or not 1 <= int(value) <= MOST_TILE_PX:
@@ -76,8 +76,8 @@ def parse_engine(_ctx: click.Context, _param: click.Parameter, value: str) -> En
     return Engine(True, value)
 
 
-def check_grid(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path | None:
-    """Refuse a --grid whose extension is no picture format's, before anything is loaded."""
+def check_sheet(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path | None:
+    """Refuse a --sheet whose extension is no picture format's, before anything is loaded."""
     from metagan.images.encode import picture_format
 
     try:
@@ -109,21 +109,22 @@ def check_grid(_ctx: click.Context, _param: click.Parameter, value: Path | None)
 @click.option("--format", "image_format", type=click.Choice(["png", "webp", "jpeg", "avif"]),
               help="File format of the pictures. By default png, and webp in shards.")  # fmt: skip
 @click.option(
-    "--grid",
+    "--sheet",
+    "sheet_path",
     type=OutPath(),
-    callback=check_grid,
+    callback=check_sheet,
     help="Write one sheet with all pictures to this file; its extension sets the format.",
 )
 @click.option(
-    "--tile",
+    "--thumbnail",
     default=None,
-    callback=parse_tile,
+    callback=parse_thumbnail,
     metavar="auto|PIXELS",
-    help="The longer side of each picture on the --grid: a number, or auto, which makes them smaller only as far as "
+    help="The longer side of each picture on the --sheet: a number, or auto, which makes them smaller only as far as "
     "the format's limit asks for. By default their own size.",
 )
 @place_option(
-    "Folder for the pictures, which are named by seed. By default samples/, or none if --grid is given. An address "
+    "Folder for the pictures, which are named by seed. By default samples/, or none if --sheet is given. An address "
     "such as s3://bucket/apes gets them in shards."
 )
 @click.option(
@@ -173,8 +174,8 @@ def command(
     directions: str | None,
     foreign_styles: bool,
     image_format: str | None,
-    grid: Path | None,
-    tile: int | Literal["auto"] | None,
+    sheet_path: Path | None,
+    thumbnail: int | Literal["auto"] | None,
     out: Path | str | None,
     per_shard: int | None,
     engine: Engine,
@@ -196,7 +197,7 @@ def command(
     numpy.random.RandomState(seed).randn(1, z_dim).
 
     \b
-    metagan sample ape --seeds 0-35,42 --grid apes.png
+    metagan sample ape --seeds 0-35,42 --sheet apes.png
     metagan sample ape --seeds 3 --dials "Fur=2,Hat=-1"
     metagan sample ape --lineage AQAKYpR9ArwBAAAABwAAAAlAAAAACETHT3w
     metagan sample network.pkl --psi 0.7 --out pictures
@@ -219,8 +220,8 @@ def command(
                 "--styles": styles_files,
                 "--lineage": lineage,
                 "--dials": dials,
-                "--grid": grid,
-                "--tile": tile,
+                "--sheet": sheet_path,
+                "--thumbnail": thumbnail,
                 "--batch": batch,
             },
             out,
@@ -246,13 +247,13 @@ def command(
         click.echo(f"warning: {option} is ignored, {target.name} has no classes", err=True)
     if dials is not None:
         settings = turn_dials(settings, sampler, dials, directions, target, foreign=foreign_styles)
-    folder = Path(out) if out else None if grid else Path("samples")
+    folder = Path(out) if out else None if sheet_path else Path("samples")
     sheet = None
-    if grid:
+    if sheet_path:
         count = len(bred.individuals() if bred else styles_files or seeds)
-        sheet = lay_out(grid, sampler.size, count, tile)
-    elif tile is not None:
-        raise click.BadParameter("belongs to --grid", param_hint="--tile")
+        sheet = lay_out(sheet_path, sampler.size, count, thumbnail)
+    elif thumbnail is not None:
+        raise click.BadParameter("belongs to --sheet", param_hint="--thumbnail")
     if folder:
         require_size(image_format, sampler.size, f"--format {image_format}", "choose --format png")
     told: dict[str, Any] = {"folder": folder, "image_format": image_format, "sheet": sheet}
@@ -361,51 +362,53 @@ class Sheet:
     Args:
         path: The file.
         columns: Pictures per row.
-        tile: The longer side of each picture on it; None for the pictures' own size.
+        thumbnail: The longer side of each picture on it; None for the pictures' own size.
     """
 
     path: Path
     columns: int
-    tile: int | None
+    thumbnail: int | None
 
 
-def lay_out(grid: Path, size: Size, count: int, tile: int | Literal["auto"] | None) -> Sheet:
+def lay_out(sheet_path: Path, size: Size, count: int, thumbnail: int | Literal["auto"] | None) -> Sheet:
     """Lay out a sheet that its format can hold.
 
     Args:
-        grid: The sheet's file.
+        sheet_path: The sheet's file.
         size: Of the pictures.
         count: How many they are.
-        tile: As asked for.
+        thumbnail: As asked for.
 
     Raises:
         OptionError: If the sheet would be larger than its format or the memory allows.
     """
     from metagan.images.encode import MOST_SIDE_PX, picture_format, require_size
-    from metagan.images.sheet import choose_columns, tile_size
+    from metagan.images.sheet import choose_columns, thumbnail_size
     from metagan.sampling.memory import free_memory
 
     columns = choose_columns(count, *size)
     rows = math.ceil(count / columns)
-    image_format = picture_format(grid)
+    image_format = picture_format(sheet_path)
 
     def whole(side: int) -> tuple[int, int]:
-        width, height = tile_size(size, side)
+        width, height = thumbnail_size(size, side)
         return columns * width, rows * height
 
     most = min(MOST_SIDE_PX[image_format] // columns, MOST_SIDE_PX[image_format] // rows)
-    side = size.longest if tile is None else min(size.longest, most if tile == "auto" else tile)
-    smaller = f"name a .png file, or add --tile auto ({most} pixels a picture)"
+    side = (
+        size.longest if thumbnail is None else min(size.longest, most if thumbnail == "auto" else thumbnail)
+    )
+    smaller = f"name a .png file, or add --thumbnail auto ({most} pixels a picture)"
     at = f" at {side}" if side < size.longest else ""
-    what = f"--grid {printable(str(grid))}: {counted(count, 'picture')} of {size}{at} on one sheet"
+    what = f"--sheet {printable(str(sheet_path))}: {counted(count, 'picture')} of {size}{at} on one sheet"
     require_size(image_format, whole(max(side, 1)), what, smaller if most else "ask for fewer seeds")
     needed = math.prod(whole(max(side, 1))) * 4 * 2  # the sheet, and Pillow's copy
     if needed > (free := free_memory()):
         raise OptionError(
             f"{what}, which takes {needed / 2**30:,.1f} GiB of memory; there are {free / 2**30:,.1f}",
-            fix="give a smaller --tile, or fewer seeds",
+            fix="give a smaller --thumbnail, or fewer seeds",
         )
-    return Sheet(grid, columns, side if side < size.longest else None)
+    return Sheet(sheet_path, columns, side if side < size.longest else None)
 
 
 def write_pictures(
@@ -418,7 +421,7 @@ def write_pictures(
     image_format: str,
     sheet: Sheet | None,
 ) -> None:
-    """Write each picture to the folder, all of them to the grid, or both."""
+    """Write each picture to the folder, all of them to the sheet, or both."""
     from metagan.cli.progress import note, stages
     from metagan.files import write_bytes
     from metagan.images.encode import EXTENSIONS, encode, write_sheet
@@ -437,7 +440,7 @@ def write_pictures(
     with stages() as progress:
         progress.begin("pictures", len(seeds))
         if sheet:
-            drawn = contact_sheet(each(), len(seeds), sheet.columns, sheet.tile)
+            drawn = contact_sheet(each(), len(seeds), sheet.columns, sheet.thumbnail)
             label = Provenance(f"{name} (metagan)", seeds[0], settings.psi)
             write_sheet(sheet.path, drawn, label, note)
             click.echo(sheet.path)
@@ -475,7 +478,7 @@ def write_bred(
             path = folder / f"lineage-{one.checksum}.{EXTENSIONS[image_format]}"
             write_bytes(path, encode(picture, image_format, label))
     if sheet:
-        drawn = contact_sheet(pictures, len(pictures), sheet.columns, sheet.tile)
+        drawn = contact_sheet(pictures, len(pictures), sheet.columns, sheet.thumbnail)
         label = Provenance(f"{name} (metagan)", None, lineage.psi / PSI_UNITS, write_lineage(lineage))
         write_sheet(sheet.path, drawn, label, note)
         click.echo(sheet.path)
@@ -526,7 +529,7 @@ def write_styled(
                 folder / f"{path.stem}.{EXTENSIONS[image_format]}", encode(picture, image_format, label)
             )
     if sheet:
-        drawn = contact_sheet(pictures, len(pictures), sheet.columns, sheet.tile)
+        drawn = contact_sheet(pictures, len(pictures), sheet.columns, sheet.thumbnail)
         write_sheet(sheet.path, drawn, label, note)
         click.echo(sheet.path)
     if folder:

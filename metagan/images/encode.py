@@ -54,7 +54,7 @@ def require_size(image_format: str, size: tuple[int, int], what: str, fix: str) 
     Args:
         image_format: A key of MOST_SIDE_PX.
         size: Width and height in pixels.
-        what: What it is: "--grid sheet.webp: 300 pictures".
+        what: What it is: "--sheet apes.webp: 300 pictures".
         fix: The way out.
 
     Raises:

@@ -16,7 +16,10 @@ def choose_columns(count: int, width: int, height: int) -> int:
 
 
 def contact_sheet(
-    pictures: Iterable[NDArray[np.uint8]], count: int, columns: int | None = None, tile: int | None = None
+    pictures: Iterable[NDArray[np.uint8]],
+    count: int,
+    columns: int | None = None,
+    thumbnail: int | None = None,
 ) -> NDArray[np.uint8]:
     """Lay pictures out row by row.
 
@@ -24,7 +27,7 @@ def contact_sheet(
         pictures: `count` pictures of the same shape [h, w, ch].
         count: Number of pictures. Unused places stay white.
         columns: Pictures per row; None makes the sheet slightly wider than high.
-        tile: The longer side of each picture on the sheet; larger pictures are made smaller.
+        thumbnail: The longer side of each picture on the sheet; larger pictures are made smaller.
 
     Returns:
         [rows·h, columns·w, ch].
@@ -33,8 +36,8 @@ def contact_sheet(
         raise ValueError("a contact sheet needs at least one picture")
     columns = columns or 0
     sheet: NDArray[np.uint8] | None = None
-    tiles = pictures if tile is None else (_smaller(picture, tile) for picture in pictures)
-    for index, picture in enumerate(tiles):
+    thumbnails = pictures if thumbnail is None else (_smaller(picture, thumbnail) for picture in pictures)
+    for index, picture in enumerate(thumbnails):
         height, width, channels = picture.shape
         if sheet is None:
             columns = min(columns or choose_columns(count, width, height), count)
@@ -47,15 +50,15 @@ def contact_sheet(
     return sheet
 
 
-def tile_size(size: tuple[int, int], tile: int) -> tuple[int, int]:
-    """The width and height of a picture whose longer side is at most `tile` pixels."""
-    scale = min(1.0, tile / max(size))
+def thumbnail_size(size: tuple[int, int], thumbnail: int) -> tuple[int, int]:
+    """The width and height of a picture whose longer side is at most `thumbnail` pixels."""
+    scale = min(1.0, thumbnail / max(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _smaller(picture: NDArray[np.uint8], tile: int) -> NDArray[np.uint8]:
-    if max(picture.shape[:2]) <= tile:
+def _smaller(picture: NDArray[np.uint8], thumbnail: int) -> NDArray[np.uint8]:
+    if max(picture.shape[:2]) <= thumbnail:
         return picture
     image = Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture)
-    small = image.resize(tile_size(image.size, tile), Image.Resampling.LANCZOS)
+    small = image.resize(thumbnail_size(image.size, thumbnail), Image.Resampling.LANCZOS)
     return np.asarray(small).reshape(small.height, small.width, picture.shape[2])

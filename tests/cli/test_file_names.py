@@ -52,7 +52,7 @@ def test_weights_are_drawn_and_converted_under_any_name(tmp_path):
     weights = tmp_path / f"{NAME}.pt"
     weights.write_bytes(WEIGHTS.read_bytes())
     grid = tmp_path / f"{NAME}.png"
-    assert "caf\\xe9.png" in metagan("sample", weights, "--seeds", "0", "--grid", grid)
+    assert "caf\\xe9.png" in metagan("sample", weights, "--seeds", "0", "--sheet", grid)
     with Image.open(io.BytesIO(grid.read_bytes())) as image:
         assert ">caf\\xe9.pt (metagan)<" in image.info["XML:com.adobe.xmp"]
     converted = tmp_path / f"{NAME}.safetensors"

@@ -119,7 +119,7 @@ def test_samples_are_named_by_seed_and_the_same_every_time(tmp_path):
 
 
 def test_a_grid_holds_every_picture_in_the_format_of_its_name(tmp_path):
-    options = ("--seeds", "0-5", "--class", 0, "--psi", 0.7, "--grid", tmp_path / "grid.webp")
+    options = ("--seeds", "0-5", "--class", 0, "--psi", 0.7, "--sheet", tmp_path / "grid.webp")
     assert "grid.webp" in run("sample", CONDITIONAL, *options)
     with Image.open(tmp_path / "grid.webp") as grid:
         assert (grid.format, grid.size) == ("WEBP", (48, 32))
@@ -174,7 +174,7 @@ def test_what_is_neither_a_file_nor_a_subject_is_an_error(capsys, arguments, mes
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("sample", CONDITIONAL, "--grid", "grid.bmp"), "want a name that ends in .png"),
+        (("sample", CONDITIONAL, "--sheet", "grid.bmp"), "want a name that ends in .png"),
         (("sample", CONDITIONAL, "--batch", "some"), "want auto or a number"),
         (("convert", CONDITIONAL, "out.pkl"), "write out.pt"),
         (("convert", CONDITIONAL, "out.bin"), "want a name that ends in .safetensors"),

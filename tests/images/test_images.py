@@ -81,8 +81,8 @@ def test_a_picture_that_its_format_cannot_hold_is_refused_with_both_numbers(imag
 
 def test_a_sheet_of_small_tiles_keeps_proportions():
     pictures = [np.full((20, 10, channels), 9, np.uint8) for channels in (1, 1)]
-    assert contact_sheet(pictures, 2, columns=2, tile=10).shape == (10, 10, 1)
-    assert contact_sheet(pictures, 2, columns=2, tile=99).shape == (20, 20, 1)
+    assert contact_sheet(pictures, 2, columns=2, thumbnail=10).shape == (10, 10, 1)
+    assert contact_sheet(pictures, 2, columns=2, thumbnail=99).shape == (20, 20, 1)
 
 
 def test_a_sheet_that_lossy_webp_cannot_hold_is_kept_without_loss_and_says_so(tmp_path, monkeypatch):

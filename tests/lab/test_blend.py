@@ -181,7 +181,7 @@ def test_the_command_writes_a_child_that_draws_and_says_where_it_comes_from(tmp_
         8,
         "--out",
         out,
-        "--grid",
+        "--sheet",
         sheet,
         "--film",
         film,
@@ -228,7 +228,7 @@ def test_the_command_refuses_an_alpha_that_is_no_share(files, alpha):
 
 def test_a_sheet_or_film_beyond_its_formats_limit_is_refused_before_it_is_drawn(tmp_path, files, monkeypatch):
     monkeypatch.setattr("metagan.lab.blend.Between.pictures", None)
-    for option, name, least in (("--grid", "t.webp", 17 * 2000), ("--film", "t.gif", 2000)):
+    for option, name, least in (("--sheet", "t.webp", 17 * 2000), ("--film", "t.gif", 2000)):
         result = run(*files, option, tmp_path / name, "--seeds", "0-4999", "--steps", "5")
         assert "pixels a side, got" in str(result.exception), least
         assert name in str(result.exception)

@@ -18,7 +18,7 @@ COMMANDS = [
     "walk W --seeds 0-1 --seconds 0.1 --out OUT/film.gif",
     PROJECT,
     "rank W --seeds 0-3 --data pictures --reals 4 --out OUT/seeds.txt --scores OUT/scores.jsonl",
-    "blend W W --force --alpha 0.5 --grid OUT/grid.png --steps 2 --seeds 0",
+    "blend W W --force --alpha 0.5 --sheet OUT/grid.png --steps 2 --seeds 0",
     "collection listing W --count 2 --out OUT",
 ]
 

@@ -160,7 +160,7 @@ def test_the_command_draws_one_or_a_brood_s_nine_and_python_the_same(blob):
     generator, folder = blob
     brood = family(generator, Step((0, 1), (0, 0), (0, 3), 16, 2**32 - 3), is_brood=True)
     address = f"https://e.org/blob/breed/?lineage={write_lineage(brood)}"
-    answer = run(folder, "--lineage", address, "--out", folder / "out", "--grid", folder / "sheet.png")
+    answer = run(folder, "--lineage", address, "--out", folder / "out", "--sheet", folder / "sheet.png")
     assert answer.exit_code == 0, answer.output
     pictures = api.load("blob", registry=folder / "registry.yaml").sample(lineage=address)
     assert len(pictures) == 9

@@ -178,7 +178,7 @@ def test_noise_and_styles_that_a_generator_cannot_draw_are_refused(tmp_path, mon
         quick = ["--steps", "1", "--lpips", "none", "--verdict", "0", "--film", "none"]
         commands = [["project", "photo.png", NET, "--start", f"{name}.safetensors", *quick]]
         if images:
-            commands.append(["sample", NET, "--styles", f"{name}.safetensors", "--grid", "x.png"])
+            commands.append(["sample", NET, "--styles", f"{name}.safetensors", "--sheet", "x.png"])
         for command in commands:
             error = CliRunner().invoke(metagan, command).exception
             assert isinstance(error, OptionError), (name, command[0], error)

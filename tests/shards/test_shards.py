@@ -259,7 +259,7 @@ def test_a_manifest_of_another_run_is_not_overwritten(run: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--grid", "a.png", "--out", "a"], "--grid is not for shards"),
+        (["--sheet", "a.png", "--out", "a"], "--sheet is not for shards"),
         ([], "shards want an --out"),
         (["--seeds", "0-4294967296", "--out", "a"], "want seeds from 0 to 4294967295"),
         (["--on", "nowhere", "--out", "a"], "want local, ray, ray://HOST:PORT or HOST:PORT"),

@@ -211,7 +211,7 @@ def test_inspect_and_sample_draw_any_aspect(tmp_path):
         "0-5",
         "--out",
         str(tmp_path / "out"),
-        "--grid",
+        "--sheet",
         str(tmp_path / "s.png"),
     ]
     assert CliRunner().invoke(cli, command, catch_exceptions=False).exit_code == 0
