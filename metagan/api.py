@@ -787,9 +787,9 @@ def project(
     out: str | Path = "projected",
     *,
     space: Literal["auto", "z", "w", "w+"] = "auto",
-    steps: int = 300,
+    steps: int = 400,
     start: str | Path = "nearest",
-    learning_rate: float = 0.1,
+    learning_rate: float | None = None,
     noise: Literal["fit", "const"] = "fit",
     crop: bool = False,
     box: tuple[int, int, int, int] | None = None,
@@ -809,8 +809,9 @@ def project(
         out: Folder of the styles files and of the pictures side by side. Finished pictures there are kept.
         space: Where to search; "auto" is "w+", or "z" without a mapping network.
         steps: Number of steps.
-        start: "nearest" of 600 samples, the "mean" style, or a styles file.
-        learning_rate: Largest change of styles in a step, in standard deviations.
+        start: "nearest", styles fitted from the most similar of 601 samples; the "mean" style; or a styles file.
+        learning_rate: Largest change of styles in a step, in standard deviations; None for 0.05, and 0.1 from the
+            mean and among latents.
         noise: Whether to fit noise images, or to keep the generator's own.
         crop: Whether to take the middle of pictures that aren't square; otherwise they are padded.
         box: Left, top, right and bottom of the part to take, in the picture's pixels.
@@ -832,7 +833,8 @@ def project(
         DatasetError: If a picture can't be read.
     """
     _check_whole("steps", steps, 1, 1_000_000)
-    _check_number("learning_rate", learning_rate, 1e-9, 10)
+    if learning_rate is not None:
+        _check_number("learning_rate", learning_rate, 1e-9, 10)
     _check_whole("seed", seed, 0, MAX_SEED)
     _check_whole("own", own, 0, 1000)
     from metagan.lab.perceptual import load_perceptual
@@ -857,7 +859,7 @@ def project(
     options = ProjectOptions(
         space=space,
         steps=steps,
-        start="nearest" if start == "nearest" else "mean",
+        start="mean" if start == "mean" else "nearest",
         learning_rate=learning_rate,
         noise=noise,
         label=opened._settings(1.0, class_index, label).label,

@@ -43,10 +43,11 @@ def parse_box(_context: click.Context, _parameter: click.Parameter, value: str |
               " one style w for all layers, or a style a layer, w+, which comes nearest. auto: w+, or z where a"
               " generator has no mapping network.")  # fmt: skip
 @click.option("--steps", type=Whole(1, 100_000), default=400, help="Number of steps.")
-@click.option("--start", default="nearest", metavar="nearest|mean|FILE", help="Where to start: the most similar of 600"
-              " pictures, the mean picture, or a styles file.")  # fmt: skip
-@click.option("--learning-rate", type=Number(0, 10, min_open=True), default=0.1,
-              help="Largest change of styles in a step, in standard deviations.")  # fmt: skip
+@click.option("--start", default="nearest", metavar="nearest|mean|FILE", help="Where to start: styles"
+              " fitted without gradients from the nearest of 601 pictures, the mean, or a styles file.")  # fmt: skip
+@click.option("--learning-rate", type=Number(0, 10, min_open=True), default=None,
+              help="Largest change of styles in a step, in standard deviations. By default 0.05, and 0.1"
+              " from the mean and among latents.")  # fmt: skip
 @click.option("--noise", type=click.Choice(["fit", "const"]), default="fit", help="Search for noise images as well, or"
               " keep the generator's own.")  # fmt: skip
 @class_option
@@ -71,7 +72,7 @@ def command(
     space: str,
     steps: int,
     start: str,
-    learning_rate: float,
+    learning_rate: float | None,
     noise: str,
     label: Label | None,
     seed: int,
@@ -125,7 +126,7 @@ def command(
     options = ProjectOptions(
         space=cast("Space", space),
         steps=steps,
-        start="nearest" if start == "nearest" else "mean",
+        start="mean" if start == "mean" else "nearest",
         learning_rate=learning_rate,
         noise="fit" if noise == "fit" else "const",
         label=target.label if label is None else label,

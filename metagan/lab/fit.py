@@ -31,8 +31,10 @@ FIRST_DAMPING: Final = 0.01
 LEAST_DAMPING, MOST_DAMPING = 1e-5, 1e3
 STUCK: Final = 30.0  # the damping grows by this factor where none of them leads to a better place
 TRIES: Final = 2
-ROUNDS: Final = ((1, 3), (0, 5))
-"""How many rounds, first with one range of layers, then with all ranges (0)."""
+SHARED_ROUNDS: Final = 3
+"""Rounds with one style for all layers."""
+RANGES_ROUNDS: Final = 5
+"""Rounds with a style for each range of layers."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Aim:
         axes: The axes of the styles.
         num_ws: Number of a picture's styles.
         target: The picture, within [-1, 1].
+        mask: 1 where the picture counts and 0 in its padding; None where all of it counts.
     """
 
     def __init__(
@@ -69,41 +72,52 @@ class Aim:
         axes: Axes,
         num_ws: int,
         target: Float[Tensor, "ch h w"],
+        mask: Float[Tensor, "1 h w"] | None = None,
     ) -> None:
         self._draw = draw
         self._axes = axes
         self._num_ws = num_ws
-        self._wanted = _pyramid(target[None])[0]
+        self._mask = torch.ones(1, *target.shape[1:]) if mask is None else mask
+        self._wanted = _pyramid(target[None] * self._mask)[0]
         self._values = target.numel()
         self.drawings = 0
 
     def apart(self, code: Float[Tensor, "n ranges axes"]) -> Float[Tensor, "n values"]:
         """Return the differences of pictures to the target at all scales: distances are their sums of squares."""
         self.drawings += len(code)
-        return _pyramid(self._draw(self._axes.styles(code, self._num_ws))) - self._wanted
+        drawn = self._draw(self._axes.styles(code, self._num_ws))
+        return _pyramid(drawn.clamp(-1, 1) * self._mask) - self._wanted
 
     def psnr_db(self, apart: Float[Tensor, " values"]) -> float:
         """Return the peak signal-to-noise ratio of a picture that is so far off, at most 99."""
         return min(99.0, 10 * math.log10(4 / max(float(apart[: self._values].square().sum()), 1e-9)))
 
 
-def fit(aim: Aim, starts: Float[Tensor, "n axes"], ranges: int) -> Fit:
+def fit(aim: Aim, starts: Float[Tensor, "n axes"], ranges: int, tried: int = 1) -> Fit:
     """Search for styles from the best of some starts.
 
     Args:
         aim: The picture.
         starts: Coordinates on the axes, of one style for all layers.
         ranges: Number of ranges of layers that get a style each.
+        tried: Number of the nearest starts from which the first rounds begin; the others go on from the best place that
+            these led to.
     """
     first = aim.apart(starts[:, None])
-    best = int(_costs(first, starts).argmin())
-    code, apart = starts[best][None], first[best]
-    for asked, rounds in ROUNDS:
-        code = code.expand(asked or ranges, -1)
-        damping = FIRST_DAMPING
-        for _ in range(rounds):
-            code, apart, damping = _round(aim, code, apart, damping)
+    found = []
+    for index in _costs(first, starts).argsort()[:tried].tolist():
+        code, apart = _rounds(aim, starts[index][None], first[index], SHARED_ROUNDS)
+        found.append((float(_costs(apart[None], code.flatten()[None])[0]), code, apart))
+    _, code, apart = min(found, key=lambda each: each[0])
+    code, apart = _rounds(aim, code.expand(ranges, -1), apart, RANGES_ROUNDS)
     return Fit(code.contiguous(), float(apart.square().sum()), aim.psnr_db(apart), aim.drawings)
+
+
+def _rounds(aim: Aim, code: Tensor, apart: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    damping = FIRST_DAMPING
+    for _ in range(count):
+        code, apart, damping = _round(aim, code, apart, damping)
+    return code, apart
 
 
 def _round(aim: Aim, code: Tensor, apart: Tensor, damping: float) -> tuple[Tensor, Tensor, float]:

@@ -6,6 +6,9 @@ References:
     [2] Abdal et al. 2019, Image2StyleGAN, arXiv:1904.03189 (W+: a style of its own for each layer).
     [3] Zhu et al. 2020, Improved StyleGAN Embedding, arXiv:2012.09036, section 3 (styles in whitened coordinates).
 
+A search by gradients alone keeps the mouth or hat that it starts with. So it starts where a search without them ends
+(fit.py), which looks further around, and takes small steps from there, without noise on the styles.
+
 Symbols: z latents, w styles. The pictures of a batch are optimised independently; batches only save time.
 """
 
@@ -25,6 +28,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metagan.errors import OptionError
+from metagan.lab.axes import Axes, find_axes
+from metagan.lab.fit import Aim, fit
 from metagan.lab.perceptual import PerceptualDistance, as_rgb
 from metagan.lab.styles import (
     FittedNoise,
@@ -33,18 +38,25 @@ from metagan.lab.styles import (
     StylesInfo,
     fingerprint,
     map_latents,
-    noise_shapes,
+    stored_noise,
     styles_shape,
 )
 from metagan.lab.targets import Target
 from metagan.networks.generator import Generator, Noise
+from metagan.networks.loading.forms import prepare_synthesis
 from metagan.sampling.latents import chosen_label
 from metagan.sampling.levels import to_uint8
 from metagan.sampling.sampler import exact_convolutions
 from metagan.values import Label, text_of
 
 STATISTICS: Final = 4096  # latents for the mean style and its spread
-CANDIDATES: Final = 600  # pictures among which the nearest is taken for a start
+CANDIDATES: Final = 600  # pictures among which the nearest are taken for a start
+AXES: Final = 32  # on which styles are fitted for a start in w or w+
+RANGES: Final = 3  # of layers that have a style each there, in w+
+TRIED: Final = 20  # nearest pictures from which the fits begin
+SHRUNK: Final = 0.6  # half of the pictures are drawn so much nearer to the mean
+LONGEST_PX: Final = 128  # larger pictures are made smaller for the fits
+NEAR_RATE, FAR_RATE = 0.05, 0.1  # the default rates from a fitted start, and from elsewhere
 RAMP_UP, RAMP_DOWN, NOISY = 0.05, 0.25, 0.75  # shares of all steps, [1] appendix D
 STYLE_NOISE: Final = (
     0.01  # of the whole spread of styles, at the beginning; [1] has 0.05, and three times the steps
@@ -68,8 +80,10 @@ class ProjectOptions:
         space: "w+" a style a layer, "w" one for all of them, "z" latents; "auto" is w+ where a generator has a mapping
             network, else z.
         steps: Number of steps.
-        start: "nearest", the most similar of 600 pictures, or "mean", the mean style (zero latents in z).
-        learning_rate: Largest change of styles in a step, in standard deviations.
+        start: "nearest", styles fitted without gradients from the most similar of 601 pictures (in z, the
+            most similar of 600), or "mean", the mean style (zero latents in z).
+        learning_rate: Largest change of styles in a step, in standard deviations; None for 0.05 from fitted styles, and
+            0.1 from elsewhere.
         noise: "fit" searches for noise images as well, "const" keeps the generator's own.
         label: What a conditional generator is asked for: a class, or its label's numbers.
         seed: Random seed.
@@ -78,7 +92,7 @@ class ProjectOptions:
     space: Space | Literal["auto"] = "auto"
     steps: int = 400
     start: Literal["mean", "nearest"] = "nearest"
-    learning_rate: float = 0.1
+    learning_rate: float | None = None
     noise: Literal["fit", "const"] = "fit"
     label: Label | None = None
     seed: int = 0
@@ -209,7 +223,7 @@ class Projector:
         self.num_ws, self.w_dim = styles_shape(generator)
         self.fingerprint = fingerprint(generator)
         self.space = _space(generator, options.space)
-        self._noise_shapes = noise_shapes(generator) if options.noise == "fit" else []
+        self._own_noise = stored_noise(generator) if options.noise == "fit" else []
         if self.space == "z":
             self._mean = torch.zeros(generator.z_dim, device=self.device)
             self._basis = torch.eye(generator.z_dim, device=self.device)
@@ -227,19 +241,20 @@ class Projector:
             OptionError: If latents are searched, and the styles to start from have none.
         """
         starts = list(starts) or [None] * len(targets)
-        nearest = iter(())  # type: Iterator[Tensor]
+        found: Iterator[Tensor] = iter(())
         if self.options.start == "nearest":
-            nearest = iter(self._nearest([t for t, s in zip(targets, starts, strict=True) if s is None]))
+            wanted = [target for target, start in zip(targets, starts, strict=True) if start is None]
+            found = iter(self._nearest(wanted) if self.space == "z" else self._fitted(wanted))
         searches = []
         for start in starts:
-            noise = [torch.randn(shape, generator=_source(self.options.seed, index)).to(self.device)
-                     for index, shape in enumerate(self._noise_shapes)]  # fmt: skip
+            noise = [_unit_normal(image.clone(), _source(self.options.seed, index))
+                     for index, image in enumerate(self._own_noise)]  # fmt: skip
             if start is not None:
                 code = self._code_of(start)
-                if start.noise and self._noise_shapes:
+                if start.noise and self._own_noise:
                     noise = [image.clone().to(self.device) for image in start.noise]
             elif self.options.start == "nearest":
-                code = next(nearest)
+                code = next(found)
             else:
                 code = (
                     torch.zeros(self._rows, self.w_dim)
@@ -278,6 +293,17 @@ class Projector:
             return self._finish(targets, distance, searches)
 
     @property
+    def _explores(self) -> bool:
+        """Whether a search begins anywhere: from fitted styles, large steps and noise would only lead away."""
+        return self.options.start == "mean" or self.space == "z"
+
+    @property
+    def _learning_rate(self) -> float:
+        if self.options.learning_rate is not None:
+            return self.options.learning_rate
+        return FAR_RATE if self._explores else NEAR_RATE
+
+    @property
     def _rows(self) -> int:
         return self.num_ws if self.space == "w+" else 1
 
@@ -294,7 +320,9 @@ class Projector:
                  zip(*(search.noise for search in searches), strict=True)]  # fmt: skip
 
         # Noise on the styles explores at first; it fades out after three quarters of the steps.
-        strength = STYLE_NOISE * math.sqrt(code.shape[-1]) * max(0.0, 1 - done / NOISY) ** 2
+        strength = 0.0
+        if self._explores:
+            strength = STYLE_NOISE * math.sqrt(code.shape[-1]) * max(0.0, 1 - done / NOISY) ** 2
         shake = torch.randn(code.shape[1:], generator=_source(self.options.seed, 1_000_000 + step)).to(code)
         images = self.generator.synthesize(
             self._styles(code + strength * shake), FittedNoise(noise) if noise else Noise("const")
@@ -309,11 +337,10 @@ class Projector:
             values = [search.code, *search.noise]
             for which, value in enumerate(values):
                 gradient = gradients[which][index] if which == 0 else gradients[which][index, 0]
-                size = self.options.learning_rate if which == 0 else NOISE_RATE
+                size = self._learning_rate if which == 0 else NOISE_RATE
                 _adam(value, gradient, search.moments[2 * which : 2 * which + 2], step + 1, size * rate)
-            for image in search.noise:  # unit-normal again
-                image.sub_(image.mean())
-                image.mul_(image.square().mean().clamp(min=1e-16).rsqrt())
+            for image in search.noise:
+                _unit_normal(image)
             search.step += 1
 
     @torch.no_grad()
@@ -377,15 +404,49 @@ class Projector:
             return start.z
         return self._coordinates(start.ws if self.space == "w+" else start.ws.mean(dim=0, keepdim=True))
 
+    @torch.no_grad()
+    def _fitted(self, targets: Sequence[Target]) -> list[Tensor]:
+        """Return for each target the code of styles that were fitted to it without gradients."""
+        if not targets:
+            return []
+        found = find_axes(self.generator, min(AXES, self.w_dim), self.options.label)
+        axes = Axes(found.centre.cpu(), found.vectors.cpu())
+        w = axes.code(self._map(self._latents(CANDIDATES // 2, self.options.seed + 1))[:, 0].cpu())
+        codes = torch.cat([torch.zeros_like(w[:1]), w, SHRUNK * w])
+        draw = self._small_drawing()
+        ranges = RANGES if self.space == "w+" else 1
+        starts = []
+        for target in targets:
+            pixels, mask = (_small(image[None])[0] for image in (target.pixels, target.mask))
+            aim = Aim(draw, axes, self.num_ws, pixels, mask)
+            ws = axes.styles(fit(aim, codes, ranges, TRIED).code[None], self.num_ws)[0]
+            starts.append(self._coordinates(ws[: self._rows]))
+        return starts
+
+    def _small_drawing(self) -> Callable[[Tensor], Tensor]:
+        """Return what draws styles in small pictures, in the fastest form; styles and pictures are on the CPU."""
+        synthesis = prepare_synthesis(self.generator, torch.float32)
+        batch = _batch(self.generator)
+
+        def draw(ws: Tensor) -> Tensor:
+            with exact_convolutions(), torch.inference_mode():
+                pictures = [
+                    _small(synthesis.synthesize(part.to(self.device), Noise("const")).float()).cpu()
+                    for part in torch.split(ws, batch)
+                ]
+            return torch.cat(pictures)
+
+        return draw
+
     @torch.inference_mode()
     def _nearest(self, targets: Sequence[Target]) -> list[Tensor]:
-        """Return for each target the code of the most similar of many pictures, by their pixels at 16x16, or nearly."""
+        """Return for each target the latents of the most similar of many pictures, by their pixels at nearly 16x16."""
         wanted, masks = (torch.stack([getattr(t, name) for t in targets]).to(self.device)
                          for name in ("pixels", "mask"))  # fmt: skip
         weights = _coarse(masks)
         wanted = _coarse(wanted * masks) / weights.clamp(min=1e-6)
         best = [(math.inf, self._latents(1, self.options.seed)[0])] * len(targets)
-        batch = max(1, min(32, 2**19 // self.generator.size.pixels))
+        batch = _batch(self.generator)
         for start in range(0, CANDIDATES, batch):
             z = self._latents(batch, self.options.seed + 1 + start)
             images = _coarse(self.generator.synthesize(self._map(z)))
@@ -394,10 +455,7 @@ class Projector:
                 at = int(row.argmin())
                 if float(row[at]) < best[index][0]:
                     best[index] = (float(row[at]), z[at])
-        codes = torch.stack([z for _, z in best])
-        if self.space == "z":
-            return [code.clone() for code in codes]
-        return [self._coordinates(ws[: self._rows]).clone() for ws in self._map(codes)]
+        return [z.clone() for _, z in best]
 
 
 def project(
@@ -446,6 +504,15 @@ def style_axes(
     return mean, (directions * deviations.clamp(min=least)[:, None]).float()
 
 
+def _small(images: Float[Tensor, "n ch h w"]) -> Float[Tensor, "n ch h2 w2"]:
+    factor = math.ceil(max(images.shape[2:]) / LONGEST_PX)
+    return F.avg_pool2d(images, factor) if factor > 1 else images
+
+
+def _batch(generator: Generator) -> int:
+    return max(1, min(32, 2**19 // generator.size.pixels))
+
+
 def _latents(generator: Generator, count: int, seed: int) -> Tensor:
     return torch.from_numpy(np.random.RandomState(seed).randn(count, generator.z_dim)).float()
 
@@ -464,6 +531,14 @@ def _source(seed: int, number: int) -> torch.Generator:
     """Return a random number generator that is the same for each seed and number."""
     state = np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state) % 2**63)
+
+
+def _unit_normal(image: Tensor, source: torch.Generator | None = None) -> Tensor:
+    """Give a noise image mean 0 and deviation 1, in place; a flat one is drawn anew if there is a source."""
+    image.sub_(image.mean())
+    if source is not None and not image.any():
+        image.copy_(torch.randn(image.shape, generator=source))
+    return image.mul_(image.square().mean().clamp(min=1e-16).rsqrt())
 
 
 def _ramp_down(done: float) -> float:

@@ -103,28 +103,28 @@ class FittedNoise(Noise):
         return image
 
 
-class _NoiseShapes(Noise):
-    """Records the size of each layer's noise image."""
+class _StoredNoise(Noise):
+    """Keeps each layer's stored noise image."""
 
     def __init__(self) -> None:
         super().__init__("const")
-        self.shapes: list[tuple[int, int]] = []
+        self.images: list[Tensor] = []
 
     def image(self, stored: Float[Tensor, "h w"], batch: int, *, uniform: bool = False) -> Tensor | None:
-        """Return the generator's own noise, and record its size."""
+        """Return the generator's own noise, and keep it."""
         if not uniform:
-            self.shapes.append((stored.shape[0], stored.shape[1]))
+            self.images.append(stored)
         return super().image(stored, batch, uniform=uniform)
 
 
-def noise_shapes(generator: Generator) -> list[tuple[int, int]]:
-    """Return the sizes of a generator's noise images in the layers' order; empty if it has none."""
-    noted = _NoiseShapes()
+def stored_noise(generator: Generator) -> list[Tensor]:
+    """Return a generator's own noise images, [h, w] each, in the layers' order; empty if it has none."""
+    kept = _StoredNoise()
     with torch.inference_mode():
         num_ws, w_dim = styles_shape(generator)
         device = next(generator.parameters()).device
-        generator.synthesize(torch.zeros(1, num_ws, w_dim, device=device), noted)
-    return noted.shapes
+        generator.synthesize(torch.zeros(1, num_ws, w_dim, device=device), kept)
+    return [image.detach() for image in kept.images]
 
 
 def styles_shape(generator: Generator) -> tuple[int, int]:
@@ -265,7 +265,9 @@ def require_noise_fits(styles: Styles, generator: Generator, where: Path) -> Non
     """
     if not styles.noise:
         return
-    found, want = [tuple(image.shape) for image in styles.noise], noise_shapes(generator)
+    found, want = (
+        [tuple(image.shape) for image in images] for images in (styles.noise, stored_noise(generator))
+    )
     if found != want:
         sizes = [", ".join(f"{h}x{w}" for h, w in shapes[:20]) or "none" for shapes in (found, want)]
         raise OptionError(

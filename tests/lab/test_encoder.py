@@ -61,6 +61,9 @@ def test_a_search_finds_what_the_generator_drew_though_it_starts_elsewhere():
     assert found.code.shape == (2, 8)
     assert found.psnr_db > before + 6
     assert found.drawings == aim.drawings < 200
+    with torch.inference_mode():
+        many = axes.code(generator.map_latents(latents(range(40), 8), None)[:, 0])
+        assert fit(aim, many, 2, tried=8).distance <= fit(aim, many, 2).distance
     assert float(aim.apart(found.code[None])[0].square().sum()) == pytest.approx(found.distance, rel=1e-4)
 
 

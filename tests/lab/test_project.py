@@ -10,7 +10,7 @@ import torch
 from metagan.errors import OptionError
 from metagan.lab.project import Distance, ProjectOptions, Projector, project
 from metagan.lab.project_files import project_into, read_search, write_search
-from metagan.lab.styles import draw, noise_shapes, read_styles, write_styles
+from metagan.lab.styles import draw, read_styles, stored_noise, write_styles
 from metagan.lab.targets import Target
 from metagan.lab.verdict import own_distances, verdict_on
 from metagan.networks.upscaler.network import Upscaler, UpscalerConfig
@@ -65,6 +65,23 @@ def test_the_nearest_start_begins_nearer_than_the_mean():
             starts[start] = Distance(wanted, None, CPU)(generator.synthesize(ws))
     assert bool((starts["nearest"] < starts["mean"]).all())
     assert float(starts["nearest"].mean()) < 0.7 * float(starts["mean"].mean())
+
+
+def test_only_a_search_from_the_mean_looks_around_itself(monkeypatch):
+    """Noise on fitted styles would lead away from them."""
+    generator = small()
+    drawn = []
+    synthesize = generator.synthesize
+    monkeypatch.setattr(
+        generator, "synthesize", lambda ws, *noise: drawn.append(ws) or synthesize(ws, *noise)
+    )
+    for start in ("nearest", "mean"):
+        found = project(
+            generator, [target(generator, 5)], ProjectOptions(start=start, steps=1, noise="const")
+        )
+        step = next(ws for ws in drawn if ws.requires_grad)
+        assert torch.equal(step[0].detach(), found[0].path[0]) == (start == "nearest")
+        drawn.clear()
 
 
 def test_padding_counts_for_nothing():
@@ -163,7 +180,7 @@ def test_results_of_other_options_are_not_overwritten(tmp_path):
 def test_styles_draw_the_picture_that_was_found_with_its_noise(tmp_path):
     generator = small()
     found = project(generator, [target(generator, 5)], QUICK)[0]
-    assert len(found.styles.noise) == len(noise_shapes(generator)) == 5
+    assert len(found.styles.noise) == len(stored_noise(generator)) == 5
     write_styles(tmp_path / "x.safetensors", found.styles)
     read = read_styles(tmp_path / "x.safetensors")
     assert np.array_equal(next(draw(Sampler(generator, CPU), [read])), found.picture)

@@ -23,9 +23,9 @@ from metagan.lab.styles import (
     METADATA_KEY,
     StylesInfo,
     fingerprint,
-    noise_shapes,
     read_styles,
     require_same_generator,
+    stored_noise,
     styles_shape,
 )
 from metagan.lab.targets import Target, list_pictures, read_target
@@ -164,8 +164,8 @@ def test_noise_and_styles_that_a_generator_cannot_draw_are_refused(tmp_path, mon
     save(Path("photo.png"), (30, 20))
     generator = load("stylegan2")
     info = StylesInfo(generator=fingerprint(generator), architecture="stylegan2", resolution=16, space="w+")
-    ws, shapes = torch.zeros(styles_shape(generator)), noise_shapes(generator)
-    noise = [torch.zeros(shape) for shape in shapes]
+    ws, own = torch.zeros(styles_shape(generator)), stored_noise(generator)
+    noise = [torch.zeros_like(image) for image in own]
     cases = {
         "fewer": (ws, noise[:-1], "noise images of"),
         "more": (ws, [*noise, noise[-1].clone()], "noise images of"),
