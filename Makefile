@@ -9,7 +9,7 @@ STAMP  := $(VENV)/.installed
 
 DOCS := $(BIN)/python scripts/docs_tables.py
 
-.PHONY: help setup site test check coverage quick docs bench fuzz weights screenshot clean
+.PHONY: help setup site test check quick docs bench fuzz weights screenshot clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,10 +33,6 @@ check: setup  ## the gate
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(DOCS) --check
-	$(BIN)/python -m pytest -n 2
-
-coverage: setup  ## all tests again, a third slower, and which lines and branches they reach
-	sh scripts/setup.sh browser
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term
 
 # Tests that start a browser, train, build sites or compile: longer than one waits after a save.
