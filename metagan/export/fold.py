@@ -27,7 +27,8 @@ from metagan.errors import ExportError
 from metagan.networks.generator import Generator
 from metagan.networks.ops import Dense, usual_taps
 from metagan.networks.stylegan2.network import Block, Config, StyledConv, StyleGAN2, ToRGB
-from metagan.networks.upscaler import UpscalerConfig
+from metagan.networks.upscaler import Upscaler, UpscalerConfig
+from metagan.networks.upscaler.native import kernel_layers
 from metagan.values import counted
 
 GAIN = math.sqrt(2)
@@ -201,3 +202,18 @@ def _colours(name: str, layer: ToRGB, left: float) -> Iterator[tuple[str, Tensor
     yield f"{name}.weight", layer.weight[:, :, 0, 0] * (layer.weight_gain * rest)
     yield from style
     yield f"{name}.bias", layer.bias
+
+
+# --------------------------------------------------------------------------------------------
+# Upscalers
+
+UPSCALER_PREFIX = "upscaler"
+
+
+def fold_upscaler(upscaler: Upscaler) -> dict[str, Tensor]:
+    """The upscaler's tensors for the browser, float32: NAME.weight, NAME.bias and NAME.slope of every layer."""
+    tensors: dict[str, Tensor] = {}
+    for layer in kernel_layers(upscaler):
+        parts = {"weight": layer.weight, "bias": layer.bias, "slope": layer.slope}
+        tensors |= {f"{UPSCALER_PREFIX}.{layer.name}.{part}": tensor for part, tensor in parts.items()}
+    return tensors

@@ -12,8 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from metagan.export.fold import GAIN, WebConfig
+from metagan.export.fold import GAIN, UPSCALER_PREFIX, WebConfig
 from metagan.networks.ops import normalize_second_moment
+from metagan.networks.upscaler import UpscalerConfig
+from metagan.networks.upscaler.native import KERNELS_SLOPE
 
 _LINE = (1 / 4, 3 / 4, 3 / 4, 1 / 4)
 
@@ -96,3 +98,33 @@ def _double(image: Tensor) -> Tensor:
     sparse = torch.zeros(n, c, 2 * h, 2 * w)
     sparse[:, :, ::2, ::2] = image
     return _filter(sparse, (2, 1))
+
+
+# --------------------------------------------------------------------------------------------
+# Upscalers
+
+
+def replay_upscaler(config: UpscalerConfig, tensors: Mapping[str, Tensor], pictures: Tensor) -> Tensor:
+    """What the browser will make of pictures [n, 3, h, w] with these tensors; results may lie outside [-1, 1]."""
+
+    def layer(name: str, x: Tensor) -> Tensor:
+        weight, bias, slope = (
+            tensors[f"{UPSCALER_PREFIX}.{name}.{part}"] for part in ("weight", "bias", "slope")
+        )
+        y = F.leaky_relu(F.conv2d(x, weight, bias, padding=1), KERNELS_SLOPE)
+        return y.clamp(min=0) + slope[:, None, None] * y.clamp(max=0)
+
+    pictures = pictures.clamp(-1, 1)
+    x = layer("head", pictures)
+    for index in range(config.blocks):
+        x = x + layer(f"{index}.second", layer(f"{index}.first", x))
+    if config.factor == 4:
+        x = _shuffle(layer("fine", x))
+    missing = _shuffle(layer("last", x))
+    return F.interpolate(pictures, scale_factor=config.factor, mode="nearest") + missing
+
+
+def _shuffle(x: Tensor) -> Tensor:
+    """Channels [2][2][c] to 2x2 pixels."""
+    n, count, height, width = x.shape
+    return F.pixel_shuffle(x.view(n, 4, count // 4, height, width).transpose(1, 2).flatten(1, 2), 2)

@@ -12,10 +12,9 @@ from torch import Tensor
 
 from metagan.errors import ExportError
 from metagan.export.blob import WebPrecision, compress, pack, unpack
-from metagan.export.fold import fold
+from metagan.export.fold import fold, fold_upscaler
 from metagan.export.likeness import PROOF_PSI, PROOF_SEEDS, Likeness, measure
-from metagan.export.replay import replay
-from metagan.export.upscaler import fold_upscaler, replay_upscaler
+from metagan.export.replay import replay, replay_upscaler
 from metagan.files import write_bytes
 from metagan.networks.generator import Generator, Noise
 from metagan.networks.upscaler import Upscaler

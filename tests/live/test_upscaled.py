@@ -9,8 +9,8 @@ import torch
 
 from metagan.errors import ExportError
 from metagan.export.blob import METADATA_KEY, pack, unpack
-from metagan.export.fold import fold
-from metagan.export.upscaler import fold_upscaler, replay_upscaler
+from metagan.export.fold import fold, fold_upscaler
+from metagan.export.replay import replay_upscaler
 from metagan.export.web import make_web_weights
 from metagan.networks.upscaler import UpscalerConfig
 from metagan.sampling.sampler import Sampler, Settings

@@ -13,8 +13,7 @@ from playwright.sync_api import Browser, Route
 
 from metagan.checkpoints.read import read_checkpoint
 from metagan.export.blob import WebPrecision, pack
-from metagan.export.fold import fold
-from metagan.export.upscaler import fold_upscaler
+from metagan.export.fold import fold, fold_upscaler
 from metagan.networks.generator import Generator
 from metagan.networks.loading.detect import load_generator
 from metagan.networks.upscaler import Upscaler

@@ -26,6 +26,7 @@ from metagan.training.archive import RunArchive
 from metagan.training.data_loader import DataLoader, Pictures
 from metagan.training.distributed import World
 from metagan.training.options import Schedule
+from metagan.training.report import Charts, write_page
 from metagan.training.run import (
     Clock,
     Silent,
@@ -44,11 +45,28 @@ from metagan.training.state import has_state, read_last_state, write_state
 from metagan.training.trainer import seed_of
 from metagan.training.upscaler.data import hold_out
 from metagan.training.upscaler.recipe import UpscalerRunConfig
-from metagan.training.upscaler.report import write_upscaler_report
 from metagan.training.upscaler.trainer import UpscalerTrainer
 
 SHOWN_ORIGINALS: Final = 6
 SHOWN_MADE: Final = 6
+
+# The report
+MOST_GRIDS: Final = 20
+WEBP_QUALITY: Final = 92  # high, because pairs are compared closely
+CHARTS: Final[Charts] = (
+    ("PSNR of held-out originals, dB (higher is better)", {"psnr": "upscaled", "lanczos_psnr": "Lanczos"}),
+    ("SSIM of held-out originals (higher is better)", {"ssim": "upscaled", "lanczos_ssim": "Lanczos"}),
+    (
+        "Distances",
+        {"loss_pixel": "to the original", "loss_cycle": "generated, made small again"},
+    ),
+    ("Perceptual loss", {"loss_perceptual": "discriminator's features"}),
+    (
+        "Adversarial losses",
+        {"loss_adversarial": "upscaler", "loss_fake": "discriminator, upscaled", "loss_real": "original"},
+    ),
+    ("Crops a second", {"images_per_s": "crops a second"}),
+)
 
 # Upscaled pictures and their originals, [h, w, 3] each, to measures by name, "psnr" (higher is better) among them.
 MeasurePairs = Callable[[Sequence[NDArray[np.uint8]], Sequence[NDArray[np.uint8]]], Mapping[str, float]]
@@ -296,3 +314,14 @@ class UpscalerRun:
         if self.archive is not None:
             self.archive.try_to_put(self.trainer.seen / 1000)
         self._saved_at, self._keep_state = self.trainer.seen, True
+
+
+def write_upscaler_report(folder: RunFolder, config: UpscalerRunConfig) -> None:
+    """Write an upscaler run's report.html from the run folder's files."""
+    own = {
+        "config": config,
+        "shape": dataclasses.asdict(config.upscaler),
+        "recipe": dataclasses.asdict(config.recipe),
+        "parameters": sum(p.numel() for p in Upscaler(config.upscaler).parameters()),
+    }
+    write_page("metagan.training.upscaler", folder, CHARTS, own, most_grids=MOST_GRIDS, quality=WEBP_QUALITY)

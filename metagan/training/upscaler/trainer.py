@@ -5,17 +5,24 @@ References:
     [2] Wang et al. 2018, ESRGAN, arXiv:1809.00219, section 3.3: first by pixels alone.
     [3] Zhu et al. 2017, CycleGAN, arXiv:1703.10593: pictures without an original are held by a cycle.
     [4] Lai et al. 2017, LapSRN, arXiv:1704.03915, section 3.3 (the Charbonnier distance).
+    [5] Isola et al. 2017, Image-to-Image Translation with Conditional Adversarial Networks, arXiv:1611.07004 (a
+        discriminator of patches).
+    [6] Miyato et al. 2018, Spectral Normalization for GANs, arXiv:1802.05957.
+    [7] Wang et al. 2018, High-Resolution Image Synthesis with Conditional GANs, arXiv:1711.11585, section 3.2 (feature
+        matching: a perceptual loss on the discriminator's own features).
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any, Final
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from metagan.networks.upscaler import Upscaler
 from metagan.training.data_loader import DataLoader
@@ -33,12 +40,38 @@ from metagan.training.trainer import (
 )
 from metagan.training.upscaler.data import crop
 from metagan.training.upscaler.degrade import degrade, reduce, reduce_variously
-from metagan.training.upscaler.discriminator import PatchDiscriminator
 from metagan.training.upscaler.recipe import UpscalerRecipe
 
 BETAS: Final = (0.9, 0.99)
 CHARBONNIER_EPSILON: Final = 1e-3  # of a range of 2: below half a level of 255 the distance is square
 EMA_RAMPUP: Final = 0.05
+CHANNELS: Final = (32, 48, 64, 64)  # of the discriminator
+SLOPE: Final = 0.2
+
+
+class PatchDiscriminator(nn.Module):
+    """Spectrally normalised convolutions of stride 2 [6], with a logit for each patch of 16x16 pixels [5].
+
+    The perceptual loss compares its features [7].
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = (3, *CHANNELS)
+        self.layers = nn.ModuleList(
+            spectral_norm(nn.Conv2d(inputs, outputs, 4, stride=2, padding=1))
+            for inputs, outputs in pairwise(widths)
+        )
+        self.logit = spectral_norm(nn.Conv2d(widths[-1], 1, 3, padding=1))
+        self.activation = nn.LeakyReLU(SLOPE)
+
+    def forward(self, pictures: Float[Tensor, "n 3 h w"]) -> tuple[list[Tensor], Float[Tensor, "m 1"]]:
+        """Return the features of every layer, and the logits of all patches of all pictures in one column."""
+        features, x = [], pictures
+        for layer in self.layers:
+            x = self.activation(layer(x))
+            features.append(x)
+        return features, self.logit(x).reshape(-1, 1)
 
 
 class UpscalerTrainer:

@@ -16,7 +16,7 @@ from metagan.checkpoints.read import read_checkpoint
 from metagan.errors import CheckpointError, MetaganError
 from metagan.networks.loading.convert import convert
 from metagan.networks.loading.detect import ARCHITECTURES, load_generator
-from metagan.networks.loading.formats import FORMATS, REFUSALS
+from scripts.docs_tables import FORMATS, REFUSALS
 from tests.checkpoints.assembler import pickle_of
 from tests.checkpoints.builder import Network, module_tree, pickled
 from tests.networks.loading.test_choice import stored_by_basicsr
