@@ -1154,6 +1154,7 @@ def rank(
     seeds: Iterable[int],
     *,
     discriminator: str | Path | None = None,
+    second: bool = False,
     data: str | Path | None = None,
     by: Literal["discriminator", "realism", "mixture"] | None = None,
     mix: float = 0.5,
@@ -1170,6 +1171,7 @@ def rank(
         generator: From `load`, or what `load` takes.
         seeds: The seeds to rank.
         discriminator: A run's folder, or a weights file that holds a discriminator.
+        second: Whether to take the second discriminator of a run with two.
         data: Real pictures, a dataset that `metagan dataset pack` wrote.
         by: What orders the seeds; None for the discriminator if there is one, else realism.
         mix: Realism's share of a mixture.
@@ -1190,8 +1192,9 @@ def rank(
     _check_number("mix", mix, 0, 1)
     _check_whole("reals", reals, 2)
     from metagan.datasets.source import PictureSource
-    from metagan.lab.rank import Ranker, RankOptions, read_discriminator, score_all
+    from metagan.lab.rank import Ranker, RankOptions, read_discriminator, require_discriminator, score_all
 
+    require_discriminator(discriminator, second)
     chosen = tuple(dict.fromkeys(_checked_seeds(seeds)))
     if not chosen:
         raise OptionError("seeds: want at least one, got none", fix="give some, such as range(1000)")
@@ -1201,7 +1204,9 @@ def rank(
         opened._sampler,
         opened._settings(psi, class_index, label),
         RankOptions(by, mix, reals),
-        discriminator=None if discriminator is None else read_discriminator(Path(discriminator)),
+        discriminator=None
+        if discriminator is None
+        else read_discriminator(Path(discriminator), second=second),
         dataset=None if data is None else PictureSource(Path(data)),
         advance=advance,
     )

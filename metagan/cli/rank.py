@@ -37,6 +37,11 @@ if TYPE_CHECKING:
     "official pickle.",
 )
 @click.option(
+    "--second",
+    is_flag=True,
+    help="Of a run with two discriminators (`train --dual`), rank by the second, which knows the other collection.",
+)
+@click.option(
     "--data",
     type=click.Path(path_type=Path),
     help="Real pictures, from `metagan dataset pack`: to rank by nearness to them, to say where a score stands among "
@@ -83,6 +88,7 @@ if TYPE_CHECKING:
 def command(
     what: str,
     discriminator: Path | None,
+    second: bool,
     data: Path | None,
     seeds: tuple[int, ...],
     by: str | None,
@@ -124,7 +130,9 @@ def command(
         By,
         Ranker,
         RankOptions,
+        has_second,
         read_discriminator,
+        require_discriminator,
         score_all,
         sheet,
         sheet_size,
@@ -135,6 +143,7 @@ def command(
 
     require_outside(sheet_path, data, "--sheet")
     require_other(out, scores)
+    require_discriminator(discriminator, second)
     if sheet_path is not None:
         picture_format(sheet_path)
     if exclude_below is not None:
@@ -148,7 +157,11 @@ def command(
         what_for = f"--sheet {printable(str(sheet_path))}"
         size = sheet_size(sampler.size, len(seeds))
         require_size(picture_format(sheet_path), size, what_for, "name a .png file")
-    network = None if discriminator is None else read_discriminator(discriminator)
+    network = None if discriminator is None else read_discriminator(discriminator, second=second)
+    if discriminator is not None and not second and has_second(discriminator):
+        note(
+            "this run has two discriminators, and the first ranks; --second takes that of the other collection"
+        )
     dataset = None if data is None else PictureSource(data)
     with stages() as progress:
         progress.begin("real pictures", min(reals, len(dataset)) if dataset else None)

@@ -109,15 +109,23 @@ class Score:
 # The discriminator
 
 
-def read_discriminator(path: Path) -> nn.Module:
+def read_discriminator(path: Path, *, second: bool = False) -> nn.Module:
     """Read a discriminator from a folder of `metagan train`, or from a weights file that has one.
 
     Args:
         path: The run's folder, or any file with a discriminator that metagan reads.
+        second: Whether to take the second of a run with two.
 
     Raises:
+        OptionError: If the second is asked for, and there is one discriminator only.
         CheckpointError, TrainingError: If there is none, or it can't be read.
     """
+    if second and not has_second(path):
+        raise OptionError(
+            "--second: this has one discriminator only",
+            where=path,
+            fix="leave --second out, or give a run with --dual",
+        )
     folder = RunFolder(path)
     if not path.is_dir() or not has_state(folder.state):
         if not path.exists():
@@ -127,11 +135,8 @@ def read_discriminator(path: Path) -> nn.Module:
         return load_discriminator(read_checkpoint(path))
     config = read_config(folder).discriminator
     state = read_last_state(folder.state).tensors
-    own = {
-        name.removeprefix("discriminator/"): each
-        for name, each in state.items()
-        if name.startswith("discriminator/")
-    }
+    prefix = "second/" if second else "discriminator/"
+    own = {name.removeprefix(prefix): each for name, each in state.items() if name.startswith(prefix)}
 
     def make() -> nn.Module:
         return DCGANDiscriminator(config) if isinstance(config, DCGANConfig) else Discriminator(config)
@@ -139,6 +144,18 @@ def read_discriminator(path: Path) -> nn.Module:
     with torch.device("meta"):
         names = make().state_dict().keys()
     return assemble(make, {name: own[name] for name in names if name in own})
+
+
+def require_discriminator(path: str | Path | None, second: bool) -> None:
+    """Refuse to take the second of no discriminators."""
+    if second and path is None:
+        raise OptionError("--second: there is no discriminator", fix="give --discriminator RUN")
+
+
+def has_second(path: Path) -> bool:
+    """Return whether a run was trained against two discriminators."""
+    folder = RunFolder(path)
+    return path.is_dir() and has_state(folder.state) and read_config(folder).dual is not None
 
 
 def _takes(network: nn.Module) -> tuple[int, int, int]:

@@ -21,6 +21,7 @@ from metagan.lab.rank import (
     Scorer,
     order,
     read_discriminator,
+    require_discriminator,
     score_all,
 )
 from metagan.networks.dcgan.network import Config, LayerConfig
@@ -113,6 +114,10 @@ def test_a_runs_folder_gives_its_discriminator(tmp_path):
     write_state(RunFolder(tmp_path).state, tensors | {"path_mean": torch.zeros(())}, {"steps": 1})
     found = read_discriminator(tmp_path)
     assert all(torch.equal(tensor, network.state_dict()[name]) for name, tensor in found.state_dict().items())
+    with pytest.raises(OptionError, match="--second: this has one discriminator only"):
+        read_discriminator(tmp_path, second=True)
+    with pytest.raises(OptionError, match="--second: there is no discriminator"):
+        require_discriminator(None, second=True)
 
 
 def test_scores_stand_where_they_would_among_real_pictures(tmp_path, sampler):

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from metagan.cli import metagan
 from metagan.errors import OptionError, TrainingError
+from metagan.lab.rank import read_discriminator
 from metagan.training.distributed import World
 from metagan.training.options import Schedule, TrainOptions
 from metagan.training.run import Run
@@ -58,6 +59,8 @@ def test_each_discriminator_learns_its_own_collection_and_the_run_says_so(tmp_pa
     after = run.networks.tensors()
     for role in ("discriminator", "second"):
         assert not torch.equal(after[f"{role}/{weight_of(run)}"], before[f"{role}/{weight_of(run)}"])
+        read = read_discriminator(tmp_path / "run", second=role == "second").state_dict()
+        assert all(torch.equal(read[name], after[f"{role}/{name}"]) for name in read)
     first, second = (adversary.data_loader.pictures for adversary in run.trainer.adversaries)
     assert (type(first), type(second)) == (Discs, Squares)
     (line, *_) = [line for line in run.folder.read_metrics() if "loss_g" in line]
