@@ -14,6 +14,7 @@ from PIL import Image
 
 from metagan.cli import COMMANDS, main, metagan
 from metagan.errors import OptionError
+from tests.conftest import UNMEASURED
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -53,7 +54,9 @@ def test_help_comes_at_once_and_without_torch():
 def processor_seconds(script: str) -> tuple[float, str]:
     """What a new interpreter takes of the processor for a script, and what it prints."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=UNMEASURED, check=True, capture_output=True, text=True
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return used, done.stdout

@@ -115,7 +115,10 @@ class Runner:
     def _start(self) -> subprocess.Popen[str]:
         command = [sys.executable, "-W", "error", "-m", "tests.fuzz.worker"]
         pipe = subprocess.PIPE
-        return subprocess.Popen(command, cwd=ROOT, text=True, stdin=pipe, stdout=pipe, stderr=pipe)
+        unmeasured = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+        return subprocess.Popen(
+            command, cwd=ROOT, env=unmeasured, text=True, stdin=pipe, stdout=pipe, stderr=pipe
+        )
 
     def _end(self) -> None:
         if self.child:

@@ -1,7 +1,6 @@
 """A run that is killed goes on as if nothing had been: real processes, real kills."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -16,10 +15,10 @@ from safetensors import safe_open
 from metagan import train
 from metagan.cli import metagan
 from metagan.datasets.source import PictureSource
-from tests.conftest import started
+from tests.conftest import UNMEASURED, started
 from tests.training.toy import write_folder
 
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+ENVIRONMENT = {**UNMEASURED, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 KIMG = 0.28
 SETTINGS = (
     *("--preset", "tiny", "--batch", "8", "--threads", "1", "--device", "cpu", "--mirror"),
