@@ -29,7 +29,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where `metagan serve` shows the default site, having built it."""
     out = tmp_path_factory.mktemp("default") / "build"
     command = [sys.executable, "-m", "metagan", "serve", "--registry", str(ROOT / "registry.yaml"), "--out", str(out),
-               "--images", "24", "--port", "0", "--device", "cpu", "--offline"]  # fmt: skip
+               "--images", "6", "--port", "0", "--device", "cpu", "--offline"]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=out.parent) as process:
         try:
             line = process.stdout.readline()
@@ -49,7 +49,7 @@ def test_the_default_site_shows_pictures_of_every_subjects_generator(address: st
         facts = json.loads(page.request.get(f"{address}api/{subject.slug}.json").text())
         natural = picture.evaluate("image => [image.naturalWidth, image.naturalHeight]")
         assert natural[0] == natural[1] >= 32
-        assert len(facts["pictures"]) == 24
+        assert len(facts["pictures"]) == 6
 
 
 def shown(page: Page) -> str:
