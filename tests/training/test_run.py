@@ -317,10 +317,8 @@ def test_a_run_goes_on_within_the_warm_up_as_if_it_had_not_stopped(tmp_path):
     config = read_config(folder)
     assert config.recipe.d_warmup_kimg == 0.024
     Run(folder, config, SHORT, pictures, networks_for_resume(config), WORLD).train()
-    assert all(
-        torch.equal(tensor, read_state(whole.folder.state)[0][name])
-        for name, tensor in read_state(folder.state)[0].items()
-    )
+    wanted = read_state(whole.folder.state)[0]
+    assert all(torch.equal(tensor, wanted[name]) for name, tensor in read_state(folder.state)[0].items())
     assert "loss_g" not in lines_of(whole)[0]
     assert "loss_g" in lines_of(whole)[-1]
 

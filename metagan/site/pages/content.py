@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from typing import Any
 
 from metagan.collection.traits import TraitAccuracy, TypeCount, ValueCount
-from metagan.registry.models import Site, Subject
+from metagan.registry.models import Headline, Site, Subject
 from metagan.seeds import SeedRanges
 
 SHARD_ROW_BYTES = (
@@ -421,3 +422,8 @@ class SiteContent:
     version: str
     revision: str
     icons: tuple[tuple[int, str], ...] = ()
+
+    @cached_property
+    def headlines(self) -> Mapping[str, Headline]:
+        """The subjects' headlines, by slug."""
+        return {one.subject.slug: one.subject.heading for one in self.subjects}

@@ -371,7 +371,6 @@ def subjects_data(
     content: SiteContent, albums: Sequence[tuple[SubjectView, PictureIndex]]
 ) -> list[dict[str, object]]:
     """Return the part of `album_data` that describes each subject."""
-    headlines = {one.subject.slug: one.subject.heading for one in content.subjects}
     return [
         {
             "slug": view.slug,
@@ -390,7 +389,7 @@ def subjects_data(
             "maker": escape(ai_system(view.architecture, view.sha256, view.upscaler)),
             "live": _live_data(view),
             "unfit": bool(view.why_not_live),
-            "headline": _different(headlines[view.slug], content.site.heading),
+            "headline": _different(content.headlines[view.slug], content.site.heading),
         }
         for view, album in albums
     ]
