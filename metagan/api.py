@@ -84,11 +84,15 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         hints = _hints_of(function)
-        for name, value in (*zip(names, args, strict=False), *kwargs.items()):
-            if name in hints and not _fits(value, hints[name]):
-                raise OptionError(f"{name}: want {_words(hints[name])}, got {value!r:.60}", fix="give that")
+
+        def settle(name: str, value: object) -> Any:
+            return _settled(name, value, hints[name]) if name in hints else value
+
+        given = [settle(name, value) for name, value in zip(names, args, strict=False)]
+        if len(args) > len(given):
+            return function(*args, **kwargs)  # it says that these are too many
         try:
-            return function(*args, **kwargs)
+            return function(*given, **{key: settle(key, kwargs[key]) for key in kwargs})
         except OSError as error:
             raise explain(error) from error
 
@@ -110,9 +114,17 @@ _PLAIN: Final[dict[object, Callable[[Any], bool]]] = {
     bool: lambda value: isinstance(value, bool | np.bool_),
     int: lambda value: _index(value) is not None,
     float: lambda value: isinstance(value, int | float | np.number),
-    str: lambda value: isinstance(value, str) and "\0" not in value,
-    Path: lambda value: isinstance(value, os.PathLike) and "\0" not in os.fspath(value),
+    str: lambda value: isinstance(value, str) and _can_name(value),
+    Path: lambda value: isinstance(value, os.PathLike) and _can_name(os.fsdecode(value)),
 }
+
+
+def _can_name(text: str) -> bool:
+    """Whether a text can be a file's name: without zero bytes, and without halves of characters."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
 
 
 def _index(value: object) -> int | None:
@@ -125,17 +137,44 @@ def _index(value: object) -> int | None:
         return None
 
 
+def _settled(name: str, value: Any, hint: Any) -> Any:
+    """Return a value that fits its annotation, the items of an iterable as a list."""
+    if not _fits(value, hint):
+        raise OptionError(f"{name}: want {_words(hint)}, got {value!r:.60}", fix="give that")
+    kinds = get_args(hint) if get_origin(hint) in (UnionType, Union) else (hint,)
+    kind = next(one for one in kinds if _fits(value, one))
+    if get_origin(kind) not in _MANY:
+        return value
+    (inner,), found = get_args(kind), list(value)
+    for index, item in enumerate(found):
+        if not _fits(item, inner):
+            raise OptionError(f"{name}[{index}]: want {_words(inner)}, got {item!r:.60}", fix="give that")
+    return found
+
+
+_MANY: Final = (abc.Iterable, abc.Sequence)
+
+
 def _fits(value: object, hint: Any) -> bool:
     origin, inner = get_origin(hint), get_args(hint)
+    if origin in _MANY:
+        return _is_many(value)
     if origin in (UnionType, Union):
         return any(_fits(value, one) for one in inner)
     if origin is Literal:
         return isinstance(value, str) and value in inner
     if origin is tuple:
-        return isinstance(value, tuple | list) and len(value) == len(inner) and all(map(_fits, value, inner))
+        parts = list(value) if isinstance(value, np.ndarray) and value.ndim else value
+        return isinstance(parts, tuple | list) and len(parts) == len(inner) and all(map(_fits, parts, inner))
     if hint in _PLAIN:
         return _PLAIN[hint](value)
     return isinstance(value, origin or hint) and not (origin and isinstance(value, str | bytes))
+
+
+def _is_many(value: object) -> bool:
+    if isinstance(value, Tensor | np.ndarray):
+        return value.ndim > 0
+    return isinstance(value, abc.Iterable) and not isinstance(value, str | bytes | os.PathLike)
 
 
 def _words(hint: Any) -> str:
@@ -156,6 +195,7 @@ def _words(hint: Any) -> str:
         Path: "a path",
     }
     plain |= {NoneType: "None", abc.Callable: "a function", abc.Mapping: "a dictionary"}
+    plain |= {Image.Image: "a picture of Pillow"}
     return plain.get(origin or hint) or ("several, in a list" if origin else f"a {hint.__name__}")
 
 
@@ -302,6 +342,7 @@ class Generator:
         rows = labels(network, settings.label, len(z))
         return network.map_latents(z, None if rows is None else rows.to(self.device), psi=settings.psi)
 
+    @checked
     def dials(self, directions: str | Path | Directions | None = None) -> Directions:
         """Open the dials that `sample` turns.
 
@@ -321,6 +362,8 @@ class Generator:
         if isinstance(directions, Directions):
             require_same_generator(directions, network, "directions")
             return directions
+        if not isinstance(directions, str | Path | None):
+            raise OptionError(f"directions: want a file, got {directions!r:.60}", fix="give its path")
         key = None if directions is None else str(directions)
         if key not in self._dials:
             ref = choose_dials(key, self._target.dials, self.name)
@@ -448,7 +491,7 @@ def _checked_pictures(pictures: Iterable[Image.Image]) -> list[Image.Image]:
 
 
 def _check_noise(noise: object) -> None:
-    if noise not in NOISE_MODES:
+    if not isinstance(noise, str) or noise not in NOISE_MODES:
         raise OptionError(f"noise: want {', '.join(NOISE_MODES)}, got {noise!r:.60}", fix="give one of those")
 
 
@@ -681,7 +724,8 @@ def train(
     )
     from metagan.training.session import train as train_generator
 
-    if join is not None and join not in (joins := get_args(Join)):
+    if join is not None and (not isinstance(join, str) or join not in get_args(Join)):
+        joins = get_args(Join)
         raise OptionError(f"join: want one of {', '.join(joins)}, got {join!r:.60}", fix="give one of those")
     if join is not None and dual is None:
         raise OptionError("join: it says how two discriminators are combined", fix="give dual=DATASET too")
@@ -704,12 +748,12 @@ def train(
     )
     check_settings(recipe)
     check_settings(schedule, {"total_kimg": "kimg"})
-    if architecture not in get_args(ArchitectureName):
+    if not isinstance(architecture, str) or architecture not in get_args(ArchitectureName):
         names = ", ".join(get_args(ArchitectureName))
         raise OptionError(
             f"architecture: want one of {names}, got {architecture!r:.60}", fix="give one of those"
         )
-    if preset not in ("auto", *PRESET_NAMES):
+    if not isinstance(preset, str) or preset not in ("auto", *PRESET_NAMES):
         raise OptionError(
             f"preset: want auto, {', '.join(PRESET_NAMES)}, got {preset!r:.60}", fix="give one of those"
         )
@@ -1027,6 +1071,7 @@ def directions(
     for name, value, least in (("count", count, 1), ("candidates", candidates, 1), ("pictures", pictures, 2)):
         _check_whole(name, value, least, 1000)
     _check_number("psi", psi, *PSI_RANGE)
+    _check_whole("seed", seed, 0, MAX_SEED)
     from metagan.lab.dials import write_directions
     from metagan.lab.directions import DirectionFinder, DirectionsOptions
     from metagan.lab.perceptual import load_perceptual
@@ -1035,7 +1080,7 @@ def directions(
     opened = _opened(generator)
     options = DirectionsOptions(
         methods=tuple(methods),
-        ranges=tuple(layers),
+        ranges=tuple((first, last) for first, last in layers),
         count=count,
         candidates=candidates,
         pictures=pictures,

@@ -40,6 +40,11 @@ def replacing(path: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
+def real_path(path: Path) -> Path:
+    """Follow links. One that leads back to itself stays, for which Path.resolve has a RuntimeError."""
+    return Path(os.path.realpath(path))
+
+
 def require_place(path: Path, *, folder: bool = False) -> None:
     """Refuse a place for a result at which nothing can be written.
 
@@ -89,7 +94,7 @@ def require_outside(out: Path | None, source: Path | None, name: str = "--out") 
         out is not None
         and source is not None
         and source.is_dir()
-        and out.resolve().is_relative_to(source.resolve())
+        and real_path(out).is_relative_to(real_path(source))
     ):
         raise OptionError(
             f"{name} {out}: it lies in {source}, which is read, and the next run would take it in",

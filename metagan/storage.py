@@ -102,6 +102,12 @@ def storage_errors(address: str, kind: type[MetaganError]) -> Iterator[None]:
                 fix="set them as the storage's own tools want them, such as AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY",
             ) from error
+        if isinstance(error, OSError) and error.strerror and not protocol_of(address):
+            raise kind(
+                error.strerror,
+                where=error.filename or address,
+                fix="check that file or folder and its permissions",
+            ) from error
         said = " ".join(str(error).split()) or "no reason given"
         if secret and secret[1]:
             said = said.replace(secret[1], "…")

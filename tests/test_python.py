@@ -209,7 +209,7 @@ def test_other_values_are_refused_too(apes, tmp_path):
         ({"gamma": -1}, "gamma: want a number above 0, got -1"),
         ({"snapshot_kimg": float("nan")}, "snapshot_kimg: want a number above 0, got nan"),
         ({"keep_snapshots": 0}, "keep_snapshots: want a whole number from 1, got 0"),
-        ({"seed": -1}, "seed: want a whole number from 0, got -1"),
+        ({"seed": -1}, "seed: want a whole number from 0 to 4,294,967,295, got -1"),
         ({"preset": "x"}, "preset: want auto, tiny"),
         ({"measured_pictures": -1}, "measured_pictures: want a whole number from 0"),
         ({"threads": 0}, "threads: want a whole number from 1"),
@@ -303,7 +303,21 @@ def test_both_parents_of_a_blend_are_held_against_their_hashes(tmp_path):
             lambda: metagan.blend("a", "b", "c.safetensors", soft=float("nan")),
             "soft: want a number from 0 to 16",
         ),
-        (lambda: metagan.rank("bundled:apes", [torch.tensor(1.5)]), "seeds: want a whole number from 0 to"),
+        (
+            lambda: metagan.rank("bundled:apes", [torch.tensor(1.5)]),
+            "seeds[0]: want a whole number, got tensor(1.5000)",
+        ),
+        (lambda: metagan.load("\ud800"), "what: want text or a path, got"),
+        (lambda: metagan.build(subjects=[1.5]), "subjects[0]: want text, got 1.5"),
+        (lambda: metagan.build(subjects=np.zeros((2, 2))), "subjects[0]: want text, got array"),
+        (
+            lambda: metagan.directions("bundled:apes", layers=[[1]]),
+            "layers[0]: want 2 of them: (a whole number",
+        ),
+        (lambda: metagan.directions("bundled:apes", seed=2**32), "seed: want a whole number from 0 to"),
+        (lambda: metagan.train("a.zip", "run", seed=2**32), "seed: want a whole number from 0 to"),
+        (lambda: metagan.train("a.zip", "run", preset=np.zeros(2)), "preset: want auto, tiny"),
+        (lambda: metagan.paint({1: 2}, "painted", vqgan="a.ckpt"), "prompts[0]: want text, got 1"),
         (lambda: metagan.parse_seeds(5), "want seeds and ranges like 0-35,42, got 5"),
         (lambda: metagan.parse_seeds("x"), "want seeds and ranges like 0-35,42, got 'x'"),
     ],
@@ -319,6 +333,14 @@ def test_what_the_file_system_refuses_is_an_error_of_metagan(apes, tmp_path):
     with pytest.raises(metagan.MetaganError, match="a file is there, where a folder has to be") as refused:
         metagan.save(picture, tmp_path / "file" / "a.png")
     assert refused.value.where == str(tmp_path / "file")
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    for call in (
+        lambda: metagan.build(GOLDEN / "registry.yaml", out=loop),
+        lambda: apes.dials(Path("/proc/self/mem")),
+    ):
+        with pytest.raises(metagan.MetaganError):
+            call()
 
 
 def test_styles_of_numpy_are_drawn_and_what_is_none_is_refused(apes):
@@ -326,3 +348,5 @@ def test_styles_of_numpy_are_drawn_and_what_is_none_is_refused(apes):
     assert np.array_equal(np.asarray(apes.draw(ws.numpy())[0]), np.asarray(apes.draw(ws)[0]))
     with pytest.raises(metagan.MetaganError, match=r"want \[num_ws, w_dim\].* got 'x'"):
         apes.draw("x")
+    with pytest.raises(metagan.MetaganError, match="noise: want const"):
+        apes.draw(ws, noise=np.zeros(2))

@@ -35,7 +35,7 @@ from metagan.collection.store import Collection
 from metagan.collection.table import Table
 from metagan.datasets.decode import to_rgb
 from metagan.errors import CollectionError, OptionError
-from metagan.files import sweep_killed, write_bytes
+from metagan.files import real_path, sweep_killed, write_bytes
 from metagan.images.encode import encode
 from metagan.images.provenance import SOURCE_TYPE, Provenance
 from metagan.values import counted
@@ -181,7 +181,7 @@ _SAYS_NOTHING: Final = re.compile(
 
 def title_of(weights: Path) -> str:
     """A title for the pictures of a weights file: its name, or its folder's where that is one like "best"."""
-    whole = weights.resolve()
+    whole = real_path(weights)
     for name in (whole.stem, *(folder.name for folder in whole.parents)):
         words = re.sub(r"[\W_]+", " ", name).split()
         if not all(map(_SAYS_NOTHING.fullmatch, words)):

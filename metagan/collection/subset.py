@@ -34,7 +34,7 @@ from metagan.collection.store import (
 )
 from metagan.collection.table import Table, open_table
 from metagan.errors import CollectionError, OptionError
-from metagan.files import replacing
+from metagan.files import real_path, replacing
 from metagan.values import text_of
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def take_subset(
         CollectionError: If the collection can't be read, nothing is left, or `out` holds something else.
         OptionError: If a filter names a value that no item has.
     """
-    if out.resolve() == source.resolve():
+    if real_path(out) == real_path(source):
         raise CollectionError("is the collection itself", where=out, fix="choose another --out")
     table = open_table(source)
     rows, steps = table.items, [Step("all", table.items.height)]
@@ -320,7 +320,7 @@ def _write(source: Collection, out: Path, ids: set[str], steps: Sequence[Step]) 
             f"holds a collection of its own, from {known.source.kind}", where=out, fix="choose another --out"
         )
     options: dict[str, Any] = {"steps": [f"{step.what}: {step.left}" for step in steps]}
-    subset = SourceFacts(kind="subset", reference=text_of(str(source.path.resolve())), options=options)
+    subset = SourceFacts(kind="subset", reference=text_of(str(real_path(source.path))), options=options)
     facts: Facts = source.facts.model_copy(
         update={"name": out.name, "source": subset, "fetched_at": now(), "complete": False, "count": 0}
     )
@@ -351,9 +351,9 @@ def link(picture: Path, to: Path) -> None:
         return
     with replacing(to) as beside:
         try:
-            os.link(picture.resolve(), beside)
+            os.link(real_path(picture), beside)
         except OSError:
             try:
-                beside.symlink_to(picture.resolve())
+                beside.symlink_to(real_path(picture))
             except OSError:
                 shutil.copyfile(picture, beside)

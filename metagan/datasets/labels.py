@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from metagan.datasets.archive import FACTS_NAME, LABELS_NAME, NAMES_KEY, LabelValue
 from metagan.datasets.store import MEND, Layout, Store, UnreadableError, plain_name, read_json
 from metagan.errors import DatasetError, Location, Problem
+from metagan.files import real_path
 from metagan.values import counted, printable, show, text_of
 
 # --------------------------------------------------------------------------------------------
@@ -268,7 +269,7 @@ def unread_labels(how: str | None, store: Store, layout: Layout, pictures: Seque
     labelled = used is not None and _has_labels(store, used)
     by_name = _names(pictures, layout)
     for file in layout.all(".csv"):
-        is_read = how is not None and (store.path / file).resolve() == Path(how).resolve()
+        is_read = how is not None and real_path(store.path / file) == real_path(Path(how))
         if not is_read and any(plain_name(row[0].strip()) in by_name for row in _rows_in(store, file)):
             found.append(file)
     folders = {name.split("/")[0] for name in map(layout.relative, pictures) if "/" in name}

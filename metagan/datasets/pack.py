@@ -18,7 +18,7 @@ from metagan.datasets.labels import Labelling, RawLabel, choose_labelling, numbe
 from metagan.datasets.pool import OrderedPool
 from metagan.datasets.store import Layout, Store, UnreadableError, open_store, plain_name
 from metagan.errors import DatasetError
-from metagan.files import require_other
+from metagan.files import real_path, require_other
 from metagan.values import Size, counted, printable, text_of
 
 # Files next to pictures that are not pictures. All other files are tried, whatever their name.
@@ -169,7 +169,7 @@ def pack(
 
 def _own_name(out: Path, pictures: Path) -> str:
     """The name that the dataset of an earlier run has among the pictures; "" if it doesn't lie there."""
-    here, there = pictures.resolve(), out.resolve()
+    here, there = real_path(pictures), real_path(out)
     return there.relative_to(here).as_posix() if there.is_relative_to(here) and there != here else ""
 
 

@@ -30,7 +30,7 @@ from metagan.datasets.store import (
     read_json,
 )
 from metagan.errors import DatasetError
-from metagan.files import require_outside, write_bytes
+from metagan.files import real_path, require_outside, write_bytes
 from metagan.sampling.denoise import Denoising, denoise
 from metagan.sampling.upscale import AnyUpscaler, prepare_upscaler, upscale_pictures
 from metagan.values import counted, json_text, printable
@@ -124,7 +124,7 @@ def _pictures_at(path: Path) -> tuple[Store, list[str]]:
 def _require_elsewhere(pictures: Path, out: Path) -> None:
     """Refuse to write results among the pictures: they would replace some, and be upscaled the next time."""
     require_outside(out, pictures)
-    if out.resolve() == pictures.parent.resolve():
+    if real_path(out) == real_path(pictures.parent):
         require_outside(out, pictures.parent)
 
 

@@ -30,7 +30,7 @@ from metagan.errors import (
     UnknownArchitectureError,
     import_beside_torchvision,
 )
-from metagan.files import why_no_file
+from metagan.files import real_path, why_no_file
 from metagan.networks.loading.assemble import require_finite, require_fit
 from metagan.values import printable, show
 
@@ -225,7 +225,7 @@ def load_clip(files: ClipFiles, device: torch.device | str = "cpu") -> Clip:
     open_clip = _open_clip()
     if files.folder is not None:
         model_cfg, preprocess = _read_configuration(files.folder / CONFIGURATION)
-        name, source = files.folder.resolve().name, f"local-dir:{files.folder}"
+        name, source = real_path(files.folder).name, f"local-dir:{files.folder}"
     else:
         name = source = str(files.model)
         model_cfg, preprocess = open_clip.get_model_config(name), {}

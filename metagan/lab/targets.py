@@ -15,7 +15,7 @@ from torch import Tensor
 from metagan.datasets.decode import decode_picture, to_rgb
 from metagan.datasets.store import UnreadableError
 from metagan.errors import DatasetError, OptionError
-from metagan.files import read_bytes, require_other, require_outside, why_no_file
+from metagan.files import read_bytes, real_path, require_other, require_outside, why_no_file
 from metagan.values import Size
 
 WHITE = (255, 255, 255)
@@ -89,7 +89,7 @@ def list_pictures(paths: tuple[Path, ...], out: Path | None = None) -> list[Path
 def _require_elsewhere(out: Path, paths: tuple[Path, ...], found: list[Path]) -> None:
     """Refuse results that would replace their pictures, or lie among those of a named folder."""
     for path in paths:
-        if out.resolve() == path.resolve():
+        if real_path(out) == real_path(path):
             require_outside(out, path)
     for path in found:
         if path.suffix in RESULTS:

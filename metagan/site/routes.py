@@ -13,6 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 from urllib.parse import quote, unquote_to_bytes
 
+from metagan.files import real_path
+
 SWAP_PATIENCE_S = 2.0
 
 # Python's built-in table, not the machine's, with GitHub Pages' deviations and additions.
@@ -172,5 +174,5 @@ def _is_folder(folder: Path, parts: tuple[str, ...]) -> bool:
 
 def _inside(folder: Path, parts: tuple[str, ...]) -> Path | None:
     """Return the real path; None if symbolic links lead out of the site."""
-    real = folder.joinpath(*parts).resolve()
-    return real if real.is_relative_to(folder.resolve()) else None
+    real = real_path(folder.joinpath(*parts))
+    return real if real.is_relative_to(real_path(folder)) else None

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from metagan.errors import MalformedFileError, TrainingError
-from metagan.files import write_bytes
+from metagan.files import real_path, require_place, write_bytes
 from metagan.storage import Storage, protocol_of
 from metagan.training.run_folder import RunFolder
 from metagan.training.state import has_state, previous_state, read_last_state
@@ -37,12 +37,14 @@ class RunArchive:
 
     def __init__(self, place: str, folder: RunFolder, say: Callable[[str], None]) -> None:
         is_local = place and not protocol_of(place)
-        if not place or (is_local and Path(place).resolve().is_relative_to(folder.path.resolve())):
+        if not place or (is_local and real_path(Path(place)).is_relative_to(real_path(folder.path))):
             raise TrainingError(
                 "a copy in the run's own folder is lost with it" if place else "want a folder or an address",
                 where=f"--archive {place!r}",
                 fix="choose a place elsewhere",
             )
+        if is_local:
+            require_place(Path(place), folder=True)
         self._storage = Storage(place, TrainingError, patience_s=PATIENCE_S)
         self._folder, self.say = folder, say
         self._sent: dict[str, tuple[int, int]] = {}

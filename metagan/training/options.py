@@ -90,7 +90,7 @@ class Recipe:
         precision: What the networks compute in; weights and losses are always float32.
     """
 
-    seed: int = setting(0, "Random seed.", least=0)
+    seed: int = setting(0, "Random seed.", least=0, most=2**32 - 1)
     batch: int = setting(32, "Pictures per step, over all devices.", above=0, auto=True)
     micro_batch: int = setting(
         32, "Pictures processed at once on a device; lower it if memory runs out.", above=0, auto=True
@@ -278,7 +278,7 @@ def check_settings(settings: Recipe | Schedule, names: Mapping[str, str] | None 
             (kind,) = kinds_of
         choices = get_args(kind) if get_origin(kind) is Literal else ()
         if choices:
-            fits, want = value in choices, f"one of {', '.join(map(str, choices))}"
+            fits, want = isinstance(value, str) and value in choices, f"one of {', '.join(map(str, choices))}"
         elif kind in (int, float):
             fits = isinstance(value, Integral if kind is int else Real) and _is_within(value, asked)
             span = span_of(asked.least, asked.most, above=asked.above)

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from metagan import __version__
-from metagan.files import write_bytes
+from metagan.files import real_path, write_bytes
 from metagan.images.encode import MOST_SIDE_PX
 from metagan.training.run_folder import RunConfig, RunFolder
 from metagan.values import counted, text_of
@@ -198,7 +198,7 @@ def write_page(
     environment.filters["counted"] = counted
     metrics = folder.read_metrics()
     shared = {
-        "name": folder.path.resolve().name,
+        "name": real_path(folder.path).name,
         "latest": _latest(metrics),
         "charts": _lay_out_all(charts, metrics),
         "grids": [Grid(kimg, as_url(path, quality)) for kimg, path in spread(folder.grids(), most_grids)],

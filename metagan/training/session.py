@@ -24,7 +24,7 @@ from metagan.errors import OptionError, TrainingError
 from metagan.evaluation.evaluate import Reference, require_same_classes
 from metagan.evaluation.inception import require_inception
 from metagan.evaluation.quality import FLOOR
-from metagan.files import require_outside
+from metagan.files import real_path, require_outside
 from metagan.training.archive import RunArchive
 from metagan.training.distributed import World, joined
 from metagan.training.networks import Networks
@@ -206,7 +206,7 @@ def _require_training(warmup_kimg: float, total_kimg: float) -> None:
 
 def _require_other_folder(start: Path | None, folder: RunFolder) -> None:
     """A new run writes over what an older one left in its folder."""
-    if start is not None and start.resolve().is_relative_to(folder.path.resolve()):
+    if start is not None and real_path(start).is_relative_to(real_path(folder.path)):
         raise OptionError(
             f"--start {start}: it lies in the new run's own folder, which would write over it",
             fix="choose another --out",

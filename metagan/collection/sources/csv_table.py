@@ -20,7 +20,7 @@ from metagan.collection.pictures import NoPictureError, Picture, check_picture
 from metagan.collection.sources.made import Made
 from metagan.collection.store import now
 from metagan.errors import CollectionError, Location
-from metagan.files import bytes_told, open_regular
+from metagan.files import bytes_told, open_regular, real_path
 from metagan.values import counted, text_of
 
 COLUMNS: Final = (
@@ -118,7 +118,7 @@ class CsvSource:
         }
         return Facts(
             name=self.name,
-            source=SourceFacts(kind="csv", reference=text_of(str(self.path.resolve())), options=options),
+            source=SourceFacts(kind="csv", reference=text_of(str(real_path(self.path))), options=options),
             licence=self.licence,
             fetched_at=now(),
         )
@@ -180,7 +180,7 @@ class CsvSource:
         file = pictures.joinpath(*parts)
         if "\0" in name:
             raise NoPictureError(f"path {clean(name, 80)!r}: no name of a file")
-        if ".." in parts or not file.resolve().is_relative_to(pictures.resolve()):
+        if ".." in parts or not real_path(file).is_relative_to(real_path(pictures)):
             raise NoPictureError(f"path {clean(name, 80)!r} leads out of {pictures}; not read")
         if file.exists() and not file.is_file():  # a pipe may never end
             raise NoPictureError(f"{clean(name, 80)}: not a regular file")

@@ -27,6 +27,7 @@ from metagan.collection.sources.made import Made
 from metagan.collection.store import now
 from metagan.datasets.store import Store, UnreadableError, open_store, say_repeated
 from metagan.errors import CollectionError
+from metagan.files import real_path
 from metagan.values import counted, text_of
 
 _PICTURES: Final = frozenset(
@@ -81,7 +82,7 @@ class FolderSource:
             name=text_of(self.name),
             title=clean(said["name"], 300) if said.get("name") else None,
             description=clean(description) if isinstance(description, str) else None,
-            source=SourceFacts(kind="folder", reference=text_of(str(self.path.resolve()))),
+            source=SourceFacts(kind="folder", reference=text_of(str(real_path(self.path)))),
             licence=self.licence,
             fetched_at=now(),
         )

@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 
 import metagan
 from metagan.errors import BuildError, MetaganError, Problem, RegistryError
+from metagan.files import real_path
 from metagan.images.encode import encode
 from metagan.images.provenance import Provenance
 from metagan.site.build.build_dir import BuildDir, swap_in
@@ -94,7 +95,7 @@ def build_site(options: BuildOptions, progress: Progress) -> BuildReport:
         BuildError: If the folder has files of others, the disk is full, or a strict build has warnings.
         MetaganError: If the registry, weights or templates have errors.
     """
-    build_dir = BuildDir(options.out.resolve())
+    build_dir = BuildDir(real_path(options.out))
     with build_dir.locked():
         former = build_dir.manifest()
         inputs = gather(options, build_dir, progress)

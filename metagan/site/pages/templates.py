@@ -15,6 +15,7 @@ import jinja2
 
 import metagan
 from metagan.errors import BuildError, Location, Problem, TemplateError
+from metagan.files import real_path
 from metagan.site.routes import is_web_name
 from metagan.values import counted, printable
 
@@ -41,7 +42,7 @@ def default_templates_dir() -> Path:
 def search_path(templates: Path | None) -> list[Path]:
     """Return the folders in which templates are searched; earlier ones take precedence."""
     default = default_templates_dir()
-    if templates is None or templates.resolve() == default:
+    if templates is None or real_path(templates) == default:
         return [default]
     return [templates, default]
 

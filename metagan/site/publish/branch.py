@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from metagan.errors import Problem, PublishError
+from metagan.files import real_path
 from metagan.site.publish.plan import (
     PublishPlan,
     SiteFile,
@@ -217,7 +218,7 @@ def _staged(files: tuple[SiteFile, ...], extra: Mapping[str, bytes]) -> Iterator
             link = stage / file.path
             link.parent.mkdir(parents=True, exist_ok=True)
             try:
-                link.symlink_to(file.file.resolve())
+                link.symlink_to(real_path(file.file))
             except OSError:  # on Windows only some users may create links
                 shutil.copyfile(file.file, link)
         for path, content in extra.items():

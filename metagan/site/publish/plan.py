@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from metagan.errors import Problem, PublishError
+from metagan.files import real_path
 from metagan.site.manifest import MANIFEST, read_manifest
 from metagan.site.routes import is_hidden, is_web_name
 from metagan.values import counted, format_bytes, printable
@@ -101,7 +102,7 @@ def site_files(folder: Path, *, with_others: bool = False) -> tuple[SiteFile, ..
             continue
         if path.as_posix() not in manifest.files and path.as_posix() != "CNAME":
             others.append(path.as_posix())
-        if not file.resolve().is_relative_to(folder.resolve()):
+        if not real_path(file).is_relative_to(real_path(folder)):
             what, fix = "a symbolic link to a place outside the site", "replace it by the file itself"
             refused.append(Problem(printable(str(file)), what, fix))
         elif not is_web_name(path.as_posix()):

@@ -19,7 +19,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from metagan.errors import Problem, PublishError
-from metagan.files import replacing, sha256_of_file, write_bytes
+from metagan.files import real_path, replacing, sha256_of_file, write_bytes
 from metagan.site.publish.plan import (
     PublishPlan,
     SiteFile,
@@ -56,7 +56,7 @@ def publish_to_storage(
     files = site_files(folder, with_others=overwrite)
     with storage_errors(target, PublishError):
         place = open_storage(target)
-        if place.is_local and Path(place.root).resolve().is_relative_to(folder.resolve()):
+        if place.is_local and real_path(Path(place.root)).is_relative_to(real_path(folder)):
             raise PublishError(
                 "this is inside the built site", where=target, fix=f"choose a folder outside {folder}"
             )

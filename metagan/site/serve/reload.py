@@ -13,6 +13,7 @@ from pathlib import Path
 from watchfiles import Change, DefaultFilter, watch
 
 from metagan.errors import MetaganError
+from metagan.files import real_path
 from metagan.values import text_of
 
 Report = Callable[[str], None]
@@ -122,7 +123,7 @@ class SourceFilter(DefaultFilter):
     """
 
     def __init__(self, sources: tuple[Path, ...]) -> None:
-        places = {place for source in sources for place in (source.absolute(), source.resolve())}
+        places = {place for source in sources for place in (source.absolute(), real_path(source))}
         self._files = frozenset(place for place in places if not place.is_dir())
         self._folders = tuple(place for place in places if place.is_dir())
         super().__init__()
