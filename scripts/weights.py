@@ -43,7 +43,9 @@ NARROW = ("--preset", "tiny", "--batch", 16, "--mirror", *COMMON)
 # Their sides differ (an earring, a hat's feather): they aren't mirrored.
 RECIPES = {"apes": ("--preset", "web", "--batch", 32, *COMMON), "bagels": NARROW, "hummingbirds": NARROW}
 # Styles of DiceBear, drawn by its own library. Their light comes from one side: they aren't mirrored.
-STYLES = dict.fromkeys(("critters", "planets", "sprouts"), ("--preset", "tiny", "--batch", 16, *COMMON))
+STYLES = dict.fromkeys(
+    ("critters", "planets", "sprouts", "voxel-art"), ("--preset", "tiny", "--batch", 16, *COMMON)
+)
 # Large originals that upscalers learn from, and for how long: a core takes about a minute for two kimg.
 ORIGINALS_RESOLUTION = 256
 UPSCALERS = {
@@ -53,11 +55,12 @@ UPSCALERS = {
     "hummingbirds-x4": (906, 14),
     "planets-x4": (10_000, 14),
     "sprouts-x4": (10_000, 14),
+    "voxel-art-x4": (10_000, 14),
 }
 # Pictures that classifiers learn from, and for how many epochs: drawing and training take a core some ten minutes.
 CLASSIFIERS = {"apes-traits": (6000, 10), "planets-traits": (10_000, 10)}
 MIN_ACCURACY = {"planets-traits": 0.95}  # which star is the sixth can't be told
-DIALS = ("apes-dials", "bagels-dials", "critters-dials", "hummingbirds-dials", "sprouts-dials")
+DIALS = tuple(f"{name}-dials" for name in (*RECIPES, *STYLES))
 # Encoders, with the noise that registry.yaml has for their generators; each takes a core one to three minutes.
 ENCODERS = {
     "apes-encoder": "none",
@@ -66,6 +69,7 @@ ENCODERS = {
     "hummingbirds-encoder": "none",
     "planets-encoder": "const",
     "sprouts-encoder": "const",
+    "voxel-art-encoder": "const",
 }
 EARLY_KIMG = 20
 CHANGED_AT = "latents_changed_at"  # in a state file: where experiments/latents.py changed it
@@ -138,6 +142,7 @@ STAGES = {
     "critters": (Stage(264, {"--gamma": 5}),),
     "planets": (Stage(264, {"--gamma": 5}),),
     "sprouts": (Stage(264, {"--gamma": 5}),),
+    "voxel-art": (Stage(264, {"--gamma": 5}),),
 }
 
 

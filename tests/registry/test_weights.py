@@ -25,7 +25,7 @@ RECORDED = json.loads((Path(__file__).parents[2] / "benchmarks" / "weights.json"
 def test_every_collection_has_its_generator():
     assert (
         bundled_names()
-        == ["apes", "bagels", "critters", "hummingbirds", "planets", "sprouts"]
+        == ["apes", "bagels", "critters", "hummingbirds", "planets", "sprouts", "voxel-art"]
         == sorted(RECORDED)
     )
 
@@ -86,6 +86,7 @@ def test_bundled_upscalers_are_small_licensed_and_nearer_to_an_unseen_original_t
         "hummingbirds-x4",
         "planets-x4",
         "sprouts-x4",
+        "voxel-art-x4",
     ]
     path = bundled_weights("apes-x4")
     header = read_checkpoint(path).header
