@@ -86,5 +86,5 @@ READERS: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("reader", READERS)
 def test_a_pipe_is_called_no_regular_file(reader, tmp_path):
     os.mkfifo(tmp_path / "pipe.safetensors")
-    with pytest.raises((MetaganError, OSError), match=r"regular file|neither a folder nor a zip|a pipe"):
+    with pytest.raises((MetaganError, OSError), match=r"regular file|a pipe"):
         READERS[reader](tmp_path / "pipe.safetensors")

@@ -56,8 +56,12 @@ class PictureSource:
         everything = self._store.names()
         self.names = tuple(name for name in everything if _is_picture(PurePosixPath(plain_name(name))))
         if not self.names:
+            held = {0: "it holds no files", 1: "it holds one file, which is no picture"}
+            what = held.get(
+                len(everything), f"it holds {len(everything):,} files, none of which is a picture"
+            )
             raise DatasetError(
-                f"its {counted(len(everything), 'file is', 'files are')} no PNG pictures",
+                f"{what}; names of pictures end in {', '.join(sorted(SUFFIXES))}",
                 where=path,
                 fix=f"{_PACK}, which reads more formats",
             )

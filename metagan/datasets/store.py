@@ -92,9 +92,10 @@ def open_store(path: Path) -> Store:
         return FolderStore(path)
     if not path.exists():
         raise DatasetError("there is no such folder or zip", where=path, fix="check the path")
-    if not path.is_file() or not zipfile.is_zipfile(path):  # a pipe or device may never end
+    is_file = path.is_file()  # a pipe or device may never end
+    if not is_file or not zipfile.is_zipfile(path):
         raise DatasetError(
-            "neither a folder nor a zip file",
+            "neither a folder nor a zip file" + ("" if is_file else ": it is no regular file"),
             where=path,
             fix="name the folder that contains the pictures, or a zip of it",
         )

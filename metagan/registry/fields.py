@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -51,6 +52,7 @@ class Want:
     fix: str = ""
 
 
+_UNNAMED = frozenset({"Cc", "Cs", "Co", "Zs", "Zl", "Zp"})  # categories of characters that no name has
 SLUG_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 RESERVED_SLUGS = (
     *("404", "about", "api", "assets", "cards", "cname", "css", "favicon", "feed", "index", "js", "manifest"),
@@ -123,6 +125,9 @@ def _check_host(host: str) -> None:
             "write names of letters, digits and inner hyphens, at most 63 each, with single dots between them"
         )
         raise invalid_value("a host like user.github.io", show(host), fix)
+    if bad := next((label for label in host.split(".") if not _is_readable(label)), None):
+        fix = "write the name in its own letters into a browser's address bar, and copy it from there"
+        raise invalid_value("a host whose xn-- names stand for letters", show(bad), fix)
     if host.rpartition(".")[2].isdecimal():
         try:
             IPv4Address(host)
@@ -130,6 +135,19 @@ def _check_host(host: str) -> None:
             raise invalid_value(
                 "a host like user.github.io", show(host), "write four numbers from 0 to 255"
             ) from error
+
+
+def _is_readable(label: str) -> bool:
+    """Whether a part of a host's name, if it is written in Punycode (RFC 3492), stands for a name."""
+    code = label.removeprefix("xn--")
+    if code == label:
+        return True
+    try:
+        name = code.encode().decode("punycode")
+        is_whole = name.encode("punycode").decode() == code
+    except UnicodeError:
+        return False
+    return is_whole and not name.isascii() and not any(unicodedata.category(one) in _UNNAMED for one in name)
 
 
 def _check_escapes(path: str) -> None:

@@ -38,8 +38,8 @@ _SPACELESS = re.compile("THAI|LAO|KHMER|MYANMAR|TIBETAN|TAI|CJK|HIRAGANA|KATAKAN
 
 
 def is_visible(text: str) -> bool:
-    """Whether a reader sees anything of a text."""
-    return any(map(_is_drawn, text))
+    """Whether a reader sees anything of a text; marks without a letter to stand on are no text."""
+    return any(_is_drawn(one) and unicodedata.category(one)[0] != "M" for one in text)
 
 
 def stray_characters(text: str) -> list[tuple[int, str]]:

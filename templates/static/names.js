@@ -25,7 +25,7 @@ export async function placeOf(name, count) {
 /** A name as somebody may write it, without what only hides or turns others' letters; "" if nothing of it is seen. */
 export function readName(text) {
   const name = (text ?? "").replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069\ufeff]/gu, " ").trim();
-  const seen = /[^\p{Default_Ignorable_Code_Point}\p{C}\p{Z}\u2800]/u.test(name);
+  const seen = /[^\p{Default_Ignorable_Code_Point}\p{C}\p{M}\p{Z}\u2800]/u.test(name);
   return seen ? [...name.normalize("NFC").replace(SPACES, " ")].slice(0, 80).join("") : "";
 }
 

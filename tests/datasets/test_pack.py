@@ -423,7 +423,7 @@ def test_a_zip_of_a_version_that_is_not_known_is_named(tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="no pipes in the file system")
 def test_a_pipe_is_no_zip(tmp_path):
     os.mkfifo(tmp_path / "pipe.zip")
-    with pytest.raises(DatasetError, match="neither a folder nor a zip"):
+    with pytest.raises(DatasetError, match="it is no regular file"):
         pack(tmp_path / "pipe.zip", tmp_path / "out.zip", FIT)
 
 

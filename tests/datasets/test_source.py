@@ -146,8 +146,14 @@ def test_what_is_no_dataset_is_refused(tmp_path):
         PictureSource(tmp_path / "none")
     with pytest.raises(DatasetError, match="neither a folder nor a zip"):
         PictureSource(tmp_path / "text.zip")
-    with pytest.raises(DatasetError, match="its 0 files are no PNG pictures"):
+    with pytest.raises(DatasetError, match="it holds no files"):
         PictureSource(tmp_path / "empty")
+    for count, said in enumerate(
+        ("holds one file, which is no picture", "holds 2 files, none of which is a picture")
+    ):
+        (tmp_path / "empty" / f"{count}.txt").touch()
+        with pytest.raises(DatasetError, match=said):
+            PictureSource(tmp_path / "empty")
 
 
 def test_a_damaged_member_is_named_and_the_others_are_read(tmp_path):

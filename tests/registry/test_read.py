@@ -205,6 +205,9 @@ def test_every_mistake_is_reported_at_once_in_the_file_s_order(messages, folder)
                 "https://x-.org/": "with single dots between them",
                 f"https://{'x' * 64}.org/": "at most 63 each",
                 f"https://{'x.' * 126}xx/": "want a host of at most 253 characters, got one of 254",
+                "https://xn--a/": "want a host whose xn-- names stand for letters, got 'xn--a'",
+                "https://a.xn--zz.org/": "got 'xn--zz'",
+                "https://xn--a-.org/": "inner hyphens",
                 "https://1.2.3.400/": "write four numbers from 0 to 255",
                 f"https://x.org/{'a' * 2000}/": "want an address of at most 2000 characters, got 2015",
             }.items()
@@ -215,6 +218,7 @@ def test_every_mistake_is_reported_at_once_in_the_file_s_order(messages, folder)
                 "\\u200b\\u2060": "of which nothing can be seen",
                 "\\u202E\\u00AD": "of which nothing can be seen",
                 "\\uFEFF": "of which nothing can be seen",
+                "\\u0301": "of which nothing can be seen",
                 "\\u3164": "of which nothing can be seen",
                 "Ape\\u202Eexe": "remove character 4, U+202E RIGHT-TO-LEFT OVERRIDE",
                 "A\\u200Bp\\u200Be": "remove character 2, U+200B ZERO WIDTH SPACE and 1 more that can't be seen",
@@ -314,6 +318,7 @@ def test_more_values_than_a_registry_may_have_are_refused(messages, monkeypatch,
         "https://x.org:65535/",
         f"https://{'x.' * 125}xyz/",
         "https://x.org/%C3%A4pe%20s/",
+        "https://xn--mnchen-3ya.xn--strae-oqa.de/",
     ],
 )
 def test_addresses_at_the_limits_are_taken(read, url):

@@ -6,10 +6,11 @@ from metagan.registry.visible import is_visible, stray_characters
 
 INVISIBLE = {
     "zero width": "\u200b\u200c\u200d\u2060",
+    "accents on nothing": "\u0301\u0308 \u20dd",
     "byte order mark": "\ufeff",
     "bidi overrides": "\u202e\u202d\u202c",
     "bidi isolates": "\u2066\u2069",
-    "marks": "\u200e\u200f\u061c",
+    "direction marks": "\u200e\u200f\u061c",
     "Hangul fillers": "\u115f\u1160\u3164\uffa0",
     "Braille blank": "\u2800",
     "reserved": "\U000e0fff",

@@ -114,7 +114,7 @@ class _Checker:
         candidates = (f"{path}{INDEX}",) if path == "" or path.endswith("/") else (path, f"{path}/{INDEX}")
         target = next((name for name in candidates if name in self._names), None)
         if target is None:
-            self._miss(link, f"there is no {candidates[0]} in the site")
+            self._miss(link, f"the site has no {candidates[0]}")
         elif anchor and target.endswith(".html"):
             self._anchors.setdefault(target, {}).setdefault(anchor, []).append(link)
 
@@ -125,9 +125,8 @@ class _Checker:
 def _problem(what: str, links: list[_Link]) -> Problem:
     first, more = links[0], len({link.page for link in links}) - 1
     also = f" (and on {more:,} more page{'s' * (more > 1)})" if more else ""
-    return Problem(
-        f"{first.page}:{first.line}", f"link to {first.value!r}: {what}{also}", "correct the template"
-    )
+    fix = "correct the template, or the registry if the address comes from there"
+    return Problem(f"{first.page}:{first.line}", f"it links to {first.value!r}, but {what}{also}", fix)
 
 
 def _scan(text: str) -> tuple[list[tuple[int, str]], set[str]]:

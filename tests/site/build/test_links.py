@@ -23,7 +23,7 @@ def test_a_rendered_site_has_no_dead_link(tmp_path: Path):
 
 def test_a_missing_file_is_named_with_page_and_line():
     files = {"a/index.html": b'<p>\n<a href="../b/">b</a>'}
-    assert found(files) == ["a/index.html:2 link to '../b/': there is no b/index.html in the site"]
+    assert found(files) == ["a/index.html:2 it links to '../b/', but the site has no b/index.html"]
 
 
 def test_a_missing_picture_is_found_in_src_and_srcset():
@@ -34,7 +34,7 @@ def test_a_missing_picture_is_found_in_src_and_srcset():
 def test_a_preview_picture_is_checked_where_the_whole_address_is_known():
     page = b'<meta property="og:image" content="https://h.example/apes/no.png"><a href="https://other.example/">o</a>'
     assert found({"index.html": page}) == []
-    assert "there is no no.png" in found({"index.html": page}, "https://h.example/apes/")[0]
+    assert "the site has no no.png" in found({"index.html": page}, "https://h.example/apes/")[0]
 
 
 def test_anchors_are_checked_in_the_same_and_in_other_pages():
@@ -43,8 +43,8 @@ def test_anchors_are_checked_in_the_same_and_in_other_pages():
         "a/index.html": PAGE,
     }
     assert found(files) == [
-        "index.html:1 link to '#nope': there is no element with id 'nope' in index.html",
-        "index.html:1 link to 'a/?q=1#gone': there is no element with id 'gone' in a/index.html",
+        "index.html:1 it links to '#nope', but there is no element with id 'nope' in index.html",
+        "index.html:1 it links to 'a/?q=1#gone', but there is no element with id 'gone' in a/index.html",
     ]
 
 
@@ -55,14 +55,14 @@ def test_a_link_out_of_the_sub_path_is_found():
 def test_relative_links_on_the_page_not_found_are_found():
     files = {"404.html": b'<img src="x.png"><img src="/apes/x.png"><a href="#a" id="a">', "x.png": b""}
     assert found(files) == [
-        "404.html:1 link to 'x.png': 'x.png' is relative, but 404.html is shown at any depth"
+        "404.html:1 it links to 'x.png', but 'x.png' is relative, but 404.html is shown at any depth"
     ]
 
 
 def test_the_same_dead_link_on_many_pages_is_one_problem():
     files = {f"{name}/index.html": b'<a href="../x/">' for name in "abc"}
     assert found(files) == [
-        "a/index.html:1 link to '../x/': there is no x/index.html in the site (and on 2 more pages)"
+        "a/index.html:1 it links to '../x/', but the site has no x/index.html (and on 2 more pages)"
     ]
 
 
