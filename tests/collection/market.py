@@ -145,6 +145,7 @@ COLLECTION: dict[str, Any] = {
 class _Handler(BaseHTTPRequestHandler):
     market: ClassVar[Market]
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # a body would wait 40 ms for the ACK of its headers
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         pass

@@ -59,6 +59,7 @@ class Handler(BaseHTTPRequestHandler):
 
     server: Host
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # a body would wait 40 ms for the ACK of its headers
 
     def log_message(self, *args) -> None:
         """Quiet."""

@@ -121,7 +121,8 @@ def serve() -> Iterator[Callable[[Path], str]]:
 
     def start(folder: Path) -> str:
         server = _Server(("127.0.0.1", 0), partial(_Pages, directory=str(folder)))
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        poll = {"poll_interval": 0.02}  # what the end may wait for
+        threading.Thread(target=server.serve_forever, kwargs=poll, daemon=True).start()
         servers.append(server)
         return f"http://127.0.0.1:{server.server_port}"
 

@@ -128,7 +128,8 @@ class CountingServer(PagesServer):
 def serving(site: Path, subpath: str = "/my/apes/") -> Iterator[CountingServer]:
     with CountingServer() as server:
         server.show(site, subpath)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        poll = {"poll_interval": 0.02}  # what the end may wait for
+        threading.Thread(target=server.serve_forever, kwargs=poll, daemon=True).start()
         yield server
         server.shutdown()
 

@@ -137,6 +137,7 @@ class PagesHandler(BaseHTTPRequestHandler):
 
     server: PagesServer
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and body are two writes: the second would wait 40 ms for an ACK
     timeout = IDLE_TIMEOUT_S
     _unread = False  # an unread body precedes whatever else the client sends
 

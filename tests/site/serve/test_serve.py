@@ -432,6 +432,19 @@ def test_a_site_without_a_404_page_still_answers(tmp_path):
         assert ask(server, "/nope").status == 404
 
 
+def test_files_after_a_connection_s_first_come_as_soon(server):
+    """Where headers and body are two packets, the second waits for an ACK that its receiver holds back for 40 ms."""
+    connection = http.client.HTTPConnection(*server.server_address[:2], timeout=PATIENCE_S)
+    took_s = []
+    for _ in range(30):
+        began = time.monotonic()
+        connection.request("GET", "/apes/")
+        assert connection.getresponse().read()
+        took_s.append(time.monotonic() - began)
+    connection.close()
+    assert sorted(took_s)[10] < 0.03, took_s
+
+
 def test_requests_keep_working_while_builds_swap_the_folder(tmp_path):
     site, spare, old = (tmp_path / name for name in ("site", "spare", "old"))
     write_site(site)
