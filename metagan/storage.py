@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 import threading
@@ -137,6 +138,8 @@ class Storage:
         self._files: Any = filesystem
         self._root = str(root).rstrip("/")
         self._is_local = isinstance(filesystem, LocalFileSystem)
+        if not self._is_local:
+            logging.getLogger("asyncio").addFilter(_is_news)
         self._given_up = threading.Event()
 
     def give_up(self) -> None:
@@ -278,6 +281,11 @@ class Storage:
                 reraise=True,
             )
             return again(step)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Return whether asyncio's message tells what isn't known: a failed request's error is raised or tried again too."""
+    return "exception was never retrieved" not in record.getMessage()
 
 
 def _link(path: Path, data: bytes) -> bool:
