@@ -284,7 +284,7 @@ class Storage:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Return whether asyncio's message tells what isn't known: a failed request's error is raised or tried again too."""
+    """Return whether asyncio's message is news: a failed request's error is raised, or it is tried again."""
     return "exception was never retrieved" not in record.getMessage()
 
 
