@@ -16,7 +16,7 @@ import click
 from metagan import __version__
 from metagan.errors import MetaganError, RegistryError
 from metagan.files import explain
-from metagan.values import text_of
+from metagan.values import show, text_of
 
 COMMANDS = (
     "init",
@@ -76,8 +76,9 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that was called; suggest one if the name is misspelt."""
-        if args[0] not in COMMANDS and (close := difflib.get_close_matches(args[0], COMMANDS, n=1)):
-            ctx.fail(f"No such command {args[0]!r}. Did you mean {close[0]}?")
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            ctx.fail(f"No such command {show(args[0])}." + (f" Did you mean {close[0]}?" if close else ""))
         return super().resolve_command(ctx, args)
 
 

@@ -31,7 +31,7 @@ from metagan.cli.options import (
 )
 from metagan.files import require_outside
 from metagan.registry.weights_ref import LOOPBACK
-from metagan.values import counted, json_text
+from metagan.values import counted, json_text, show
 
 if TYPE_CHECKING:
     from metagan.collection.listing import Candidate
@@ -59,7 +59,7 @@ def _columns(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
         value for value, pair in zip(values, pairs, strict=True) if not (pair[0].strip() and pair[2].strip())
     ]
     if wrong:
-        raise click.BadParameter(f"want COLUMN=NAME IN THE FILE, such as price=cost, got {wrong[0]!r}")
+        raise click.BadParameter(f"want COLUMN=NAME IN THE FILE, such as price=cost, got {show(wrong[0])}")
     return {name.strip(): column.strip() for name, _, column in pairs}
 
 
@@ -69,7 +69,7 @@ def _gateway(_: click.Context, __: click.Parameter, value: str) -> str:
         parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
     ):
         return value
-    raise click.BadParameter(f"want an address such as https://ipfs.io/ipfs/, got {value!r}")
+    raise click.BadParameter(f"want an address such as https://ipfs.io/ipfs/, got {show(value)}")
 
 
 @command.command("fetch", short_help="Gather a collection, or continue to.")
@@ -236,7 +236,7 @@ def fetch(
                 svg_px=size or 512,
             )
         else:
-            raise click.BadParameter(f"want {_SOURCES}, got {kind!r}", param_hint="--from")
+            raise click.BadParameter(f"want {_SOURCES}, got {show(kind)}", param_hint="--from")
         through = gateway if kind == "csv" and download else None
         report = _gather(source, folder, cores, through, at_once, size or 512)
     _show_fetched(report, as_json)
@@ -889,7 +889,7 @@ def _review_subject(slug: str, registry: Path, port: int, device: str, *, offlin
 
     if not registry.exists():
         raise click.BadParameter(
-            f"{slug!r} is no collection, and there is no {registry} in which it could be a subject"
+            f"{show(slug)} is no collection, and there is no {registry} in which it could be a subject"
         )
     subject = find_subject(read_registry(registry), slug)
     out = excluded_seeds(registry, subject.slug)

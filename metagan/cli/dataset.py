@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from metagan.cli.options import Whole, json_option, out_file_option, size_option, workers_option
-from metagan.values import Size, counted, format_bytes, json_text
+from metagan.values import Size, counted, format_bytes, json_text, show
 
 if TYPE_CHECKING:
     from metagan.datasets.pack import PackReport
@@ -93,7 +93,7 @@ def _background(_: click.Context, __: click.Parameter, value: str) -> tuple[int,
     try:
         return ImageColor.getrgb(value)[:3]
     except ValueError as error:
-        raise click.BadParameter(f"want a colour such as white or #ffcc00, got {value!r}") from error
+        raise click.BadParameter(f"want a colour such as white or #ffcc00, got {show(value)}") from error
 
 
 @command.command("pack", short_help="Pack your own pictures into a dataset zip.")

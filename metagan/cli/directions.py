@@ -19,7 +19,7 @@ from metagan.cli.options import (
     weights_options,
 )
 from metagan.errors import OptionError
-from metagan.values import Label
+from metagan.values import Label, show
 
 if TYPE_CHECKING:
     from metagan.lab.trait_directions import TraitDirection
@@ -35,7 +35,7 @@ def parse_ranges(
     for part in value.split(","):
         match = re.fullmatch(r"\s*(\d{1,4})(?:-(\d{1,4}))?\s*", part)
         if match is None:
-            raise click.BadParameter(f"want ranges of layers, such as 0-3,4-9, got {value!r}")
+            raise click.BadParameter(f"want ranges of layers, such as 0-3,4-9, got {show(value)}")
         ranges.append((int(match[1]), int(match[2] or match[1])))
     return tuple(ranges)
 

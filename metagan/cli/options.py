@@ -224,7 +224,9 @@ class Numbers(click.ParamType[tuple[float, ...]]):
         try:
             return parse_numbers(value) if isinstance(value, str) else value
         except ValueError:
-            self.fail(f"want numbers with commas between them, such as 0.2,0.7, got {value!r}", param, ctx)
+            self.fail(
+                f"want numbers with commas between them, such as 0.2,0.7, got {show(value)}", param, ctx
+            )
 
 
 def _choose_label(ctx: click.Context, _: click.Parameter, value: Label | None) -> None:

@@ -16,7 +16,7 @@ from metagan.cli.options import (
     out_option,
     weights_options,
 )
-from metagan.values import Label
+from metagan.values import Label, show
 
 if TYPE_CHECKING:
     from metagan.lab.project import Projection
@@ -30,7 +30,7 @@ def parse_box(_context: click.Context, _parameter: click.Parameter, value: str |
         return None
     parts = value.split(",")
     if len(parts) != 4 or not all(part.strip().isdecimal() for part in parts):
-        raise click.BadParameter(f"want LEFT,TOP,RIGHT,BOTTOM in pixels, got {value!r}")
+        raise click.BadParameter(f"want LEFT,TOP,RIGHT,BOTTOM in pixels, got {show(value)}")
     left, top, right, bottom = (int(part) for part in parts)
     return left, top, right, bottom
 

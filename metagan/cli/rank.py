@@ -21,7 +21,7 @@ from metagan.cli.options import (
     seeds_option,
     weights_options,
 )
-from metagan.values import counted
+from metagan.values import counted, show
 
 if TYPE_CHECKING:
     from metagan.lab.rank import Ranker, Score
@@ -201,7 +201,8 @@ def require_subject(what: str, registry: Path, data: Path | None) -> None:
         raise click.UsageError("--exclude-below: a percentile of real pictures needs --data")
     if not registry.exists() or what not in {subject.slug for subject in read_registry(registry).subjects}:
         raise OptionError(
-            f"--exclude-below: {what!r} is no subject of {registry}", fix="name a subject, or leave it out"
+            f"--exclude-below: {show(what)} is no subject of {registry}",
+            fix="name a subject, or leave it out",
         )
 
 

@@ -26,7 +26,7 @@ from metagan.cli.options import (
     weights_options,
 )
 from metagan.errors import OptionError
-from metagan.values import counted, printable
+from metagan.values import counted, printable, show
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ def parse_batch(_ctx: click.Context, _param: click.Parameter, value: str) -> int
     if value == "auto":
         return None
     if not value.isdecimal() or int(value) < 1:
-        raise click.BadParameter(f"want auto or a number of pictures from 1 on, got {value!r}")
+        raise click.BadParameter(f"want auto or a number of pictures from 1 on, got {show(value)}")
     return int(value)
 
 
@@ -55,7 +55,9 @@ def parse_thumbnail(
     if value is None or value == "auto":
         return "auto" if value else None
     if not (value.isascii() and value.isdecimal()) or not 1 <= int(value) <= MOST_TILE_PX:
-        raise click.BadParameter(f"want auto or a number of pixels from 1 to {MOST_TILE_PX:,}, got {value!r}")
+        raise click.BadParameter(
+            f"want auto or a number of pixels from 1 to {MOST_TILE_PX:,}, got {show(value)}"
+        )
     return int(value)
 
 
@@ -72,7 +74,7 @@ def parse_engine(_ctx: click.Context, _param: click.Parameter, value: str) -> En
     if value in ("local", "ray"):
         return Engine(value == "ray")
     if not value.startswith("ray://") and not re.fullmatch(r"[^\s/:]+:\d+", value):
-        raise click.BadParameter(f"want local, ray, ray://HOST:PORT or HOST:PORT, got {value!r}")
+        raise click.BadParameter(f"want local, ray, ray://HOST:PORT or HOST:PORT, got {show(value)}")
     return Engine(True, value)
 
 

@@ -20,14 +20,14 @@ from metagan.cli.options import (
     upscale_option,
     weights_options,
 )
-from metagan.values import Label, counted
+from metagan.values import Label, counted, show
 
 
 def parse_grid(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[int, int]:
     """Parse columns and rows such as "3x2"."""
     match = re.fullmatch(r"([1-9]\d?)x([1-9]\d?)", value)
     if match is None:
-        raise click.BadParameter(f"want COLUMNSxROWS, such as 3x2, got {value!r}")
+        raise click.BadParameter(f"want COLUMNSxROWS, such as 3x2, got {show(value)}")
     return int(match[1]), int(match[2])
 
 

@@ -358,7 +358,7 @@ def _html(
         if item.file is None:
             return ""
         relative = os.path.relpath(analysis.path / item.file, out).replace(os.sep, posixpath.sep)
-        return quote(relative)
+        return quote(os.fsencode(relative))
 
     return environment.get_template("report.html.j2").render(
         analyses=analyses,

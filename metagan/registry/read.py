@@ -14,6 +14,7 @@ from metagan.registry.problems import problems_of
 from metagan.registry.tree import Place, Tree, dotted, read_tree
 from metagan.registry.weights_ref import is_remote
 from metagan.seeds import choose_seeds
+from metagan.values import show
 
 MAX_PICTURES = 2_000_000
 
@@ -71,7 +72,7 @@ def find_subject(registry: Registry, slug: str) -> Subject:
     close = get_close_matches(slug.lower(), by_slug, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
     raise OptionError(
-        f"there is no subject {slug!r} in {registry.path}",
+        f"there is no subject {show(slug)} in {registry.path}",
         fix=f"{hint}its subjects are: {', '.join(by_slug)}",
     )
 

@@ -104,8 +104,9 @@ def train_traits(
         best = max(told, key=lambda one: one.accuracy - one.majority)
         asked = f", and at least {recipe.min_accuracy:.0%} of the time" if recipe.min_accuracy else ""
         raise TrainingError(
-            f"no trait type is told better than by its most common value{asked} "
-            f"(best: {best.type}, {best.accuracy:.0%})",
+            f"no trait type is told better than by its most common value{asked}, beyond chance on "
+            f"{counted(len(held), 'held-out item')} "
+            f"(best: {best.type}, {best.accuracy:.0%} beside {best.majority:.0%})",
             fix="try more --epochs, a larger --resolution, or more items",
         )
     return _only(classifier, kept), [*told, *hopeless]

@@ -18,8 +18,8 @@ from metagan.cli import metagan as group
 from metagan.collection.cells import csv_bytes
 from metagan.collection.model import Facts, Item, SourceFacts
 from metagan.collection.store import Writer, read_facts, read_lines, write_lines
-from metagan.errors import RegistryError
-from metagan.registry.read import read_registry
+from metagan.errors import OptionError, RegistryError
+from metagan.registry.read import find_subject, read_registry
 from metagan.values import LabelSpace, json_text, printable, show, text_of
 
 NAME = "caf\udce9"
@@ -105,6 +105,31 @@ def test_collections_under_any_name_are_written_and_read(tmp_path):
     write_lines(tmp_path / "items.jsonl", [Item(id="1", name=NAME)])
     assert [item.name for item in read_lines(tmp_path / "items.jsonl", Item)] == ["caf\\xe9"]
     assert csv_bytes(["name"], [[NAME]]) == b"name\ncaf\\xe9\n"
+
+
+def test_a_table_in_an_old_encoding_finds_the_pictures_that_it_names(tmp_path):
+    pictures = tmp_path / NAME
+    pictures.mkdir()
+    for number in range(2):
+        Image.new("RGB", (16, 16), (number * 99, 0, 0)).save(pictures / f"{NAME}{number}.png")
+    table = tmp_path / f"{NAME}.csv"
+    table.write_bytes("title,path\nA,caf\u00e90.png\nB,caf\u00e91.png\n".encode("latin-1"))
+    source = ("--from", f"csv:{table}", "--pictures", pictures)
+    assert "2 pictures" in metagan("collection", "fetch", "x", *source, "--out", tmp_path / "tabled")
+
+
+def test_a_report_shows_the_pictures_of_a_collection_under_any_name(tmp_path):
+    found, report = tmp_path / NAME, tmp_path / "report"
+    drawn = ("--from", "drawn:apes", "--count", "4", "--size", "16", "--workers", "0")
+    metagan("collection", "fetch", "apes", *drawn, "--out", found)
+    metagan("collection", "report", found, "--out", report)
+    assert '<img src="../caf%E9/images/' in (report / "index.html").read_text("utf-8")
+
+
+def test_messages_write_names_as_their_bytes():
+    assert "'caf\\xe9'" in CliRunner().invoke(group, [NAME]).output
+    with pytest.raises(OptionError, match=r"no subject 'caf\\xe9'"):
+        find_subject(read_registry(Path(__file__).parents[2] / "registry.yaml"), NAME)
 
 
 def test_a_registry_in_a_folder_of_any_name_says_which_file_is_missing(tmp_path):

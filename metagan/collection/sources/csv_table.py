@@ -6,8 +6,10 @@ import csv
 import io
 import itertools
 import math
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -177,9 +179,13 @@ class CsvSource:
         parts = PurePosixPath(name.replace("\\", "/")).parts
         if not name:
             raise NoPictureError("no picture: the column path is empty")
-        file = pictures.joinpath(*parts)
         if "\0" in name:
             raise NoPictureError(f"path {clean(name, 80)!r}: no name of a file")
+        file = pictures.joinpath(*parts)
+        if not file.exists():  # files may be named in the table's own encoding
+            with suppress(UnicodeError):
+                as_written = pictures.joinpath(*map(self._name_as_written, parts))
+                file = as_written if as_written.exists() else file
         if ".." in parts or not real_path(file).is_relative_to(real_path(pictures)):
             raise NoPictureError(f"path {clean(name, 80)!r} leads out of {pictures}; not read")
         if file.exists() and not file.is_file():  # a pipe may never end
@@ -189,6 +195,9 @@ class CsvSource:
         except OSError as error:
             raise NoPictureError(f"{clean(name, 80)}: {error.strerror or error}") from error
         return check_picture(data, self.svg_px)
+
+    def _name_as_written(self, name: str) -> str:
+        return os.fsdecode(name.encode(self.encoding_used or "utf-8"))
 
     def _read(self) -> tuple[list[str], list[tuple[int, list[str]]], str]:
         try:
