@@ -79,6 +79,7 @@ class Alpha(click.ParamType[float | tuple[tuple[int, int, float], ...]]):
 @click.option("--out", type=OutPath(), help="The child to write, .safetensors.")
 @click.option(
     "--sheet",
+    "--grid",
     "sheet_path",
     type=OutPath(),
     help="Write a sheet: a row for each seed, from FIRST to the child. Its extension sets the format.",

@@ -112,6 +112,7 @@ def check_sheet(_ctx: click.Context, _param: click.Parameter, value: Path | None
               help="File format of the pictures. By default png, and webp in shards.")  # fmt: skip
 @click.option(
     "--sheet",
+    "--grid",
     "sheet_path",
     type=OutPath(),
     callback=check_sheet,
@@ -119,6 +120,7 @@ def check_sheet(_ctx: click.Context, _param: click.Parameter, value: Path | None
 )
 @click.option(
     "--thumbnail",
+    "--tile",
     default=None,
     callback=parse_thumbnail,
     metavar="auto|PIXELS",

@@ -43,6 +43,8 @@ def test_pictures_are_made_smaller_for_a_sheet_only_when_told(tmp_path, monkeypa
     assert sample("--seeds", "0-3", "--sheet", tmp_path / "own.png").exit_code == 0
     assert size_of(tmp_path / "own.png") == (48, 32)
     assert sample("--seeds", "0-3", "--sheet", tmp_path / "small.png", "--thumbnail", "8").exit_code == 0
+    assert sample("--seeds", "0-3", "--grid", tmp_path / "former.png", "--tile", "8").exit_code == 0
+    assert (tmp_path / "former.png").read_bytes() == (tmp_path / "small.png").read_bytes()
     assert size_of(tmp_path / "small.png") == (24, 16)
     monkeypatch.setitem(MOST_SIDE_PX, "webp", 30)
     assert "at most 30 pixels" in str(sample("--seeds", "0-3", "--sheet", tmp_path / "t.webp").exception)
