@@ -6,6 +6,7 @@ import errno
 import glob
 import hashlib
 import os
+import re
 import shutil
 import stat
 import time
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from metagan.errors import MetaganError, OptionError
+
+_PROTOCOL = re.compile(r"[a-z][a-z0-9+.-]+:")  # of two letters at least: c: is a drive
 
 
 @contextmanager
@@ -54,8 +57,10 @@ def require_place(path: Path, *, folder: bool = False) -> None:
 
     Raises:
         OSError: If a file stands where a folder has to be, a link leads to itself or nowhere, or a pipe, a device or a
-            socket is there, which writing would replace.
+            socket is there, which writing would replace; or if it is an address, s3://bucket/x, which would become a
+            folder s3: on this machine.
     """
+    _refuse_address(path)
     for place in (path, *path.parents):
         is_folder = folder or place != path
         try:
@@ -130,6 +135,11 @@ def why_no_file(path: Path) -> str:
     """What to say of a path that is no regular file."""
     kind = "a folder" if path.is_dir() else "no regular file"
     return f"it is {kind}" if path.exists() else "there is no such file"
+
+
+def _refuse_address(path: Path) -> None:
+    if len(path.parts) > 1 and _PROTOCOL.fullmatch(path.parts[0]) and not Path(path.parts[0]).exists():
+        raise OSError(errno.EINVAL, "an address; want a place on this machine", str(path))
 
 
 def open_regular(path: Path) -> BinaryIO:

@@ -115,6 +115,9 @@ def test_an_address_and_a_place_that_is_not_there_yet_are_fine(tmp_path):
     assert OutPath().convert("x.png", None, None) == Path("x.png")
     assert Place().convert("s3://bucket/apes", None, None) == "s3://bucket/apes"
     assert Place().convert(str(tmp_path), None, None) == tmp_path
+    for kind in (OutPath(folder=True), OutPath()):  # it would become a folder "s3:" on this machine
+        with pytest.raises(click.BadParameter, match="an address; want a place on this machine"):
+            kind.convert("s3://bucket/a.png", None, None)
 
 
 @pytest.mark.parametrize(
