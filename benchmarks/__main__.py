@@ -21,6 +21,7 @@ ALL = {
     "train": "train.measure",
     "live": "live.measure",
     "live_site": "live_site.measure",
+    "yours": "yours.measure",
     "load": "load.measure",
     "stylegan3": "stylegan3.measure",
     "sample": "sample.measure",

@@ -13,6 +13,9 @@ from metagan.datasets.source import PictureSource
 from metagan.drawings.render import render
 from metagan.evaluation.features import FeatureSpace
 from metagan.evaluation.quality import compare
+from metagan.files import write_bytes
+from metagan.images.encode import encode
+from metagan.images.provenance import Provenance
 from metagan.lab.perceptual import load_perceptual
 from metagan.lab.project import ProjectOptions, project
 from metagan.lab.rank import Ranker, RankOptions
@@ -70,7 +73,10 @@ def _target(generator: Generator, seed: int) -> Target:
 def _walk(generator: Generator) -> dict[str, object]:
     """Films beside plain sampling, while drawing takes every core, and while it leaves one to the encoder."""
     threads = torch.get_num_threads()
-    shares = {"walk_share_of_sample_rate": _walk_shares(generator)}
+    shares = {
+        "walk_share_of_sample_rate": _walk_shares(generator),
+        "walk_share_of_sample_with_files": _walk_shares(generator, with_files=True),
+    }
     if threads > 1:
         torch.set_num_threads(threads - 1)
         shares["walk_share_with_a_core_free"] = _walk_shares(generator)
@@ -78,16 +84,21 @@ def _walk(generator: Generator) -> dict[str, object]:
     return dict(shares)
 
 
-def _walk_shares(generator: Generator) -> list[float]:
-    """Frames a second of a film in mp4, by pictures a second of the same sampler, in turns."""
+def _walk_shares(generator: Generator, *, with_files: bool = False) -> list[float]:
+    """Frames a second of a film in mp4, by pictures a second of the same sampler, in turns.
+
+    With files, the pictures are written as PNG, as `metagan sample` does.
+    """
     sampler = Sampler(generator, torch.device("cpu"))
     walk = Walk(generator, WalkOptions(("1", "5", "9"), seconds=FRAMES / 30, loop=True))
     rates = []
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(ROUNDS):
             before = time.perf_counter()
-            for _ in sampler.pictures(range(FRAMES), Settings()):
-                pass
+            for seed, picture in sampler.pictures(range(FRAMES), Settings()):
+                if with_files:
+                    label = Provenance("apes (metagan)", seed, 1.0)
+                    write_bytes(Path(folder) / f"{seed}.png", encode(picture, "png", label))
             between = time.perf_counter()
             write_walk(walk, sampler, Path(folder) / "walk.mp4", "apes")
             rates.append((between - before) / (time.perf_counter() - between))

@@ -485,6 +485,33 @@ def live_page() -> None:
     )
 
 
+def yours_page() -> None:
+    """The search for a visitor's picture, with pictures of the generator's own."""
+    table(
+        (
+            "generator",
+            "a search, median and longest",
+            "PSNR at psi 0.7",
+            "at psi 1",
+            "longest task",
+            "memory",
+        ),
+        (
+            (
+                f"`bundled:{name}`",
+                f"{one['seconds']} and {one['longest_s']} s",
+                *(
+                    ", ".join(f"{ratio:.0f}" for ratio in one[key]) + " dB"
+                    for key in ("psnr_db_07", "psnr_db_1")
+                ),
+                f"{one['longest_task_ms']} ms",
+                "{} and {} MB".format(*one["memory_mb"]),
+            )
+            for name, one in results()["yours"].items()
+        ),
+    )
+
+
 def building() -> None:
     """Building sites, and the start of the program."""
     r = results()
@@ -572,9 +599,13 @@ def lab() -> None:
     """What the lab's commands reach on the bundled apes."""
     lab = results()["lab"]
     found = ", ".join(f"{ratio:g}" for ratio in lab["project_psnr_db"])
-    rates, free = (
-        ", ".join(f"{share:.0%}" for share in lab.get(name, ()))
-        for name in ("walk_share_of_sample_rate", "walk_share_with_a_core_free")
+    files, rates, free = (
+        ", ".join(f"{share:.0%}" for share in lab[name])
+        for name in (
+            "walk_share_of_sample_with_files",
+            "walk_share_of_sample_rate",
+            "walk_share_with_a_core_free",
+        )
     )
     table(
         ("what", "measured"),
@@ -584,8 +615,12 @@ def lab() -> None:
                 f"`project`: time of one, {lab['project_threads']} threads",
                 f"{lab['project_s']} s ({lab['project_cpu_s']} s of processor)",
             ),
-            ("`walk`: frames of an mp4 a second, as a share of pictures that `sample` draws", rates),
-            *((("the same, one core being left to the encoder", free),) if free else ()),
+            (
+                "`walk`: frames of an mp4 a second, as a share of pictures that `sample` draws and writes",
+                files,
+            ),
+            ("the same, as a share of pictures that are drawn and not written", rates),
+            ("the same, one core being left to the encoder", free),
             ("`rank`: precision of 2,000 seeds", lab["rank_precision_all"]),
             ("`rank`: of the best tenth by realism", lab["rank_precision_best_tenth_by_realism"]),
             ("`rank`: of the worst tenth", lab["rank_precision_worst_tenth_by_realism"]),
