@@ -854,8 +854,8 @@ def project(
         space: Where to search; "auto" is "w+", or "z" without a mapping network.
         steps: Number of steps.
         start: "nearest", styles fitted from the most similar of 601 samples; the "mean" style; or a styles file.
-        learning_rate: Largest change of styles in a step, in standard deviations; None for 0.05, and 0.1 from the
-            mean and among latents.
+        learning_rate: Largest change of styles in a step, in standard deviations; None for 0.1 from the
+            mean and among latents, and elsewhere for less, the nearer the start is.
         noise: Whether to fit noise images, or to keep the generator's own.
         crop: Whether to take the middle of pictures that aren't square; otherwise they are padded.
         box: Left, top, right and bottom of the part to take, in the picture's pixels.

@@ -46,8 +46,8 @@ def parse_box(_context: click.Context, _parameter: click.Parameter, value: str |
 @click.option("--start", default="nearest", metavar="nearest|mean|FILE", help="Where to start: styles"
               " fitted without gradients from the nearest of 601 pictures, the mean, or a styles file.")  # fmt: skip
 @click.option("--learning-rate", type=Number(0, 10, min_open=True), default=None,
-              help="Largest change of styles in a step, in standard deviations. By default 0.05, and 0.1"
-              " from the mean and among latents.")  # fmt: skip
+              help="Largest change of styles in a step, in standard deviations. By default 0.1 from the"
+              " mean and among latents, and elsewhere less, the nearer the start is.")  # fmt: skip
 @click.option("--noise", type=click.Choice(["fit", "const"]), default="fit", help="Search for noise images as well, or"
               " keep the generator's own.")  # fmt: skip
 @class_option

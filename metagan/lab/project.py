@@ -56,7 +56,10 @@ RANGES: Final = 3  # of layers that have a style each there, in w+
 TRIED: Final = 20  # nearest pictures from which the fits begin
 SHRUNK: Final = 0.6  # half of the pictures are drawn so much nearer to the mean
 LONGEST_PX: Final = 128  # larger pictures are made smaller for the fits
-NEAR_RATE, FAR_RATE = 0.05, 0.1  # the default rates from a fitted start, and from elsewhere
+FAR_RATE: Final = 0.1  # the default rate, and the largest from a start that is near
+RATE_OF_ERROR: Final = (
+    0.4  # the rate from there, by the root of the mean square error of values within [-1, 1]
+)
 RAMP_UP, RAMP_DOWN, NOISY = 0.05, 0.25, 0.75  # shares of all steps, [1] appendix D
 STYLE_NOISE: Final = (
     0.01  # of the whole spread of styles, at the beginning; [1] has 0.05, and three times the steps
@@ -82,8 +85,8 @@ class ProjectOptions:
         steps: Number of steps.
         start: "nearest", styles fitted without gradients from the most similar of 601 pictures (in z, the
             most similar of 600), or "mean", the mean style (zero latents in z).
-        learning_rate: Largest change of styles in a step, in standard deviations; None for 0.05 from fitted styles, and
-            0.1 from elsewhere.
+        learning_rate: Largest change of styles in a step, in standard deviations; None for 0.1 from the mean and in z,
+            and from elsewhere less, the nearer the start is.
         noise: "fit" searches for noise images as well, "const" keeps the generator's own.
         label: What a conditional generator is asked for: a class, or its label's numbers.
         seed: Random seed.
@@ -104,6 +107,7 @@ class Search:
 
     Args:
         step: Number of finished steps.
+        rate: Largest change of styles in a step, in standard deviations.
         code: The optimised latents [z_dim], or coordinates of styles [1 or num_ws, w_dim].
         noise: Noise images, [h, w] each.
         moments: Adam's two moments of the code, then of each noise image.
@@ -111,6 +115,7 @@ class Search:
     """
 
     step: int
+    rate: float
     code: Tensor
     noise: list[Tensor]
     moments: list[Tensor]
@@ -246,7 +251,7 @@ class Projector:
             wanted = [target for target, start in zip(targets, starts, strict=True) if start is None]
             found = iter(self._nearest(wanted) if self.space == "z" else self._fitted(wanted))
         searches = []
-        for start in starts:
+        for target, start in zip(targets, starts, strict=True):
             noise = [_unit_normal(image.clone(), _source(self.options.seed, index))
                      for index, image in enumerate(self._own_noise)]  # fmt: skip
             if start is not None:
@@ -263,7 +268,7 @@ class Projector:
                 )
             code = code.clone().to(self.device)
             moments = [torch.zeros_like(x) for x in (code, *noise) for _ in range(2)]
-            searches.append(Search(0, code, noise, moments))
+            searches.append(Search(0, self._rate(target, code, noise), code, noise, moments))
         return searches
 
     def run(
@@ -297,11 +302,21 @@ class Projector:
         """Whether a search begins anywhere: from fitted styles, large steps and noise would only lead away."""
         return self.options.start == "mean" or self.space == "z"
 
-    @property
-    def _learning_rate(self) -> float:
+    def _rate(self, target: Target, code: Tensor, noise: Sequence[Tensor]) -> float:
+        """Return the largest change of styles in a step: from a near start, large ones would lead away at once."""
         if self.options.learning_rate is not None:
             return self.options.learning_rate
-        return FAR_RATE if self._explores else NEAR_RATE
+        if self._explores:
+            return FAR_RATE
+        fitted = FittedNoise([image[None, None] for image in noise]) if noise else Noise("const")
+        with torch.no_grad():
+            picture = (
+                self.generator.synthesize(self._styles(code[None]), fitted)[0].float().cpu().clamp(-1, 1)
+            )
+        square = ((picture - target.pixels).square() * target.mask).sum() / (
+            target.mask.sum().clamp(min=1) * len(picture)
+        )
+        return min(FAR_RATE, RATE_OF_ERROR * math.sqrt(float(square)))
 
     @property
     def _rows(self) -> int:
@@ -337,7 +352,7 @@ class Projector:
             values = [search.code, *search.noise]
             for which, value in enumerate(values):
                 gradient = gradients[which][index] if which == 0 else gradients[which][index, 0]
-                size = self._learning_rate if which == 0 else NOISE_RATE
+                size = search.rate if which == 0 else min(NOISE_RATE, 2 * search.rate)
                 _adam(value, gradient, search.moments[2 * which : 2 * which + 2], step + 1, size * rate)
             for image in search.noise:
                 _unit_normal(image)

@@ -179,7 +179,7 @@ def write_search(path: Path, task: str, search: Search) -> None:
     tensors |= {f"moments.{index}": moment for index, moment in enumerate(search.moments)}
     tensors |= {f"path.{index}": ws for index, ws in enumerate(search.path)}
     whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    text = json.dumps({"task": task, "step": search.step})
+    text = json.dumps({"task": task, "step": search.step, "rate": search.rate})
     write_bytes(path, save(whole, metadata={METADATA_KEY: text}))
 
 
@@ -196,6 +196,7 @@ def read_search(path: Path, device: torch.device | str = "cpu") -> tuple[str, Se
 
         return str(facts["task"]), Search(
             int(facts["step"]),
+            float(facts["rate"]),
             tensors["code"].to(device),
             numbered("noise.", device),
             numbered("moments.", device),
