@@ -1,4 +1,6 @@
 // Small networks and upscalers of odd widths run with buffers that end where the kernel says: for a build with sanitizers.
+// With a file's name, their pictures are written there as floats, values first and then bytes: the same numbers from
+// every instruction set, but for rounding.
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -22,18 +24,33 @@ static float *kept[1024];
 static int kept_count;
 static unsigned state = 1;
 
-static float *floats(size_t count) {
-  float *made = malloc(count * sizeof(float));
-  for (size_t i = 0; i < count; i++) made[i] = (float)((state = state * 1664525u + 1013904223u) >> 8) / (1 << 24) - 0.5f;
+static FILE *pictures_file;
+
+static float next_number(void) { return (float)((state = state * 1664525u + 1013904223u) >> 8) / (1 << 24) - 0.5f; }
+
+// Rows of `count` random numbers and of zeros, `padded` in all.
+static float *padded_rows(size_t rows, size_t count, size_t padded) {
+  float *made = malloc(rows * padded * sizeof(float));
+  for (size_t i = 0; i < rows * padded; i++) made[i] = i % padded < count ? next_number() : 0;
   return kept[kept_count++] = made;
+}
+
+static float *floats(size_t count) { return padded_rows(1, count, count); }
+
+static float *room(size_t count) { return kept[kept_count++] = malloc(count * sizeof(float)); }
+
+static void give(const float *images, const unsigned char *bytes, size_t image_values, size_t byte_values) {
+  if (!pictures_file) return;
+  fwrite(images, sizeof(float), image_values, pictures_file);
+  for (size_t i = 0; i < byte_values; i++) fwrite(&(float){bytes[i]}, sizeof(float), 1, pictures_file);
 }
 
 static int wide(int channels) { return (channels + LANES - 1) / LANES * LANES; }
 
-static void add_style(Step *s, int style) {
+static void add_style(Step *s, int in, int style) {
   s->style = style;
-  s->style_weight = floats(s->in * STYLE_WIDTH);
-  s->style_bias = floats(s->in);
+  s->style_weight = padded_rows(1, in * STYLE_WIDTH, s->in * STYLE_WIDTH);
+  s->style_bias = padded_rows(1, in, s->in);
 }
 
 static Size half_of(Size size) { return (Size){size.height / 2, size.width / 2}; }
@@ -41,16 +58,16 @@ static Size half_of(Size size) { return (Size){size.height / 2, size.width / 2};
 static void add_convolution(Step *s, Size from, Size size, int in, int out, int style) {
   int small = pixels_of(from) <= 64 || from.height % 4 || from.width % 4;
   int up = from.width < size.width, into = wide(in), to = wide(out);
-  float *weights = floats(9 * in * out), *squares = floats(to * into);
+  float *weights = floats(9 * in * out), *squares = room(to * into);
   Pack *pack = small ? up ? small_upsampling_kernels : small_kernels : up ? upsampling_kernels : winograd_kernels;
   size_t count = small ? 9 * into * to : up ? upsampling_kernels_floats(to, into) : winograd_kernels_floats(to, into);
-  float *kernels = floats(count);
+  float *kernels = room(count);
   pack(weights, kernels, out, in, to, into);
   sum_squares(weights, squares, out, in, to, into);
   int kind = small ? up ? UP_SMALL : SMALL : up ? UP : WINOGRAD;
   *s = (Step){.kind = kind, .from = from, .size = size, .in = into, .out = to, .scale = 1, .clamp = 2,
-              .kernels = kernels, .squares = squares, .bias = floats(to)};
-  add_style(s, style);
+              .kernels = kernels, .squares = squares, .bias = padded_rows(1, out, to)};
+  add_style(s, in, style);
 }
 
 // layout 0: output skips; 1: none; 2: residual.
@@ -66,26 +83,28 @@ static void draw_network(Size size, const int *channels, int blocks, int layout,
     add_convolution(&steps[count++], size, size, channels[b], channels[b], style++);
     if (b && layout == 2) {
       int in = wide(channels[b - 1]), out = wide(channels[b]);
-      float *kernels = floats(in * out);
+      float *kernels = room(in * out);
       skip_kernels(floats(channels[b - 1] * channels[b]), kernels, channels[b], channels[b - 1], out, in);
       steps[count++] = (Step){.kind = SKIP, .from = half_of(size), .size = size, .in = in, .out = out, .kernels = kernels};
     }
     if (layout == 0 || b == blocks - 1) {
       Step *s = &steps[count++];
       *s = (Step){.kind = COLOUR, .from = size, .size = size, .in = wide(channels[b]), .out = colours, .clamp = 2};
-      s->kernels = floats(colours * s->in);
+      s->kernels = padded_rows(colours, channels[b], s->in);
       s->bias = floats(4);
-      add_style(s, style);
+      add_style(s, channels[b], style);
     }
   }
   Size whole = half_of(size);
-  float *constant = floats(constant_floats * steps[0].in);
+  float *constant = padded_rows(constant_floats, channels[0], steps[0].in);
   Network network = {count, style + 1, STYLE_WIDTH, whole, colours, constant, steps};
   float *ws = floats((size_t)pictures * (style + 1) * STYLE_WIDTH);
-  float *images = floats((size_t)pictures * colours * pixels_of(whole));
-  unsigned char *bytes = malloc((size_t)pictures * colours * pixels_of(whole));
+  size_t values = (size_t)pictures * colours * pixels_of(whole);
+  float *images = room(values);
+  unsigned char *bytes = malloc(values);
   float *work = malloc(draw_floats(&network, pictures, threads) * sizeof(float));
   draw(&network, ws, noise, noise_step, images, bytes, work, pictures, threads);
+  give(images, bytes, values, values);
   free(work);
   free(bytes);
   while (kept_count) free(kept[--kept_count]);
@@ -95,9 +114,9 @@ static int vectors(int channels) { return (channels + W - 1) / W * W; }
 
 static UpscalerLayer upscaler_layer(int in, int out, int into) {
   int to = wide(out);
-  float *kernels = floats(winograd_kernels_floats(to, into));
+  float *kernels = room(winograd_kernels_floats(to, into));
   winograd_kernels(floats(9 * in * out), kernels, out, in, to, into);
-  return (UpscalerLayer){into, to, kernels, floats(to), floats(to)};
+  return (UpscalerLayer){into, to, kernels, padded_rows(1, out, to), padded_rows(1, out, to)};
 }
 
 static void upscale(Size size, int factor, int channels, int blocks, int fine, int pictures, int threads) {
@@ -107,17 +126,21 @@ static void upscale(Size size, int factor, int channels, int blocks, int fine, i
   for (int i = 0; i < 2 * blocks; i++) layers[count++] = upscaler_layer(channels, channels, wide(channels));
   if (factor == 4) layers[count++] = upscaler_layer(channels, 4 * fine, wide(channels));
   layers[count++] = upscaler_layer(last, 12, factor == 4 ? vectors(last) : wide(last));
-  Upscaler upscaler = {factor, blocks, fine, floats(widest), layers};
+  float *ones = room(widest);
+  for (int i = 0; i < widest; i++) ones[i] = 1;
+  Upscaler upscaler = {factor, blocks, fine, ones, layers};
   size_t values = (size_t)3 * pixels_of(size) * pictures;
   unsigned char *bytes = malloc(values * factor * factor);
   float *images = floats(values), *work = malloc(enlarge_floats(&upscaler, size.height, size.width, pictures, threads) * sizeof(float));
   enlarge(&upscaler, images, bytes, work, size.height, size.width, pictures, threads);
+  give(images, bytes, 0, values * factor * factor);
   free(work);
   free(bytes);
   while (kept_count) free(kept[--kept_count]);
 }
 
-int main(void) {
+int main(int count, char **arguments) {
+  if (count > 1) pictures_file = fopen(arguments[1], "wb");
   static const int widths[][5] = {{1, 2, 3, 1, 5}, {17, 40, 9, 33, 16}, {20, 7, 64, 31, 2}};
   static const Size constants[] = {{4, 4}, {4, 2}, {3, 5}, {2, 6}};
   int drawn = 0;
@@ -130,5 +153,6 @@ int main(void) {
   for (; enlarged < 5; enlarged++)
     upscale(sizes[enlarged], enlarged % 2 ? 2 : 4, widths[1][enlarged], enlarged % 3, widths[2][enlarged] % 9 + 1,
             enlarged == 4 ? 3 : 1 + 3 * (enlarged % 2), 3);
+  if (pictures_file) fclose(pictures_file);
   printf("%d networks, %d upscalers\n", drawn, enlarged);
 }

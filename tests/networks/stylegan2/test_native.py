@@ -252,3 +252,34 @@ def test_the_kernel_stays_within_its_memory_and_defined_behaviour(tmp_path, sani
     done = subprocess.run([program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "12 networks, 5 upscalers\n"
+
+
+EMULATOR = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    os.uname().machine != "x86_64" or not EMULATOR, reason="wants qemu's emulator of ARM processors"
+)
+def test_arm_processors_draw_what_others_do(tmp_path):
+    """The same networks and upscalers, compiled for aarch64 and run by an emulator."""
+    sources = [*KERNEL.glob("*.c"), *(KERNEL / "native").glob("*.c"), ROOT / "tests" / "live" / "sanitize.c"]
+    common = ["-std=c11", "-O2", "-ffp-contract=off", "-pthread", *map(str, sources)]
+    compilers = {
+        "x86": ["-target", "x86_64-linux-musl", "-mcpu=x86_64_v3"],
+        "arm": ["-target", "aarch64-linux-musl", "-mcpu=generic"],
+    }
+    drawn = {}
+    for name, target in compilers.items():
+        subprocess.run(
+            [sys.executable, "-m", "ziglang", "cc", *target, "-o", tmp_path / name, *common], check=True
+        )
+        run = [EMULATOR] if name == "arm" else []
+        subprocess.run(
+            [*run, tmp_path / name, tmp_path / f"{name}.bin"], check=True, stdout=subprocess.DEVNULL
+        )
+        drawn[name] = np.fromfile(tmp_path / f"{name}.bin", np.float32)
+    apart = np.abs(drawn["x86"] - drawn["arm"])
+    assert drawn["x86"].std() > 1  # pictures, not zeros
+    assert apart.max() <= 1  # a byte's level
+    assert (apart > 0.01).mean() <= 0.001
