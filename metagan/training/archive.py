@@ -15,11 +15,11 @@ from typing import Final
 from metagan.errors import MalformedFileError, TrainingError
 from metagan.files import real_path, require_place, write_bytes
 from metagan.storage import Storage, protocol_of
-from metagan.training.run_folder import RunFolder
+from metagan.training.run_folder import SHEETS, RunFolder
 from metagan.training.state import has_state, previous_state, read_last_state
 
 RECORD: Final = "archive.json"
-FOLDERS: Final = ("", "snapshots", "grids")
+FOLDERS: Final = ("", "snapshots", *SHEETS)
 PATIENCE_S: Final = 60.0
 
 

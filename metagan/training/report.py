@@ -112,7 +112,7 @@ def round_steps(low: float, high: float) -> list[float]:
 
 
 Charts = Sequence[tuple[str, Mapping[str, str]]]
-MOST_GRIDS: Final = 40
+MOST_SHEETS: Final = 40
 CHARTS: Final[Charts] = (
     (
         "Losses",
@@ -155,7 +155,7 @@ CHARTS: Final[Charts] = (
 
 
 @dataclass(frozen=True)
-class Grid:
+class Sheet:
     """A sheet of sample pictures at one point of the run, as a data URL."""
 
     kimg: float
@@ -166,7 +166,7 @@ def write_report(folder: RunFolder, config: RunConfig) -> None:
     """Write a generator run's report.html from the run folder's files."""
     reals = [folder.reals] if config.dual is None else [folder.reals, folder.second_reals]
     own = {"config": config, "recipe": config.recipe.__dict__, "reals": [as_url(path) for path in reals]}
-    write_page("metagan.training", folder, CHARTS, own, most_grids=MOST_GRIDS)
+    write_page("metagan.training", folder, CHARTS, own, most_sheets=MOST_SHEETS)
 
 
 def write_page(
@@ -175,7 +175,7 @@ def write_page(
     charts: Charts,
     own: Mapping[str, object],
     *,
-    most_grids: int,
+    most_sheets: int,
     quality: int = 85,
 ) -> None:
     """Write report.html by a package's template, report.html.j2.
@@ -185,7 +185,7 @@ def write_page(
         folder: The run folder, with measurements and sheets of pictures.
         charts: Each chart's title, and its lines: a metric's name and the text of the legend.
         own: The template's variables that only this kind of report has.
-        most_grids: How many sheets to show at most.
+        most_sheets: How many sheets to show at most.
         quality: WebP quality of the sheets, 0 to 100.
     """
     environment = Environment(
@@ -201,7 +201,7 @@ def write_page(
         "name": real_path(folder.path).name,
         "latest": _latest(metrics),
         "charts": _lay_out_all(charts, metrics),
-        "grids": [Grid(kimg, as_url(path, quality)) for kimg, path in spread(folder.grids(), most_grids)],
+        "sheets": [Sheet(kimg, as_url(path, quality)) for kimg, path in spread(folder.sheets(), most_sheets)],
         "width": WIDTH,
         "height": HEIGHT,
         "version": __version__,

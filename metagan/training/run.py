@@ -35,11 +35,11 @@ from metagan.training.run_folder import (
 )
 from metagan.training.snapshot import (
     draw,
-    grid_size,
     real_pictures,
+    sheet_side,
     spread_labels,
     write_generator,
-    write_grid,
+    write_sheet,
 )
 from metagan.training.state import State, has_state, is_state, read_last_state, write_state
 from metagan.training.trainer import Trainer
@@ -106,7 +106,7 @@ def lock(folder: RunFolder) -> Iterator[None]:
             "another process trains here", where=folder.path, fix="wait for it, or choose another --out"
         ) from error
     try:
-        for place in (folder.path, folder.path / "snapshots", folder.path / "grids"):
+        for place in (folder.path, folder.path / "snapshots", folder.sheets_folder):
             sweep_folder(place)
         yield
     finally:
@@ -377,10 +377,10 @@ class Run:
         same_pictures = goes_on and not self._changed & {"fingerprint", "dual"}
         has_reals = same_pictures and self.folder.reals.exists()
         if self.world.is_first and not has_reals:
-            side = grid_size(self.pictures.size)
-            write_grid(self.folder.reals, real_pictures(self.pictures, side * side))
+            side = sheet_side(self.pictures.size)
+            write_sheet(self.folder.reals, real_pictures(self.pictures, side * side))
             if self.second is not None:
-                write_grid(self.folder.second_reals, real_pictures(self.second, side * side))
+                write_sheet(self.folder.second_reals, real_pictures(self.second, side * side))
         self.world.wait()
         self.clock.start(self.trainer.seen)
 
@@ -479,11 +479,11 @@ class Run:
             self.mirrors(line)
 
     def _show(self) -> None:
-        """A snapshot, its grid, its quality, and the report."""
+        """A snapshot, its sheet, its quality, and the report."""
         if self.world.is_first:
-            kimg, side = self.trainer.seen / 1000, grid_size(self.pictures.size)
+            kimg, side = self.trainer.seen / 1000, sheet_side(self.pictures.size)
             pictures = self._draw(side * side)
-            write_grid(self.folder.grid(kimg), pictures)
+            write_sheet(self.folder.sheet(kimg), pictures)
             measured = min(self.schedule.measured_pictures, len(self.pictures))
             quality = dict(self.measure(self._draw(measured))) if self.measure else {}
             if quality:

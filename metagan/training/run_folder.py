@@ -4,7 +4,7 @@ config.yaml               the run's configuration
 state.safetensors         everything needed to resume; state.previous.safetensors the one before it
 latest.safetensors        the newest generator; best.safetensors the best, where quality is measured
 snapshots/000120.safetensors   generators by time (half precision), named by kimg
-grids/000120.png          sheets of sample pictures by time; grids/reals.png for comparison
+sheets/000120.png         sheets of sample pictures by time; sheets/reals.png for comparison
 metrics.jsonl             a line of measurements every few thousand pictures
 report.html               self-contained report of all this
 """
@@ -36,6 +36,10 @@ VERSION = 1
 AnyConfig = Config | DCGANConfig
 AnyDiscriminatorConfig = DiscriminatorConfig | DCGANConfig
 STAMP: Final = re.compile(r"\d{6,}_\d{3}")  # of snapshots and sheets, see _stamp
+SHEETS: Final = (
+    "sheets",
+    "grids",
+)  # folders of sheets: today's, and that of runs which earlier versions began
 
 
 @dataclass(frozen=True)
@@ -211,9 +215,15 @@ class RunFolder:
         """Return the path of the generator after `kimg` thousand pictures."""
         return self.path / "snapshots" / f"{_stamp(kimg)}.safetensors"
 
-    def grid(self, kimg: float) -> Path:
+    @property
+    def sheets_folder(self) -> Path:
+        """Where sheets are: sheets/, or grids/ in a run that an earlier version began."""
+        present, former = (self.path / name for name in SHEETS)
+        return former if former.is_dir() else present
+
+    def sheet(self, kimg: float) -> Path:
         """Return the path of the sample sheet after `kimg` thousand pictures."""
-        return self.path / "grids" / f"{_stamp(kimg)}.png"
+        return self.sheets_folder / f"{_stamp(kimg)}.png"
 
     def snapshots(self) -> list[Path]:
         """Every snapshot, in order; the one before the first step too."""
@@ -243,16 +253,16 @@ class RunFolder:
     @property
     def reals(self) -> Path:
         """A sheet of real pictures."""
-        return self.path / "grids" / "reals.png"
+        return self.sheets_folder / "reals.png"
 
     @property
     def second_reals(self) -> Path:
         """A sheet of the other collection's pictures, of a run against two discriminators."""
-        return self.path / "grids" / "reals-second.png"
+        return self.sheets_folder / "reals-second.png"
 
-    def grids(self) -> list[tuple[float, Path]]:
+    def sheets(self) -> list[tuple[float, Path]]:
         """Return every sheet with its kimg, in order."""
-        found = (self.path / "grids").glob("[0-9]*.png")
+        found = self.sheets_folder.glob("[0-9]*.png")
         return sorted((_kimg_of(path), path) for path in found)
 
     def read_metrics(self) -> list[dict[str, Any]]:

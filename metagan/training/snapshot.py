@@ -23,8 +23,8 @@ from metagan.sampling.latents import latents
 from metagan.training.data_loader import Pictures, as_uint8
 from metagan.values import Size
 
-GRID_SIDE_PX = 768
-GRID_MOST = 8  # pictures per row and column
+SHEET_SIDE_PX = 768
+SHEET_MOST = 8  # pictures per row and column
 DRAW_PIXELS = 2**17  # pixels drawn at once
 
 
@@ -62,12 +62,12 @@ def draw(
     return np.concatenate(rows)
 
 
-def grid_size(size: Size) -> int:
+def sheet_side(size: Size) -> int:
     """Return the number of pictures per row and column of a sheet."""
-    return max(2, min(GRID_MOST, GRID_SIDE_PX // size.longest))
+    return max(2, min(SHEET_MOST, SHEET_SIDE_PX // size.longest))
 
 
-def write_grid(path: Path, pictures: NDArray[np.uint8]) -> None:
+def write_sheet(path: Path, pictures: NDArray[np.uint8]) -> None:
     """Write pictures [n, 3, h, w] as a sheet of as many rows as columns, in PNG."""
     columns = round(len(pictures) ** 0.5)
     sheet = contact_sheet(iter(pictures.transpose(0, 2, 3, 1)), len(pictures), columns)

@@ -188,7 +188,7 @@ def test_help_does_not_import_torch():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_long_runs_report_shows_its_grids_evenly():
+def test_a_long_runs_report_shows_its_sheets_evenly():
     assert spread(range(101), 5) == [0, 25, 50, 75, 100]
     assert spread([1, 2], 5) == [1, 2]
 

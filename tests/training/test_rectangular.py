@@ -18,7 +18,7 @@ from metagan.training.recipe import (
     generator_config,
 )
 from metagan.training.run_folder import RunFolder, read_config
-from metagan.training.snapshot import grid_size
+from metagan.training.snapshot import sheet_side
 from metagan.values import Size
 from tests.training.toy import write_folder
 
@@ -62,7 +62,7 @@ def test_automatic_settings_go_by_the_number_of_pixels():
     assert choose_gamma(Size(32, 128), 16, 128) == choose_gamma(64, 16, 128)
     assert choose_preset(Size(64, 32), "cpu", 1000) == choose_preset(64, "cpu", 1000)
     assert choose_batch(Size(512, 1024), 1, "cuda") == choose_batch(1024, 1, "cuda")
-    assert grid_size(Size(64, 128)) == grid_size(Size.square(128))
+    assert sheet_side(Size(64, 128)) == sheet_side(Size.square(128))
 
 
 def test_a_run_makes_portraits_goes_on_and_is_started_from(tmp_path):
@@ -73,9 +73,9 @@ def test_a_run_makes_portraits_goes_on_and_is_started_from(tmp_path):
     assert load_generator(read_checkpoint(out / "latest.safetensors")).size == size
     folder = RunFolder(out)
     assert read_config(folder).discriminator.last_px == (size.coarsest.height, size.coarsest.width)
-    rows = grid_size(size)
+    rows = sheet_side(size)
     shown = min(rows * rows, 24)
-    assert size_of(folder.grid(0.016)) == (rows * size.width, rows * size.height)
+    assert size_of(folder.sheet(0.016)) == (rows * size.width, rows * size.height)
     assert size_of(folder.reals)[0] == round(shown**0.5) * size.width
     assert f"24 pictures of {size} from" in folder.report.read_text()
     again = train(data, "--out", out, *QUICK[:-4], "--kimg", "0.024", "--measure", "8")

@@ -141,14 +141,23 @@ def test_a_run_leaves_everything_it_promises(tmp_path):
     }
     assert names == {
         *("config.yaml", "state.safetensors", "latest.safetensors", "best.safetensors", "metrics.jsonl"),
-        *("state.previous.safetensors", "report.html", "grids/reals.png", ".lock"),
-        *(f"grids/000000_{n}.png" for n in ("000", "016", "032")),
+        *("state.previous.safetensors", "report.html", "sheets/reals.png", ".lock"),
+        *(f"sheets/000000_{n}.png" for n in ("000", "016", "032")),
         *(f"snapshots/000000_{n}.safetensors" for n in ("000", "016", "032")),
     }
     page = run.folder.report.read_text()
     assert "http" not in page.replace("http://www.w3.org", "")
     assert page.count("data:image/webp") == 4
     assert "<polyline" in page
+
+
+def test_a_run_that_an_earlier_version_began_keeps_its_sheets_in_grids(tmp_path):
+    former = tmp_path / "run" / "grids"
+    former.mkdir(parents=True)
+    run = make_run(tmp_path / "run", Discs(16))
+    run.train()
+    assert len(run.folder.sheets()) == len(list(former.glob("[0-9]*.png"))) == 3
+    assert not (tmp_path / "run" / "sheets").exists()
 
 
 def test_only_the_newest_snapshots_are_kept_when_asked_for_and_what_no_run_wrote_stays(tmp_path):
@@ -164,7 +173,7 @@ def test_only_the_newest_snapshots_are_kept_when_asked_for_and_what_no_run_wrote
     assert found == {"000000_024.safetensors", "000000_032.safetensors", *foreign}
     assert all((snapshots / name).read_bytes() == content for name, content in foreign.items())
     assert read_checkpoint(run.folder.best).header.training["kimg"] == 0
-    assert len(run.folder.grids()) == 5
+    assert len(run.folder.sheets()) == 5
 
 
 @pytest.mark.parametrize("interval", [math.inf, 1e306])

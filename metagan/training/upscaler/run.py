@@ -51,7 +51,7 @@ SHOWN_ORIGINALS: Final = 6
 SHOWN_MADE: Final = 6
 
 # The report
-MOST_GRIDS: Final = 20
+MOST_SHEETS: Final = 20
 WEBP_QUALITY: Final = 92  # high, because pairs are compared closely
 CHARTS: Final[Charts] = (
     ("PSNR of held-out originals, dB (higher is better)", {"psnr": "upscaled", "lanczos_psnr": "Lanczos"}),
@@ -223,7 +223,7 @@ class UpscalerRun:
         kimg, quality = self.trainer.seen / 1000, self._measure()
         if quality:
             self._log(quality)
-        write_bytes(self.folder.grid(kimg), encode(self._sheet(), "png"))
+        write_bytes(self.folder.sheet(kimg), encode(self._sheet(), "png"))
         self._write_upscalers(kimg, quality)
         self.folder.prune_snapshots(self.schedule.keep_snapshots)
         write_upscaler_report(self.folder, self.config)
@@ -324,4 +324,6 @@ def write_upscaler_report(folder: RunFolder, config: UpscalerRunConfig) -> None:
         "recipe": dataclasses.asdict(config.recipe),
         "parameters": sum(p.numel() for p in Upscaler(config.upscaler).parameters()),
     }
-    write_page("metagan.training.upscaler", folder, CHARTS, own, most_grids=MOST_GRIDS, quality=WEBP_QUALITY)
+    write_page(
+        "metagan.training.upscaler", folder, CHARTS, own, most_sheets=MOST_SHEETS, quality=WEBP_QUALITY
+    )

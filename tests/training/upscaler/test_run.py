@@ -136,14 +136,14 @@ def test_the_folder_has_upscalers_pairs_and_a_report(tmp_path, discs):
     }
     assert files >= {
         *("config.yaml", "state.safetensors", "latest.safetensors", "best.safetensors", "report.html"),
-        *("snapshots/000000_032.safetensors", "grids/000000_000.png", "grids/000000_032.png"),
+        *("snapshots/000000_032.safetensors", "sheets/000000_000.png", "sheets/000000_032.png"),
     }
     upscaler = load_upscaler(tmp_path / "run" / "latest.safetensors")
     small = enlarge(discs.pixels(0).transpose(1, 2, 0)[::4, ::4], 1, "nearest")
     assert upscale_pictures(upscaler, [small])[0].shape == (64, 64, 3)
     report = (tmp_path / "run" / "report.html").read_text()
     assert "<span>Lanczos</span>" in report
-    assert report.count('<img class="grid"') == 3
+    assert report.count('<img class="sheet"') == 3
     assert "PSNR of held-out originals" in report
     assert "http" not in report.replace("http://www.w3.org", "")
 
