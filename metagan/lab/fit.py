@@ -149,7 +149,6 @@ def _costs(apart: Tensor, code: Tensor) -> Tensor:
 
 def _pyramid(images: Float[Tensor, "n ch h w"]) -> Float[Tensor, "n values"]:
     """Return pictures at up to three scales, so that sums of squares are added means."""
-    images = images.clamp(-1, 1)
     scales = [images]
     while len(scales) < SCALES and all(side % 2 == 0 for side in scales[-1].shape[2:]):
         scales.append(F.avg_pool2d(scales[-1], 2))
