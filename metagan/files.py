@@ -161,6 +161,11 @@ def explain(error: OSError) -> MetaganError:
     return MetaganError(what, where=error.filename, fix=f"{fix}, then run the command again")
 
 
+def reason_of(error: Exception) -> str:
+    """What an error says, without the number and the file's name that those of the system begin and end with."""
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+
+
 def is_full(error: OSError) -> bool:
     """Whether the disk, a quota or a file's size limit is what an error is about."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -6,10 +6,13 @@ import codecs
 import difflib
 import importlib
 import io
+import re
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -72,6 +75,16 @@ class LazyGroup(click.Group):
         command: click.Command = importlib.import_module(f"metagan.cli.{cmd_name}").command
         return command
 
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        """Take the words of the command line."""
+        with _names_shown():
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Take a command's own words, and run it."""
+        with _names_shown():
+            return super().invoke(ctx)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -80,6 +93,19 @@ class LazyGroup(click.Group):
             close = difflib.get_close_matches(args[0], COMMANDS, n=1)
             ctx.fail(f"No such command {show(args[0])}." + (f" Did you mean {close[0]}?" if close else ""))
         return super().resolve_command(ctx, args)
+
+
+@contextmanager
+def _names_shown() -> Iterator[None]:
+    """Write bytes that aren't UTF-8 as \\xe9 in click's messages, as everywhere else, not as Python's \\udce9."""
+    try:
+        yield
+    except click.UsageError as error:
+        text = error.format_message()
+        shown = re.sub(r"\\udc([89a-f][0-9a-f])", r"\\x\1", text)
+        if shown == text:
+            raise
+        raise click.UsageError(shown, error.ctx) from error
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})

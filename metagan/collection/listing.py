@@ -35,7 +35,7 @@ from metagan.collection.store import Collection
 from metagan.collection.table import Table
 from metagan.datasets.decode import to_rgb
 from metagan.errors import CollectionError, OptionError
-from metagan.files import real_path, sweep_killed, write_bytes
+from metagan.files import real_path, reason_of, sweep_killed, write_bytes
 from metagan.images.encode import encode
 from metagan.images.provenance import SOURCE_TYPE, Provenance
 from metagan.values import counted
@@ -168,7 +168,7 @@ class NearestItems:
                 return to_rgb(image, (255, 255, 255))
         except (OSError, ValueError, SyntaxError) as error:
             raise CollectionError(
-                f"can't be read ({error})", where=file, fix="fetch the collection again"
+                f"can't be read ({reason_of(error)})", where=file, fix="fetch the collection again"
             ) from error
 
 

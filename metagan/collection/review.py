@@ -10,7 +10,7 @@ from typing import Final
 
 from metagan.collection.cells import csv_bytes, plain_cell
 from metagan.errors import CollectionError, Location
-from metagan.files import read_bytes, write_bytes
+from metagan.files import read_bytes, reason_of, write_bytes
 
 REVIEW_NAME: Final = "review.csv"
 _OUT: Final = "out"
@@ -30,7 +30,7 @@ def read_review(collection: Path) -> frozenset[str]:
         return frozenset()
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CollectionError(
-            f"can't be read ({error})", where=file, fix="mend it, or take it away"
+            f"can't be read ({reason_of(error)})", where=file, fix="mend it, or take it away"
         ) from error
     return frozenset(_ids(file, rows))
 

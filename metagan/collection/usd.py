@@ -11,7 +11,7 @@ from pathlib import Path
 
 from metagan.collection.sources.csv_table import parse_number
 from metagan.errors import CollectionError, Location
-from metagan.files import read_bytes
+from metagan.files import read_bytes, reason_of
 
 Rates = Mapping[tuple[str, str], float]
 
@@ -26,7 +26,7 @@ def read_rates(path: Path) -> Rates:
         text = read_bytes(path).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise CollectionError(
-            f"can't be read ({error})", where=f"--usd {path}", fix="check the path"
+            f"can't be read ({reason_of(error)})", where=f"--usd {path}", fix="check the path"
         ) from error
     rates: dict[tuple[str, str], float] = {}
     for number, row in enumerate(_rows(path, text), 1):

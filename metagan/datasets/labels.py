@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from metagan.datasets.archive import FACTS_NAME, LABELS_NAME, NAMES_KEY, LabelValue
 from metagan.datasets.store import MEND, Layout, Store, UnreadableError, plain_name, read_json
 from metagan.errors import DatasetError, Location, Problem
-from metagan.files import real_path
+from metagan.files import real_path, reason_of
 from metagan.values import counted, printable, show, text_of
 
 # --------------------------------------------------------------------------------------------
@@ -385,7 +385,8 @@ def _read_rows(path: Path) -> tuple[list[tuple[str, RawLabel]], tuple[str, ...]]
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(
-            f"--labels {path}: can't be read ({error})", fix="use none, auto, folders or a readable CSV file"
+            f"--labels {path}: can't be read ({reason_of(error)})",
+            fix="use none, auto, folders or a readable CSV file",
         ) from error
     try:
         rows = [(number, row) for number, row in enumerate(csv.reader(io.StringIO(text)), 1) if any(row)]

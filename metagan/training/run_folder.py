@@ -25,7 +25,7 @@ from safetensors import SafetensorError, safe_open
 
 from metagan.checkpoints.safetensors import METADATA_KEY, parse_header
 from metagan.errors import MalformedFileError, TrainingError
-from metagan.files import read_bytes, utf8_path, write_bytes
+from metagan.files import read_bytes, reason_of, utf8_path, write_bytes
 from metagan.networks.dcgan.network import Config as DCGANConfig
 from metagan.networks.stylegan2.discriminator import DiscriminatorConfig
 from metagan.networks.stylegan2.network import Config
@@ -357,7 +357,9 @@ def read_config(folder: RunFolder) -> RunConfig:
         config = TypeAdapter(RunConfig).validate_python(_of_today(load_config(folder)))
     except (OSError, UnicodeError, yaml.YAMLError) as error:
         raise TrainingError(
-            f"can't be read ({error})", where=folder.config, fix="choose another --out for a new run"
+            f"can't be read ({reason_of(error)})",
+            where=folder.config,
+            fix="choose another --out for a new run",
         ) from error
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:4])

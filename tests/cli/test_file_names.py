@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -46,6 +47,15 @@ def test_a_program_of_its_own_inspects_weights_under_any_name(tmp_path):
     command = [sys.executable, "-m", "metagan", "inspect", str(weights), "--json"]
     done = subprocess.run(command, capture_output=True, check=True, env=environment, timeout=300)
     assert json.loads(done.stdout.decode())["file"].endswith("caf\\xe9.pt")
+
+
+@pytest.mark.parametrize(
+    "words", [(NAME,), (f"--{NAME}",), ("dataset", NAME), ("train", "x", "--preset", NAME)]
+)
+def test_a_word_that_no_command_knows_is_shown_by_its_bytes(words):
+    with pytest.raises(click.UsageError) as refused:
+        group.main(args=words, prog_name="metagan", standalone_mode=False)
+    assert "caf\\xe9'" in refused.value.message
 
 
 def test_weights_are_drawn_and_converted_under_any_name(tmp_path):

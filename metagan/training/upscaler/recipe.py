@@ -10,6 +10,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from metagan.errors import TrainingError
+from metagan.files import reason_of
 from metagan.networks.upscaler import UpscalerConfig
 from metagan.training.run_folder import Change, RunFolder, load_config, record_change
 from metagan.training.setup import way_out
@@ -100,7 +101,7 @@ def read_upscaler_config(folder: RunFolder) -> UpscalerRunConfig:
     try:
         return TypeAdapter(UpscalerRunConfig).validate_python(load_config(folder))
     except (OSError, UnicodeError, yaml.YAMLError) as error:
-        raise TrainingError(f"can't be read ({error})", where=folder.config, fix=fix) from error
+        raise TrainingError(f"can't be read ({reason_of(error)})", where=folder.config, fix=fix) from error
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:3])
         raise TrainingError(
