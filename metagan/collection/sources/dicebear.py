@@ -6,6 +6,7 @@ has parts in variants, which may be absent, and colours; each becomes a trait. H
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -48,11 +49,14 @@ class DicebearSource:
 
     def facts(self) -> Facts:
         """Return the collection's facts, with the style's licence and attribution."""
-        meta = _style(self.style).meta()
-        licence = meta.license().name() or None
-        source = meta.source().name() or self.style
-        by = f"{source} by {meta.creator().name()}" if meta.creator().name() else source
-        where = f" ({meta.source().url()})" if meta.source().url() else ""
+        # From the definition itself: a Style checks all of it first, for seconds.
+        meta = _definition(self.style).get("meta", {})
+        licence, creator, source = (meta.get(key, {}) for key in ("license", "creator", "source"))
+        by = source.get("name") or self.style
+        if creator.get("name"):
+            by = f"{by} by {creator['name']}"
+        where = f" ({source['url']})" if source.get("url") else ""
+        name = licence.get("name")
         return Facts(
             name=self.name,
             description=f"Drawn by DiceBear, style {self.style}.",
@@ -61,8 +65,8 @@ class DicebearSource:
                 reference=self.style,
                 options={"count": self.count, "size": self.size_px, "seed": self.seed},
             ),
-            licence=_SPDX.get(licence, licence) if licence else None,
-            licence_url=meta.license().url(),
+            licence=_SPDX.get(name, name) if name else None,
+            licence_url=licence.get("url"),
             attribution=f"{by}{where}",
             fetched_at=now(),
         )
@@ -122,6 +126,11 @@ def _readable(name: str) -> str:
 
 @cache
 def _style(name: str) -> Any:
+    return need("dicebear").Style(_definition(name))
+
+
+@cache
+def _definition(name: str) -> dict[str, Any]:
     names = style_names()
     if name not in names:
         import difflib
@@ -131,6 +140,7 @@ def _style(name: str) -> Any:
         raise CollectionError(
             f"dicebear:{name}: no such style", fix=f"{meant}choose one of {', '.join(names)}"
         )
-    return need("dicebear").Style.from_json(
+    definition: dict[str, Any] = json.loads(
         (resources.files("dicebear_styles") / f"{name}.json").read_text("utf-8")
     )
+    return definition
