@@ -19,7 +19,7 @@ from benchmarks.sample import make_network
 from benchmarks.turns import Draw, as_the_sampler_does, in_turns, measure_in_passive_process
 from metagan.live.native import NativeKernel, native_kernel
 from metagan.networks.stylegan2.fast import FastSynthesis, plan_blocks
-from metagan.networks.stylegan2.native import NativeSynthesis, native_form
+from metagan.networks.stylegan2.native import NativeStyleGAN2, native_form
 from metagan.sampling.latents import latents
 
 TURNS = 2
@@ -72,7 +72,7 @@ def _measure_case(resolution: int, base: int, batch: int, threads: int) -> dict[
     network = make_network(resolution, base)
     ws = network.map_latents(latents(range(batch), network.z_dim), psi=0.7)
     form = native_form(network)
-    if not isinstance(form, NativeSynthesis):
+    if not isinstance(form, NativeStyleGAN2):
         raise SystemExit(f"the kernel does not draw this: {form.reason}")
     ways: dict[str, Draw] = {
         "kernel": partial(form.synthesize, ws),

@@ -23,16 +23,37 @@ X86_LEVELS = {
 }  # instruction sets that a processor of that level supports, best first
 
 
+class Filter(ctypes.Structure):
+    """The filters of a filtered non-linearity, as declared in kernel/native/native.h."""
+
+    _fields_ = (
+        *((name, c_int) for name in ("up", "down", "reach", "length", "radial", "above", "left")),
+        *((name, c_int) for name in ("given_height", "given_width", "height", "width")),
+        *((name, c_void_p) for name in ("before", "after")),
+    )
+
+
 class Step(ctypes.Structure):
     """One layer of a network, as declared in kernel/native/native.h."""
 
     _fields_ = (
         *(
             (name, c_int)
-            for name in ("kind", "from_height", "from_width", "height", "width", "inputs", "outputs", "style")
+            for name in (
+                "kind",
+                "from_height",
+                "from_width",
+                "height",
+                "width",
+                "inputs",
+                "outputs",
+                "style",
+                "margin",
+            )
         ),
         *((name, c_float) for name in ("scale", "clamp")),
         *((name, c_void_p) for name in ("kernels", "style_weight", "style_bias", "squares", "bias")),
+        ("filter", POINTER(Filter)),
     )
 
 
@@ -67,11 +88,11 @@ class UpscalerTable(ctypes.Structure):
 
 _STRUCTURES = functools.reduce(
     lambda number, structure: 1000 * number + ctypes.sizeof(structure),
-    (Network, Step, UpscalerTable, UpscalerLayer),
+    (Network, Step, Filter, UpscalerTable, UpscalerLayer),
     0,
 )
 
-SMALL, WINOGRAD, UP_SMALL, UP, SKIP, COLOUR = range(6)
+SMALL, WINOGRAD, UP_SMALL, UP, POINT, SKIP, COLOUR, WAVES, FILTER = range(9)
 
 _PACK = (c_void_p, c_void_p, c_int, c_int, c_int, c_int)
 _SIGNATURES: dict[str, tuple[object, tuple[object, ...]]] = {
@@ -84,7 +105,7 @@ _SIGNATURES: dict[str, tuple[object, tuple[object, ...]]] = {
     },
     "sum_squares": (None, _PACK),
     "draw_floats": (c_longlong, (POINTER(Network), c_int, c_int)),
-    "draw": (None, (POINTER(Network), *(c_void_p,) * 6, c_int, c_int)),
+    "draw": (None, (POINTER(Network), *(c_void_p,) * 7, c_int, c_int)),
     "enlarge_floats": (c_longlong, (POINTER(UpscalerTable), *(c_int,) * 4)),
     "enlarge": (None, (POINTER(UpscalerTable), *(c_void_p,) * 3, *(c_int,) * 4)),
 }

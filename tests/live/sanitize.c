@@ -7,8 +7,8 @@
 #include "../../metagan/live/kernel/native/native.h"
 
 long long draw_floats(const Network *network, int pictures, int threads);
-void draw(const Network *network, const float *ws, const float *const *noise, const int *noise_step, float *images,
-          unsigned char *bytes, float *work, int pictures, int threads);
+void draw(const Network *network, const float *ws, const float *waves, const float *const *noise, const int *noise_step,
+          float *images, unsigned char *bytes, float *work, int pictures, int threads);
 long long enlarge_floats(const Upscaler *upscaler, int height, int width, int pictures, int threads);
 void enlarge(const Upscaler *upscaler, const float *images, unsigned char *bytes, float *work, int height, int width,
              int pictures, int threads);
@@ -103,7 +103,66 @@ static void draw_network(Size size, const int *channels, int blocks, int layout,
   float *images = room(values);
   unsigned char *bytes = malloc(values);
   float *work = malloc(draw_floats(&network, pictures, threads) * sizeof(float));
-  draw(&network, ws, noise, noise_step, images, bytes, work, pictures, threads);
+  draw(&network, ws, 0, noise, noise_step, images, bytes, work, pictures, threads);
+  give(images, bytes, values, values);
+  free(work);
+  free(bytes);
+  while (kept_count) free(kept[--kept_count]);
+}
+
+// StyleGAN3's canvas of a layer whose convolution has three taps, or one, along each axis.
+static Size canvas_of(int side, int taps) {
+  int whole = taps == 1 ? side : (side + 5) / 4 * 4;
+  return (Size){whole, whole};
+}
+
+// A convolution and the filtered non-linearity after it, with filters of a kind of its own for each style.
+static void add_filtered(Step *s, Filter *f, int side, int next, int in, int out, int taps, int next_taps, int style) {
+  Size canvas = canvas_of(side, taps), next_canvas = canvas_of(next, next_taps);
+  int into = wide(in), to = wide(out);
+  float *weights = floats(9 * in * out), *squares = room(to * into);
+  float *kernels = room(taps == 3 ? winograd_kernels_floats(to, into) : to * into);
+  (taps == 3 ? winograd_kernels : skip_kernels)(weights, kernels, out, in, to, into);
+  sum_squares(weights, squares, out, in, to, into);
+  *s = (Step){.kind = taps == 3 ? WINOGRAD : POINT, .from = canvas, .size = canvas, .in = into, .out = to, .scale = 1,
+              .clamp = 2, .kernels = kernels, .squares = squares, .bias = padded_rows(1, out, to)};
+  add_style(s, in, style);
+  int length = 1 + 3 * style, up = 1 + style % 4, given = side + taps - 1;
+  *f = (Filter){.up = up, .down = 1 + style % 3, .reach = 1 + 2 * style, .length = length, .radial = style % 2,
+                .above = 7 - 6 * style, .left = 5 * style - 9, .given = {given, given}, .result = {next, next}};
+  f->before = floats(up * f->reach);
+  f->after = floats(length * length);
+  s[1] = (Step){.kind = FILTER, .from = canvas, .size = next_canvas, .in = wide(out), .out = wide(out),
+                .margin = next_taps == 3, .clamp = 1, .filter = f};
+}
+
+static void draw_filtered(const int *sides, const int *channels, const int *taps, int layers, int colours, int pictures,
+                          int threads) {
+  Step steps[MOST_STEPS];
+  Filter filters[MOST_STEPS];
+  const float *noise[MOST_STEPS] = {0};
+  int noise_step[MOST_STEPS] = {0}, count = 1, in = wide(channels[0]), side = sides[0];
+  float *kernels = room(in * in);
+  skip_kernels(floats(channels[0] * channels[0]), kernels, channels[0], channels[0], in, in);
+  steps[0] = (Step){.kind = WAVES, .from = {side, side}, .size = canvas_of(side, taps[0]), .in = in, .out = in,
+                    .margin = taps[0] == 3, .kernels = kernels};
+  for (int i = 0; i < layers; i++, count += 2)
+    add_filtered(steps + count, filters + i, sides[i], sides[i + 1], channels[i], channels[i + 1], taps[i],
+                 i + 1 < layers ? taps[i + 1] : 1, i + 1);
+  Size whole = {sides[layers], sides[layers]};
+  Step *last = &steps[count++];
+  *last = (Step){.kind = COLOUR, .from = whole, .size = whole, .in = wide(channels[layers]), .out = colours, .clamp = 2};
+  last->kernels = padded_rows(colours, channels[layers], last->in);
+  last->bias = floats(4);
+  add_style(last, channels[layers], layers);
+  Network network = {count, layers + 1, STYLE_WIDTH, whole, colours, 0, steps};
+  float *ws = floats((size_t)pictures * (layers + 1) * STYLE_WIDTH);
+  float *waves = padded_rows((size_t)pictures * side * side, channels[0], in);
+  size_t values = (size_t)pictures * colours * pixels_of(whole);
+  float *images = room(values);
+  unsigned char *bytes = malloc(values);
+  float *work = malloc(draw_floats(&network, pictures, threads) * sizeof(float));
+  draw(&network, ws, waves, noise, noise_step, images, bytes, work, pictures, threads);
   give(images, bytes, values, values);
   free(work);
   free(bytes);
@@ -148,6 +207,9 @@ int main(int count, char **arguments) {
     for (int layout = 0; layout < 3; layout++, drawn++)
       draw_network(constants[drawn % 4], widths[w], 5 - w % 2, layout, 1 + (drawn + w) % 4, 3, 3);
   for (int layout = 0; layout < 3; layout++, drawn++) draw_network(constants[layout], widths[1], 4, layout, 3, 1, 1);
+  static const int sides[][4] = {{5, 9, 40, 33}, {3, 1, 7, 12}, {20, 13, 18, 26}};
+  static const int taps[][3] = {{3, 1, 3}, {1, 1, 3}, {3, 3, 3}};
+  for (int n = 0; n < 3; n++, drawn++) draw_filtered(sides[n], widths[n], taps[n], 3, 2 + n, 1 + 2 * n, 4 - n);
   static const Size sizes[] = {{5, 7}, {1, 1}, {8, 12}, {4, 150}, {130, 129}};
   int enlarged = 0;
   for (; enlarged < 5; enlarged++)

@@ -6,19 +6,16 @@ is the layer of network.py with the activation's gain folded into d, noise and b
 sections 2 and 4). The kernel sums in another order: at most a thousandth of the pictures' values
 differ, by one level. Its results are bit-identical in every batch and on any number of threads.
 
-The kernel checks nothing, so this module checks that it supports the network, and every shape before a call.
+The kernel checks nothing, so this module checks that it supports the network.
 """
 
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Iterator
-from ctypes import c_int, c_void_p
 from typing import cast
 
 import torch
-from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from metagan.live.native import (
@@ -29,14 +26,13 @@ from metagan.live.native import (
     UP_SMALL,
     WINOGRAD,
     NativeKernel,
-    Network,
     NoKernel,
     Step,
     native_kernel,
 )
 from metagan.networks.generator import Noise, Synthesis
-from metagan.networks.ops import ACTIVATIONS, Dense, usual_taps
-from metagan.networks.shapes import require_styles
+from metagan.networks.native import PLANE_LIMIT, NativeSynthesis, Packing, describe
+from metagan.networks.ops import ACTIVATIONS, usual_taps
 from metagan.networks.stylegan2 import fast
 from metagan.networks.stylegan2.network import Block, StyledConv, StyleGAN2, ToRGB
 
@@ -45,7 +41,6 @@ SMALL_UP_TO_PX = (
 )  # inputs of so few pixels are convolved by one matrix product, others by Winograd's algorithm
 TILE_PX = 4  # Winograd's tiles: what they don't cover evenly is convolved by one product too
 FIR = 1 / 16  # the upsampling filter's factor, with the gain for zero insertion
-PLANE_LIMIT = 2**30  # limit of floats in a layer's features, which the kernel counts in 32 bits
 
 
 def unsupported_by_kernel(network: StyleGAN2) -> list[str]:
@@ -77,10 +72,10 @@ def _is_usual(taps: Tensor) -> bool:
     return plane.shape == usual.shape and bool(torch.allclose(plane.float().cpu(), usual, rtol=0, atol=1e-7))
 
 
-def native_form(network: StyleGAN2) -> NativeSynthesis | NoKernel:
+def native_form(network: StyleGAN2) -> NativeStyleGAN2 | NoKernel:
     """Return the network's form on the kernel, or the reason why the kernel can't run it."""
     kernel = _kernel_for(network)
-    return kernel if isinstance(kernel, NoKernel) else NativeSynthesis(network, kernel)
+    return kernel if isinstance(kernel, NoKernel) else NativeStyleGAN2(network, kernel)
 
 
 def _kernel_for(network: StyleGAN2) -> NativeKernel | NoKernel:
@@ -94,18 +89,17 @@ def prepare(generator: nn.Module, dtype: torch.dtype) -> Synthesis:
     network = cast("StyleGAN2", generator)
     if dtype == torch.float32 and network.constant.device.type == "cpu":
         form = native_form(network)
-        if isinstance(form, NativeSynthesis):
+        if not isinstance(form, NoKernel):
             return form
     return fast.prepare(generator, dtype)
 
 
 def describe_program(generator: nn.Module) -> str:
     """Describe what draws a StyleGAN2 in float32 on the CPU."""
-    kernel = _kernel_for(cast("StyleGAN2", generator))
-    return f"PyTorch, because {kernel.reason}" if isinstance(kernel, NoKernel) else kernel.title
+    return describe(_kernel_for(cast("StyleGAN2", generator)))
 
 
-class NativeSynthesis:
+class NativeStyleGAN2(NativeSynthesis):
     """A StyleGAN2's synthesis on the kernel.
 
     Args:
@@ -114,80 +108,16 @@ class NativeSynthesis:
     """
 
     def __init__(self, network: StyleGAN2, kernel: NativeKernel) -> None:
-        self.kernel = kernel
-        self.shape = (network.num_ws, network.w_dim)
-        self.size, self.image_channels = network.size, network.image_channels
-        self._lock = threading.Lock()
-        self._work = torch.empty(0)
         with torch.no_grad():
-            packing = _Packing(kernel, network)
-            self._steps = list(packing.steps(network))
-            first = self._steps[0].inputs
+            packing = _Packing(kernel, network.w_dim)
+            steps = list(packing.steps(network))
             height, width = network.config.constant
-            constant = torch.zeros(height + 2, width + 2, first)
+            constant = torch.zeros(height + 2, width + 2, steps[0].inputs)
             constant[1:-1, 1:-1, : network.constant.shape[0]] = network.constant.permute(1, 2, 0)
-        self._kept = [*packing.kept, constant]
         self._noises = packing.noises
-        self._table = (Step * len(self._steps))(*self._steps)
-        self._network = Network(
-            len(self._steps),
-            *self.shape,
-            self.size.height,
-            self.size.width,
-            self.image_channels,
-            constant.data_ptr(),
-            self._table,
-        )
-
-    def synthesize(
-        self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise | None = None
-    ) -> Float[Tensor, "batch ch h w"]:
-        """Draw pictures, nominally within [-1, 1], from styles: `StyleGAN2.synthesize`, without gradients.
-
-        Raises:
-            ShapeError: If the number or the width of styles is not the network's.
-        """
-        images = torch.empty(len(ws), self.image_channels, self.size.height, self.size.width)
-        self._draw(ws, noise, images.data_ptr(), None)
-        return images
-
-    def pictures(
-        self, ws: Float[Tensor, "batch num_ws w_dim"], noise: Noise | None = None
-    ) -> UInt8[Tensor, "batch h w ch"]:
-        """Draw pictures as bytes from styles: trunc(clamp(127.5 x + 128, 0, 255)), as published generators round.
-
-        Raises:
-            ShapeError: If the number or the width of styles is not the network's.
-        """
-        pictures = torch.empty(
-            len(ws), self.size.height, self.size.width, self.image_channels, dtype=torch.uint8
-        )
-        self._draw(ws, noise, None, pictures.data_ptr())
-        return pictures
-
-    def _draw(self, ws: Tensor, noise: Noise | None, images: int | None, pictures: int | None) -> None:
-        require_styles(ws, *self.shape)
-        batch, threads = len(ws), torch.get_num_threads()
-        if batch == 0:
-            return
-        styles = ws.detach().to("cpu", torch.float32).contiguous()
-        drawn = [self._noise(index, noise or Noise("const"), batch) for index in range(len(self._steps))]
-        places = (c_void_p * len(drawn))(*(None if each is None else each.data_ptr() for each in drawn))
-        strides = (c_int * len(drawn))(
-            *(each[0].numel() if each is not None and each.ndim == 3 else 0 for each in drawn)
-        )
-        with self._lock:  # each picture reuses the same work memory
-            floats = int(self.kernel.run.draw_floats(self._network, batch, threads))
-            if len(self._work) < floats:
-                self._work = torch.empty(0)
-                self._work = torch.empty(floats)
-            work = self._work.data_ptr()
-            self.kernel.run.draw(
-                self._network, styles.data_ptr(), places, strides, images, pictures, work, batch, threads
-            )
+        super().__init__(packing, steps, network.num_ws, network.size, network.image_channels, constant)
 
     def _noise(self, index: int, source: Noise, batch: int) -> Tensor | None:
-        """Return the noise that step `index` adds to every channel: [h, w], [batch, h, w] or None."""
         layer = self._noises[index]
         if layer is None:
             return None
@@ -198,14 +128,12 @@ class NativeSynthesis:
         return None if image is None else (image * strength).reshape(-1, *stored.shape).contiguous()
 
 
-class _Packing:
-    """Packs weights for the kernel; `kept` holds references to all memory that steps point to."""
+class _Packing(Packing):
+    """Packs a StyleGAN2's weights; `noises` has an entry for each step."""
 
-    def __init__(self, kernel: NativeKernel, network: StyleGAN2) -> None:
-        self.kernel = kernel
-        self.kept: list[Tensor] = []
+    def __init__(self, kernel: NativeKernel, w_dim: int) -> None:
+        super().__init__(kernel, w_dim)
         self.noises: list[tuple[Tensor, Tensor, Tensor] | None] = []
-        self.w_dim = network.w_dim
 
     def steps(self, network: StyleGAN2) -> Iterator[Step]:
         """Yield all steps in order, appending one entry to `noises` for each."""
@@ -225,8 +153,8 @@ class _Packing:
 
     def _convolution(self, layer: StyledConv, size_px: tuple[int, int], style: int, gain: float) -> Step:
         out, into = layer.weight.shape[:2]
-        wide_out, wide_in = self._wide(out), self._wide(into)
-        up, run = layer.taps is not None, self.kernel.run
+        wide_out, wide_in = self.wide(out), self.wide(into)
+        up = layer.taps is not None
         from_px = _half(size_px) if up else size_px
         small = math.prod(from_px) <= SMALL_UP_TO_PX or any(side % TILE_PX for side in from_px)
         name = {
@@ -235,19 +163,12 @@ class _Packing:
             (True, False): "upsampling",
             (True, True): "small_upsampling",
         }[up, small]
-        floats = (
-            9 * wide_out * wide_in if small else getattr(run, f"{name}_kernels_floats")(wide_out, wide_in)
-        )
-        kernels, squares = torch.empty(floats), torch.empty(wide_out * wide_in)
-        weight = layer.weight.detach().float().contiguous()
-        for function, to in ((f"{name}_kernels", kernels), ("sum_squares", squares)):
-            getattr(run, function)(weight.data_ptr(), to.data_ptr(), out, into, wide_out, wide_in)
+        kernels, squares = self.convolution(name, layer.weight)
         scale = ACTIVATIONS[layer.activation].gain * gain
         self.noises.append(None)
         if layer.noise is not None and layer.noise_strength is not None:
             strength = layer.noise_strength.detach() * scale
-            scaled = (layer.noise * strength).float().contiguous()
-            self.noises[-1] = (layer.noise, strength, self._keep(scaled))
+            self.noises[-1] = (layer.noise, strength, (layer.noise * strength).float().contiguous())
         kinds = {"winograd": WINOGRAD, "small": SMALL, "upsampling": UP, "small_upsampling": UP_SMALL}
         return Step(
             kinds[name],
@@ -256,29 +177,26 @@ class _Packing:
             wide_in,
             wide_out,
             style,
+            0,
             scale * (FIR if up else 1),
             math.inf if layer.clamp is None else layer.clamp * gain,
-            self._keep(kernels).data_ptr(),
-            *self._affine(layer.affine, 1.0, wide_in),
-            self._keep(squares).data_ptr(),
-            self._widened(layer.bias * scale, wide_out),
+            kernels,
+            *self.affine(layer.affine, 1.0, wide_in),
+            squares,
+            self.widened(layer.bias * scale, wide_out),
         )
 
     def _skip(self, weight: Tensor, size_px: tuple[int, int], gain: float) -> Step:
         out, into = weight.shape[:2]
-        wide_out, wide_in = self._wide(out), self._wide(into)
-        kernels = torch.empty(wide_out * wide_in)
-        scaled = (weight.detach().float() * (gain / math.sqrt(into))).contiguous()
-        self.kernel.run.skip_kernels(scaled.data_ptr(), kernels.data_ptr(), out, into, wide_out, wide_in)
+        kernels = self.product(weight.detach().flatten(1) * (gain / math.sqrt(into)))
         self.noises.append(None)
-        place = self._keep(kernels).data_ptr()
         return Step(
-            SKIP, *_half(size_px), *size_px, wide_in, wide_out, 0, 1, math.inf, place, None, None, None, None
+            SKIP, *_half(size_px), *size_px, self.wide(into), self.wide(out), 0, 0, 1, math.inf, kernels
         )
 
     def _colour(self, layer: ToRGB, size_px: tuple[int, int], style: int) -> Step:
         out, into = layer.weight.shape[:2]
-        wide = self._wide(into)
+        wide = self.wide(into)
         weights = torch.zeros(out, wide)
         weights[:, :into] = layer.weight[:, :, 0, 0]
         self.noises.append(None)
@@ -289,32 +207,14 @@ class _Packing:
             wide,
             out,
             style,
+            0,
             1,
             math.inf if layer.clamp is None else layer.clamp,
-            self._keep(weights).data_ptr(),
-            *self._affine(layer.affine, layer.weight_gain, wide),
+            self.address(weights),
+            *self.affine(layer.affine, layer.weight_gain, wide),
             None,
-            self._widened(layer.bias, 4),
+            self.widened(layer.bias, 4),
         )
-
-    def _affine(self, dense: Dense, gain: float, wide: int) -> tuple[int, int]:
-        """Pack A [wide][w_dim] and a [wide], padded with zeros, and return their addresses."""
-        weight = torch.zeros(wide, self.w_dim)
-        weight[: len(dense.weight)] = dense.weight * (dense.weight_gain * gain)
-        bias = self._widened(dense.bias * (dense.lr_multiplier * gain), wide)
-        return self._keep(weight).data_ptr(), bias
-
-    def _widened(self, values: Float[Tensor, " n"], wide: int) -> int:
-        widened = torch.zeros(wide)
-        widened[: len(values)] = values
-        return self._keep(widened).data_ptr()
-
-    def _wide(self, channels: int) -> int:
-        return -(-channels // self.kernel.lanes) * self.kernel.lanes
-
-    def _keep(self, tensor: Tensor) -> Tensor:
-        self.kept.append(tensor)
-        return tensor
 
 
 def _half(size_px: tuple[int, int]) -> tuple[int, int]:

@@ -1,8 +1,8 @@
 """StyleGAN3, configurations T and R."""
 
 from metagan.networks.loading.architecture import Architecture
-from metagan.networks.stylegan3.fast import prepare
 from metagan.networks.stylegan3.load import OFFICIAL, make_generator
+from metagan.networks.stylegan3.native import describe_program, prepare
 from metagan.networks.stylegan3.network import Config
 
 ARCHITECTURE = Architecture(
@@ -12,6 +12,7 @@ ARCHITECTURE = Architecture(
     config=Config,
     make=make_generator,
     prepare=prepare,
+    program=describe_program,
 )
 
 __all__ = ["ARCHITECTURE"]

@@ -117,18 +117,25 @@ class Input(nn.Module):
 
     def forward(self, w: Float[Tensor, "n w_dim"]) -> Float[Tensor, "n channels size size"]:
         """Map styles to the input features."""
-        matrix = self._placement(w)
-        phases = self.phases + (matrix[:, None, :2, 2] * self.freqs).sum(dim=2)  # [n, channels]
-        freqs = self.freqs @ matrix[:, :2, :2]  # [n, channels, 2]
-        bandwidth, rate = self.config.bandwidth, self.config.sampling_rate
-        amplitudes = (1 - (freqs.norm(dim=2) - bandwidth) / (rate / 2 - bandwidth)).clamp(0, 1)
-        at = self._positions()
+        freqs, phases, amplitudes = self.spectrum(w)
+        at = self.positions()
         angles = (
             freqs[:, :, 1, None, None] * at[:, None]
             + (freqs[:, :, 0, None] * at + phases[:, :, None])[:, :, None]
         )
         x = torch.sin(angles * (2 * math.pi)) * amplitudes[:, :, None, None]
         return F.conv2d(x, (self.weight / math.sqrt(self.config.channels))[:, :, None, None])
+
+    def spectrum(
+        self, w: Float[Tensor, "n w_dim"]
+    ) -> tuple[Float[Tensor, "n channels 2"], Float[Tensor, "n channels"], Float[Tensor, "n channels"]]:
+        """Return frequencies (along the width and the height), phases and amplitudes of each picture's sinusoids."""
+        matrix = self._placement(w)
+        phases = self.phases + (matrix[:, None, :2, 2] * self.freqs).sum(dim=2)
+        freqs = self.freqs @ matrix[:, :2, :2]
+        bandwidth, rate = self.config.bandwidth, self.config.sampling_rate
+        amplitudes = (1 - (freqs.norm(dim=2) - bandwidth) / (rate / 2 - bandwidth)).clamp(0, 1)
+        return freqs, phases, amplitudes
 
     def _placement(self, w: Tensor) -> Float[Tensor, "n 3 3"]:
         """Return each picture's transform: rotation and shift by its style, then the user's transform."""
@@ -139,7 +146,7 @@ class Input(nn.Module):
         shift = torch.stack([one, zero, -x, zero, one, -y, zero, zero, one], dim=1).view(-1, 3, 3)
         return turn @ shift @ self.transform
 
-    def _positions(self) -> Float[Tensor, " size"]:
+    def positions(self) -> Float[Tensor, " size"]:
         """Return the centres of the canvas' samples along an axis; 0 is the picture's centre, ±1/2 its border."""
         size, device = self.config.size, self.freqs.device
         middle = (2 * torch.arange(size, device=device, dtype=torch.float32) + 1) / size - 1

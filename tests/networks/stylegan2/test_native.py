@@ -21,7 +21,7 @@ from metagan.live import KERNEL
 from metagan.live.native import NoKernel, libraries, load_library, native_kernel
 from metagan.networks.generator import Noise
 from metagan.networks.loading.detect import load_generator
-from metagan.networks.stylegan2.native import NativeSynthesis, native_form, unsupported_by_kernel
+from metagan.networks.stylegan2.native import NativeStyleGAN2, native_form, unsupported_by_kernel
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
 from metagan.registry.weights_ref import bundled_names, bundled_weights
 from metagan.sampling.latents import latents
@@ -65,7 +65,7 @@ def assert_alike(got: torch.Tensor, wanted: torch.Tensor) -> None:
 @pytest.mark.parametrize("clamp", [None, 0.7])
 def test_every_layout_gives_the_readable_network_s_pictures(kernel, kind, image_channels, clamp):
     network = make(dataclasses.replace(PLAIN, kind=kind, image_channels=image_channels, clamp=clamp))
-    ws, form = styles(network, 3), NativeSynthesis(network, kernel)
+    ws, form = styles(network, 3), NativeStyleGAN2(network, kernel)
     with torch.inference_mode():
         for mode in ("const", "none", "random"):
             wanted = network.synthesize(ws, Noise(mode, range(3)))
@@ -91,7 +91,7 @@ def test_widths_of_any_kind_are_padded_rightly(channels, kind, widths, use_noise
     )
     network, name = make(config), sorted(libraries())[0]
     torch.set_num_threads(threads)
-    form = NativeSynthesis(network, load_library(name, libraries()[name]))
+    form = NativeStyleGAN2(network, load_library(name, libraries()[name]))
     ws = styles(network, batch)
     with torch.inference_mode():
         assert_alike(form.synthesize(ws), network.synthesize(ws))
@@ -100,7 +100,7 @@ def test_widths_of_any_kind_are_padded_rightly(channels, kind, widths, use_noise
 @pytest.mark.parametrize("kind", ["skip", "resnet"])
 def test_a_picture_has_the_same_bits_in_every_batch_and_on_any_number_of_threads(kernel, kind):
     network = make(dataclasses.replace(PLAIN, channels=(70, 70, 70, 70, 33, 20), kind=kind))
-    ws, form = styles(network, 11), NativeSynthesis(network, kernel)
+    ws, form = styles(network, 11), NativeStyleGAN2(network, kernel)
     torch.set_num_threads(1)
     wanted = torch.cat([form.synthesize(ws[n : n + 1]) for n in range(11)])
     for threads, batch in itertools.product((1, 2, 3, 7), (1, 4, 11)):
@@ -126,7 +126,7 @@ def test_sampled_pictures_have_the_same_bytes_in_every_batch_and_on_any_number_o
 
 def test_random_noise_belongs_to_the_seed_and_not_to_the_batch(kernel):
     network = make(PLAIN)
-    ws, form = styles(network, 3), NativeSynthesis(network, kernel)
+    ws, form = styles(network, 3), NativeStyleGAN2(network, kernel)
     together = form.synthesize(ws, Noise("random", (5, 6, 7)))
     assert torch.equal(together[1:2], form.synthesize(ws[1:2], Noise("random", (6,))))
     with pytest.raises(ShapeError, match="a seed for each of 3 pictures, got 1"):
@@ -135,7 +135,7 @@ def test_random_noise_belongs_to_the_seed_and_not_to_the_batch(kernel):
 
 def test_two_threads_of_python_may_draw_at_once(kernel):
     network = make(PLAIN)
-    ws, form = styles(network, 4), NativeSynthesis(network, kernel)
+    ws, form = styles(network, 4), NativeStyleGAN2(network, kernel)
     wanted, made = form.synthesize(ws), []
     workers = [threading.Thread(target=lambda: made.append(form.synthesize(ws))) for _ in range(4)]
     for worker in workers:
@@ -155,7 +155,7 @@ def test_golden_generators_are_drawn_as_their_authors_drew_them(kernel, name):
     with torch.inference_mode():
         ws = network.map_latents(z, label)
         assert unsupported_by_kernel(network) == []
-        assert_alike(NativeSynthesis(network, kernel).synthesize(ws), network.synthesize(ws))
+        assert_alike(NativeStyleGAN2(network, kernel).synthesize(ws), network.synthesize(ws))
 
 
 def test_every_reference_vector_s_pictures_are_its_own(shared_vectors, kernel):
@@ -169,7 +169,7 @@ def test_every_reference_vector_s_pictures_are_its_own(shared_vectors, kernel):
         label = torch.eye(network.c_dim)[torch.arange(len(z)) % network.c_dim] if network.c_dim else None
         with torch.inference_mode():
             ws = network.map_latents(z, label)
-            assert_alike(NativeSynthesis(network, kernel).synthesize(ws), network.synthesize(ws))
+            assert_alike(NativeStyleGAN2(network, kernel).synthesize(ws), network.synthesize(ws))
         checked += 1
     assert checked >= 11
 
@@ -180,7 +180,7 @@ def test_bundled_generators_are_drawn_as_the_network_draws_them(kernel, name):
     assert isinstance(network, StyleGAN2)
     with torch.inference_mode():
         ws = network.map_latents(latents(range(8), network.z_dim), psi=0.7)
-        assert_alike(NativeSynthesis(network, kernel).synthesize(ws), network.synthesize(ws))
+        assert_alike(NativeStyleGAN2(network, kernel).synthesize(ws), network.synthesize(ws))
 
 
 def test_what_the_kernel_does_not_draw_is_left_to_pytorch_with_a_reason():
@@ -198,7 +198,7 @@ def test_what_the_kernel_does_not_draw_is_left_to_pytorch_with_a_reason():
 
 
 def test_styles_of_another_shape_are_refused_before_the_kernel_sees_them(kernel):
-    form = NativeSynthesis(make(PLAIN), kernel)
+    form = NativeStyleGAN2(make(PLAIN), kernel)
     for shape in ((1, 9, 9), (1, 10, 8)):
         with pytest.raises(ShapeError, match=r"want \[batch, 10, 9\], got \[1, "):
             form.synthesize(torch.zeros(shape))
@@ -242,8 +242,8 @@ def test_a_library_of_other_sources_is_refused_before_it_is_called():
 @pytest.mark.skipif(sys.platform != "linux" or not shutil.which("gcc"), reason="wants gcc and its sanitizers")
 @pytest.mark.parametrize("sanitizers", ["address,undefined", "thread"])
 def test_the_kernel_stays_within_its_memory_and_defined_behaviour(tmp_path, sanitizers):
-    """Networks of odd widths in all layouts and upscalers of odd sizes, by three threads, with every buffer as long as
-    the kernel says."""
+    """Networks of odd widths in all layouts, filters of odd lengths and upscalers of odd sizes, by three threads, with
+    every buffer as long as the kernel says."""
     program = tmp_path / "sanitized"
     sources = [*KERNEL.glob("*.c"), *(KERNEL / "native").glob("*.c"), ROOT / "tests" / "live" / "sanitize.c"]
     wide = [] if os.uname().machine == "aarch64" else ["-mavx2", "-mfma"]
@@ -251,7 +251,7 @@ def test_the_kernel_stays_within_its_memory_and_defined_behaviour(tmp_path, sani
     subprocess.run([*command, "-pthread", "-o", program, *map(str, sources), "-lm"], check=True)
     done = subprocess.run([program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "12 networks, 5 upscalers\n"
+    assert done.stdout == "15 networks, 5 upscalers\n"
 
 
 EMULATOR = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")

@@ -24,7 +24,7 @@ from metagan.networks.stylegan2 import fast
 from metagan.networks.stylegan2.discriminator import Discriminator, DiscriminatorConfig
 from metagan.networks.stylegan2.formats import rosinality, tensorflow
 from metagan.networks.stylegan2.formats.official import discriminator_names, to_official
-from metagan.networks.stylegan2.native import NativeSynthesis, native_form
+from metagan.networks.stylegan2.native import NativeStyleGAN2, native_form
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
 from metagan.sampling.levels import to_uint8
 from metagan.values import InvalidValueError, Size
@@ -89,8 +89,8 @@ def test_every_form_draws_the_same_pictures(constant):
     drawn = fast.prepare(generator, torch.float32).synthesize(ws)
     assert torch.allclose(drawn, images, atol=1e-3 * float(images.abs().max()))
     kernel = native_form(generator)
-    assert isinstance(kernel, NativeSynthesis | NoKernel)
-    if isinstance(kernel, NativeSynthesis):
+    assert isinstance(kernel, NativeStyleGAN2 | NoKernel)
+    if isinstance(kernel, NativeStyleGAN2):
         assert torch.allclose(kernel.synthesize(ws), images, atol=1e-3 * float(images.abs().max()))
         assert (kernel.pictures(ws).int() - to_levels(images)).abs().max() <= 1
     trained = fast.synthesize_for_training(generator, ws, Noise("const"))

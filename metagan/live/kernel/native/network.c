@@ -18,6 +18,7 @@
 #define MOST 64
 #define LARGE_KERNELS (1 << 21)  // floats, from which on no cache holds them, and reading them is what takes time
 #define ROWS_A_PART 16           // of what goes row by row
+#define POINTS_A_PART 128        // pixels of a convolution of one tap
 #define UP_ROWS_A_THREAD 16      // of tiles, from which on computing one of them twice is no matter
 #define ALIGNED(floats) (((floats) + 15) / 16 * 16)
 
@@ -32,6 +33,7 @@ typedef struct {
 typedef struct {
   const Network *network;
   const float *ws;            // [pictures][styles][style_width]
+  const float *waves;         // [pictures][from of the first step][in of the first step], or 0
   const float *const *noise;  // [count], each 0 or [size] or one for each picture
   const int *noise_step;      // [count], floats from one picture's noise to the next's
   float *images;              // [pictures][image_channels][height][width], or 0
@@ -66,7 +68,9 @@ static int parts_of(int whole, int part) { return (whole + part - 1) / part; }
 static size_t bordered(Size s) { return (size_t)(s.height + 2) * (s.width + 2); }
 static size_t plane_floats(Size size, int channels) { return ALIGNED(bordered(size) * channels); }
 static size_t image_floats(Size size) { return ALIGNED((size_t)4 * size.height * size.width); }
-static int is_convolution(const Step *step) { return step->kind <= UP; }
+static int is_convolution(const Step *step) { return step->kind <= POINT; }
+static int has_style(const Step *step) { return is_convolution(step) || step->kind == COLOUR; }
+static int makes_features(const Step *step) { return step->kind != SKIP && step->kind != COLOUR; }
 static int count_parts(Split s) { return parts_of(s.units, s.rows) * parts_of(s.channels, s.columns) * s.pictures; }
 
 // Tiles at a time, for so many points of each: as many as the cache holds, and enough for kernels to be worth reading.
@@ -99,8 +103,20 @@ static Split split_up(const Step *s, int pictures, int threads) {
   return (Split){down, rows, s->out, columns, 1, parts_of(all, parts_of(all, chunk)), least(rows, band)};
 }
 
+// One vector of channels at a time; where there are few, rows are split too.
+static Split split_filter(const Step *s, int pictures, int threads) {
+  int height = s->size.height, columns = pictures * s->out / W, bands = most(parts_of(2 * threads, columns), 1);
+  return (Split){height, parts_of(height, least(bands, height)), s->out, W, pictures, 0, 0};
+}
+
 static Split split_of(const Step *s, int pictures, int threads) {
   switch (s->kind) {
+    case POINT: {
+      int rows = most(POINTS_A_PART / s->size.width, 1);
+      return (Split){s->size.height, rows, s->out, s->out, pictures, 0, 0};
+    }
+    case WAVES: return (Split){s->size.height, 1, s->out, s->out, pictures, 0, 0};
+    case FILTER: return split_filter(s, pictures, threads);
     case WINOGRAD: return split_winograd(s, pictures, threads);
     case UP: return split_up(s, pictures, threads);
     case SKIP: return (Split){s->from.height, ROWS_A_PART, s->out, s->out, pictures, 0, 0};
@@ -118,6 +134,9 @@ static int part_floats(const Step *s, int pictures, int threads) {
     case WINOGRAD: return convolve_part_floats(&l, split.columns, split.chunk);
     case UP_SMALL: return convolve_up_small_part_floats(&l, split.columns);
     case UP: return convolve_up_part_floats(&l, split.columns, split.band, split.chunk);
+    case POINT: return point_part_floats(&l, split.rows);
+    case WAVES: return 0;
+    case FILTER: return filter_part_floats(&l, s->filter);
     case SKIP: return skip_part_floats(&l, split.rows, split.columns);
     default: return 4 * s->in;
   }
@@ -133,10 +152,10 @@ static Plan plan_of(const Network *network, int pictures, int threads) {
     size_t plane_here = plane_floats(s->size, s->out), image_here = image_floats(s->size);
     size_t work = ALIGNED((size_t)part_floats(s, together, threads));
     if (s->kind == COLOUR && image_here > *image) *image = image_here;
-    if (is_convolution(s) && plane_here > *plane) *plane = plane_here;
+    if (makes_features(s) && plane_here > *plane) *plane = plane_here;
     if (work > plan.thread) plan.thread = work;
     if (s->kind == SKIP) plan.planes = 3;
-    else plan.styles += (s->in + (is_convolution(s) ? s->out : 0)) * (size_t)plan.group;
+    if (has_style(s)) plan.styles += (s->in + (is_convolution(s) ? s->out : 0)) * (size_t)plan.group;
   }
   plan.styles = ALIGNED(plan.styles);
   plan.total = plan.styles + plan.group * (plan.planes * plan.coarse + 2 * plan.coarse_image) + plan.planes * plan.fine +
@@ -153,7 +172,7 @@ long long EXPORT(draw_floats)(const Network *network, int pictures, int threads)
 static float *styles_of(const Job *job, int step) {
   float *at = job->work;
   for (const Step *s = job->order->network->steps; s < job->order->network->steps + step; s++)
-    if (s->kind != SKIP) at += (s->in + (is_convolution(s) ? s->out : 0)) * job->plan.group;
+    if (has_style(s)) at += (s->in + (is_convolution(s) ? s->out : 0)) * job->plan.group;
   return at;
 }
 
@@ -161,7 +180,7 @@ static float *styles_of(const Job *job, int step) {
 static void make_styles(const Job *job, int step) {
   const Network *network = job->order->network;
   const Step *s = network->steps + step;
-  if (s->kind == SKIP) return;
+  if (!has_style(s)) return;
   int width = network->style_width, group = job->plan.group;
   float *styles = styles_of(job, step), *gain = styles + group * s->in;
   const float *w = job->order->ws + ((size_t)job->first * network->styles + s->style) * width;
@@ -188,6 +207,9 @@ static void run_part(const Step *s, Layer l, Part p, const State *now, float *im
     case WINOGRAD: convolve_part(&l, p, work, split.chunk); return;
     case UP_SMALL: convolve_up_small_part(&l, p, work); return;
     case UP: convolve_up_part(&l, p, work, split.band, split.chunk); return;
+    case POINT: point_part(&l, p, picture, work); return;
+    case WAVES: waves_part(&l, s->margin, p, picture); return;
+    case FILTER: filter_part(&l, s->filter, s->margin, p, picture, work); return;
     case SKIP:
       l.y = output_of(&l, picture);
       l.x = input_of(&l, picture);
@@ -239,7 +261,7 @@ static void run_step(Team *team, const Job *job, int step, int first, int count,
   for (int part; (part = team_next(team)) < count_parts(split);) {
     int row = part / columns % rows * split.rows, column = part % columns * split.columns;
     Part p = {row, least(row + split.rows, split.units), column, least(split.columns, split.channels - column)};
-    if (part == 0 && is_convolution(s))
+    if (part == 0 && makes_features(s))
       for (int picture = 0; picture < count; picture++) clear_border(output_of(&l, picture), s->size.height, s->size.width, s->out);
     run_part(s, l, p, now, image, part / columns / rows, work, split, order->network->image_channels);
   }
@@ -280,6 +302,10 @@ static void run_group(Team *team, const Job *job, int thread) {
   for (int step; (step = team_next(team)) < network->count;) make_styles(job, step);
   team_barrier(team);
   State now = {.x = network->constant};
+  if (!now.x) {
+    now.x_step = (size_t)pixels_of(network->steps->from) * network->steps->in;
+    now.x = job->order->waves + job->first * now.x_step;
+  }
   for (int step = 0; step < plan->split; step++) {
     now.image_step = plan->coarse_image;
     run_step(team, job, step, 0, job->count, coarse, plan->coarse, coarse_images, &now, work);
@@ -305,17 +331,18 @@ static void program(Team *team, int thread, void *context) {
 }
 
 // Draw pictures from styles ws [pictures][styles][style_width], to images or bytes or both; work: `draw_floats`.
-// noise and noise_step have an element for each step.
-void EXPORT(draw)(const Network *network, const float *ws, const float *const *noise, const int *noise_step,
-                  float *images, unsigned char *bytes, float *work, int pictures, int threads) {
-  Order order = {network, ws, noise, noise_step, images, bytes, pictures};
+// noise and noise_step have an element for each step; for waves see `waves_part`.
+void EXPORT(draw)(const Network *network, const float *ws, const float *waves, const float *const *noise,
+                  const int *noise_step, float *images, unsigned char *bytes, float *work, int pictures, int threads) {
+  Order order = {network, ws, waves, noise, noise_step, images, bytes, pictures};
   Job job = {.order = &order, .plan = plan_of(network, pictures, threads), .work = work};
   team_run(program, &job, threads);
 }
 
 // Sizes of what Python lays out, by which it knows a library that was compiled from other sources.
 long long EXPORT(structures)(void) {
-  return ((sizeof(Network) * 1000LL + sizeof(Step)) * 1000 + sizeof(Upscaler)) * 1000 + sizeof(UpscalerLayer);
+  return (((sizeof(Network) * 1000LL + sizeof(Step)) * 1000 + sizeof(Filter)) * 1000 + sizeof(Upscaler)) * 1000 +
+         sizeof(UpscalerLayer);
 }
 
 // Floats of a vector, by which Python knows how to pad.
