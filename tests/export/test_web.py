@@ -73,7 +73,7 @@ def test_the_same_generator_gives_the_same_bytes_and_says_what_it_is():
     assert first.compressed == second.compressed
     length = int.from_bytes(first.content[:8], "little")
     header = json.loads(json.loads(first.content[8 : 8 + length])["__metadata__"][METADATA_KEY])
-    assert (header["version"], header["architecture"], header["width"]) == (1, "stylegan2", 16)
+    assert (header["version"], header["architecture"], header["width"]) == (2, "stylegan2", 16)
     assert (header["c_dim"], header["channels"], header["widths"]) == (3, [60, 5, 4], [9])
 
 

@@ -190,8 +190,8 @@ def test_weights_that_are_not_those_meant_are_refused(live):
         live.load_file(compress(bytes(changed)), weights.sha256)
     with pytest.raises(Error, match="no weights for the browser"):
         live.load_file(gzip.compress(b"something else altogether"))
-    with pytest.raises(Error, match="version 2 of stylegan2, want version 1"):
-        live.load_file(weights.content.replace(rb"\"version\": 1", rb"\"version\": 2"))
+    with pytest.raises(Error, match="version 1 of stylegan2, want version 2"):
+        live.load_file(weights.content.replace(rb"\"version\": 2", rb"\"version\": 1"))
 
 
 def test_pages_without_https_verify_weights_too(live):

@@ -4,8 +4,8 @@ import { sha256 } from "../names.js";
 import { forget, keep, recall } from "./cache.js";
 
 const METADATA = "metagan-live";
-const VERSION = 1;
-const SIZES = { F32: 4, F16: 2, I8: 1 };
+const VERSION = 2;
+const SIZES = { F32: 4, U8: 1, I8: 1 };
 const STEPS = Float64Array.from({ length: 32 }, (_, exponent) => 2 ** (exponent - 25)); // between halves, by their exponent
 const GZIP = [0x1f, 0x8b];
 const WRONG = "WrongWeightsError"; // not the bytes that were meant
@@ -117,14 +117,16 @@ export class Weights {
     return name in this.#tensors;
   }
 
-  /** A tensor's bytes, their type, how many numbers they hold; for I8 each row's factor too. */
+  /** A tensor's bytes, their type (F32, F16 or I8), how many numbers they hold; for I8 each row's factor too. */
   read(name) {
     if (!this.has(name)) throw new WeightsError(`no tensor ${name}`);
     const { dtype, shape, data_offsets: [from, to] } = this.#tensors[name];
     const count = shape.reduce((product, length) => product * length, 1);
     if (to - from !== count * SIZES[dtype]) throw new WeightsError(`${name}: ${to - from} bytes for ${count} numbers`);
+    const bytes = this.#data.subarray(from, to);
+    if (dtype === "U8") return { bytes: joined(bytes), dtype: "F16", count: count / 2, scale: null };
     const scale = dtype === "I8" ? this.read(`${name}.scale`) : null;
-    return { bytes: this.#data.subarray(from, to), dtype, count, scale };
+    return { bytes, dtype, count, scale };
   }
 
   /** A tensor's numbers. */
@@ -141,6 +143,17 @@ export class Weights {
     }
     return numbers;
   }
+}
+
+/** Halves of which all low bytes come first and then all high ones. */
+function joined(planes) {
+  const bytes = new Uint8Array(planes.length);
+  const high = planes.length / 2;
+  for (let i = 0; i < high; i++) {
+    bytes[2 * i] = planes[i];
+    bytes[2 * i + 1] = planes[high + i];
+  }
+  return bytes;
 }
 
 /** An IEEE 754 half to a number: exact. */
