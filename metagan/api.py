@@ -1130,7 +1130,7 @@ def blend(
     registry: str | Path = "registry.yaml",
     offline: bool = False,
 ) -> Generator:
-    """Make one generator of two that were once one, as `metagan blend` does.
+    """Mix two generators that were trained from the same one, as `metagan blend` does.
 
     Args:
         first: A weights file or subject, as for `load`.

@@ -48,7 +48,7 @@ class Alpha(click.ParamType[float | tuple[tuple[int, int, float], ...]]):
         return tuple(ranges)
 
 
-@click.command("blend", short_help="Make one generator of two that were once one.")
+@click.command("blend", short_help="Mix two generators of one parent.")
 @click.argument("first", metavar="FIRST")
 @click.argument("second", metavar="SECOND")
 @click.option(
@@ -127,8 +127,8 @@ def command(
     second_sha256: str | None,
     offline: bool,
 ) -> None:
-    """Make one generator of two that were once one: weights in between, or coarse layers of one and fine ones of the
-    other.
+    """Mix two generators that were trained from the same one: weights in between, or coarse layers of one and fine
+    layers of the other.
 
     FIRST and SECOND are subjects or weights files. First the two are compared, layer by layer. Only children of one
     parent, or a parent and its child, can be blended: weights that were learned apart mean different things at the

@@ -72,7 +72,7 @@ def _gateway(_: click.Context, __: click.Parameter, value: str) -> str:
     raise click.BadParameter(f"want an address such as https://ipfs.io/ipfs/, got {show(value)}")
 
 
-@command.command("fetch", short_help="Gather a collection, or continue to.")
+@command.command("fetch", short_help="Download or draw a collection; resumes.")
 @click.argument("name")
 @click.option("--from", "origin", metavar=_SOURCES, required=True, help="Source of the collection.")
 @out_option("Folder of the collection.  [default: collections/NAME]")
@@ -356,7 +356,7 @@ def _listed(lines: list[tuple[str, str]], what: str) -> Iterator[str]:
 @click.option(
     "--missing/--no-missing",
     default=True,
-    help="Whether a missing trait counts for rarity; it should not if bases have different traits.",
+    help="Whether a missing trait counts for rarity; it should not where some kinds of items never have the trait.",
 )
 @click.option(
     "--traits",
@@ -429,7 +429,9 @@ def report_command(
     type=Number(0, 255),
     help="Drop flat pictures, whose colours deviate by less than this, of 255 (5 drops single colours).",
 )
-@click.option("--no-duplicates", is_flag=True, help="Drop pictures whose file equals another one's.")
+@click.option(
+    "--no-duplicates", is_flag=True, help="Drop pictures whose file is the same as another's, byte by byte."
+)
 @click.option(
     "--no-near-duplicates",
     type=Whole(0, 32),
@@ -520,7 +522,7 @@ def subset_command(
     click.echo(f"{out}: {counted(len(report.collection.items), 'item')}")
 
 
-@command.command("listing", short_help="Pictures with metadata and a manifest, ready for lazy minting.")
+@command.command("listing", short_help="Write pictures, metadata and a manifest for lazy minting.")
 @click.argument("what", metavar="SUBJECT|WEIGHTS")
 @out_option("A new folder.", required=True)
 @click.option("--count", type=Whole(1, 1_000_000), default=100, help="Number of pictures.")
@@ -712,7 +714,7 @@ def _labelled(candidates: Iterator[Candidate], classifier: Path) -> Iterator[Can
             yield dataclasses.replace(one, traits=tuple(values.items()))
 
 
-@command.command("archive", short_help="Put a collection's zips into a folder or on a storage.")
+@command.command("archive", short_help="Copy a collection's zips to a folder or a storage.")
 @click.argument("collection", type=click.Path(path_type=Path, file_okay=False))
 @click.argument("place", metavar="FOLDER|URL", type=Place())
 @click.option("--name", help="Name of the archive.  [default: the collection's name]")
@@ -772,8 +774,8 @@ def traits_command(
     """Train a small classifier that predicts COLLECTION's traits for pictures that a generator drew.
 
     A tenth of the items is held out. Each trait's accuracy on it is compared with that of always predicting the most
-    common value; trait types that are not predicted better than that are left out of the file. A file that is there
-    and predicts better stays.
+    common value; trait types that are not predicted better than that are left out of the file. An existing file
+    that predicts better is kept.
     """
     import torch
 

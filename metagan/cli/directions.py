@@ -105,10 +105,10 @@ def command(
     sha256: str | None,
     offline: bool,
 ) -> None:
-    """Find directions along which pictures change visibly, each in its own way.
+    """Find directions along which pictures change visibly and in different ways: the dials of a site.
 
     Directions with less than twice the effect of a random direction are dropped, and so are copies of stronger ones.
-    One step of each dial is the same visible change.
+    One step changes pictures by the same amount on every dial.
 
     \b
     metagan directions ape --out ape-directions.safetensors --sheet dials.png

@@ -289,13 +289,16 @@ upscale_option = click.option(
 )
 
 foreign_styles_option = click.option(
-    "--foreign-styles", is_flag=True, help="Accept styles of another generator if the shapes agree."
+    "--foreign-styles",
+    is_flag=True,
+    help="Accept styles and directions of another generator if the shapes agree.",
 )
 dials_option = options(
     click.option(
         "--dials",
         metavar="NAME=STEPS,...",
-        help="Turn dials: Fur=2,Hat=-1 by name, 1:2,3:-1 by number, or 2,0,-1 for the first, second and third.",
+        help="Move along directions, in steps: Fur=2,Hat=-1 by name, 1:2,3:-1 by number, or 2,0,-1 for the first "
+        "three.",
     ),
     click.option(
         "--directions",
@@ -339,9 +342,9 @@ sampling_precision_option = precision_option(
     "bf16",
     "auto",
     default="fp32",
-    help="Number format of the computation. fp32: exact pictures. bf16: on GPUs, and for what metagan's kernel does "
-    "not draw, up to twice as fast if the hardware supports it, with a PSNR of at least 40 dB. auto: the faster of "
-    "the two.",
+    help="Number format of the computation. fp32: exact pictures. bf16: slightly different "
+    "pictures (a PSNR of at least 40 dB), up to twice as fast on GPUs and for networks that PyTorch draws. auto: the "
+    "faster of the two.",
 )
 sampling_options = options(device_option, sampling_precision_option)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from metagan.shards.pick import By
 
 
-@click.command("pick", short_help="Pick the best seeds of a run of shards that don't look alike.")
+@click.command("pick", short_help="Pick the best seeds of shards, without look-alikes.")
 @click.argument("shards", metavar="FOLDER|ADDRESS")
 @click.option(
     "--scores",

@@ -44,10 +44,10 @@ def parse_box(_context: click.Context, _parameter: click.Parameter, value: str |
               " generator has no mapping network.")  # fmt: skip
 @click.option("--steps", type=Whole(1, 100_000), default=400, help="Number of steps.")
 @click.option("--start", default="nearest", metavar="nearest|mean|FILE", help="Where to start: styles"
-              " fitted without gradients from the nearest of 601 pictures, the mean, or a styles file.")  # fmt: skip
+              " fitted without gradients to the nearest of 601 pictures, the mean, or a styles file.")  # fmt: skip
 @click.option("--learning-rate", type=Number(0, 10, min_open=True), default=None,
-              help="Largest change of styles in a step, in standard deviations. By default 0.1 from the"
-              " mean and among latents, and elsewhere less, the nearer the start is.")  # fmt: skip
+              help="Highest learning rate: the change of styles in a step, in standard deviations. By default"
+              " 0.1 from the mean and in z, and otherwise in proportion to the start's distance.")  # fmt: skip
 @click.option("--noise", type=click.Choice(["fit", "const"]), default="fit", help="Search for noise images as well, or"
               " keep the generator's own.")  # fmt: skip
 @class_option
@@ -57,9 +57,8 @@ def parse_box(_context: click.Context, _parameter: click.Parameter, value: str |
 @click.option("--box", metavar="LEFT,TOP,RIGHT,BOTTOM", callback=parse_box, help="Cut this part out of each"
               " picture first, in its own pixels, to align it by hand.")  # fmt: skip
 @lpips_option
-@click.option("--verdict", "own", type=Whole(0, 1000), default=8, help="Number of the generator's"
-              " own pictures to compare with. They are projected in the same way, once for each setting; 0: no"
-              " comparison.")  # fmt: skip
+@click.option("--verdict", "own", type=Whole(0, 1000), default=8, help="Project so many of the"
+              " generator's own pictures too, once for each setting, and say how yours compares; 0: none.")  # fmt: skip
 @click.option("--film", type=click.Choice(["mp4", "webm", "webp", "gif", "none"]), default="webp",
               help="Format of the film of the search; mp4 and webm need ffmpeg.")  # fmt: skip
 @click.option("--again", is_flag=True, help="Replace results of an earlier run, whatever its options were.")

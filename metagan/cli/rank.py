@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from metagan.values import Label
 
 
-@click.command("rank", short_help="Find the best seeds among many.")
+@click.command("rank", short_help="Rank seeds by a discriminator, without storing pictures.")
 @click.argument("what", metavar="SUBJECT|WEIGHTS")
 @click.option(
     "--discriminator",

@@ -98,13 +98,13 @@ def check_sheet(_ctx: click.Context, _param: click.Parameter, value: Path | None
     "styles_files",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Draw a styles file that `metagan project` wrote instead of seeds. May be given more than once.",
+    help="Instead of seeds, draw a styles file of `metagan project`. May be given more than once.",
 )
 @click.option(
     "--lineage",
     metavar="CODE|ADDRESS",
-    help="Draw what was bred on a subject's breed page instead of seeds: the code after lineage= in its address, or "
-    "the whole address. One picture, or the nine of a brood.",
+    help="Instead of seeds, draw what was bred on a subject's breed page: the code after lineage= in its address, or "
+    "the whole address. One picture, or all nine.",
 )
 @dials_option
 @foreign_styles_option
@@ -124,12 +124,12 @@ def check_sheet(_ctx: click.Context, _param: click.Parameter, value: Path | None
     default=None,
     callback=parse_thumbnail,
     metavar="auto|PIXELS",
-    help="The longer side of each picture on the --sheet: a number, or auto, which makes them smaller only as far as "
-    "the format's limit asks for. By default their own size.",
+    help="The longer side of each picture on the --sheet: a number, or auto: smaller only if the sheet would "
+    "exceed its format's limit. By default their own size.",
 )
 @place_option(
-    "Folder for the pictures, which are named by seed. By default samples/, or none if --sheet is given. An address "
-    "such as s3://bucket/apes gets them in shards."
+    "Folder for the pictures, which are named by seed. By default samples/, or none if --sheet is given. To an address "
+    "such as s3://bucket/apes, pictures are written in shards."
 )
 @click.option(
     "--shards",

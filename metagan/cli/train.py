@@ -26,7 +26,7 @@ def command(context: click.Context, /, **values: Any) -> None:
     The run folder receives weights to sample from (latest.safetensors), sheets of pictures, and report.html. Run the
     same command again to resume a run exactly where it stopped. Use torchrun for several GPUs.
 
-    --architecture dcgan trains a DCGAN in its place, as a baseline.
+    --architecture dcgan trains a DCGAN instead, as a baseline.
 
     With --upscaler x4 the DATASET holds large originals, and the run's weights enlarge pictures of the same kind
     (`metagan upscale`).

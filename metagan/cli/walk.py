@@ -40,7 +40,8 @@ def parse_grid(_context: click.Context, _parameter: click.Parameter, value: str)
     multiple=True,
     metavar="KEY",
     help="A key frame, in place of --seeds; may be given more than once. A seed, a styles file of `metagan project`, "
-    "two halfway (5+9), or two mixed by layers (5/9@8: from layer 8 on of the second). Dials may follow: 5,Fur=2.",
+    "the mean of two (5+9), or two mixed by layers (5/9@8: layers 0 to 7 of 5, the others of 9). Dials may follow: "
+    "5,Fur=2.",
 )
 @click.option(
     "--out",

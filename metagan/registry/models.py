@@ -250,8 +250,8 @@ class Shards(Entry):
     )
     url: ShardsUrl | None = Field(
         default=None,
-        description="Where browsers find the same folder; by default what the address says, and for a folder of this "
-        "machine the site itself, which gets the shards.",
+        description="The public address of the same folder. By default it follows from run; the shards in a folder of "
+        "this machine are copied into the site.",
         examples=["https://pictures.example.org/apes/"],
     )
     layout: Layout = Field(
@@ -324,8 +324,8 @@ class Subject(Wording, Drawing, Generator):
     )
     shards: Annotated[Shards, Want("a mapping with run")] | None = Field(
         default=None,
-        description="A run of shards whose pictures are published, all but the excluded ones; `images` is then left "
-        "aside, and psi, class, noise, format and upscaler are the run's.",
+        description="A run of shards whose pictures are published, all but the excluded ones; `images` is "
+        "then ignored, and psi, class, noise, format and upscaler are the run's.",
     )
     collection: CollectionFolder | None = Field(
         default=None,
@@ -345,12 +345,12 @@ class Subject(Wording, Drawing, Generator):
     )
     encoder: Encoder | None = Field(
         default=None,
-        description="An encoder of `metagan encoder`, with whose answer the search for a visitor's picture begins.",
+        description="An encoder of `metagan encoder`, whose answer is where the search for a visitor's picture begins.",
         examples=["encoder.safetensors", "bundled:apes-encoder"],
     )
     reals: Reals | None = Field(
         default=None,
-        description="Pictures that the generator was trained on; adds a game, which of two pictures exists, "
+        description="Pictures that the generator was trained on; adds a game (which of two pictures exists?), "
         "if their licence lets everybody show them.",
         examples=["../data/birds.zip", "../collections/apes", "bundled:apes"],
     )

@@ -78,8 +78,8 @@ class Recipe:
         discriminator_rate: A rate of its own for each network is [5].
         beta1, beta2: Adam's, before the same correction; [4] section 4 lowers the first to 0.5.
         label_smoothing: [6] section 3.4.
-        lr_decay_kimg: Thousands of pictures from which on the rate falls with the square root of the pictures shown
-            ([3]); 0 keeps it.
+        lr_decay_kimg: Thousands of pictures from which on the rate falls with the inverse square root of the pictures
+            shown ([3]); 0 keeps it.
         gamma: R1's weight; its penalty is gamma/2 times the squared gradient.
         r1_interval: Steps between two R1 penalties; 0 switches R1 off.
         path_interval: Steps between two path-length penalties.
@@ -328,7 +328,7 @@ class TrainOptions:
     device: str = "auto"
     architecture: ArchitectureName = setting(
         "stylegan2",
-        "What to train: StyleGAN2-ADA, or as a baseline the DCGAN of earlier projects.",
+        "What to train: StyleGAN2-ADA, or, as a baseline, a DCGAN.",
     )
     upsampling: Literal["transposed", "nearest"] = setting(
         "transposed",
@@ -337,11 +337,11 @@ class TrainOptions:
     )
     upscaler: Literal["x2", "x4"] | None = setting(
         None,
-        "Train a network that enlarges the collection's pictures so many times, in place of a generator.",
+        "Train a network that enlarges the dataset's pictures, two or four times, instead of a generator.",
     )
     generator: Path | None = setting(
         None,
-        "With --upscaler: weights whose pictures it shall enlarge; they take part in the training.",
+        "With --upscaler: the generator whose pictures it will enlarge; they are added to the training data.",
         exists=True,
     )
     resolution: Size | None = setting(
