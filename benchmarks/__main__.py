@@ -26,6 +26,7 @@ ALL = {
     "stylegan3": "stylegan3.measure",
     "sample": "sample.measure",
     "native": "native.measure",
+    "stylegan3_native": "stylegan3.measure_native",
     "upscale": "upscale.measure",
     "upscale_speed": "upscale.measure_speed",
     "lab": "lab.measure",

@@ -1,4 +1,6 @@
-"""StyleGAN3's synthesis beside a plain transcription of the published algorithm: same weights, same styles, in turns.
+"""StyleGAN3's synthesis beside a plain transcription of the published algorithm, and on the kernel beside PyTorch.
+
+Same weights, same styles, in turns.
 
 The transcription convolves with each picture's own kernels in groups, inserts zeros to upsample, and filters them
 channel by channel, as the paper's reference operations do.
@@ -10,9 +12,19 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 
-from benchmarks.turns import PRECISIONS, as_the_sampler_does, compare, in_turns, measure_in_passive_process
+from benchmarks.turns import (
+    PRECISIONS,
+    Draw,
+    as_the_sampler_does,
+    compare,
+    in_turns,
+    levels,
+    measure_in_passive_process,
+)
+from metagan.live.native import NoKernel
 from metagan.networks.mapping import MappingConfig
-from metagan.networks.stylegan3.fast import prepare
+from metagan.networks.stylegan3.fast import FastSynthesis, prepare
+from metagan.networks.stylegan3.native import native_form
 from metagan.networks.stylegan3.network import Config, Layer, StyleGAN3
 from tests.networks.stylegan3.geometry import design
 
@@ -39,6 +51,44 @@ def measure_here() -> dict[str, object]:
         for precision, dtype in PRECISIONS.items():
             ways[precision] = as_the_sampler_does(partial(prepare(network, dtype).synthesize, ws))
         results[name] = {"resolution": resolution, **compare(ways, in_turns(ways, ROUNDS), BATCH)}
+    return results
+
+
+def measure_native() -> dict[str, object]:
+    """Processor time a picture on the kernel and in PyTorch, in float32 on one thread, and how far pictures differ."""
+    return measure_in_passive_process("benchmarks.stylegan3", "measure_native_here")
+
+
+@torch.inference_mode()
+def measure_native_here() -> dict[str, object]:
+    """The same, in this process."""
+    torch.set_num_threads(1)
+    results: dict[str, object] = {}
+    for name, (resolution, options) in CONFIGS.items():
+        network = make(design(MappingConfig(512, 0, 0, (512, 512)), resolution, **options))
+        ws = network.map_latents(torch.randn(BATCH, 512))
+        form = native_form(network)
+        if isinstance(form, NoKernel):
+            raise SystemExit(f"the kernel does not draw this: {form.reason}")
+        ways: dict[str, Draw] = {
+            "kernel": partial(form.synthesize, ws),
+            "pytorch": as_the_sampler_does(partial(FastSynthesis(network).synthesize, ws)),
+        }
+        taken = in_turns(ways, ROUNDS)
+        mine, theirs = (draw() for draw in ways.values())
+        scale = 1 / (
+            2 * float(theirs.std())
+        )  # random weights may draw anything; so many values are within range
+        difference = (levels(mine * scale).byte().int() - levels(theirs * scale).byte().int()).abs()
+        results[name] = {
+            "resolution": resolution,
+            "library": form.kernel.name,
+            **{f"{way}_ms": round(1e3 * each.wall / BATCH, 1) for way, each in taken.items()},
+            **{f"{way}_cpu_ms": round(1e3 * each.processor / BATCH, 1) for way, each in taken.items()},
+            "cpu_ratio": round(taken["pytorch"].processor / taken["kernel"].processor, 2),
+            "most_levels": int(difference.max()),
+            "share_differing": round(float((difference > 0).float().mean()), 6),
+        }
     return results
 
 

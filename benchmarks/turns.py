@@ -52,13 +52,13 @@ def as_the_sampler_does(draw: Draw) -> Draw:
 
 def compare(ways: dict[str, Draw], taken: dict[str, Taken], batch: int) -> dict[str, object]:
     """Milliseconds a picture, how many times the plain transcription's speed, and how far from its pictures."""
-    wanted = _levels(ways["plain"]())
+    wanted = levels(ways["plain"]())
     result: dict[str, object] = {
         "plain_ms": round(1e3 * taken["plain"].wall / batch, 2),
         "plain_cpu_ms": round(1e3 * taken["plain"].processor / batch, 2),
     }
     for name in ways.keys() - {"plain"}:
-        error = _levels(ways[name]()) - wanted
+        error = levels(ways[name]()) - wanted
         result[f"{name}_ms"] = round(1e3 * taken[name].wall / batch, 2)
         result[f"{name}_cpu_ms"] = round(1e3 * taken[name].processor / batch, 2)
         result[f"{name}_ratio"] = round(taken["plain"].wall / taken[name].wall, 2)
@@ -69,7 +69,8 @@ def compare(ways: dict[str, Draw], taken: dict[str, Taken], batch: int) -> dict[
     return result
 
 
-def _levels(images: Tensor) -> Tensor:
+def levels(images: Tensor) -> Tensor:
+    """From [-1, 1] to [0, 255], not rounded."""
     return (images * 127.5 + 128).clamp(0, 255)
 
 

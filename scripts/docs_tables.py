@@ -386,6 +386,29 @@ def kernel() -> None:
     )
 
 
+def stylegan3_kernel() -> None:
+    """StyleGAN3 on the kernel beside PyTorch."""
+    table(
+        (
+            "network",
+            "kernel, ms of processor time a picture",
+            "PyTorch",
+            "ratio",
+            "values that differ by a level",
+        ),
+        (
+            (
+                f"StyleGAN3-{name}, {case['resolution']}x{case['resolution']}",
+                f"{case['kernel_cpu_ms']:,.0f}",
+                f"{case['pytorch_cpu_ms']:,.0f}",
+                f"{case['cpu_ratio']:.1f} times",
+                f"{case['share_differing']:.3%}",
+            )
+            for name, case in results()["stylegan3_native"].items()
+        ),
+    )
+
+
 def upscaler_kernel() -> None:
     """An upscaler on the kernel beside PyTorch."""
     speed = results()["upscale_speed"]
