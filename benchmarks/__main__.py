@@ -27,6 +27,7 @@ ALL = {
     "sample": "sample.measure",
     "native": "native.measure",
     "stylegan3_native": "stylegan3.measure_native",
+    "r3gan": "r3gan.measure",
     "upscale": "upscale.measure",
     "upscale_speed": "upscale.measure_speed",
     "lab": "lab.measure",

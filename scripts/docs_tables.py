@@ -409,6 +409,28 @@ def stylegan3_kernel() -> None:
     )
 
 
+def r3gan() -> None:
+    """Where R3GAN's time goes in PyTorch."""
+    case = results()["r3gan"]
+    table(
+        (
+            "R3GAN's convolutions",
+            "share of a picture's processor time",
+            "GFLOP/s",
+            "share of the kernel's peak",
+        ),
+        (
+            (
+                kind,
+                f"{each['share']:.0%}",
+                f"{each['gflops_a_s']:.0f}",
+                f"{each['gflops_a_s'] / case['peak_gflops_a_s']:.0%}",
+            )
+            for kind, each in case["convolutions"].items()
+        ),
+    )
+
+
 def upscaler_kernel() -> None:
     """An upscaler on the kernel beside PyTorch."""
     speed = results()["upscale_speed"]
