@@ -223,7 +223,7 @@ class Drawing(Entry):
     live: Live = Field(
         default="auto",
         description="Whether the generator runs in visitors' browsers; auto includes it if it is "
-        "supported and small enough.",
+        "supported and at most 60 MB.",
         examples=["never"],
     )
 

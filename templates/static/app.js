@@ -31,7 +31,7 @@ const root = new URL(element.dataset.root || "./", document.baseURI);
 const studios = new Studios(root);
 const stage = new Stage(element, album, root, (pick) => studios.of(pick.subject).picture(pick), standIns);
 const trail = new Trail();
-const panel = new Panel(element, loadAnyway);
+const panel = new Panel(element, loadAnyway, () => studios.of(trail.current.subject).stop());
 const isSubject = element.dataset.kind === "subject";
 const isLost = element.dataset.kind === "lost";
 const backButton = element.querySelector("[data-back]");
@@ -65,10 +65,15 @@ async function wake(subject) {
   return ready;
 }
 
-function loadAnyway() {
-  const { subject } = trail.current;
-  studios.of(subject).retry();
-  wake(subject);
+/** Loads what waits to be asked for, and shows what it is asked for: the address's picture, or a new one. */
+async function loadAnyway() {
+  const { current } = trail;
+  studios.of(current.subject).retry();
+  if (!(await wake(current.subject)) || trail.current !== current) return;
+  const { pick, name } = await asked();
+  if (trail.current !== current) return;
+  if (pick && !isSame(pick, current)) show(add(pick), { name, asked: true });
+  else next();
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -256,7 +261,7 @@ async function found(wish) {
   return prepared || ((await wake(wish.subject)) ? wish : null);
 }
 
-/** The picture that the address asks for: {pick, name}, {missing: true}, or nothing. */
+/** The picture that the address asks for: {pick, name}, why it can't be shown, {missing}, or nothing. */
 async function asked() {
   if (!isSubject) return {};
   const query = new URLSearchParams(location.search);
@@ -265,7 +270,8 @@ async function asked() {
   if (!query.has("seed")) return {};
   const wish = readPick(query, album.subjects[0]);
   const pick = wish && (await found(wish));
-  return pick ? { pick } : { missing: true };
+  if (pick) return { pick };
+  return { missing: wish && studios.of(wish.subject).asks ? "unfetched" : "unknown" };
 }
 
 /** The picture that this entry of the browser's history showed, when one comes back to it. */
@@ -321,7 +327,7 @@ async function start() {
   if (!wish) return;
   const { pick, name, missing } = wish;
   await show(add(pick ?? (await opening())), { name, asked: Boolean(pick) });
-  if (missing) stage.say("unknown");
+  if (missing) stage.say(missing);
 }
 
 /** Shows another picture until what is asked for is known; the answer is null if it isn't to be shown any more. */
@@ -332,7 +338,7 @@ async function meanwhile(asking) {
   const wish = await asking;
   if (trail.current !== current) return null; // the visitor has gone on
   if (wish.pick) return wish;
-  stage.say(wish.missing ? "unknown" : "");
+  stage.say(wish.missing ?? "");
   return null;
 }
 

@@ -28,10 +28,7 @@ const root = new URL(page.dataset.root, document.baseURI);
 const find = (selector) => page.querySelector(selector);
 const tiles = [...page.querySelectorAll("[data-tile]")];
 const studio = new Studio(subject, root);
-const panel = new Panel(page, () => {
-  studio.retry();
-  begin();
-});
+const panel = new Panel(page, again, () => studio.stop());
 
 let family = null; // what all members share
 let shown = null; // {individual, isBrood, code}
@@ -411,6 +408,11 @@ function current() {
   const { code } = shown;
   const pick = { subject, live: true, dials, psi: family.psi / PSI_UNITS, lineage: { code, checksum: checksumOf(code) } };
   return { pick, source: find("[data-one-picture]"), words: cardWords() };
+}
+
+function again() {
+  studio.retry();
+  begin();
 }
 
 async function begin() {

@@ -4,17 +4,18 @@ import { short } from "./address.js";
 import { DialPanel } from "./dials.js";
 
 const PATIENCE_MS = 400; // what is loaded sooner needs no word
-const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
+const megabytes = (bytes) => (bytes / 1e6).toFixed(bytes < 10e6 ? 1 : 0);
 
 export class Panel {
   #timer = 0;
   #change = null;
 
-  /** `load()` is to be called for a generator that waits to be asked for. */
-  constructor(element, load) {
+  /** `load()` is to be called for a generator that waits to be asked for, `stop()` for a large one that is not wanted any more. */
+  constructor(element, load, stop) {
     this.note = element.querySelector("[data-live-note]");
     this.bar = element.querySelector("[data-live-progress]");
     this.again = element.querySelector("[data-live-load]");
+    this.end = element.querySelector("[data-live-stop]");
     this.dial = element.querySelector("[data-dial]");
     this.psi = element.querySelector("[data-psi]");
     this.classes = element.querySelector("[data-classes]");
@@ -24,7 +25,9 @@ export class Panel {
     this.more = element.querySelector("[data-live-more]");
     this.plays = document.querySelectorAll("[data-live-play]");
     this.names = document.querySelector("[data-names-how]");
+    this.namesLive = this.names?.textContent;
     this.again?.addEventListener("click", load);
+    this.end?.addEventListener("click", stop);
   }
 
   /** What is the matter with a studio, in one line. */
@@ -37,9 +40,18 @@ export class Panel {
     this.#reserve(this.more, studio, true);
     this.#reserve(this.turned?.section, studio, !studio.ready || studio.turns);
     for (const play of this.plays) play.hidden = !studio.hopeful;
-    if (this.names && !studio.hopeful) this.names.textContent = this.names.dataset.prepared;
-    if (this.again) this.again.hidden = !["saver", "failed"].includes(state);
+    if (this.names) this.names.textContent = studio.hopeful ? this.namesLive : this.names.dataset.prepared;
+    this.#ask(studio);
     if (studio.ready) this.#offer(subject.live);
+  }
+
+  /** The buttons: one that says how much a large generator's download is, and one to stop it. */
+  #ask({ state, asks, subject: { live } }) {
+    if (this.end) this.end.hidden = state !== "loading" || !live.large;
+    if (!this.again) return;
+    this.again.hidden = !asks && state !== "failed";
+    const { small, large } = this.again.dataset;
+    this.again.textContent = live?.large ? large.replace("{size}", megabytes(live.size)) : small;
   }
 
   /** While something may still come its place is kept, so that nothing jumps. */

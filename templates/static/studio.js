@@ -22,7 +22,10 @@ export function mark(name) {
 
 export class Studio {
   #pool;
+  #first; // its state before anything was asked of it
   #loading = null;
+  #stopped = false;
+  #keptOnly = false; // nobody has said that it may be downloaded
   #dials = null;
   #axes = new Map();
 
@@ -32,8 +35,9 @@ export class Studio {
     this.url = subject.live && new URL(subject.live.url, root).href;
     this.dialsUrl = subject.live?.dials && new URL(subject.live.dials.url, root).href;
     this.config = null;
+    this.#first = subject.live ? obstacle(subject.live) || "idle" : "never";
     /** "ready", or why it isn't: "never", "idle", "loading", "failed", or an obstacle's name. */
-    this.state = subject.live ? obstacle() || "idle" : "never";
+    this.state = this.#first;
   }
 
   get ready() {
@@ -43,6 +47,11 @@ export class Studio {
   /** Whether it may still become ready without being asked to. */
   get hopeful() {
     return ["idle", "loading", "ready"].includes(this.state);
+  }
+
+  /** Whether the visitor is to say that it may be downloaded. */
+  get asks() {
+    return ["saver", "large"].includes(this.state);
   }
 
   /** Whether loading takes no network. */
@@ -59,30 +68,40 @@ export class Studio {
   async #load(progress) {
     if (this.state === "never") return false;
     this.state = "loading";
-    const { sha256, size } = this.subject.live;
-    this.#pool = new Pool({ url: this.url, sha256, size });
+    this.#stopped = false;
+    const { sha256, size, large } = this.subject.live;
+    this.#pool = new Pool({ url: this.url, sha256, size, large, keptOnly: this.#keptOnly });
     try {
       const dials = this.dialsUrl ? loadDials(this.dialsUrl, this.subject.live.dials) : null;
       const without = dials?.catch(() => null) ?? null; // pictures can do without
       this.config = await this.#pool.load(progress);
       this.#dials = await without;
+      if (this.#stopped) throw new Error("stopped");
       this.state = "ready";
       mark("live-ready");
     } catch (error) {
-      this.state = "failed";
+      if (this.#stopped) [this.#loading, this.state] = [null, this.#first];
+      else this.state = "failed";
       this.error = error;
     }
     return this.ready;
   }
 
+  /** Gives up loading; it can be asked for again. */
+  stop() {
+    if (this.state !== "loading") return;
+    this.#stopped = true;
+    this.#pool.close();
+  }
+
   /** Sparing data is no reason against what is there already. */
   async consider() {
-    if (this.state === "saver" && (await this.isKept())) this.state = "idle";
+    if (this.asks && !this.#stopped && (await this.isKept())) [this.state, this.#keptOnly] = ["idle", true];
   }
 
   /** Lets a failed or forbidden generator be tried anew. */
   retry() {
-    if (!this.ready) [this.#loading, this.state] = [null, "idle"];
+    if (!this.ready) [this.#loading, this.state, this.#keptOnly] = [null, "idle", false];
   }
 
   /** More workers, for many pictures at a time. */

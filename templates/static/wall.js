@@ -21,7 +21,7 @@ const end = wall.querySelector("[data-end]");
 const how = wall.querySelector("[data-how]");
 const root = new URL(wall.dataset.root, document.baseURI);
 const studio = new Studio(subject, root);
-const panel = new Panel(wall, start);
+const panel = new Panel(wall, start, () => studio.stop());
 const settings = { psi: subject.live.psi, label: usualLabel(subject.live) };
 const waiting = new Set(); // tiles in sight that are still empty
 let busy = 0;
@@ -126,6 +126,7 @@ panel.bind((more) => {
 });
 document.addEventListener("visibilitychange", work);
 keepOffline(root);
+await studio.consider();
 if (studio.hopeful) start();
 else {
   panel.tell(studio);

@@ -29,10 +29,7 @@ const find = (selector) => page.querySelector(selector);
 const [crop, found] = [find("[data-crop]"), find("[data-found]")];
 const [zoom, across, down] = ["zoom", "across", "down"].map((name) => find(`[data-${name}]`));
 const studio = new Studio(subject, root);
-const panel = new Panel(page, () => {
-  studio.retry();
-  begin();
-});
+const panel = new Panel(page, again, () => studio.stop());
 
 let { ranges, axes: count } = search ?? USUAL;
 const label = search?.label ?? usualLabel(subject.live);
@@ -231,6 +228,11 @@ function drag(event) {
     if (free > 0.5) slider.valueAsNumber -= (by * scale) / free;
   }
   moved();
+}
+
+function again() {
+  studio.retry();
+  begin();
 }
 
 async function begin() {

@@ -26,8 +26,8 @@ from metagan.site.pages.content import GeneratorFacts, LiveDials, LiveEncoder, L
 from metagan.values import format_bytes
 
 SHOWN_DIALS = 10  # on a page
-LARGEST_BYTES = 12_000_000  # gzipped: the largest download with `live: auto`
-_SMALLEST_BYTES_A_WEIGHT = 1.0  # lower estimate for float16, gzipped; measured about 1.8
+LARGEST_BYTES = 60_000_000  # gzipped: the largest download with `live: auto`
+_SMALLEST_BYTES_A_WEIGHT = 1.0  # lower estimate for float16, gzipped; measured about 1.7
 
 
 @dataclass(frozen=True)

@@ -283,6 +283,9 @@ class ShardsContent:
     origin: str = ""
 
 
+UNASKED_BYTES = 12_000_000  # gzipped: a visitor's browser fetches larger generators only after a click
+
+
 @dataclass(frozen=True)
 class LiveModel:
     """A generator's weights file for visitors' browsers.
@@ -308,6 +311,11 @@ class LiveModel:
     off_by_one: float
     psnr_db: float | None
     mark: str
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the visitor is asked before it is downloaded."""
+        return self.size_bytes > UNASKED_BYTES
 
 
 @dataclass(frozen=True)

@@ -424,6 +424,7 @@ def _live_data(view: SubjectView) -> dict[str, object] | None:
         "url": view.live.path,
         "sha256": view.live.sha256,
         "size": view.live.size_bytes,
+        "large": view.live.is_large,
         "mark": view.live.mark,
         "psi": view.psi,
         "class": view.class_index,

@@ -20,12 +20,12 @@ export class Live {
 
   /**
    * Loads weights; the answer is their configuration. `progress` is told bytes loaded and bytes in all. `backend` is what is to draw:
-   * "wasm", or "webgpu" if it can be had; without it, the faster of the two.
+   * "wasm", or "webgpu" if it can be had; without it, the faster of the two. With `keptOnly` no weights are downloaded.
    */
-  load({ url, sha256, size, backend }, progress) {
+  load({ url, sha256, size, keptOnly, backend }, progress) {
     this.backend = null;
     // The worker lies elsewhere, so that the page's address is the one to count from.
-    return this.#ask({ ask: "load", url: new URL(url, document.baseURI).href, sha256, size, backend }, progress);
+    return this.#ask({ ask: "load", url: new URL(url, document.baseURI).href, sha256, size, keptOnly, backend }, progress);
   }
 
   /** A seed's picture: {pixels: RGBA bytes, width, height}. `shift` is added to its styles after truncation. */

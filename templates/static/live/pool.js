@@ -5,12 +5,16 @@ import { workers } from "./able.js";
 import { Live } from "./client.js";
 
 export class Pool {
+  #all = new Set();
   #ready = []; // {live, waiting}
   #model;
   #grown = false;
   #chosen; // the first worker's back end, as far as this visit knows it
 
-  /** @param {{url: string, sha256: string, size: number}} model */
+  /**
+   * @param {{url: string, sha256: string, size: number, large: boolean, keptOnly: boolean}} model keptOnly: nothing is downloaded;
+   *   of a large one only the first worker may download.
+   */
   constructor(model) {
     this.#model = model;
     this.#chosen = new Chosen(model.sha256);
@@ -29,19 +33,23 @@ export class Pool {
   async grow() {
     if (this.#grown || this.#ready[0]?.live.backend === "webgpu") return;
     this.#grown = true;
-    const more = Array.from({ length: workers() - 1 }, () => this.#start().catch(() => null));
+    const more = Array.from({ length: workers(this.#model) - 1 }, () => this.#start().catch(() => null));
     await Promise.all(more);
   }
 
   async #start(progress, chosen = null) {
     const live = new Live();
+    this.#all.add(live);
     live.onBackend = (name) => chosen?.keep(name);
     try {
-      const config = await live.load({ ...this.#model, backend: chosen ? chosen.known : "wasm" }, progress);
+      const { large, ...model } = this.#model;
+      if (!chosen) model.keptOnly ||= large;
+      const config = await live.load({ ...model, backend: chosen ? chosen.known : "wasm" }, progress);
       this.#ready.push({ live, waiting: 0 });
       return config;
     } catch (error) {
       live.close();
+      this.#all.delete(live);
       throw error;
     }
   }
@@ -91,8 +99,10 @@ export class Pool {
     }
   }
 
+  /** Ends all workers, those that are loading as well. */
   close() {
-    for (const { live } of this.#ready) live.close();
+    for (const live of this.#all) live.close();
+    this.#all.clear();
     this.#ready = [];
   }
 }

@@ -19,12 +19,12 @@ export class WeightsError extends Error {
  * Loads weights, from what was kept or from the network; tells how far it has come, and verifies them.
  *
  * @param {string} url
- * @param {{sha256?: string, size?: number, progress?: (loaded: number, total: number) => void, signal?: AbortSignal}}
- *   options sha256 of the content before gzip, in hex; size in bytes as served, when the server doesn't say.
- *   Weights without a hash are not kept.
+ * @param {{sha256?: string, size?: number, keptOnly?: boolean, progress?: (loaded: number, total: number) => void,
+ *   signal?: AbortSignal}} options sha256 of the content before gzip, in hex; size in bytes as served, when the server doesn't
+ *   say; keptOnly if nothing may be downloaded. Weights without a hash are not kept.
  * @returns {Promise<Weights>}
  */
-export async function loadWeights(url, { sha256: want, size = 0, progress, signal } = {}) {
+export async function loadWeights(url, { sha256: want, size = 0, keptOnly = false, progress, signal } = {}) {
   const known = want && (await recall(url));
   if (known) {
     try {
@@ -33,6 +33,7 @@ export async function loadWeights(url, { sha256: want, size = 0, progress, signa
       await forget(url);
     }
   }
+  if (keptOnly) throw new WeightsError(`${url}: not kept from an earlier visit`);
   try {
     return await fetched(url, want, size, progress, { signal });
   } catch (error) {
