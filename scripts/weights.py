@@ -44,14 +44,17 @@ NARROW = ("--preset", "tiny", "--batch", 16, "--mirror", *COMMON)
 RECIPES = {"apes": ("--preset", "web", "--batch", 32, *COMMON), "bagels": NARROW, "hummingbirds": NARROW}
 # Styles of DiceBear, drawn by its own library. Their light comes from one side: they aren't mirrored.
 STYLES = dict.fromkeys(
-    ("critters", "planets", "sprouts", "voxel-art"), ("--preset", "tiny", "--batch", 16, *COMMON)
+    ("clay", "critters", "cutouts", "planets", "sprouts", "voxel-art"),
+    ("--preset", "tiny", "--batch", 16, *COMMON),
 )
 # Large originals that upscalers learn from, and for how long: a core takes about a minute for two kimg.
 ORIGINALS_RESOLUTION = 256
 UPSCALERS = {
     "apes-x4": (2500, 15),
     "bagels-x4": (482, 14),
+    "clay-x4": (10_000, 14),
     "critters-x4": (10_000, 14),
+    "cutouts-x4": (10_000, 14),
     "hummingbirds-x4": (906, 14),
     "planets-x4": (10_000, 14),
     "sprouts-x4": (10_000, 14),
@@ -65,7 +68,9 @@ DIALS = tuple(f"{name}-dials" for name in (*RECIPES, *STYLES))
 ENCODERS = {
     "apes-encoder": "none",
     "bagels-encoder": "const",
+    "clay-encoder": "const",
     "critters-encoder": "const",
+    "cutouts-encoder": "const",
     "hummingbirds-encoder": "none",
     "planets-encoder": "const",
     "sprouts-encoder": "const",
@@ -139,7 +144,9 @@ STAGES = {
         Stage(608.16, latents=("--strength", 1.3)),
         Stage(615.008, latents=("--strength", 1.2)),
     ),
+    "clay": (Stage(264, {"--gamma": 5}),),
     "critters": (Stage(264, {"--gamma": 5}),),
+    "cutouts": (Stage(264, {"--gamma": 5}), Stage(290, SLOW)),
     "planets": (Stage(264, {"--gamma": 5}),),
     "sprouts": (Stage(264, {"--gamma": 5}),),
     "voxel-art": (Stage(264, {"--gamma": 5}),),
