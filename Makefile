@@ -33,6 +33,7 @@ check: setup  ## the gate
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(DOCS) --check
+	$(BIN)/python -m compileall -q metagan  # where nothing writes bytecode, each program that a test starts would compile it
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term
 
 # Tests that start a browser, train, build sites or compile: longer than one waits after a save.

@@ -69,7 +69,7 @@ def test_every_load_of_the_front_page_draws_anew_and_never_the_same_twice_in_a_r
         page.keyboard.press("Space")
         wait_until(page, f"before => {{ const now = {SHOWN}; return now && now !== before }}", arg=seen[-1])
         seen.append(shown(page))
-    assert len(set(seen)) >= 12
+    assert len(set(seen)) >= 9  # of 54 prepared ones, and live ones
     assert all(one != next_one for one, next_one in itertools.pairwise(seen))
 
 
