@@ -7,7 +7,7 @@ every shape before a call.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ctypes import c_int, c_void_p
 
 import torch
@@ -23,8 +23,22 @@ from metagan.values import Size
 PLANE_LIMIT = 2**30  # limit of floats in a layer's features, which the kernel counts in 32 bits
 
 
+def usable(kernel: NativeKernel | NoKernel, reasons: Sequence[str]) -> NativeKernel | NoKernel:
+    """Return the kernel, or why it can't draw a network.
+
+    Args:
+        kernel: The kernel, or why there is none.
+        reasons: Why the kernel can't draw the network; empty if it can.
+    """
+    return NoKernel("; ".join(reasons)) if reasons and isinstance(kernel, NativeKernel) else kernel
+
+
 def describe(kernel: NativeKernel | NoKernel) -> str:
-    """Describe what draws in float32 on the CPU, given the kernel or the reason why there is none."""
+    """Describe what draws a network in float32 on the CPU: the kernel, or PyTorch and why.
+
+    Args:
+        kernel: The kernel, or why it isn't used.
+    """
     return f"PyTorch, because {kernel.reason}" if isinstance(kernel, NoKernel) else kernel.title
 
 

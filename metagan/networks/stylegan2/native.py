@@ -31,7 +31,7 @@ from metagan.live.native import (
     native_kernel,
 )
 from metagan.networks.generator import Noise, Synthesis
-from metagan.networks.native import PLANE_LIMIT, NativeSynthesis, Packing, describe
+from metagan.networks.native import PLANE_LIMIT, NativeSynthesis, Packing, describe, usable
 from metagan.networks.ops import ACTIVATIONS, usual_taps
 from metagan.networks.stylegan2 import fast
 from metagan.networks.stylegan2.network import Block, StyledConv, StyleGAN2, ToRGB
@@ -79,9 +79,7 @@ def native_form(network: StyleGAN2) -> NativeStyleGAN2 | NoKernel:
 
 
 def _kernel_for(network: StyleGAN2) -> NativeKernel | NoKernel:
-    kernel = native_kernel()
-    reasons = unsupported_by_kernel(network)
-    return NoKernel("; ".join(reasons)) if reasons and isinstance(kernel, NativeKernel) else kernel
+    return usable(native_kernel(), unsupported_by_kernel(network))
 
 
 def prepare(generator: nn.Module, dtype: torch.dtype) -> Synthesis:

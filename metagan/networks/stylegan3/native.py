@@ -38,7 +38,7 @@ from metagan.live.native import (
     native_kernel,
 )
 from metagan.networks.generator import Synthesis
-from metagan.networks.native import PLANE_LIMIT, NativeSynthesis, Packing, describe
+from metagan.networks.native import PLANE_LIMIT, NativeSynthesis, Packing, describe, usable
 from metagan.networks.stylegan3 import fast
 from metagan.networks.stylegan3.network import Config, Input, Layer, LayerConfig, StyleGAN3
 
@@ -97,9 +97,7 @@ def native_form(network: StyleGAN3) -> NativeStyleGAN3 | NoKernel:
 
 
 def _kernel_for(network: StyleGAN3) -> NativeKernel | NoKernel:
-    kernel = native_kernel()
-    reasons = unsupported_by_kernel(network)
-    return NoKernel("; ".join(reasons)) if reasons and isinstance(kernel, NativeKernel) else kernel
+    return usable(native_kernel(), unsupported_by_kernel(network))
 
 
 def prepare(generator: nn.Module, dtype: torch.dtype) -> Synthesis:

@@ -27,6 +27,7 @@ from metagan.registry.weights_ref import bundled_names, bundled_weights
 from metagan.sampling.latents import latents
 from metagan.sampling.levels import to_uint8
 from metagan.sampling.sampler import Sampler, Settings
+from tests.networks.alike import assert_alike, styles
 
 ROOT = Path(__file__).resolve().parents[3]
 GOLDEN = ROOT / "tests" / "golden"
@@ -46,18 +47,6 @@ def make(config: Config, seed: int = 0) -> StyleGAN2:
         elif "to_rgb.weight" in name:
             tensor.mul_(0.3)
     return network
-
-
-def styles(network: StyleGAN2, batch: int) -> torch.Tensor:
-    return torch.randn(batch, network.num_ws, network.w_dim, generator=torch.Generator().manual_seed(1))
-
-
-def assert_alike(got: torch.Tensor, wanted: torch.Tensor) -> None:
-    """Within rounding, and within a level in at most a thousandth of the values (of few values: in three)."""
-    torch.testing.assert_close(got, wanted, rtol=0, atol=2e-5 * max(1.0, float(wanted.abs().max())))
-    mine, theirs = (np.stack(to_uint8(each)).astype(int) for each in (got, wanted))
-    assert np.abs(mine - theirs).max() <= 1
-    assert np.count_nonzero(mine != theirs) <= max(3, mine.size / 1000)
 
 
 @pytest.mark.parametrize("image_channels", [1, 2, 3, 4])

@@ -20,6 +20,7 @@ from metagan.networks.stylegan3.native import NativeStyleGAN3, native_form, unsu
 from metagan.networks.stylegan3.network import Config, StyleGAN3
 from metagan.sampling.levels import to_uint8
 from metagan.sampling.sampler import Sampler, Settings
+from tests.networks.alike import assert_alike, styles
 from tests.networks.stylegan3.geometry import design
 from tests.networks.stylegan3.test_load import GOLDEN, VECTORS
 from tests.networks.stylegan3.test_network import ODD, PLAIN
@@ -40,18 +41,6 @@ def make(config: Config) -> StyleGAN3:
         if name.endswith("input.transform"):
             tensor.copy_(torch.tensor([[0.8, -0.6, 0.1], [0.6, 0.8, -0.2], [0, 0, 1]]))
     return network
-
-
-def styles(network: StyleGAN3, batch: int) -> torch.Tensor:
-    return torch.randn(batch, network.num_ws, network.w_dim, generator=torch.Generator().manual_seed(1))
-
-
-def assert_alike(got: torch.Tensor, wanted: torch.Tensor) -> None:
-    """Within rounding, and within a level in at most a thousandth of the values (of few values: in three)."""
-    torch.testing.assert_close(got, wanted, rtol=0, atol=2e-5 * max(1.0, float(wanted.abs().max())))
-    mine, theirs = (np.stack(to_uint8(each)).astype(int) for each in (got, wanted))
-    assert np.abs(mine - theirs).max() <= 1
-    assert np.count_nonzero(mine != theirs) <= max(3, mine.size / 1000)
 
 
 @pytest.mark.parametrize("config", [*ODD[:3], WIDE, RADIAL, dataclasses.replace(PLAIN, output_scale=0.1)])
