@@ -15,6 +15,9 @@ install_package() {
 
 if [ "${1:-}" = browser ]; then
     command -v chromium >/dev/null || install_package chromium fonts-dejavu-core
+    # A Vulkan driver that computes on the processor: with it the shaders are tested in half precision, too.
+    ls /usr/share/vulkan/icd.d/lvp_icd.*.json >/dev/null 2>&1 || (install_package mesa-vulkan-drivers) ||
+        echo "some tests of shaders will be skipped" >&2
     exit 0
 fi
 
