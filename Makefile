@@ -64,7 +64,7 @@ weights: setup  ## draw the collections and train the bundled generators (hours)
 
 screenshot: setup  ## take the screenshot in README
 	sh scripts/setup.sh browser
-	$(BIN)/python scripts/screenshot.py
+	$(BIN)/python -m scripts.screenshot
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) build .metagan

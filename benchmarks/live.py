@@ -6,7 +6,6 @@ The worker's answer is timed, as the page gets it; onnxruntime-web's without tur
 """
 
 import http.server
-import shutil
 import statistics
 import tempfile
 import threading
@@ -30,6 +29,7 @@ from metagan.networks.loading.detect import load_generator
 from metagan.networks.stylegan2.network import Config, MappingConfig, StyleGAN2
 from metagan.registry.weights_ref import bundled_names, bundled_weights
 from metagan.sampling.sampler import Sampler, Settings
+from scripts.browser import CHROMIUM
 from tests.live.page import write_page
 
 # Resolution, channel base and most channels: of the size that a site would ship, and 256x256 beyond it.
@@ -89,7 +89,7 @@ def _browser(folder: Path) -> Iterator[Page]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--headless", "--no-sandbox", "--disable-gpu"]
+            executable_path=CHROMIUM, args=["--headless", "--no-sandbox", "--disable-gpu"]
         )
         page = browser.new_context(base_url=f"http://127.0.0.1:{server.server_port}").new_page()
         page.goto("/")

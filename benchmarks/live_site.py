@@ -6,7 +6,6 @@ network in the times. The page notes the moments itself (templates/static/studio
 
 import gzip
 import json
-import shutil
 import statistics
 import tempfile
 import threading
@@ -27,6 +26,7 @@ from metagan.site.build.build import BuildOptions, build_site
 from metagan.site.routes import content_type
 from metagan.site.serve.reload import BuiltSite, LiveSite
 from metagan.site.serve.server import PagesHandler, PagesServer
+from scripts.browser import CHROMIUM
 
 VISITS, WARM_UP, PICTURES = 5, 50, 500
 HEAD = """\
@@ -236,7 +236,7 @@ def measure() -> dict[str, object]:
         nets = _build(folder, weights, 2)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(
-                executable_path=shutil.which("chromium"), args=["--headless", "--no-sandbox", "--disable-gpu"]
+                executable_path=CHROMIUM, args=["--headless", "--no-sandbox", "--disable-gpu"]
             )
             with _served(site) as url:
                 visits = [_visit(browser, f"{url}ape/") for _ in range(VISITS)]

@@ -4,7 +4,6 @@ Every bundled generator with an encoder is looked at in Chromium, on a site as `
 """
 
 import itertools
-import shutil
 import statistics
 import tempfile
 from pathlib import Path
@@ -17,6 +16,7 @@ from benchmarks.site import Silent
 from metagan.registry.read import read_registry
 from metagan.registry.weights_ref import bundled_companions, bundled_names
 from metagan.site.build.build import BuildOptions, build_site
+from scripts.browser import CHROMIUM
 
 PSIS = (0.7, 1.0)
 SEEDS = (101, 102, 103, 104)
@@ -85,7 +85,7 @@ def measure() -> dict[str, object]:
                 picture.save(file)
         with sync_playwright() as playwright, _served(folder / "site") as url:
             browser = playwright.chromium.launch(
-                executable_path=shutil.which("chromium"), args=["--headless", "--no-sandbox", "--disable-gpu"]
+                executable_path=CHROMIUM, args=["--headless", "--no-sandbox", "--disable-gpu"]
             )
             measured = {name: _measure(browser, f"{url}{name}/yours/", pictures[name]) for name in names}
             browser.close()

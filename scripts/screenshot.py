@@ -1,6 +1,5 @@
 """Takes README's picture of the default site: builds it, serves it, and looks at it in Chromium."""
 
-import shutil
 import sys
 import tempfile
 import threading
@@ -11,6 +10,7 @@ from playwright.sync_api import sync_playwright
 from metagan.cli import metagan
 from metagan.site.serve.reload import BuiltSite, LiveSite
 from metagan.site.serve.server import PagesServer
+from scripts.browser import CHROMIUM
 
 TARGET = Path(__file__).parents[1] / "docs" / "screenshot.png"
 PAGE = sys.argv[1] if len(sys.argv) > 1 else "bagel/?seed=34"
@@ -31,9 +31,7 @@ def main() -> None:
 def take(address: str) -> None:
     """Look at one page, as wide as a laptop."""
     with sync_playwright() as play:
-        browser = play.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
-        )
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": 1280, "height": 840})
         page.goto(address)
         page.wait_for_load_state("networkidle")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import http.server
-import shutil
 import sys
 import threading
 import time
@@ -18,9 +17,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, BrowserType, Error, Page, expect
 
+from scripts.browser import CHROMIUM
 from tests.site.demo import EVIL, Sort, make_content, write_site
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
 # A host name that is no trustworthy origin, as plain http on a stranger's server is none.
 INSECURE_HOST = "apes.test"
 PATIENCE_S = 120  # for whatever a page does: beside other programs it takes many times as long
