@@ -52,6 +52,17 @@ LOAD = """async (url) => {
   globalThis.ws = ({ seed, psi, label, cutoff }) => generator.spread(generator.styleOfSeed(seed, label), psi, cutoff);
   globalThis.live = { draw: async (wish) => ({ pixels: await network.synthesize(ws(wish)) }) };
 }"""
+# Has all convolutions take one form, where they have it; the answer is their shapes.
+FORCE = """async (form) => {
+  const shapes = [];
+  await network.choose({
+    async choose(gpu, shape) {
+      shapes.push(shape);
+      return form;
+    },
+  });
+  return shapes;
+}"""
 
 
 class GpuPage(LivePage):
@@ -161,6 +172,87 @@ def test_enlarged_pictures_are_the_sampler_s_within_one_level(gpu, name):
     worst, off = likeness(gpu, dict(sampler.pictures([0, 4294967295], Settings(psi=0.7))), psi=0.7)
     assert worst <= 1
     assert off <= 0.002
+
+
+# Layers of fewer than 16 tiles have no other form than the direct one.
+BY_WINOGRAD = {
+    "128": (dataclasses.replace(PLAIN, channels=(8, 8, 40, 24, 16, 16)), None, 7),
+    "odd channels": (dataclasses.replace(PLAIN, channels=(3, 7, 17, 5, 9)), None, 5),
+    "no multiples of four": (dataclasses.replace(PLAIN, constant=(9, 22), channels=(9, 10)), None, 3),
+    "enlarged": (dataclasses.replace(PLAIN, constant=(4, 6)), SHAPES["odd channels"], 6),
+}
+
+
+@pytest.mark.parametrize("name", BY_WINOGRAD)
+def test_convolutions_by_winograd_give_the_sampler_s_pictures(gpu, name):
+    config, enlarging, layers = BY_WINOGRAD[name]
+    generator, upscaler = make(config), calm(enlarging) if enlarging else None
+    gpu.load(generator, upscaler=upscaler)
+    assert len(gpu.page.evaluate(FORCE, "winograd")) == layers
+    sampler = Sampler(generator, torch.device("cpu"), batch=2, upscaler=upscaler)
+    worst, off = likeness(gpu, dict(sampler.pictures([0, 4294967295], Settings(psi=0.6))), psi=0.6)
+    assert worst <= 1
+    assert off <= 0.001
+
+
+def test_a_bundled_generator_is_drawn_by_winograd_within_one_level(gpu):
+    generator = load_generator(read_checkpoint(bundled_weights("bagels")))
+    gpu.load(generator)
+    assert gpu.page.evaluate(FORCE, "winograd")
+    worst, off = likeness(gpu, drawn(generator, [0], psi=0.7), psi=0.7)
+    assert worst <= 1
+    assert off <= 0.001
+
+
+# What `Forms` asks of a device: how long a step takes so many times, and how often it was asked.
+MEASURE = """async ([times, known]) => {
+  const { Forms } = await import("/static/live/webgpu/forms.js");
+  const asked = [], told = [];
+  const gpu = { time: async (step, runs) => (asked.push(step), runs * times[step]) };
+  const forms = new Forms({ adapter: "card", known, tell: (known) => told.push({ ...known }) });
+  const steps = async () => ({ direct: "direct", winograd: "winograd" });
+  const chosen = [];
+  for (const shape of ["16x16 8 8", "16x16 8 8", "32x32 8 8"]) chosen.push(await forms.choose(gpu, shape, steps));
+  return { asked: asked.length > 0, told, chosen };
+}"""
+
+
+@pytest.mark.parametrize(("direct", "winograd", "best"), [(0.3, 0.2, "winograd"), (0.002, 0.003, "direct")])
+def test_the_faster_form_is_measured_once_for_each_shape(gpu, direct, winograd, best):
+    got = gpu.page.evaluate(MEASURE, [{"direct": direct, "winograd": winograd}, {}])
+    assert got["chosen"] == [best] * 3
+    assert got["told"] == [{"card 16x16 8 8": best}, {"card 16x16 8 8": best, "card 32x32 8 8": best}]
+
+
+def test_what_is_known_of_this_adapter_is_not_measured_again(gpu):
+    times = {"direct": 1, "winograd": 2}
+    known = {"card 16x16 8 8": "winograd", "card 32x32 8 8": "direct"}
+    got = gpu.page.evaluate(MEASURE, [times, known])
+    assert (got["asked"], got["told"], got["chosen"]) == (False, [], ["winograd", "winograd", "direct"])
+    elsewhere = {"another card 16x16 8 8": "winograd", "card 32x32 8 8": "a form of another version"}
+    got = gpu.page.evaluate(MEASURE, [times, elsewhere])
+    assert got["chosen"] == ["direct"] * 3
+
+
+@pytest.mark.parametrize("feature", [[], ["timestamp-query"]], ids=["by waiting", "by timestamps"])
+def test_steps_are_timed_with_and_without_the_gpu_s_clock(gpu_page, feature):
+    times = gpu_page.page.evaluate(
+        """async (requiredFeatures) => {
+          const { Gpu } = await import("/static/live/webgpu/gpu.js");
+          const device = await (await navigator.gpu.requestAdapter()).requestDevice({ requiredFeatures });
+          const code = "@compute @workgroup_size(1) fn count() { for (var i = 0u; i < 100000u; i++) { total += i; } }";
+          const module = device.createShaderModule({ code: `var<private> total: u32; ${code}` });
+          const gpu = new Gpu(device, module);
+          await gpu.compile(["count"]);
+          const step = gpu.step("count", {}, [64, 1, 1]);
+          await gpu.time(step, 1); // the first run takes longer
+          const times = [await gpu.time(step, 1), await gpu.time(step, 50)];
+          device.destroy();
+          return times;
+        }""",
+        feature,
+    )
+    assert 0 < times[0] < times[1]
 
 
 def test_pictures_that_are_asked_for_at_once_don_t_mix(gpu):

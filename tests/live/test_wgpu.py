@@ -31,11 +31,16 @@ def device() -> Iterator[WgpuDevice]:
 
 
 def differences(
-    device: WgpuDevice, generator: StyleGAN2, seeds: list[int], psi: float, label: int | None = None
+    device: WgpuDevice,
+    generator: StyleGAN2,
+    seeds: list[int],
+    psi: float,
+    label: int | None = None,
+    form: str = "direct",
 ) -> np.ndarray:
     """Levels by which the device's values differ from the sampler's."""
     config, tensors = fold(generator)
-    device.open(pack(config, tensors, "fp32"))
+    device.open(pack(config, tensors, "fp32"), form=form)
     classes = None if label is None else torch.eye(config.c_dim)[[label]]
     found = []
     for seed, want in drawn(generator, seeds, psi=psi, label=label).items():
@@ -55,6 +60,13 @@ def test_odd_generators_give_the_sampler_s_pictures(device, name):
     psi = 0.6 if generator.config.mapping.has_mean_style else 1
     label = 2 if generator.config.mapping.c_dim else None
     off = differences(device, generator, [0, 4294967295], psi, label)
+    assert off.max() <= 1
+    assert np.mean(off > 0) <= 0.001
+
+
+def test_convolutions_by_winograd_give_the_sampler_s_pictures(device):
+    generator = make(dataclasses.replace(PLAIN, channels=(264, 264, 136, 12)))
+    off = differences(device, generator, [0, 4294967295], 0.6, form="winograd")
     assert off.max() <= 1
     assert np.mean(off > 0) <= 0.001
 

@@ -62,11 +62,14 @@ class WgpuDevice:
             "destroy": self._destroy,
         }
 
-    def open(self, weights: bytes, *, half: bool = False) -> None:
-        """Load a generator's weights, as `metagan.export.blob.pack` writes them."""
+    def open(self, weights: bytes, *, half: bool = False, form: str = "direct") -> None:
+        """Load a generator's weights, as `metagan.export.blob.pack` writes them.
+
+        `form` is the one that all convolutions take that have it.
+        """
         self._objects.clear()
         shaders = join_shaders()
-        self._ask("open", shaders + weights, shaders=len(shaders), half=half, **self._told)
+        self._ask("open", shaders + weights, shaders=len(shaders), half=half, form=form, **self._told)
 
     def draw(self, ws: np.ndarray) -> np.ndarray:
         """A picture's RGBA bytes, [pixels, 4], from the styles of all layers."""

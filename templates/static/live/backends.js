@@ -10,6 +10,7 @@ export class Backends {
   #weights;
   #wanted;
   #tell;
+  #forms; // of convolutions, as forms.js takes them
   #device = null;
   #network = null; // on that device
   #considered = false;
@@ -17,14 +18,16 @@ export class Backends {
   /**
    * @param {import("./generator.js").Generator} generator
    * @param {import("./weights.js").Weights} weights
-   * @param {{wanted?: string, tell: (name: string) => void}} options wanted: "wasm", "webgpu", or the faster one; tell: is told
-   *   "wasm" or "webgpu" when that is known, which is after the first picture, and when it changes.
+   * @param {{wanted?: string, tell: (name: string) => void, forms?: object}} options wanted: "wasm", "webgpu", or the faster one; tell: is
+   *   told "wasm" or "webgpu" when that is known, which is after the first picture, and when it changes; forms: what is known of the
+   *   fastest forms of convolutions, and who is told more (see webgpu/forms.js).
    */
-  constructor(generator, weights, { wanted, tell }) {
+  constructor(generator, weights, { wanted, tell, forms }) {
     this.#generator = generator;
     this.#weights = weights;
     this.#wanted = wanted;
     this.#tell = tell;
+    this.#forms = forms;
     if (wanted === "wasm" || !navigator.gpu) this.#settle();
   }
 
@@ -82,15 +85,21 @@ export class Backends {
     const adapter = await navigator.gpu.requestAdapter();
     if (!adapter || (this.#wanted !== "webgpu" && isSoftware(adapter))) return null;
     const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
-    const device = await adapter.requestDevice({ requiredLimits: { maxBufferSize, maxStorageBufferBindingSize } });
+    const requiredFeatures = ["timestamp-query"].filter((name) => adapter.features.has(name));
+    const device = await adapter.requestDevice({ requiredFeatures, requiredLimits: { maxBufferSize, maxStorageBufferBindingSize } });
     this.#device = device;
     device.lost.then(() => this.#drop());
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
       this.#drop();
     });
-    const [{ Network }, code] = await Promise.all([import(`./webgpu/network.js${search}`), loadShaders()]);
-    return withoutErrors(device, () => Network.open(device, code, this.#weights));
+    const [{ Network }, { Forms }, code] = await Promise.all([
+      import(`./webgpu/network.js${search}`),
+      import(`./webgpu/forms.js${search}`),
+      loadShaders(),
+    ]);
+    const forms = new Forms({ ...this.#forms, adapter: nameOf(adapter) });
+    return withoutErrors(device, () => Network.open(device, code, this.#weights, { forms }));
   }
 
   /** Whether it draws the same picture, and sooner. */
@@ -108,6 +117,8 @@ export class Backends {
 }
 
 const isSoftware = ({ info, isFallbackAdapter }) => info?.isFallbackAdapter ?? isFallbackAdapter ?? false;
+
+const nameOf = ({ info }) => [info?.vendor, info?.architecture, info?.device, info?.description].filter(Boolean).join(" ");
 
 async function loadShaders() {
   const answer = await fetch(new URL(`./webgpu/kernel.wgsl${search}`, import.meta.url));

@@ -13,6 +13,9 @@ export class Live {
   /** Is told what draws, when it is known and whenever it changes. */
   onBackend = null;
 
+  /** Is told which forms of convolutions are the fastest, whenever the worker has measured one. */
+  onForms = null;
+
   constructor() {
     this.#worker.addEventListener("message", ({ data }) => this.#answer(data));
     this.#worker.addEventListener("error", (event) => this.#fail(new Error(event.message || "the worker can't start")));
@@ -20,12 +23,13 @@ export class Live {
 
   /**
    * Loads weights; the answer is their configuration. `progress` is told bytes loaded and bytes in all. `backend` is what is to draw:
-   * "wasm", or "webgpu" if it can be had; without it, the faster of the two. With `keptOnly` no weights are downloaded.
+   * "wasm", or "webgpu" if it can be had; without it, the faster of the two. `forms` is what `onForms` was told before. With `keptOnly`
+   * no weights are downloaded.
    */
-  load({ url, sha256, size, keptOnly, backend }, progress) {
+  load({ url, sha256, size, keptOnly, backend, forms }, progress) {
     this.backend = null;
     // The worker lies elsewhere, so that the page's address is the one to count from.
-    return this.#ask({ ask: "load", url: new URL(url, document.baseURI).href, sha256, size, keptOnly, backend }, progress);
+    return this.#ask({ ask: "load", url: new URL(url, document.baseURI).href, sha256, size, keptOnly, backend, forms }, progress);
   }
 
   /** A seed's picture: {pixels: RGBA bytes, width, height}. `shift` is added to its styles after truncation. */
@@ -82,7 +86,11 @@ export class Live {
     return promise;
   }
 
-  #answer({ id, result, error, progress, backend }) {
+  #answer({ id, result, error, progress, backend, forms }) {
+    if (forms) {
+      this.onForms?.(forms);
+      return;
+    }
     if (backend) {
       this.backend = backend;
       this.onBackend?.(backend);

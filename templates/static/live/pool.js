@@ -4,6 +4,8 @@
 import { workers } from "./able.js";
 import { Live } from "./client.js";
 
+const FORMS = "metagan:forms"; // of convolutions, by adapter and shape
+
 export class Pool {
   #all = new Set();
   #ready = []; // {live, waiting}
@@ -41,10 +43,12 @@ export class Pool {
     const live = new Live();
     this.#all.add(live);
     live.onBackend = (name) => chosen?.keep(name);
+    live.onForms = (forms) => chosen?.keepForms(forms);
     try {
       const { large, ...model } = this.#model;
       if (!chosen) model.keptOnly ||= large;
-      const config = await live.load({ ...model, backend: chosen ? chosen.known : "wasm" }, progress);
+      const wanted = chosen ? { backend: chosen.known, forms: chosen.forms } : { backend: "wasm" };
+      const config = await live.load({ ...model, ...wanted }, progress);
       this.#ready.push({ live, waiting: 0 });
       return config;
     } catch (error) {
@@ -107,7 +111,7 @@ export class Pool {
   }
 }
 
-/** Which back end was the faster one for a generator, for as long as the visit lasts. */
+/** Which back end was the faster one for a generator, and which forms of convolutions for all, for as long as the visit lasts. */
 class Chosen {
   #key;
 
@@ -116,19 +120,39 @@ class Chosen {
   }
 
   get known() {
-    try {
-      return sessionStorage.getItem(this.#key) ?? undefined;
-    } catch {
-      return undefined; // storage is switched off
-    }
+    return recall(this.#key) ?? undefined;
   }
 
   keep(name) {
     if (name === "webgpu") performance.mark("metagan:webgpu");
+    keep(this.#key, name);
+  }
+
+  get forms() {
     try {
-      sessionStorage.setItem(this.#key, name);
+      return JSON.parse(recall(FORMS)) ?? undefined;
     } catch {
-      // It is measured again on the next page.
+      return undefined; // not what was kept here
     }
+  }
+
+  keepForms(forms) {
+    keep(FORMS, JSON.stringify(forms));
+  }
+}
+
+function recall(key) {
+  try {
+    return sessionStorage.getItem(key);
+  } catch {
+    return null; // storage is switched off
+  }
+}
+
+function keep(key, text) {
+  try {
+    sessionStorage.setItem(key, text);
+  } catch {
+    // It is measured again on the next page.
   }
 }

@@ -1,7 +1,8 @@
 // The generator off the page's thread. One message asks, one answers: {id, ask, ...} -> {id, result} or {id, error};
-// while weights load, {id, progress: [loaded, total]} comes in between. {backend} tells what draws from now on.
+// while weights load, {id, progress: [loaded, total]} comes in between. {backend} tells what draws from now on, {forms} which
+// forms of convolutions are the fastest on this GPU.
 //
-//   load        {url, sha256, size, keptOnly, backend} -> the weights' configuration
+//   load        {url, sha256, size, keptOnly, backend, forms} -> the weights' configuration
 //   draw        {seed, psi, label, cutoff, shift} -> {pixels, width, height}
 //   style       {seed, label}                   -> w [w_dim], untruncated
 //   spread      {w, psi, cutoff}                -> ws [num_ws * w_dim], one style a layer
@@ -24,14 +25,18 @@ let generator = null; // maps latents to styles
 let backends = null; // draw them
 let aim = null; // a picture to be found
 
-async function load({ url, sha256, size, keptOnly, backend }, progress) {
+async function load({ url, sha256, size, keptOnly, backend, forms }, progress) {
   const [module, weights] = await Promise.all([
     loadKernel(new URL("./", import.meta.url), search),
     loadWeights(url, { sha256, size, keptOnly, progress }),
   ]);
   backends?.close();
   generator = new Generator(await Kernel.start(module), weights);
-  backends = new Backends(generator, weights, { wanted: backend, tell: (name) => postMessage({ backend: name }) });
+  backends = new Backends(generator, weights, {
+    wanted: backend,
+    tell: (name) => postMessage({ backend: name }),
+    forms: { known: forms, tell: (known) => postMessage({ forms: known }) },
+  });
   return generator.config;
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from playwright.sync_api import Browser
 
@@ -10,6 +12,16 @@ from tests.site.conftest import Witness, wait_until
 from tests.site.live_site import live_picture, pixels, press, wait_for_mark, wait_until_kept
 
 pytestmark = pytest.mark.browser
+
+
+# Storage is full as long as it says so.
+FULL = """
+const set = Storage.prototype.setItem;
+Storage.prototype.setItem = function (...args) {
+  if (this.full) throw new DOMException("no room", "QuotaExceededError");
+  set.apply(this, args);
+};
+"""
 
 
 def shaders(server) -> list[str]:
@@ -29,6 +41,7 @@ def test_what_was_found_to_be_faster_draws_on_the_next_page_and_its_shaders_are_
     gpu_browser: Browser, server
 ):
     context = gpu_browser.new_context()
+    context.add_init_script(FULL)
     page = context.new_page()
     witness = Witness(page)
     page.goto(f"{server.url}blob/?seed=9&psi=1")
@@ -37,10 +50,24 @@ def test_what_was_found_to_be_faster_draws_on_the_next_page_and_its_shaders_are_
     assert shaders(server) == []
     key = page.evaluate("Object.keys(sessionStorage).find((key) => key.startsWith('metagan:backend:'))")
     page.evaluate("(key) => sessionStorage.setItem(key, 'webgpu')", key)
-    for _ in range(2):
-        page.reload()
-        wait_for_mark(page, "webgpu")
-        assert len(shaders(server)) == 4  # three modules and the shaders, loaded once
+    # What was kept is damaged, and nothing more can be kept: the page draws all the same.
+    page.evaluate("() => { sessionStorage['metagan:forms'] = '[damaged'; sessionStorage.full = true }")
+    page.reload()
+    wait_for_mark(page, "webgpu")
+    forms = "sessionStorage['metagan:forms']"
+    assert page.evaluate(forms) == "[damaged"
+    page.evaluate("delete sessionStorage.full")
+    page.reload()
+    wait_for_mark(page, "webgpu")
+    measured = json.loads(page.evaluate(forms))
+    assert measured
+    assert all("swiftshader" in key for key in measured)
+    other = {key: {"direct": "winograd", "winograd": "direct"}[form] for key, form in measured.items()}
+    page.evaluate("(other) => { sessionStorage['metagan:forms'] = JSON.stringify(other) }", other)
+    page.reload()
+    wait_for_mark(page, "webgpu")
+    assert json.loads(page.evaluate(forms)) == other  # it isn't measured again
+    assert len(shaders(server)) == 5  # four modules and the shaders, loaded once
     before = live_picture(page)
     page.get_by_label("Class").select_option("0")
     page.wait_for_url("**/?seed=9&psi=1&class=0")

@@ -7,28 +7,42 @@ const SHADERS = [
 const SIDE = 8; // of the workgroups of shaders that go pixel by pixel
 const LARGEST = 3e38; // a float
 const LAYER_BYTES = 64; // as layer.wgsl declares it
+const TIME_BYTES = 8;
+const NANOSECONDS = 1e6; // in a millisecond
 
 export class Gpu {
-  #pipelines;
+  #module;
+  #pipelines = {};
 
-  /** Compiles the shaders for a device. */
+  /** Compiles the shaders that every network may take for a device. */
   static async open(device, code) {
-    const module = device.createShaderModule({ code });
-    const compiled = SHADERS.map(async (entryPoint) => [
-      entryPoint,
-      await device.createComputePipelineAsync({ layout: "auto", compute: { module, entryPoint } }),
-    ]);
-    return new Gpu(device, Object.fromEntries(await Promise.all(compiled)));
+    const gpu = new Gpu(device, device.createShaderModule({ code }));
+    await gpu.compile(SHADERS);
+    return gpu;
   }
 
-  constructor(device, pipelines) {
+  constructor(device, module) {
     this.device = device;
-    this.#pipelines = pipelines;
+    this.#module = module;
+  }
+
+  /** Compiles more of them; each takes a while. */
+  async compile(names) {
+    const compiled = names.filter((name) => !(name in this.#pipelines)).map(async (entryPoint) => {
+      const compute = { module: this.#module, entryPoint };
+      this.#pipelines[entryPoint] = await this.device.createComputePipelineAsync({ layout: "auto", compute });
+    });
+    await Promise.all(compiled);
+  }
+
+  /** Whether a shader could read a buffer of so many bytes. */
+  fits(size) {
+    return size <= this.device.limits.maxStorageBufferBindingSize;
   }
 
   /** A buffer of zeros. */
   buffer(size, usage = GPUBufferUsage.STORAGE) {
-    if (size > this.device.limits.maxStorageBufferBindingSize) throw new RangeError(`${size} bytes are too many for this GPU`);
+    if (!this.fits(size)) throw new RangeError(`${size} bytes are too many for this GPU`);
     return this.device.createBuffer({ size, usage: usage | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC });
   }
 
@@ -73,13 +87,65 @@ export class Gpu {
   }
 
   /** Has steps run one after the other. */
-  record(encoder, steps) {
-    const pass = encoder.beginComputePass();
+  record(encoder, steps, options = {}) {
+    const pass = encoder.beginComputePass(options);
     for (const { pipeline, bound, groups } of steps) {
       pass.setPipeline(pipeline);
       pass.setBindGroup(0, bound);
       pass.dispatchWorkgroups(...groups);
     }
     pass.end();
+  }
+
+  /** Has steps run now. */
+  run(steps) {
+    const encoder = this.device.createCommandEncoder();
+    this.record(encoder, steps);
+    this.device.queue.submit([encoder.finish()]);
+  }
+
+  /** Milliseconds that a step takes so many times, by the GPU's own clock where it has one that can be read. */
+  async time(step, runs) {
+    const { device } = this;
+    const clock = device.features.has("timestamp-query") ? new Clock(device) : null;
+    const encoder = device.createCommandEncoder();
+    this.record(encoder, Array(runs).fill(step), clock?.options);
+    clock?.record(encoder);
+    const start = performance.now();
+    device.queue.submit([encoder.finish()]);
+    await device.queue.onSubmittedWorkDone();
+    const elapsed = performance.now() - start;
+    return (await clock?.read()) || elapsed;
+  }
+}
+
+/** The times at which a pass begins and ends. */
+class Clock {
+  #times;
+  #resolved;
+  #back;
+
+  constructor(device) {
+    const size = 2 * TIME_BYTES;
+    this.#times = device.createQuerySet({ type: "timestamp", count: 2 });
+    this.#resolved = device.createBuffer({ size, usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC });
+    this.#back = device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+  }
+
+  get options() {
+    return { timestampWrites: { querySet: this.#times, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 } };
+  }
+
+  record(encoder) {
+    encoder.resolveQuerySet(this.#times, 0, 2, this.#resolved, 0);
+    encoder.copyBufferToBuffer(this.#resolved, 0, this.#back, 0, 2 * TIME_BYTES);
+  }
+
+  /** Milliseconds between them; 0 if they are no later than each other. */
+  async read() {
+    await this.#back.mapAsync(GPUMapMode.READ);
+    const [begin, end] = new BigUint64Array(this.#back.getMappedRange().slice(0));
+    for (const each of [this.#times, this.#resolved, this.#back]) each.destroy();
+    return end > begin ? Number(end - begin) / NANOSECONDS : 0;
   }
 }

@@ -11,6 +11,14 @@ const SLOPE = 0.2; // of the leaky ReLU
 const FIR = 1 / 16; // the upsampling filter's factor
 const TAPS = 9;
 const VECTOR_BYTES = 16;
+// Convolutions by Winograd: their shaders, a workgroup's tiles, and rows and columns that tiles cover beyond the inputs; for both kinds
+// a workgroup's vectors of outputs, a tile's side, and a kernel's points.
+const WINOGRAD = {
+  same: { spread: "spread_kernels", shader: "convolve_winograd", tiles: 16, beyond: 0 },
+  up: { spread: "spread_up_kernels", shader: "convolve_transposed_winograd", tiles: 8, beyond: 1 },
+  outputs: 4, side: 4, points: 36,
+};
+const FEWEST_TILES = 16; // smaller layers read more kernels than features
 
 export class Network {
   #gpu;
@@ -22,11 +30,36 @@ export class Network {
   #planes; // features: one is read, one is written; an upscaler's residual waits in the third
   #pictures; // one, and the former
   #steps = [];
+  #choices = []; // steps that have another form, until it is chosen
   #spare = []; // buffers through which pictures have come back
 
-  /** Makes everything that drawing takes. `code` is the shaders'. @param {import("../weights.js").Weights} weights */
-  static async open(device, code, weights) {
-    return new Network(await Gpu.open(device, code), weights);
+  /**
+   * Makes everything that drawing takes. `code` is the shaders'.
+   *
+   * @param {import("../weights.js").Weights} weights
+   * @param {{forms?: import("./forms.js").Forms}} options forms: choose those of convolutions; without them, all are direct.
+   */
+  static async open(device, code, weights, { forms } = {}) {
+    const network = new Network(await Gpu.open(device, code), weights);
+    if (forms) await network.choose(forms);
+    return network;
+  }
+
+  /** Has each convolution take its fastest form; before this, all are direct. */
+  async choose(forms) {
+    for (const choice of this.#choices) {
+      let other = null;
+      const both = async () => {
+        other = await this.#byWinograd(choice);
+        return { direct: this.#steps[choice.at], winograd: other.step };
+      };
+      if ((await forms.choose(this.#gpu, choice.shape, both)) === "winograd") {
+        other ??= await this.#byWinograd(choice);
+        this.#steps[choice.at] = other.step;
+        choice.layer.kernels.destroy();
+      } else other?.points.destroy();
+    }
+    this.#choices = [];
   }
 
   constructor(gpu, weights) {
@@ -152,8 +185,33 @@ export class Network {
     const blocks = { width: Math.ceil(layer.size.width / 2), height: Math.ceil(layer.size.height / 2) };
     const { groups, ...shape } = split(blocks, layer.outputs / 2);
     const numbers = this.#gpu.layer({ ...layer, ...shape, adds: residual !== null });
-    this.#steps.push(this.#gpu.step("convolve", { 0: numbers, 1: x, 2: y, 3: layer.kernels, ...this.#ending(layer, residual) }, groups));
+    const buffers = { 0: numbers, 1: x, 2: y, 3: layer.kernels, ...this.#ending(layer, residual) };
+    this.#steps.push(this.#gpu.step("convolve", buffers, groups));
+    this.#mayBeWinograd("same", layer, buffers);
     return y;
+  }
+
+  /** The last step may be done by Winograd if there are tiles enough, and memory for its kernels. */
+  #mayBeWinograd(kind, layer, buffers) {
+    const { side, outputs: most, [kind]: { tiles: each, beyond } } = WINOGRAD;
+    const { inputs, outputs, size, from: { height, width } = size } = layer;
+    const tiles = Math.ceil((width + beyond) / side) * Math.ceil((height + beyond) / side);
+    if (tiles < FEWEST_TILES || !this.#gpu.fits(pointsBytes(layer))) return;
+    const groups = [Math.ceil(tiles / each), 1, Math.ceil(outputs / most)];
+    const shape = `${kind} ${height}x${width} ${4 * inputs} ${4 * outputs}`;
+    this.#choices.push({ at: this.#steps.length - 1, kind, shape, layer, buffers, groups });
+  }
+
+  /** A layer's kernels at Winograd's points, and the step that takes them. */
+  async #byWinograd({ kind, layer, buffers, groups }) {
+    const { spread, shader } = WINOGRAD[kind];
+    await this.#gpu.compile([spread, shader]);
+    const { inputs, outputs } = layer;
+    const { 3: kernels, ...others } = buffers;
+    const points = this.#gpu.buffer(pointsBytes(layer));
+    const from = { 0: this.#gpu.layer(layer), 3: kernels, 12: points };
+    this.#gpu.run([this.#gpu.step(spread, from, [Math.ceil((4 * inputs * outputs) / THREADS), 1, 1])]);
+    return { points, step: this.#gpu.step(shader, { ...others, 11: points }, groups) };
   }
 
   #convolveUp(layer, x) {
@@ -162,10 +220,10 @@ export class Network {
     const { from: before, size } = layer;
     const { groups, ...shape } = split({ width: Math.ceil((before.width + 1) / 2), height: before.height + 1 }, layer.outputs);
     const numbers = this.#gpu.layer({ ...layer, before, ...shape });
-    this.#steps.push(
-      this.#gpu.step("convolve_transposed", { 0: numbers, 1: x, 2: wide, 3: layer.kernels, 4: this.#modulation }, groups),
-      this.#gpu.pixels("filter_wide", { 0: numbers, 1: wide, 2: y, ...this.#ending(layer) }, size, layer.outputs),
-    );
+    const buffers = { 0: numbers, 1: x, 2: wide, 3: layer.kernels, 4: this.#modulation };
+    this.#steps.push(this.#gpu.step("convolve_transposed", buffers, groups));
+    this.#mayBeWinograd("up", layer, buffers);
+    this.#steps.push(this.#gpu.pixels("filter_wide", { 0: numbers, 1: wide, 2: y, ...this.#ending(layer) }, size, layer.outputs));
     return y;
   }
 
@@ -190,6 +248,9 @@ const flat = ({ head, blocks, fine, last }) => [head, ...blocks.flat(), ...(fine
 
 /** What a transposed convolution makes, before the filter. */
 const wideOf = ({ height, width }) => ({ height: height + 1, width: width + 1 });
+
+/** What a layer's kernels take at Winograd's points. */
+const pointsBytes = ({ inputs, outputs }) => WINOGRAD.points * 4 * VECTOR_BYTES * inputs * outputs;
 
 /** How a convolution is shared out: blocks in a workgroup, {across, down}, and workgroups. */
 function split({ width, height }, channels) {
