@@ -275,7 +275,7 @@ CHOOSE = """async ({ url, wanted }) => {
   const { weights, generator } = await open(url);
   if (globalThis.network) {
     const { Network } = await import("/static/live/webgpu/network.js");
-    Network.open = async () => network(generator);
+    Network.open = async (_device, _code, _weights, { precision }) => network(generator, precision);
   }
   const request = GPU.prototype.requestAdapter;
   navigator.gpu.requestAdapter = async (...args) => {
@@ -348,6 +348,40 @@ def test_a_gpu_that_is_faster_draws_until_it_is_lost(choosing):
     wait_until(page, "told.length > 1")
     assert page.evaluate("isDrawn()")
     assert page.evaluate("told") == ["webgpu", "wasm"]
+
+
+# An adapter that has half precision, as far as it says; `off` is what its pictures do to a value.
+HALF = """(adapter) => {
+  const request = adapter.requestDevice;
+  adapter.requestDevice = ({ requiredLimits }) => request({ requiredLimits });
+  Object.defineProperty(adapter, "info", { value: { isFallbackAdapter: false } });
+  return Object.defineProperty(adapter, "features", { value: new Set(["shader-f16"]) });
+}"""
+DRAWN = """(generator, precision) => ({
+  async synthesize(ws) {
+    await new Promise((resolve) => setTimeout(resolve, precision === "f32" ? SLOWER : 0));
+    const off = OFF;
+    return generator.synthesize(ws).map((value, i) => (precision === "f16" ? off(value, i) : value));
+  },
+})"""
+A_LITTLE = "(value, i) => (i % 9 ? value : value + 1)"
+CHOICES = {
+    "f16 as it is faster": (300, A_LITTLE, "webgpu-f16"),
+    "f32 as a value is far off": (300, "(value, i) => (i === 5 ? (value + 128) % 256 : value)", "webgpu"),
+    "f32 as all are": (300, "(value) => (value > 127 ? value - 2 : value + 2)", "webgpu"),
+}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_half_precision_draws_where_it_is_faster_and_near_enough(choosing, name):
+    slower_ms, off, chosen = CHOICES[name]
+    network = DRAWN.replace("SLOWER", str(slower_ms)).replace("OFF", off)
+    assert choose(choosing, meddle=HALF, drawer=SLOW, network=network)[0] == chosen
+
+
+def test_half_precision_that_an_adapter_doesn_t_have_is_not_used(choosing):
+    same = "(generator) => ({ synthesize: async (ws) => generator.synthesize(ws) })"
+    assert choose(choosing, "webgpu-f16", meddle=REAL, network=same)[0] == "wasm"
 
 
 FAILURES = {

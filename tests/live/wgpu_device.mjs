@@ -1,7 +1,7 @@
 // The page's WebGPU scripts outside of a browser, on a GPUDevice whose commands the parent process carries out.
 //
 // Messages go through standard input and output: a line of JSON whose `bytes` counts what follows it. The parent asks
-// {ask: "open", shaders, half, form} with weights, or {ask: "draw"} with styles. It is told what to do, {do, ...}, in order, until the
+// {ask: "open", shaders, precision, form} with weights, or {ask: "draw"} with styles. It is told what to do, {do, ...}, in order, until the
 // answer, {do: "answer"} or {do: "fail", why}. It replies to `read` with a buffer's content, and to `wait`.
 
 import { writeSync } from "node:fs";
@@ -141,11 +141,11 @@ function remoteDevice(limits, features) {
 
 let network = null;
 const answers = {
-  async open({ shaders, half, form, limits, features, data }) {
+  async open({ shaders, precision, form, limits, features, data }) {
     const code = new TextDecoder().decode(data.subarray(0, shaders));
     const weights = new Weights("weights", data.slice(shaders));
     const forms = { choose: async () => form };
-    network = await Network.open(remoteDevice(limits, features), code, weights, { half, forms });
+    network = await Network.open(remoteDevice(limits, features), code, weights, { precision, forms });
   },
   draw: ({ data }) => network.synthesize(new Float32Array(data.buffer)),
 };

@@ -46,6 +46,8 @@ class WgpuDevice:
             required_features=features,
             required_limits={LIMITS[name]: value for name, value in limits.items()},
         )
+        usage = wgpu.BufferUsage.COPY_SRC | wgpu.BufferUsage.COPY_DST
+        self._last = self._device.create_buffer(size=4, usage=usage)
         self._told = {"limits": limits, "features": features}
         self._node = node
         self._objects: dict[int, Any] = {}
@@ -62,23 +64,35 @@ class WgpuDevice:
             "destroy": self._destroy,
         }
 
-    def open(self, weights: bytes, *, half: bool = False, form: str = "direct") -> None:
+    @property
+    def has_half(self) -> bool:
+        """Whether it computes in half precision."""
+        return HALF in self._device.features
+
+    def open(self, weights: bytes, precision: str = "f32", form: str = "direct") -> None:
         """Load a generator's weights, as `metagan.export.blob.pack` writes them.
 
         `form` is the one that all convolutions take that have it.
         """
         self._objects.clear()
         shaders = join_shaders()
-        self._ask("open", shaders + weights, shaders=len(shaders), half=half, form=form, **self._told)
+        self._ask(
+            "open", shaders + weights, shaders=len(shaders), precision=precision, form=form, **self._told
+        )
 
     def draw(self, ws: np.ndarray) -> np.ndarray:
         """A picture's RGBA bytes, [pixels, 4], from the styles of all layers."""
         return np.frombuffer(self._ask("draw", ws.astype(np.float32).tobytes()), np.uint8).reshape(-1, 4)
 
-    def draw_again(self) -> None:
-        """Have the GPU compute the last picture once more, without the scripts, and wait for it."""
-        self._submit({"commands": self._frame}, b"")
-        self._device.queue.on_submitted_work_done_sync()
+    def draw_again(self, count: int = 1) -> None:
+        """Have the GPU compute the last picture so many times more, without the scripts, and wait for it."""
+        for _ in range(count):
+            self._submit({"commands": self._frame}, b"")
+        self._finish()
+
+    def _finish(self) -> None:
+        """Wait for everything that was submitted; the package has a function for it, which fails in 0.32."""
+        self._device.queue.read_buffer(self._last)
 
     def _ask(self, name: str, data: bytes, **more: object) -> bytes:
         self._send({"ask": name, **more}, data)
@@ -154,7 +168,7 @@ class WgpuDevice:
         self._send({}, data)
 
     def _wait(self, _message: dict[str, Any], _: bytes) -> None:
-        self._device.queue.on_submitted_work_done_sync()
+        self._finish()
         self._send({})
 
     def _destroy(self, message: dict[str, Any], _: bytes) -> None:

@@ -1,7 +1,11 @@
 // What draws a generator's pictures: WebAssembly, until WebGPU has been seen to draw the same faster, and again as soon as that fails.
 
 const ROUNDS = 3; // in which the two are timed in turns
-const MOST_OFF = 0.01; // of the values may differ by a level; more is a driver that can't be trusted
+// How far a picture may be from WebAssembly's, in levels and in their mean square; more is a driver that can't be trusted.
+const ON_GPU = {
+  "webgpu-f16": { precision: "f16", levels: 16, square: 255 ** 2 / 10 ** 4.5 }, // 45 dB
+  webgpu: { precision: "f32", levels: 1, square: 0.01 }, // 1% of the values
+};
 
 const { search } = new URL(import.meta.url);
 
@@ -11,16 +15,16 @@ export class Backends {
   #wanted;
   #tell;
   #forms; // of convolutions, as forms.js takes them
-  #device = null;
-  #network = null; // on that device
+  #devices = new Set(); // those in use
+  #chosen = null; // {name, device, network}
   #considered = false;
 
   /**
    * @param {import("./generator.js").Generator} generator
    * @param {import("./weights.js").Weights} weights
-   * @param {{wanted?: string, tell: (name: string) => void, forms?: object}} options wanted: "wasm", "webgpu", or the faster one; tell: is
-   *   told "wasm" or "webgpu" when that is known, which is after the first picture, and when it changes; forms: what is known of the
-   *   fastest forms of convolutions, and who is told more (see webgpu/forms.js).
+   * @param {{wanted?: string, tell: (name: string) => void, forms?: object}} options wanted: "wasm", "webgpu", "webgpu-f16", or the
+   *   fastest one; tell: is told which it is when that is known, which is after the first picture, and when it changes; forms: what is
+   *   known of the fastest forms of convolutions, and who is told more (see webgpu/forms.js).
    */
   constructor(generator, weights, { wanted, tell, forms }) {
     this.#generator = generator;
@@ -33,11 +37,12 @@ export class Backends {
 
   /** Styles of all layers to a picture's RGBA bytes, row by row. */
   async synthesize(ws) {
-    if (this.#network) {
+    if (this.#chosen) {
+      const { device, network } = this.#chosen;
       try {
-        return await this.#network.synthesize(ws);
+        return await network.synthesize(ws);
       } catch {
-        this.#drop();
+        this.#drop(device);
       }
     }
     const pixels = this.#generator.synthesize(ws);
@@ -51,70 +56,97 @@ export class Backends {
   close() {
     this.#tell = () => {};
     this.#settle();
-    this.#device?.destroy();
+    for (const device of this.#devices) this.#end(device);
   }
 
   /** Nothing is left to be chosen. */
   #settle() {
     this.#considered = true;
     this.#weights = null;
-    this.#tell(this.#network ? "webgpu" : "wasm");
+    this.#tell(this.#chosen?.name ?? "wasm");
   }
 
-  /** Ends drawing on the GPU. */
-  #drop() {
-    if (!this.#network) return;
-    this.#network = null;
-    this.#device.destroy();
+  /** Ends drawing on a GPU that is drawn on. */
+  #drop(device) {
+    if (this.#chosen?.device !== device) return;
+    this.#chosen = null;
+    this.#end(device);
     this.#tell("wasm");
   }
 
+  #end(device) {
+    this.#devices.delete(device);
+    device.destroy();
+  }
+
+  /** Finds the fastest that draws the same picture. */
   async #consider(ws) {
-    try {
-      const network = await this.#open();
-      if (network && (await this.#isBetter(network, ws))) this.#network = network;
-    } catch {
-      // No adapter, no memory, a shader that isn't taken: WebAssembly goes on.
+    let fastest = Infinity;
+    for (const name of Object.keys(ON_GPU)) {
+      if (this.#wanted && this.#wanted !== name) continue;
+      const found = await this.#open(name);
+      if (!found) continue;
+      const taken = await this.#time(found, ws).catch(() => Infinity);
+      const slower = taken < fastest ? this.#chosen : found;
+      if (taken < fastest) [this.#chosen, fastest] = [found, taken];
+      if (slower) this.#end(slower.device);
     }
-    if (!this.#network) this.#device?.destroy();
     this.#settle();
   }
 
-  /** The network on a GPU; null where there is none, or only a program that stands in for one. */
-  async #open() {
-    const adapter = await navigator.gpu.requestAdapter();
-    if (!adapter || (this.#wanted !== "webgpu" && isSoftware(adapter))) return null;
-    const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
-    const requiredFeatures = ["timestamp-query"].filter((name) => adapter.features.has(name));
-    const device = await adapter.requestDevice({ requiredFeatures, requiredLimits: { maxBufferSize, maxStorageBufferBindingSize } });
-    this.#device = device;
-    device.lost.then(() => this.#drop());
-    device.addEventListener("uncapturederror", (event) => {
-      event.preventDefault();
-      this.#drop();
-    });
-    const [{ Network }, { Forms }, code] = await Promise.all([
-      import(`./webgpu/network.js${search}`),
-      import(`./webgpu/forms.js${search}`),
-      loadShaders(),
-    ]);
-    const forms = new Forms({ ...this.#forms, adapter: nameOf(adapter) });
-    return withoutErrors(device, () => Network.open(device, code, this.#weights, { forms }));
+  /** The network on a GPU; null where there is none, or only a program that stands in for one, or where it fails. */
+  async #open(name) {
+    const { precision } = ON_GPU[name];
+    let device = null;
+    try {
+      const adapter = await navigator.gpu.requestAdapter();
+      if (!adapter || (!this.#wanted && isSoftware(adapter)) || !computes(adapter, precision)) return null;
+      const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
+      const clock = ["timestamp-query"].filter((feature) => adapter.features.has(feature));
+      device = await adapter.requestDevice({
+        requiredFeatures: [...FEATURES[precision], ...clock],
+        requiredLimits: { maxBufferSize, maxStorageBufferBindingSize },
+      });
+      this.#devices.add(device);
+      device.lost.then(() => this.#drop(device));
+      device.addEventListener("uncapturederror", (event) => {
+        event.preventDefault();
+        this.#drop(device);
+      });
+      const [{ Network }, { Forms }, code] = await Promise.all([
+        import(`./webgpu/network.js${search}`),
+        import(`./webgpu/forms.js${search}`),
+        loadShaders(),
+      ]);
+      const forms = new Forms({ ...this.#forms, adapter: `${nameOf(adapter)} ${precision}` });
+      const network = await withoutErrors(device, () => Network.open(device, code, this.#weights, { precision, forms }));
+      return { name, device, network };
+    } catch {
+      // No adapter, no memory, a shader that isn't taken.
+      if (device) this.#end(device);
+      return null;
+    }
   }
 
-  /** Whether it draws the same picture, and sooner. */
-  async #isBetter(network, ws) {
-    const got = await withoutErrors(this.#device, () => network.synthesize(ws)); // the first takes longer
-    if (!areAlike(got, this.#generator.synthesize(ws))) return false;
-    if (this.#wanted === "webgpu") return true;
+  /** How long a picture takes; Infinity if it is another one, or comes later than WebAssembly's. */
+  async #time({ name, device, network }, ws) {
+    const got = await withoutErrors(device, () => network.synthesize(ws)); // the first takes longer
+    if (!areAlike(got, this.#generator.synthesize(ws), ON_GPU[name])) return Infinity;
+    if (this.#wanted) return 0;
     const fastest = { gpu: Infinity, wasm: Infinity };
     for (let round = 0; round < ROUNDS; round++) {
       fastest.gpu = Math.min(fastest.gpu, await duration(() => network.synthesize(ws)));
       fastest.wasm = Math.min(fastest.wasm, await duration(() => this.#generator.synthesize(ws)));
     }
-    return fastest.gpu < fastest.wasm;
+    return fastest.gpu < fastest.wasm ? fastest.gpu : Infinity;
   }
 }
+
+const FEATURES = { f32: [], f16: ["shader-f16"] };
+
+/** Whether an adapter, and the browser, have a precision. */
+const computes = ({ features }, precision) =>
+  FEATURES[precision].every((name) => features.has(name)) && (precision === "f32" || "Float16Array" in globalThis);
 
 const isSoftware = ({ info, isFallbackAdapter }) => info?.isFallbackAdapter ?? isFallbackAdapter ?? false;
 
@@ -138,14 +170,14 @@ async function withoutErrors(device, run) {
 }
 
 /** Whether two pictures are the same but for rounding. */
-function areAlike(one, other) {
-  let off = 0;
+function areAlike(one, other, { levels, square }) {
+  let sum = 0;
   for (let i = 0; i < one.length; i++) {
     const difference = Math.abs(one[i] - other[i]);
-    if (difference > 1) return false;
-    off += difference;
+    if (difference > levels) return false;
+    sum += difference ** 2;
   }
-  return off <= MOST_OFF * one.length;
+  return sum <= square * one.length;
 }
 
 async function duration(run) {

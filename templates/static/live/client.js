@@ -7,7 +7,7 @@ export class Live {
   #waiting = new Map();
   #next = 0;
 
-  /** What draws, "wasm" or "webgpu"; null until the first picture has been drawn and that is known. */
+  /** What draws, "wasm", "webgpu" or "webgpu-f16"; null until the first picture has been drawn and that is known. */
   backend = null;
 
   /** Is told what draws, when it is known and whenever it changes. */
@@ -23,8 +23,8 @@ export class Live {
 
   /**
    * Loads weights; the answer is their configuration. `progress` is told bytes loaded and bytes in all. `backend` is what is to draw:
-   * "wasm", or "webgpu" if it can be had; without it, the faster of the two. `forms` is what `onForms` was told before. With `keptOnly`
-   * no weights are downloaded.
+   * "wasm", or "webgpu" or "webgpu-f16" if it can be had; without it, the fastest of the three. `forms` is what `onForms` was told before.
+   * With `keptOnly` no weights are downloaded.
    */
   load({ url, sha256, size, keptOnly, backend, forms }, progress) {
     this.backend = null;

@@ -33,7 +33,7 @@ export class Pool {
 
   /** Starts as many more workers as the device is good for; the answer comes when all that can are there. */
   async grow() {
-    if (this.#grown || this.#ready[0]?.live.backend === "webgpu") return;
+    if (this.#grown || isOnGpu(this.#ready[0]?.live.backend)) return;
     this.#grown = true;
     const more = Array.from({ length: workers(this.#model) - 1 }, () => this.#start().catch(() => null));
     await Promise.all(more);
@@ -111,6 +111,8 @@ export class Pool {
   }
 }
 
+const isOnGpu = (name) => name?.startsWith("webgpu") ?? false;
+
 /** Which back end was the faster one for a generator, and which forms of convolutions for all, for as long as the visit lasts. */
 class Chosen {
   #key;
@@ -124,7 +126,7 @@ class Chosen {
   }
 
   keep(name) {
-    if (name === "webgpu") performance.mark("metagan:webgpu");
+    if (isOnGpu(name)) performance.mark("metagan:webgpu");
     keep(this.#key, name);
   }
 

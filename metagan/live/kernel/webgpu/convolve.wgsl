@@ -6,7 +6,7 @@
 const THREADS = 64u;
 
 // The pixels that a workgroup reads, at most 18x10 for 8x4 blocks of 2x2: three a thread.
-var<workgroup> tile: array<vec4f, 3 * THREADS>;
+var<workgroup> tile: array<Feature, 3 * THREADS>;
 
 // A thread's block of pixels in its workgroup, and its first vector of outputs.
 struct Place {
@@ -35,9 +35,9 @@ fn places_in_plane(thread: u32, corner: vec2i, size: vec2u) -> vec3i {
   );
 }
 
-fn modulated_pixel(input: u32, place: i32) -> vec4f {
+fn modulated_pixel(input: u32, place: i32) -> Feature {
   let at = input * pixels(layer.before) + u32(max(place, 0));
-  return select(vec4f(), modulation[layer.s + input] * x[at], place >= 0);
+  return select(Feature(), Feature(modulation[layer.s + input] * vec4f(x[at])), place >= 0);
 }
 
 fn fill_tile(thread: u32, input: u32, places: vec3i) {
@@ -63,6 +63,8 @@ fn convolve(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id)
     fill_tile(thread, input, places);
     let first = (place.output * layer.inputs + input) * 9;
     let second = first + layer.inputs * 9;
+    var p0 = begun(a0); var p1 = begun(a1); var p2 = begun(a2); var p3 = begun(a3);
+    var q0 = begun(b0); var q1 = begun(b1); var q2 = begun(b2); var q3 = begun(b3);
     for (var tap = 0u; tap < 9; tap++) {
       let corner = near + tap / 3 * size.x + tap % 3;
       let x0 = tile[corner];
@@ -71,16 +73,18 @@ fn convolve(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id)
       let x3 = tile[corner + size.x + 1];
       let v = kernels[first + tap];
       let w = kernels[second + tap];
-      a0 += v * x0; a1 += v * x1; a2 += v * x2; a3 += v * x3;
-      b0 += w * x0; b1 += w * x1; b2 += w * x2; b3 += w * x3;
+      p0 += v * x0; p1 += v * x1; p2 += v * x2; p3 += v * x3;
+      q0 += w * x0; q1 += w * x1; q2 += w * x2; q3 += w * x3;
     }
+    a0 = ended(a0, p0); a1 = ended(a1, p1); a2 = ended(a2, p2); a3 = ended(a3, p3);
+    b0 = ended(b0, q0); b1 = ended(b1, q1); b2 = ended(b2, q2); b3 = ended(b3, q3);
   }
   if (place.output >= layer.outputs) { return; }
   for (var n = 0u; n < 4; n++) {
     let pixel = 2 * (group.xy * shape + place.block) + vec2u(n % 2, n / 2);
     if (any(pixel >= layer.size)) { continue; }
-    finish(nth(n, a0, a1, a2, a3), place.output, pixel);
-    finish(nth(n, b0, b1, b2, b3), place.output + 1, pixel);
+    finish(demodulated(nth(n, a0, a1, a2, a3), place.output), place.output, pixel);
+    finish(demodulated(nth(n, b0, b1, b2, b3), place.output + 1), place.output + 1, pixel);
   }
 }
 

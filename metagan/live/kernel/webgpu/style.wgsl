@@ -36,6 +36,19 @@ fn modulate(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id)
   if (thread == 0) { modulated[row.result] = sum + row.shift; }
 }
 
+// A layer's s over the largest of them, so that s * x is at most x, which is what f16 holds. The gains make up for it.
+@compute @workgroup_size(64)
+fn normalize_styles(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) group: vec3u) {
+  let row = rows[group.x];
+  var part = 1e-30;
+  for (var i = thread; i < row.count; i += 64) { part = max(part, abs(modulated[row.result + i])); }
+  parts[thread] = part;
+  workgroupBarrier();
+  var largest = part;
+  for (var i = 0u; i < 64; i++) { largest = max(largest, parts[i]); }
+  for (var i = thread; i < row.count; i += 64) { modulated[row.result + i] /= largest; }
+}
+
 @compute @workgroup_size(64)
 fn demodulate(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) group: vec3u) {
   let row = rows[group.x];

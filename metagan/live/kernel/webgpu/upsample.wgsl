@@ -3,7 +3,7 @@
 // y[2r + i][2c + j] += w[i][j] x[r][c]: input (r, c) and its neighbours above and to the left make the 2x2 pixels at
 // (2r, 2c). A thread makes those of two inputs, of 4 channels.
 
-// y[2 height + 1][2 width + 1] = transposed conv3x3(s * x)
+// y[2 height + 1][2 width + 1] = demodulated(transposed conv3x3(s * x))
 @compute @workgroup_size(64)
 fn convolve_transposed(@builtin(local_invocation_index) thread: u32, @builtin(workgroup_id) group: vec3u) {
   let shape = vec2u(layer.across, layer.down);
@@ -33,14 +33,14 @@ fn convolve_transposed(@builtin(local_invocation_index) thread: u32, @builtin(wo
     let w6 = kernels[first + 6];
     let w7 = kernels[first + 7];
     let w8 = kernels[first + 8];
-    a0 += w0 * x1 + w2 * x0 + w6 * u1 + w8 * u0;
-    b0 += w0 * x2 + w2 * x1 + w6 * u2 + w8 * u1;
-    a1 += w1 * x1 + w7 * u1;
-    b1 += w1 * x2 + w7 * u2;
-    a2 += w3 * x1 + w5 * x0;
-    b2 += w3 * x2 + w5 * x1;
-    a3 += w4 * x1;
-    b3 += w4 * x2;
+    a0 += vec4f(w0 * x1 + w2 * x0 + w6 * u1 + w8 * u0);
+    b0 += vec4f(w0 * x2 + w2 * x1 + w6 * u2 + w8 * u1);
+    a1 += vec4f(w1 * x1 + w7 * u1);
+    b1 += vec4f(w1 * x2 + w7 * u2);
+    a2 += vec4f(w3 * x1 + w5 * x0);
+    b2 += vec4f(w3 * x2 + w5 * x1);
+    a3 += vec4f(w4 * x1);
+    b3 += vec4f(w4 * x2);
   }
   if (place.output >= layer.outputs) { return; }
   for (var n = 0u; n < 4; n++) {
@@ -54,7 +54,8 @@ fn wide_size() -> vec2u { return 2 * layer.before + 1; }
 
 fn store_wide(v: vec4f, output: u32, pixel: vec2u) {
   let size = wide_size();
-  if (all(pixel < size)) { y[output * pixels(size) + pixel.y * size.x + pixel.x] = v; }
+  if (any(pixel >= size)) { return; }
+  y[output * pixels(size) + pixel.y * size.x + pixel.x] = Feature(demodulated(v, output));
 }
 
 // Pixel n takes pixels n - 1 to n + 2 of the transposed convolution, x here. The filter's factor, 1/16, belongs to gain.
@@ -68,7 +69,7 @@ fn filter_wide(@builtin(global_invocation_id) id: vec3u) {
       let p = vec2i(id.xy) + vec2i(column, row) - 1;
       if (!is_inside(p, size)) { continue; }
       let factor = select(1.0, 3.0, row == 1 || row == 2) * select(1.0, 3.0, column == 1 || column == 2);
-      sum += factor * x[id.z * pixels(size) + u32(p.y) * size.x + u32(p.x)];
+      sum += factor * vec4f(x[id.z * pixels(size) + u32(p.y) * size.x + u32(p.x)]);
     }
   }
   finish(sum, id.z, id.xy);

@@ -16,8 +16,8 @@ const WORKERS = 4 * PLANES; // threads
 // Of the inputs, later of the sums, [tiles][6][6]: 9 kB.
 var<workgroup> points: array<vec4f, TILES * PLANES>;
 
-@group(0) @binding(11) var<storage, read> kernel_points: array<mat4x4f>;
-@group(0) @binding(12) var<storage, read_write> new_points: array<vec4f>;
+@group(0) @binding(11) var<storage, read> kernel_points: array<Kernel>;
+@group(0) @binding(12) var<storage, read_write> new_points: array<Feature>;
 
 // Six points, or six of what is transformed.
 struct Six { p0: vec4f, p1: vec4f, p2: vec4f, p3: vec4f, p4: vec4f, p5: vec4f }
@@ -72,7 +72,7 @@ fn spread_kernels(@builtin(global_invocation_id) id: vec3u) {
   var half: array<Six, 3>;
   for (var row = 0u; row < 3; row++) {
     let at = pair * 9 + 3 * row;
-    half[row] = spread_taps(kernels[at][input], kernels[at + 1][input], kernels[at + 2][input]);
+    half[row] = spread_taps(vec4f(kernels[at][input]), vec4f(kernels[at + 1][input]), vec4f(kernels[at + 2][input]));
   }
   let to = pair * PLANES;
   store_taps(spread_taps(half[0].p0, half[1].p0, half[2].p0), to, input);
@@ -85,12 +85,12 @@ fn spread_kernels(@builtin(global_invocation_id) id: vec3u) {
 
 // A column of a kernel's points.
 fn store_taps(v: Six, first: u32, input: u32) {
-  new_points[4 * first + input] = v.p0;
-  new_points[4 * (first + POINTS) + input] = v.p1;
-  new_points[4 * (first + 2 * POINTS) + input] = v.p2;
-  new_points[4 * (first + 3 * POINTS) + input] = v.p3;
-  new_points[4 * (first + 4 * POINTS) + input] = v.p4;
-  new_points[4 * (first + 5 * POINTS) + input] = v.p5;
+  new_points[4 * first + input] = Feature(v.p0);
+  new_points[4 * (first + POINTS) + input] = Feature(v.p1);
+  new_points[4 * (first + 2 * POINTS) + input] = Feature(v.p2);
+  new_points[4 * (first + 3 * POINTS) + input] = Feature(v.p3);
+  new_points[4 * (first + 4 * POINTS) + input] = Feature(v.p4);
+  new_points[4 * (first + 5 * POINTS) + input] = Feature(v.p5);
 }
 
 fn tiles_of_layer() -> vec2u { return (layer.size + TILE_SIDE - 1) / TILE_SIDE; }
@@ -113,7 +113,7 @@ fn load_column(input: u32, p: vec2i) -> Six {
 fn input_at(input: u32, p: vec2i) -> vec4f {
   let is_in = is_inside(p, layer.before);
   let at = input * pixels(layer.before) + u32(select(0, p.y * i32(layer.before.x) + p.x, is_in));
-  return select(vec4f(), x[at], is_in);
+  return select(vec4f(), vec4f(x[at]), is_in);
 }
 
 // y = finish(conv3x3(s * x)). kernel_points[outputs][inputs][36], each of 4 columns: an input's four outputs.
@@ -144,8 +144,8 @@ fn convolve_winograd(@builtin(local_invocation_index) thread: u32, @builtin(work
     }
     workgroupBarrier();
     if (is_needed) {
-      let v = kernel_points[(output * layer.inputs + input) * PLANES + plane];
-      let w = kernel_points[((output + 1) * layer.inputs + input) * PLANES + plane];
+      let v = mat4x4f(kernel_points[(output * layer.inputs + input) * PLANES + plane]);
+      let w = mat4x4f(kernel_points[((output + 1) * layer.inputs + input) * PLANES + plane]);
       let x0 = points[first];
       let x1 = points[first + 2 * PLANES];
       let x2 = points[first + 4 * PLANES];
@@ -184,7 +184,7 @@ fn convolve_winograd(@builtin(local_invocation_index) thread: u32, @builtin(work
       let sums = gather(load_points(own * PLANES + line * POINTS, 1));
       for (var across = 0u; across < TILE_SIDE; across++) {
         let pixel = corner_of(tile) + vec2u(across, line);
-        if (all(pixel < layer.size)) { finish(sums[across], 4 * group.z + n, pixel); }
+        if (all(pixel < layer.size)) { finish(demodulated(sums[across], 4 * group.z + n), 4 * group.z + n, pixel); }
       }
     }
   }

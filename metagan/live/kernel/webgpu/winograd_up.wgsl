@@ -65,7 +65,7 @@ fn spread_up_kernels(@builtin(global_invocation_id) id: vec3u) {
   var half: array<Six, 3>;
   for (var row = 0u; row < 3; row++) {
     let at = pair * 9 + 3 * row;
-    half[row] = spread_up_taps(kernels[at][input], kernels[at + 1][input], kernels[at + 2][input]);
+    half[row] = spread_up_taps(vec4f(kernels[at][input]), vec4f(kernels[at + 1][input]), vec4f(kernels[at + 2][input]));
   }
   let to = pair * PLANES;
   store_taps(spread_up_taps(half[0].p0, half[1].p0, half[2].p0), to, input);
@@ -122,8 +122,8 @@ fn convolve_transposed_winograd(@builtin(local_invocation_index) thread: u32, @b
     }
     workgroupBarrier();
     if (is_needed) {
-      let v = kernel_points[(output * layer.inputs + input) * PLANES + kernel];
-      let w = kernel_points[((output + 1) * layer.inputs + input) * PLANES + kernel];
+      let v = mat4x4f(kernel_points[(output * layer.inputs + input) * PLANES + kernel]);
+      let w = mat4x4f(kernel_points[((output + 1) * layer.inputs + input) * PLANES + kernel]);
       let x0 = up_points[plane];
       let x1 = up_points[plane + UP_PLANES];
       let x2 = up_points[plane + 2 * UP_PLANES];

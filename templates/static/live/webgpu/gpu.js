@@ -1,29 +1,37 @@
 // A device of WebGPU with the shaders: buffers, and steps that run a shader over them.
 
 const SHADERS = [
-  "modulate", "demodulate", "convolve", "convolve_transposed", "filter_wide", "colour", "to_bytes",
+  "modulate", "normalize_styles", "demodulate", "convolve", "convolve_transposed", "filter_wide", "colour", "to_bytes",
   "take_picture", "shuffle", "give_picture",
 ];
 const SIDE = 8; // of the workgroups of shaders that go pixel by pixel
-const LARGEST = 3e38; // a float
+const PRECISIONS = {
+  // What is put before the shaders; the largest feature; a number of it.
+  f32: { head: "alias Real = f32; const NARROW = false;\n", largest: 3e38, bytes: 4 },
+  // The sum of 36 products of a feature and a number up to 1 is less than 65504.
+  f16: { head: "enable f16; alias Real = f16; const NARROW = true;\n", largest: 1536, bytes: 2 },
+};
 const LAYER_BYTES = 64; // as layer.wgsl declares it
 const TIME_BYTES = 8;
 const NANOSECONDS = 1e6; // in a millisecond
 
 export class Gpu {
   #module;
+  #precision;
   #pipelines = {};
 
-  /** Compiles the shaders that every network may take for a device. */
-  static async open(device, code) {
-    const gpu = new Gpu(device, device.createShaderModule({ code }));
+  /** Compiles the shaders that every network may take for a device, in "f32" or, if it has the feature shader-f16, in "f16". */
+  static async open(device, code, precision = "f32") {
+    const gpu = new Gpu(device, device.createShaderModule({ code: PRECISIONS[precision].head + code }), precision);
     await gpu.compile(SHADERS);
     return gpu;
   }
 
-  constructor(device, module) {
+  constructor(device, module, precision = "f32") {
     this.device = device;
+    this.isNarrow = precision === "f16";
     this.#module = module;
+    this.#precision = PRECISIONS[precision];
   }
 
   /** Compiles more of them; each takes a while. */
@@ -33,6 +41,16 @@ export class Gpu {
       this.#pipelines[entryPoint] = await this.device.createComputePipelineAsync({ layout: "auto", compute });
     });
     await Promise.all(compiled);
+  }
+
+  /** Bytes of so many vectors of features or kernels. */
+  bytesOf(count) {
+    return 4 * this.#precision.bytes * count;
+  }
+
+  /** Zeros, as features and kernels are stored. */
+  reals(count) {
+    return this.isNarrow ? new Float16Array(count) : new Float32Array(count);
   }
 
   /** Whether a shader could read a buffer of so many bytes. */
@@ -62,12 +80,12 @@ export class Gpu {
   }
 
   /** A layer's numbers, as layer.wgsl declares them. Sizes are {height, width}. */
-  layer({ size, before = size, inputs = 0, outputs = 0, s = 0, gain = 0, across = 1, down = 1, clamp, noisy = false, adds = false, colours = 0, factor = 1 }) {
+  layer({ size, before = size, inputs = 0, outputs = 0, s = 0, gain = 0, across = 1, down = 1, clamp = Infinity, noisy = false, adds = false, colours = 0, factor = 1 }) {
     const head = [before.width, before.height, size.width, size.height, inputs, outputs, s, gain, across, down];
     const tail = [Number(noisy), Number(adds), colours, factor];
     const bytes = new DataView(new ArrayBuffer(LAYER_BYTES));
     head.forEach((value, i) => bytes.setUint32(4 * i, value, true));
-    bytes.setFloat32(4 * head.length, clamp < LARGEST ? clamp : LARGEST, true);
+    bytes.setFloat32(4 * head.length, Math.min(clamp, this.#precision.largest), true);
     tail.forEach((value, i) => bytes.setUint32(4 * (head.length + 1 + i), value, true));
     const buffer = this.buffer(LAYER_BYTES, GPUBufferUsage.UNIFORM);
     this.write(buffer, bytes);

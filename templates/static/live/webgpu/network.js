@@ -10,7 +10,7 @@ const MOST = { across: 8, down: 4 }; // blocks in it
 const SLOPE = 0.2; // of the leaky ReLU
 const FIR = 1 / 16; // the upsampling filter's factor
 const TAPS = 9;
-const VECTOR_BYTES = 16;
+const PICTURE_BYTES = 16; // of a pixel
 // Convolutions by Winograd: their shaders, a workgroup's tiles, and rows and columns that tiles cover beyond the inputs; for both kinds
 // a workgroup's vectors of outputs, a tile's side, and a kernel's points.
 const WINOGRAD = {
@@ -37,10 +37,11 @@ export class Network {
    * Makes everything that drawing takes. `code` is the shaders'.
    *
    * @param {import("../weights.js").Weights} weights
-   * @param {{forms?: import("./forms.js").Forms}} options forms: choose those of convolutions; without them, all are direct.
+   * @param {{precision?: string, forms?: import("./forms.js").Forms}} options precision: "f32" or "f16"; forms: choose those of
+   *   convolutions; without them, all are direct.
    */
-  static async open(device, code, weights, { forms } = {}) {
-    const network = new Network(await Gpu.open(device, code), weights);
+  static async open(device, code, weights, { precision, forms } = {}) {
+    const network = new Network(await Gpu.open(device, code, precision), weights);
     if (forms) await network.choose(forms);
     return network;
   }
@@ -79,7 +80,7 @@ export class Network {
     this.#layOut(layers, enlarging);
     const image = this.#draw(layers);
     if (enlarging) this.#enlarge(image, enlarging, upscaler);
-    else this.#add("to_bytes", { 1: image, 8: this.#bytes }, { size: this.size, colours: weights.config.image_channels });
+    else this.#add("to_bytes", { 9: image, 8: this.#bytes }, { size: this.size, colours: weights.config.image_channels });
     this.#weights = null;
   }
 
@@ -106,22 +107,24 @@ export class Network {
     const read = (part) => this.#weights.floats(`${layer.name}.${part}`);
     const kernels = read("weight");
     const s = this.#styles.factors(read("style.weight"), read("style.bias"), layer.style);
-    if (isColours) return { s, ...this.#store(kernels, [layer.count, layer.channels], 1, read("bias")) };
+    if (isColours) return { s, ...this.#store(kernels, [layer.count, layer.channels], 1, { bias: read("bias") }) };
     const shape = [layer.output, layer.input];
-    const gain = this.#styles.gains(kernels, shape, s, layer.up ? FIR : 1);
+    const powers = powersOf(kernels, layer.output);
+    const gain = this.#styles.gains(kernels, shape, s, layer.up ? powers.map((power) => FIR * power) : powers);
     const slopes = new Float32Array(layer.output).fill(SLOPE);
     const noise = layer.noisy ? this.#gpu.filled(read("noise")) : null;
-    return { s, gain, noise, ...this.#store(kernels, shape, TAPS, read("bias"), slopes) };
+    return { s, gain, noise, ...this.#store(kernels, shape, TAPS, { bias: read("bias"), slopes, powers }) };
   }
 
   /** Kernels and what belongs to each output; `inputs` and `outputs` count vectors. */
-  #store(kernels, [output, input], taps, bias, slopes = []) {
+  #store(kernels, [output, input], taps, { bias, slopes = [], powers = bias.map(() => 1) }) {
     const inputs = vectors(input);
     const outputs = taps === 1 ? 1 : 2 * vectors(output / 2); // `convolve` makes two at a time
     const each = new Float32Array(8 * outputs); // bias and slope in turn
     bias.forEach((value, i) => (each[2 * i - (i % 4)] = value));
     slopes.forEach((value, i) => (each[2 * i - (i % 4) + 4] = value));
-    const packed = pack(kernels, [output, input], taps, outputs);
+    const packed = this.#gpu.reals(16 * outputs * inputs * taps);
+    pack(kernels, [output, input], taps, powers, packed);
     return { inputs, outputs, kernels: this.#gpu.filled(packed), each: this.#gpu.filled(each) };
   }
 
@@ -130,22 +133,30 @@ export class Network {
       const read = (part) => this.#weights.floats(`${layer.name}.${part}`);
       // They are stored for the WebAssembly kernel, whose activation comes before them.
       const slopes = read("slope").map((slope) => slope * SLOPE);
-      return { ...layer, s, gain: s, ...this.#store(read("weight"), [layer.output, layer.input], TAPS, read("bias"), slopes) };
+      const kernels = read("weight");
+      const powers = powersOf(kernels, layer.output);
+      const stored = this.#store(kernels, [layer.output, layer.input], TAPS, { bias: read("bias"), slopes, powers });
+      return { ...layer, s, gain: this.#styles.constants(powers), ...stored };
     };
     const { head, blocks, fine, last } = upscalerLayers(config, this.size);
-    const widest = Math.max(...[head, ...blocks.flat(), fine, last].map((layer) => (layer ? Math.max(layer.in, layer.out) : 0)));
-    const s = this.#styles.ones(widest);
+    const widest = Math.max(...[head, ...blocks.flat(), fine, last].map((layer) => layer?.in ?? 0));
+    const s = this.#styles.constants(new Float32Array(widest).fill(1));
     return { head: one(head), blocks: blocks.map((pair) => pair.map(one)), fine: fine && one(fine), last: one(last) };
   }
 
   #layOut(layers, enlarging) {
     const all = [...layers.filter(({ up }) => up !== undefined), ...(enlarging ? flat(enlarging) : [])];
     const shuffled = enlarging ? vectors(enlarging.last.input) * pixelsOf(enlarging.last.size) : 0;
-    const floats = all.map(({ outputs, size, up }) => outputs * pixelsOf(up ? wideOf(size) : size));
-    const most = VECTOR_BYTES * Math.max(shuffled, pixelsOf(this.size), ...floats);
-    this.#planes = [this.#gpu.buffer(most), this.#gpu.buffer(most)];
-    if (enlarging) this.#planes.push(this.#gpu.buffer(VECTOR_BYTES * enlarging.head.outputs * pixelsOf(this.size)));
-    this.#pictures = [0, 1].map(() => this.#gpu.buffer(VECTOR_BYTES * pixelsOf(this.size)));
+    const planes = all.map(({ outputs, size, up }) => outputs * pixelsOf(up ? wideOf(size) : size));
+    const most = Math.max(shuffled, pixelsOf(this.size), ...planes);
+    this.#planes = [this.#features(most), this.#features(most)];
+    if (enlarging) this.#planes.push(this.#features(enlarging.head.outputs * pixelsOf(this.size)));
+    this.#pictures = [0, 1].map(() => this.#gpu.buffer(PICTURE_BYTES * pixelsOf(this.size)));
+  }
+
+  /** Room for so many vectors of features. */
+  #features(count) {
+    return this.#gpu.buffer(this.#gpu.bytesOf(count));
   }
 
   /** A plane that is none of these. */
@@ -160,14 +171,16 @@ export class Network {
   /** The generator's layers; the answer is the picture. */
   #draw(layers) {
     const { config } = this.#weights;
-    let x = this.#gpu.filled(planesOf(this.#weights.floats("constant"), config.channels[0]));
+    const constant = this.#weights.floats("constant");
+    const [channels] = config.channels;
+    let x = this.#gpu.filled(planesOf(constant, channels, this.#gpu.reals((4 * vectors(channels) * constant.length) / channels)));
     let former = null;
     for (const layer of layers) {
       if (layer.up) x = this.#convolveUp(layer, x);
       else if (layer.up === false) x = this.#convolve(layer, x);
       else {
         const image = this.#pictures.find((one) => one !== former);
-        const buffers = { 1: x, 2: image, 3: layer.kernels, 4: this.#modulation, 5: layer.each, 7: former ?? layer.each };
+        const buffers = { 1: x, 3: layer.kernels, 4: this.#modulation, 5: layer.each, 9: former ?? layer.each, 10: image };
         this.#add("colour", buffers, { ...layer, adds: former !== null });
         former = image;
       }
@@ -175,9 +188,9 @@ export class Network {
     return former;
   }
 
-  /** What ends every convolution. */
+  /** What ends every layer. */
   #ending(layer, residual) {
-    return { 4: this.#modulation, 5: layer.each, 6: layer.noise ?? layer.each, 7: residual ?? layer.each };
+    return { 5: layer.each, 6: layer.noise ?? layer.each, 7: residual ?? layer.each };
   }
 
   #convolve(layer, x, residual = null) {
@@ -185,7 +198,7 @@ export class Network {
     const blocks = { width: Math.ceil(layer.size.width / 2), height: Math.ceil(layer.size.height / 2) };
     const { groups, ...shape } = split(blocks, layer.outputs / 2);
     const numbers = this.#gpu.layer({ ...layer, ...shape, adds: residual !== null });
-    const buffers = { 0: numbers, 1: x, 2: y, 3: layer.kernels, ...this.#ending(layer, residual) };
+    const buffers = { 0: numbers, 1: x, 2: y, 3: layer.kernels, 4: this.#modulation, ...this.#ending(layer, residual) };
     this.#steps.push(this.#gpu.step("convolve", buffers, groups));
     this.#mayBeWinograd("same", layer, buffers);
     return y;
@@ -196,10 +209,15 @@ export class Network {
     const { side, outputs: most, [kind]: { tiles: each, beyond } } = WINOGRAD;
     const { inputs, outputs, size, from: { height, width } = size } = layer;
     const tiles = Math.ceil((width + beyond) / side) * Math.ceil((height + beyond) / side);
-    if (tiles < FEWEST_TILES || !this.#gpu.fits(pointsBytes(layer))) return;
+    if (tiles < FEWEST_TILES || !this.#gpu.fits(this.#pointsBytes(layer))) return;
     const groups = [Math.ceil(tiles / each), 1, Math.ceil(outputs / most)];
     const shape = `${kind} ${height}x${width} ${4 * inputs} ${4 * outputs}`;
     this.#choices.push({ at: this.#steps.length - 1, kind, shape, layer, buffers, groups });
+  }
+
+  /** What a layer's kernels take at Winograd's points. */
+  #pointsBytes({ inputs, outputs }) {
+    return this.#gpu.bytesOf(WINOGRAD.points * 4 * inputs * outputs);
   }
 
   /** A layer's kernels at Winograd's points, and the step that takes them. */
@@ -208,7 +226,7 @@ export class Network {
     await this.#gpu.compile([spread, shader]);
     const { inputs, outputs } = layer;
     const { 3: kernels, ...others } = buffers;
-    const points = this.#gpu.buffer(pointsBytes(layer));
+    const points = this.#gpu.buffer(this.#pointsBytes(layer));
     const from = { 0: this.#gpu.layer(layer), 3: kernels, 12: points };
     this.#gpu.run([this.#gpu.step(spread, from, [Math.ceil((4 * inputs * outputs) / THREADS), 1, 1])]);
     return { points, step: this.#gpu.step(shader, { ...others, 11: points }, groups) };
@@ -230,7 +248,7 @@ export class Network {
   /** The upscaler's layers, to bytes. */
   #enlarge(image, { head, blocks, fine, last }, { factor }) {
     const input = this.#other();
-    this.#add("take_picture", { 1: image, 2: input }, { size: this.size });
+    this.#add("take_picture", { 9: image, 2: input }, { size: this.size });
     let x = this.#convolve(head, input);
     for (const [first, second] of blocks) x = this.#convolve(second, this.#convolve(first, x), x);
     if (fine) {
@@ -240,7 +258,7 @@ export class Network {
     }
     const missing = this.#convolve(last, x);
     const layer = { before: last.size, size: this.given, colours: 3, factor };
-    this.#add("give_picture", { 1: missing, 7: image, 8: this.#bytes }, layer);
+    this.#add("give_picture", { 1: missing, 9: image, 8: this.#bytes }, layer);
   }
 }
 
@@ -248,9 +266,6 @@ const flat = ({ head, blocks, fine, last }) => [head, ...blocks.flat(), ...(fine
 
 /** What a transposed convolution makes, before the filter. */
 const wideOf = ({ height, width }) => ({ height: height + 1, width: width + 1 });
-
-/** What a layer's kernels take at Winograd's points. */
-const pointsBytes = ({ inputs, outputs }) => WINOGRAD.points * 4 * VECTOR_BYTES * inputs * outputs;
 
 /** How a convolution is shared out: blocks in a workgroup, {across, down}, and workgroups. */
 function split({ width, height }, channels) {
@@ -260,24 +275,32 @@ function split({ width, height }, channels) {
   return { across, down, groups: [Math.ceil(width / across), Math.ceil(height / down), Math.ceil(channels / each)] };
 }
 
+/** For each output of kernels [output][...], the power of two by which they are divided so that none is above 1. */
+function powersOf(kernels, output) {
+  const largest = new Float32Array(output);
+  const row = kernels.length / output;
+  kernels.forEach((value, i) => {
+    const o = Math.floor(i / row);
+    largest[o] = Math.max(largest[o], Math.abs(value));
+  });
+  return largest.map((value) => (value > 0 ? 2 ** Math.ceil(Math.log2(value)) : 1));
+}
+
 /** Kernels [output][input][taps] to [outputs][inputs][taps] matrices of 4x4: an input's four outputs are a column. */
-function pack(kernels, [output, input], taps, outputs) {
+function pack(kernels, [output, input], taps, powers, packed) {
   const inputs = vectors(input);
-  const packed = new Float32Array(16 * outputs * inputs * taps);
   let from = 0;
   for (let o = 0; o < output; o++) {
     for (let i = 0; i < input; i++) {
       const at = ((o >> 2) * inputs + (i >> 2)) * taps * 16 + (i & 3) * 4 + (o & 3);
-      for (let tap = 0; tap < taps; tap++) packed[at + 16 * tap] = kernels[from++];
+      for (let tap = 0; tap < taps; tap++) packed[at + 16 * tap] = kernels[from++] / powers[o];
     }
   }
-  return packed;
 }
 
 /** Features [pixels][channels] to planes of vectors. */
-function planesOf(features, channels) {
+function planesOf(features, channels, planes) {
   const pixels = features.length / channels;
-  const planes = new Float32Array(4 * vectors(channels) * pixels);
   features.forEach((value, i) => {
     const [pixel, channel] = [Math.floor(i / channels), i % channels];
     planes[((channel >> 2) * pixels + pixel) * 4 + (channel & 3)] = value;

@@ -11,8 +11,9 @@ export const vectors = (channels) => Math.ceil(channels / 4);
 export class Styles {
   #width;
   #modulate = new Rows();
+  #normalize = new Rows();
   #demodulate = new Rows();
-  #ones = null;
+  #constants = [];
   #top = 0; // floats of the buffer that are given away
 
   /** @param {number} width of a style */
@@ -30,22 +31,24 @@ export class Styles {
     return start / 4;
   }
 
-  /** The same for the gains of a layer's outputs, with kernels [output][input][9] and its inputs' factors at `s`. */
-  gains(kernels, [output, input], s, scale) {
+  /** The same for the gains of a layer's outputs, with kernels [output][input][9], its inputs' factors at `s`, and a scale each. */
+  gains(kernels, [output, input], s, scales) {
     const start = this.#keep(output);
     const squares = new Float32Array(output * input);
     kernels.forEach((tap, i) => (squares[Math.floor(i / 9)] += tap * tap));
     for (let i = 0; i < output; i++) {
-      this.#demodulate.add({ count: input, source: 4 * s, result: start + i, scale: GAIN * scale });
+      this.#demodulate.add({ count: input, source: 4 * s, result: start + i, scale: GAIN * scales[i] });
     }
     this.#demodulate.parts.push(squares);
+    this.#normalize.add({ count: input, result: 4 * s });
     return start / 4;
   }
 
-  /** Ones, for layers without styles; the answer is their place, in vectors. */
-  ones(count) {
-    this.#ones = { start: this.#keep(count), count };
-    return this.#ones.start / 4;
+  /** Factors that don't depend on styles; the answer is their place, in vectors. */
+  constants(values) {
+    const start = this.#keep(values.length);
+    this.#constants.push({ start, values });
+    return start / 4;
   }
 
   #keep(count) {
@@ -57,10 +60,12 @@ export class Styles {
   /** The buffer, and the steps that fill it from the styles `ws` of all layers. */
   finish(gpu, ws) {
     const modulation = gpu.buffer(4 * this.#top);
-    if (this.#ones) gpu.write(modulation, new Float32Array(this.#ones.count).fill(1), 4 * this.#ones.start);
-    const step = (name, rows, more) =>
-      gpu.step(name, { 0: gpu.filled(rows.table()), 1: gpu.filled(...rows.parts), ...more, 3: modulation }, [rows.length, 1, 1]);
-    return { modulation, steps: [step("modulate", this.#modulate, { 2: ws }), step("demodulate", this.#demodulate, {})] };
+    for (const { start, values } of this.#constants) gpu.write(modulation, values, 4 * start);
+    const step = (name, rows, more) => gpu.step(name, { 0: gpu.filled(rows.table()), ...more, 3: modulation }, [rows.length, 1, 1]);
+    const steps = [step("modulate", this.#modulate, { 1: gpu.filled(...this.#modulate.parts), 2: ws })];
+    if (gpu.isNarrow) steps.push(step("normalize_styles", this.#normalize, {}));
+    steps.push(step("demodulate", this.#demodulate, { 1: gpu.filled(...this.#demodulate.parts) }));
+    return { modulation, steps };
   }
 }
 
@@ -70,7 +75,7 @@ class Rows {
   #rows = [];
   #top = 0;
 
-  add({ count, source, result, shift = 0, scale = 0 }) {
+  add({ count, source = 0, result, shift = 0, scale = 0 }) {
     this.#rows.push({ whole: [this.#top, source, count, result], real: [shift, scale] });
     this.#top += count;
   }
