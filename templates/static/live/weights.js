@@ -10,6 +10,8 @@ const STEPS = Float64Array.from({ length: 32 }, (_, exponent) => 2 ** (exponent 
 const GZIP = [0x1f, 0x8b];
 const WRONG = "WrongWeightsError"; // not the bytes that were meant
 
+let everyHalf = null; // as a number, when one is needed for the first time
+
 /** Weights that can't be used: the network failed, or the file is not the one that was meant. */
 export class WeightsError extends Error {
   name = "WeightsError";
@@ -136,8 +138,11 @@ export class Weights {
     const whole = bytes.slice().buffer; // aligned
     if (dtype === "F32") return new Float32Array(whole);
     const numbers = new Float32Array(count);
-    if (dtype === "F16") new Uint16Array(whole).forEach((half, i) => (numbers[i] = widen(half)));
-    else {
+    if (dtype === "F16") {
+      const halves = new Uint16Array(whole);
+      const wide = (everyHalf ??= Float32Array.from({ length: 2 ** 16 }, (_, half) => widen(half)));
+      for (let i = 0; i < count; i++) numbers[i] = wide[halves[i]];
+    } else {
       const factors = this.floats(`${name}.scale`);
       const row = count / scale.count;
       new Int8Array(whole).forEach((value, i) => (numbers[i] = value * factors[Math.floor(i / row)]));

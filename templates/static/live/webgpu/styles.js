@@ -35,7 +35,9 @@ export class Styles {
   gains(kernels, [output, input], s, scales) {
     const start = this.#keep(output);
     const squares = new Float32Array(output * input);
-    kernels.forEach((tap, i) => (squares[Math.floor(i / 9)] += tap * tap));
+    for (let i = 0; i < kernels.length; i += 9) {
+      for (let tap = i; tap < i + 9; tap++) squares[i / 9] += kernels[tap] ** 2;
+    }
     for (let i = 0; i < output; i++) {
       this.#demodulate.add({ count: input, source: 4 * s, result: start + i, scale: GAIN * scales[i] });
     }
