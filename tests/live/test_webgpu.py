@@ -174,7 +174,7 @@ def test_enlarged_pictures_are_the_sampler_s_within_one_level(gpu, name):
     assert off <= 0.002
 
 
-# Layers of fewer than 16 tiles have no other form than the direct one.
+# A network, its upscaler, and how many of its convolutions can be done by Winograd: those of at least 16 tiles.
 BY_WINOGRAD = {
     "128": (dataclasses.replace(PLAIN, channels=(8, 8, 40, 24, 16, 16)), None, 7),
     "odd channels": (dataclasses.replace(PLAIN, channels=(3, 7, 17, 5, 9)), None, 5),
@@ -183,25 +183,19 @@ BY_WINOGRAD = {
 }
 
 
-@pytest.mark.parametrize("name", BY_WINOGRAD)
-def test_convolutions_by_winograd_give_the_sampler_s_pictures(gpu, name):
-    config, enlarging, layers = BY_WINOGRAD[name]
-    generator, upscaler = make(config), calm(enlarging) if enlarging else None
-    gpu.load(generator, upscaler=upscaler)
-    assert len(gpu.page.evaluate(FORCE, "winograd")) == layers
-    sampler = Sampler(generator, torch.device("cpu"), batch=2, upscaler=upscaler)
-    worst, off = likeness(gpu, dict(sampler.pictures([0, 4294967295], Settings(psi=0.6))), psi=0.6)
-    assert worst <= 1
-    assert off <= 0.001
-
-
-def test_a_bundled_generator_is_drawn_by_winograd_within_one_level(gpu):
-    generator = load_generator(read_checkpoint(bundled_weights("bagels")))
-    gpu.load(generator)
-    assert gpu.page.evaluate(FORCE, "winograd")
-    worst, off = likeness(gpu, drawn(generator, [0], psi=0.7), psi=0.7)
-    assert worst <= 1
-    assert off <= 0.001
+def test_convolutions_by_winograd_give_the_sampler_s_pictures(gpu):
+    for name, (
+        config,
+        enlarging,
+        layers,
+    ) in BY_WINOGRAD.items():  # one test, because their shaders take seconds to compile
+        generator, upscaler = make(config), calm(enlarging) if enlarging else None
+        gpu.load(generator, upscaler=upscaler)
+        assert len(gpu.page.evaluate(FORCE, "winograd")) == layers, name
+        sampler = Sampler(generator, torch.device("cpu"), batch=2, upscaler=upscaler)
+        worst, off = likeness(gpu, dict(sampler.pictures([0, 4294967295], Settings(psi=0.6))), psi=0.6)
+        assert worst <= 1, name
+        assert off <= 0.001, name
 
 
 # What `Forms` asks of a device: how long a step takes so many times, and how often it was asked.

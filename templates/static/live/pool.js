@@ -139,7 +139,7 @@ class Chosen {
   }
 
   keepForms(forms) {
-    keep(FORMS, JSON.stringify(forms));
+    keep(FORMS, JSON.stringify({ ...this.forms, ...forms }));
   }
 }
 
