@@ -20,6 +20,7 @@ ALL = {
     "memory": "site.measure_memory",
     "train": "train.measure",
     "live": "live.measure",
+    "forms": "forms.measure",
     "live_site": "live_site.measure",
     "yours": "yours.measure",
     "load": "load.measure",

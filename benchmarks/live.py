@@ -83,13 +83,13 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def _browser(folder: Path) -> Iterator[Page]:
+def browser_page(folder: Path, *flags: str) -> Iterator[Page]:
     """A page of that folder in a real Chromium."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--headless", "--no-sandbox", "--disable-gpu"]
+            executable_path=CHROMIUM, args=["--headless", "--no-sandbox", "--disable-gpu", *flags]
         )
         page = browser.new_context(base_url=f"http://127.0.0.1:{server.server_port}").new_page()
         page.goto("/")
@@ -283,5 +283,5 @@ def measure() -> dict[str, object]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_page(folder)
-        with _browser(folder) as page:
+        with browser_page(folder) as page:
             return _on_one_thread(lambda: _measure_all(page, folder))

@@ -498,6 +498,18 @@ def browser() -> None:
     print_lines([f"The page took {memory} {growth['pictures']} pictures."])
 
 
+def forms() -> None:
+    """Convolutions on a GPU, direct and by Winograd."""
+    found = results()["forms"]
+    names = {"same": "ordinary", "up": "transposed"}
+    rows = []
+    for shape in next(iter(found.values())):
+        kind, size, inputs, outputs = shape.split(" ")
+        cells = [f"{one[shape]['direct'] / one[shape]['winograd']:.1f} times" for one in found.values()]
+        rows.append((f"{names[kind]}, {size}, {inputs} to {outputs} channels", *cells))
+    table(("convolution", *found), rows)
+
+
 def live_page() -> None:
     """A live page as a visitor meets it."""
     site = results()["live_site"]

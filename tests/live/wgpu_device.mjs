@@ -1,8 +1,9 @@
 // The page's WebGPU scripts outside of a browser, on a GPUDevice whose commands the parent process carries out.
 //
 // Messages go through standard input and output: a line of JSON whose `bytes` counts what follows it. The parent asks
-// {ask: "open", shaders, precision, form} with weights, or {ask: "draw"} with styles. It is told what to do, {do, ...}, in order, until the
-// answer, {do: "answer"} or {do: "fail", why}. It replies to `read` with a buffer's content, and to `wait`.
+// {ask: "open", shaders, precision, form} with weights, {ask: "draw"} with styles, or {ask: "times"} of the forms of convolutions, if
+// they were opened without one. It is told what to do, {do, ...}, in order, until the answer, {do: "answer"} or {do: "fail", why}.
+// It replies to `read` with a buffer's content, and to `wait`.
 
 import { writeSync } from "node:fs";
 
@@ -12,6 +13,7 @@ globalThis.GPUMapMode = { READ: 1 };
 const live = process.argv[2]; // the folder of the scripts, as an address
 const { Weights } = await import(`${live}/weights.js`);
 const { Network } = await import(`${live}/webgpu/network.js`);
+const { timesOf } = await import(`${live}/webgpu/forms.js`);
 
 function write(bytes) {
   for (let at = 0; at < bytes.length; ) {
@@ -144,10 +146,20 @@ const answers = {
   async open({ shaders, precision, form, limits, features, data }) {
     const code = new TextDecoder().decode(data.subarray(0, shaders));
     const weights = new Weights("weights", data.slice(shaders));
-    const forms = { choose: async () => form };
+    const forms = form ? { choose: async () => form } : undefined;
     network = await Network.open(remoteDevice(limits, features), code, weights, { precision, forms });
   },
   draw: ({ data }) => network.synthesize(new Float32Array(data.buffer)),
+  async times() {
+    const found = {};
+    await network.choose({
+      async choose(gpu, shape, make) {
+        found[shape] = await timesOf(gpu, await make(), Infinity);
+        return "direct";
+      },
+    });
+    return Buffer.from(JSON.stringify(found));
+  },
 };
 
 for await (const message of messages()) {

@@ -69,10 +69,10 @@ class WgpuDevice:
         """Whether it computes in half precision."""
         return HALF in self._device.features
 
-    def open(self, weights: bytes, precision: str = "f32", form: str = "direct") -> None:
+    def open(self, weights: bytes, precision: str = "f32", form: str | None = "direct") -> None:
         """Load a generator's weights, as `metagan.export.blob.pack` writes them.
 
-        `form` is the one that all convolutions take that have it.
+        `form` is the one that all convolutions take that have it; without it, `times` may be asked for.
         """
         self._objects.clear()
         shaders = join_shaders()
@@ -83,6 +83,11 @@ class WgpuDevice:
     def draw(self, ws: np.ndarray) -> np.ndarray:
         """A picture's RGBA bytes, [pixels, 4], from the styles of all layers."""
         return np.frombuffer(self._ask("draw", ws.astype(np.float32).tobytes()), np.uint8).reshape(-1, 4)
+
+    def times(self) -> dict[str, dict[str, float]]:
+        """Milliseconds of each form of each shape of a convolution in the network."""
+        found: dict[str, dict[str, float]] = json.loads(self._ask("times", b""))
+        return found
 
     def draw_again(self, count: int = 1) -> None:
         """Have the GPU compute the last picture so many times more, without the scripts, and wait for it."""

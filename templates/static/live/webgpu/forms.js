@@ -33,14 +33,22 @@ export class Forms {
 }
 
 async function fastest(gpu, steps) {
+  const times = await timesOf(gpu, steps);
+  return Object.keys(times).reduce((best, name) => (times[name] < times[best] ? name : best));
+}
+
+/** Milliseconds that each of some steps {name: step} takes, by the fastest of a few rounds. No round begins after `patience`. */
+export async function timesOf(gpu, steps, patience = PATIENCE_MS) {
   const names = Object.keys(steps);
+  const start = performance.now();
   for (const name of names) await gpu.time(steps[name], 1); // the first run takes longer
   let runs = 1;
-  while (runs < MOST_RUNS && (await gpu.time(steps[names[0]], runs)) < ENOUGH_MS) runs *= 2;
-  const times = Object.fromEntries(names.map((name) => [name, Infinity]));
-  const start = performance.now();
-  for (let round = 0; round < ROUNDS && (round === 0 || performance.now() - start < PATIENCE_MS); round++) {
-    for (const name of names) times[name] = Math.min(times[name], await gpu.time(steps[name], runs));
+  if (performance.now() - start < PATIENCE_MS) {
+    while (runs < MOST_RUNS && (await gpu.time(steps[names[0]], runs)) < ENOUGH_MS) runs *= 2;
   }
-  return names.reduce((best, name) => (times[name] < times[best] ? name : best));
+  const times = Object.fromEntries(names.map((name) => [name, Infinity]));
+  for (let round = 0; round < ROUNDS && (round === 0 || performance.now() - start < patience); round++) {
+    for (const name of names) times[name] = Math.min(times[name], (await gpu.time(steps[name], runs)) / runs);
+  }
+  return times;
 }
