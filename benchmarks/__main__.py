@@ -21,6 +21,7 @@ ALL = {
     "train": "train.measure",
     "live": "live.measure",
     "forms": "forms.measure",
+    "webgpu": "webgpu.measure",
     "live_site": "live_site.measure",
     "yours": "yours.measure",
     "load": "load.measure",
@@ -35,7 +36,11 @@ ALL = {
     "scale": "scale.measure",
     "simulate": "simulate.measure",
 }
-ON_GPU = {"sample": "sample.measure_cuda", "train": "train_cuda.measure_cuda"}
+ON_GPU = {
+    "sample": "sample.measure_cuda",
+    "train": "train_cuda.measure_cuda",
+    "webgpu": "webgpu.measure",
+}
 # With --peer, on this device.
 BESIDE_A_PEER = {
     "cpu": {"sample": "peers.measure_sampling", "load": "peers.measure_loading"},

@@ -69,16 +69,19 @@ class WgpuDevice:
         """Whether it computes in half precision."""
         return HALF in self._device.features
 
-    def open(self, weights: bytes, precision: str = "f32", form: str | None = "direct") -> None:
+    def open(self, weights: bytes, precision: str = "f32", form: str | None = "direct") -> dict[str, str]:
         """Load a generator's weights, as `metagan.export.blob.pack` writes them.
 
-        `form` is the one that all convolutions take that have it; without it, `times` may be asked for.
+        `form` is the one that all convolutions take that have it. If it is "fastest", the scripts measure, and the
+        answer is what they found, by precision and shape. Without it, `times` may be asked for.
         """
         self._objects.clear()
         shaders = join_shaders()
-        self._ask(
+        answer = self._ask(
             "open", shaders + weights, shaders=len(shaders), precision=precision, form=form, **self._told
         )
+        forms: dict[str, str] = json.loads(answer)
+        return forms
 
     def draw(self, ws: np.ndarray) -> np.ndarray:
         """A picture's RGBA bytes, [pixels, 4], from the styles of all layers."""
