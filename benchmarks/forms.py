@@ -25,7 +25,7 @@ TIME = """async () => {
   const { loadWeights } = await import("/static/live/weights.js");
   const device = await (await navigator.gpu.requestAdapter()).requestDevice({ requiredFeatures: ["timestamp-query"] });
   const code = await (await fetch("/static/live/webgpu/kernel.wgsl")).text();
-  const network = new Network(await Gpu.open(device, code), await loadWeights("/weights.bin"));
+  const network = await Network.load(await Gpu.open(device, code), await loadWeights("/weights.bin"));
   const found = {};
   await network.choose({
     async choose(gpu, shape, make) {

@@ -48,7 +48,7 @@ COMPILE = """async () => {
 LOAD = """async (url) => {
   const { Network } = await import("/static/live/webgpu/network.js");
   const { weights, generator } = await open(url);
-  globalThis.network = new Network(gpu, weights);
+  globalThis.network = await Network.load(gpu, weights);
   globalThis.ws = ({ seed, psi, label, cutoff }) => generator.spread(generator.styleOfSeed(seed, label), psi, cutoff);
   globalThis.live = { draw: async (wish) => ({ pixels: await network.synthesize(ws(wish)) }) };
 }"""

@@ -41,7 +41,7 @@ export class Network {
    *   convolutions; without them, all are direct.
    */
   static async open(device, code, weights, { precision, forms } = {}) {
-    const network = new Network(await Gpu.open(device, code, precision), weights);
+    const network = await Network.load(await Gpu.open(device, code, precision), weights);
     if (forms) await network.choose(forms);
     return network;
   }
@@ -63,14 +63,30 @@ export class Network {
     this.#choices = [];
   }
 
+  /** The same with shaders that are compiled already, and all convolutions direct. */
+  static async load(gpu, weights) {
+    const network = new Network(gpu, weights);
+    await network.#build(weights.config);
+    return network;
+  }
+
+  /** @private Takes no weights yet: see `load`. */
   constructor(gpu, weights) {
-    const { height, width, channels, widths, upscaler } = weights.config;
+    const { height, width, widths, upscaler } = weights.config;
     this.#gpu = gpu;
     this.#weights = weights;
     this.#styles = new Styles(widths.at(-1));
     this.size = { height, width };
     this.given = scaled(this.size, upscaler?.factor ?? 1);
-    const layers = layersOf(weights.config).map((layer) => ({ ...layer, ...this.#load(layer) }));
+  }
+
+  async #build({ channels, widths, image_channels, upscaler }) {
+    const gpu = this.#gpu;
+    const layers = [];
+    for (const layer of layersOf(this.#weights.config)) {
+      layers.push({ ...layer, ...this.#load(layer) });
+      await pause(); // a large layer takes tens of milliseconds
+    }
     const enlarging = upscaler ? this.#loadUpscaler(upscaler) : null;
     this.#ws = gpu.buffer(4 * 2 * channels.length * widths.at(-1));
     this.#bytes = gpu.buffer(4 * pixelsOf(this.given));
@@ -80,7 +96,7 @@ export class Network {
     this.#layOut(layers, enlarging);
     const image = this.#draw(layers);
     if (enlarging) this.#enlarge(image, enlarging, upscaler);
-    else this.#add("to_bytes", { 9: image, 8: this.#bytes }, { size: this.size, colours: weights.config.image_channels });
+    else this.#add("to_bytes", { 9: image, 8: this.#bytes }, { size: this.size, colours: image_channels });
     this.#weights = null;
   }
 
@@ -262,6 +278,9 @@ export class Network {
   }
 }
 
+/** Lets a worker answer what it was asked meanwhile. */
+const pause = () => new Promise((resolve) => setTimeout(resolve));
+
 const flat = ({ head, blocks, fine, last }) => [head, ...blocks.flat(), ...(fine ? [fine] : []), last];
 
 /** What a transposed convolution makes, before the filter. */
@@ -277,13 +296,12 @@ function split({ width, height }, channels) {
 
 /** For each output of kernels [output][...], the power of two by which they are divided so that none is above 1. */
 function powersOf(kernels, output) {
-  const largest = new Float32Array(output);
   const row = kernels.length / output;
-  kernels.forEach((value, i) => {
-    const o = Math.floor(i / row);
-    largest[o] = Math.max(largest[o], Math.abs(value));
+  return Float32Array.from({ length: output }, (_, o) => {
+    let largest = 0;
+    for (let i = o * row; i < (o + 1) * row; i++) largest = Math.max(largest, Math.abs(kernels[i]));
+    return largest > 0 ? 2 ** Math.ceil(Math.log2(largest)) : 1;
   });
-  return largest.map((value) => (value > 0 ? 2 ** Math.ceil(Math.log2(value)) : 1));
 }
 
 /** Kernels [output][input][taps] to [outputs][inputs][taps] matrices of 4x4: an input's four outputs are a column. */
