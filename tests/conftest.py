@@ -52,6 +52,16 @@ def pytest_configure(config: pytest.Config) -> None:
         pytest.exit(f"the kernel is older than its sources; run `pip install -e .`\n{done.stderr}", 1)
 
 
+DRIVES_A_BROWSER = (ROOT / "tests" / "site" / "browser", ROOT / "tests" / "live")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Measure no coverage while a browser is driven: what runs then is JavaScript, and measuring costs a sixth."""
+    for item in items:
+        if any(map(item.path.is_relative_to, DRIVES_A_BROWSER)):
+            item.add_marker("no_cover")
+
+
 def _is_stale() -> bool:
     newest = max(source.stat().st_mtime for source in KERNEL.rglob("*.[ch]"))
     files = [*(KERNEL / name for name in NAMES), *libraries().values()]

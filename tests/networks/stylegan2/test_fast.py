@@ -25,6 +25,7 @@ from metagan.networks.stylegan2.network import StyleGAN2
 from metagan.registry.weights_ref import bundled_names, bundled_weights
 from metagan.sampling.latents import latents
 from metagan.sampling.levels import to_uint8
+from tests.conftest import Vectors
 from tests.networks.stylegan2.test_network import ODD, make
 
 VECTORS = ["sg2ada/*.pkl", "sg2in3/*.pkl", "tf/tf_ada*.pkl", "tf/tf_sg2_skip32.pkl", "rosinality/*.pt"]
@@ -102,7 +103,7 @@ def test_every_reference_vector_s_pictures_are_its_own(shared_vectors):
             for plans in (plan_blocks(network, torch.bfloat16), narrow_plans(network)):
                 assert psnr(FastSynthesis(network, plans).synthesize(ws), wanted) >= 40, path
         checked += 1
-    assert checked >= 14
+    assert checked >= (4 if isinstance(shared_vectors, Vectors) else 14)
 
 
 def narrow_plans(network: StyleGAN2) -> list[BlockPlan]:
