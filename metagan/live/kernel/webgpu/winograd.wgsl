@@ -11,7 +11,6 @@ const PLANES = POINTS * POINTS;
 const TILE_SIDE = 4u;
 const TILES = 16u; // of a workgroup
 const ROWS = TILES * POINTS; // and their rows or columns
-const WORKERS = 4 * PLANES; // threads
 
 // Of the inputs, later of the sums, [tiles][6][6]: 9 kB.
 var<workgroup> points: array<vec4f, TILES * PLANES>;
