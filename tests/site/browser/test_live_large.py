@@ -176,3 +176,29 @@ def test_a_device_with_little_memory_is_not_offered_it(witness: Witness, large: 
     page.goto(f"{large.url}ape/")
     expect(page.locator(NOTE)).to_contain_text("short of memory")
     expect(button(page)).to_be_hidden()
+
+
+# Workers of a device of so many cores and GB of memory; null is what a browser doesn't tell.
+WORKERS = """async ([script, cores, memory, large]) => {
+  const told = { hardwareConcurrency: cores ?? undefined, deviceMemory: memory ?? undefined };
+  for (const [name, value] of Object.entries(told)) Object.defineProperty(navigator, name, { value, configurable: true });
+  return (await import(script)).workers({ large });
+}"""
+
+
+def test_there_are_as_many_workers_as_the_device_is_good_for(witness: Witness, large: CountingServer):
+    witness.page.goto(f"{large.url}ape/about/")
+    wanted = {
+        (1, 8, False): 1,
+        (2, 8, False): 2,
+        (4, 8, False): 3,
+        (16, 8, False): 4,
+        (16, 2, False): 2,
+        (None, None, False): 2,
+        (16, 8, True): 2,  # a kernel of a large one takes up to a GB
+        (16, 4, True): 1,
+        (16, None, True): 1,
+    }
+    script = f"{large.url}static/live/able.js"
+    got = {device: witness.page.evaluate(WORKERS, [script, *device]) for device in wanted}
+    assert got == wanted
