@@ -181,7 +181,8 @@ def test_a_device_with_little_memory_is_not_offered_it(witness: Witness, large: 
 # Workers of a device of so many cores and GB of memory; null is what a browser doesn't tell.
 WORKERS = """async ([script, cores, memory, large]) => {
   const told = { hardwareConcurrency: cores ?? undefined, deviceMemory: memory ?? undefined };
-  for (const [name, value] of Object.entries(told)) Object.defineProperty(navigator, name, { value, configurable: true });
+  const define = ([name, value]) => Object.defineProperty(navigator, name, { value, configurable: true });
+  Object.entries(told).forEach(define);
   return (await import(script)).workers({ large });
 }"""
 
