@@ -62,24 +62,32 @@ fn store_points(v: Six, first: u32, step: u32) {
   points[first + 5 * step] = v.p5;
 }
 
-// G w G' of kernels[pairs][9] to new_points[pairs][36], of which a thread makes one input's four outputs.
+// G w G' of kernels[pairs][9] to new_points[pairs][36].
 @compute @workgroup_size(64)
-fn spread_kernels(@builtin(global_invocation_id) id: vec3u) {
-  let pair = id.x / 4;
-  let input = id.x % 4;
+fn spread_kernels(@builtin(global_invocation_id) id: vec3u) { spread_kernel(id.x, false); }
+
+// A thread makes one input's four outputs. `is_up` is for transposed convolutions.
+fn spread_kernel(thread: u32, is_up: bool) {
+  let pair = thread / 4;
+  let input = thread % 4;
   if (pair >= layer.inputs * layer.outputs) { return; }
   var half: array<Six, 3>;
   for (var row = 0u; row < 3; row++) {
     let at = pair * 9 + 3 * row;
-    half[row] = spread_taps(vec4f(kernels[at][input]), vec4f(kernels[at + 1][input]), vec4f(kernels[at + 2][input]));
+    half[row] = taps_at_points(is_up, vec4f(kernels[at][input]), vec4f(kernels[at + 1][input]), vec4f(kernels[at + 2][input]));
   }
   let to = pair * PLANES;
-  store_taps(spread_taps(half[0].p0, half[1].p0, half[2].p0), to, input);
-  store_taps(spread_taps(half[0].p1, half[1].p1, half[2].p1), to + 1, input);
-  store_taps(spread_taps(half[0].p2, half[1].p2, half[2].p2), to + 2, input);
-  store_taps(spread_taps(half[0].p3, half[1].p3, half[2].p3), to + 3, input);
-  store_taps(spread_taps(half[0].p4, half[1].p4, half[2].p4), to + 4, input);
-  store_taps(spread_taps(half[0].p5, half[1].p5, half[2].p5), to + 5, input);
+  store_taps(taps_at_points(is_up, half[0].p0, half[1].p0, half[2].p0), to, input);
+  store_taps(taps_at_points(is_up, half[0].p1, half[1].p1, half[2].p1), to + 1, input);
+  store_taps(taps_at_points(is_up, half[0].p2, half[1].p2, half[2].p2), to + 2, input);
+  store_taps(taps_at_points(is_up, half[0].p3, half[1].p3, half[2].p3), to + 3, input);
+  store_taps(taps_at_points(is_up, half[0].p4, half[1].p4, half[2].p4), to + 4, input);
+  store_taps(taps_at_points(is_up, half[0].p5, half[1].p5, half[2].p5), to + 5, input);
+}
+
+fn taps_at_points(is_up: bool, w0: vec4f, w1: vec4f, w2: vec4f) -> Six {
+  if (is_up) { return spread_up_taps(w0, w1, w2); }
+  return spread_taps(w0, w1, w2);
 }
 
 // A column of a kernel's points.

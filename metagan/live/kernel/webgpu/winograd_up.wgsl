@@ -56,25 +56,9 @@ fn store_up_points(v: Nine, first: u32, step: u32) {
   up_points[first + 8 * step] = v.p8;
 }
 
-// Kernels[pairs][9] to new_points[pairs][36], of which a thread makes one input's four outputs.
+// Kernels[pairs][9] to new_points[pairs][36].
 @compute @workgroup_size(64)
-fn spread_up_kernels(@builtin(global_invocation_id) id: vec3u) {
-  let pair = id.x / 4;
-  let input = id.x % 4;
-  if (pair >= layer.inputs * layer.outputs) { return; }
-  var half: array<Six, 3>;
-  for (var row = 0u; row < 3; row++) {
-    let at = pair * 9 + 3 * row;
-    half[row] = spread_up_taps(vec4f(kernels[at][input]), vec4f(kernels[at + 1][input]), vec4f(kernels[at + 2][input]));
-  }
-  let to = pair * PLANES;
-  store_taps(spread_up_taps(half[0].p0, half[1].p0, half[2].p0), to, input);
-  store_taps(spread_up_taps(half[0].p1, half[1].p1, half[2].p1), to + 1, input);
-  store_taps(spread_up_taps(half[0].p2, half[1].p2, half[2].p2), to + 2, input);
-  store_taps(spread_up_taps(half[0].p3, half[1].p3, half[2].p3), to + 3, input);
-  store_taps(spread_up_taps(half[0].p4, half[1].p4, half[2].p4), to + 4, input);
-  store_taps(spread_up_taps(half[0].p5, half[1].p5, half[2].p5), to + 5, input);
-}
+fn spread_up_kernels(@builtin(global_invocation_id) id: vec3u) { spread_kernel(id.x, true); }
 
 // The first of a tile's inputs. One more than there are makes the last row and column of the results.
 fn up_corner_of(tile: u32) -> vec2u {
