@@ -27,7 +27,7 @@ def usable(kernel: NativeKernel | NoKernel, reasons: Sequence[str]) -> NativeKer
     """Return the kernel, or why it can't draw a network.
 
     Args:
-        kernel: The kernel, or why there is none.
+        kernel: The kernel, or the reason why it cannot be used on this machine.
         reasons: Why the kernel can't draw the network; empty if it can.
     """
     return NoKernel("; ".join(reasons)) if reasons and isinstance(kernel, NativeKernel) else kernel

@@ -1,27 +1,17 @@
 """Latents that grow in the middle of a run: the same pictures at first, and more ways to differ after."""
 
 import dataclasses
-import importlib.util
-from pathlib import Path
 
 import pytest
 import torch
 
+from experiments import latents as latents_script
 from metagan.networks.stylegan2.network import StyleGAN2
 from metagan.training.networks import new_networks
 from metagan.training.optimize import adam_tensors, make_adam
 from metagan.training.recipe import Widths, discriminator_config, generator_config
 
-SCRIPT = Path(__file__).parents[2] / "experiments" / "latents.py"
 OLD, NEW = 16, 24
-
-
-@pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("latents_script", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -57,9 +47,9 @@ def latents(width):
     return torch.cat(parts, dim=1)[:, :width]
 
 
-def test_wider_latents_make_the_same_pictures_until_something_listens(script, state):
+def test_wider_latents_make_the_same_pictures_until_something_listens(state):
     tensors, config = state
-    wide, wide_config = script.widened(tensors, config, NEW)
+    wide, wide_config = latents_script.widened(tensors, config, NEW)
     assert (wide_config.mapping.z_dim, wide_config.mapping.widths) == (NEW, (NEW, NEW))
     before = draw(tensors, config, latents(OLD))
     torch.testing.assert_close(draw(wide, wide_config, latents(NEW)), before, rtol=1e-4, atol=1e-5)
@@ -70,18 +60,20 @@ def test_wider_latents_make_the_same_pictures_until_something_listens(script, st
         name: tensor + (torch.arange(NEW) >= OLD) * 0.1 if name.endswith("affine.weight") else tensor
         for name, tensor in wide.items()
     }
-    quiet, loud = (draw(script.strengthened(heard, factor, OLD), wide_config, other) for factor in (0.0, 3.0))
+    quiet, loud = (
+        draw(latents_script.strengthened(heard, factor, OLD), wide_config, other) for factor in (0.0, 3.0)
+    )
     torch.testing.assert_close(quiet, before, rtol=1e-4, atol=1e-5)
     step = (draw(heard, wide_config, other) - before).abs().mean()
     assert (loud - before).abs().mean() > 1.5 * step > 0
 
 
-def test_spread_styles_make_what_styles_further_from_the_mean_made_before(script, state):
+def test_spread_styles_make_what_styles_further_from_the_mean_made_before(state):
     tensors, config = state
     mean = torch.randn(OLD, generator=torch.Generator().manual_seed(2))
     tensors = tensors | {"generator/mapping.mean_style": mean}
     before, after = StyleGAN2(config), StyleGAN2(config)
-    for network, of in ((before, tensors), (after, script.spread_out(tensors, 1.3))):
+    for network, of in ((before, tensors), (after, latents_script.spread_out(tensors, 1.3))):
         network.load_state_dict(
             {name.removeprefix("generator/"): of[name] for name in of if name.startswith("generator/")}
         )
@@ -91,9 +83,9 @@ def test_spread_styles_make_what_styles_further_from_the_mean_made_before(script
     torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5)
 
 
-def test_everything_that_a_state_remembers_has_the_new_shapes(script, state):
+def test_everything_that_a_state_remembers_has_the_new_shapes(state):
     tensors, config = state
-    wide, wide_config = script.widened(tensors, config, NEW)
+    wide, wide_config = latents_script.widened(tensors, config, NEW)
     fresh = StyleGAN2(wide_config).state_dict()
     for name, tensor in wide.items():
         role, _, rest = name.partition("/")
@@ -101,7 +93,7 @@ def test_everything_that_a_state_remembers_has_the_new_shapes(script, state):
         if role != "discriminator" and tensor.ndim:
             assert tensor.shape == fresh[key].shape, name
     assert set(wide) == set(tensors)
-    again, same_config = script.widened(
+    again, same_config = latents_script.widened(
         tensors, wide_config, NEW
     )  # a crash came after the configuration was written
     assert same_config == wide_config
@@ -113,10 +105,10 @@ def test_everything_that_a_state_remembers_has_the_new_shapes(script, state):
     assert float(squares.min()) >= 0 < float(squares[OLD:].min())
 
 
-def test_only_plain_latents_can_grow(script, state):
+def test_only_plain_latents_can_grow(state):
     tensors, config = state
     with pytest.raises(SystemExit, match="want all of one width"):
-        script.widened(tensors, config, OLD - 1)
+        latents_script.widened(tensors, config, OLD - 1)
     labelled = dataclasses.replace(config, mapping=dataclasses.replace(config.mapping, c_dim=2))
     with pytest.raises(SystemExit, match="no labels"):
-        script.widened(tensors, labelled, NEW)
+        latents_script.widened(tensors, labelled, NEW)
