@@ -4,11 +4,11 @@
 
 NAME-x4 is the upscaler of NAME: it learns from large originals and from the shipped generator's pictures, and is
 measured on originals that it has not seen. NAME-traits is the classifier of NAME's traits. NAME-dials are directions of
-the shipped NAME, which registry.yaml names. NAME-encoder finds pictures in the shipped NAME. `make weights` calls
-this. A run that was interrupted goes on. --ship-only takes runs as they are: the last snapshot becomes
-metagan/weights/NAME.safetensors; a generator's measures, those of the snapshot at 20 kimg and the floor stand in its
-header and in benchmarks/weights.json, upscalers' in benchmarks/upscalers.json. FID and KID are among them where
-Inception's weights are at hand (docs/training.md).
+the shipped NAME, which registry.yaml names. NAME-items are the items of NAME's collection. NAME-encoder finds pictures
+in the shipped NAME. `make weights` calls this. A run that was interrupted goes on. --ship-only takes runs as they are:
+the last snapshot becomes metagan/weights/NAME.safetensors; a generator's measures, those of the snapshot at 20 kimg and
+the floor stand in its header and in benchmarks/weights.json, upscalers' in benchmarks/upscalers.json. FID and KID are
+among them where Inception's weights are at hand (docs/training.md).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import argparse
 import dataclasses
 import itertools
 import json
+import lzma
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -25,9 +26,11 @@ from typing import Any, Final
 
 from metagan.checkpoints.read import read_checkpoint
 from metagan.checkpoints.write import write_safetensors
+from metagan.collection.table import item_lines
 from metagan.errors import OptionError
 from metagan.evaluation.inception import require_inception
 from metagan.evaluation.inception_weights import AUTO
+from metagan.site.build.collections import bundled_source
 from metagan.training.run_folder import RunFolder, read_config
 from metagan.training.state import read_state
 
@@ -64,6 +67,7 @@ UPSCALERS = {
 CLASSIFIERS = {"apes-traits": (6000, 10), "planets-traits": (10_000, 10)}
 MIN_ACCURACY = {"planets-traits": 0.95}  # which star is the sixth can't be told
 DIALS = tuple(f"{name}-dials" for name in (*RECIPES, *STYLES))
+ITEMS = ("planets-items",)  # of collections that registry.yaml names and that take long to draw
 # Encoders, with the noise that registry.yaml has for their generators; each takes a core one to three minutes.
 ENCODERS = {
     "apes-encoder": "none",
@@ -334,6 +338,13 @@ def ship_classifier(name: str, runs: Path) -> None:
     write_safetensors(SHIPPED / f"{name}.safetensors", half, dataclasses.replace(header, source=source))
 
 
+def ship_items(name: str) -> None:
+    """Draw lots for a collection's items, and put them in their place."""
+    source = bundled_source(name.removesuffix("-items"), RESOLUTION)
+    lines = item_lines(source.make(entry).item for entry in source.entries())
+    (SHIPPED / f"{name}.jsonl.xz").write_bytes(lzma.compress(lines, preset=9))
+
+
 def record(path: Path, name: str, measures: dict[str, Any]) -> None:
     """Put measures into a file of them, in place of the former ones of that name."""
     results = json.loads(path.read_text()) if path.exists() else {}
@@ -368,7 +379,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("names", nargs="*", default=[*STAGES, *UPSCALERS, *CLASSIFIERS, *DIALS, *ENCODERS])
+    parser.add_argument(
+        "names", nargs="*", default=[*STAGES, *UPSCALERS, *CLASSIFIERS, *DIALS, *ITEMS, *ENCODERS]
+    )
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--count", type=int, default=2000, help="pictures to measure on")
     parser.add_argument("--device", default="auto")
@@ -388,6 +401,9 @@ def main() -> None:
             continue
         if name in DIALS:
             ship_dials(name)
+            continue
+        if name in ITEMS:
+            ship_items(name)
             continue
         if name in ENCODERS:
             ship_encoder(name)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import lzma
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from metagan import drawings
+from metagan import drawings, weights
 from metagan.collection.model import Sale
 from metagan.collection.prices import USD, currencies, log_histogram, priced_items
 from metagan.collection.rarity import TraitRanking, key_of, score_items
@@ -113,12 +114,14 @@ def _open_bundled(
     """Open what a bundled generator learnt from: drawn by metagan, or by DiceBear in the style of that name."""
     name = ref.location
     source = bundled_source(name, THUMB_PX)
+    count = BUNDLED_COUNT if build_dir else ENOUGH_TO_CHECK
     remembered = _thumbs_folder(ref, build_dir) / "0.jsonl" if build_dir else None
-    if remembered and remembered.is_file():
+    if shipped := _shipped_items(name):
+        lines = b"".join(lzma.decompress(shipped.read_bytes()).splitlines(keepends=True)[:count])
+    elif remembered and remembered.is_file():
         lines = remembered.read_bytes()
     else:
-        entries = source.entries() if build_dir else source.entries()[:ENOUGH_TO_CHECK]
-        lines = item_lines(source.make(entry).item for entry in entries)
+        lines = item_lines(source.make(entry).item for entry in source.entries()[:count])
         if remembered:
             write_bytes(remembered, lines)
 
@@ -127,6 +130,12 @@ def _open_bundled(
         return made().data if made else None
 
     return SubjectCollection(table_of(Path(name), source.facts(), lines), (), picture, classifier)
+
+
+def _shipped_items(name: str) -> Path | None:
+    """Return the file of a bundled collection's items, or None. Drawing lots for planets takes 30 s."""
+    file = Path(weights.__path__[0]) / f"{name}-items.jsonl.xz"
+    return file if file.is_file() else None
 
 
 def bundled_source(name: str, size_px: int) -> DrawnSource | DicebearSource:
@@ -289,9 +298,11 @@ def _thumbs_folder(ref: CollectionRef, build_dir: BuildDir) -> Path:
 
 
 def _key(ref: CollectionRef, build_dir: BuildDir) -> str:
-    """Hash a collection's facts, items and sales; of a bundled one, its name and the code that draws it."""
+    """Hash a collection's facts, items and sales; of a bundled one, its name, shipped items and drawing code."""
     if ref.kind == "bundled":
-        return digest_of(ref.text, BUNDLED_COUNT, _drawing_code(ref.location))
+        items = _shipped_items(ref.location)
+        shipped = build_dir.sha256(items) if items else None
+        return digest_of(ref.text, BUNDLED_COUNT, shipped, _drawing_code(ref.location))
     files = [Path(ref.location) / name for name in (FACTS_NAME, ITEMS_NAME, SALES_NAME)]
     return digest_of(ref.location, *(build_dir.sha256(file) for file in files if file.is_file()))
 

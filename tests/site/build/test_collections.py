@@ -20,13 +20,13 @@ from metagan.cli import metagan
 from metagan.collection.model import Item, Sale
 from metagan.collection.rarity import TraitRanking
 from metagan.collection.store import write_lines
-from metagan.collection.table import open_table
+from metagan.collection.table import item_lines, open_table, table_of
 from metagan.errors import RegistryError
 from metagan.networks.trait_classifier import describe_classifier
 from metagan.networks.trait_classifier.network import Head, TraitClassifier, TraitClassifierConfig
 from metagan.registry.fields import CollectionRef
 from metagan.site.build.build_dir import BuildDir
-from metagan.site.build.collections import lets_show, open_collection_of
+from metagan.site.build.collections import bundled_source, lets_show, open_collection_of
 from metagan.site.pages.check import sample_collection
 from metagan.site.pages.collection_views import rarity_words
 from tests.collection.making import FIVE, png, traits, with_pictures, write
@@ -245,7 +245,7 @@ def test_without_picture_pages_the_collection_has_its_page_and_the_api_has_trait
     assert len(list((tmp_path / "build/pictures/blob/collection").iterdir())) == 12, "the rarest ones only"
 
 
-@pytest.mark.parametrize(("name", "title"), [("bagels", "Bagel #2"), ("planets", "planets #2")])
+@pytest.mark.parametrize(("name", "title"), [("bagels", "Bagel #2"), ("cutouts", "cutouts #2")])
 def test_a_bundled_collection_is_drawn_once_and_then_remembered(tmp_path, monkeypatch, name, title):
     monkeypatch.setattr("metagan.site.build.collections.BUNDLED_COUNT", 5)
     subject = SimpleNamespace(collection=CollectionRef("bundled", name, f"bundled:{name}"), traits=None)
@@ -262,3 +262,15 @@ def test_a_bundled_collection_is_drawn_once_and_then_remembered(tmp_path, monkey
     assert open_collection_of(subject).table.items.equals(
         first.table.items
     )  # without a place to remember them
+
+
+def test_the_planets_items_come_with_metagan_and_are_those_that_dicebear_draws(tmp_path):
+    subject = SimpleNamespace(collection=CollectionRef("bundled", "planets", "bundled:planets"), traits=None)
+    opened = open_collection_of(subject, BuildDir(tmp_path / "build"))
+    assert not list(tmp_path.rglob("0.jsonl")), "nothing was drawn"
+    items, source = opened.table.items, bundled_source("planets", 64)
+    assert items["id"].to_list() == list(map(str, source.entries()))
+    for entry in (0, 1, 2, 4711, 9999):
+        drawn = table_of(tmp_path, opened.table.facts, item_lines([source.make(entry).item])).items
+        assert items.drop("row")[entry].equals(drawn.drop("row"))
+    assert open_collection_of(subject).table.items.equals(items[:500])
