@@ -228,6 +228,77 @@ def test_what_is_known_of_this_adapter_is_not_measured_again(gpu):
     assert got["chosen"] == ["direct"] * 3
 
 
+def test_a_slow_gpu_measures_for_seconds_and_the_next_page_goes_on(gpu):
+    got = gpu.page.evaluate(
+        """async () => {
+          const { Forms } = await import("/static/live/webgpu/forms.js");
+          const real = performance.now;
+          let clock = 0;
+          performance.now = () => clock;
+          const shapes = Array.from({ length: 12 }, (_, i) => `shape ${i}`);
+          const steps = async () => ({ direct: 900, winograd: 400 });
+          const gpu = { time: async (ms, runs) => ((clock += runs * ms), runs * ms) };
+          const visit = async (known) => {
+            const forms = new Forms({ adapter: "card", known, tell: (more) => (known = { ...more }) });
+            const chosen = [];
+            for (const shape of shapes) chosen.push(await forms.choose(gpu, shape, steps));
+            return { known, winograd: chosen.filter((name) => name === "winograd").length };
+          };
+          try {
+            const first = await visit({}), took = clock, second = await visit(first.known);
+            const pages = [first.winograd, second.winograd];
+            return { took, kept: Object.keys(first.known).length, pages };
+          } finally {
+            performance.now = real;
+          }
+        }"""
+    )
+    assert got["took"] < 10_000 + 4 * 900  # the last shape may take longer
+    assert 0 < got["kept"] == got["pages"][0] < got["pages"][1] <= 12
+
+
+def test_answers_of_two_precisions_are_kept_together_for_the_visit(gpu_page):
+    """Each precision begins with what the page knew when it was opened, and tells that and its own."""
+    kept = gpu_page.page.evaluate(
+        """async () => {
+          const { Pool } = await import("/static/live/pool.js");
+          const { Worker: real } = globalThis;
+          const asked = [];
+          globalThis.Worker = class extends EventTarget {
+            postMessage({ id, forms }) {
+              asked.push(forms);
+              const tell = (data) => this.dispatchEvent(new MessageEvent("message", { data }));
+              const keys = ["card f16 8x8 4 4", "card f32 8x8 4 4"];
+              for (const key of keys) tell({ forms: { ...forms, [key]: "winograd" } });
+              tell({ id, result: {} });
+            }
+            terminate() {}
+          };
+          const visit = async () => {
+            const pool = new Pool({ url: "/a", sha256: "0", size: 1, large: false, keptOnly: false });
+            await pool.load();
+            pool.close();
+          };
+          try {
+            sessionStorage["metagan:forms"] = JSON.stringify({ "another card f32 8x8 4 4": "direct" });
+            await visit();
+            await visit();
+            const known = asked.map((forms) => Object.keys(forms).length);
+            return { known, forms: JSON.parse(sessionStorage["metagan:forms"]) };
+          } finally {
+            globalThis.Worker = real;
+            sessionStorage.clear();
+          }
+        }"""
+    )
+    assert kept["known"] == [1, 3]
+    assert kept["forms"] == {
+        "another card f32 8x8 4 4": "direct",
+        "card f16 8x8 4 4": "winograd",
+        "card f32 8x8 4 4": "winograd",
+    }
+
+
 @pytest.mark.parametrize("feature", [[], ["timestamp-query"]], ids=["by waiting", "by timestamps"])
 def test_steps_are_timed_with_and_without_the_gpu_s_clock(gpu_page, feature):
     times = gpu_page.page.evaluate(

@@ -5,11 +5,13 @@ const ENOUGH_MS = 4; // of repeated runs, for clocks that tell tenths of a milli
 const MOST_RUNS = 64;
 const ROUNDS = 3; // in which forms are timed in turns
 const PATIENCE_MS = 100; // after which no further round begins
+const BUDGET_MS = 10_000; // for measuring shapes in one visit to a page; after it, the others are direct
 
 export class Forms {
   #adapter;
   #known;
   #tell;
+  #spent = 0; // milliseconds
 
   /**
    * @param {{adapter?: string, known?: Record<string, string>, tell?: (known: object) => void}} options adapter: its name; known: what
@@ -21,13 +23,18 @@ export class Forms {
     this.#tell = tell;
   }
 
-  /** The name of the fastest form of a convolution of this shape. `make` makes the steps to be timed, {name: step}. */
+  /**
+   * The name of the fastest form of a convolution of this shape. `make` makes the steps to be timed, {name: step}. On a GPU that is too
+   * slow for all of them, the next page measures more.
+   */
   async choose(gpu, shape, make) {
     const key = `${this.#adapter} ${shape}`;
-    if (!FORMS.includes(this.#known[key])) {
-      this.#known[key] = await fastest(gpu, await make());
-      this.#tell(this.#known);
-    }
+    if (FORMS.includes(this.#known[key])) return this.#known[key];
+    if (this.#spent > BUDGET_MS) return FORMS[0];
+    const start = performance.now();
+    this.#known[key] = await fastest(gpu, await make());
+    this.#spent += performance.now() - start;
+    this.#tell(this.#known);
     return this.#known[key];
   }
 }
