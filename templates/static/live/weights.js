@@ -1,7 +1,6 @@
 // A generator's weights, as `metagan export` writes them: safetensors, gzipped.
 
-import { sha256 } from "../names.js";
-import { forget, keep, recall } from "./cache.js";
+import { forget, hashOf, keep, recall } from "./cache.js";
 
 const METADATA = "metagan-live";
 const VERSION = 2;
@@ -88,9 +87,7 @@ async function inflate(blob) {
 }
 
 async function verify(url, content, want) {
-  // Pages without https have no crypto.subtle.
-  const digest = crypto.subtle ? new Uint8Array(await crypto.subtle.digest("SHA-256", content)) : sha256(content);
-  const got = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const got = await hashOf(content);
   if (got !== want) throw Object.assign(new WeightsError(`${url}: its SHA-256 is ${got}, want ${want}`), { name: WRONG });
 }
 
