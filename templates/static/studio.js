@@ -104,9 +104,9 @@ export class Studio {
     if (!this.ready) [this.#loading, this.state, this.#keptOnly] = [null, "idle", false];
   }
 
-  /** More workers, for many pictures at a time. */
-  grow() {
-    return this.#pool.grow();
+  /** More workers, for many pictures at a time; see Pool. */
+  grow(options) {
+    return this.#pool.grow(options);
   }
 
   get workers() {

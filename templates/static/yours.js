@@ -247,7 +247,7 @@ async function begin() {
     clearTimeout(late);
     return lack();
   }
-  await studio.grow();
+  await studio.grow({ forProcessor: true });
   // All that the search takes is there before a picture is chosen: from then on nothing is asked of any server.
   if (search) encoder = await loadEncoder(new URL(search.url, root).href, search.sha256).catch(() => null);
   const { width, height, widths, image_channels: channels } = studio.config;

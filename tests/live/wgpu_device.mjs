@@ -138,6 +138,8 @@ function remoteDevice(limits, features) {
       return { id: made("group", { ...layout, entries: bound }) };
     },
     createCommandEncoder: () => new RemoteEncoder(),
+    pushErrorScope() {}, // whatever the device complains of is an exception over there
+    popErrorScope: async () => null,
   };
 }
 
@@ -150,7 +152,8 @@ const answers = {
     const measured = new Forms({ adapter: precision, tell: (known) => (found = known) });
     const given = form ? { choose: async () => form } : undefined;
     const forms = form === "fastest" ? measured : given;
-    network = await Network.open(remoteDevice(limits, features), code, weights, { precision, forms });
+    network = await Network.open(remoteDevice(limits, features), code, weights, { precision });
+    if (forms) await network.choose(forms);
     return new TextEncoder().encode(JSON.stringify(found));
   },
   draw: ({ data }) => network.synthesize(new Float32Array(data.buffer)),

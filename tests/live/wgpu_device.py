@@ -22,7 +22,7 @@ from metagan.site.pages.templates import default_templates_dir
 
 NODE = Path(playwright.__file__).parent / "driver" / "node"
 SCRIPT = Path(__file__).with_suffix(".mjs")
-KINDS = ("DiscreteGPU", "IntegratedGPU", "VirtualGPU", "CPU")  # the best first
+KINDS = ("DiscreteGPU", "IntegratedGPU", "CPU")  # the best first; then those of unknown type
 HALF = "shader-f16"
 LIMITS = {
     "maxBufferSize": "max-buffer-size",
@@ -33,7 +33,8 @@ LIMITS = {
 def best_adapter() -> wgpu.GPUAdapter | None:
     """The adapter that is most of a GPU; OpenGL's have no half precision."""
     adapters = [one for one in wgpu.gpu.enumerate_adapters_sync() if one.info["backend_type"] != "OpenGL"]
-    return min(adapters, key=lambda one: KINDS.index(one.info["adapter_type"]), default=None)
+    kinds = {kind: place for place, kind in enumerate(KINDS)}
+    return min(adapters, key=lambda one: kinds.get(one.info["adapter_type"], len(kinds)), default=None)
 
 
 class WgpuDevice:

@@ -10,7 +10,7 @@ export class Live {
   /** What draws, "wasm", "webgpu" or "webgpu-f16"; null until the first picture has been drawn and that is known. */
   backend = null;
 
-  /** Is told what draws, when it is known and whenever it changes. */
+  /** Is told what draws, when it is known and whenever it changes, and whether that holds for the next page too. */
   onBackend = null;
 
   /** Is told which forms of convolutions are the fastest, whenever the worker has measured one. */
@@ -86,14 +86,14 @@ export class Live {
     return promise;
   }
 
-  #answer({ id, result, error, progress, backend, forms }) {
+  #answer({ id, result, error, progress, backend, isSure, forms }) {
     if (forms) {
       this.onForms?.(forms);
       return;
     }
     if (backend) {
       this.backend = backend;
-      this.onBackend?.(backend);
+      this.onBackend?.(backend, isSure);
       return;
     }
     const asked = this.#waiting.get(id);

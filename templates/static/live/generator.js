@@ -175,11 +175,15 @@ export class Generator {
     return numbers;
   }
 
+  /** Throws a RangeError if these are not as many numbers as styles have. */
+  check(ws) {
+    if (ws.length === this.styles * this.styleWidth) return;
+    throw new RangeError(`want ${this.styles} styles of ${this.styleWidth}, got ${ws.length} numbers`);
+  }
+
   /** The place of the picture of styles. */
   #draw(ws) {
-    if (ws.length !== this.styles * this.styleWidth) {
-      throw new RangeError(`want ${this.styles} styles of ${this.styleWidth}, got ${ws.length} numbers`);
-    }
+    this.check(ws);
     this.#kernel.floats(this.#places.ws, ws.length).set(ws);
     return this.#run();
   }

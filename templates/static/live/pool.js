@@ -1,5 +1,5 @@
-// One generator in several workers, a kernel each. The first does whatever is asked; the others come when `grow` is called, unless
-// the first draws on the GPU, which is one for all.
+// One generator in several workers, a kernel each. The first does whatever is asked; the others come when `grow` is called, and go, or
+// don't come at all, when the first draws on the GPU, which is one for all.
 
 import { workers } from "./able.js";
 import { Live } from "./client.js";
@@ -10,7 +10,9 @@ export class Pool {
   #all = new Set();
   #ready = []; // {live, waiting}
   #model;
-  #grown = false;
+  #wanted = false; // whether more than one are, unless the GPU draws
+  #grown = false; // whether more than one are there, or on their way
+  #forProcessor = false; // whether they stay while pictures come from the GPU
   #chosen; // the first worker's back end, as far as this visit knows it
 
   /**
@@ -31,29 +33,53 @@ export class Pool {
     return this.#start(progress, this.#chosen);
   }
 
-  /** Starts as many more workers as the device is good for; the answer comes when all that can are there. */
-  async grow() {
-    if (this.#grown || isOnGpu(this.#ready[0]?.live.backend)) return;
+  /**
+   * Starts as many more workers as the device is good for; the answer comes when all that can are there. `forProcessor` says that they are
+   * for what a GPU doesn't do.
+   */
+  async grow({ forProcessor = false } = {}) {
+    this.#wanted = true;
+    this.#forProcessor ||= forProcessor;
+    const drawsBy = this.#ready[0]?.live.backend ?? this.#chosen.known;
+    if (this.#grown || (isOnGpu(drawsBy) && !this.#forProcessor)) return;
     this.#grown = true;
     const more = Array.from({ length: workers(this.#model) - 1 }, () => this.#start().catch(() => null));
     await Promise.all(more);
   }
 
+  /** Ends all workers but the first; those that still draw end after that. */
+  #shrink() {
+    if (!this.#grown || this.#forProcessor) return;
+    this.#grown = false;
+    const others = this.#ready.splice(1);
+    for (const { live } of others.filter(({ waiting }) => !waiting)) this.#end(live);
+  }
+
+  #end(live) {
+    live.close();
+    this.#all.delete(live);
+  }
+
   async #start(progress, chosen = null) {
     const live = new Live();
     this.#all.add(live);
-    live.onBackend = (name) => chosen?.keep(name);
+    live.onBackend = (name, isSure) => {
+      if (!chosen) return;
+      if (isSure) chosen.keep(name);
+      if (isOnGpu(name)) this.#shrink();
+      else if (this.#wanted) this.grow();
+    };
     live.onForms = (forms) => chosen?.keepForms(forms);
     try {
       const { large, ...model } = this.#model;
       if (!chosen) model.keptOnly ||= large;
       const wanted = chosen ? { backend: chosen.known, forms: chosen.forms } : { backend: "wasm" };
       const config = await live.load({ ...model, ...wanted }, progress);
-      this.#ready.push({ live, waiting: 0 });
+      if (!chosen && !this.#grown) this.#end(live); // the GPU draws by now
+      else this.#ready.push({ live, waiting: 0 });
       return config;
     } catch (error) {
-      live.close();
-      this.#all.delete(live);
+      this.#end(live);
       throw error;
     }
   }
@@ -100,6 +126,7 @@ export class Pool {
       return await question(worker.live);
     } finally {
       worker.waiting--;
+      if (!worker.waiting && !this.#ready.includes(worker)) this.#end(worker.live);
     }
   }
 

@@ -1,6 +1,6 @@
 // The generator off the page's thread. One message asks, one answers: {id, ask, ...} -> {id, result} or {id, error};
-// while weights load, {id, progress: [loaded, total]} comes in between. {backend} tells what draws from now on, {forms} which
-// forms of convolutions are the fastest on this GPU.
+// while weights load, {id, progress: [loaded, total]} comes in between. {backend, isSure} tells what draws from now on, and whether the
+// next page would find the same; {forms} which forms of convolutions are the fastest on this GPU.
 //
 //   load        {url, sha256, size, keptOnly, backend, forms} -> the weights' configuration
 //   draw        {seed, psi, label, cutoff, shift} -> {pixels, width, height}
@@ -30,18 +30,21 @@ async function load({ url, sha256, size, keptOnly, backend, forms }, progress) {
     loadKernel(new URL("./", import.meta.url), search),
     loadWeights(url, { sha256, size, keptOnly, progress }),
   ]);
+  const kernel = await Kernel.start(module);
   backends?.close();
-  generator = new Generator(await Kernel.start(module), weights);
+  generator = new Generator(kernel, weights);
   backends = new Backends(generator, weights, {
     wanted: backend,
-    tell: (name) => postMessage({ backend: name }),
+    tell: (backend, isSure) => postMessage({ backend, isSure }),
     forms: { known: forms, tell: (known) => postMessage({ forms: known }) },
   });
   return generator.config;
 }
 
 async function picture(ws) {
-  return { pixels: await backends.synthesize(ws), ...generator.given };
+  const { given } = generator; // of these weights, whichever are loaded meanwhile
+  generator.check(ws);
+  return { pixels: await backends.synthesize(ws), ...given };
 }
 
 /** Styles with something added to them, if there is anything. */
@@ -71,6 +74,7 @@ const buffers = (result) => [result?.pixels ?? result].filter(ArrayBuffer.isView
 self.addEventListener("message", async ({ data: { id, ask, ...rest } }) => {
   try {
     if (ask !== "load" && !generator) throw new Error("no weights are loaded");
+    while (backends?.timing) await backends.timing;
     const result = await answers[ask](rest, (...progress) => postMessage({ id, progress }));
     postMessage({ id, result }, { transfer: buffers(result) });
   } catch (error) {

@@ -53,7 +53,7 @@ fn ended(sum: vec4f, part: Feature) -> vec4f { return select(vec4f(part), sum + 
 // A sum times the gain of its output, the demodulation (Karras et al. 2020, arXiv:1912.04958, equation 3).
 fn demodulated(sum: vec4f, output: u32) -> vec4f { return sum * modulation[layer.gain + output]; }
 
-// y = clamp(lrelu(sum + noise + bias)) + residual, for a vector of outputs at a pixel; sum is demodulated.
+// y = clamp(clamp(lrelu(sum + noise + bias)) + residual), for a vector of outputs at a pixel; sum is demodulated.
 //
 // The activation's own gain, sqrt(2), is folded into the demodulation, noise and bias beforehand.
 fn finish(sum: vec4f, output: u32, pixel: vec2u) {
@@ -61,7 +61,8 @@ fn finish(sum: vec4f, output: u32, pixel: vec2u) {
   let at = output * pixels(layer.size) + place;
   var v = sum + channels[output].bias;
   if (layer.noisy != 0) { v += noise[place]; }
-  v = clamp(rectify(v, channels[output].slope), vec4f(-layer.clamp), vec4f(layer.clamp));
-  if (layer.adds != 0) { v += vec4f(residual[at]); }
+  let most = vec4f(layer.clamp);
+  v = clamp(rectify(v, channels[output].slope), -most, most);
+  if (layer.adds != 0) { v = clamp(v + vec4f(residual[at]), -most, most); }
   y[at] = Feature(v);
 }

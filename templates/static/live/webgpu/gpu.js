@@ -48,6 +48,11 @@ export class Gpu {
     return 4 * this.#precision.bytes * count;
   }
 
+  /** The largest feature. */
+  get largest() {
+    return this.#precision.largest;
+  }
+
   /** Zeros, as features and kernels are stored. */
   reals(count) {
     return this.isNarrow ? new Float16Array(count) : new Float32Array(count);
@@ -122,6 +127,11 @@ export class Gpu {
     this.device.queue.submit([encoder.finish()]);
   }
 
+  /** What a function answers that uses the device; an error if the device reports one. */
+  safely(run) {
+    return withoutErrors(this.device, run);
+  }
+
   /** Milliseconds that a step takes so many times, by the GPU's own clock where it has one that can be read. */
   async time(step, runs) {
     const { device } = this;
@@ -133,8 +143,24 @@ export class Gpu {
     device.queue.submit([encoder.finish()]);
     await device.queue.onSubmittedWorkDone();
     const elapsed = performance.now() - start;
-    return (await clock?.read()) || elapsed;
+    return (await clock?.read()) ?? elapsed;
   }
+}
+
+/** What a function answers; an error if it, or the device, reports one meanwhile, which a device doesn't do by itself. */
+export async function withoutErrors(device, run) {
+  const kinds = ["validation", "out-of-memory", "internal"];
+  for (const kind of kinds) device.pushErrorScope(kind);
+  let result, thrown = null;
+  try {
+    result = await run();
+  } catch (error) {
+    thrown = error;
+  }
+  const errors = await Promise.all(kinds.map(() => device.popErrorScope()));
+  const reported = errors.find(Boolean);
+  if (thrown ?? reported) throw thrown ?? new Error(reported.message);
+  return result;
 }
 
 /** The times at which a pass begins and ends. */
@@ -159,11 +185,11 @@ class Clock {
     encoder.copyBufferToBuffer(this.#resolved, 0, this.#back, 0, 2 * TIME_BYTES);
   }
 
-  /** Milliseconds between them; 0 if they are no later than each other. */
+  /** Milliseconds between them, 0 if that is less than a tick; null from a clock that doesn't run, or runs backwards. */
   async read() {
     await this.#back.mapAsync(GPUMapMode.READ);
     const [begin, end] = new BigUint64Array(this.#back.getMappedRange().slice(0));
     for (const each of [this.#times, this.#resolved, this.#back]) each.destroy();
-    return end > begin ? Number(end - begin) / NANOSECONDS : 0;
+    return end && end >= begin ? Number(end - begin) / NANOSECONDS : null;
   }
 }

@@ -34,28 +34,24 @@ export class Network {
   #spare = []; // buffers through which pictures have come back
 
   /**
-   * Makes everything that drawing takes. `code` is the shaders'.
+   * Makes everything that drawing takes; all convolutions are direct until `choose` is called. `code` is the shaders'.
    *
    * @param {import("../weights.js").Weights} weights
-   * @param {{precision?: string, forms?: import("./forms.js").Forms}} options precision: "f32" or "f16"; forms: choose those of
-   *   convolutions; without them, all are direct.
+   * @param {{precision?: string}} options precision: "f32" or "f16".
    */
-  static async open(device, code, weights, { precision, forms } = {}) {
-    const network = await Network.load(await Gpu.open(device, code, precision), weights);
-    if (forms) await network.choose(forms);
-    return network;
+  static async open(device, code, weights, { precision } = {}) {
+    return Network.load(await Gpu.open(device, code, precision), weights);
   }
 
-  /** Has each convolution take its fastest form; before this, all are direct. */
+  /** Has each convolution take its fastest form, where there is memory for it. `forms` is a Forms of forms.js. */
   async choose(forms) {
     for (const choice of this.#choices) {
       let other = null;
-      const both = async () => {
-        other = await this.#byWinograd(choice);
-        return { direct: this.#steps[choice.at], winograd: other.step };
-      };
-      if ((await forms.choose(this.#gpu, choice.shape, both)) === "winograd") {
-        other ??= await this.#byWinograd(choice);
+      const makeOther = async () => (other = await this.#byWinograd(choice));
+      const both = async () => ({ direct: this.#steps[choice.at], winograd: (await makeOther()).step });
+      let form = await forms.choose(this.#gpu, choice.shape, both);
+      if (form === "winograd" && !other) await this.#gpu.safely(makeOther).catch(() => (form = "direct"));
+      if (form === "winograd") {
         this.#steps[choice.at] = other.step;
         choice.layer.kernels.destroy();
       } else other?.points.destroy();
@@ -63,7 +59,7 @@ export class Network {
     this.#choices = [];
   }
 
-  /** The same with shaders that are compiled already, and all convolutions direct. */
+  /** The same with shaders that are compiled already. */
   static async load(gpu, weights) {
     const network = new Network(gpu, weights);
     await network.#build(weights.config);
@@ -186,10 +182,12 @@ export class Network {
 
   /** The generator's layers; the answer is the picture. */
   #draw(layers) {
+    const gpu = this.#gpu;
     const { config } = this.#weights;
-    const constant = this.#weights.floats("constant");
+    const most = gpu.largest;
+    const constant = this.#weights.floats("constant").map((value) => Math.min(most, Math.max(-most, value)));
     const [channels] = config.channels;
-    let x = this.#gpu.filled(planesOf(constant, channels, this.#gpu.reals((4 * vectors(channels) * constant.length) / channels)));
+    let x = gpu.filled(planesOf(constant, channels, gpu.reals((4 * vectors(channels) * constant.length) / channels)));
     let former = null;
     for (const layer of layers) {
       if (layer.up) x = this.#convolveUp(layer, x);
