@@ -203,7 +203,7 @@ def test_forms_are_not_measured_on_a_gpu_that_is_much_slower(choosing):
     page = choosing.page
     page.evaluate("globalThis.measured = 0")
     much_slower = SLOW.replace("performance.now() + 700", "performance.now() + 20")
-    waiting = DRAWN.replace("SLOWER", "400").replace("OFF", "(value) => value")
+    waiting = DRAWN.replace("SLOWER", "1500").replace("OFF", "(value) => value")
     measure = "() => { measured++ }"
     assert choose(choosing, meddle=REAL, drawer=much_slower, network=waiting, chosen=measure)[0] == "wasm"
     assert page.evaluate("measured") == 0
