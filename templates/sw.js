@@ -83,13 +83,16 @@ async function nearest(plain) {
   return (await has(SCOPE.href)) ? Response.redirect(SCOPE.href) : Response.error();
 }
 
+/** Keeps an answer where there is room; a full storage is no reason against the answer itself. */
+const keep = (cache, name, answer) => cache.put(name, answer).catch(() => {});
+
 /** Addresses with a revision never change what they mean. */
 async function asset(request) {
   const known = await caches.match(request, { ignoreVary: true });
   const hash = later.get(request.url);
   if (known || !hash) return known ?? fetch(request);
   const answer = await verified(request.url, hash);
-  await (await caches.open(CACHE)).put(request.url, answer.clone());
+  await keep(await caches.open(CACHE), request.url, answer.clone());
   return answer;
 }
 
@@ -98,7 +101,7 @@ async function fresh(request, name = request.url) {
   const cache = await caches.open(CACHE);
   try {
     const answer = await fetch(request);
-    if (answer.ok) await cache.put(name, answer.clone());
+    if (answer.ok) await keep(cache, name, answer.clone());
     return answer;
   } catch (error) {
     const known = await cache.match(name, { ignoreVary: true });
@@ -114,7 +117,7 @@ async function picture(request) {
   const answer = await fetch(request);
   // A hotel's network may answer everything with its own page.
   if (answer.ok && answer.headers.get("Content-Type")?.startsWith("image/")) {
-    await cache.put(request, answer.clone());
+    await keep(cache, request, answer.clone());
     const seen = (await cache.keys()).filter(({ url }) => url.startsWith(address("pictures/")) && !always.has(url));
     if (seen.length > MOST_PICTURES) await cache.delete(seen[0]);
   }

@@ -220,6 +220,27 @@ def test_it_works_at_the_root_of_a_host(browser: Browser, tmp_path: Path):
     context.close()
 
 
+FULL = """self.addEventListener("activate", () => {
+  Cache.prototype.put = async () => { throw new DOMException("no room", "QuotaExceededError"); };
+});
+"""
+
+
+def test_a_full_storage_keeps_no_page_nor_picture_away(context: BrowserContext, many: Path, tmp_path: Path):
+    shutil.copytree(many, tmp_path / "build")
+    worker = tmp_path / "build/sw.js"
+    worker.write_text(FULL + worker.read_text())
+    page = context.new_page()
+    with serving(tmp_path / "build") as server:
+        page.goto(server.url)
+        wait_until_kept(page)
+        for path in ("shy/20/", "shy/21/"):
+            page.goto(server.url + path)
+            wait_for_picture(page)
+            assert page.url == server.url + path
+        assert page.evaluate("fetch(new URL('../../api/shy.json', location)).then(({ ok }) => ok)")
+
+
 @pytest.fixture(scope="module")
 def blob(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small site, with its registry; a test copies it before it builds the next one there."""
