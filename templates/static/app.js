@@ -37,7 +37,6 @@ const isLost = element.dataset.kind === "lost";
 const backButton = element.querySelector("[data-back]");
 const lastSeen = new Seen(root.pathname);
 let upcoming = null;
-let owner = "";
 let trouble = -Infinity; // when a picture last didn't come
 
 // ---------------------------------------------------------------------------------------------
@@ -97,7 +96,6 @@ function boundTo() {
  * what the location bar is to say, if anything new; `asked` says that somebody wants this very picture.
  */
 async function show(pick, { address = null, push = false, name = "", quietly = false, asked = false } = {}) {
-  owner = name;
   note(pick, address ?? location.href, push);
   meet(pick);
   const patience_ms = asked ? ASKED_PATIENCE_MS : PATIENCE_MS;
@@ -126,7 +124,6 @@ function settleFor(shown, pick, asked) {
     note(shown, location.href, false); // the same picture, made here
     return;
   }
-  owner = "";
   note(shown, addressOf(shown) ?? location.href, false);
   if (asked) stage.say(stage.wholes.has(pick.subject) ? "whole" : "absent");
 }
@@ -351,14 +348,19 @@ window.addEventListener("popstate", async ({ state }) => {
 // ---------------------------------------------------------------------------------------------
 // The page
 
+/** The address of what is in the frame, which may be the former picture while the next one is on its way. */
 function link() {
-  if (owner) return stage.url(`${trail.current.subject.slug}/?${new URLSearchParams({ name: owner })}`);
-  return stage.url(album.permalink(trail.current));
+  const { shown, owner } = stage;
+  if (!shown) return location.href;
+  if (owner) return stage.url(`${shown.subject.slug}/?${new URLSearchParams({ name: owner })}`);
+  return stage.url(album.permalink(shown));
 }
 
-/** What a card says of the picture that is shown. */
-function cardWords() {
-  const { seed, mix, psi, subject } = trail.current;
+/** What is in the frame, for files of it; null before there is anything. */
+const inFrame = () => stage.shown && { pick: stage.shown, source: stage.source, words: cardWords(stage.shown) };
+
+/** What a card says of a picture. */
+function cardWords({ seed, mix, psi, subject }) {
   const facts = `Seed ${seed}${mix ? ` + ${mix.seed}` : ""}, psi ${short(psi ?? Number(subject.psi))}`;
   const address = (album.base || root.href).replace(/^https?:\/\/|\/$/g, "");
   return { heading: element.querySelector("h1"), facts, site: album.site, address };
@@ -376,7 +378,7 @@ if (button) button.hidden = still;
 bindKeys({ next, back });
 bindSwipe(element.querySelector("[data-frame]"), { next, back });
 bindSharing({ link, say });
-bindSaving({ current: () => ({ pick: trail.current, source: stage.source, words: cardWords() }), say });
+bindSaving({ current: inFrame, say });
 bindNames(openName);
 panel.bind(change, settle);
 for (const hint of element.querySelectorAll("[data-hint]")) hint.hidden = false;

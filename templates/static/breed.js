@@ -33,6 +33,7 @@ const panel = new Panel(page, again, () => studio.stop());
 let family = null; // what all members share
 let shown = null; // {individual, isBrood, code}
 let dials = undefined; // how they are turned, of a single one
+let painted = null; // what the single one's canvas has, for files of it: {pick, facts}
 let chosen = []; // one or two individuals
 let styles = new Map();
 let turn = 0;
@@ -112,7 +113,7 @@ async function turnDials(steps) {
   while (turning) {
     const [wanted, current] = [turning, turn];
     const picture = await drawn(shown.individual, wanted.steps).catch(() => null);
-    if (picture && current === turn) paint(find("[data-one-picture]"), picture);
+    if (picture && current === turn) paintOne(picture, wanted.steps);
     turning = turning === wanted ? null : turning;
   }
 }
@@ -127,11 +128,23 @@ function settleDials() {
   point();
 }
 
+/** Paints the single one that is shown, with its dials turned so, and notes what that is. */
+function paintOne(picture, steps) {
+  paint(find("[data-one-picture]"), picture);
+  const { code } = shown;
+  const psi = family.psi / PSI_UNITS;
+  const [bred] = find("[data-generation]").textContent.split(". ");
+  const pick = { subject, live: true, dials: steps, psi, lineage: { code, checksum: checksumOf(code) } };
+  painted = { pick, facts: `${bred}, psi ${short(psi)}` };
+}
+
 async function fill(element, canvas, one, current) {
   element.setAttribute("aria-busy", "true");
-  const picture = await (dials ? drawn(one, dials) : pictureOf(one));
+  const steps = dials;
+  const picture = await (steps ? drawn(one, steps) : pictureOf(one));
   if (current !== turn) return;
-  paint(canvas, picture);
+  if (shown.isBrood) paint(canvas, picture);
+  else paintOne(picture, steps);
   element.removeAttribute("aria-busy");
 }
 
@@ -397,18 +410,13 @@ function open({ chosen: wanted = [] } = {}) {
   return go({ seed: anySeed() }, { isBrood: true, push: false });
 }
 
-/** What a card says of the one that is shown. */
+/** What a card says of the one that is painted. */
 function cardWords() {
   const address = (album.base || root.href).replace(/^https?:\/\/|\/$/g, "");
-  const [bred] = find("[data-generation]").textContent.split(". ");
-  return { heading: find("[data-headline]"), facts: `${bred}, psi ${short(family.psi / PSI_UNITS)}`, site: album.site, address };
+  return { heading: find("[data-headline]"), facts: painted.facts, site: album.site, address };
 }
 
-function current() {
-  const { code } = shown;
-  const pick = { subject, live: true, dials, psi: family.psi / PSI_UNITS, lineage: { code, checksum: checksumOf(code) } };
-  return { pick, source: find("[data-one-picture]"), words: cardWords() };
-}
+const current = () => painted && { pick: painted.pick, source: find("[data-one-picture]"), words: cardWords() };
 
 function again() {
   studio.retry();

@@ -34,33 +34,29 @@ async function pngOf(source, pick, factor) {
 
 /**
  * Wires the buttons. `current()` gives {pick, source, words}: what is shown, its canvas or image, and what a card says
- * of it.
+ * of it; null while nothing is.
  */
 export function bindSaving({ current, say }) {
   for (const link of document.querySelectorAll('a[data-slot="download"]')) {
     link.addEventListener("click", async (event) => {
-      const { pick, source } = current();
-      if (!pick.live) return; // the prepared file
+      const shown = current();
+      if (shown && !shown.pick.live) return; // the prepared file
       event.preventDefault();
+      if (!shown) return;
+      const { pick, source } = shown;
       save(await pngOf(source, pick, 1), `${nameOfFile(pick)}.png`);
     });
   }
-  bind("[data-enlarged]", async () => {
-    const { pick, source } = current();
+  bind("[data-enlarged]", current, async ({ pick, source }) => {
     save(await pngOf(source, pick, 4), `${nameOfFile(pick)}-4x.png`);
   });
-  for (const button of document.querySelectorAll("[data-card]")) {
-    button.hidden = false;
-    button.addEventListener("click", async () => {
-      const { pick, source, words } = current();
-      const canvas = cardOf(source, words, button.dataset.card);
-      const file = await labelled(await fileOf(canvas, "image/png"), packetOf(pick));
-      save(file, `${nameOfFile(pick)}-${button.dataset.card}.png`);
-    });
-  }
+  bind("[data-card]", current, async ({ pick, source, words }, { dataset }) => {
+    const canvas = cardOf(source, words, dataset.card);
+    const file = await labelled(await fileOf(canvas, "image/png"), packetOf(pick));
+    save(file, `${nameOfFile(pick)}-${dataset.card}.png`);
+  });
   if (!navigator.clipboard?.write || typeof ClipboardItem !== "function") return;
-  bind("[data-copy-picture]", async () => {
-    const { pick, source } = current();
+  bind("[data-copy-picture]", current, async ({ pick, source }) => {
     try {
       // A promise, not a file: Safari forgets the click while it waits.
       await navigator.clipboard.write([new ClipboardItem({ "image/png": pngOf(source, pick, 1) })]);
@@ -71,9 +67,12 @@ export function bindSaving({ current, say }) {
   });
 }
 
-function bind(selector, action) {
+function bind(selector, current, action) {
   for (const button of document.querySelectorAll(selector)) {
     button.hidden = false;
-    button.addEventListener("click", action);
+    button.addEventListener("click", () => {
+      const shown = current();
+      if (shown) return action(shown, button);
+    });
   }
 }

@@ -37,7 +37,8 @@ export class Stage {
    */
   constructor(element, album, root, draw, standIns) {
     Object.assign(this, { element, album, root, draw, standIns });
-    this.shown = null;
+    this.shown = null; // the pick that is in the frame
+    this.owner = ""; // whose it is said to be
     this.wholes = new Set(); // subjects of whose shards the host sends no parts
     this.mat = element.querySelector("[data-mat]");
     this.frame = element.querySelector("[data-frame]");
@@ -133,8 +134,9 @@ export class Stage {
       return this.shown ?? pick;
     }
     this.shown = sure.pick;
+    this.owner = isSame(pick, this.shown) ? owner : "";
     this.#frame(this.shown, sure.element, quietly);
-    this.#tell(this.shown, isSame(pick, this.shown) ? owner : "", turn, sure.element);
+    this.#tell(this.shown, this.owner, turn, sure.element);
     this.say(isSame(pick, this.shown) || !this.wholes.has(pick.subject) ? "" : "whole");
     fill("[data-announce]", this.album.alt(this.shown));
     mark("first-picture");

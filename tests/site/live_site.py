@@ -71,6 +71,17 @@ FRAMED = "[data-frame] .mat > *"
 MARKED = "name => performance.getEntriesByName(`metagan:${name}`).length > 0"
 
 
+# Keeps what pages ask of their workers waiting while `window.held` is a list.
+HOLD_WORKERS = """
+  const post = Worker.prototype.postMessage;
+  Worker.prototype.postMessage = function (...message) {
+    if (window.held) window.held.push(() => post.apply(this, message));
+    else post.apply(this, message);
+  };
+"""
+LET_GO = "() => { const held = window.held; window.held = null; held.forEach((send) => send()); }"
+
+
 class Silent:
     """Hears nothing."""
 

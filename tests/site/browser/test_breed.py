@@ -20,8 +20,8 @@ from metagan.lab.lineage import Lineage, mark_of, write_lineage
 from metagan.lab.styles import fingerprint, styles_shape
 from metagan.networks.loading.forms import describe
 from tests.lab.nets import small
-from tests.site.conftest import Witness, wait_until
-from tests.site.live_site import build, pixels, serving
+from tests.site.conftest import Witness, wait_for, wait_until
+from tests.site.live_site import HOLD_WORKERS, LET_GO, build, pixels, serving
 
 pytestmark = pytest.mark.browser
 
@@ -236,6 +236,32 @@ def test_a_released_one_has_its_files_and_its_card(witness: Witness, breeding, t
         assert np.array_equal(np.asarray(image.convert("RGB")), pixels(page, ONE)[:, :, :3])
     with Image.open(tmp_path / names[1]) as card:
         assert card.size == (1200, 630)
+
+
+def test_files_are_of_what_is_painted_while_dials_are_turned(witness: Witness, breeding):
+    page = witness.page
+    page.add_init_script(HOLD_WORKERS)
+    page.goto(f"{breeding[0].url}blob/breed/")
+    shown(page)
+    choose(page, 4)
+    page.get_by_role("button", name="Release").click()
+    shown(page)
+    before = pixels(page, ONE).tobytes()
+    page.evaluate("window.held = []")
+    page.get_by_label("Glow").focus()
+    page.keyboard.press("ArrowRight")
+    wait_until(page, "location.search.endsWith('&dials=1:0.1')")
+    names = []
+    for _ in range(2):
+        with page.expect_download() as loading:
+            page.locator("[data-of-one]").get_by_text("Download", exact=True).click()
+        names.append(loading.value.suggested_filename)
+        if len(names) == 1:
+            page.evaluate(LET_GO)
+            wait_for(page, lambda: pixels(page, ONE).tobytes() != before)
+    assert names[0].endswith(".png")
+    assert "dials" not in names[0]
+    assert names[1] == names[0].replace(".png", "-dials-1_0.1.png")
 
 
 @pytest.mark.parametrize(

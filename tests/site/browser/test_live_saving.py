@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from metagan.images.provenance import SOURCE_TYPE
 from tests.site.conftest import Witness, wait_for_picture
-from tests.site.live_site import live_picture, pixels, wait_for_mark
+from tests.site.live_site import HOLD_WORKERS, LET_GO, live_picture, pixels, wait_for_mark
 
 pytestmark = pytest.mark.browser
 
@@ -42,6 +42,27 @@ def test_a_live_picture_s_file_is_its_pixels_and_says_what_made_it(witness: Witn
     assert image.size == (64, 64)
     assert np.array_equal(np.asarray(image.convert("RGBA")), shown)
     assert_says_so(image.info["XML:com.adobe.xmp"], "123456", "0.65")
+
+
+def test_files_are_of_what_is_shown_while_the_next_picture_is_on_its_way(witness: Witness, server):
+    page = witness.page
+    page.add_init_script(HOLD_WORKERS)
+    page.goto(f"{server.url}ape/?seed=123456&psi=0.65")
+    live_picture(page)
+    page.wait_for_load_state("networkidle")
+    shown = pixels(page)
+    page.evaluate("window.held = []")
+    page.locator("#psi").fill("1.1")
+    expect(page.locator("[data-stage]")).to_have_attribute("aria-busy", "true")
+    for button, end in (("Download", ""), ("Download 4×", "-4x"), ("Square card", "-square")):
+        name, image = downloaded(page, button)
+        assert name == f"ape-123456-psi-0.65{end}.png"
+        assert_says_so(image.info["XML:com.adobe.xmp"], "123456", "0.65")
+    assert np.array_equal(pixels(page), shown)
+    page.evaluate(LET_GO)
+    expect(page.locator('[data-text="psi"]')).to_have_text("1.1")
+    name, _ = downloaded(page, "Download")
+    assert name == "ape-123456-psi-1.1.png"
 
 
 def test_four_times_as_large_it_keeps_its_hard_edges(witness: Witness, server):
