@@ -35,6 +35,8 @@ let { ranges, axes: count } = search ?? USUAL;
 const label = search?.label ?? usualLabel(subject.live);
 let encoder = null; // its numbers
 let picture = null; // the visitor's, an ImageBitmap
+let early = null; // a file that came before the page was ready
+let takes = 0;
 let running = new AbortController();
 let last = Promise.resolve();
 let address = ""; // of what was found
@@ -53,7 +55,17 @@ function say(name, more = "") {
 // ---------------------------------------------------------------------------------------------
 // The picture
 
+const isReady = () => "ready" in page.dataset;
+
+/** Takes a file now, or as soon as the page is ready: until then its pictures are compared with grey. */
+function receive(file) {
+  if (isReady()) take(file);
+  else early = file ?? null;
+}
+
+/** Looks for a file's picture; of several the last one is meant, whichever is read first. */
 async function take(file) {
+  const current = ++takes;
   complain("");
   if (!file) return complain("none");
   if (!file.size) return complain("empty");
@@ -62,8 +74,10 @@ async function take(file) {
   try {
     opened = await createImageBitmap(file);
   } catch {
-    return complain("unread");
+    if (current === takes) complain("unread");
+    return;
   }
+  if (current !== takes) return opened.close();
   picture?.close();
   picture = opened;
   [zoom.value, across.value, down.value] = [1, 0.5, 0.5];
@@ -112,6 +126,7 @@ function numbers() {
 
 /** Searches for what is cropped now; an earlier search ends. */
 function start() {
+  complain("");
   running.abort();
   running = new AbortController();
   const { signal } = running;
@@ -119,9 +134,14 @@ function start() {
   last = (async () => {
     await before;
     if (signal.aborted) return;
-    await look(signal).catch(() => signal.aborted || complain("broken"));
+    await look(signal).catch(() => signal.aborted || fail());
   })();
   return last;
+}
+
+function fail() {
+  find("[data-search]").hidden = true;
+  complain("broken");
 }
 
 async function look(signal) {
@@ -247,6 +267,23 @@ async function begin() {
     clearTimeout(late);
     return lack();
   }
+  try {
+    await prepare();
+  } catch {
+    showPrepared(false);
+    return fail();
+  } finally {
+    clearTimeout(late);
+  }
+  find("[data-lacking]").hidden = true;
+  find("[data-bench]").hidden = false;
+  page.dataset.ready = "";
+  if (early) take(early);
+  early = null;
+}
+
+/** Readies the search. */
+async function prepare() {
   await studio.grow({ forProcessor: true });
   // All that the search takes is there before a picture is chosen: from then on nothing is asked of any server.
   if (search) encoder = await loadEncoder(new URL(search.url, root).href, search.sha256).catch(() => null);
@@ -255,10 +292,6 @@ async function begin() {
   const axes = await studio.axes(count, label);
   await studio.pool.aim({ picture: new Float32Array(width * height * channels), axes });
   await studio.projected(toNumbers(new Float64Array(count), 1), label);
-  clearTimeout(late);
-  find("[data-lacking]").hidden = true;
-  find("[data-bench]").hidden = false;
-  page.dataset.ready = "";
 }
 
 /** Prepared pictures; of those that stand in until the generator is there the panel doesn't say what they are. */
@@ -282,13 +315,13 @@ for (const slider of [zoom, across, down]) slider.addEventListener("input", move
 crop.addEventListener("pointerdown", (event) => crop.setPointerCapture(event.pointerId));
 crop.addEventListener("pointermove", drag);
 document.addEventListener("paste", ({ clipboardData }) => {
-  if (studio.ready && clipboardData?.files.length) take(clipboardData.files[0]);
+  if (clipboardData?.files.length) receive(clipboardData.files[0]);
 });
 for (const kind of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => {
     event.preventDefault(); // a file that is dropped beside would be opened in place of the page
-    find(".couple").classList.toggle("dropping", kind === "dragover" && studio.ready);
-    if (kind === "drop" && studio.ready) take(event.dataTransfer.files[0]);
+    find(".couple").classList.toggle("dropping", kind === "dragover" && isReady());
+    if (kind === "drop") receive(event.dataTransfer.files[0]);
   });
 }
 bindSharing({ link: () => address, say });

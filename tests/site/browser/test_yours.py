@@ -149,6 +149,86 @@ def test_the_browser_s_encoder_and_axes_are_python_s(page: Page, yours):
     assert np.abs(found * scale - vectors).max() < 1e-3 * np.abs(vectors).max()
 
 
+def test_a_picture_that_comes_before_the_page_is_ready_waits_for_it(witness: Witness, yours):
+    server, _, generator = yours
+    page = witness.page
+    page.add_init_script("""
+        const get = window.fetch;
+        window.fetch = async (...wish) => {
+          const { url } = JSON.parse(document.getElementById("search").textContent);
+          if (String(wish[0]).endsWith(url)) await new Promise((go) => (window.go = go));
+          return get(...wish);
+        };
+    """)
+    page.goto(f"{server.url}blob/yours/")
+    wait_until(page, "'go' in window")  # all but the encoder is there
+    target = picture(generator, 3_000_000_007, psi=0.7)
+    page.evaluate(DROP, [list(png(target)), "picture.png"])
+    page.evaluate(
+        "() => createImageBitmap(new ImageData(99, 99))"
+    )  # by then the other one would have been read
+    expect(page.locator("[data-knobs]")).to_have_attribute("hidden", "")
+    page.evaluate("window.go()")
+    wait_until(page, FOUND)
+    assert psnr_db(pixels(page, "[data-found]")[:, :, :3], target) > 26
+
+
+def test_of_two_pictures_the_last_one_is_looked_for_whichever_is_read_first(witness: Witness, yours):
+    server, _, generator = yours
+    page = witness.page
+    page.add_init_script("""
+        const read = window.createImageBitmap;
+        window.createImageBitmap = async (file) => {
+          if (file.name === "slow.png") await new Promise((go) => (window.go = go));
+          return read(file);
+        };
+    """)
+    open_page(page, f"{server.url}blob/yours/")
+    page.evaluate(DROP, [list(png(picture(generator, 5, psi=0.7))), "slow.png"])
+    find(page, png(picture(generator, 3_000_000_007, psi=0.7)))
+    shown = pixels(page, "[data-crop]").tobytes()
+    page.evaluate("async () => { window.go(); await createImageBitmap(new ImageData(99, 99)); }")
+    assert pixels(page, "[data-crop]").tobytes() == shown
+    page.evaluate(DROP, [list(b"no picture"), "slow.png"])
+    page.evaluate("async () => { window.last = window.go; }")
+    find(page, png(picture(generator, 6, psi=0.7)))
+    page.evaluate("async () => { window.last(); await createImageBitmap(new ImageData(99, 99)); }")
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_a_search_that_failed_leaves_nothing_behind_after_the_next_one(witness: Witness, yours):
+    server, _, generator = yours
+    page = witness.page
+    open_page(page, f"{server.url}blob/yours/")
+    page.evaluate("""() => {
+      const read = CanvasRenderingContext2D.prototype.getImageData;
+      CanvasRenderingContext2D.prototype.getImageData = () => {
+        CanvasRenderingContext2D.prototype.getImageData = read;
+        throw new RangeError("no room");
+      };
+    }""")
+    page.evaluate(DROP, [list(png(picture(generator, 5, psi=0.7))), "picture.png"])
+    expect(page.get_by_role("alert")).to_contain_text("The search failed")
+    expect(page.locator("[data-search]")).to_be_hidden()
+    page.locator("#zoom").fill("1.5")
+    wait_until(page, FOUND)
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_a_page_that_can_t_be_readied_says_so(witness: Witness, yours):
+    page = witness.page
+    page.add_init_script("""
+        const post = Worker.prototype.postMessage;
+        Worker.prototype.postMessage = function (message, ...more) {
+          if (message.ask === "axes") throw new RangeError("no room");
+          post.call(this, message, ...more);
+        };
+    """)
+    page.goto(f"{yours[0].url}blob/yours/")
+    expect(page.get_by_role("alert")).to_contain_text("The search failed")
+    expect(page.locator("[data-lacking] img")).to_have_count(9)
+
+
 def test_what_is_no_picture_gets_a_sentence(witness: Witness, yours):
     page = witness.page
     open_page(page, f"{yours[0].url}blob/yours/")
