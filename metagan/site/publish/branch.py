@@ -105,8 +105,9 @@ def publish_to_branch(
     with _staged(files, _extra_files(branch, tip, files, domain)) as stage:
         ours = _hashes(branch, stage)
         theirs = _blobs(branch, tip) if tip else {}
-        if tip and not overwrite:
-            _check_others(branch, tip, ours, keep_history=keep_history)
+        # A local branch that the remote lacks is replaced or added to as well.
+        if (newest := tip or _commit_of(branch, branch.ref)) and not overwrite:
+            _check_others(branch, newest, ours, keep_history=keep_history)
         plan = _plan(branch, stage, ours, theirs)
         if tip and not keep_history:
             plan = replace(plan, former_commits=int(_must(branch, "rev-list", "--count", tip)))
@@ -242,7 +243,9 @@ def _plan(branch: Branch, stage: Path, ours: Mapping[str, str], theirs: Mapping[
 
 def _blobs(branch: Branch, tree: str) -> dict[str, str]:
     """Return git's hash of every file of a commit or tree."""
-    entries = (line.split("\t", 1) for line in _must(branch, "ls-tree", "-r", "-z", tree).split("\0") if line)
+    # --full-tree: in a subfolder, git would list that folder's files only.
+    lines = _must(branch, "ls-tree", "-r", "-z", "--full-tree", tree).split("\0")
+    entries = (line.split("\t", 1) for line in lines if line)
     return {path: about.split()[2] for about, path in entries}
 
 

@@ -368,6 +368,32 @@ def test_commits_of_others_are_listed_and_kept_unless_forced(repository, remote,
     assert (commits(remote), tree(remote)) == (1, PUBLISHED | {"CNAME"})
 
 
+@pytest.mark.parametrize("keep_history", [True, False])
+def test_files_of_others_are_seen_from_a_subfolder_of_the_repository(repository, remote, site, keep_history):
+    blog = blog_on(repository)
+    (repository / "sites").mkdir()
+    with pytest.raises(PublishError, match=r"would be lost[^:]*:\n  blog/index\.html\n"):
+        publish(repository / "sites", site, keep_history=keep_history)
+    assert git(remote, "rev-parse", "gh-pages") == blog
+    publish(repository / "sites", site, overwrite=True)
+    assert publish(repository / "sites", site).is_empty
+    assert tree(remote) == PUBLISHED | {"CNAME"}
+
+
+@pytest.mark.parametrize("keep_history", [True, False])
+def test_a_local_branch_that_the_remote_lacks_is_kept_unless_forced(repository, remote, site, keep_history):
+    blog_on(repository)
+    git(repository, "branch", "--quiet", "gh-pages", "origin/gh-pages")
+    git(repository, "push", "--quiet", "origin", "--delete", "gh-pages")
+    before = git(repository, "rev-parse", "gh-pages")
+    with pytest.raises(PublishError, match=r"would be lost[^:]*:\n  blog/index\.html\n"):
+        publish(repository, site, keep_history=keep_history)
+    assert git(repository, "rev-parse", "gh-pages") == before
+    assert git(remote, "branch", "--list", "gh-pages") == ""
+    publish(repository, site, keep_history=keep_history, overwrite=True)
+    assert PUBLISHED <= tree(remote)
+
+
 def test_a_published_file_that_somebody_edited_is_theirs(repository, remote, site, tmp_path):
     publish(repository, site)
     other = clone(tmp_path / "other", remote)
