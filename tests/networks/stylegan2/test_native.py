@@ -99,6 +99,50 @@ def test_a_picture_has_the_same_bits_in_every_batch_and_on_any_number_of_threads
         assert torch.equal(got, wanted), (threads, batch)
 
 
+# Draws with sixteen threads, and again when the system grants hardly any new one; prints how many values differ, and
+# how many threads came.
+FEW_THREADS = """
+import os, resource, threading, torch
+from pathlib import Path
+from metagan.live.native import native_kernel
+from metagan.networks.stylegan2.native import NativeStyleGAN2
+from tests.networks.alike import styles
+from tests.networks.stylegan2.test_native import PLAIN, dataclasses, make
+
+network = make(dataclasses.replace(PLAIN, channels=(256, 256, 256, 128, 64)))
+ws, form = styles(network, 8), NativeStyleGAN2(network, native_kernel())
+torch.set_num_threads(16)
+wanted = form.synthesize(ws).numpy()
+size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + (24 << 20),) * 2)
+most, done = 0, False
+
+def count():
+    global most
+    while not done:
+        most = max(most, len(os.listdir("/proc/self/task")))
+
+watcher = threading.Thread(target=count)
+watcher.start()
+before = len(os.listdir("/proc/self/task"))
+got = [form.synthesize(ws).numpy() for _ in range(3)]  # numpy: OpenMP would end the process
+done = True
+watcher.join()
+print(max(int((each != wanted).sum()) for each in got), most - before)
+"""
+
+
+@needs_library
+@pytest.mark.skipif(sys.platform != "linux", reason="limits a process's memory")
+def test_fewer_threads_than_asked_for_draw_the_same(tmp_path):
+    child = [sys.executable, "-c", FEW_THREADS]
+    done = subprocess.run(child, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    differing, threads = map(int, done.stdout.split())
+    assert threads < 15, "the system granted all"
+    assert differing == 0
+
+
 @needs_library
 def test_sampled_pictures_have_the_same_bytes_in_every_batch_and_on_any_number_of_threads():
     generator = load_generator(read_checkpoint(bundled_weights("bagels")))

@@ -59,6 +59,7 @@ typedef struct {
   const Order *order;
   Plan plan;
   float *work;
+  int threads;       // that the plan is for; there may be fewer
   int first, count;  // pictures of the present group
 } Job;
 
@@ -228,7 +229,7 @@ static void run_step(Team *team, const Job *job, int step, int first, int count,
                      float *images, State *now, float *work) {
   const Order *order = job->order;
   const Step *s = order->network->steps + step;
-  Split split = split_of(s, job->plan.split > step ? job->plan.group : 1, team_size(team));
+  Split split = split_of(s, job->plan.split > step ? job->plan.group : 1, job->threads);
   int is_skip = s->kind == SKIP, group = job->plan.group, all = job->plan.split > step ? group : 1;
   if (job->plan.planes > 2 && (s->kind == UP || s->kind == UP_SMALL)) {
     now->block = now->x;
@@ -335,7 +336,7 @@ static void program(Team *team, int thread, void *context) {
 void EXPORT(draw)(const Network *network, const float *ws, const float *waves, const float *const *noise,
                   const int *noise_step, float *images, unsigned char *bytes, float *work, int pictures, int threads) {
   Order order = {network, ws, waves, noise, noise_step, images, bytes, pictures};
-  Job job = {.order = &order, .plan = plan_of(network, pictures, threads), .work = work};
+  Job job = {.order = &order, .plan = plan_of(network, pictures, threads), .work = work, .threads = threads};
   team_run(program, &job, threads);
 }
 
