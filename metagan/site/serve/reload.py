@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from stat import S_ISREG
 
 from watchfiles import Change, DefaultFilter, watch
 
@@ -141,10 +142,22 @@ class SourceFilter(DefaultFilter):
         return frozenset({*self._folders, *inner, *outer})
 
     def changed_since(self, since: float) -> bool:
-        """Return whether a source is newer than a time in seconds since the epoch."""
+        """Return whether a source was changed since a time in seconds since the epoch.
+
+        One that is dated in the future (another machine's clock, an unpacked archive) is not: it would be for ever.
+        """
         inner = (path for top in self._folders for path in top.rglob("*"))
-        files = (path for path in (*self._files, *inner) if path.is_file())
-        return any(path.stat().st_mtime > since - CLOCK_GRAIN_S for path in files)
+        times = [time_of(path) for path in (*self._files, *inner)]
+        return any(since - CLOCK_GRAIN_S < at <= time.time() for at in times if at is not None)
+
+
+def time_of(path: Path) -> float | None:
+    """Return when a file was changed, in seconds since the epoch; None if it isn't a file, or no longer there."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_mtime if S_ISREG(state.st_mode) else None
 
 
 def rebuild_on_change(live_site: LiveSite, build: Build, stop: threading.Event, report: Report) -> None:

@@ -684,6 +684,15 @@ def test_what_was_edited_during_the_first_build_is_not_missed(tmp_path):
     assert builds == ["a"]
 
 
+def test_a_source_dated_in_the_future_is_not_new_for_ever(tmp_path):
+    source = tmp_path / "registry.yaml"
+    source.write_text("a")
+    begun = time.time() - 10
+    assert SourceFilter((source,)).changed_since(begun)
+    os.utime(source, (time.time() + 3600,) * 2)
+    assert not SourceFilter((source,)).changed_since(begun)
+
+
 def test_a_source_that_was_deleted_is_still_waited_for(tmp_path):
     missing = tmp_path / "weights.pkl"
     assert SourceFilter((missing,)).folders() == {tmp_path}
