@@ -324,8 +324,9 @@ class Subject(Wording, Drawing, Generator):
     )
     shards: Annotated[Shards, Want("a mapping with run")] | None = Field(
         default=None,
-        description="A run of shards whose pictures are published, all but the excluded ones; `images` is "
-        "then ignored, and psi, class, noise, format and upscaler are the run's.",
+        description="A run of shards whose pictures are published, all but the excluded ones (which stay in shards "
+        "that are published whole); `images` is then ignored, and psi, class, noise, format and upscaler are "
+        "the run's.",
     )
     collection: CollectionFolder | None = Field(
         default=None,

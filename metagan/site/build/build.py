@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
@@ -118,6 +118,7 @@ def build_site(options: BuildOptions, progress: Progress) -> BuildReport:
         _fail_if_strict(options, outcome)
         made = Manifest.of(build_dir.staging, inputs.fingerprint, files, outcome.warnings, day.isoformat())
         made.write(build_dir.staging)
+        _keep_extras(build_dir, former, files)  # also those that came meanwhile
         swap_in(build_dir.staging, build_dir.site)
         build_dir.forget_day()
         if options.tidy and not options.subjects:
@@ -364,13 +365,18 @@ def _icons() -> tuple[tuple[int, str], ...]:
 
 
 def _write_icons(inputs: BuildInputs, folder: Path) -> Iterator[tuple[str, int]]:
-    """Make the site's icons from the middle of the first subject's first picture, whole pixels where it is small."""
+    """Make the site's icons from the middle of the first subject's first picture, whole pixels where it is small.
+
+    The user's own, from a folder of templates, stay.
+    """
     cache, facts = inputs.caches[0], inputs.facts[0]
     seed = cache.subject.seeds[0]
     with Image.open(cache.picture(seed)) as image:
         picture = image.convert("RGB")
     name = ai_system(facts.architecture, cache.sha256, cache.upscaler)
     for side, path in _icons():
+        if (folder / path).exists():
+            continue
         how = Image.Resampling.NEAREST if side >= min(picture.size) else Image.Resampling.LANCZOS
         icon = np.asarray(ImageOps.fit(picture, (side, side), how))
         data = encode(icon, "png", Provenance(name, seed, cache.subject.psi))
@@ -394,33 +400,29 @@ def _copy_models(models: list[BrowserModel], folder: Path) -> Iterator[tuple[str
 
 
 def _keep_extras(build_dir: BuildDir, former: Manifest | None, files: dict[str, int]) -> list[str]:
-    """Keep files that others put into the site folder.
+    """Keep files and folders that others put into the site folder.
 
     Raises:
         BuildError: If the new site has files or folders of the same names.
     """
     if former is None:
         return []
-    folders = {str(folder) for name in files for folder in PurePosixPath(name).parents}
+    folders = _folders_of(files)
     kept, clashing = [], []
     for path in sorted(build_dir.site.rglob("*")):
         name = path.relative_to(build_dir.site).as_posix()
-        is_folder = path.is_dir() and not path.is_symlink()
-        if is_folder or name in former.files or name == MANIFEST:
+        if _is_folder(path) or name in former.files or name == MANIFEST:
             continue
         target = build_dir.staging / name
         if name in files and path.is_file() and path.read_bytes() == target.read_bytes():
             continue
-        if (
-            name in files
-            or name in folders
-            or any(str(above) in files for above in PurePosixPath(name).parents)
-        ):
+        if name in folders or _lies_in_file(name, files):
             clashing.append(name)
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target, follow_symlinks=False)
         kept.append(name)
+    clashing += _keep_folders(build_dir, former, files)
     if clashing:
         raise BuildError(
             f"metagan did not make these files, and the new site has others of their names: {_few(clashing)}; "
@@ -434,6 +436,34 @@ def _keep_extras(build_dir: BuildDir, former: Manifest | None, files: dict[str, 
         f"{build_dir.site}: kept files that metagan did not make: {_few(kept)}; "
         "put them into templates/static instead"
     ]
+
+
+def _keep_folders(build_dir: BuildDir, former: Manifest, files: dict[str, int]) -> list[str]:
+    """Keep folders of others, empty ones too, with their modes; return empty ones where the new site has a file."""
+    ours, clashing = _folders_of(former.files), []
+    for path in sorted(build_dir.site.rglob("*"), reverse=True):  # what is in a folder comes before it
+        name = path.relative_to(build_dir.site).as_posix()
+        if not _is_folder(path) or name in ours:
+            continue
+        if not _lies_in_file(name, files):
+            (build_dir.staging / name).mkdir(parents=True, exist_ok=True)
+            shutil.copystat(path, build_dir.staging / name)
+        elif not any(path.iterdir()):
+            clashing.append(name)
+    return clashing
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _lies_in_file(name: str, files: Mapping[str, int]) -> bool:
+    """Whether a path, or a folder above it, is one of the site's files."""
+    return name in files or any(str(above) in files for above in PurePosixPath(name).parents)
+
+
+def _folders_of(files: Iterable[str]) -> set[str]:
+    return {str(folder) for name in files for folder in PurePosixPath(name).parents}
 
 
 def _few(names: list[str]) -> str:

@@ -27,7 +27,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,24 +125,30 @@ class BuildDir:
             BuildLockedError: If another build is running in this folder.
             BuildError: If the folder can't be written to.
         """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.folder / "lock", timeout=0)
-            with lock:
+        if self.site.is_mount():
+            raise BuildError(
+                "a volume is mounted there, which can't be replaced by a finished site",
+                where=self.site,
+                fix=f"choose a folder in it: --out {self.site / 'site'}",
+            )
+        with ExitStack() as stack:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(FileLock(self.folder / "lock", timeout=0))
                 recover(self.staging, self.site)
                 for place in (self.folder, *(self.folder / kind for kind in ("facts", "models", "traits"))):
                     sweep_folder(place)
-                yield
-        except Timeout as error:
-            raise BuildLockedError(
-                "another build is running there",
-                where=self.site,
-                fix="wait until it ends, or choose another folder with --out",
-            ) from error
-        except PermissionError as error:
-            raise BuildError(
-                "no permission to write", where=error.filename, fix="choose another folder with --out"
-            ) from error
+            except Timeout as error:
+                raise BuildLockedError(
+                    "another build is running there",
+                    where=self.site,
+                    fix="wait until it ends, or choose another folder with --out",
+                ) from error
+            except PermissionError as error:
+                raise BuildError(
+                    "no permission to write", where=error.filename, fix="choose another folder with --out"
+                ) from error
+            yield
 
     # --------------------------------------------------------------------------------------------
 

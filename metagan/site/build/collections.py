@@ -302,13 +302,14 @@ def _key(ref: CollectionRef, build_dir: BuildDir) -> str:
     if ref.kind == "bundled":
         items = _shipped_items(ref.location)
         shipped = build_dir.sha256(items) if items else None
-        return digest_of(ref.text, BUNDLED_COUNT, shipped, _drawing_code(ref.location))
+        return digest_of(ref.text, BUNDLED_COUNT, shipped, drawing_code(ref.location))
     files = [Path(ref.location) / name for name in (FACTS_NAME, ITEMS_NAME, SALES_NAME)]
     return digest_of(ref.location, *(build_dir.sha256(file) for file in files if file.is_file()))
 
 
 @functools.cache
-def _drawing_code(name: str) -> str:
+def drawing_code(name: str) -> str:
+    """Hash the code that draws a bundled collection."""
     if name in COLLECTIONS:
         return digest_of_folder(Path(drawings.__path__[0]), "**/*.py")
     try:

@@ -196,6 +196,9 @@ def gather(options: BuildOptions, build_dir: BuildDir, progress: Progress) -> Bu
             upscaler_weights, upscaler = _upscaler(options, build_dir, subject, known, progress)
             key = "shards"
             run = runs.of(subject, known.sha256, upscaler.sha256 if upscaler else None)
+            key = "exclude"
+            if run and not len(run.seeds(subject, options.most)):
+                raise OptionError("all pictures of its run of shards are excluded", fix="exclude fewer")
         except MetaganError as error:
             if key == "shards" and subject.shards is None:
                 raise  # the command line named the run
@@ -208,6 +211,11 @@ def gather(options: BuildOptions, build_dir: BuildDir, progress: Progress) -> Bu
                 upscaler_weights, upscaler = None, None
             if subject.text:
                 warnings.append(f"{subject.slug}: pictures out of shards have no lines of text")
+            if subject.exclude and run.layout == "shards":
+                warnings.append(
+                    f"{subject.slug}: excluded pictures are not shown, but stay in the shards, which anybody can read; "
+                    "layout: files publishes without them"
+                )
         caches.append(
             picture_cache_for(
                 build_dir,
@@ -350,5 +358,5 @@ def _digest_of_templates(options: BuildOptions) -> str:
 
 def _digest_of_code() -> str:
     """Hash the package's code, so that a new version never reuses an old version's pages."""
-    kernels = digest_of_folder(metagan.live.KERNEL, "*.wasm")
-    return digest_of(digest_of_folder(Path(metagan.__file__).parent, "**/*.py"), kernels)
+    kernels = [digest_of_folder(metagan.live.KERNEL, kind) for kind in ("*.wasm", "**/*.wgsl")]
+    return digest_of(digest_of_folder(Path(metagan.__file__).parent, "**/*.py"), *kernels)

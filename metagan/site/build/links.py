@@ -99,7 +99,11 @@ class _Checker:
             if unquote(value[1:]) not in ids | {"", "top"}:
                 self._miss(link, f"there is no element with id {value[1:]!r} in {link.page}")
             return
-        url = urlsplit(urljoin(f"{self._host}{self._base}{link.page.removesuffix(INDEX)}", value))
+        try:
+            url = urlsplit(urljoin(f"{self._host}{self._base}{link.page.removesuffix(INDEX)}", value))
+        except ValueError:
+            self._miss(link, f"{value!r} is not an address")
+            return
         if f"{url.scheme}://{url.netloc}" != self._host:
             return
         absolute = value.startswith(self._host)

@@ -122,12 +122,11 @@ def _with_dials(made: BrowserModel, cache: PictureCache, build_dir: BuildDir) ->
 
 
 def _export_dials(cache: PictureCache, ref: DialsRef, file: Path) -> dict[str, Any]:
-    from metagan.checkpoints.read import read_checkpoint
     from metagan.export.fold import fold_directions
     from metagan.lab.dials import open_dials
-    from metagan.networks.loading.detect import load_generator
+    from metagan.site.build.pictures import load_networks
 
-    generator = load_generator(read_checkpoint(cache.weights))
+    generator, _ = load_networks(cache)
     found = open_dials(ref, generator, label=cache.subject.label_choice)
     shown = found.info.dials[:SHOWN_DIALS]
     content = fold_directions(generator, found.vectors[:SHOWN_DIALS]).numpy().astype("<f4").tobytes()
@@ -166,12 +165,12 @@ def _with_encoder(made: BrowserModel, cache: PictureCache, build_dir: BuildDir) 
 
 
 def _export_encoder(cache: PictureCache, path: Path, file: Path) -> dict[str, Any]:
-    from metagan.checkpoints.read import read_checkpoint
     from metagan.lab.encoder import open_encoder
-    from metagan.networks.loading.detect import load_generator
+    from metagan.site.build.pictures import load_networks
 
     subject = cache.subject
-    encoder = open_encoder(path, load_generator(read_checkpoint(cache.weights)), label=subject.label_choice)
+    generator, _ = load_networks(cache)
+    encoder = open_encoder(path, generator, label=subject.label_choice)
     content = encoder.numbers().numpy().astype("<f2").tobytes()
     write_bytes(file, content)
     sha256, info = hashlib.sha256(content).hexdigest(), encoder.info
@@ -199,9 +198,12 @@ def _too_large(what: str) -> str:
 
 def _key(cache: PictureCache) -> str:
     """Hash everything that the exported file depends on."""
-    code = digest_of_folder(Path(metagan.__file__).parent / "export", "*.py")
+    code = [
+        digest_of_folder(Path(metagan.__file__).parent / part, "*.py")
+        for part in ("export", "networks/upscaler")
+    ]
     upscaler = [cache.upscaler.sha256] if cache.upscaler else []
-    return digest_of(cache.sha256, cache.subject.noise, code, *upscaler)
+    return digest_of(cache.sha256, cache.subject.noise, *code, *upscaler)
 
 
 def _record(cache: PictureCache, file: Path) -> dict[str, Any]:
@@ -220,14 +222,11 @@ def _record(cache: PictureCache, file: Path) -> dict[str, Any]:
 
 
 def _export(cache: PictureCache, file: Path) -> dict[str, Any]:
-    from metagan.checkpoints.read import read_checkpoint
     from metagan.export.web import make_web_weights
     from metagan.lab.lineage import mark_of
-    from metagan.networks.loading.detect import load_generator
-    from metagan.networks.upscaler import load_upscaler
+    from metagan.site.build.pictures import load_networks
 
-    generator, noise = load_generator(read_checkpoint(cache.weights)), cache.subject.noise
-    upscaler = load_upscaler(cache.upscaler_weights) if cache.upscaler_weights else None
+    (generator, upscaler), noise = load_networks(cache), cache.subject.noise
     try:
         try:
             weights = make_web_weights(generator, "fp16", noise, upscaler)

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from metagan.checkpoints.read import read_checkpoint
 from metagan.errors import BuildError, OptionError
-from metagan.fetch.weights_file import size_of
+from metagan.fetch.weights_file import sha256_of, size_of
 from metagan.files import write_bytes
 from metagan.images.encode import encode
 from metagan.images.provenance import Provenance
+from metagan.networks.generator import Generator
 from metagan.networks.loading.detect import describe_training, load_generator
 from metagan.networks.loading.forms import title_of
-from metagan.networks.upscaler import load_upscaler, upscaler_of
+from metagan.networks.upscaler import Upscaler, load_upscaler, upscaler_of
 from metagan.sampling.device import choose_device
 from metagan.sampling.sampler import Sampler, Settings
 from metagan.site.build.picture_cache import PictureCache, chunks_with_gaps
@@ -28,6 +29,29 @@ from metagan.values import Size
 
 MOST_UPSCALED_PX = 2048
 ENCODERS = min(4, os.cpu_count() or 1)
+
+
+def load_networks(cache: PictureCache) -> tuple[Generator, Upscaler | None]:
+    """Load a subject's generator and its upscaler, if it has one.
+
+    Raises:
+        CheckpointError: If a file can't be read.
+        BuildError: If a file is no longer the one that the build found at its beginning.
+    """
+    generator = load_generator(read_checkpoint(cache.weights))
+    found = [(cache.weights, cache.sha256)]
+    upscaler = None
+    if cache.upscaler_weights and cache.upscaler:
+        upscaler = load_upscaler(cache.upscaler_weights)
+        found.append((cache.upscaler_weights, cache.upscaler.sha256))
+    for weights, sha256 in found:
+        if sha256_of(weights) != sha256:
+            raise BuildError(
+                "the weights changed during the build",
+                where=weights,
+                fix="build again; training replaces its files",
+            )
+    return generator, upscaler
 
 
 def read_facts(weights: Path, sha256: str) -> GeneratorFacts:
@@ -108,8 +132,7 @@ def make_missing(cache: PictureCache, device: str, precision: str, advance: Call
     if not missing:
         return 0
     subject = cache.subject
-    generator = load_generator(read_checkpoint(cache.weights))
-    upscaler = load_upscaler(cache.upscaler_weights) if cache.upscaler_weights else None
+    generator, upscaler = load_networks(cache)
     sampler = Sampler(generator, choose_device(device), precision=precision, upscaler=upscaler)
     name = ai_system(title_of(sampler.generator), cache.sha256, cache.upscaler)
     settings = Settings(psi=subject.psi, label=subject.label_choice, noise=subject.noise)

@@ -30,7 +30,13 @@ from metagan.files import write_bytes
 from metagan.images.encode import ENCODER_VERSION, EXTENSIONS, encode
 from metagan.registry.models import Subject
 from metagan.site.build.build_dir import BuildDir, digest_of
-from metagan.site.build.collections import BUNDLED_COUNT, bundled_source, lets_show, picture_file
+from metagan.site.build.collections import (
+    BUNDLED_COUNT,
+    bundled_source,
+    drawing_code,
+    lets_show,
+    picture_file,
+)
 from metagan.site.build.picture_cache import UPSCALING_VERSION, PictureCache
 from metagan.site.pages.content import RealPicture, RealsContent
 from metagan.site.pages.views import web_address, without_controls
@@ -171,12 +177,12 @@ def _fit(data: bytes, size: Size) -> Image.Image:
 
 
 def digest_of_reals(subject: Subject, build_dir: BuildDir) -> str | None:
-    """Hash what a subject's originals are made from; None if it has none. The code's hash covers those it draws."""
+    """Hash what a subject's originals are made from; None if it has none."""
     ref = subject.reals
     if ref is None:
         return None
     if ref.kind == "bundled":
-        return ref.text
+        return digest_of(ref.text, drawing_code(ref.location))
     path = Path(ref.location)
     files = [path / COLLECTION_NAME, path / ITEMS_NAME] if path.is_dir() else [path]
     return digest_of(str(path), *(build_dir.sha256(file) for file in files if file.is_file()))

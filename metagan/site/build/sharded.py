@@ -245,16 +245,18 @@ def extract_singles(cache: PictureCache, build_dir: BuildDir) -> None:
     run, storage, folder = cache.run, cache.run.open(), _index_folder(cache.run, build_dir)
     for seed in cache.missing():
         shard = next(shard for shard in run.manifest.ranges if seed in shard)
-        rows = (folder / f"{shard_name(shard)}.bin").read_bytes()
-        offset, length, sha256 = _ROW.unpack_from(rows, _ROW.size * shard.index(seed))
+        index = folder / f"{shard_name(shard)}.bin"
+        offset, length, sha256 = _ROW.unpack_from(index.read_bytes(), _ROW.size * shard.index(seed))
         data = storage.read_range(zip_name(shard), offset, offset + length)
         if data is None or hashlib.sha256(data).digest() != sha256:
-            raise BuildError(
-                f"the picture of seed {seed} is missing or damaged",
-                where=storage.address(zip_name(shard)),
-                fix=_FIX,
-            )
+            raise _damaged(seed, storage.address(zip_name(shard)), index)
         write_bytes(cache.picture(seed), data)
+
+
+def _damaged(seed: int, place: str, index: Path) -> BuildError:
+    """Make the error of a picture that isn't what the kept index says; the next build reads the run's index again."""
+    index.unlink(missing_ok=True)
+    return BuildError(f"the picture of seed {seed} is missing or damaged", where=place, fix=_FIX)
 
 
 def put_pictures(
@@ -314,18 +316,15 @@ def _put_files(
     made: set[Path] = set()
     for shard in _shards(run, seeds):
         content = storage.read(zip_name(shard)) or b""
-        rows = _ROW.iter_unpack((_index_folder(run, build_dir) / f"{shard_name(shard)}.bin").read_bytes())
+        index = _index_folder(run, build_dir) / f"{shard_name(shard)}.bin"
+        rows = _ROW.iter_unpack(index.read_bytes())
         published = SeedRanges([shard]).without(cache.subject.exclude)
         for seed, (offset, length, sha256) in zip(shard, rows, strict=True):
             if seed not in published or seed > seeds[-1]:
                 continue
             data = content[offset : offset + length]
             if hashlib.sha256(data).digest() != sha256:
-                raise BuildError(
-                    f"the picture of seed {seed} is missing or damaged",
-                    where=storage.address(zip_name(shard)),
-                    fix=_FIX,
-                )
+                raise _damaged(seed, storage.address(zip_name(shard)), index)
             name = f"{base}/{seed // FILES_A_FOLDER}/{seed}.{extension}"
             path = folder / name
             if path.parent not in made:

@@ -515,5 +515,8 @@ def web_address(text: str) -> str | None:
     address = text.strip()
     if not address.isprintable() or " " in address:
         return None
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # a host in brackets that is no IPv6 address, a letter that stands for "/"
+        return None
     return address if parts.scheme in {"http", "https"} and parts.netloc else None

@@ -16,11 +16,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metagan.errors import BuildError, BuildLockedError, OptionError, RegistryError
+from metagan.checkpoints.read import read_checkpoint
+from metagan.errors import BuildError, BuildLockedError, MetaganError, OptionError, RegistryError
+from metagan.live import KERNEL
 from metagan.registry.read import read_registry
+from metagan.site.build import build as build_module
 from metagan.site.build import build_dir, pictures
 from metagan.site.build.build import BuildOptions, BuildReport, build_site
 from metagan.site.build.build_dir import BuildDir
+from metagan.site.build.gather import _digest_of_code
 from metagan.site.build.picture_cache import chunks_with_gaps
 from metagan.site.manifest import MANIFEST
 from tests.site.live_site import Silent
@@ -450,3 +454,71 @@ def test_a_build_with_nothing_to_do_never_imports_torch(tmp_path):
     assert (
         subprocess.run([sys.executable, "-c", script], check=False, stdout=subprocess.DEVNULL).returncode == 0
     )
+
+
+def test_weights_that_change_during_the_build_are_not_drawn_under_the_former_ones_name(tmp_path, monkeypatch):
+    write_registry(tmp_path)
+    weights = tmp_path / "blob.pkl"
+
+    def read(path):
+        checkpoint = read_checkpoint(path)
+        shutil.copyfile(GOLDEN.with_name("tf_ada_cond16.pkl"), tmp_path / "new.pkl")
+        (tmp_path / "new.pkl").replace(weights)  # as training does
+        return checkpoint
+
+    build(tmp_path, out="first")  # facts about the weights are known
+    shutil.rmtree(tmp_path / "first")
+    monkeypatch.setattr("metagan.site.build.pictures.read_checkpoint", read)
+    with pytest.raises(
+        MetaganError, match=r"blob\.pkl: the weights changed during the build\n  fix: build again"
+    ):
+        build(tmp_path)
+    assert not list(tmp_path.rglob("build*/**/*.webp"))
+
+
+def test_icons_of_one_s_own_stay(tmp_path):
+    write_registry(tmp_path)
+    own = tmp_path / "templates" / "static" / "icon-192.png"
+    own.parent.mkdir(parents=True)
+    Image.new("RGB", (192, 192), "red").save(own)
+    build(tmp_path, templates=tmp_path / "templates")
+    static = tmp_path / "build" / "static"
+    assert (static / "icon-192.png").read_bytes() == own.read_bytes()
+    assert (static / "icon-512.png").is_file()
+
+
+def test_a_mounted_folder_is_refused_before_anything_is_drawn(tmp_path, monkeypatch):
+    write_registry(tmp_path)
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == tmp_path / "build")
+    with pytest.raises(BuildError, match=r"a volume is mounted there.*\n  fix: .*--out .*build/site"):
+        build(tmp_path)
+
+
+def test_shaders_belong_to_what_a_build_is_made_of(tmp_path, monkeypatch):
+    shutil.copytree(KERNEL, tmp_path / "kernel")
+    monkeypatch.setattr("metagan.live.KERNEL", tmp_path / "kernel")
+    before = _digest_of_code()
+    (tmp_path / "kernel" / "webgpu" / "layer.wgsl").write_text("changed")
+    assert _digest_of_code() != before
+
+
+def test_folders_of_others_keep_their_emptiness_and_mode_and_late_files_stay(tmp_path, monkeypatch):
+    write_registry(tmp_path)
+    build(tmp_path)
+    site = tmp_path / "build"
+    (site / ".git" / "refs").mkdir(parents=True)
+    (site / ".git" / "HEAD").write_text("ref")
+    (site / ".git").chmod(0o700)
+    check = build_module.check_links
+
+    def check_slowly(*arguments):
+        (site / "late.txt").write_text("saved while the site was checked")
+        return check(*arguments)
+
+    monkeypatch.setattr(build_module, "check_links", check_slowly)
+    write_registry(tmp_path, images=10)
+    build(tmp_path)
+    assert (site / ".git" / "refs").is_dir()
+    assert (site / ".git").stat().st_mode & 0o777 == 0o700
+    assert (site / "late.txt").read_text() == "saved while the site was checked"
+    assert not (site / "blob" / "11").exists(), "folders of former pages go"

@@ -96,3 +96,9 @@ def test_the_scanner_sees_what_the_standard_library_s_parser_sees():
             links = [link for link in links if not link[1].startswith(BASE_URL + "pictures")]
             expected = [link for link in reference.links if not link[1].startswith(BASE_URL + "pictures")]
             assert (sorted(links), ids) == (sorted(expected), reference.ids), path
+
+
+def test_what_is_no_address_is_named_with_page_and_line():
+    (line,) = found({"index.html": b'<p>\n<a href="http://[x">there</a>'})
+    assert line.startswith("index.html:2 ")
+    assert line.endswith("'http://[x' is not an address")

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import re
+import shutil
 import struct
 from pathlib import Path
 
@@ -121,6 +122,13 @@ def test_the_registry_can_name_the_run(tmp_path: Path, run: Path) -> None:
         read_registry(write_registry(tmp_path, extra="shards:\n  run: nowhere\n"))
 
 
+def test_what_is_excluded_from_shards_is_said_to_stay_in_them(tmp_path: Path, run: Path) -> None:
+    outcome = build(tmp_path, pictures=run)
+    assert any("stay in the shards" in warning and "layout: files" in warning for warning in outcome.warnings)
+    with pytest.raises(RegistryError, match=r"exclude: all pictures of its run of shards are excluded"):
+        build(tmp_path, pictures=run, extra="exclude: 0-1099")
+
+
 def test_sitemaps_are_split(tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(render, "SITEMAP_LIMIT", 150)
     build(tmp_path, pictures=run, pages=True)
@@ -170,8 +178,15 @@ def test_damage_is_found_before_the_site_is_replaced(tmp_path: Path) -> None:
     zipped.unlink()
     assert "the picture of seed 7 is missing or damaged" in refusal(tmp_path, pictures=run)
     zipped.write_bytes(content)
+    build(tmp_path, pictures=run)
+    kept = tmp_path / ".metagan" / "site" / "shards" / run.name / "0000000000-0000000059.bin"
+    kept.write_bytes(b"\xff" * kept.stat().st_size)
+    shutil.rmtree(tmp_path / "site")
+    assert "is missing or damaged" in refusal(tmp_path, pictures=run, layout="files")
+    build(tmp_path, pictures=run, layout="files")  # the run's own index was read again
+    shutil.rmtree(tmp_path / "site")
     index.write_bytes(rows[:-20])
-    (tmp_path / ".metagan" / "site" / "shards" / run.name / "0000000000-0000000059.bin").unlink()
+    kept.unlink()
     assert "this index is missing or damaged" in refusal(tmp_path, pictures=run)
 
 
