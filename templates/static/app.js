@@ -37,6 +37,7 @@ const isLost = element.dataset.kind === "lost";
 const backButton = element.querySelector("[data-back]");
 const lastSeen = new Seen(root.pathname);
 let upcoming = null;
+let moves = 0; // what was asked of the page, by which a late answer tells that the visitor has gone on
 let trouble = -Infinity; // when a picture last didn't come
 
 // ---------------------------------------------------------------------------------------------
@@ -183,12 +184,14 @@ function addressOf(pick) {
 
 function next() {
   if (lonely()) return;
+  moves++;
   const pick = trail.ahead ? trail.forward() : add(upcoming ?? draw());
   show(pick, { address: addressOf(pick) });
 }
 
 function back() {
   if (!trail.canGoBack) return;
+  moves++;
   const pick = trail.back();
   show(pick, { address: addressOf(pick), asked: true });
 }
@@ -203,6 +206,7 @@ function add(pick) {
 
 /** Shows a pick that was pointed at; its address names it. */
 function open(pick) {
+  moves++;
   show(add(pick), { address: isSubject ? addressFor(pick) : null, push: true, asked: true });
   element.scrollIntoView({ block: "start" });
   element.querySelector("[data-next]")?.focus({ preventScroll: true });
@@ -215,6 +219,7 @@ let changing = null;
 async function change(more) {
   const { current } = trail;
   if (!current || !studios.of(current.subject).ready) return;
+  moves++;
   Object.assign(studios.settings(current.subject), more);
   const busy = changing !== null;
   changing = { ...current, number: undefined, live: true, ...studios.settings(current.subject) };
@@ -247,8 +252,10 @@ async function pickByName(name) {
 async function openName(text) {
   const name = readName(text);
   if (!name) return;
-  const pick = add(await pickByName(name));
-  show(pick, { address: `?${new URLSearchParams({ name })}`, push: true, name, asked: true });
+  const move = ++moves;
+  const pick = await pickByName(name);
+  if (move !== moves) return;
+  show(add(pick), { address: `?${new URLSearchParams({ name })}`, push: true, name, asked: true });
   element.scrollIntoView({ block: "start" });
 }
 
@@ -340,9 +347,10 @@ async function meanwhile(asking) {
 }
 
 window.addEventListener("popstate", async ({ state }) => {
+  const move = ++moves;
   const { pick, name } = await asked();
   const shown = pick ?? (await pickOf(state));
-  if (shown) show(add(shown), { name, asked: true });
+  if (shown && move === moves) show(add(shown), { name, asked: true });
 });
 
 // ---------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from metagan.checkpoints.read import read_checkpoint
 from metagan.networks.loading.detect import load_generator
@@ -18,7 +18,14 @@ from metagan.sampling.levels import to_uint8
 from metagan.sampling.sampler import Sampler, Settings
 from metagan.values import LabelSpace
 from tests.labelled import NUMBERS, write_conditional
-from tests.site.conftest import INSECURE_HOST, Witness, wait_for_picture, wait_until, widths_exceeded
+from tests.site.conftest import (
+    INSECURE_HOST,
+    Witness,
+    wait_for,
+    wait_for_picture,
+    wait_until,
+    widths_exceeded,
+)
 from tests.site.live_site import (
     GOLDEN,
     build,
@@ -181,6 +188,38 @@ def test_a_name_has_the_picture_of_its_hash(witness: Witness, server):
     expect(page.locator("h1")).to_have_text("Ada Lovelace’s Ape Does Not Exist")
     live_picture(page)
     assert_near(pixels(page), sampled("ape", seed, psi=0.8))
+
+
+def test_a_name_s_picture_that_takes_the_generator_does_not_overtake_the_visitor(browser: Browser, server):
+    context = browser.new_context(service_workers="block")
+    page = context.new_page()
+    held = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/models/*.bin.gz", hold)
+    page.goto(f"{server.url}ape/?seed=2")
+    wait_for_picture(page)
+    page.get_by_label("A name").fill("Ada")
+    page.get_by_role("button", name="Show it").click()
+    page.locator("h1").click()
+    page.keyboard.press("ArrowRight")
+    wait_until(page, "document.querySelector('[data-text=\"seed\"]').textContent !== '2'")
+    wait_for(page, lambda: held)
+    for route in held:
+        route.continue_()
+    wait_for_mark(page, "live-ready")
+    press(page)
+    seen = [page.locator("[data-text='seed']").text_content()]
+    while page.locator("[data-back]").get_attribute("aria-disabled") == "false":
+        page.keyboard.press("ArrowLeft")
+        wait_until(page, "!document.querySelector('[data-stage]').hasAttribute('aria-busy')")
+        seen.append(page.locator("[data-text='seed']").text_content())
+    assert len(seen) >= 3
+    assert str(int.from_bytes(hashlib.sha256(b"ada").digest()[:4], "big")) not in seen
+    expect(page.locator("h1")).to_have_text("This Ape Does Not Exist")
+    context.close()
 
 
 def test_the_slider_draws_the_same_seed_more_ordinary_or_stranger(witness: Witness, server):
