@@ -94,7 +94,8 @@ function boundTo() {
 
 /**
  * Shows a pick, or what stands in for it where its picture doesn't come, then gets the next one ready. `address` is
- * what the location bar is to say, if anything new; `asked` says that somebody wants this very picture.
+ * what the location bar is to say, if anything new; `asked` says that somebody wants this very picture, and `quietly`
+ * that it is the same one with other settings, which may be one of many.
  */
 async function show(pick, { address = null, push = false, name = "", quietly = false, asked = false } = {}) {
   note(pick, address ?? location.href, push);
@@ -103,7 +104,7 @@ async function show(pick, { address = null, push = false, name = "", quietly = f
   const shown = await stage.show(pick, name, { quietly, patience_ms });
   if (!shown) return;
   if (shown !== pick) settleFor(shown, pick, asked);
-  prepare();
+  if (!quietly) prepare();
   const { subject } = shown;
   if (studios.of(subject).ready) pair?.open(studios.of(subject), shown);
   wake(subject);
@@ -231,6 +232,7 @@ async function change(more) {
     await show(pick, { address: isSubject && location.search ? writePick(pick) : null, quietly: true });
     changing = changing === pick ? null : changing;
   }
+  if (!upcoming) prepare();
 }
 
 /** Nothing is moved any more. */

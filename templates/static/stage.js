@@ -138,7 +138,7 @@ export class Stage {
     this.#frame(this.shown, sure.element, quietly);
     this.#tell(this.shown, this.owner, turn, sure.element);
     this.say(isSame(pick, this.shown) || !this.wholes.has(pick.subject) ? "" : "whole");
-    fill("[data-announce]", this.album.alt(this.shown));
+    if (!quietly) fill("[data-announce]", this.album.alt(this.shown));
     mark("first-picture");
     if (this.shown.live) mark("first-live-picture");
     return this.shown;

@@ -28,6 +28,8 @@ from tests.site.conftest import (
 )
 from tests.site.live_site import (
     GOLDEN,
+    HOLD_WORKERS,
+    LET_GO,
     build,
     live_picture,
     pixels,
@@ -235,6 +237,42 @@ def test_the_slider_draws_the_same_seed_more_ordinary_or_stranger(witness: Witne
     page.locator("h1").click()
     press(page)
     expect(page.locator("[data-text='psi']")).to_have_text("1.2")
+
+
+COUNT_DRAWINGS = """
+  window.drawn = [];
+  const send = Worker.prototype.postMessage;
+  Worker.prototype.postMessage = function (message, ...more) {
+    if (message.ask === "draw") window.drawn.push(message.seed);
+    send.call(this, message, ...more);
+  };
+"""
+
+
+def test_while_the_slider_moves_no_other_picture_is_drawn_nor_anything_announced(witness: Witness, server):
+    page = witness.page
+    page.add_init_script(HOLD_WORKERS)
+    page.add_init_script(COUNT_DRAWINGS)
+    page.goto(f"{server.url}ape/?seed=9&psi=1")
+    live_picture(page)
+    wait_until(page, "window.drawn.includes(9) && window.drawn.at(-1) !== 9")  # this one and the next
+    page.evaluate("""() => {
+      window.said = 0;
+      new MutationObserver(() => window.said++).observe(document.querySelector("[data-announce]"), { childList: true });
+      window.drawn = [];
+      window.held = [];
+    }""")
+    for psi in (0.5, 0.6, 0.7):
+        page.locator("#psi").fill(str(psi))
+    page.evaluate(LET_GO)
+    expect(page.locator("[data-text='psi']")).to_have_text("0.7")
+    wait_until(page, "window.drawn.length >= 3")
+    assert page.evaluate("window.said") == 0
+    press(page)
+    wait_until(page, "window.drawn.length >= 4")
+    drawn = page.evaluate("window.drawn")
+    assert drawn[:2] == [9, 9]
+    assert len(drawn) == 4
 
 
 def test_a_conditional_generator_offers_its_classes(witness: Witness, server):
