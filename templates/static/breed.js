@@ -307,8 +307,13 @@ function toggle(one) {
   if (at >= 0) chosen.splice(at, 1);
   else chosen = [...chosen, one].slice(-2);
   mark();
+  remember({ ...history.state, chosen: chosen.map(codeOf) });
+}
+
+/** Notes what this entry of the history shows. */
+function remember(state) {
   try {
-    history.replaceState({ chosen: chosen.map(codeOf) }, "");
+    history.replaceState(state, "");
   } catch {
     // As in `go`.
   }
@@ -384,8 +389,11 @@ const own = () => ({
   label: usualLabel(subject.live),
 });
 
-/** Shows what the address asks for; nine founders if it asks for nothing, or for what can't be. */
-function open({ chosen: wanted = [] } = {}) {
+/**
+ * Shows what the address asks for; nine founders if it asks for nothing, or for what can't be. From the history come what was
+ * chosen and, where the address can't be shown, the seed of the founders that were shown `instead`.
+ */
+function open({ chosen: wanted = [], instead = anySeed() } = {}) {
   const query = new URLSearchParams(location.search);
   const code = query.get("lineage");
   dials = undefined;
@@ -401,8 +409,10 @@ function open({ chosen: wanted = [] } = {}) {
   } catch (error) {
     if (!(error instanceof BadCode)) throw error;
     family = own();
-    const pattern = { seed: anySeed() };
-    const shownInstead = show({ individual: pattern, isBrood: true, code: writeLineage(family, pattern, { isBrood: true }) });
+    const pattern = { seed: instead };
+    remember({ chosen: wanted, instead });
+    const code = writeLineage(family, pattern, { isBrood: true });
+    const shownInstead = show({ individual: pattern, isBrood: true, code }, wanted);
     complain(error.reason); // the address stays as it is, to be looked at
     return shownInstead;
   }

@@ -281,10 +281,17 @@ def test_an_address_that_can_t_be_shown_says_so_and_offers_nine_new_ones(
     page.goto(f"{breeding[0].url}blob/breed/?lineage={code}")
     expect(page.get_by_role("alert")).to_contain_text(words)
     wait_until(page, "document.querySelector('[data-breed]').dataset.shown")
-    assert len(set(nine(page))) == 9
+    founders, asked = nine(page), page.url
+    assert len(set(founders)) == 9
     assert lineage(page) == code
     breed(page, 1)
     expect(page.get_by_role("alert")).to_be_hidden()
+    page.go_back()
+    wait_until(page, "url => location.href === url", arg=asked)
+    expect(page.get_by_role("alert")).to_contain_text(words)
+    wait_until(page, "document.querySelector('[data-breed]').dataset.shown")
+    assert nine(page) == founders
+    expect(page.locator("[data-tile]").first).to_have_attribute("aria-pressed", "true")
 
 
 def test_keys_choose_and_breed(witness: Witness, breeding):
