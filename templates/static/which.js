@@ -32,7 +32,7 @@ function read() {
 }
 
 function keep() {
-  played[day] = answers;
+  Object.assign(played, read(), { [day]: answers }); // another tab may have another day
   const days = Object.keys(played).sort().slice(-KEPT_DAYS);
   try {
     localStorage.setItem(key, JSON.stringify(Object.fromEntries(days.map((one) => [one, played[one]]))));

@@ -70,6 +70,20 @@ def test_a_day_s_round_is_played_by_keyboard_and_gives_a_line_to_share(witness: 
     assert page.context.cookies() == []
 
 
+def test_two_tabs_keep_each_other_s_rounds(witness: Witness, site: str):
+    one, other = witness.page, witness.page.context.new_page()
+    days = {one: "2026-11-19", other: "2026-11-18"}
+    for page, day in days.items():  # both are open before either is played
+        page.goto(f"{site}ape/which/?day={day}")
+        sides(page)
+    for page in days:
+        page.locator("[data-choice=left]").click()
+        expect(page.locator("[data-verdict]")).not_to_be_empty()
+    for day in days.values():
+        one.goto(f"{site}ape/which/?day={day}")
+        expect(one.locator(".square.now")).to_have_text("2: now")
+
+
 def test_a_fresh_visitor_gets_the_same_round_and_today_s_without_an_address(browser: Browser, site: str):
     context = browser.new_context(timezone_id="Pacific/Kiritimati")
     page = context.new_page()
