@@ -19,7 +19,11 @@ export class Way {
 
   /** A step's picture; it sets out slowly and arrives slowly. */
   step(number) {
-    if (!this.#steps.has(number)) this.#steps.set(number, this.#make((1 - Math.cos((Math.PI * number) / STEPS)) / 2));
+    if (!this.#steps.has(number)) {
+      const made = this.#make((1 - Math.cos((Math.PI * number) / STEPS)) / 2);
+      this.#steps.set(number, made);
+      made.catch(() => this.#steps.delete(number)); // it is tried again when it is wanted again
+    }
     return this.#steps.get(number);
   }
 
@@ -67,7 +71,11 @@ export class Player {
     const way = this.#way;
     const go = () => this.#playing && way === this.#way;
     const begin = performance.now();
-    await way.fill(2 * way.studio.workers, go); // a worker that is done has the next one waiting
+    try {
+      await way.fill(2 * way.studio.workers, go); // a worker that is done has the next one waiting
+    } catch {
+      return; // the play comes to that step too
+    }
     if (go()) performance.measure("metagan:morph", { start: begin, detail: STEPS + 1 });
   }
 
@@ -83,11 +91,22 @@ export class Player {
     this.#playing = false;
   }
 
+  /** Rejects, and plays no more, when a step can't be drawn. */
   async play() {
     if (this.#playing) return;
     this.#playing = true;
     const turn = ++this.#turn;
     const on = () => this.#playing && turn === this.#turn;
+    try {
+      await this.#run(on);
+    } catch (error) {
+      if (!on()) return;
+      this.#playing = false;
+      throw error;
+    }
+  }
+
+  async #run(on) {
     await this.#way.studio.grow();
     if (on()) this.#fill();
     for (let due = 0; on(); this.#frame = (this.#frame + 1) % LOOP) {

@@ -66,7 +66,7 @@ class Pair {
     for (const mode of ["morph", "mix"]) on(`mode-${mode}`, () => this.#switch(mode));
     this.position.addEventListener("input", () => {
       this.#pause(true);
-      this.player.still(Number(this.position.value));
+      this.#still();
     });
     this.share.addEventListener("input", () => this.#showMix());
   }
@@ -91,7 +91,7 @@ class Pair {
       const [from, to] = await Promise.all([this.#studio.styles(one), this.#studio.styles(two)]);
       if (turn !== this.#turn) return;
       this.#way = this.player.way = new Way(this.#studio, from, to);
-      this.#thumbnails();
+      this.#thumbnails().catch(() => this.#fail());
     }
     this.#show();
   }
@@ -106,14 +106,25 @@ class Pair {
 
   #show() {
     if (!this.#morphs) this.#showMix();
-    else if (this.#paused) this.player.still(Number(this.position.value));
-    else this.player.play();
+    else if (this.#paused) this.#still();
+    else this.player.play().catch(() => this.#fail());
     this.#label();
+  }
+
+  #still() {
+    this.player.still(Number(this.position.value)).catch(() => this.#fail());
+  }
+
+  /** A picture could not be drawn; the next play begins anew. */
+  #fail() {
+    this.#way = null;
+    this.#pause(true);
+    this.say("broken");
   }
 
   #toggle() {
     this.#pause(!this.#paused);
-    this.#show();
+    this.#prepare();
   }
 
   #pause(paused) {
@@ -167,6 +178,8 @@ class Pair {
       const made = await saveLoop(this.#way, packet, tell);
       if (made) save(made.blob, `${one.subject.slug}-${one.seed}-${two.seed}.${made.extension}`);
       else this.say("unlooped");
+    } catch {
+      this.say("unsaved");
     } finally {
       Object.assign(button, { disabled: false, textContent: words });
     }

@@ -37,26 +37,35 @@ async function pngOf(source, pick, factor) {
  * of it; null while nothing is.
  */
 export function bindSaving({ current, say }) {
+  const attempt = (action, ...wish) => action(...wish).catch(() => say("unsaved"));
+  const bind = (selector, action) => {
+    for (const button of document.querySelectorAll(selector)) {
+      button.hidden = false;
+      button.addEventListener("click", () => {
+        const shown = current();
+        if (shown) attempt(action, shown, button);
+      });
+    }
+  };
   for (const link of document.querySelectorAll('a[data-slot="download"]')) {
     link.addEventListener("click", async (event) => {
       const shown = current();
       if (shown && !shown.pick.live) return; // the prepared file
       event.preventDefault();
       if (!shown) return;
-      const { pick, source } = shown;
-      save(await pngOf(source, pick, 1), `${nameOfFile(pick)}.png`);
+      attempt(async ({ pick, source }) => save(await pngOf(source, pick, 1), `${nameOfFile(pick)}.png`), shown);
     });
   }
-  bind("[data-enlarged]", current, async ({ pick, source }) => {
+  bind("[data-enlarged]", async ({ pick, source }) => {
     save(await pngOf(source, pick, 4), `${nameOfFile(pick)}-4x.png`);
   });
-  bind("[data-card]", current, async ({ pick, source, words }, { dataset }) => {
+  bind("[data-card]", async ({ pick, source, words }, { dataset }) => {
     const canvas = cardOf(source, words, dataset.card);
     const file = await labelled(await fileOf(canvas, "image/png"), packetOf(pick));
     save(file, `${nameOfFile(pick)}-${dataset.card}.png`);
   });
   if (!navigator.clipboard?.write || typeof ClipboardItem !== "function") return;
-  bind("[data-copy-picture]", current, async ({ pick, source }) => {
+  bind("[data-copy-picture]", async ({ pick, source }) => {
     try {
       // A promise, not a file: Safari forgets the click while it waits.
       await navigator.clipboard.write([new ClipboardItem({ "image/png": pngOf(source, pick, 1) })]);
@@ -65,14 +74,4 @@ export function bindSaving({ current, say }) {
       say("unpictured");
     }
   });
-}
-
-function bind(selector, current, action) {
-  for (const button of document.querySelectorAll(selector)) {
-    button.hidden = false;
-    button.addEventListener("click", () => {
-      const shown = current();
-      if (shown) return action(shown, button);
-    });
-  }
 }

@@ -121,6 +121,32 @@ def test_a_mix_is_shown_large_under_an_address_of_its_own(witness: Witness, serv
     assert np.array_equal(pixels(page), mixed)
 
 
+def test_a_morph_that_can_t_be_drawn_stops_and_begins_anew(witness: Witness, server):
+    page = witness.page
+    page.add_init_script("""
+        const send = Worker.prototype.postMessage;
+        Worker.prototype.postMessage = function (message, ...more) {
+          if (window.failing && message.ask === "synthesize") throw new RangeError("no room");
+          send.call(this, message, ...more);
+        };
+    """)
+    open_pair(page, f"{server.url}ape/?seed=3&psi=0.7")
+    wait_until(page, "document.querySelector('[data-position]').value > 3")
+    page.evaluate("window.failing = true")
+    page.locator("[data-another]").click()
+    expect(page.locator("[data-status]")).to_have_text("That picture did not load; try another.")
+    play = page.locator("[data-play]")
+    expect(play).to_have_text("Play")
+    stopped, partner = position(page), pixels(page, "[data-two]")
+    page.evaluate("window.failing = false")
+    play.click()
+    wait_until(
+        page, "before => Number(document.querySelector('[data-position]').value) !== before", arg=stopped
+    )
+    wait_for_pixels(page, "[data-two]", partner, equal=False)
+    expect(play).to_have_text("Pause")
+
+
 def test_another_partner_and_the_other_way_round(witness: Witness, server):
     page = witness.page
     open_pair(page, f"{server.url}ape/?seed=3&psi=0.7")

@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from metagan.images.provenance import SOURCE_TYPE
-from tests.site.conftest import Witness, wait_for_picture
+from tests.site.conftest import Witness, wait_for_picture, wait_until
 from tests.site.live_site import HOLD_WORKERS, LET_GO, live_picture, pixels, wait_for_mark
 
 pytestmark = pytest.mark.browser
@@ -63,6 +63,25 @@ def test_files_are_of_what_is_shown_while_the_next_picture_is_on_its_way(witness
     expect(page.locator('[data-text="psi"]')).to_have_text("1.1")
     name, _ = downloaded(page, "Download")
     assert name == "ape-123456-psi-1.1.png"
+
+
+def test_a_file_that_can_t_be_made_is_said_to_be_none(witness: Witness, server):
+    page = witness.page
+    page.goto(f"{server.url}ape/?seed=123456&psi=0.65")
+    live_picture(page)
+    page.locator("#pair").scroll_into_view_if_needed()
+    wait_until(page, "document.querySelector('[data-two]').width === 64")
+    page.evaluate("() => { HTMLCanvasElement.prototype.toBlob = (answer) => answer(null); }")
+    for button in ("Download", "Download 4×", "Square card"):
+        page.evaluate("document.querySelector('[data-status]').textContent = ''")
+        page.get_by_text(button, exact=True).click()
+        expect(page.locator("[data-status]")).to_have_text("The file could not be made; try again.")
+    page.evaluate(
+        "() => { HTMLCanvasElement.prototype.toBlob = () => { throw new RangeError('no room'); }; }"
+    )
+    page.evaluate("document.querySelector('[data-status]').textContent = ''")
+    page.get_by_role("button", name="Save loop").click()
+    expect(page.locator("[data-status]")).to_have_text("The file could not be made; try again.")
 
 
 def test_four_times_as_large_it_keeps_its_hard_edges(witness: Witness, server):
