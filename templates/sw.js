@@ -25,9 +25,12 @@ async function fill() {
     await caches.delete(CACHE);
     throw error;
   }
-  await Promise.allSettled(BUILD.pictures.map((path) => cache.add(address(path))));
+  await Promise.allSettled(BUILD.pictures.map((path) => cache.add(asked(address(path)))));
   await self.skipWaiting();
 }
+
+/** A picture has the same address in every build: the browser's own cache may have a former one's, so the server is asked. */
+const asked = (request) => new Request(request, { cache: "no-cache" });
 
 /** The file of this very build; from the browser's own cache if that has it, else from the server. */
 async function verified(url, integrity) {
@@ -114,7 +117,7 @@ async function picture(request) {
   const cache = await caches.open(CACHE);
   const known = await cache.match(request, { ignoreVary: true });
   if (known) return known;
-  const answer = await fetch(request);
+  const answer = await fetch(asked(request));
   // A hotel's network may answer everything with its own page.
   if (answer.ok && answer.headers.get("Content-Type")?.startsWith("image/")) {
     await keep(cache, request, answer.clone());

@@ -283,6 +283,38 @@ def test_a_new_build_comes_whole_with_the_next_loads(context: BrowserContext, bl
         assert new != old
 
 
+KEPT = """async (path) => {
+  const names = (await caches.keys()).filter((name) => name.startsWith("metagan:"));
+  const found = await Promise.all(names.map(async (name) => (await caches.open(name)).match(path)));
+  return Promise.all(found.filter(Boolean).map(async (one) => [...new Uint8Array(await one.arrayBuffer())]));
+}"""
+
+
+def test_a_new_build_s_pictures_are_its_own_though_the_browser_has_the_former_ones(
+    context: BrowserContext, blob: Path, tmp_path: Path
+):
+    shutil.copytree(blob, tmp_path, dirs_exist_ok=True)
+    picture = min((tmp_path / "build/pictures/blob").glob("*.webp"))
+    former = picture.read_bytes()
+    page = context.new_page()
+    with serving(tmp_path / "build") as server:
+        address = f"{server.url}pictures/blob/{picture.name}"
+        page.goto(address)  # the browser's own cache has it for ten minutes
+        server.max_age_s = 0
+        visit(page, f"{server.url}blob/")
+        build(tmp_path, BLOB.replace("psi: 0.7", "psi: 0.2"))
+        assert picture.read_bytes() != former
+        page.evaluate("navigator.serviceWorker.getRegistration().then(one => one.update())")
+        wait_until(
+            page,
+            "navigator.serviceWorker.getRegistration().then(one => !one.installing && !one.waiting)"
+            ".then(idle => idle && caches.keys())"
+            ".then(names => names && names.filter(name => name.startsWith('metagan:')).length === 2)",
+        )
+        wait_until(page, f"path => ({KEPT})(path).then((found) => found.length === 2)", arg=address)
+        assert [bytes(one) for one in page.evaluate(KEPT, address)] == [former, picture.read_bytes()]
+
+
 def test_a_build_that_is_half_published_stays_out(context: BrowserContext, blob: Path, tmp_path: Path):
     shutil.copytree(blob, tmp_path, dirs_exist_ok=True)
     page = context.new_page()
