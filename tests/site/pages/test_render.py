@@ -189,7 +189,7 @@ def test_a_large_sitemap_is_split_behind_an_index(monkeypatch: pytest.MonkeyPatc
 def test_a_module_s_imports_carry_the_revision():
     files = render(Sort())
     assert 'from "./album.js?v=rev1"' in text_of(files, "static/app.js")
-    assert 'from "../names.js?v=rev1"' in text_of(files, "static/live/weights.js")
+    assert 'from "../names.js?v=rev1"' in text_of(files, "static/live/cache.js")
 
 
 def test_a_file_in_the_user_s_templates_wins_and_may_build_on_the_one_it_replaces(tmp_path: Path):
