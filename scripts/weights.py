@@ -53,7 +53,7 @@ STYLES = dict.fromkeys(
 # Large originals that upscalers learn from, and for how long: a core takes about a minute for two kimg.
 ORIGINALS_RESOLUTION = 256
 UPSCALERS = {
-    "apes-x4": (2500, 15),
+    "apes-x4": (2500, 30),
     "bagels-x4": (482, 14),
     "clay-x4": (10_000, 14),
     "critters-x4": (10_000, 14),
