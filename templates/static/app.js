@@ -348,11 +348,20 @@ async function meanwhile(asking) {
   return null;
 }
 
+/** Whether this is the picture that is shown already, under the same name. */
+const isThere = (pick, name = "") =>
+  stage.shown !== null &&
+  stage.shown === trail.current &&
+  album.permalink(pick) === album.permalink(stage.shown) &&
+  (name || "") === stage.owner;
+
 window.addEventListener("popstate", async ({ state }) => {
   const move = ++moves;
   const { pick, name } = await asked();
   const shown = pick ?? (await pickOf(state));
-  if (shown && move === moves) show(add(shown), { name, asked: true });
+  if (!shown || move !== moves) return;
+  if (isThere(shown, name)) note(shown, location.href, false); // a link within the page led to this entry
+  else show(add(shown), { name, asked: true });
 });
 
 // ---------------------------------------------------------------------------------------------

@@ -85,6 +85,16 @@ def test_asking_for_a_name_shows_its_picture_under_its_name(witness: Witness, si
     expect(page.locator("h1")).to_have_text("Ada Lovelace’s Ape Does Not Exist")
 
 
+def test_a_link_within_the_page_shows_no_picture_twice(witness: Witness, site: str):
+    page = witness.page
+    page.goto(f"{site}ape/?name=Ada")
+    shown(page)
+    page.evaluate("location.hash = 'main'")
+    wait_until(page, "history.state !== null")
+    expect(page.locator("[data-back]")).to_have_attribute("aria-disabled", "true")
+    expect(page.locator("h1")).to_have_text("Ada’s Ape Does Not Exist")
+
+
 def test_a_hostile_name_is_text(witness: Witness, site: str):
     witness.page.goto(f"{site}ape/?name=<img src=x onerror=alert(1)>")
     shown(witness.page)
