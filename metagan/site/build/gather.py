@@ -188,7 +188,7 @@ def gather(options: BuildOptions, build_dir: BuildDir, progress: Progress) -> Bu
     caches, facts, problems = [], [], []
     runs = _Runs(options)
     for subject in registry.subjects:
-        key = "weights"
+        key, seeds = "weights", None
         try:
             weights = locate_weights(subject.weights, offline=options.offline, progress=progress.transfer)
             known = _facts(build_dir, weights)
@@ -197,16 +197,15 @@ def gather(options: BuildOptions, build_dir: BuildDir, progress: Progress) -> Bu
             key = "shards"
             run = runs.of(subject, known.sha256, upscaler.sha256 if upscaler else None)
             key = "exclude"
-            if run and not len(run.seeds(subject, options.most)):
+            if run and not len(seeds := run.seeds(subject, options.most)):
                 raise OptionError("all pictures of its run of shards are excluded", fix="exclude fewer")
         except MetaganError as error:
             if key == "shards" and subject.shards is None:
                 raise  # the command line named the run
             problems.append(subject_problem(registry, subject, key, error))
             continue
-        seeds = None
         if run:
-            shown, seeds = adopted(subject, run), run.seeds(subject, options.most)
+            shown = adopted(subject, run)
             if shown.upscale is None:
                 upscaler_weights, upscaler = None, None
             if subject.text:
