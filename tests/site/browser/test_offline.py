@@ -259,6 +259,17 @@ def revisions(page: Page) -> set[str]:
     )
 
 
+def keep_new_build(page: Page) -> None:
+    """Have the service worker look for a new build, and wait until it keeps that beside the former one."""
+    page.evaluate("navigator.serviceWorker.getRegistration().then(one => one.update())")
+    wait_until(
+        page,
+        "navigator.serviceWorker.getRegistration().then(one => !one.installing && !one.waiting)"
+        ".then(idle => idle && caches.keys())"
+        ".then(names => names && names.filter(name => name.startsWith('metagan:')).length === 2)",
+    )
+
+
 def test_a_new_build_comes_whole_with_the_next_loads(context: BrowserContext, blob: Path, tmp_path: Path):
     shutil.copytree(blob, tmp_path, dirs_exist_ok=True)
     page = context.new_page()
@@ -267,13 +278,7 @@ def test_a_new_build_comes_whole_with_the_next_loads(context: BrowserContext, bl
         visit(page, f"{server.url}blob/")
         (old,) = revisions(page)
         build(tmp_path, BLOB.replace("title: Blob", "title: Glob").replace("images: 3", "images: 2"))
-        page.evaluate("navigator.serviceWorker.getRegistration().then(one => one.update())")
-        wait_until(
-            page,
-            "navigator.serviceWorker.getRegistration().then(one => !one.installing && !one.waiting)"
-            ".then(idle => idle && caches.keys())"
-            ".then(names => names && names.filter(name => name.startsWith('metagan:')).length === 2)",
-        )
+        keep_new_build(page)
         assert press(page) != press(page)  # the open page goes on as the old one
         assert revisions(page) == {old}
         page.reload()
@@ -304,13 +309,7 @@ def test_a_new_build_s_pictures_are_its_own_though_the_browser_has_the_former_on
         visit(page, f"{server.url}blob/")
         build(tmp_path, BLOB.replace("psi: 0.7", "psi: 0.2"))
         assert picture.read_bytes() != former
-        page.evaluate("navigator.serviceWorker.getRegistration().then(one => one.update())")
-        wait_until(
-            page,
-            "navigator.serviceWorker.getRegistration().then(one => !one.installing && !one.waiting)"
-            ".then(idle => idle && caches.keys())"
-            ".then(names => names && names.filter(name => name.startsWith('metagan:')).length === 2)",
-        )
+        keep_new_build(page)
         wait_until(page, f"path => ({KEPT})(path).then((found) => found.length === 2)", arg=address)
         assert [bytes(one) for one in page.evaluate(KEPT, address)] == [former, picture.read_bytes()]
 
