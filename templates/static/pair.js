@@ -160,10 +160,7 @@ class Pair {
   async #showMix() {
     if (!this.#way) return;
     const turn = ++this.#turn;
-    const { from, to } = this.#way;
-    const ws = to.slice();
-    ws.set(from.subarray(0, (from.length / this.#studio.layers) * this.#coarse));
-    const picture = await this.#studio.paint(ws);
+    const picture = await this.#studio.picture(this.#mix()); // as its address says it, in the settings of the first
     if (turn === this.#turn) paint(this.find("result"), picture);
   }
 

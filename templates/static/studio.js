@@ -135,15 +135,17 @@ export class Studio {
 
   /** A pick's picture: {pixels: RGBA bytes, width, height}. */
   async picture(pick) {
-    const { seed, label, mix } = pick;
-    const psi = this.allowed(pick.psi);
-    if (!mix) return this.#pool.draw({ seed, psi, label, shift: this.#shift(pick) });
-    const [coarse, fine] = await Promise.all([this.styles(pick), this.styles({ ...pick, seed: mix.seed })]);
-    return this.paint(crossed(coarse, fine, mix.from / this.layers));
+    if (pick.mix) return this.paint(await this.styles(pick));
+    const { seed, label } = pick;
+    return this.#pool.draw({ seed, psi: this.allowed(pick.psi), label, shift: this.#shift(pick) });
   }
 
-  /** A pick's style for every layer, truncated, with its dials turned. */
-  async styles(pick) {
+  /** A pick's style for every layer, truncated, with its dials turned; a mix has the coarse layers of one and the fine ones of another. */
+  async styles({ mix, ...pick }) {
+    if (mix) {
+      const [coarse, fine] = await Promise.all([this.styles(pick), this.styles({ ...pick, seed: mix.seed })]);
+      return crossed(coarse, fine, mix.from / this.layers);
+    }
     const { seed, label, psi } = pick;
     const w = await this.#pool.style({ seed, label });
     const ws = await this.#pool.spread({ w, psi: this.allowed(psi) });

@@ -121,6 +121,27 @@ def test_a_mix_is_shown_large_under_an_address_of_its_own(witness: Witness, serv
     assert np.array_equal(pixels(page), mixed)
 
 
+def test_a_mix_of_two_settings_is_previewed_as_its_address_draws_it(witness: Witness, server):
+    page = witness.page
+    open_pair(page, f"{server.url}ape/?seed=3&psi=0.7")
+    page.get_by_role("button", name="Mix", exact=True).click()
+    page.locator("#psi").fill("0.2")
+    expect(page).to_have_url(re.compile(r"\?seed=3&psi=0\.2$"))
+    former = pixels(page, "[data-one]")
+    page.get_by_role("button", name="Take the one above").click()
+    wait_for_pixels(page, "[data-one]", former, equal=False)
+    page.locator("[data-share-of]").fill("6")
+    page.get_by_role("button", name="Show it large").click()
+    page.wait_for_url(re.compile(r"\?seed=3&psi=0\.2&mix=\d+&from=4$"))
+    wait_until(page, "document.querySelector('[data-text=\"seed\"]').textContent.includes('+')")
+    wait_for(page, lambda: np.array_equal(pixels(page), pixels(page, RESULT)))
+    # A mix may be one of the next two: a morph begins with it.
+    mixed = pixels(page)
+    page.get_by_role("button", name="Morph", exact=True).click()
+    page.get_by_role("button", name="Take the one above").click()
+    wait_for_pixels(page, "[data-one]", mixed)
+
+
 def test_a_morph_that_can_t_be_drawn_stops_and_begins_anew(witness: Witness, server):
     page = witness.page
     page.add_init_script("""
