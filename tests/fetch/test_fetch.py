@@ -22,7 +22,7 @@ from tests.conftest import started
 from tests.fetch.hosts import running
 
 DATA = bytes(range(256)) * 1200
-HURRIED = DownloadLimits(failures=3, backoff_s=0.01, connect_s=5.0, read_s=0.4, lock_s=20.0)
+LIMITS = DownloadLimits(failures=3, backoff_s=0.01, connect_s=60.0, read_s=60.0, lock_s=60.0)
 
 
 def sha256(data):
@@ -34,7 +34,7 @@ def ref(url, data=DATA):
 
 
 def locate(url, data=DATA, **options):
-    return locate_weights(ref(url, data), **{"offline": False, "limits": HURRIED, **options})
+    return locate_weights(ref(url, data), **{"offline": False, "limits": LIMITS, **options})
 
 
 def failure(url, error=FetchError, data=DATA, **options):
@@ -241,7 +241,7 @@ def test_an_answer_that_may_pass_is_tried_again(host):
 def test_an_answer_that_does_not_pass_is_an_error_in_the_end(host):
     message = failure(host.put(DATA, statuses=[500] * 9))
     assert "answers 500 Internal Server Error\n  fix: check the network, or try again later" in message
-    assert len(host.requests) == HURRIED.failures
+    assert len(host.requests) == LIMITS.failures
 
 
 def test_a_redirect_is_followed(host):
@@ -269,7 +269,8 @@ def test_a_redirect_to_nonsense_is_refused(host, target):
 
 
 def test_a_host_that_falls_silent_is_given_up(host):
-    message = failure(host.put(DATA, ranges=False, pause_s=1.5, pause_every=200_000))
+    url = host.put(DATA, ranges=False, pause_s=1.5, pause_every=200_000)
+    message = failure(url, limits=replace(LIMITS, read_s=0.4))
     assert "no more bytes in time" in message
 
 
@@ -425,7 +426,7 @@ def test_a_process_that_never_ends_is_not_waited_for_forever(host, cache):
     url = host.put(DATA)
     part(cache).parent.mkdir(parents=True)
     with FileLock(part(cache).with_suffix(".lock")):
-        message = failure(url, limits=replace(HURRIED, lock_s=0.1))
+        message = failure(url, limits=replace(LIMITS, lock_s=0.1))
     assert "another process has been downloading it" in message
 
 
