@@ -455,11 +455,13 @@ def _says(view: SubjectView) -> str:
 
 
 def _static(content: SiteContent, templates: Path | None) -> Iterator[tuple[str, bytes]]:
-    for path, file in static_files(templates).items():
-        if path != THEME:
-            yield path, read_static(file, content.revision)
+    files = static_files(templates)
+    own_theme = files.pop(THEME, None)
+    for path, file in files.items():
+        yield path, read_static(file, content.revision)
     if any(one.live for one in content.subjects):
         yield from ((f"static/live/{name}", file.read_bytes()) for name, file in kernel_files().items())
         yield f"{_GPU}kernel.wgsl", join_shaders()
     sizes = [(one.width_px, one.height_px) for one in content.subjects]
-    yield THEME, theme_css(content.site.theme, sizes).encode()
+    theme = theme_css(content.site.theme, sizes).encode()
+    yield THEME, theme if own_theme is None else theme + b"\n" + own_theme.read_bytes()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -331,7 +332,9 @@ def test_a_build_that_is_half_published_stays_out(context: BrowserContext, blob:
         names = page.evaluate("caches.keys()")
         assert len([name for name in names if name.startswith("metagan:")]) == 1
         # After a day of that the old build goes too: nobody is left with it for ever.
-        page.evaluate("localStorage['metagan:stuck'] = Date.now() - 25 * 3600 * 1000")
+        since = f"metagan:stuck:{urlsplit(server.url).path}"  # other sites of the origin have their own
+        wait_until(page, "since => since in localStorage", arg=since)
+        page.evaluate("since => (localStorage[since] = Date.now() - 25 * 3600 * 1000)", since)
         page.evaluate("navigator.serviceWorker.getRegistration().then(one => one.update()).catch(() => {})")
         wait_until(page, "navigator.serviceWorker.getRegistrations().then(all => all.length === 0)")
         page.reload()

@@ -205,6 +205,13 @@ def test_a_file_in_the_user_s_templates_wins_and_may_build_on_the_one_it_replace
     assert files["static/extra.css"] == b"a{}"
 
 
+def test_a_user_s_theme_comes_after_the_registry_s(tmp_path: Path):
+    (tmp_path / "static").mkdir()
+    (tmp_path / "static" / "theme.css").write_text(":root{--accent:#123456}")
+    theme = text_of(render(Sort(), templates=tmp_path), "static/theme.css")
+    assert theme == text_of(render(Sort()), "static/theme.css") + "\n:root{--accent:#123456}"
+
+
 def test_a_template_that_fails_is_named_with_its_line(tmp_path: Path):
     (tmp_path / "facts.html").write_text("<p>\n{{ subject.colour }}\n")
     with pytest.raises(TemplateError, match=rf"{re.escape(str(tmp_path))}/facts\.html:2: .*colour"):
