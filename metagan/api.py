@@ -42,10 +42,8 @@ from metagan.files import explain, write_bytes
 from metagan.images.encode import encode, picture_format, require_size, to_image
 from metagan.images.provenance import Provenance
 from metagan.images.sheet import contact_sheet
-from metagan.networks.generator import Noise
 from metagan.networks.loading.forms import title_of
 from metagan.sampling.latents import labels, latents
-from metagan.sampling.levels import to_uint8
 from metagan.sampling.sampler import Sampler, Settings
 from metagan.sampling.target import Target, find_target, open_sampler
 from metagan.seeds import MAX_SEED, MAX_SEEDS
@@ -396,9 +394,9 @@ class Generator:
 
     @torch.inference_mode()
     def draw(
-        self, ws: Float[Tensor, "*batch num_ws w_dim"], *, noise: NoiseMode = "const", seed: int = 0
+        self, ws: Float[Tensor, "*batch num_ws w_dim"], *, noise: NoiseMode | None = None, seed: int = 0
     ) -> Image.Image | list[Image.Image]:
-        """Draw styles.
+        """Draw styles, as large as `sample` draws.
 
         Args:
             ws: Styles of one picture [num_ws, w_dim], or of several [batch, num_ws, w_dim].
@@ -412,19 +410,15 @@ class Generator:
             ShapeError: If the styles have another shape than `styles` gives.
             OptionError: If noise or seed is none of what `sample` takes, or a style is no number.
         """
-        _check_noise(noise)
+        settings = self._settings(None, None, None, noise)
         (seed,) = _checked_seeds([seed])
         ws = _checked_styles(ws)
         if not ws.isfinite().all():
             raise OptionError(
                 "styles: want numbers, got nan or infinite ones", fix="give what Generator.styles returns"
             )
-        batch = ws if ws.ndim == 3 else ws[None]
-        pictures = []
-        for index in range(len(batch)):
-            one = batch[index : index + 1].to(self.device, torch.float32)
-            images = self._sampler.generator.synthesize(one, Noise(noise, [seed]))
-            pictures += [to_image(pixels) for pixels in to_uint8(images)]
+        rows = (ws if ws.ndim == 3 else ws[None]).to(torch.float32)
+        pictures = [to_image(pixels) for pixels in self._sampler.draw_styles(rows, settings.noise, seed)]
         return pictures if ws.ndim == 3 else pictures[0]
 
 

@@ -102,6 +102,16 @@ def test_styles_draw_what_seeds_do(apes):
         apes.draw(torch.zeros(3))
 
 
+def test_styles_are_drawn_as_their_subject_wants_it():
+    apes = metagan.load("bundled:apes", upscale="bundled:apes-x4")
+    ape = metagan.load("ape", registry=ROOT / "registry.yaml")  # its noise is "none"
+    for generator, noise in ((apes, "none"), (apes, "random"), (ape, None)):
+        (picture,) = generator.sample([3], noise=noise)
+        drawn = generator.draw(generator.styles([3])[0], noise=noise, seed=3)
+        assert drawn.size == picture.size == (256, 256)
+        assert np.abs(np.asarray(drawn, int) - np.asarray(picture, int)).max() <= 1
+
+
 def test_a_saved_picture_carries_its_provenance(apes, tmp_path):
     (picture,) = apes.sample([9], psi=0.5)
     for ending in ("png", "webp", "jpg", "jpeg"):

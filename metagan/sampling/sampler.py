@@ -150,13 +150,14 @@ class Sampler:
             yield from self._batches(seeds, settings, rows)
 
     def draw_styles(
-        self, rows: Iterable[Float[Tensor, "num_ws w_dim"]], noise: str = "const"
+        self, rows: Iterable[Float[Tensor, "num_ws w_dim"]], noise: str = "const", seed: int = 0
     ) -> Iterator[Picture]:
         """The picture [h, w, ch] of each row of styles, in order; no more than a batch is held.
 
         Args:
             rows: Styles as `Generator.map_latents` gives them, of one picture each.
-            noise: "const", or "none".
+            noise: As in Settings.
+            seed: Of random noise, the same for each picture.
 
         Raises:
             DeviceError: Not even a single picture fits into the device's memory.
@@ -164,16 +165,17 @@ class Sampler:
         waiting = iter(rows)
         with keep_freed_memory():
             while chunk := list(islice(waiting, self.batch)):
-                yield from self._draw_chunk(chunk, noise)
+                yield from self._draw_chunk(chunk, noise, seed)
 
-    def _draw_chunk(self, chunk: list[Tensor], noise: str) -> Iterator[Picture]:
+    def _draw_chunk(self, chunk: list[Tensor], mode: str, seed: int) -> Iterator[Picture]:
         start = 0
         while start < len(chunk):
             part = chunk[start : start + self.batch]
             try:
                 filled = part if self._is_single else part + part[-1:] * (self.batch - len(part))
+                noise = Noise(mode, [seed] * len(filled))
                 with torch.inference_mode(), exact_convolutions():
-                    drawn = self._pictures_of(torch.stack(filled).to(self.device), Noise(noise))[: len(part)]
+                    drawn = self._pictures_of(torch.stack(filled).to(self.device), noise)[: len(part)]
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
