@@ -529,7 +529,7 @@ def _batch(generator: Generator) -> int:
 
 
 def _latents(generator: Generator, count: int, seed: int) -> Tensor:
-    return torch.from_numpy(np.random.RandomState(seed).randn(count, generator.z_dim)).float()
+    return torch.from_numpy(np.random.RandomState(seed % 2**32).randn(count, generator.z_dim)).float()
 
 
 def _space(generator: Generator, asked: Space | Literal["auto"]) -> Space:

@@ -28,7 +28,7 @@ from metagan.images.provenance import Provenance
 from metagan.lab.film import FilmOptions, Frame, enlarge, to_frame, write_film
 from metagan.lab.project import Projection, Projector, Search
 from metagan.lab.styles import Styles, read_styles, write_styles
-from metagan.lab.targets import Target
+from metagan.lab.targets import RESULTS, Target
 from metagan.networks.generator import Generator
 from metagan.sampling.levels import to_uint8
 from metagan.sampling.sampler import exact_convolutions
@@ -82,11 +82,18 @@ def task_of(projector: Projector, target: Target, start: Styles | None) -> str:
         "generator": projector.fingerprint,
         "options": asdict(projector.options),
         "perceptual": None if perceptual is None else perceptual.backbone,
-        "start": None if start is None else hashlib.sha256(start.ws.numpy().tobytes()).hexdigest(),
+        "start": None if start is None else _hash_of(start),
     }
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     digest.update(target.pixels.numpy().tobytes())
     digest.update(target.mask.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _hash_of(start: Styles) -> str:
+    digest = hashlib.sha256(start.ws.numpy().tobytes())
+    for tensor in (*([] if start.z is None else [start.z]), *start.noise):
+        digest.update(tensor.numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -115,38 +122,45 @@ def project_into(
         state_every_s: Seconds between two writes of a search's state.
 
     Raises:
-        OptionError: If the folder has results of other options or pictures under the same names.
+        OptionError: If the folder has results of other options or pictures, or files of others, under the same names.
+        MalformedFileError: If it has a file of such a name that isn't of styles.
     """
     tasks = [task_of(projector, target, start) for target in targets]
     states = [
         _state(folder, target, task, projector.device, again=again)
         for target, task in zip(targets, tasks, strict=True)
     ]
-    waiting: list[tuple[int, Search]] = []
+    waiting: list[tuple[int, Search | None]] = []
     for index, (target, state) in enumerate(zip(targets, states, strict=True)):
         if isinstance(state, Styles):
             advance(projector.options.steps)
             yield Found(target.title, state, None)
         else:
-            search = state or projector.begin([target], [start])[0]
-            advance(search.step)
-            waiting.append((index, search))
+            advance(0 if state is None else state.step)
+            waiting.append((index, state))
     for batch in _batches(waiting, batch_of(projector.generator.size)):
         chosen = [targets[index] for index, _ in batch]
+        searches = [
+            search or projector.begin([target], [start])[0]
+            for target, (_, search) in zip(chosen, batch, strict=True)
+        ]
         keeper = _Keeper(folder, chosen, [tasks[index] for index, _ in batch], state_every_s)
-        projections = projector.run(chosen, [search for _, search in batch], advance, keeper)
-        keeper.write([search for _, search in batch])  # writing the films takes a while, too
+        keeper.write(searches)
+        projections = projector.run(chosen, searches, advance, keeper)
+        keeper.write(searches)  # writing the films takes a while, too
         for (index, _), projection in zip(batch, projections, strict=True):
             title = targets[index].title
             film(title, projection)
             yield _write(folder, title, tasks[index], projection)
 
 
-def _batches(waiting: Sequence[tuple[int, Search]], size: int) -> Iterator[list[tuple[int, Search]]]:
-    """Group searches at the same step into batches; the most advanced come first."""
-    by_step: dict[int, list[tuple[int, Search]]] = {}
+def _batches(
+    waiting: Sequence[tuple[int, Search | None]], size: int
+) -> Iterator[list[tuple[int, Search | None]]]:
+    """Group searches at the same step into batches; the most advanced come first, those that haven't begun last."""
+    by_step: dict[int, list[tuple[int, Search | None]]] = {}
     for index, search in waiting:
-        by_step.setdefault(search.step, []).append((index, search))
+        by_step.setdefault(-1 if search is None else search.step, []).append((index, search))
     for step in sorted(by_step, reverse=True):
         same = by_step[step]
         yield from (same[first : first + size] for first in range(0, len(same), size))
@@ -209,12 +223,15 @@ def read_search(path: Path, device: torch.device | str = "cpu") -> tuple[str, Se
 def _state(
     folder: Path, target: Target, task: str, device: torch.device, *, again: bool
 ) -> Styles | Search | None:
-    """Return the results for a picture: its styles if it is finished, its search, or None."""
-    if again:
-        return None
+    """Return the results for a picture: its styles if it is finished, its search, or None.
+
+    Nothing but an earlier projection is replaced, with `again` neither.
+    """
     path = _styles_path(folder, target.title)
     if path.exists():
         styles = read_styles(path)
+        if again:
+            return None
         if styles.info.task == task:
             return styles
         raise OptionError(
@@ -223,7 +240,19 @@ def _state(
             fix="give another --out, or --again to replace it",
         )
     found = read_search(_search_path(folder, target.title), device)
-    return found[1] if found is not None and found[0] == task else None
+    if found is None:
+        _require_no_file(folder, target.title)
+    return found[1] if found is not None and found[0] == task and not again else None
+
+
+def _require_no_file(folder: Path, title: str) -> None:
+    for ending in RESULTS:
+        if (path := folder / f"{title}{ending}").exists():
+            raise OptionError(
+                "it is there already, and no earlier projection's",
+                where=path,
+                fix="give another --out, or move it away",
+            )
 
 
 def _write(folder: Path, title: str, task: str, projection: Projection) -> Found:

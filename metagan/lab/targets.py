@@ -44,7 +44,9 @@ RESULTS: Final = (
     ".png",
     ".webp",
     ".gif",
-)  # endings of what `project` writes of a picture, which pictures have too
+    ".mp4",
+    ".webm",
+)  # endings of what `project` writes beside the styles
 
 
 def list_pictures(paths: tuple[Path, ...], out: Path | None = None) -> list[Path]:

@@ -6,10 +6,11 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from metagan.errors import OptionError
+from metagan.errors import MetaganError, OptionError
 from metagan.lab.project import Distance, ProjectOptions, Projector, project
-from metagan.lab.project_files import project_into, read_search, write_search
+from metagan.lab.project_files import project_into, read_search, task_of, write_search
 from metagan.lab.styles import draw, read_styles, stored_noise, write_styles
 from metagan.lab.targets import Target
 from metagan.lab.verdict import own_distances, verdict_on
@@ -175,6 +176,50 @@ def test_results_of_other_options_are_not_overwritten(tmp_path):
     assert (tmp_path / "own0.safetensors").read_bytes() == before
     list(project_into(tmp_path, Projector(generator, ProjectOptions(steps=3)), targets, again=True))
     assert (tmp_path / "own0.safetensors").read_bytes() != before
+
+
+def test_files_of_others_are_not_overwritten(tmp_path):
+    generator, targets = small(), [target(small(), 0)]
+    projector = Projector(generator, ProjectOptions(steps=2, start="mean"))
+    for name, says in (("own0.png", "it is there already"), ("own0.safetensors", "not of styles")):
+        folder = tmp_path / name
+        folder.mkdir()
+        save_file(generator.state_dict(), folder / name)
+        before = (folder / name).read_bytes()
+        for again in (False, True):
+            with pytest.raises(MetaganError, match=says):
+                list(project_into(folder, projector, targets, again=again))
+            assert [path.name for path in folder.iterdir()] == [name]
+            assert (folder / name).read_bytes() == before
+
+
+def test_a_picture_is_begun_with_its_batch_only(tmp_path):
+    generator, targets = small(), [target(small(), seed) for seed in range(9)]
+    projector = Projector(generator, ProjectOptions(steps=2, start="mean"))
+
+    def stop(amount):
+        if amount:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(project_into(tmp_path, projector, targets, advance=stop))
+    assert len(list(tmp_path.glob(".*.search.safetensors"))) == 8  # kept before the first step
+
+
+def test_a_start_with_other_noise_is_another_task():
+    generator = small()
+    start = project(generator, [target(generator, 0)], ProjectOptions(steps=2))[0].styles
+    projector = Projector(generator, ProjectOptions(steps=2))
+    other = dataclasses.replace(start, noise=tuple(image + 1 for image in start.noise))
+    wanted = target(generator, 1)
+    assert task_of(projector, wanted, start) != task_of(projector, wanted, other)
+
+
+def test_any_seed_begins_a_search():
+    generator = small()
+    for space in ("z", "w+"):
+        options = ProjectOptions(steps=1, space=space, seed=2**32 - 1)
+        assert project(generator, [target(generator, 0)], options)
 
 
 def test_styles_draw_the_picture_that_was_found_with_its_noise(tmp_path):
