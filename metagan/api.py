@@ -38,7 +38,7 @@ from torch import Tensor
 from metagan.errors import OptionError, Problem, ShapeError
 from metagan.evaluation.evaluate import Evaluation
 from metagan.fetch.transfer import Transfer
-from metagan.files import explain, write_bytes
+from metagan.files import explain, require_other, write_bytes
 from metagan.images.encode import encode, picture_format, require_size, to_image
 from metagan.images.provenance import Provenance
 from metagan.images.sheet import contact_sheet
@@ -967,7 +967,7 @@ def walk(
         OptionError: If an option or key frame can't be used.
     """
     _check_number("seconds", seconds, 1e-9, 1e9)
-    _check_number("fps", fps, 1e-9, 240)
+    _check_number("fps", fps, 0.01, 240)
     for cells in grid:
         _check_whole("grid", cells, 1, 64)
     _check_whole("hold_from", hold_from, 0)
@@ -976,7 +976,7 @@ def walk(
     if psi_to is not None:
         _check_number("psi_to", psi_to, *PSI_RANGE)
     from metagan.lab.film import film_format
-    from metagan.lab.walk import Walk, WalkOptions, write_walk
+    from metagan.lab.walk import Walk, WalkOptions, film_noise, turns_dials, write_walk
 
     film_format(Path(out))
     opened = _opened(generator)
@@ -996,8 +996,9 @@ def walk(
         hold_from=hold_from,
         label=settings.label,
         dials=dials,
+        noise=film_noise(settings.noise),
     )
-    turns = dials is not None or any("=" in key for key in (*options.keys, options.hold or ""))
+    turns = dials is not None or any(map(turns_dials, (*options.keys, options.hold or "")))
     path = Walk(
         opened._sampler.generator,
         options,
@@ -1072,6 +1073,8 @@ def directions(
     from metagan.lab.trait_directions import TraitMeter, choose_classifier
 
     opened = _opened(generator)
+    if out is not None:
+        require_other(Path(out), opened._target.weights, None if traits is None else Path(traits), name="out")
     options = DirectionsOptions(
         methods=tuple(methods),
         ranges=tuple((first, last) for first, last in layers),
@@ -1173,10 +1176,12 @@ def blend(
 
     if Path(out).suffix != ".safetensors":
         raise OptionError(f"out: want a name that ends in .safetensors, got {out}", fix="give such a name")
-    parents = [
-        open_parent(find_target(str(what), Path(registry), hashed, offline=offline), device)
+    targets = [
+        find_target(str(what), Path(registry), hashed, offline=offline)
         for what, hashed in ((first, sha256), (second, second_sha256))
     ]
+    require_other(Path(out), *(target.weights for target in targets), name="out")
+    parents = [open_parent(target, device) for target in targets]
     one, other = (parent.generator for parent in parents)
     similarity = compare(one, other)
     ranges = tuple((start, end, share) for (start, end), share in (layers or {}).items())

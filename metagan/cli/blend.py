@@ -91,9 +91,7 @@ class Alpha(click.ParamType[float | tuple[tuple[int, int, float], ...]]):
     help="Write a film from FIRST to the child: .mp4, .webm, .webp, .gif, or a folder of PNG files.",
 )
 @click.option("--seconds", type=Number(0, 3600, min_open=True), default=6.0, help="Length of the --film.")
-@click.option(
-    "--fps", type=Number(0, 240, min_open=True), default=30.0, help="Frames per second of the --film."
-)
+@click.option("--fps", type=Number(0.01, 240), default=30.0, help="Frames per second of the --film.")
 @click.option("--loop", is_flag=True, help="Let the --film go back to FIRST.")
 @seeds_option("0-3")
 @psi_option(None, "By default FIRST's setting, or 1 for a weights file.")
@@ -163,7 +161,6 @@ def command(
 
     if out is not None and out.suffix != ".safetensors":
         raise click.BadParameter(f"want a name that ends in .safetensors, got {out.name}", param_hint="--out")
-    require_other(out, Path(first), Path(second))
     if sheet_path is not None:
         picture_format(sheet_path)
     if film is not None:
@@ -173,6 +170,7 @@ def command(
             find_target(what, registry, hashed, offline=offline, progress=progress.transfer)
             for what, hashed in ((first, sha256), (second, second_sha256))
         ]
+    require_other(out, *(target.weights for target in found))
     parents = [open_parent(target, device, note) for target in found]
     one, other = (parent.generator for parent in parents)
     options = BlendOptions(

@@ -19,6 +19,7 @@ from metagan.cli.options import (
     weights_options,
 )
 from metagan.errors import OptionError
+from metagan.files import require_other
 from metagan.values import Label, show
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ def command(
     perceptual = load_perceptual(lpips)
     with stages() as progress:
         target = find_target(what, registry, sha256, offline=offline, progress=progress.transfer)
+    require_other(out, target.weights, None if traits is None else Path(traits))
     classifier = choose_classifier(traits, target.traits)
     options = DirectionsOptions(
         methods=("sefa", "pca") if method == "both" else ("sefa",) if method == "sefa" else ("pca",),

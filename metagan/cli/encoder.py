@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from metagan.cli.options import Whole, class_option, noise_option, out_file_option, weights_options
+from metagan.files import require_other
 from metagan.values import Label, NoiseMode
 
 
@@ -63,6 +64,7 @@ def command(
         target = find_target(
             what, registry, sha256, offline=offline, upscale="none", progress=progress.transfer
         )
+    require_other(out, target.weights)
     settings = target.settings(None, label, noise)
     options = EncoderOptions(
         axes=axes,

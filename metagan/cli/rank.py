@@ -142,7 +142,7 @@ def command(
     from metagan.values import printable
 
     require_outside(sheet_path, data, "--sheet")
-    require_other(out, scores)
+    require_other(out, scores, data, discriminator, registry)
     require_discriminator(discriminator, second)
     if sheet_path is not None:
         picture_format(sheet_path)
@@ -152,6 +152,7 @@ def command(
         target = find_target(
             what, registry, sha256, offline=offline, upscale="none", progress=progress.transfer
         )
+    require_other(out, target.weights)
     sampler = open_sampler(target, device, None, precision, note=note)
     if sheet_path is not None:
         what_for = f"--sheet {printable(str(sheet_path))}"

@@ -50,7 +50,7 @@ def parse_grid(_context: click.Context, _parameter: click.Parameter, value: str)
     help="The film: .mp4 or .webm (by ffmpeg), .webp or .gif. Without an extension, a folder of numbered PNG files.",
 )
 @click.option("--seconds", type=Number(0, min_open=True), default=10.0, help="Length of the film.")
-@click.option("--fps", type=Number(0, 240, min_open=True), default=30.0, help="Frames per second.")
+@click.option("--fps", type=Number(0.01, 240), default=30.0, help="Frames per second.")
 @click.option("--loop", is_flag=True, help="Return to the first key frame at the end.")
 @click.option(
     "--curve",
@@ -141,10 +141,13 @@ def command(
     from metagan.cli.progress import note, stages
     from metagan.lab.dials import choose_dials, open_dials
     from metagan.lab.film import film_format
-    from metagan.lab.walk import Curve, Easing, Walk, WalkOptions, write_walk
+    from metagan.lab.walk import Curve, Easing, Walk, WalkOptions, film_noise, turns_dials, write_walk
     from metagan.sampling.target import find_target, open_sampler
 
-    film_format(out)
+    if circle is not None and (keys or curve != "auto"):
+        raise click.UsageError("--circle walks latents without key frames; leave --key and --curve out")
+    if film_format(out) == "" and frames_folder is not None:
+        raise click.UsageError("--frames: --out is a folder of frames already; leave one of them out")
     with stages() as progress:
         target = find_target(
             what, registry, sha256, offline=offline, upscale=upscale, progress=progress.transfer
@@ -165,9 +168,10 @@ def command(
         hold_from=hold_from,
         label=target.label if label is None else label,
         dials=dials,
+        noise=film_noise(target.noise),
     )
     opened = None
-    if dials is not None or any("=" in key for key in (*keys, hold or "")):
+    if dials is not None or any(map(turns_dials, (*keys, hold or ""))):
         ref = choose_dials(directions, target.dials, target.name)
         opened = open_dials(ref, sampler.generator, label=options.label, foreign=foreign_styles)
     walk = Walk(sampler.generator, options, foreign=foreign_styles, directions=opened)

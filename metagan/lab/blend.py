@@ -37,7 +37,9 @@ from metagan.lab.film import (
     Frame,
     enlarge,
     enlarged,
+    film_format,
     require_film_size,
+    require_no_frames,
     to_frame,
     write_film,
 )
@@ -456,7 +458,7 @@ class Between:
         """Refuse a sheet or a film that its format can't hold, before anything is drawn.
 
         Raises:
-            OptionError: If a side is longer than the format allows.
+            OptionError: If a side is longer than the format allows, or a folder has frames already.
         """
         size, seeds = self.first.size, len(self.seeds)
         if sheet is not None:
@@ -465,6 +467,8 @@ class Between:
             require_size(picture_format(sheet), whole, what, "name a .png file, or ask for fewer")
         if film is not None:
             require_film_size(film, Size(size.width * seeds, size.height))
+            if film_format(film) == "":
+                require_no_frames(film)
 
     def sheet(self, steps: int) -> NDArray[np.uint8]:
         """Draw a row for each seed, with `steps` columns from the first parent to the end of the way."""

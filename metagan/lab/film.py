@@ -11,7 +11,7 @@ import importlib.util
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -50,6 +50,7 @@ ENCODERS: Final = {
     ),
 }
 AHEAD_BYTES: Final = 64 << 20  # of frames that wait for ffmpeg
+LEAST_HUNDREDTHS: Final = 2  # of a second, that browsers show a gif's frame
 LEAST_PX: Final = 256  # smaller frames are enlarged in films: players blur them
 
 
@@ -118,10 +119,11 @@ def write_film(path: Path, frames: Iterable[Frame], count: int, options: FilmOpt
         options: How to write it.
 
     Raises:
-        OptionError: If ffmpeg is missing, or can't encode the film.
+        OptionError: If ffmpeg is missing, or can't encode the film, or a folder has frames already.
     """
     ending = film_format(path)
     if ending == "":
+        require_no_frames(path)
         for number, frame in enumerate(frames):
             write_bytes(frame_path(path, number), encode(frame, "png", options.provenance))
         return
@@ -181,6 +183,20 @@ def to_frame(picture: Frame) -> Frame:
 def frame_path(folder: Path, number: int) -> Path:
     """Return the path of a frame among numbered PNGs."""
     return folder / f"frame{number:06d}.png"
+
+
+def require_no_frames(folder: Path) -> None:
+    """Refuse a folder that has frames of another film, which would mix with a new one's.
+
+    Raises:
+        OptionError: If it has any.
+    """
+    if next(folder.glob("frame*.png"), None) is not None:
+        raise OptionError(
+            "holds frames of another film, or of other options",
+            where=folder,
+            fix="choose another folder, or remove this one",
+        )
 
 
 # --------------------------------------------------------------------------------------------
@@ -294,9 +310,8 @@ def _failed(path: Path, log: IO[bytes]) -> OptionError:
 
 def _write_gif(file: IO[bytes], frames: Iterable[Frame], options: FilmOptions) -> None:
     """Write a gif one frame at a time, each with its own palette; Pillow's own writer keeps all frames in memory."""
-    hundredths = max(2, round(100 / options.fps))  # browsers slow down what is faster
     begun = False
-    for frame in frames:
+    for frame, hundredths in _timed(frames, options.fps):
         image = Image.fromarray(frame).quantize(256, Image.Quantize.MEDIANCUT)
         if not begun:
             parts, _ = GifImagePlugin.getheader(image)
@@ -312,6 +327,22 @@ def _write_gif(file: IO[bytes], frames: Iterable[Frame], options: FilmOptions) -
     if not begun:
         raise ValueError("a film wants at least one frame")
     file.write(b";")
+
+
+def _timed(frames: Iterable[Frame], fps: float) -> Iterator[tuple[Frame, int]]:
+    """Yield a gif's frames, each with its time in hundredths of a second, which add up to the film's.
+
+    Frames that are too short for browsers, which slow them down, are left out, but never the last one.
+    """
+    until, left_out = 0, None
+    for number, frame in enumerate(frames, 1):
+        lasts = round(100 * number / fps) - until
+        left_out = frame if lasts < LEAST_HUNDREDTHS else None
+        if left_out is None:
+            yield frame, lasts
+            until += lasts
+    if left_out is not None:
+        yield left_out, LEAST_HUNDREDTHS
 
 
 class _Reel(Image.Image):

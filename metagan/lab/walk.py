@@ -87,6 +87,7 @@ class WalkOptions:
         hold_from: First of these layers.
         label: What a conditional generator is asked for: a class, or its label's numbers.
         dials: How every key frame turns dials, as `parse_dials` takes it; or None.
+        noise: "const" or "none"; random noise would flicker.
     """
 
     keys: tuple[str, ...]
@@ -103,6 +104,7 @@ class WalkOptions:
     hold_from: int = 0
     label: Label | None = None
     dials: str | None = None
+    noise: Literal["const", "none"] = "const"
 
     @property
     def frames(self) -> int:
@@ -197,19 +199,26 @@ class Walk:
     def task(self, sampler: Sampler) -> str:
         """Hash everything that decides the content of the frames."""
         digest = hashlib.sha256(fingerprint(self.generator).encode())
-        facts = {name: value for name, value in asdict(self.options).items() if name != "dials"} | {
+        facts = {
+            name: value for name, value in asdict(self.options).items() if name not in ("dials", "noise")
+        } | {
             "precision": sampler.precision,
             "side": sampler.resolution,
         }
+        if self.options.noise != "const":  # films of earlier versions go on
+            facts["noise"] = self.options.noise
         digest.update(json.dumps(facts, sort_keys=True).encode())
-        for key in self.keys:
+        if sampler.upscaler is not None:
+            for name, tensor in sorted(sampler.upscaler.state_dict().items()):
+                digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+        for key in (*self.keys, *([] if self._hold is None else [self._hold])):
             for part in [key.ws] if key.shift is None else [key.ws, key.shift]:
                 digest.update(part.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
     def _key(self, text: str) -> Key:
         """Read a key frame with the dials that it turns, "5,Fur=2", and those of the options."""
-        text, *turned = text.split(",") if "=" in text and not Path(text).is_file() else [text]
+        text, *turned = text.split(",") if turns_dials(text) else [text]
         key = read_key(self.generator, text, self.options.label, foreign=self._foreign)
         written = ",".join(turned)
         if not written and self.options.dials is None:
@@ -292,10 +301,16 @@ class Walk:
     def _circle(self, seed: int) -> Callable[[float], Tensor]:
         """Return a closed circle of unit-normal latents: cos(2πt) a + sin(2πt) b."""
         a, b = torch.from_numpy(np.random.RandomState(seed % 2**32).randn(2, self.generator.z_dim)).float()
+        shift = None
+        if self.options.dials and self._directions is not None:
+            values = parse_dials(self.options.dials, self._directions.names)
+            shift = self._directions.shift(values, self.generator.num_ws)
+        is_of_latents = shift is not None and shift.ndim == 1
 
         def around(at: float) -> Tensor:
-            ws = self._map(math.cos(2 * math.pi * at) * a + math.sin(2 * math.pi * at) * b)
-            return torch.stack([ws, torch.zeros_like(ws)])
+            z = math.cos(2 * math.pi * at) * a + math.sin(2 * math.pi * at) * b
+            ws = self._map(z + shift if is_of_latents else z)
+            return torch.stack([ws, torch.zeros_like(ws) if shift is None or is_of_latents else shift])
 
         return around
 
@@ -319,6 +334,19 @@ def map_one(generator: Generator, z: Tensor, label: Label | None) -> Tensor:
     """Map one picture's latents [z_dim] to its styles [num_ws, w_dim], on the CPU."""
     device = next(generator.parameters()).device
     return map_latents(generator, z[None].to(device), label)[0].cpu().clone()
+
+
+def film_noise(noise: str) -> Literal["const", "none"]:
+    """Return a film's noise for what a subject says: random noise would flicker, so it is the stored one."""
+    return "none" if noise == "none" else "const"
+
+
+def turns_dials(text: str) -> bool:
+    """Whether a key frame's text turns dials, "5,Fur=2"; names of styles files may have an equals sign, too."""
+    try:
+        return "=" in text and not Path(text).is_file()
+    except OSError:  # too long for a file's name
+        return True
 
 
 _KEY = re.compile(r"(?P<one>.+?)(?:\+(?P<mean>[^+]+)|/(?P<other>[^/@]+)@(?P<layer>\d+))?")
@@ -416,7 +444,7 @@ def draw_walk(walk: Walk, sampler: Sampler, first: int = 0) -> Iterator[Frame]:
     """
     cells = walk.columns * walk.rows
     pictures = sampler.draw_styles(
-        ws for frame in range(first, walk.options.frames) for ws in walk.styles(frame)
+        (ws for frame in range(first, walk.options.frames) for ws in walk.styles(frame)), walk.options.noise
     )
     while tiles := [to_frame(picture) for picture in islice(pictures, cells)]:
         rows = [

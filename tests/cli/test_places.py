@@ -56,7 +56,7 @@ def test_a_number_that_is_none_is_refused_with_the_option_the_value_and_what_is_
         (["train", "a", "--out", "b", "--kimg", "-1"], "'--kimg': want a number above 0, or inf, got '-1'"),
         (["train", "a", "--out", "b", "--batch", "2.5"], "'--batch': want a whole number above 0, got '2.5'"),
         (["collection", "subset", "a", "--out", "b", "--trim", "50"], "above 0 and below 50, got '50'"),
-        (["walk", "a", "--out", "b.gif", "--fps", "300"], "want a number above 0, up to 240, got '300'"),
+        (["walk", "a", "--out", "b.gif", "--fps", "300"], "want a number from 0.01 to 240, got '300'"),
     ],
 )
 def test_the_range_of_a_number_is_said_in_words(words, says):
@@ -137,6 +137,11 @@ def test_an_address_and_a_place_that_is_not_there_yet_are_fine(tmp_path):
         "convert in/a.safetensors in/a.safetensors",
         "export in/a.safetensors --out in/a.safetensors",
         "blend in/a.safetensors bundled:apes --alpha 0.5 --out in/a.safetensors",
+        "blend own bundled:apes --alpha 0.5 --out in/a.safetensors",
+        "directions in/a.safetensors --out in/a.safetensors --lpips none",
+        "encoder in/a.safetensors --out in/a.safetensors",
+        "rank own --data in --out in/a.safetensors",
+        "rank own --data in --out registry.yaml",
     ],
 )
 def test_no_result_replaces_what_it_is_made_from_or_is_taken_in_the_next_time(words, tmp_path, monkeypatch):
@@ -146,7 +151,8 @@ def test_no_result_replaces_what_it_is_made_from_or_is_taken_in_the_next_time(wo
     shutil.copyfile(bundled_weights("apes"), "in/a.safetensors")
     Path("registry.yaml").write_text(
         "site: {title: T, base_url: https://example.org/}\n"
-        "subjects: {ape: {title: Ape, weights: bundled:apes, licence: CC0-1.0, source: me}}\n"
+        "subjects: {ape: {title: Ape, weights: bundled:apes, licence: CC0-1.0, source: me},\n"
+        "  own: {title: Own, weights: in/a.safetensors, licence: CC0-1.0, source: me}}\n"
     )
     before = {path: path.read_bytes() for path in Path("in").iterdir()}
     result = CliRunner().invoke(metagan, words.split())

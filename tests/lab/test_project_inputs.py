@@ -326,6 +326,30 @@ def test_animated_pictures_hold_every_frame_and_say_where_they_are_from(tmp_path
     assert SOURCE_TYPE.encode() in path.read_bytes()
 
 
+@pytest.mark.parametrize("fps", [0.01, 24, 30, 60, 240])
+def test_a_gif_lasts_as_long_as_its_frames(tmp_path, fps):
+    path, count = tmp_path / "film.gif", max(2, min(31, round(fps)))
+    write_film(path, frames(count), count, FilmOptions(fps, Provenance("apes (metagan)", 5, 0.7)))
+    lasts_ms = 0
+    with Image.open(path) as film:
+        for index in range(film.n_frames):
+            film.seek(index)
+            lasts_ms += film.info["duration"]
+            assert film.info["duration"] >= 20
+        shown = np.asarray(film.convert("RGB"))
+    assert lasts_ms == pytest.approx(1000 * count / fps, abs=20)
+    assert (shown[0, :, 0] > 128).sum() == count  # the last one
+
+
+def test_a_film_is_not_mixed_with_the_frames_of_another(tmp_path):
+    options = FilmOptions(20, Provenance("apes (metagan)", 5, 0.7))
+    write_film(tmp_path, frames(3), 3, options)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(OptionError, match="holds frames of another film"):
+        write_film(tmp_path, frames(2, side=16), 2, options)
+    assert before == {path: path.read_bytes() for path in tmp_path.iterdir()}
+
+
 @pytest.mark.parametrize("ending", [".mp4", ".webm"])
 def test_films_by_ffmpeg_hold_every_frame_and_say_where_they_are_from(tmp_path, ending):
     path = tmp_path / f"film{ending}"

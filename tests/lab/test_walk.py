@@ -18,9 +18,11 @@ from metagan.lab.film import require_film_size
 from metagan.lab.project import ProjectOptions, project
 from metagan.lab.styles import write_styles
 from metagan.lab.walk import Walk, WalkOptions, draw_walk, read_key, slerp, spline_bends, write_walk
-from metagan.sampling.sampler import Sampler
+from metagan.networks.upscaler.network import Upscaler, UpscalerConfig
+from metagan.sampling.sampler import Sampler, Settings
 from metagan.values import Size
 from tests.lab.nets import CPU, FILES, GOLDEN, load, picture, small, target
+from tests.lab.test_dials import directions_of
 
 NET = str(GOLDEN / "ros_train16.pt")
 SHORT = WalkOptions(("1", "5", "9"), seconds=1, fps=8)
@@ -91,6 +93,19 @@ def test_circles_close_and_every_point_is_unit_normal():
     rows = torch.stack([walk.styles(frame)[0] for frame in range(60)])
     steps = (rows - rows.roll(1, 0)).norm(dim=(1, 2))
     assert float(steps[0]) < 3 * float(steps[1:].mean())
+
+
+@pytest.mark.parametrize("space", ["w", "z"])
+def test_a_circle_turns_dials(space):
+    generator = small()
+    directions = directions_of(generator, space=space)
+    options = WalkOptions((), seconds=1, fps=6, circle=3, loop=True)
+    plain = Walk(generator, options).styles(2)[0]
+    turned = Walk(generator, dataclasses.replace(options, dials="Fur=2"), directions=directions).styles(2)[0]
+    if space == "w":
+        assert torch.allclose(turned - plain, directions.shift({0: 2}, len(plain)), atol=1e-5)
+    else:
+        assert not torch.allclose(turned, plain, atol=1e-2)
 
 
 def test_easing_rests_at_key_frames():
@@ -195,6 +210,31 @@ def test_frames_of_another_film_are_left_alone(tmp_path):
     assert before == {path: path.read_bytes() for path in (tmp_path / "frames").iterdir()}
 
 
+def test_a_film_of_other_held_styles_noise_or_upscaler_is_another(tmp_path):
+    generator = small()
+    held = tmp_path / "held.safetensors"
+    options = dataclasses.replace(SHORT, hold=str(held), hold_from=1)
+    found = [project(generator, [target(generator, seed)], ProjectOptions(steps=1))[0] for seed in (1, 2)]
+    torch.manual_seed(0)
+    upscalers = [Upscaler(UpscalerConfig(factor=2, channels=4, blocks=1)) for _ in range(2)]
+    tasks = set()
+    for one in found:
+        write_styles(held, one.styles)
+        tasks.add(Walk(generator, options).task(Sampler(generator, CPU, 2)))
+    for upscaler in upscalers:
+        tasks.add(Walk(generator, options).task(Sampler(generator, CPU, 2, upscaler=upscaler)))
+    tasks.add(Walk(generator, dataclasses.replace(options, noise="none")).task(Sampler(generator, CPU, 2)))
+    assert len(tasks) == 5
+
+
+def test_a_film_has_the_noise_that_it_is_told():
+    generator = small()
+    frames = [frames_of(generator, dataclasses.replace(SHORT, noise=noise))[0] for noise in ("none", "const")]
+    assert not np.array_equal(*frames)
+    wanted = next(Sampler(generator, CPU, 1).pictures([1], Settings(noise="none")))[1]
+    assert np.array_equal(frames[0][:: len(frames[0]) // 16, :: len(frames[0]) // 16], wanted)
+
+
 def test_memory_does_not_grow_with_the_length(tmp_path):
     generator = small()
 
@@ -226,6 +266,9 @@ def test_the_command_films(tmp_path, monkeypatch):
         (["--out", "x.gif", "--seconds", "1e308"], "ask for fewer seconds"),
         (["--out", "x.gif", "--seeds", "4"], "wants two key frames or more"),
         (["--out", "x.gif", "--key", "nowhere.safetensors", "--key", "1"], "no such file"),
+        (["--out", "x.gif", "--key", f"1,{'Long name=1,' * 30}Fur=1", "--key", "1"], "has no dials"),
+        (["--out", "x.gif", "--circle", "5", "--key", "3"], "leave --key and --curve out"),
+        (["--out", "x", "--frames", "y"], "leave one of them out"),
     ):
         refused = CliRunner().invoke(metagan, ["walk", NET, *wrong])
         told = refused.output + (
