@@ -189,9 +189,21 @@ def without_paths(change: Change) -> dict[str, Any]:
     return plain
 
 
-def _best_in(folder: RunFolder) -> Best:
-    """Return what best.safetensors in a run folder says of itself: an older state may not know of it."""
+def training_of_best(folder: RunFolder, changes: tuple[Change, ...]) -> Mapping[str, Any]:
+    """Return what best.safetensors says of its training; empty if that was measured with former pictures.
+
+    An archive brings such a file back: what was set aside in the run's folder keeps its name there.
+    """
     training = read_training(folder.best)
+    changed = [change.at_kimg for change in changes if {"fingerprint", "dual"} & change.now.keys()]
+    kimg = training.get("kimg")
+    former = bool(changed) and isinstance(kimg, float | int) and kimg <= changed[-1]
+    return {} if former else training
+
+
+def _best_in(folder: RunFolder, changes: tuple[Change, ...]) -> Best:
+    """Return what best.safetensors in a run folder says of itself: an older state may not know of it."""
+    training = training_of_best(folder, changes)
     quality = training.get("quality")
     distance = quality.get("distance") if isinstance(quality, Mapping) else None
     return Best(training.get("kimg"), distance) if isinstance(distance, float | int) else Best()
@@ -418,7 +430,7 @@ class Run:
             if state.note:
                 self.watcher.say(state.note)
             say_changes(self.folder, config.changes, self.trainer.seen, self.watcher)
-            self.best = min(self.best, _best_in(self.folder), key=lambda best: best.distance)
+            self.best = min(self.best, _best_in(self.folder, config.changes), key=lambda best: best.distance)
             write_config(self.folder, asdict(self.config))
             if self.trainer.seen < self.schedule.total_pictures:
                 self.folder.forget_after(self.trainer.steps if self.trainer.steps else -1)

@@ -25,6 +25,7 @@ from metagan.evaluation.evaluate import Reference, require_same_classes
 from metagan.evaluation.inception import require_inception
 from metagan.evaluation.quality import FLOOR
 from metagan.files import real_path, require_outside
+from metagan.storage import protocol_of
 from metagan.training.archive import RunArchive
 from metagan.training.distributed import World, joined
 from metagan.training.networks import Networks
@@ -138,10 +139,15 @@ def open_archive(options: TrainOptions, folder: RunFolder) -> RunArchive | None:
 
     Raises:
         TrainingError: See RunArchive.open.
+        OptionError: If it lies in a folder of pictures.
     """
     if options.archive is None:
         return None
-    archive = RunArchive(str(options.archive), folder, Console(stderr=True, highlight=False).print)
+    place = str(options.archive)
+    if not protocol_of(place):
+        for source in (options.data, options.dual):
+            require_outside(Path(place), source, "--archive")
+    archive = RunArchive(place, folder, lambda text: _console().print(text, soft_wrap=True))
     archive.open()
     return archive
 
@@ -306,6 +312,11 @@ def _event_writer(
     return write
 
 
+def _console() -> Console:
+    """Stderr, on which texts are printed as they are: a path may hold [brackets]."""
+    return Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+
 class TerminalWatcher:
     """Progress on stderr: a bar on a terminal, else a line at the first step, at the first rate, and every minute.
 
@@ -365,7 +376,7 @@ def watching(
     A second one ends the process where the run owns it, and else raises what the first one usually does: a notebook
     keeps its other variables.
     """
-    console = Console(stderr=True)
+    console = _console()
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import fsspec
 import pytest
 
-from metagan.errors import TrainingError
+from metagan.errors import OptionError, TrainingError
 from metagan.storage import Storage
+from metagan.training.archive import RunArchive
 from metagan.training.options import Schedule
 from metagan.training.run_folder import RunFolder
 from metagan.training.session import train
@@ -36,7 +38,14 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return "memory://runs/discs"
 
 
-def run(data: Path, out: Path, steps: int, place: str | None, **asked: object) -> None:
+def run(
+    data: Path,
+    out: Path,
+    steps: int,
+    place: str | None,
+    on_progress: Callable[[float, object], None] | None = None,
+    **asked: object,
+) -> None:
     schedule = Schedule(
         total_kimg=steps * BATCH / 1000,
         snapshot_kimg=math.inf,
@@ -46,7 +55,7 @@ def run(data: Path, out: Path, steps: int, place: str | None, **asked: object) -
     options = toy.change(
         toy.OPTIONS, data=data, out=out, batch=BATCH, schedule=schedule, device="cpu", archive=place, **asked
     )
-    train(options)
+    train(options, on_progress)
 
 
 def reached(out: Path) -> int:
@@ -84,6 +93,44 @@ def test_a_copy_within_the_run_is_refused(data, tmp_path, place):
     with pytest.raises(TrainingError, match=r"--archive '.*\n  fix: choose a place elsewhere"):
         run(data, tmp_path / "run", 1, str(tmp_path / place) if place else "")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("place", ["", "archive"])
+def test_a_copy_among_the_pictures_is_refused(data, tmp_path, place):
+    with pytest.raises(OptionError, match=r"--archive .*: it lies in .*which is read"):
+        run(data, tmp_path / "run", 1, str(data / place))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("place", PLACES, indirect=True)
+@pytest.mark.parametrize("first", [0, 1])
+def test_of_two_machines_that_train_one_run_the_first_to_store_a_state_keeps_the_archive(
+    data, tmp_path, place, first
+):
+    run(data, tmp_path / "one", 1, place)
+    shutil.copytree(tmp_path / "one", tmp_path / "other")
+    archives = [RunArchive(place, RunFolder(tmp_path / name), print) for name in ("one", "other")]
+    for archive in archives:
+        archive.open()
+    archives[first].put(0.012)
+    with pytest.raises(TrainingError, match=r"another process has brought it to 0.012 kimg\n  fix: end one"):
+        archives[1 - first].put(0.016)
+    archives[first].put(0.02)
+
+
+def test_a_folder_that_goes_away_for_a_while_gets_the_whole_run_afterwards(data, tmp_path):
+    archive = tmp_path / "archive"
+
+    def disturb(kimg: float, _: object) -> None:
+        if kimg == 0.008:
+            shutil.rmtree(archive)
+            archive.write_text("no folder")
+        if kimg == 0.016:
+            archive.unlink()
+
+    run(data, tmp_path / "run", 4, str(archive), disturb)
+    assert reached(tmp_path / "run") == reached(archive) == 4
+    assert {"config.yaml", "metrics.jsonl"} <= {path.name for path in archive.iterdir()}
 
 
 @pytest.mark.parametrize("place", ["folder"], indirect=True)

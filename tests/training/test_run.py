@@ -438,7 +438,9 @@ def test_a_run_goes_on_with_more_pictures_another_batch_and_augmentation(tmp_pat
     assert (run.folder.path / "best.until-000000_032.safetensors").read_bytes() == best
     assert read_checkpoint(run.folder.best).header.training["kimg"] == 0.036
     # What comes after a change goes on exactly, and needs no option.
-    whole = go_on(tmp_path / "run", Discs(20), AUTOMATIC, 0.044)
+    run.folder.best.write_bytes(best)  # as from an archive
+    whole = go_on(tmp_path / "run", Discs(20), AUTOMATIC, 0.044, measure=lambda _: {"distance": 2.0})
+    assert read_checkpoint(run.folder.best).header.training["kimg"] == 0.044
     assert len(whole.config.changes) == 1
 
 

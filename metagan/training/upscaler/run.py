@@ -38,9 +38,10 @@ from metagan.training.run import (
     refuse_other_pictures,
     say_begin,
     say_changes,
+    training_of_best,
     without_paths,
 )
-from metagan.training.run_folder import RunFolder, changed_here, read_training, write_config
+from metagan.training.run_folder import RunFolder, changed_here, write_config
 from metagan.training.state import has_state, read_last_state, write_state
 from metagan.training.trainer import seed_of
 from metagan.training.upscaler.data import hold_out
@@ -193,7 +194,7 @@ class UpscalerRun:
 
     def _psnr_of_best(self) -> float:
         """Return what best.safetensors says of itself: an older state may not know of it."""
-        quality = read_training(self.folder.best).get("quality")
+        quality = training_of_best(self.folder, self.config.changes).get("quality")
         psnr = quality.get("psnr") if isinstance(quality, Mapping) else None
         return float(psnr) if isinstance(psnr, float | int) else 0.0
 

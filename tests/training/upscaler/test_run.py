@@ -18,7 +18,7 @@ from metagan.training.data_loader import fingerprint
 from metagan.training.distributed import World
 from metagan.training.options import Schedule
 from metagan.training.run import Silent
-from metagan.training.run_folder import RunFolder
+from metagan.training.run_folder import RunFolder, read_training
 from metagan.training.state import read_state
 from metagan.training.upscaler.data import hold_out
 from metagan.training.upscaler.recipe import (
@@ -206,7 +206,7 @@ def test_a_run_whose_state_is_damaged_goes_on_from_the_one_before_it(tmp_path, d
 
 
 def test_a_run_goes_on_with_more_originals_and_another_batch(tmp_path, discs):
-    first = make_run(tmp_path / "run", discs)
+    first = make_run(tmp_path / "run", discs, measure=lambda *_: {"psnr": 50.0})
     first.train()
     best = first.folder.best.read_bytes()
     more = Discs(60, resolution=64)
@@ -217,7 +217,7 @@ def test_a_run_goes_on_with_more_originals_and_another_batch(tmp_path, discs):
     refuse_recipe_changes(first.config, asked, given, change=True)
     config = change_recipe(read_upscaler_config(first.folder), asked, given, 32)
     schedule = dataclasses.replace(SHORT, total_kimg=0.036)
-    run = UpscalerRun(first.folder, config, schedule, more, made(), WORLD, fidelity)
+    run = UpscalerRun(first.folder, config, schedule, more, made(), WORLD, lambda *_: {"psnr": 1.0})
     run.train()
     assert (run.trainer.seen, run.trainer.steps) == (36, 10)
     (change,) = read_upscaler_config(run.folder).changes
@@ -225,6 +225,10 @@ def test_a_run_goes_on_with_more_originals_and_another_batch(tmp_path, discs):
     assert (change.was["batch"], change.now["batch"], change.now["mirror"]) == (4, 2, True)
     assert "<td>held_out</td>" in run.folder.report.read_text()
     assert (run.folder.path / "best.until-000000_032.safetensors").read_bytes() == best
+    run.folder.best.write_bytes(best)  # as from an archive
+    config, schedule = read_upscaler_config(run.folder), dataclasses.replace(SHORT, total_kimg=0.038)
+    UpscalerRun(run.folder, config, schedule, more, made(), WORLD, lambda *_: {"psnr": 2.0}).train()
+    assert read_training(run.folder.best)["kimg"] == 0.038
 
 
 def test_losses_that_are_no_numbers_end_the_run_and_keep_the_last_state(tmp_path, discs):
