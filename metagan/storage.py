@@ -182,6 +182,19 @@ class Storage:
 
         return self._patiently(put)
 
+    def remove(self, name: str) -> None:
+        """Remove a file, if there is one of that name.
+
+        Raises:
+            MetaganError: If it can't be removed.
+        """
+
+        def rm() -> None:
+            with suppress(FileNotFoundError):
+                self._files.rm_file(f"{self._root}/{name}")
+
+        self._patiently(rm)
+
     def read(self, name: str) -> bytes | None:
         """A file's content, or None if there is no such file.
 

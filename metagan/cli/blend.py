@@ -19,7 +19,7 @@ from metagan.cli.options import (
     seeds_option,
     sha256_option,
 )
-from metagan.files import require_other
+from metagan.files import real_path, require_other
 from metagan.values import Label, counted
 
 _SHARE = r"\d+(?:\.\d*)?|\.\d+"
@@ -140,7 +140,7 @@ def command(
     from typing import cast
 
     from metagan.cli.progress import note, stages
-    from metagan.images.encode import picture_format, write_sheet
+    from metagan.images.encode import write_sheet
     from metagan.images.provenance import Provenance
     from metagan.lab.blend import (
         Between,
@@ -156,15 +156,12 @@ def command(
         write_blend_film,
         write_child,
     )
-    from metagan.lab.film import FilmOptions, film_format
+    from metagan.lab.film import FilmOptions
     from metagan.sampling.target import find_target
 
     if out is not None and out.suffix != ".safetensors":
         raise click.BadParameter(f"want a name that ends in .safetensors, got {out.name}", param_hint="--out")
-    if sheet_path is not None:
-        picture_format(sheet_path)
-    if film is not None:
-        film_format(film)
+    check_results(sheet_path, film, soft, swap)
     with stages() as progress:
         found = [
             find_target(what, registry, hashed, offline=offline, progress=progress.transfer)
@@ -207,3 +204,18 @@ def command(
         child = blend(one, other, shares)
         header = write_child(out, child, parents[0], parents[1], shares)
         click.echo(f"{out}: {header.architecture}, licence {header.licence}")
+
+
+def check_results(sheet_path: Path | None, film: Path | None, soft: float, swap: int | None) -> None:
+    """Refuse names and options that don't go together."""
+    from metagan.images.encode import picture_format
+    from metagan.lab.film import film_format
+
+    if soft and swap is None:
+        raise click.UsageError("--soft is the width of --swap's edge; give --swap too")
+    if sheet_path is not None:
+        picture_format(sheet_path)
+    if film is not None:
+        film_format(film)
+        if sheet_path is not None and real_path(film) == real_path(sheet_path):
+            raise click.UsageError("--sheet and --film name one file; give two names")

@@ -125,6 +125,10 @@ def command(
     from metagan.sampling.target import find_target, open_sampler
     from metagan.values import printable
 
+    if len(wanted) > count:
+        raise click.UsageError(
+            f"--count {count}: there are {len(wanted)} --trait, which come first; give a larger one"
+        )
     sheet_format = None if sheet is None else picture_format(sheet)
     perceptual = load_perceptual(lpips)
     with stages() as progress:

@@ -145,6 +145,9 @@ def command(
         ):
             found.append(one)
             click.echo(f"{out / one.title}.safetensors: {one.styles.info.psnr_db:.1f} dB")
+        kept = [one.title for one in found if one.projection is None]
+        if film != "none" and any(not (out / f"{title}.{film}").exists() for title in kept):
+            tell("pictures of an earlier run get no film; --again searches, and films, anew")
         if own:
             progress.begin("the generator's own pictures, to compare with", own * steps)
             found = with_verdicts(found, own_distances(projector, own, progress.advance))

@@ -178,7 +178,7 @@ class Clip:
         side_px: Side of its pictures in pixels.
         mean: Mean of its pictures' channels, for pictures within [0, 1].
         deviation: Their deviation.
-        fingerprint: Hash of its weights.
+        fingerprint: Hash of its weights and configuration.
     """
 
     def __init__(
@@ -260,7 +260,7 @@ def load_clip(files: ClipFiles, device: torch.device | str = "cpu") -> Clip:
         int(side if isinstance(side, int | float) else side[0]),
         settings.get("mean", open_clip.OPENAI_DATASET_MEAN),
         settings.get("std", open_clip.OPENAI_DATASET_STD),
-        _hash(tensors),
+        _hash(tensors, [model_cfg, settings, files.quick_gelu]),
     )
 
 
@@ -345,8 +345,8 @@ def _put(model: nn.Module, tensors: Mapping[str, Tensor], path: Path, name: str)
     model.load_state_dict({key: tensor.float() for key, tensor in tensors.items()})
 
 
-def _hash(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
+def _hash(tensors: Mapping[str, Tensor], configuration: Sequence[object]) -> str:
+    digest = hashlib.sha256(json.dumps(configuration, sort_keys=True, default=str).encode())
     for name in sorted(tensors):
         digest.update(name.encode())
         digest.update(tensors[name].detach().float().contiguous().numpy().tobytes())

@@ -36,7 +36,8 @@ METADATA_KEY: Final = "metagan-directions"
 MAX_TEXT: Final = 1 << 20
 MAX_BYTES: Final = 64 << 20
 MOST_STEPS: Final = 100
-_Text = Annotated[str, Field(max_length=200)]
+MAX_NAME: Final = 200
+_Text = Annotated[str, Field(max_length=MAX_NAME)]
 
 
 class Dial(BaseModel):

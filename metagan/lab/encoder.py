@@ -379,17 +379,20 @@ def read_encoder(path: Path) -> Encoder:
     return Encoder(info, network.eval())
 
 
-def open_encoder(path: Path, generator: Generator, *, label: Label | None = None) -> Encoder:
+def open_encoder(
+    path: Path, generator: Generator, *, label: Label | None = None, noise: str | None = None
+) -> Encoder:
     """Read the encoder's file of a generator.
 
     Args:
         path: The file.
         generator: The generator that will draw.
         label: What the generator will be asked for: a class, or its label's numbers.
+        noise: The noise with which it will draw; None for any, and random noise, too, which no encoder knows.
 
     Raises:
         MalformedFileError: If the file can't be read.
-        OptionError: If it is another generator's, or was trained for another label.
+        OptionError: If it is another generator's, or was trained for another label or noise.
     """
     encoder = read_encoder(path)
     if encoder.info.generator != fingerprint(generator):
@@ -402,6 +405,12 @@ def open_encoder(path: Path, generator: Generator, *, label: Label | None = None
     if encoder.info.label != label_of(generator, label):
         raise OptionError(
             "this encoder was trained for another class or label",
+            where=path,
+            fix="train one for the subject with `metagan encoder SUBJECT`",
+        )
+    if noise in ("const", "none") and encoder.info.noise != noise:
+        raise OptionError(
+            f"this encoder was trained with noise {encoder.info.noise}, and the subject has {noise}",
             where=path,
             fix="train one for the subject with `metagan encoder SUBJECT`",
         )

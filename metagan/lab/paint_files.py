@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -83,10 +84,11 @@ def choose_seed(seed: int, out: str, starts: Sequence[Path] = (), *, again: bool
     """
     if seed != -1:
         return seed
-    facts = None if again else _facts(Storage(out, OptionError), _title(starts[0] if starts else None))
-    drawn = None if facts is None else facts.get("seed")
-    if isinstance(drawn, int) and 0 <= drawn <= MAX_SEED:
-        return drawn
+    storage = Storage(out, OptionError)
+    for start in () if again else starts or (None,):
+        drawn = (_facts(storage, _title(start)) or {}).get("seed")
+        if isinstance(drawn, int) and 0 <= drawn <= MAX_SEED:
+            return drawn
     return int(np.random.SeedSequence().generate_state(1)[0])
 
 
@@ -121,7 +123,9 @@ def paint_into(
         title = _title(start)
         task = task_of(painter, start)
         painting = None if again else _restored(storage, title, task, painter.canvas.device)
-        painting = painting or painter.begin(start)
+        if painting is None:
+            painting = painter.begin(start)
+            _remove_steps(storage, title)
         advance(min(painting.step, painter.options.steps))
         keeper = _Keeper(storage, title, task, painter, start, advance, state_every_s)
         picture = painter.run(painting, keeper)
@@ -251,6 +255,13 @@ def _restored(storage: Storage, title: str, task: str, device: torch.device) -> 
             fix="give another --out, or --again to replace it",
         )
     return painting
+
+
+def _remove_steps(storage: Storage, title: str) -> None:
+    """Remove the pictures of a painting that is begun anew, which would mix with the new ones."""
+    for name in storage.sizes(title) if _facts(storage, title) is not None else ():
+        if re.fullmatch(r"\d{4,}\.png", name, re.ASCII):
+            storage.remove(f"{title}/{name}")
 
 
 def _facts(storage: Storage, title: str) -> dict[str, Any] | None:

@@ -420,6 +420,8 @@ class Ranker:
             if real is not None:
                 self._real_logits = np.sort(self._scorer(np.ascontiguousarray(channels_last)))
         digest.update(json.dumps(asdict(settings) | {"upscaled": sampler.upscaler is not None}).encode())
+        if sampler.precision != "fp32":
+            digest.update(sampler.precision.encode())
         self.task = digest.hexdigest()
 
     def _mean_pictures(self) -> NDArray[np.uint8]:

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from metagan.errors import OptionError
 from metagan.fetch.locate import locate_weights
-from metagan.lab.dials import Directions
+from metagan.lab.dials import MAX_NAME, Directions
 from metagan.lab.directions import FARTHEST, Candidate, DirectionFinder
 from metagan.networks.trait_classifier import TraitClassifier, load_classifier
 from metagan.registry.weights_ref import WeightsRef, parse_weights
@@ -64,8 +64,7 @@ class TraitDirection:
     @property
     def named(self) -> Candidate:
         """The direction under the trait's name: "Hat: Crown"."""
-        name = self.trait.replace("=", ": ", 1).translate(str.maketrans(",=", "  "))
-        return dataclasses.replace(self.candidate, name=name)
+        return dataclasses.replace(self.candidate, name=_dial_name(self.trait.replace("=", ": ", 1)))
 
     def __str__(self) -> str:
         first, last = self.candidate.first, self.candidate.last
@@ -138,7 +137,7 @@ class TraitMeter:
             return None
         head, change = self.classifier.config.heads[most], changes[most]
         lost, gained = head.values[int(change.argmin())], head.values[int(change.argmax())]
-        return f"{head.type}: {lost} → {gained}".translate(str.maketrans(",=", "  "))
+        return _dial_name(f"{head.type}: {lost} → {gained}")
 
     def find(
         self, traits: Sequence[str], advance: Callable[[int], None] = lambda _: None
@@ -239,6 +238,12 @@ def _unknown(what: str, trait: str, known: Sequence[str], asked: str) -> OptionE
         f"--trait {show(trait)}: the classifier knows no such {what}",
         fix=f"{hint}write TYPE=VALUE; the {plural} are: {shown}",
     )
+
+
+def _dial_name(text: str) -> str:
+    """Return a text as a dial's name: without the signs that separate dials, and with room for a number behind."""
+    name = text.translate(str.maketrans(",=", "  "))
+    return name if len(name) <= MAX_NAME - 10 else f"{name[: MAX_NAME - 11]}…"
 
 
 def _distinct(name: str, earlier: Sequence[str]) -> str:

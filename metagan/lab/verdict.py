@@ -28,6 +28,7 @@ from metagan.sampling.latents import latents
 from metagan.sampling.levels import to_uint8
 
 FIRST_SEED: Final = 3_000_000_000  # of the generator's own pictures: seeds that hardly anybody has on a site
+SEARCH: Final = ("axes.py", "fit.py", "perceptual.py", "project.py")  # what distances depend on
 BEYOND: Final = 2.0  # so many times as far as the worst of its own: it can't draw that
 
 
@@ -91,7 +92,8 @@ def _own_pictures(projector: Projector, first: int, count: int) -> list[Target]:
 
 def _cache_path(projector: Projector) -> Path:
     perceptual = None if projector.perceptual is None else projector.perceptual.backbone
-    facts = json.dumps([projector.fingerprint, asdict(projector.options), perceptual], sort_keys=True)
+    search = [hashlib.sha256((Path(__file__).parent / name).read_bytes()).hexdigest() for name in SEARCH]
+    facts = json.dumps([projector.fingerprint, asdict(projector.options), perceptual, search], sort_keys=True)
     return cache_folder() / "lab" / f"own-{hashlib.sha256(facts.encode()).hexdigest()}.json"
 
 

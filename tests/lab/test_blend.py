@@ -226,6 +226,17 @@ def test_the_command_refuses_an_alpha_that_is_no_share(files, alpha):
     assert "want a number from 0 to 1" in result.output
 
 
+def test_the_command_refuses_options_that_would_do_nothing(tmp_path, files):
+    same = tmp_path / "same.webp"
+    for words, says in (
+        (("--soft", "3"), "give --swap too"),
+        (("--sheet", same, "--film", same), "name one file"),
+    ):
+        result = run(*files, *words)
+        assert result.exit_code == 2
+        assert says in result.output
+
+
 def test_a_sheet_or_film_beyond_its_formats_limit_is_refused_before_it_is_drawn(tmp_path, files, monkeypatch):
     monkeypatch.setattr("metagan.lab.blend.Between.pictures", None)
     for option, name, least in (("--sheet", "t.webp", 17 * 2000), ("--film", "t.gif", 2000)):

@@ -161,3 +161,10 @@ def test_the_command_writes_a_file_and_a_sheet(tmp_path):
     assert result.stdout.startswith("dial 1: layers 5 to 9, ")
     with Image.open(sheet) as image:
         assert image.size == (7 * 64, len(dials) * 4 * 64 + (len(dials) - 1) * 4)
+
+
+def test_more_wanted_traits_than_dials_are_refused():
+    words = ["directions", "x", "--out", "y.safetensors", "--count", "1", "--trait", "A=b", "--trait", "C=d"]
+    result = CliRunner().invoke(metagan, words)
+    assert result.exit_code == 2
+    assert "give a larger one" in result.output

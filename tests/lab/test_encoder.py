@@ -114,6 +114,9 @@ def test_another_generator_s_encoder_is_refused(trained):
     _, folder, _ = trained
     with pytest.raises(OptionError, match="another generator"):
         open_encoder(folder / "e.safetensors", small(4))
+    open_encoder(folder / "e.safetensors", small(), noise="const")
+    with pytest.raises(OptionError, match="trained with noise const, and the subject has none"):
+        open_encoder(folder / "e.safetensors", small(), noise="none")
 
 
 def test_a_conditional_generator_s_encoder_is_of_a_class(tmp_path):

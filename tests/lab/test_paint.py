@@ -217,6 +217,19 @@ def test_other_prompts_dont_replace_a_painting_unless_they_are_asked_to(vqgan, t
     assert files_of(tmp_path / "out") != before
 
 
+def test_a_painting_begun_anew_leaves_no_steps_of_the_former(vqgan, tmp_path):
+    out = str(tmp_path)
+    list(paint_into(out, painter_of(vqgan)))
+    (folder,) = tmp_path.iterdir()
+    (folder / "0099.png").write_bytes(b"of a longer run")
+    (folder / "mine.png").write_bytes(b"a picture")
+    list(paint_into(out, painter_of(vqgan)))
+    assert (folder / "0099.png").exists()
+    list(paint_into(out, painter_of(vqgan, prompts=(Prompt("a cat"),)), again=True))
+    assert not (folder / "0099.png").exists()
+    assert (folder / "mine.png").exists()
+
+
 def test_a_drawn_seed_is_taken_again_after_an_interruption(vqgan, tmp_path):
     out = str(tmp_path / "out")
     assert choose_seed(7, out) == 7
@@ -224,6 +237,7 @@ def test_a_drawn_seed_is_taken_again_after_an_interruption(vqgan, tmp_path):
     assert seed != choose_seed(-1, out)
     list(paint_into(out, painter_of(vqgan, dataclasses.replace(SHORT, seed=seed))))
     assert choose_seed(-1, out) == seed
+    assert choose_seed(-1, out, [tmp_path / "added.png", tmp_path / "painting.png"]) == seed
     (tmp_path / "out" / "painting" / "painting.json").write_text('{"seed": "x"}')
     assert 0 <= choose_seed(-1, out) < 2**32
 

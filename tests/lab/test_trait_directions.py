@@ -1,5 +1,7 @@
 """Directions and traits: a name says what really changes, and a trait's direction makes it more frequent."""
 
+import dataclasses
+
 import pytest
 import torch
 from click.testing import CliRunner
@@ -81,6 +83,13 @@ def test_names_say_which_values_a_direction_exchanges(meter, finder):
         given=[finder.candidate(sign * wanted.candidate.vector, "pca", 0, 5) for sign in (1, -1)]
     )
     assert meter.name(plain).names[:2] == ("Tone: dark → light", "Tone: light → dark")
+
+
+def test_the_longest_names_of_traits_are_shortened_to_a_dial_s(meter):
+    (wanted,) = meter.find(["Tone=light"])
+    name = dataclasses.replace(wanted, trait=f"Tone={'l' * 300}").named.name
+    assert len(name) == 190
+    assert name.endswith("l…")
 
 
 def test_directions_that_change_no_trait_keep_their_numbers_and_names_are_not_repeated(meter, finder):

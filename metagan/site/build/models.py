@@ -170,7 +170,7 @@ def _export_encoder(cache: PictureCache, path: Path, file: Path) -> dict[str, An
 
     subject = cache.subject
     generator, _ = load_networks(cache)
-    encoder = open_encoder(path, generator, label=subject.label_choice)
+    encoder = open_encoder(path, generator, label=subject.label_choice, noise=subject.noise)
     content = encoder.numbers().numpy().astype("<f2").tobytes()
     write_bytes(file, content)
     sha256, info = hashlib.sha256(content).hexdigest(), encoder.info

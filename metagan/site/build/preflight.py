@@ -200,7 +200,9 @@ def _in_encoder(registry: Registry, subject: Subject, generator: Generator) -> I
     if subject.encoder is None:
         return
     try:
-        open_encoder(locate_weights(subject.encoder), generator, label=subject.label_choice)
+        open_encoder(
+            locate_weights(subject.encoder), generator, label=subject.label_choice, noise=subject.noise
+        )
     except MetaganError as error:
         yield problem_with(registry, subject, "encoder", error)
 
