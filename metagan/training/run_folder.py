@@ -250,6 +250,16 @@ class RunFolder:
         known = [kimg if isinstance(kimg, float | int) else math.inf for kimg in kimgs]
         return max((0.0, *known, *map(_kimg_of, self.snapshots())))
 
+    def foreign_files(self) -> list[Path]:
+        """Files of other programs under names that a run writes to: where config.yaml is no run's, nothing is."""
+        try:
+            config = load_config(self)
+        except (OSError, UnicodeError, yaml.YAMLError, TrainingError):
+            config = None
+        if isinstance(config, dict) and {"recipe", "fingerprint"} <= config.keys():
+            return []
+        return [path for path in (self.config, self.report, self.metrics) if path.exists()]
+
     @property
     def reals(self) -> Path:
         """A sheet of real pictures."""
@@ -263,14 +273,14 @@ class RunFolder:
     def sheets(self) -> list[tuple[float, Path]]:
         """Return every sheet with its kimg, in order."""
         found = self.sheets_folder.glob("[0-9]*.png")
-        return sorted((_kimg_of(path), path) for path in found)
+        return sorted((_kimg_of(path), path) for path in found if STAMP.fullmatch(path.stem))
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """Read every line of measurements; an incomplete last line is ignored."""
+        """Read every line of measurements; damaged lines, and an incomplete last one, are left out."""
         if not self.metrics.exists():
             return []
-        lines = read_bytes(self.metrics).split(b"\n")[:-1]
-        return [json.loads(line) for line in lines]
+        lines = map(_measurements, read_bytes(self.metrics).split(b"\n")[:-1])
+        return [line for line in lines if line is not None]
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
         """Append one line of measurements."""
@@ -281,6 +291,18 @@ class RunFolder:
         """Remove measurements after `steps`, which will be repeated."""
         kept = [line for line in self.read_metrics() if line["steps"] <= steps]
         write_bytes(self.metrics, "".join(json.dumps(line) + "\n" for line in kept).encode())
+
+
+def _measurements(line: bytes) -> dict[str, Any] | None:
+    """Parse a line of metrics.jsonl; None for what isn't one."""
+    try:
+        values = json.loads(line)
+    except ValueError:
+        return None
+    is_one = isinstance(values, dict) and all(
+        isinstance(values.get(name), int | float) for name in ("steps", "kimg")
+    )
+    return values if is_one else None
 
 
 def _stamp(kimg: float) -> str:

@@ -220,14 +220,16 @@ def _require_other_folder(start: Path | None, folder: RunFolder) -> None:
 
 
 def require_no_results(folder: RunFolder, *, has_start: bool = True) -> None:
-    """Refuse to begin again over a run that has come some way, but has lost its state or its configuration.
+    """Refuse to begin a run over one that has come some way, but has lost its state or its configuration.
+
+    A run doesn't begin over another program's config.yaml, report.html or metrics.jsonl either.
 
     Args:
         folder: The run's.
         has_start: Whether this kind of run can start from weights.
 
     Raises:
-        TrainingError: If the folder holds results that a new run would replace.
+        TrainingError: If the folder holds files that a new run would replace.
     """
     lost = folder.config if has_state(folder.state) else folder.state
     reached = folder.reached_kimg()
@@ -240,6 +242,12 @@ def require_no_results(folder: RunFolder, *, has_start: bool = True) -> None:
             f"it holds {held}, but no {lost.name} to go on from, and a new run would replace them",
             where=folder.path,
             fix=f"restore that file, or choose another --out{start}",
+        )
+    if foreign := folder.foreign_files():
+        raise TrainingError(
+            f"it holds no run, but {', '.join(path.name for path in foreign)}, which a new run would replace",
+            where=folder.path,
+            fix="choose another --out",
         )
 
 

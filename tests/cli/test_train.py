@@ -244,6 +244,27 @@ def test_a_run_that_lost_its_configuration_is_not_begun_again_over_its_state(dat
     assert "results up to 0.016 kimg, but no config.yaml to go on from" in str(result.exception)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("config.yaml", "my: precious", QUICK),
+        ("config.yaml", "recipe: [flour, water", QUICK),
+        ("report.html", "<p>mine", QUICK),
+        ("metrics.jsonl", '{"steps": 1, "kimg": 0.1}\n', QUICK),
+        ("config.yaml", "my: precious", ("--upscaler", "x2", "--kimg", "0.008")),
+    ],
+)
+def test_a_run_does_not_begin_over_the_files_of_another_program(tmp_path, name, content, words):
+    out, data = tmp_path / "project", write_folder(tmp_path / "discs", 2, 64)
+    out.mkdir()
+    (out / name).write_text(content)
+    result = train(data, "--out", out, *words)
+    assert isinstance(result.exception, TrainingError)
+    assert f"it holds no run, but {name}, which a new run would replace" in str(result.exception)
+    assert [path.name for path in out.iterdir()] == [name]
+    assert (out / name).read_text() == content
+
+
 def test_a_run_that_was_killed_before_its_first_state_begins_again(data, tmp_path):
     out = tmp_path / "run"
     assert train(data, "--out", out, *QUICK, "--measure", "0").exit_code == 0

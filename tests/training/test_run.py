@@ -160,6 +160,20 @@ def test_a_run_that_an_earlier_version_began_keeps_its_sheets_in_grids(tmp_path)
     assert not (tmp_path / "run" / "sheets").exists()
 
 
+def test_what_is_no_sheet_and_no_line_of_measurements_is_left_out(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.sheets_folder.mkdir()
+    for name in ("2024-best.png", "000000_008.png", "8.png"):
+        (folder.sheets_folder / name).touch()
+    assert [kimg for kimg, _ in folder.sheets()] == [0.008]
+    good = [{"kimg": 0.008 * steps, "steps": steps} for steps in (1, 2, 3)]
+    lines = ["", json.dumps(good[0]), "[1]", '{"kimg": 0.0', json.dumps(good[1]), '{"steps": 2}', "\0\0"]
+    folder.metrics.write_text("".join(f"{line}\n" for line in [*lines, json.dumps(good[2])]) + '{"kimg"')
+    assert folder.read_metrics() == good
+    folder.forget_after(2)
+    assert folder.read_metrics() == good[:2]
+
+
 def test_only_the_newest_snapshots_are_kept_when_asked_for_and_what_no_run_wrote_stays(tmp_path):
     snapshots = tmp_path / "run" / "snapshots"
     snapshots.mkdir(parents=True)
