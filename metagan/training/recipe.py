@@ -43,6 +43,7 @@ class Widths:
         return tuple(min(self.most, max(8, self.base // 2**step)) for step in steps)
 
 
+GROUP = 4  # pictures per minibatch-std group
 NARROW = 128  # largest number of channels of networks that are trained on CPUs
 
 PRESETS: dict[Preset, Widths] = {
@@ -71,10 +72,15 @@ def choose_preset(size: Size | int, device: str, pictures: int) -> Preset:
 
 
 def choose_batch(size: Size | int, world_size: int, device: str) -> int:
-    """Choose the batch size for `--batch auto`: smaller on a CPU, where more steps matter more."""
+    """Choose the batch size for `--batch auto`: smaller on a CPU, where more steps matter more.
+
+    It is a multiple of a minibatch-std group on each device.
+    """
     if device != "cuda":
         return 16 * world_size
-    return max(min(world_size * min(4096 // Size.of(size).longest, 32), 64), 4 * world_size)
+    least = GROUP * world_size
+    most = min(world_size * min(4096 // Size.of(size).longest, 32), 64)
+    return max(most // least, 1) * least
 
 
 def choose_gamma(size: Size | int, batch: int, most: int) -> float:

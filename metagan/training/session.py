@@ -39,6 +39,7 @@ from metagan.training.setup import (
     change_settings,
     networks_for_resume,
     refuse_changes,
+    require_groups_on,
 )
 from metagan.training.state import has_state, read_last_state
 from metagan.values import LabelSpace
@@ -174,7 +175,7 @@ def _begin_or_go_on(
     if config.labels == LabelSpace():  # of a run that an earlier version began
         config = replace(config, labels=pictures.label_space)
     _require_as_many_collections(config, options, folder)
-    refuse_changes(config, options)
+    refuse_changes(config, options, world.size)
     if options.change or options.given & PACE:
         facts = read_last_state(folder.state).facts
         config = change_pace(config, options, facts["seen"])
@@ -182,6 +183,7 @@ def _begin_or_go_on(
             config = change_settings(config, options, pictures, world, facts, second)
             require_same_classes(config.labels, pictures, "this run")
             config = replace(config, labels=pictures.label_space)
+    require_groups_on(config, world)
     return config, networks_for_resume(config)
 
 

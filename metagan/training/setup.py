@@ -26,6 +26,7 @@ from metagan.training.options import ArchitectureName, Preset, Recipe, TrainOpti
 from metagan.training.recipe import (
     DCGAN_BASE,
     DCGAN_BATCH,
+    GROUP,
     PRESETS,
     choose_batch,
     choose_dcgan,
@@ -42,7 +43,6 @@ from metagan.training.state import is_state, read_last_state
 from metagan.values import Size, counted
 
 MICRO_BATCH_PIXELS = {"cuda": 2**21, "mps": 2**19, "cpu": 2**19}  # pixels per micro-batch by default
-GROUP = 4  # pictures per minibatch-std group
 D_WARMUP_KIMG = 10.0  # warm-up of a new discriminator beside a trained generator
 
 
@@ -143,6 +143,10 @@ FOREIGN: Mapping[ArchitectureName, frozenset[str]] = {
 """Options that an architecture has no use for."""
 
 
+OF_NEW_NETWORKS = frozenset({"preset", "upsampling"})
+"""Options that decide new networks' shapes."""
+
+
 OF_DUAL = frozenset({"join"})
 NOT_OF_DUAL = frozenset({"freeze_d", "labels"})
 """Options that only make sense with --dual, and that make none with it."""
@@ -163,6 +167,12 @@ def refuse_foreign_options(options: TrainOptions, *, dual: bool) -> None:
         raise OptionError(
             f"of no use with --architecture {options.architecture}", where=names, fix="leave it out"
         )
+    if options.start is not None and (shapes := options.given & OF_NEW_NETWORKS):
+        names = ", ".join(sorted(flag_of(name) for name in shapes if getattr(options, name) != "auto"))
+        if names:
+            raise OptionError(
+                "of no use with --start, whose networks stay as they are", where=names, fix="leave it out"
+            )
     if foreign := sorted(options.given & (NOT_OF_DUAL if dual else OF_DUAL)):
         names = ", ".join(map(flag_of, foreign))
         raise OptionError(
@@ -184,12 +194,15 @@ FIXED = frozenset({"architecture", "upsampling", "preset", "start"})
 """What decides the networks' shapes, and never changes."""
 
 
-def refuse_changes(config: RunConfig, options: TrainOptions) -> None:
+def refuse_changes(config: RunConfig, options: TrainOptions, processes: int = 1) -> None:
     """Refuse options that differ from those a resumed run was started with.
+
+    Portions of the batch differ if a process would take other ones.
 
     Args:
         config: Its configuration.
         options: The options given now.
+        processes: Number of processes that go on with it.
 
     Raises:
         OptionError: If any differ that may not, which are few with --change. The message names all of them with both
@@ -213,7 +226,10 @@ def refuse_changes(config: RunConfig, options: TrainOptions) -> None:
         "source": options.source,
     }
     asked = [name for name in now if name in options.given - options.auto - PACE and now[name] != "auto"]
-    wrong = [name for name in asked if now[name] != was[name]]
+    local = config.recipe.batch // processes
+    portions = [min(recipe.micro_batch, local) for recipe in (config.recipe, options.recipe)]
+    same = {"micro_batch"} if len(set(portions)) == 1 else set[str]()
+    wrong = [name for name in asked if now[name] != was[name] and name not in same]
     if options.change:
         wrong = [name for name in wrong if name in FIXED]
     if wrong:
@@ -256,7 +272,7 @@ def change_settings(
     names = (options.given - options.auto - PACE) & asked.keys()
     recipe = replace(recipe, **{name: asked[name] for name in names})
     if names & {"batch", "micro_batch"}:
-        was_whole = config.recipe.micro_batch == world.share(config.recipe.batch)
+        was_whole = config.recipe.micro_batch >= config.recipe.batch // world.size
         chosen = "micro_batch" in names or not was_whole
         recipe = _with_portions(recipe, pictures, world, chosen=chosen)
     _require_groups(recipe.augment_groups)
@@ -377,10 +393,22 @@ def _recipe(
 def _with_portions(recipe: Recipe, pictures: Pictures, world: World, *, chosen: bool) -> Recipe:
     """Bound the portions that a batch is computed in by the batch, and by memory where they weren't chosen."""
     local = world.share(recipe.batch)
-    most = max(GROUP, MICRO_BATCH_PIXELS.get(world.device.type, 2**19) // pictures.size.pixels)
+    most = MICRO_BATCH_PIXELS.get(world.device.type, 2**19) // pictures.size.pixels
+    most = max(most // GROUP, 1) * GROUP
     recipe = replace(recipe, micro_batch=min(local, recipe.micro_batch if chosen else most))
     _require_whole_groups(local, recipe.micro_batch)
     return recipe
+
+
+def require_groups_on(config: RunConfig, world: World) -> None:
+    """Refuse processes among which a resumed run's batch doesn't divide into groups of minibatch std.
+
+    Raises:
+        OptionError: If it doesn't.
+    """
+    if config.architecture == "stylegan2":
+        local = world.share(config.recipe.batch)
+        _require_whole_groups(local, min(local, config.recipe.micro_batch))
 
 
 def choose_precision(device: str) -> TrainPrecision:
@@ -402,5 +430,5 @@ def _require_whole_groups(local: int, micro_batch: int) -> None:
     if any(size > GROUP and size % GROUP for size in sizes):
         raise OptionError(
             f"a batch of {local} on each device in portions of {micro_batch}: want multiples of {GROUP} (or less)",
-            fix="choose --batch and --micro-batch so",
+            fix="choose --batch and --micro-batch so, or another number of processes",
         )

@@ -4,6 +4,7 @@ import pytest
 
 from metagan.training.options import AUTO, Recipe
 from metagan.training.recipe import PRESETS, choose_batch, choose_gamma, choose_pace, choose_preset
+from metagan.values import Size
 
 
 def test_channels_halve_with_the_resolution_up_to_the_most():
@@ -29,8 +30,10 @@ def test_batches_divide_among_processes_and_groups():
     assert choose_batch(64, 2, "cpu") == 32
     assert choose_batch(1024, 1, "cuda") == 4
     assert choose_batch(256, 8, "cuda") == 64
-    for world in (1, 2, 3, 5, 8):
-        assert choose_batch(512, world, "cuda") % world == 0
+    for world in (1, 2, 3, 5, 6, 7, 8, 20):
+        for size in (64, 512, 1024, Size(192, 128), Size(384, 256), Size(640, 512), Size(768, 512)):
+            for device in ("cpu", "cuda"):
+                assert choose_batch(size, world, device) % (4 * world) == 0
 
 
 def test_gamma_grows_with_the_pixels_and_is_larger_for_narrow_networks():

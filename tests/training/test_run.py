@@ -30,9 +30,17 @@ from metagan.training.options import Schedule, TrainOptions
 from metagan.training.recipe import choose_gamma
 from metagan.training.run import Run, Silent
 from metagan.training.run_folder import FormerPace, RunFolder, read_config, write_config
-from metagan.training.setup import begin, change_pace, change_settings, networks_for_resume, refuse_changes
+from metagan.training.setup import (
+    begin,
+    change_pace,
+    change_settings,
+    networks_for_resume,
+    refuse_changes,
+    require_groups_on,
+)
 from metagan.training.snapshot import real_pictures, write_generator
 from metagan.training.state import previous_state, read_last_state, read_state, write_state
+from metagan.values import Size
 from tests.training.toy import AUTOMATIC, OPTIONS, Discs, change
 
 WORLD = World(0, 1, torch.device("cpu"))
@@ -102,6 +110,14 @@ def test_a_generator_of_discs_measurably_improves(tmp_path):
     assert measured[-1]["kimg"] == 1.2
     assert measured[-1]["distance"] < measured[0]["distance"] / 2
     assert measured[-1]["precision"] > measured[0]["precision"]
+
+
+@pytest.mark.parametrize(("width", "height"), [(384, 256), (192, 128)])
+def test_automatic_portions_are_whole_groups_at_every_size(width, height):
+    pictures = Discs(2, resolution=Size(width, height))
+    recipe = begin(AUTOMATIC, pictures, WORLD)[0].recipe
+    assert recipe.batch == 16
+    assert recipe.micro_batch % 4 == 0
 
 
 @pytest.mark.parametrize(
@@ -466,6 +482,18 @@ def test_a_change_goes_on_with_both_networks_optimizers_and_average(tmp_path):
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+def test_a_resumed_run_is_computed_in_groups_on_other_numbers_of_processes():
+    config, _ = begin(change(OPTIONS, batch=12), Discs(8), WORLD)
+    three, two = (World(0, size, torch.device("cpu")) for size in (3, 2))
+    require_groups_on(config, three)
+    with pytest.raises(OptionError, match=r"batch of 6 on each device.*\n  fix: .*number of processes"):
+        require_groups_on(config, two)
+    asked = change(OPTIONS, batch=24, change=True)
+    config = dataclasses.replace(config, recipe=dataclasses.replace(config.recipe, batch=16, micro_batch=16))
+    changed = change_settings(config, asked, Discs(8), three, {"seen": 32, "augment_p": 0.0})
+    assert (changed.recipe.batch, changed.recipe.micro_batch) == (24, 8)
+
+
 def test_a_change_that_was_never_trained_with_leaves_no_trace(tmp_path):
     make_run(tmp_path / "run", Discs(16)).train()
     go_on(tmp_path / "run", Discs(20), change(OPTIONS, batch=4), 0.032)
@@ -773,6 +801,10 @@ def test_a_configuration_that_says_nonsense_is_refused(tmp_path):
 def test_options_of_a_continued_run_can_not_change():
     config, _ = begin(OPTIONS, Discs(8), WORLD)
     refuse_changes(config, OPTIONS)
+    refuse_changes(config, change(OPTIONS, micro_batch=32))  # as large a portion as the batch
+    refuse_changes(config, change(OPTIONS, micro_batch=4), processes=2)
+    with pytest.raises(OptionError, match="micro_batch: this run has 8, asked for 4"):
+        refuse_changes(config, change(OPTIONS, micro_batch=4))
     refuse_changes(config, change(OPTIONS, style_mixing=None, precision=None))  # left to us
     changed = change(OPTIONS, batch=16, style_mixing=0.5, mirror=True)
     changed = dataclasses.replace(changed, given=frozenset({"batch", "style_mixing"}))
@@ -801,6 +833,7 @@ def test_a_continued_runs_pace_may_change_and_what_it_was_is_kept():
     ("asked", "message"),
     [
         ({"augment_groups": ("blit", "colors")}, "unknown colors"),
+        ({"start": OFFICIAL, "preset": "tiny"}, "--preset: of no use with --start"),
         ({"batch": 12, "micro_batch": 5}, "multiples of 4"),
     ],
 )

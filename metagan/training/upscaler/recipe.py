@@ -117,7 +117,8 @@ def refuse_recipe_changes(
     Args:
         config: The run's configuration.
         asked: The configuration requested now.
-        given: Names of the recipe's fields, and "upscaler" or "generator", that were given explicitly.
+        given: Names of the recipe's fields, and "upscaler", "generator", "licence" or "source", that were given
+            explicitly.
         change: Whether all but the network's shape may change.
 
     Raises:
@@ -126,6 +127,7 @@ def refuse_recipe_changes(
     pairs = {
         name: (getattr(config.recipe, name), getattr(asked.recipe, name)) for name in given & RECIPE_NAMES
     }
+    pairs |= {name: (getattr(config, name), getattr(asked, name)) for name in given & {"licence", "source"}}
     if "generator" in given:
         pairs["generator"] = (config.generator_sha256, asked.generator_sha256)
     if change:

@@ -173,6 +173,11 @@ def test_another_recipe_is_refused_by_name(tmp_path, discs):
         TrainingError, match="batch: this run has 4, asked for 5; seed: this run has 0, asked for 3"
     ):
         refuse_recipe_changes(config, asked, frozenset({"batch", "seed", "factor"}))
+    terms = dataclasses.replace(config, licence="MIT", source="elsewhere")
+    with pytest.raises(
+        TrainingError, match=r"licence: this run has CC0-1\.0, asked for MIT; source: .* for elsewhere"
+    ):
+        refuse_recipe_changes(config, terms, frozenset({"licence", "source"}))
 
 
 def test_a_damaged_config_or_state_is_refused(tmp_path, discs):
