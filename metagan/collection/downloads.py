@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,8 +24,8 @@ from metagan import __version__
 from metagan.collection.marketplace import DIRECT, RetryPolicy, TransientError, asked_pause
 from metagan.collection.model import Item
 from metagan.collection.pictures import MAX_BYTES, NoPictureError, check_picture, decode_data_uri, file_stem
-from metagan.collection.sources.made import CRASHED, keep_picture
-from metagan.collection.store import IMAGES_NAME, PROGRESS_NAME, sha256_of
+from metagan.collection.sources.made import CRASHED, KnownPictures, keep_picture
+from metagan.collection.store import IMAGES_NAME, PROGRESS_NAME
 from metagan.datasets.pool import OrderedPool
 from metagan.registry.weights_ref import LOOPBACK
 
@@ -68,7 +67,7 @@ class _Arrived:
 def download_pictures(
     out: Path, items: Sequence[Item], how: Downloads, advance: Callable[[int], None] = lambda _: None
 ) -> list[Item]:
-    """Download the pictures of items; those on disk are not requested again.
+    """Download the pictures of items; those on disk that came from the same address are not requested again.
 
     Args:
         out: The collection's folder.
@@ -81,15 +80,17 @@ def download_pictures(
     """
     (out / IMAGES_NAME).mkdir(exist_ok=True)
     (out / PROGRESS_NAME).mkdir(exist_ok=True)
-    here = _pictures_here(out)
-    wanted = [item for item in items if file_stem(item.id) not in here]
-    advance(len(items) - len(wanted))
+    known = KnownPictures(out)
+    done = {item.id: kept for item in items if (kept := known.of(item))}
+    wanted = [item for item in items if item.id not in done]
+    advance(len(done))
     pool = OrderedPool(partial(_check, out, how.svg_px), how.workers, partial(_crashed, out))
-    done: dict[str, Item] = {}
-    for item in pool.map(_arriving(out, wanted, how)):
-        done[item.id] = item
-        advance(1)
-    return [done.get(item.id) or _with_file(out, item, here[file_stem(item.id)]) for item in items]
+    with known.recording() as record:
+        for item in pool.map(_arriving(out, wanted, how)):
+            done[item.id] = item
+            record(item)
+            advance(1)
+    return [done[item.id] for item in items]
 
 
 def address_of(url: str, gateway: str = GATEWAY, *, local: bool = False) -> str:
@@ -223,18 +224,6 @@ def _crashed(out: Path, arrived: _Arrived) -> Item:
     if arrived.part is not None:
         arrived.part.unlink(missing_ok=True)
     return arrived.item.model_copy(update={"missing": CRASHED, "file": None, "sha256": None})
-
-
-def _pictures_here(out: Path) -> dict[str, str]:
-    """Map names without suffix to names, of the pictures on disk; all are complete, since they were renamed."""
-    names = [entry.name for entry in os.scandir(out / IMAGES_NAME) if not entry.name.startswith(".")]
-    return {name.partition(".")[0]: name for name in sorted(names)}
-
-
-def _with_file(out: Path, item: Item, name: str) -> Item:
-    file = f"{IMAGES_NAME}/{name}"
-    digest = sha256_of((out / file).read_bytes())
-    return _without_data(item.model_copy(update={"file": file, "sha256": digest, "missing": None}))
 
 
 def _without_data(item: Item) -> Item:

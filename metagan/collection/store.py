@@ -267,6 +267,13 @@ def _refuse_other(path: Path, known: Facts, wanted: Facts) -> None:
         )
     before, after = dict(known.source.options), dict(wanted.source.options)
     count, more = before.pop("count", None), after.pop("count", None)
+    pictures, given = before.pop("pictures", None), after.pop("pictures", None)
+    if pictures and not given:
+        raise CollectionError(
+            f"has pictures from --pictures {pictures}, which it would lose without that option",
+            where=path,
+            fix="give it again, or choose another --out",
+        )
     changed = [name for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name)]
     if changed:
         name = changed[0]

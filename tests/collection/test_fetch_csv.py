@@ -12,6 +12,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from metagan.cli import metagan
+from metagan.collection.downloads import Downloads, download_pictures
+from metagan.collection.model import Item
 from metagan.collection.sources import csv_table
 from metagan.collection.sources.csv_table import CsvSource, parse_number
 from metagan.collection.sources.made import FetchReport, fetch_made
@@ -239,6 +241,62 @@ def test_pictures_at_ipfs_and_at_addresses_come_through_the_gateway_once(tmp_pat
     assert missing["4"] == "an address that isn't https, ipfs or data (ftp:)"
     assert "path is empty" in missing["5"]
     assert not (tmp_path / "out/.fetch").exists()
+
+
+def test_a_picture_on_disk_is_taken_for_its_own_address_only(tmp_path: Path) -> None:
+    table, out = tmp_path / "art.csv", tmp_path / "out"
+
+    def pictures(market: Market, *lines: str, more: tuple[str, ...] = ()) -> list[bytes]:
+        table.write_text("title,cid\n" + "".join(f"{line}\n" for line in lines))
+        options = ["--from", f"csv:{table}", "--gateway", f"{market.url}/images", "--out", str(out), *more]
+        result = CliRunner().invoke(metagan, ["collection", "fetch", "art", *options, "--workers", "0"])
+        assert result.exit_code == 0, result.output
+        return [(out / str(item.file)).read_bytes() for item in open_collection(out).items]
+
+    with serving(Market(1)) as market:
+        pictures(market, "red,1.png", "green,2.png")
+        found = pictures(market, "blue,3.png", "red,1.png", "green,2.png")
+        assert found == [plain_png(3), plain_png(1), plain_png(2)]
+        market.asked.clear()
+        assert pictures(market, "blue,3.png", "red,1.png", "green,4.png")[2] == plain_png(4)
+        again = pictures(market, "blue,3.png", "red,1.png", "green,4.png", more=("--no-download",))
+        assert again == [plain_png(3), plain_png(1), plain_png(4)]
+        assert dict(market.asked) == {"/images/4.png": 1}
+
+
+def test_a_fetch_that_was_killed_asks_for_no_picture_twice(tmp_path: Path) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill_at_the_third(done: int) -> None:
+        arrived.append(done)
+        if sum(arrived) == 3:
+            raise Killed
+
+    arrived: list[int] = []
+    with serving(Market(1)) as market:
+        items = [Item(id=str(n), url=f"{market.url}/images/{n}.png") for n in range(6)]
+        how = Downloads(at_once=1, local=True)
+        with pytest.raises(Killed):
+            download_pictures(tmp_path, items, how, kill_at_the_third)
+        with (tmp_path / ".fetch/pictures.jsonl").open("ab") as record:
+            record.write(b'{"id": "5", "file')  # as a kill amid a write leaves it
+        market.asked.clear()
+        found = download_pictures(tmp_path, items, how)
+        assert [(tmp_path / str(item.file)).read_bytes() for item in found] == [*map(plain_png, range(6))]
+        assert not {f"/images/{n}.png" for n in range(3)} & market.asked.keys()
+        assert download_pictures(tmp_path, items, how) == found
+        assert max(market.asked.values()) == 1
+
+
+def test_a_second_fetch_without_the_folder_of_pictures_is_refused(tmp_path: Path) -> None:
+    Image.new("RGB", (4, 4)).save(tmp_path / "dawn.png")
+    rows = "title,path\nDawn,dawn.png\n"
+    fetched(tmp_path, rows)
+    fetched(tmp_path, rows, pictures=tmp_path)
+    with pytest.raises(CollectionError, match="it would lose without that option"):
+        fetched(tmp_path, rows)
+    assert open_collection(tmp_path / "out").items[0].file
 
 
 def test_addresses_are_only_noted_with_no_download(tmp_path: Path) -> None:

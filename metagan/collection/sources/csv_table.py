@@ -118,6 +118,8 @@ class CsvSource:
         options: dict[str, Any] = {
             "map": [f"{name}={column}" for name, column in sorted(self.columns.items())]
         }
+        if self.pictures is not None:
+            options["pictures"] = text_of(str(real_path(self.pictures)))
         return Facts(
             name=self.name,
             source=SourceFacts(kind="csv", reference=text_of(str(real_path(self.path))), options=options),

@@ -7,19 +7,32 @@ After a kill, the same call makes only the missing pictures.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
+from pydantic import ValidationError
+
 from metagan.collection.model import Facts, Item
 from metagan.collection.pictures import NoPictureError, Picture, file_stem
-from metagan.collection.store import IMAGES_NAME, PROGRESS_NAME, Collection, sha256_of, writing
+from metagan.collection.store import (
+    IMAGES_NAME,
+    ITEMS_NAME,
+    PROGRESS_NAME,
+    Collection,
+    is_inside,
+    json_bytes,
+    sha256_of,
+    writing,
+)
 from metagan.datasets.pool import OrderedPool
 from metagan.errors import CollectionError
-from metagan.files import write_bytes
+from metagan.files import open_regular, read_bytes, write_bytes
 
+_RECORD_NAME: Final = "pictures.jsonl"  # in PROGRESS_NAME: which picture came from which address
 CRASHED: Final = "its decoder crashed, or the system's memory ran out"
 _CHUNK: Final = 32  # items a process takes at once
 Entry = TypeVar("Entry")
@@ -114,18 +127,73 @@ def fetch_made(
         for made in pool.map(chunks):
             items += made
             advance(len(made))
-        if download:
-            items = _downloaded(out, items, download)
-        return report_of(writer.finish(items), source.remarks())
+        report = report_of(writer.finish(_downloaded(out, items, download)), source.remarks())
+        shutil.rmtree(out / PROGRESS_NAME, ignore_errors=True)
+        return report
 
 
-def _downloaded(out: Path, items: list[Item], download: Download) -> list[Item]:
+def _downloaded(out: Path, items: list[Item], download: Download | None) -> list[Item]:
+    """Return items with the pictures at their addresses; without `download`, with those that earlier calls fetched."""
     wanted = [item for item in items if item.file is None and item.url]
     if not wanted:
         return items
-    arrived = {item.id: item for item in download(out, wanted)}
-    shutil.rmtree(out / PROGRESS_NAME, ignore_errors=True)
+    if download:
+        arrived = {item.id: item for item in download(out, wanted)}
+    else:
+        known = KnownPictures(out)
+        arrived = {item.id: kept for item in wanted if (kept := known.of(item))}
     return [arrived.get(item.id, item) for item in items]
+
+
+class KnownPictures:
+    """The pictures of a collection's folder, with the address that each came from.
+
+    Those of a complete fetch stand in items.jsonl, those of one under way in a file of its own, a line each.
+
+    Args:
+        out: The collection's folder.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self._record = out / PROGRESS_NAME / _RECORD_NAME
+        self._known: dict[str, tuple[str, str, str]] = {}
+        for file in (out / ITEMS_NAME, self._record):
+            for item in _readable(file):
+                if item.url and item.file and item.sha256 and is_inside(item.file):
+                    self._known[item.id] = (item.url, item.file, item.sha256)
+
+    def of(self, item: Item) -> Item | None:
+        """Return an item with the picture on disk, or None if there is none from its address."""
+        url, file, digest = self._known.get(item.id, ("", "", ""))
+        if not file or url != item.url:
+            return None
+        with suppress(OSError):
+            if sha256_of(read_bytes(self._out / file)) == digest:
+                return item.model_copy(update={"file": file, "sha256": digest, "missing": None})
+        return None
+
+    @contextmanager
+    def recording(self) -> Iterator[Callable[[Item], None]]:
+        """Give a function that notes an item whose picture has arrived, for the next call if this one is killed."""
+        with self._record.open("ab") as file:
+
+            def record(item: Item) -> None:
+                if item.file:
+                    short = Item(id=item.id, url=item.url, file=item.file, sha256=item.sha256)
+                    # The line end in front is for a line that a kill cut short.
+                    file.write(b"\n" + json_bytes(short, exclude_defaults=True) + b"\n")
+                    file.flush()
+
+            yield record
+
+
+def _readable(file: Path) -> Iterator[Item]:
+    """Yield the items of a file's readable lines; none if there is no file."""
+    with suppress(OSError), open_regular(file) as lines:
+        for line in lines:
+            with suppress(ValidationError):
+                yield Item.model_validate_json(line)
 
 
 def report_of(collection: Collection, remarks: Sequence[str] = ()) -> FetchReport:
