@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import itertools
@@ -64,11 +65,12 @@ def _columns(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
 
 
 def _gateway(_: click.Context, __: click.Parameter, value: str) -> str:
-    parts = urlsplit(value)
-    if parts.hostname and (
-        parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
-    ):
-        return value
+    with contextlib.suppress(ValueError):  # of a host such as [::1
+        parts = urlsplit(value)
+        if parts.hostname and (
+            parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+        ):
+            return value
     raise click.BadParameter(f"want an address such as https://ipfs.io/ipfs/, got {show(value)}")
 
 
@@ -185,7 +187,7 @@ def fetch(
 
     Run the same command again to continue after an interruption and to retry what was missing.
     """
-    from metagan.cli.progress import stages
+    from metagan.cli.progress import note, stages
     from metagan.collection.needs import need
     from metagan.collection.sources.csv_table import CsvSource
     from metagan.collection.sources.dicebear import DEFAULT_STYLE, DicebearSource
@@ -208,7 +210,7 @@ def fetch(
 
         market = Marketplace(read_key(key_file), api_url, RetryPolicy(sleep=_wait))
         local = urlsplit(api_url).hostname in LOOPBACK
-        downloads = Downloads(gateway, at_once, size or 512, local=local, workers=cores)
+        downloads = Downloads(gateway, at_once, size or 512, local=local, workers=cores, note=note)
         rates = read_rates(usd) if usd else {}
         listed = OpenseaSource(name, reference or name, market, downloads, rates, licence)
         with closing(market), stages() as progress:
@@ -262,7 +264,7 @@ def _gather(
     source: MadeSource[Any], folder: Path, workers: int, gateway: str | None, at_once: int, svg_px: int
 ) -> FetchReport:
     """Gather from a local source; with a gateway, also download pictures that it has only addresses of."""
-    from metagan.cli.progress import stages
+    from metagan.cli.progress import note, stages
     from metagan.collection.needs import need
     from metagan.collection.sources.made import fetch_made
 
@@ -273,7 +275,7 @@ def _gather(
             from metagan.collection.downloads import Downloads, download_pictures
 
             local = urlsplit(gateway or "").hostname in LOOPBACK
-            how = Downloads(gateway or "", at_once, svg_px, local=local, workers=workers)
+            how = Downloads(gateway or "", at_once, svg_px, local=local, workers=workers, note=note)
             progress.begin("downloading pictures", len(items))
             return download_pictures(out, items, how, progress.advance)
 

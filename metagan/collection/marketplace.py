@@ -44,7 +44,9 @@ MAX_ANSWER_BYTES: Final = 64 << 20
 _MAX_KEY: Final = 4096
 _MOST_SAID: Final = 64 << 10
 # Requests to this machine don't go through a proxy.
-DIRECT: Final[Mapping[str, None]] = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
+DIRECT: Final[Mapping[str, None]] = {
+    f"all://{host}": None for host in ("127.0.0.1", "localhost", "*.localhost", "[::1]")
+}
 _SLUG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 _TRANSIENT_4XX: Final = frozenset({408, 425, 429})
 
@@ -188,13 +190,12 @@ class Marketplace:
     def __init__(self, key: str, api_url: str = API_URL, retry_policy: RetryPolicy | None = None) -> None:
         self.retry_policy = retry_policy or RetryPolicy()
         self.api_url = api_url.rstrip("/")
-        parts = urlsplit(self.api_url)
+        try:
+            parts = urlsplit(self.api_url)
+        except ValueError as error:
+            raise _no_address(api_url) from error
         if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
-            raise CollectionError(
-                "want an https address, or http on this machine",
-                where=f"--api-url {api_url}",
-                fix="give an address such as https://api.opensea.io",
-            )
+            raise _no_address(api_url)
         if not (key.isascii() and key.isprintable() and key) or " " in key:
             raise CollectionError(
                 "the API key has characters that no key has, such as spaces or line ends",
@@ -294,6 +295,8 @@ class Marketplace:
                 body = _bounded(response)
         except httpx2.HTTPError as error:
             raise TransientError(f"no answer ({type(error).__name__}: {error})") from error
+        except (httpx2.InvalidURL, UnicodeError) as error:
+            raise _no_address(self.api_url) from error
         self._free_at = _free_at(response.headers)
         self._refuse(response, path, slug, body)
         try:
@@ -362,6 +365,14 @@ def read_key(key_file: Path | None) -> str:
         )
         raise CollectionError(what, fix=f"export {KEY_VARIABLE}=..., or give --key-file FILE")
     return key
+
+
+def _no_address(url: str) -> CollectionError:
+    return CollectionError(
+        "want an https address, or http on this machine",
+        where=f"--api-url {url}",
+        fix="give an address such as https://api.opensea.io",
+    )
 
 
 def _checked(slug: str) -> str:

@@ -51,6 +51,9 @@ class Market:
     url: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def picture(self) -> None:
+        """Called before a picture is sent."""
+
     def nft(self, number: int, *, batch: bool) -> dict[str, Any]:
         identifier = self.names.get(number, str(number))
         picture = self.pictures.get(number)
@@ -168,6 +171,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault and self._fail(fault):
             return None
         if parts.path.startswith("/images/"):
+            market.picture()
             return self._send(
                 200, picture_of(market, int(parts.path.split("/")[2].split(".")[0])), "image/png"
             )
@@ -209,6 +213,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, b"<html>Just a moment...</html>", "text/html")
         elif fault == "other JSON":
             self._send(200, b'{"nfts": "many"}')
+        elif fault.startswith("redirect "):
+            self._send(302, b"", headers={"Location": fault.removeprefix("redirect ")})
         elif fault == "hang up":
             self.close_connection = True
         else:

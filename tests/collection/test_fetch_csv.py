@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -299,6 +301,60 @@ def test_a_second_fetch_without_the_folder_of_pictures_is_refused(tmp_path: Path
     assert open_collection(tmp_path / "out").items[0].file
 
 
+@pytest.mark.parametrize(
+    "url", ["https://a..b/x", f"https://{'a' * 70}/x", "redirect https://[x/", "redirect https://a..b/x"]
+)
+def test_an_address_that_cannot_be_costs_only_its_own_picture(tmp_path: Path, url: str) -> None:
+    with serving(Market(1, faults={"/images/1.png": {0: url}})) as market:
+        urls = [
+            f"{market.url}/images/1.png" if url.startswith("redirect") else url,
+            f"{market.url}/images/2.png",
+        ]
+        items = [Item(id=str(n), url=one) for n, one in enumerate(urls)]
+        found = download_pictures(tmp_path, items, Downloads(local=True))
+    assert found[0].missing == "a damaged address"
+    assert found[1].file
+
+
+def test_a_fetch_that_ends_waits_for_no_host_and_says_what_it_waits_for(tmp_path: Path) -> None:
+    class Stopped(BaseException):
+        pass
+
+    def stop(_: int) -> None:
+        if not busy.wait(30):
+            raise AssertionError("no pause was announced")
+        raise Stopped
+
+    def note(text: str) -> None:
+        said.append(text)
+        busy.set()
+
+    said: list[str] = []
+    busy = threading.Event()
+    faults = {f"/images/{n}.png": dict.fromkeys(range(9), "429 later") for n in range(1, 6)}
+    with serving(Market(1, faults=faults, retry_after="40")) as market:
+        items = [Item(id=str(n), url=f"{market.url}/images/{n}.png") for n in range(6)]
+        began = time.monotonic()
+        with pytest.raises(Stopped):
+            download_pictures(tmp_path, items, Downloads(local=True, note=note), lambda n: n and stop(n))
+        assert time.monotonic() - began < 30
+    assert said == ["waiting 40 s for a picture, as its host asks or after it failed"]
+
+
+def test_as_many_downloads_run_at_once_as_asked(tmp_path: Path) -> None:
+    there = threading.Barrier(40, timeout=60)
+
+    class Together(Market):
+        def picture(self) -> None:
+            there.wait()
+
+    with serving(Together(1)) as market:
+        items = [Item(id=str(n), url=f"{market.url}/images/{n}.png") for n in range(40)]
+        assert all(
+            item.file for item in download_pictures(tmp_path, items, Downloads(at_once=40, local=True))
+        )
+
+
 def test_addresses_are_only_noted_with_no_download(tmp_path: Path) -> None:
     table = tmp_path / "art.csv"
     table.write_text("title,cid\nA,bafy\n")
@@ -316,7 +372,7 @@ def test_what_is_wrong_with_usable_items_is_called_a_remark(tmp_path: Path) -> N
     assert "  1 remark about an item:\n    1: likes 'x': want a number; left out\n" in result.stdout
 
 
-@pytest.mark.parametrize("gateway", ["ipfs.io", "http://ipfs.io/", "ftp://x", ""])
+@pytest.mark.parametrize("gateway", ["ipfs.io", "http://ipfs.io/", "ftp://x", "", "https://[::1"])
 def test_a_gateway_is_an_https_address(gateway: str) -> None:
     result = CliRunner().invoke(
         metagan, ["collection", "fetch", "art", "--from", "csv:art.csv", "--gateway", gateway]

@@ -321,6 +321,10 @@ def test_keys_and_addresses_that_cannot_be(tmp_path: Path, monkeypatch: pytest.M
         Marketplace("a key")
     with pytest.raises(CollectionError, match="want an https address"):
         Marketplace(KEY, "http://example.org")
+    with pytest.raises(CollectionError, match="want an https address"):
+        Marketplace(KEY, "https://[::1")
+    with pytest.raises(CollectionError, match="want an https address"):
+        Marketplace(KEY, "https://a..b").collection("apes")
 
 
 @pytest.mark.parametrize(
@@ -328,12 +332,21 @@ def test_keys_and_addresses_that_cannot_be(tmp_path: Path, monkeypatch: pytest.M
     [
         ("ipfs://Qm1/2.png", "https://gate/ipfs/Qm1/2.png"),
         ("ipfs://ipfs/Qm1/2.png", "https://gate/ipfs/Qm1/2.png"),
+        ("ipfs://Qm1/Ape #2.png", "https://gate/ipfs/Qm1/Ape %232.png"),
         ("ar://abc", "https://arweave.net/abc"),
         ("https://example.org/x", "https://example.org/x"),
     ],
 )
 def test_addresses_of_pictures(url: str, address: str) -> None:
     assert address_of(url, "https://gate/ipfs") == address
+
+
+def test_a_gateway_on_this_machine_may_lead_to_a_host_for_each_cid() -> None:
+    url = "http://bafy.ipfs.localhost:8080/x"
+    assert address_of(url, local=True) == url
+    for other in (url, "http://localhost.example.org/x"):
+        with pytest.raises(NoPictureError):
+            address_of(other, local=other != url)
 
 
 @pytest.mark.parametrize(
