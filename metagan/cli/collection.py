@@ -61,6 +61,10 @@ def _columns(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
     ]
     if wrong:
         raise click.BadParameter(f"want COLUMN=NAME IN THE FILE, such as price=cost, got {show(wrong[0])}")
+    names = [name.strip() for name, _, _ in pairs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise click.BadParameter(f"want each column once, got {show(twice)} twice")
     return {name.strip(): column.strip() for name, _, column in pairs}
 
 

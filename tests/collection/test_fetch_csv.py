@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import threading
@@ -22,7 +23,7 @@ from metagan.collection.sources.made import FetchReport, fetch_made
 from metagan.collection.store import open_collection
 from metagan.collection.table import open_table
 from metagan.errors import CollectionError
-from tests.collection.market import Market, plain_png, serving
+from tests.collection.market import Market, data_uri, plain_png, serving
 
 
 def fetched(tmp_path: Path, text: str | bytes, **options: Any) -> FetchReport:
@@ -129,6 +130,14 @@ def test_an_encoding_that_is_said(tmp_path: Path) -> None:
         ("1e-400", False, None),
         ("0.00e5", False, 0.0),
         ("-0", False, 0.0),
+        ("1,234,567", False, 1234567.0),
+        ("12,34,567.5", False, 1234567.5),
+        ("1.234.567", True, 1234567.0),
+        ("0,080", False, None),
+        ("3430,75", False, None),
+        ("1,2345", False, None),
+        ("1.5", True, None),
+        ("1,234.567,8", False, None),
     ],
 )
 def test_numbers_as_spreadsheets_show_them(text: str, comma: bool, number: float | None) -> None:
@@ -142,8 +151,12 @@ def test_numbers_as_spreadsheets_show_them(text: str, comma: bool, number: float
         ("\n1;1,234\n2;1,2\n", 1.234),
         ("\n1;1.234\n", 1.234),
         ('\n1,"1,234"\n', 1234.0),
+        ('\n1,"0,080"\n2,"1,234"\n', 0.08),
     ],
-    ids=["semicolons decide", "another cell decides", "a point", "commas that separate thousands"],
+    ids=[
+        *("semicolons decide", "another cell decides", "a point", "commas that separate thousands"),
+        "no thousands begin with 0",
+    ],
 )
 def test_a_number_that_can_be_read_both_ways(tmp_path: Path, rows: str, price: float) -> None:
     header = "title;price" if ";" in rows else "title,price"
@@ -176,6 +189,7 @@ def test_pictures_that_are_missing_or_lead_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
     os.mkfifo(tmp_path / "pictures/pipe.png")
     rows = "title,path\nA,../../etc/passwd\nB,/etc/passwd\nC,absent.png\nD,\nE,..\\x.png\nF,a\0b.png\nG,pipe.png\n"
+    rows += f"H,{'x' * 300}.png\n"
     report = fetched(tmp_path, rows, pictures=tmp_path / "pictures")
     reasons = dict(report.missing)
     assert all("leads out of" in reasons[item_id] for item_id in ("1", "2", "5"))
@@ -183,6 +197,7 @@ def test_pictures_that_are_missing_or_lead_elsewhere(tmp_path: Path) -> None:
     assert "path is empty" in reasons["4"]
     assert "no name of a file" in reasons["6"]
     assert "not a regular file" in reasons["7"]
+    assert "File name too long" in reasons["8"]
 
 
 def test_a_device_without_end_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,9 +207,15 @@ def test_a_device_without_end_is_not_read(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_two_lines_of_one_id_are_both_kept(tmp_path: Path) -> None:
-    report = fetched(tmp_path, "id,title\n7,A\n7,B\n")
-    assert [item.id for item in report.collection.items] == ["7", "7-2"]
+    report = fetched(tmp_path, "id,title\n7,A\n7-3,B\n7,C\n7,D\n7,E\n7-3,F\n")
+    assert [item.id for item in report.collection.items] == ["7", "7-3", "7-2", "7-4", "7-5", "7-3-2"]
     assert "a second item of id 7" in report.notes[0][1]
+
+
+def test_many_lines_of_one_id_take_no_longer_than_others(tmp_path: Path) -> None:
+    path = tmp_path / "art.csv"
+    path.write_text("id\n" + "7\n" * 50_000)  # half an hour, if each looked through all before it
+    assert CsvSource("art", path).entries()[-1].id == "7-50000"
 
 
 @pytest.mark.parametrize(
@@ -362,6 +383,25 @@ def test_addresses_are_only_noted_with_no_download(tmp_path: Path) -> None:
     assert CliRunner().invoke(metagan, ["collection", "fetch", "art", *options]).exit_code == 0
     (item,) = open_collection(tmp_path / "out").items
     assert (item.url, item.file) == ("ipfs://bafy", None)
+
+
+def test_a_picture_within_its_address_may_be_long(tmp_path: Path) -> None:
+    out = io.BytesIO()
+    Image.effect_noise((64, 64), 90).save(out, "PNG")
+    uri = data_uri(out.getvalue())
+    assert len(uri) > 4000
+    (tmp_path / "art.csv").write_text(f'title,url\nA,"{uri}"\n')
+    options = ["--from", f"csv:{tmp_path / 'art.csv'}", "--out", str(tmp_path / "out"), "--workers", "0"]
+    assert CliRunner().invoke(metagan, ["collection", "fetch", "art", *options]).exit_code == 0
+    (item,) = open_collection(tmp_path / "out").items
+    assert (tmp_path / "out" / str(item.file)).read_bytes() == out.getvalue()
+
+
+def test_a_column_that_is_named_twice_is_refused() -> None:
+    options = ["--from", "csv:art.csv", "--map", "price=cost", "--map", "price=amount"]
+    result = CliRunner().invoke(metagan, ["collection", "fetch", "art", *options])
+    assert result.exit_code == 2
+    assert "want each column once, got 'price' twice" in result.output
 
 
 def test_what_is_wrong_with_usable_items_is_called_a_remark(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from metagan.collection.attributes import clean
 from metagan.collection.metadata import plausible_year
 from metagan.collection.model import MOST, Facts, Item, SourceFacts, Trait
 from metagan.collection.pictures import NoPictureError, Picture, check_picture
-from metagan.collection.sources.made import Made
+from metagan.collection.sources.made import Made, UniqueIds
 from metagan.collection.store import now
 from metagan.errors import CollectionError, Location
 from metagan.files import bytes_told, open_regular, real_path
@@ -46,7 +46,10 @@ _TRAIT: Final = "trait:"  # --map trait:Hat=hat_column
 _NUMBERS: Final = frozenset({"price", "price_usd", "likes", "tokens", "year", "royalty"})
 _DELIMITERS: Final = ",;\t|"
 _NUMBER: Final = re.compile(r"-?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d{1,3})?", re.IGNORECASE)
-_COMMA_ONLY: Final = re.compile(r"-?\d{1,3}(?:,\d{3})+")
+# Thousands, or lakhs and crores: 1,234,567 and 12,34,567.
+_GROUPED: Final = re.compile(
+    r"-?[1-9]\d{0,2}(?:([.,])\d{3})(?:\1\d{3})*|-?[1-9]\d?(?:([.,])\d\d)(?:\2\d\d)*\2\d{3}"
+)
 _SEPARATOR: Final = re.compile(r"sep=.", re.IGNORECASE)  # the first line, for spreadsheets
 _CURRENCY: Final = re.compile(r"[\s\u00a0\u202f'’$€£¥Ξ%]|ETH|USD|EUR|GBP", re.IGNORECASE)
 _MARKS: Final = (
@@ -184,15 +187,15 @@ class CsvSource:
         if "\0" in name:
             raise NoPictureError(f"path {clean(name, 80)!r}: no name of a file")
         file = pictures.joinpath(*parts)
-        if not file.exists():  # files may be named in the table's own encoding
-            with suppress(UnicodeError):
-                as_written = pictures.joinpath(*map(self._name_as_written, parts))
-                file = as_written if as_written.exists() else file
-        if ".." in parts or not real_path(file).is_relative_to(real_path(pictures)):
-            raise NoPictureError(f"path {clean(name, 80)!r} leads out of {pictures}; not read")
-        if file.exists() and not file.is_file():  # a pipe may never end
-            raise NoPictureError(f"{clean(name, 80)}: not a regular file")
         try:
+            if not file.exists():  # files may be named in the table's own encoding
+                with suppress(UnicodeError):
+                    as_written = pictures.joinpath(*map(self._name_as_written, parts))
+                    file = as_written if as_written.exists() else file
+            if ".." in parts or not real_path(file).is_relative_to(real_path(pictures)):
+                raise NoPictureError(f"path {clean(name, 80)!r} leads out of {pictures}; not read")
+            if file.exists() and not file.is_file():  # a pipe may never end
+                raise NoPictureError(f"{clean(name, 80)}: not a regular file")
             data = file.read_bytes()
         except OSError as error:
             raise NoPictureError(f"{clean(name, 80)}: {error.strerror or error}") from error
@@ -267,7 +270,7 @@ class CsvSource:
         )
 
     def _identified(self, lines: Iterable[tuple[int, dict[str, str], int]], width: int) -> list[CsvEntry]:
-        seen: set[str] = set()
+        ids = UniqueIds()
         entries = []
         for number, (line, cells, length) in enumerate(lines, 1):
             notes = (
@@ -278,16 +281,11 @@ class CsvSource:
                 ]
             )
             given = clean(cells.get("id", ""), 200)
-            item_id = given or str(number)
-            if item_id in seen:
-                copy = 2
-                while f"{item_id}-{copy}" in seen:
-                    copy += 1
+            item_id = ids.take(given or str(number))
+            if item_id != (given or str(number)):
                 notes.append(
-                    f"line {line}: a second item of id {item_id}; it is called {item_id}-{copy} here"
+                    f"line {line}: a second item of id {given or number}; it is called {item_id} here"
                 )
-                item_id = f"{item_id}-{copy}"
-            seen.add(item_id)
             entries.append(CsvEntry(line, item_id, cells, tuple(notes)))
         return entries
 
@@ -308,8 +306,11 @@ def parse_number(text: str, *, comma: bool) -> float | None:
         text: The cell.
         comma: Whether a comma separates its decimals; otherwise a point does.
     """
-    plain = _CURRENCY.sub("", text)
-    plain = plain.replace(".", "").replace(",", ".") if comma else plain.replace(",", "")
+    decimal, thousands = ",." if comma else ".,"
+    whole, point, rest = _CURRENCY.sub("", text).partition(decimal)
+    if thousands in whole and not _GROUPED.fullmatch(whole):
+        return None
+    plain = whole.replace(thousands, "") + (point and ".") + rest
     value = float(plain) if _NUMBER.fullmatch(plain) else math.nan
     too_small = value == 0 and any(digit not in "0." for digit in plain.lower().partition("e")[0].lstrip("-"))
     return value if math.isfinite(value) and not too_small else None
@@ -328,7 +329,7 @@ def _has_decimal_commas(texts: Iterable[str], delimiter: str) -> bool:
             continue
         if "." in plain:
             return plain.rindex(",") > plain.rindex(".")
-        if not _COMMA_ONLY.fullmatch(plain):
+        if not _GROUPED.fullmatch(plain):
             return True
         doubtful = True
     return doubtful and delimiter == ";"
@@ -339,7 +340,8 @@ def _address(cells: Mapping[str, str]) -> str | None:
     cid = clean(cells.get("cid", ""), 200)
     if cid:
         return cid if "://" in cid else f"ipfs://{cid}"
-    return _text(cells.get("url"))
+    url = cells.get("url", "")
+    return url if url[:5].lower() == "data:" else _text(url)
 
 
 def _decoded(path: Path, data: bytes, encoding: str | None) -> tuple[str, str]:

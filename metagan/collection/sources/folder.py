@@ -23,7 +23,7 @@ from metagan.collection.attributes import clean
 from metagan.collection.metadata import item_of_metadata
 from metagan.collection.model import Facts, Item, SourceFacts
 from metagan.collection.pictures import NoPictureError, Picture, check_picture
-from metagan.collection.sources.made import Made
+from metagan.collection.sources.made import Made, UniqueIds
 from metagan.collection.store import now
 from metagan.datasets.store import Store, UnreadableError, open_store, say_repeated
 from metagan.errors import CollectionError
@@ -38,6 +38,7 @@ _COLLECTION: Final = "collection"  # Metaplex's own metadata and picture of the 
 _BARE_FOLDERS: Final = frozenset({"json", "metadata"})  # whose files may have no suffix, as on IPFS
 _IDS: Final = ("edition", "tokenId", "token_id", "id", "dna")
 _NUMBERS: Final = re.compile(r"([0-9]+)")
+_MOST_DIGITS: Final = 1000  # Python refuses to read a number of more than 4,300
 
 
 @dataclass(frozen=True)
@@ -240,14 +241,11 @@ def _named(pictures: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def _unique(entries: Sequence[FolderEntry]) -> list[FolderEntry]:
     """Make ids unique: a repeated id gets a number, and a note says so."""
-    seen: set[str] = set()
+    ids = UniqueIds()
     unique = []
     for entry in entries:
         given = clean(entry.id, 200) or "item"
-        item_id, number = given, 2
-        while item_id in seen:
-            item_id, number = f"{given}-{number}", number + 1
-        seen.add(item_id)
+        item_id = ids.take(given)
         again = () if item_id == given else (f"a second item of id {given}; it is called {item_id} here",)
         unique.append(replace(entry, id=item_id, notes=(*again, *entry.notes)))
     return unique
@@ -255,7 +253,9 @@ def _unique(entries: Sequence[FolderEntry]) -> list[FolderEntry]:
 
 def _natural(text: str) -> list[tuple[int, int, str]]:
     return [
-        (0, int(part), "") if part.isdigit() and part.isascii() else (1, 0, part)
+        (0, int(part), "")
+        if part.isdigit() and part.isascii() and len(part) <= _MOST_DIGITS
+        else (1, 0, part)
         for part in _NUMBERS.split(text)[:20]
         if part
     ]

@@ -78,6 +78,23 @@ class Made:
     suffix: str | None = None
 
 
+class UniqueIds:
+    """Gives each item an id of its own: the second of id 7 is called 7-2."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+        self._next: dict[str, int] = {}
+
+    def take(self, given: str) -> str:
+        """Return an id that no other item has: the given one, if it is free."""
+        item_id, number = given, self._next.get(given, 2)
+        while item_id in self._taken:
+            item_id, number = f"{given}-{number}", number + 1
+        self._next[given] = number
+        self._taken.add(item_id)
+        return item_id
+
+
 @dataclass
 class FetchReport:
     """The result of a fetch.
