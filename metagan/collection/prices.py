@@ -80,29 +80,42 @@ def currencies(table: Table) -> list[str]:
     """Return the currencies of the items' prices, most frequent first: only USD if all prices are known in USD."""
     import polars as pl
 
-    priced = table.items.filter(pl.col("price") > 0)
-    in_usd = table.items.filter(pl.col("price_usd") > 0).height
-    if in_usd and in_usd >= priced.height:
-        return [USD]
     counts = (
-        priced.group_by(pl.col("symbol").fill_null(""))
+        _priced(table)
+        .group_by("currency")
         .agg(count=pl.len())
-        .sort("count", "symbol", descending=[True, False])
+        .sort("count", "currency", descending=[True, False])
     )
-    return counts["symbol"].to_list()
+    return counts["currency"].to_list()
 
 
 def priced_items(table: Table, currency: str) -> pl.DataFrame:
     """Return the items with a price above 0 in a currency: row, year, paid."""
     import polars as pl
 
-    if currency == USD and currencies(table) == [USD]:
-        chosen = table.items.with_columns(paid=pl.col("price_usd"))
-    else:
-        chosen = table.items.filter(pl.col("symbol").fill_null("") == currency).with_columns(
-            paid=pl.col("price")
-        )
-    return chosen.filter(pl.col("paid") > 0).select("row", "year", "paid")
+    return _priced(table).filter(pl.col("currency") == currency).drop("currency")
+
+
+def _priced(table: Table) -> pl.DataFrame:
+    """Return the items with a price above 0, in USD if all of them are known in USD: row, year, paid, currency.
+
+    Otherwise each is in the currency of its `price`, or in USD if it has only `price_usd`.
+    """
+    import polars as pl
+
+    own = (pl.col("price") > 0).fill_null(value=False)
+    symbol = pl.col("symbol").fill_null("")
+    in_usd = (
+        pl.when(pl.col("price_usd") > 0)
+        .then(pl.col("price_usd"))
+        .when(own & (symbol.str.to_uppercase() == USD))
+        .then(pl.col("price"))
+    )
+    priced = table.items.with_columns(in_usd=in_usd).filter(own | pl.col("in_usd").is_not_null())
+    if not priced["in_usd"].null_count():
+        return priced.select("row", "year", paid="in_usd", currency=pl.lit(USD))
+    paid = pl.when(own).then("price").otherwise("in_usd")
+    return priced.select("row", "year", paid=paid, currency=pl.when(own).then(symbol).otherwise(pl.lit(USD)))
 
 
 def kept_after_trim(prices: NDArray[np.float64], percent: float) -> NDArray[np.bool_]:

@@ -131,6 +131,30 @@ def test_currencies_stay_apart_until_all_are_in_usd(tmp_path: Path) -> None:
     assert priced_items(table, "USD")["paid"].to_list() == [5, 5, 5]
 
 
+USD_ALONE = [Item(id=str(n), price=price, symbol="USD") for n, price in enumerate((3, 5, 0))]
+HALF_KNOWN = [
+    *(Item(id=f"e{n}", price=1 + n, symbol="ETH") for n in range(2)),
+    *(Item(id=f"u{n}", price_usd=10 + n) for n in range(3)),
+]
+
+
+def test_a_price_whose_symbol_is_usd_is_one_in_usd(tmp_path: Path) -> None:
+    table = open_table(write(tmp_path / "usd", USD_ALONE))
+    assert currencies(table) == ["USD"]
+    assert priced_items(table, "USD")["paid"].to_list() == [3, 5]
+    converted = Item(id="e", price=1, symbol="ETH", price_usd=400)
+    table = open_table(write(tmp_path / "both", [*USD_ALONE, converted]))
+    assert currencies(table) == ["USD"]
+    assert priced_items(table, "USD")["paid"].to_list() == [3, 5, 400]
+
+
+def test_prices_that_are_not_known_in_usd_are_not_lost_among_those_that_are(tmp_path: Path) -> None:
+    table = open_table(write(tmp_path / "half", HALF_KNOWN))
+    assert currencies(table) == ["USD", "ETH"]
+    assert priced_items(table, "ETH")["paid"].to_list() == [1, 2]
+    assert priced_items(table, "USD")["paid"].to_list() == [10, 11, 12]
+
+
 def test_log_histogram_by_hand() -> None:
     edges, counts = log_histogram(np.array([1.0, 2, 2, 4, 100]), bins_per_decade=2)
     assert edges.tolist() == [0, 0.5, 1, 1.5, 2, 2.5]
