@@ -11,13 +11,15 @@ collection are refused.
 
 from __future__ import annotations
 
+import hashlib
+import lzma
 import os
 import shutil
 import tempfile
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -37,10 +39,11 @@ from metagan.collection.store import (
     writing,
 )
 from metagan.errors import CollectionError
-from metagan.files import replacing, why_no_file, write_bytes
+from metagan.files import replacing, require_regular, why_no_file, write_bytes
 from metagan.storage import storage_errors
 
 _TABLES: Final = (FACTS_NAME, ITEMS_NAME, SALES_NAME)
+_DAMAGED: Final = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError)
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _READABLE: Final = 0o644 << 16
 _MAX_TABLE_BYTES: Final = 4 << 30
@@ -62,15 +65,18 @@ def write_archive(collection: Path, slug: str, url: str, generator: Path | None 
         CollectionError: If the collection is incomplete, the name can't be used, or the storage can't be written to.
     """
     known = open_collection(collection)
-    pictures = sorted({item.file for item in known.items if item.file})
+    pictures = dict(sorted((item.file, item.sha256) for item in known.items if item.file))
     tables = [name for name in _TABLES if (collection / name).is_file()]
-    wanted = [("archive", collection, pictures), ("metadata_archive", collection, tables)]
+    wanted: list[tuple[str, Path, Mapping[str, str | None]]] = [
+        ("archive", collection, pictures),
+        ("metadata_archive", collection, dict.fromkeys(tables)),
+    ]
     if generator is not None:
         if not generator.is_file():
             raise CollectionError(
                 why_no_file(generator), where=generator, fix="give a weights file as --generator"
             )
-        wanted.append(("generator", generator.parent, [generator.name]))
+        wanted.append(("generator", generator.parent, {generator.name: None}))
     written = []
     for kind, folder, names in wanted:
         with tempfile.TemporaryDirectory(prefix="metagan-archive-") as beside:
@@ -105,7 +111,7 @@ def read_archive(slug: str, url: str, out: Path) -> Collection | None:
                 )
         try:
             _restore(tables, images, Path(beside) / "tables", out)
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
+        except _DAMAGED as error:
             raise CollectionError(
                 f"an archive of {slug} is damaged ({error})", where=url, fix="archive the collection again"
             ) from error
@@ -161,14 +167,24 @@ def _restore_picture(archive: zipfile.ZipFile, item: Item, out: Path) -> None:
     write_bytes(out / item.file, data)
 
 
-def _zip(path: Path, folder: Path, names: Iterable[str]) -> None:
+def _zip(path: Path, folder: Path, files: Mapping[str, str | None]) -> None:
+    """Zip files by name; the SHA-256 of pictures has to be the given one, as for a file that a link leads to."""
     with zipfile.ZipFile(path, "w") as archive:
-        for name in names:
+        for name, digest in files.items():
             info = zipfile.ZipInfo(name, _EPOCH)
             info.create_system, info.external_attr = 3, _READABLE
             # Pictures are compressed already; tables shrink to a tenth.
-            info.compress_type = zipfile.ZIP_STORED if name.startswith(IMAGES_NAME) else zipfile.ZIP_DEFLATED
+            is_picture = name.startswith(f"{IMAGES_NAME}/")
+            info.compress_type = zipfile.ZIP_STORED if is_picture else zipfile.ZIP_DEFLATED
+            require_regular(folder / name)
             with (folder / name).open("rb") as source, archive.open(info, "w", force_zip64=True) as member:
+                if is_picture and hashlib.file_digest(source, "sha256").hexdigest() != digest:
+                    raise CollectionError(
+                        f"another file than {ITEMS_NAME} says",
+                        where=folder / name,
+                        fix="fetch the collection again",
+                    )
+                source.seek(0)
                 shutil.copyfileobj(source, member)
 
 

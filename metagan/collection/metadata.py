@@ -56,8 +56,8 @@ def _text(value: object) -> str | None:
 def _year(date: object) -> int | None:
     if isinstance(date, bool) or not isinstance(date, (int, float)):
         return None
-    seconds = date / 1000 if date >= _MILLISECONDS_FROM else date
     try:
+        seconds = date / 1000 if date >= _MILLISECONDS_FROM else date
         year = time.gmtime(seconds).tm_year
     except (OverflowError, OSError, ValueError):
         return None

@@ -313,5 +313,8 @@ def is_inside(name: str) -> bool:
     """Return whether an item's `file` names a picture inside of its collection."""
     parts = name.split("/")
     return (
-        len(parts) == 2 and parts[0] == IMAGES_NAME and parts[1] not in ("", ".", "..") and "\\" not in name
+        len(parts) == 2
+        and parts[0] == IMAGES_NAME
+        and parts[1] not in ("", ".", "..")
+        and not {"\\", "\0"} & set(name)
     )

@@ -7,6 +7,7 @@ can be sent to other processes, because each process opens the zip itself.
 from __future__ import annotations
 
 import json
+import lzma
 import os
 import threading
 import unicodedata
@@ -174,7 +175,7 @@ class ZipStore:
             RuntimeError
         ) as error:  # encrypted, or compressed by a method that this Python does not support
             raise UnreadableError(str(error)) from error
-        except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
             raise UnreadableError(f"damaged in the zip ({error})") from error
         _check_size(len(data))
         return data

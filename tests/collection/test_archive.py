@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import fsspec
@@ -16,6 +18,7 @@ from metagan.collection import store
 from metagan.collection.archive import read_archive, write_archive
 from metagan.collection.sources.dicebear import DicebearSource
 from metagan.collection.sources.made import fetch_made
+from metagan.collection.store import open_collection
 from metagan.errors import CollectionError
 from tests.collection.making import contents
 
@@ -128,6 +131,12 @@ def changed(archive: Path, name: str, data: bytes) -> None:
             b'{"id":"0","file":"images/../../x.png"}\n',
             "outside of the collection",
         ),
+        (
+            "metadata_archive",
+            "items.jsonl",
+            b'{"id":"0","file":"images/a\\u0000b"}\n',
+            "outside of the collection",
+        ),
         ("archive", "images/0.png", b"other", "another picture"),
     ],
 )
@@ -137,6 +146,22 @@ def test_archives_that_were_tampered_with(
     write_archive(icons, "icons", str(tmp_path))
     changed(tmp_path / f"icons/icons_{kind}.zip", name, data)
     with pytest.raises(CollectionError, match=words):
+        read_archive("icons", str(tmp_path), tmp_path / "out")
+
+
+def test_a_damaged_member_by_another_program(icons: Path, tmp_path: Path) -> None:
+    write_archive(icons, "icons", str(tmp_path))
+    file = tmp_path / "icons/icons_metadata_archive.zip"
+    with zipfile.ZipFile(file) as old:
+        members = {one: old.read(one) for one in old.namelist()}
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_LZMA) as new:
+        for member, value in members.items():
+            new.writestr(member, value)
+    data = bytearray(file.read_bytes())
+    at = data.index(b"items.jsonl") + len("items.jsonl") + 4
+    data[at : at + 40] = b"\xff" * 40
+    file.write_bytes(data)
+    with pytest.raises(CollectionError, match="damaged"):
         read_archive("icons", str(tmp_path), tmp_path / "out")
 
 
@@ -160,6 +185,21 @@ def test_a_line_without_end_is_not_read(icons: Path, tmp_path: Path, monkeypatch
         CollectionError, match=r"items.jsonl:1: want at most 1,048,576 bytes in a line, got 2,097,152"
     ):
         read_archive("icons", str(tmp_path), tmp_path / "out")
+
+
+def test_a_link_in_place_of_a_picture_takes_no_other_file_into_the_archive(
+    icons: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "icons"
+    shutil.copytree(icons, own)
+    picture = next(iter(open_collection(own).items)).file
+    (tmp_path / "kept").write_bytes((own / str(picture)).read_bytes())
+    (tmp_path / "secret.txt").write_text("secret")
+    for target, words in (("kept", ""), ("secret.txt", "another file than items.jsonl says")):
+        (own / str(picture)).unlink()
+        (own / str(picture)).symlink_to(tmp_path / target)
+        with pytest.raises(CollectionError, match=words) if words else nullcontext():
+            write_archive(own, "icons", str(tmp_path / "archive"))
 
 
 def test_a_damaged_archive(icons: Path, tmp_path: Path) -> None:

@@ -196,3 +196,22 @@ def test_a_thousand_traits_of_one_item_are_kept(tmp_path: Path) -> None:
     many = {"attributes": [{"trait_type": f"T{n}", "value": "x"} for n in range(3000)]}
     report = fetched(tmp_path, write(tmp_path / "art", {"1.json": many, "1.png": png()}))
     assert len(report.collection.items[0].traits) == 3000
+
+
+def test_numbers_of_very_many_digits_are_no_numbers(tmp_path: Path) -> None:
+    listed = [hat("Crown", edition="9" * 5000, date=10**400), hat("Cap", edition="8")]
+    report = fetched(tmp_path, write(tmp_path / "art", {"_metadata.json": listed}))
+    assert [(item.id[:2], item.year) for item in report.collection.items] == [("8", None), ("99", None)]
+
+
+def test_a_damaged_member_of_a_zip_costs_only_itself(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "art.zip", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("1.png", png())
+        archive.writestr("2.png", png("blue"))
+    data = bytearray((tmp_path / "art.zip").read_bytes())
+    start = data.index(b"1.png") + len("1.png")
+    data[start + 4 : start + 40] = b"\xff" * 36
+    (tmp_path / "art.zip").write_bytes(data)
+    report = fetched(tmp_path, tmp_path / "art.zip")
+    assert "damaged in the zip" in dict(report.missing)["1"]
+    assert [item.id for item in report.collection.items if item.file] == ["2"]
