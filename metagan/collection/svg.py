@@ -2,8 +2,9 @@
 
 resvg runs no scripts and opens no connections, but it reads picture files that an `href` names, and aborts its process
 if a document claims an absurd size. So untrusted documents are inspected first: references to anything outside are
-refused, and the size is decided here. Filters, masks, patterns and embedded pictures can take hours or all memory in a
-few lines, so documents with more than plain shapes are drawn in a separate process with limits.
+refused, and the size is decided here. Filters, masks, patterns, layers, style sheets and embedded pictures can take
+hours or all memory in a few lines, so documents with more than some plain shapes are drawn in a separate process with
+limits.
 """
 
 from __future__ import annotations
@@ -23,11 +24,15 @@ _MAX_ELEMENTS: Final = 200_000
 _MAX_DEPTH: Final = 200
 _MAX_SECONDS: Final = 20
 _MAX_MEMORY: Final = 2 << 30
+_PLAIN_ELEMENTS: Final = 1000
+_PLAIN_BYTES: Final = 1 << 18
 # Elements whose cost grows with the document alone.
 _PLAIN: Final = frozenset(
-    "svg g a defs title desc metadata style path rect circle ellipse line polyline polygon text tspan stop"  # noqa: SIM905
+    "svg g a defs title desc metadata path rect circle ellipse line polyline polygon text tspan stop"  # noqa: SIM905
     " lineargradient radialgradient".split()
 )
+# Attributes that cost a layer of the picture's size, or millions of dashes.
+_COSTLY: Final = re.compile(r"filter|dash|mix-blend|isolation|(?<![\w-])opacity", re.IGNORECASE)
 _LINK: Final = re.compile(r"(?:.*:)?(?:href|src)$", re.IGNORECASE)
 _INSIDE: Final = re.compile(r"\s*(?:#|data:image/(?:png|jpe?g|gif|webp)[;,])", re.IGNORECASE)
 _URL: Final = re.compile(r"url\(\s*['\"]?\s*([^)'\"]*)", re.IGNORECASE)
@@ -45,7 +50,7 @@ def draw_svg(data: bytes, side_px: int) -> bytes:
     width, height = _size(inspector.root or {})
     scale = side_px / max(width, height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    render = render_svg if inspector.plain else _render_apart
+    render = render_svg if inspector.plain and len(data) <= _PLAIN_BYTES else _render_apart
     return render(data.decode("utf-8", "replace").lstrip("\ufeff"), *size)
 
 
@@ -108,10 +113,15 @@ class _Inspector:
 
     def __init__(self) -> None:
         self.root: dict[str, str] | None = None
-        self.plain = True
+        self._plain = True
         self._depth = 0
         self._elements = 0
         self._in_style = False
+
+    @property
+    def plain(self) -> bool:
+        """Whether it can be drawn within a second or so."""
+        return self._plain and self._elements <= _PLAIN_ELEMENTS
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         local = name.rpartition(":")[2].lower()
@@ -122,7 +132,7 @@ class _Inspector:
         self._depth += 1
         self._elements += 1
         self._in_style = local == "style"
-        self.plain = self.plain and local in _PLAIN
+        self._plain = self._plain and local in _PLAIN
         if self._depth > _MAX_DEPTH or self._elements > _MAX_ELEMENTS:
             most = f"{_MAX_DEPTH} levels and {_MAX_ELEMENTS:,} elements"
             raise NoPictureError(f"want at most {most} in an SVG, got more")
@@ -130,7 +140,7 @@ class _Inspector:
             if _LINK.match(key) and local != "a" and not _INSIDE.match(value):
                 raise _outside(value)
             self._check_style(value)
-            self.plain = self.plain and "filter" not in f"{key} {value}".lower()  # filter="blur(9)"
+            self._plain = self._plain and not _COSTLY.search(f"{key} {value}")  # filter="blur(9)"
 
     def end(self, _: str) -> None:
         self._depth -= 1
@@ -138,7 +148,6 @@ class _Inspector:
 
     def text(self, text: str) -> None:
         if self._in_style:
-            self.plain = self.plain and "filter" not in text.lower()
             self._check_style(text)
             if "@import" in text.lower():
                 raise _outside(text)

@@ -113,13 +113,30 @@ def test_documents_that_would_take_all_time_or_memory_are_given_up(
     [
         '<filter id="f"><feGaussianBlur stdDeviation="2"/></filter><rect width="9" height="9" filter="url(#f)"/>',
         '<rect width="9" height="9" filter="blur(2)"/>',
-        "<style>rect { filter: blur(2px) }</style><rect width='9' height='9'/>",
+        "<style>rect { fill: red }</style><rect width='9' height='9'/>",
+        '<g opacity="0.5"><rect width="9" height="9"/></g>',
+        '<rect width="9" height="9" style="fill:red;opacity:.5"/>',
+        '<path d="M0 0H9" stroke="red" stroke-dasharray="1"/>',
+        '<rect width="9" height="9"/>' * 1001,
+        f'<path d="{"M0 0H9" * 50_000}" stroke="red"/>',
+    ],
+    ids=[
+        *("a filter", "a filter's function", "a style sheet", "a layer", "a style with a layer", "dashes"),
+        *("many elements", "a long path"),
     ],
 )
-def test_filters_are_drawn_apart_and_as_before(inside: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_may_take_long_is_drawn_apart_and_as_before(
+    inside: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     expected = drawing.render_svg(svg(inside).decode(), 32, 16)
     monkeypatch.setattr(drawing, "render_svg", None)
     assert check_picture(svg(inside), 32).data == expected
+
+
+def test_a_few_plain_shapes_are_drawn_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawing, "_render_apart", None)
+    shapes = '<g fill-opacity="0.5"><rect width="9" height="9" stroke="red" stroke-opacity=".5"/></g>' * 300
+    assert check_picture(svg(shapes), 32).suffix == ".png"
 
 
 def test_an_absurd_size_is_drawn_at_the_size_asked_for() -> None:
