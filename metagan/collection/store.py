@@ -174,7 +174,8 @@ def writing(path: Path, facts: Facts, *, replaces: bool = False) -> Iterator[Wri
 
     Args:
         path: The folder.
-        facts: The collection's facts; for one that is continued, its own facts are kept, except for the source.
+        facts: The collection's facts; for one that is continued, its own facts are kept, except for the source, and
+            for a licence if one is given.
         replaces: Whether to replace another collection there; otherwise it is refused.
 
     Raises:
@@ -205,7 +206,8 @@ def _begin(path: Path, facts: Facts, replaces: bool) -> Writer:
     known = read_facts(path)
     if known and not replaces:
         _refuse_other(path, known, facts)
-        facts = known.model_copy(update={"source": facts.source})
+        licence = facts.licence or known.licence
+        facts = known.model_copy(update={"source": facts.source, "licence": licence})
     sweep(path)
     writer = Writer(path, facts)
     if known != facts:
@@ -266,7 +268,7 @@ def _refuse_other(path: Path, known: Facts, wanted: Facts) -> None:
             fix="choose another --out",
         )
     before, after = dict(known.source.options), dict(wanted.source.options)
-    count, more = before.pop("count", None), after.pop("count", None)
+    _, more = before.pop("count", None), after.pop("count", None)
     pictures, given = before.pop("pictures", None), after.pop("pictures", None)
     if pictures and not given:
         raise CollectionError(
@@ -282,9 +284,11 @@ def _refuse_other(path: Path, known: Facts, wanted: Facts) -> None:
             where=path,
             fix="give the same again, or choose another --out",
         )
-    if isinstance(count, int) and isinstance(more, int) and more < count:
+    if (
+        known.complete and isinstance(more, int) and more < known.count
+    ):  # options may be of a fetch that was killed
         raise CollectionError(
-            f"holds {counted(count, 'item')} already, and {counted(more, 'is', 'are')} asked for",
+            f"holds {counted(known.count, 'item')} already, and {counted(more, 'is', 'are')} asked for",
             where=path,
             fix="choose another --out, or take a part of it with `metagan collection subset`",
         )

@@ -312,6 +312,14 @@ def test_a_fetch_that_was_killed_asks_for_no_picture_twice(tmp_path: Path) -> No
         assert max(market.asked.values()) == 1
 
 
+def test_a_licence_that_is_given_to_a_second_fetch_is_kept(tmp_path: Path) -> None:
+    licences = [
+        fetched(tmp_path, "title\nDawn\n", licence=licence).collection.facts.licence
+        for licence in (None, "CC0-1.0", None, "CC-BY-4.0")
+    ]
+    assert licences == [None, "CC0-1.0", "CC0-1.0", "CC-BY-4.0"]
+
+
 def test_a_second_fetch_without_the_folder_of_pictures_is_refused(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "dawn.png")
     rows = "title,path\nDawn,dawn.png\n"

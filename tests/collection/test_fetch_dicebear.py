@@ -61,6 +61,18 @@ def test_a_larger_count_goes_on_with_what_is_there(tmp_path: Path) -> None:
     assert first.stat().st_mtime_ns == before
 
 
+def test_a_larger_count_that_was_stopped_refuses_no_smaller_one_than_is_there(tmp_path: Path) -> None:
+    def stop(_: int) -> None:
+        raise KeyboardInterrupt
+
+    fetch_made(small(4), tmp_path / "icons")
+    with pytest.raises(KeyboardInterrupt):
+        fetch_made(small(9), tmp_path / "icons", advance=stop)
+    with pytest.raises(CollectionError, match="holds 4 items already, and 3 are asked for"):
+        fetch_made(small(3), tmp_path / "icons")
+    assert len(fetch_made(small(4), tmp_path / "icons").collection.items) == 4
+
+
 def test_processes_make_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     fetch_made(small(40), tmp_path / "one")

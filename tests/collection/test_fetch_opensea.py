@@ -48,7 +48,8 @@ def fetch(market: Market, out: Path, slept: list[float] | None = None, **more: A
     )
     client = Marketplace(more.pop("key", KEY), market.url, retry_policy)
     try:
-        source = OpenseaSource("apes", more.pop("slug", "apes"), client, downloads, more.pop("rates", {}))
+        slug, rates, licence = more.pop("slug", "apes"), more.pop("rates", {}), more.pop("licence", None)
+        source = OpenseaSource("apes", slug, client, downloads, rates, licence)
         return fetch_opensea(source, out, **more)
     finally:
         client.close()
@@ -286,6 +287,35 @@ def test_refresh_lists_anew_and_keeps_pictures(market: Market, tmp_path: Path) -
     assert len(fetch(market, tmp_path / "apes").collection.items) == 10
     assert len(fetch(market, tmp_path / "apes", refresh=True).collection.items) == 12
     assert market.asked["/images/0.png"] == 1
+
+
+def test_a_refresh_that_fails_leaves_the_collection_as_it_was(
+    market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    out, market.page = tmp_path / "apes", 4
+    fetch(market, out)
+    before = contents(out)
+    with pytest.raises(CollectionError, match="refuses the API key"):
+        fetch(market, out, refresh=True, key="expired")
+    assert {name: digest for name, digest in contents(out).items() if ".fetch" not in name} == before
+    assert len(open_collection(out).items) == 10
+
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1800000000")
+    market.count, asked = 12, market.asked[NFTS]
+    market.faults = {NFTS: dict.fromkeys(range(asked + 1, asked + 9), "500")}
+    with pytest.raises(CollectionError, match="the same call goes on"):
+        fetch(market, out, refresh=True)
+    market.faults, asked = {}, market.asked[NFTS]
+    assert len(fetch(market, out, refresh=True).collection.items) == 12
+    assert market.asked[NFTS] == asked + 2  # the first page is not asked for again
+    assert not (out / ".fetch").exists()
+
+
+def test_a_licence_that_is_given_later_is_kept(market: Market, tmp_path: Path) -> None:
+    assert fetch(market, tmp_path / "apes").collection.facts.licence is None
+    assert fetch(market, tmp_path / "apes", licence="CC0-1.0").collection.facts.licence == "CC0-1.0"
+    assert fetch(market, tmp_path / "apes").collection.facts.licence == "CC0-1.0"
 
 
 def test_prices_in_usd_by_the_days_rate(market: Market, tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ from metagan.collection.usd import Rates, in_usd
 from metagan.files import write_bytes
 from metagan.values import counted, json_text
 
+_REFRESH_NAME: Final = "refresh"  # in PROGRESS_NAME: when the refresh under way began
 _DONE_NAME: Final = ".fetch-done"
 _MAX_DECIMALS: Final = 60
 _MOST_REPEATED: Final = 10  # lists overlap by a page or two when they grow while they are read
@@ -104,13 +105,15 @@ def fetch_opensea(
     known = read_facts(out)
     facts = known if known and known.source.kind == "opensea" else _facts(source)
     wanted = SourceFacts(kind="opensea", reference=source.slug, options={"api": source.market.api_url})
-    with writing(out, facts.model_copy(update={"source": wanted})) as writer:
+    given = {"source": wanted, "licence": source.licence or facts.licence}
+    with writing(out, facts.model_copy(update=given)) as writer:
         shutil.rmtree(out / _DONE_NAME, ignore_errors=True)
         sweep(out)
-        if refresh and writer.facts.complete:
+        mark = out / PROGRESS_NAME / _REFRESH_NAME
+        if refresh and writer.facts.complete and not mark.exists():
             _forget(out)
-            writer.write_facts(complete=False, fetched_at=now())
-        if writer.facts.complete and not (out / PROGRESS_NAME / "nfts").is_dir():
+            write_bytes(mark, now().encode())
+        if writer.facts.complete and not refresh and not (out / PROGRESS_NAME / "nfts").is_dir():
             return _ask_missing_again(source, out, writer, begin, advance)
         return _fetch_all(source, out, writer, begin, advance)
 
@@ -134,7 +137,11 @@ def _fetch_all(
     begin("fetching pictures", len(items))
     items = download_pictures(out, items, source.downloads, advance)
     remarks = [*nfts.remarks("items"), *sales.remarks("sales"), *_without_rate(sold, source.rates)]
+    mark = out / PROGRESS_NAME / _REFRESH_NAME
+    if mark.exists():
+        writer.facts = writer.facts.model_copy(update={"fetched_at": mark.read_text()})
     collection = writer.finish(items, sold)
+    mark.unlink(missing_ok=True)
     if nfts.stalled or sales.stalled:
         nfts.forget_what_led_back()
         sales.forget_what_led_back()
