@@ -80,7 +80,7 @@ def test_a_run_makes_portraits_goes_on_and_is_started_from(tmp_path):
     assert f"24 pictures of {size} from" in folder.report.read_text()
     again = train(data, "--out", out, *QUICK[:-4], "--kimg", "0.024", "--measure", "8")
     assert again.exit_code == 0, again.output
-    started = train(data, "--out", tmp_path / "child", *QUICK, "--start", out / "state.safetensors")
+    started = train(data, "--out", tmp_path / "child", *QUICK[2:], "--start", out / "state.safetensors")
     assert started.exit_code == 0, started.output
     measured = CliRunner().invoke(
         metagan,
@@ -101,7 +101,7 @@ def test_pictures_of_the_other_shape_are_refused(tmp_path):
             str(films),
             "--out",
             str(tmp_path / "b"),
-            *QUICK,
+            *QUICK[2:],
             "--start",
             str(out / "latest.safetensors"),
         ],
