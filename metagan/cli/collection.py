@@ -759,7 +759,7 @@ def archive_command(collection: Path, place: Path | str, name: str | None, gener
 )
 @click.option(
     "--seed",
-    type=Whole(0),
+    type=Whole(0, (1 << 32) - 1),
     default=0,
     help="Random seed of the held-out items, the order and the initial weights.",
 )

@@ -89,6 +89,7 @@ def train_traits(
     rng = torch.Generator().manual_seed(recipe.seed)
     order = torch.randperm(len(pictures), generator=rng)
     held, learnt = order[::HELD_OUT], _without(order, HELD_OUT)
+    learnt = learnt[(targets[:, learnt] != _UNKNOWN).any(dim=0)]  # others, such as one-of-ones, teach nothing
     classifier = _train(
         TraitClassifierConfig(pictures.shape[1], tuple(heads)),
         pictures,

@@ -78,6 +78,21 @@ def classifier(shapes: Path) -> Path:
     return out
 
 
+def test_a_seed_is_within_what_random_generators_take(shapes: Path) -> None:
+    words = [
+        "collection",
+        "traits",
+        str(shapes),
+        "--out",
+        str(shapes / "t.safetensors"),
+        "--seed",
+        str(2**64),
+    ]
+    result = CliRunner().invoke(metagan, words)
+    assert result.exit_code == 2
+    assert "--seed" in result.stderr
+
+
 def test_traits_that_can_be_seen_are_told_and_others_left_out(classifier: Path) -> None:
     network, facts = load_classifier(classifier)
     assert {head.type: head.values for head in network.config.heads} == {
@@ -125,6 +140,15 @@ def test_what_cannot_be_learnt_says_why(count: int, values: list[str], words: st
     labels = {"Hat": [values[n % len(values)] for n in range(count)]}
     with pytest.raises(TrainingError, match=words):
         train_traits(pictures, labels, TraitsRecipe(epochs=1), torch.device("cpu"))
+
+
+def test_items_without_a_value_that_is_learnt_leave_no_batch_empty(shapes: Path) -> None:
+    pictures, labels = load_labelled(open_collection(shapes), 16, 0)
+    ground = [value if place % 2 else f"one of one {place}" for place, value in enumerate(labels["Ground"])]
+    some = torch.from_numpy(pictures), {"Ground": ground}
+    network, told = train_traits(*some, TraitsRecipe(epochs=4, batch=2), torch.device("cpu"))
+    assert network.config.heads[0].values == ("Blue", "Green", "Red")
+    assert told[0].accuracy > 0.3
 
 
 def test_types_that_are_told_less_surely_than_asked_are_left_out(shapes: Path) -> None:
