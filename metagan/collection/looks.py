@@ -21,10 +21,12 @@ from PIL import Image
 
 from metagan.collection.attributes import clean
 from metagan.collection.needs import need
+from metagan.collection.pictures import known_formats
 from metagan.collection.table import Table
 from metagan.datasets.decode import to_rgb
 from metagan.datasets.pool import available_cores
 from metagan.errors import CollectionError, OptionError
+from metagan.files import require_regular, sha256_of_file
 from metagan.values import counted
 
 if TYPE_CHECKING:
@@ -77,8 +79,11 @@ def drop_flat(deviation: float, watch: Watch, table: Table, rows: pl.DataFrame) 
 
 def drop_duplicates(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
     """Drop pictures whose file equals an earlier one's."""
-    del table
-    return rows.unique("sha256", keep="first", maintain_order=True)
+    import polars as pl
+
+    named = zip(rows["sha256"], rows["file"], strict=True)  # tables of other programs may have no digests
+    digests = [digest or _digest(table.path / str(file)) for digest, file in named]
+    return rows.filter(pl.Series(digests, dtype=pl.String).is_first_distinct())
 
 
 def drop_near_duplicates(bits: int, watch: Watch, table: Table, rows: pl.DataFrame) -> pl.DataFrame:
@@ -300,14 +305,26 @@ def _files(what: str, watch: Watch, table: Table, rows: pl.DataFrame) -> Iterato
 def _decoded(picture: Path) -> Iterator[Image.Image]:
     """Give an open picture; damage that shows while it is decoded in the block is said like damage at its head."""
     try:
-        with Image.open(picture) as image:
+        with Image.open(picture, formats=known_formats()) as image:
             yield image
-    except (OSError, ValueError, SyntaxError) as error:
-        raise CollectionError(
-            f"can't be read any more ({error})",
-            where=picture,
-            fix="run the same `metagan collection fetch` again",
-        ) from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise _unreadable(picture, error) from error
+
+
+def _unreadable(picture: Path, error: Exception) -> CollectionError:
+    return CollectionError(
+        f"can't be read any more ({error})",
+        where=picture,
+        fix="run the same `metagan collection fetch` again",
+    )
+
+
+def _digest(picture: Path) -> str:
+    try:
+        require_regular(picture)
+        return sha256_of_file(picture)
+    except OSError as error:
+        raise _unreadable(picture, error) from error
 
 
 def _size(picture: Path) -> tuple[int, int]:

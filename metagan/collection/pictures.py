@@ -113,13 +113,17 @@ def suffix_of(name: str) -> str:
     return PurePosixPath(name).suffix.lower()
 
 
-def _checked_format(data: bytes) -> str:
+def known_formats() -> list[str]:
+    """Return the formats that pictures are opened in: those that Pillow decodes itself, so not EPS."""
     Image.init()
-    known: list[str] = [name for name in FORMATS if name in Image.OPEN]
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
+def _checked_format(data: bytes) -> str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of sizes, judged below
-            with Image.open(io.BytesIO(data), formats=known) as image:
+            with Image.open(io.BytesIO(data), formats=known_formats()) as image:
                 _check_pixels(image.width, image.height)
                 image.load()  # a file that ends early is no picture
                 return image.format or "PNG"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import http.server
 import secrets
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -82,6 +83,7 @@ class ReviewServer(http.server.ThreadingHTTPServer):
         self.out = out
         self.save = save
         self.token = secrets.token_urlsafe(24)
+        self._lock = threading.Lock()
         try:
             super().__init__(("127.0.0.1", port), _Handler)
         except OSError as error:
@@ -108,9 +110,10 @@ class ReviewServer(http.server.ThreadingHTTPServer):
     def choose(self, page: int, numbers: set[int]) -> None:
         """Reject exactly these pictures of a sheet."""
         shown = self.sheet(page)
-        out = self.out - {picture.id for _, picture in shown}
-        self.out = out | {picture.id for number, picture in shown if number in numbers}
-        self.save(self.out)
+        with self._lock:  # requests run in threads, and all save to one file
+            out = self.out - {picture.id for _, picture in shown}
+            self.out = out | {picture.id for number, picture in shown if number in numbers}
+            self.save(self.out)
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

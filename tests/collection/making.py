@@ -57,6 +57,8 @@ def item(
     )
 
 
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\nshowpage\n%%EOF\n"
+
 # The example that is computed by hand: five items, two trait types, one missing trait, equal prices.
 FIVE = (
     item("A", 1, 2019, "photo", Hat="Crown", Eyes="Blue"),

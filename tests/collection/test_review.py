@@ -6,7 +6,9 @@ import csv
 import http.client
 import re
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -18,7 +20,7 @@ from playwright.sync_api import Browser
 from metagan.cli.collection import _review_collection, _review_subject
 from metagan.collection.model import Item
 from metagan.collection.review import read_review, write_review
-from metagan.collection.review_page import PAGE_PICTURES, ReviewServer
+from metagan.collection.review_page import PAGE_PICTURES, Reviewed, ReviewServer
 from metagan.collection.subset import Choice, take_subset
 from metagan.errors import CollectionError, MetaganError
 from metagan.registry.exclude import excluded_seeds, format_seeds, write_exclude
@@ -149,6 +151,25 @@ def test_a_browser_sorts_out_by_click_and_by_key(
     page.wait_for_url("**/?page=2")
     assert read_review(seventy) == {"=cmd2", f"=cmd{2 + 1 + columns}"}
     page.close()
+
+
+def test_choices_that_come_at_the_same_time_are_all_kept() -> None:
+    saved: list[frozenset[str]] = []
+    saving = threading.Lock()
+
+    def save(out: frozenset[str]) -> None:
+        assert saving.acquire(blocking=False), "two are saved at the same time"
+        time.sleep(0.05)  # so that others come in between
+        saved.append(out)
+        saving.release()
+
+    shown = [Reviewed(str(n), str(n), "png", bytes) for n in range(8 * PAGE_PICTURES)]
+    running = ReviewServer("Art", shown, frozenset(), save)
+    with ThreadPoolExecutor(8) as threads:
+        for done in [threads.submit(running.choose, n + 1, {n * PAGE_PICTURES}) for n in range(8)]:
+            done.result()
+    running.server_close()
+    assert saved[-1] == running.out == {str(n * PAGE_PICTURES) for n in range(8)}
 
 
 def test_review_files_that_are_none(tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +17,9 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from metagan.cli import metagan
 from metagan.collection.looks import Tesseract, TesseractError
 from metagan.collection.model import Item
-from metagan.collection.store import open_collection
+from metagan.collection.store import open_collection, write_lines
 from metagan.datasets.source import PictureSource
-from tests.collection.making import FIVE, png, with_pictures, write
+from tests.collection.making import EPS, FIVE, png, with_pictures, write
 
 
 def run(*arguments: object) -> Result:
@@ -242,6 +244,26 @@ def test_a_picture_that_was_damaged_meanwhile_is_named(
     if not (kept and option[0] == "--min-size"):  # the size stands in what is left
         assert "can't be read any more" in str(result.exception) and file.name in str(result.exception)
         assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("data", [EPS, b"a bomb"])
+def test_a_picture_that_became_another_kind_of_file_is_named(tmp_path: Path, data: bytes) -> None:
+    path = with_pictures(tmp_path / "five", FIVE, pictures())
+    file = next((path / "images").glob("c-*"))
+    if data != EPS:
+        whole = file.read_bytes()
+        head = whole[12:16] + struct.pack(">II", 60_000, 60_000) + whole[24:29]
+        data = whole[:12] + head + struct.pack(">I", zlib.crc32(head)) + whole[33:]
+    file.write_bytes(data)
+    result = run(path, "--out", tmp_path / "out", "--min-size", 9)
+    assert "can't be read any more" in str(result.exception)
+
+
+def test_duplicates_are_found_without_digests_in_the_table(tmp_path: Path) -> None:
+    path = with_pictures(tmp_path / "five", FIVE, pictures())
+    items = [item.model_copy(update={"sha256": None}) for item in open_collection(path).items]
+    write_lines(path / "items.jsonl", items)
+    assert "".join(left(path, tmp_path / "out", "--no-duplicates")) == "ACDE"
 
 
 def test_pictures_are_linked_and_a_second_choice_replaces_the_first(tmp_path: Path) -> None:
