@@ -604,6 +604,8 @@ def listing_command(
 
     It mints nothing and touches no wallet. Every picture's metadata say that a machine made it.
     """
+    import numpy as np
+
     from metagan.cli.progress import note, stages
     from metagan.collection.listing import (
         Candidate,
@@ -636,22 +638,30 @@ def listing_command(
         raise click.UsageError("--pick rarest needs --traits and --collection, which say what is rare")
     if discriminator and pick != "critic":
         raise click.UsageError("--discriminator needs --pick critic")
+    if first_seed + count > 1 << 32:
+        raise click.UsageError(
+            f"--count {count:,} needs a --first-seed of at most {(1 << 32) - count}, got {first_seed}"
+        )
     sampler = open_sampler(target, device, note=note)
     last = min(first_seed + count * 10, 1 << 32)  # nine of ten may be refused before it gives up
     seeds: Sequence[int] = range(first_seed, last)
     if pick == "critic":
         seeds = _critic_s_order(sampler, settings, discriminator or target.weights, seeds)
     with stages() as progress:
-        progress.begin("drawing", len(seeds) if pick == "rarest" else count)
 
-        def drawn() -> Iterator[Candidate]:
+        def drawn(seeds: Sequence[int]) -> Iterator[Candidate]:
             for seed, picture in sampler.pictures(seeds, settings):
                 yield Candidate(seed, picture)
                 progress.advance(1)
 
-        candidates = _labelled(drawn(), classifier) if classifier else drawn()
-        if pick == "rarest" and training:
-            candidates = iter(rarest_first(list(candidates), open_table(training)))
+        if pick == "rarest" and training and classifier:
+            # The pictures of all would fill the memory: those that are listed are drawn again.
+            progress.begin("predicting traits", len(seeds))
+            nothing = np.empty((0, 0, 3), np.uint8)
+            told = [dataclasses.replace(one, picture=nothing) for one in _labelled(drawn(seeds), classifier)]
+            seeds = [one.seed for one in rarest_first(told, open_table(training))]
+        progress.begin("drawing", count)
+        candidates = _labelled(drawn(seeds), classifier) if classifier else drawn(seeds)
         nearest = NearestItems(known) if known else None
         report = write_listing(out, candidates, count, layout, terms, training=nearest, near_levels=near)
     click.echo(f"{out}: {counted(len(report.tokens), 'picture')} for {layout}, licence {terms.licence}")
@@ -781,7 +791,7 @@ def traits_command(
 
     A tenth of the items is held out. Each trait's accuracy on it is compared with that of always predicting the most
     common value; trait types that are not predicted better than that are left out of the file. An existing file
-    that predicts better is kept.
+    that predicts the same collection's traits better is kept.
     """
     import torch
 
@@ -792,6 +802,7 @@ def traits_command(
     from metagan.datasets.pool import available_cores
     from metagan.networks.trait_classifier import describe_classifier
     from metagan.sampling.device import choose_device
+    from metagan.training.run_folder import read_training
     from metagan.training.traits import TraitsRecipe, mean_accuracy, read_former, train_traits
 
     if resolution & (resolution - 1):
@@ -821,7 +832,10 @@ def traits_command(
         training=facts,
     )
     accuracy = mean_accuracy(told)
-    if former is not None and former > accuracy:
+    other = read_training(out).get("collection")
+    if former is not None and other != known.facts.name:
+        note(f"{out} tells the traits of {other}, another collection, and is replaced")
+    elif former is not None and former > accuracy:
         better, out = out, out.with_name(f"{out.stem}.worse{out.suffix}")
         note(
             f"{better} is right more often ({former:.1%} against {accuracy:.1%}) and stays; the new one is {out.name}"

@@ -30,6 +30,7 @@ from PIL import Image
 
 from metagan import __version__
 from metagan.collection.cells import csv_bytes
+from metagan.collection.pictures import known_formats
 from metagan.collection.rarity import TraitRanking
 from metagan.collection.store import Collection
 from metagan.collection.table import Table
@@ -164,9 +165,9 @@ class NearestItems:
     def _opened(self, index: int) -> Image.Image:
         file = self._path / str(self._items[index].file)
         try:
-            with Image.open(file) as image:
+            with Image.open(file, formats=known_formats()) as image:
                 return to_rgb(image, (255, 255, 255))
-        except (OSError, ValueError, SyntaxError) as error:
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise CollectionError(
                 f"can't be read ({reason_of(error)})", where=file, fix="fetch the collection again"
             ) from error
@@ -228,8 +229,6 @@ def write_listing(
             fix="write several listings, each with its own --first-seed",
         )
     _check_pattern(terms.name)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise CollectionError("not an empty folder", where=out, fix="choose another --out")
     with _staged(out) as staged:
         report = ListingReport(out)
         for candidate in candidates:
@@ -250,27 +249,39 @@ def write_listing(
 
 @contextmanager
 def _staged(out: Path) -> Iterator[Path]:
-    """Give a folder next to `out` that replaces it if the block succeeds, and is removed if it fails."""
-    staged = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    """Give a folder that becomes `out` if the block succeeds, and is removed if it fails.
+
+    It lies next to `out`, or in it where `out` is there already: a mount point or the shell's folder can't be replaced.
+
+    Raises:
+        CollectionError: If `out` is not empty.
+    """
+    real = real_path(out)  # "." has no name
+    place = real / real.name if real.is_dir() else real
+    staged = place.with_name(f".{real.name}.{os.getpid()}.tmp")
     shutil.rmtree(staged, ignore_errors=True)
-    sweep_killed(out)
+    sweep_killed(place)
+    if real.exists() and (not real.is_dir() or any(real.iterdir())):
+        raise CollectionError("not an empty folder", where=out, fix="choose another --out")
     try:
         staged.mkdir(parents=True)
         yield staged
-        if out.exists():
-            out.rmdir()  # empty, or it would have been refused
-        staged.rename(out)
+        if place == real:
+            staged.rename(real)
+        else:
+            for entry in sorted(staged.iterdir(), key=lambda entry: entry.name == LISTING_NAME):
+                entry.rename(real / entry.name)  # the manifest last
     finally:
         shutil.rmtree(staged, ignore_errors=True)
 
 
 def _too_few(out: Path, count: int, report: ListingReport) -> CollectionError:
-    near = ", ".join(f"seed {one.seed} like item {one.item}" for one in report.refused[:5])
-    what = (
-        f"{len(report.tokens):,} of {counted(count, 'picture')} left, "
-        f"{counted(len(report.refused), 'was a near duplicate', 'were near duplicates')} ({near})"
-    )
-    fix = "list fewer, lower --near, or train on more pictures or for less long"
+    what = f"{len(report.tokens):,} of {counted(count, 'picture')} left"
+    fix = "list fewer, or give a lower --first-seed"
+    if report.refused:
+        near = ", ".join(f"seed {one.seed} like item {one.item}" for one in report.refused[:5])
+        what += f", {counted(len(report.refused), 'was a near duplicate', 'were near duplicates')} ({near})"
+        fix = "list fewer, lower --near, or train on more pictures or for less long"
     return CollectionError(what, where=out, fix=fix)
 
 
@@ -323,7 +334,7 @@ def _write_opensea(out: Path, tokens: Sequence[Token], terms: Terms) -> None:
         traits = dict(token.traits)
         values = [traits.get(kind) for kind in kinds]
         rows.append([token.number, token.name, terms.description, f"{token.number}.png", *values])
-    write_bytes(out / "metadata.csv", csv_bytes(header, rows))
+    write_bytes(out / "metadata.csv", csv_bytes(header, rows, plain_numbers=True))
 
 
 def _write_metaplex(out: Path, tokens: Sequence[Token], terms: Terms) -> None:

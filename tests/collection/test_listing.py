@@ -28,7 +28,7 @@ from metagan.collection.sources.folder import FolderSource
 from metagan.collection.sources.made import fetch_made
 from metagan.collection.store import open_collection
 from metagan.errors import CollectionError, OptionError
-from tests.collection.making import png, with_pictures
+from tests.collection.making import EPS, png, with_pictures
 
 TERMS = Terms(
     "Ape #{number}", "=cmd", "apes (metagan)", 0.7, "CC0-1.0", "made for a test", "https://example.org/"
@@ -139,6 +139,47 @@ def test_names_that_are_no_pattern(tmp_path: Path, name: str) -> None:
     terms = Terms(name, "", "apes", 1, "CC0-1.0")
     with pytest.raises(OptionError, match="--name"):
         write_listing(tmp_path / "out", pictures(3), 2, "opensea", terms)
+
+
+@pytest.mark.parametrize("kind", ["the shell's folder", "a link to an empty folder"])
+def test_a_folder_that_cannot_be_replaced_is_filled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    empty, out = tmp_path / "empty", Path()
+    empty.mkdir()
+    monkeypatch.chdir(empty)
+    if "link" in kind:
+        out = tmp_path / "link"
+        out.symlink_to(empty)
+    with pytest.raises(CollectionError, match="0 of 2 pictures left, 2 were near duplicates"):
+        copies = training(tmp_path / "apes", [Image.fromarray(one.picture) for one in pictures(2)])
+        write_listing(out, pictures(2), 2, "opensea", TERMS, training=copies)
+    assert not any(empty.iterdir())
+    write_listing(out, pictures(2), 2, "opensea", TERMS)
+    assert sorted(entry.name for entry in empty.iterdir()) == ["listing.json", "media", "metadata.csv"]
+    assert Path.cwd() == empty
+
+
+def test_a_first_seed_that_leaves_too_few_is_refused_before_drawing(tmp_path: Path) -> None:
+    options = ["--first-seed", str((1 << 32) - 1), "--count", "5", "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(metagan, ["collection", "listing", "bundled:bagels", *options])
+    assert result.exit_code == 2
+    assert "--count 5 needs a --first-seed of at most 4294967291, got 4294967295" in result.output
+
+
+def test_a_picture_that_pillow_gives_to_another_program_is_refused(tmp_path: Path) -> None:
+    path = with_pictures(tmp_path / "apes", [Item(id="1")], {"1": png(Image.new("RGB", (8, 8)))})
+    (path / "images/1.png").write_bytes(EPS)
+    with pytest.raises(CollectionError, match="cannot identify"):
+        NearestItems(open_collection(path))
+
+
+def test_numbers_as_texts_stay_as_they_are_in_a_manifest(tmp_path: Path) -> None:
+    traits = (("Boost", "+5"), ("Loss", "-0.5%"), ("Odd", "-5+cmd"))
+    one = Candidate(1, np.zeros((8, 8, 3), np.uint8), traits)
+    write_listing(tmp_path / "out", [one], 1, "opensea", TERMS)
+    (row,) = csv.DictReader((tmp_path / "out/metadata.csv").read_text().splitlines())
+    assert [row[f"attributes[{kind}]"] for kind, _ in traits] == ["+5", "-0.5%", "'-5+cmd"]
 
 
 def test_a_folder_with_other_files_and_a_drop_that_is_too_large(tmp_path: Path) -> None:

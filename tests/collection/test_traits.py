@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -173,6 +174,13 @@ def test_a_classifier_is_never_replaced_by_a_worse_one(
     assert "is right more often" in worse.stderr
     assert out.read_bytes() == classifier.read_bytes()
     assert load_classifier(tmp_path / "traits.worse.safetensors")[1]["recipe"]["epochs"] == 1
+    other = tmp_path / "other"
+    shutil.copytree(shapes, other)
+    facts = json.loads((other / "collection.json").read_text())
+    (other / "collection.json").write_text(json.dumps(facts | {"name": "Cubes"}))
+    replaced = CliRunner().invoke(metagan, ["collection", "traits", str(other), "--out", str(out), *options])
+    assert "tells the traits of shapes, another collection, and is replaced" in replaced.stderr
+    assert load_classifier(out)[1]["collection"] == "Cubes"
     foreign = tmp_path / "foreign.safetensors"
     foreign.write_bytes(b"another program's")
     result = CliRunner().invoke(
