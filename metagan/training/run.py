@@ -172,6 +172,13 @@ def say_changes(folder: RunFolder, changes: tuple[Change, ...], seen: int, watch
         watcher.say(f"{folder.best} was measured with the former pictures; it is kept as {aside.name}")
 
 
+def say_where_it_goes_on(folder: RunFolder, schedule: Schedule, seen: int, watcher: Watcher) -> None:
+    """Say where a run goes on, or that it is asked for no more than it has come to."""
+    goes_on = seen < schedule.total_pictures
+    end = "" if goes_on else f", and is asked for no more than {schedule.total_kimg:g}"
+    watcher.say(f"{folder.path}: {'goes on' if goes_on else 'is'} at {seen / 1000:g} kimg{end}")
+
+
 def goes_on_from(state: State, seen: int) -> tuple[int | None, bool]:
     """Return at how many pictures the newest state file is up to date, if it is, and whether it is worth keeping."""
     return (None, False) if state.note else (seen, True)
@@ -314,6 +321,7 @@ class Run:
         self.readings: dict[str, float] = {}
         self.clock = Clock()
         self._saved_at: int | None = None  # pictures seen when the newest state was written
+        self._shown_kimg = -1.0  # of the newest snapshot
         self._keep_state = True
         self._has_begun = False
         self._changed: frozenset[str] = frozenset()  # where it goes on
@@ -366,6 +374,10 @@ class Run:
                 self.save()
         if self._saved_at != trainer.seen:
             self.save()
+        if trainer.seen == total and self._shown_kimg < trainer.seen / 1000:
+            self._show()  # of a run that was stopped here, and is asked for no more
+        elif self.world.is_first and self.folder.latest_kimg() < trainer.seen / 1000:
+            self._write(self.folder.latest, trainer.seen / 1000, {})  # unmeasured: who asked to stop waits
 
     def begin(self) -> None:
         """Take over the state in the folder, or begin it, without a step; `train` does it first, and only once.
@@ -393,6 +405,7 @@ class Run:
             write_sheet(self.folder.reals, real_pictures(self.pictures, side * side))
             if self.second is not None:
                 write_sheet(self.folder.second_reals, real_pictures(self.second, side * side))
+        self._shown_kimg = self.folder.shown_kimg()
         self.world.wait()
         self.clock.start(self.trainer.seen)
 
@@ -434,7 +447,7 @@ class Run:
             write_config(self.folder, asdict(self.config))
             if self.trainer.seen < self.schedule.total_pictures:
                 self.folder.forget_after(self.trainer.steps if self.trainer.steps else -1)
-            self.watcher.say(f"{self.folder.path}: goes on at {self.trainer.seen / 1000:g} kimg")
+            say_where_it_goes_on(self.folder, self.schedule, self.trainer.seen, self.watcher)
 
     def _require_space(self) -> None:
         """Refuse a folder on a disk that can't hold three states and a few snapshots."""
@@ -504,10 +517,19 @@ class Run:
             self._write_generators(kimg, quality)
             self.folder.prune_snapshots(self.schedule.keep_snapshots)
             write_report(self.folder, self.config)
+        self._shown_kimg = self.trainer.seen / 1000
         self.world.wait()
 
     def _write_generators(self, kimg: float, quality: Mapping[str, float]) -> None:
-        average, folder, config = self.networks.average, self.folder, self.config
+        self._write(self.folder.snapshot(kimg), kimg, quality, half=True)
+        self._write(self.folder.latest, kimg, quality)
+        distance = quality.get("distance", float("inf"))
+        if self.schedule.keep_best and distance < self.best.distance:
+            self.best = Best(kimg, distance)
+            self._write(self.folder.best, kimg, quality)
+
+    def _write(self, path: Path, kimg: float, quality: Mapping[str, float], *, half: bool = False) -> None:
+        config = self.config
         facts = {
             "kimg": kimg,
             "data": Path(config.data).name,  # snapshots are shared; where it lay is nobody's business
@@ -521,12 +543,7 @@ class Run:
             "quality": dict(quality),
         }
         terms = {"licence": config.licence, "source": config.source}
-        write_generator(folder.snapshot(kimg), average, facts, half=True, **terms)
-        write_generator(folder.latest, average, facts, half=False, **terms)
-        distance = quality.get("distance", float("inf"))
-        if self.schedule.keep_best and distance < self.best.distance:
-            self.best = Best(kimg, distance)
-            write_generator(folder.best, average, facts, half=False, **terms)
+        write_generator(path, self.networks.average, facts, half=half, **terms)
 
     def _draw(self, count: int) -> NDArray[np.uint8]:
         labels = spread_labels(self.pictures, count)

@@ -230,6 +230,15 @@ class RunFolder:
         found = (self.path / "snapshots").glob("[0-9]*.safetensors")
         return sorted((path for path in found if STAMP.fullmatch(path.stem)), key=_kimg_of)
 
+    def shown_kimg(self) -> float:
+        """How far the newest snapshot has come; -1 without one."""
+        return max(map(_kimg_of, self.snapshots()), default=-1.0)
+
+    def latest_kimg(self) -> float:
+        """How far latest.safetensors has come; -1 without it, or if no run wrote it."""
+        kimg = read_training(self.latest).get("kimg")
+        return kimg if isinstance(kimg, float | int) else -1.0
+
     def prune_snapshots(self, keep: int | None) -> None:
         """Remove all but the newest `keep` snapshots; None keeps all, and files that no run wrote always stay."""
         own = [path for path in self.snapshots() if read_training(path).get("kimg") == _kimg_of(path)]

@@ -65,7 +65,7 @@ class Result:
     Args:
         weights: The newest network.
         report: The page that shows how training went.
-        kimg: Thousands of pictures shown.
+        kimg: Thousands of pictures that it was shown.
         is_first: Whether this process is the one that speaks for all of a run's processes.
     """
 
@@ -132,7 +132,8 @@ def train(
             run.train()
             if archive is not None:
                 archive.put(run.trainer.seen / 1000)
-            return Result(folder.latest, folder.report, run.trainer.seen / 1000, world.is_first)
+            kimg = max(folder.latest_kimg(), run.trainer.seen / 1000)
+            return Result(folder.latest, folder.report, kimg, world.is_first)
 
 
 def open_archive(options: TrainOptions, folder: RunFolder) -> RunArchive | None:

@@ -15,6 +15,7 @@ from safetensors import safe_open
 from metagan import train
 from metagan.cli import metagan
 from metagan.datasets.source import PictureSource
+from metagan.training.run_folder import read_training
 from tests.conftest import UNMEASURED, started
 from tests.training.toy import write_folder
 
@@ -93,6 +94,8 @@ def test_a_run_that_is_asked_to_stop_saves_its_last_step(tmp_path):
     with safe_open(tmp_path / "run" / "state.safetensors", framework="np") as file:
         facts = json.loads(file.metadata()["metagan_training_state"])
     assert facts["steps"] >= json.loads(lines[-1])["steps"]
+    assert said.startswith(f"{tmp_path}/run/latest.safetensors: {facts['seen'] / 1000:g} kimg")
+    assert read_training(tmp_path / "run" / "latest.safetensors")["kimg"] == facts["seen"] / 1000
 
 
 def said_until(process: subprocess.Popen, text: str) -> None:

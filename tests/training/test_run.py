@@ -851,12 +851,29 @@ def test_a_watcher_can_stop_a_run_after_any_step(tmp_path):
             self.steps += 1
 
         def stop_asked(self):
-            return self.steps == 2
+            return self.steps == 3
 
-    run = make_run(tmp_path / "run", Discs(8), watcher=Impatient())
+    pictures = Discs(8)
+    run = make_run(tmp_path / "run", pictures, watcher=Impatient(), measure=lambda _: {"distance": 1.0})
     run.train()
-    assert run.trainer.steps == 2
+    assert run.trainer.steps == 3
     assert run.folder.state.exists()
+    latest = read_checkpoint(run.folder.latest)
+    assert (latest.header.training["kimg"], latest.header.training["quality"]) == (0.024, {})
+    average = run.networks.average.state_dict()
+    written = load_generator(latest).state_dict()
+    assert all(torch.equal(written[name], tensor) for name, tensor in average.items())
+    assert [path.stem for path in run.folder.snapshots()] == ["000000_000", "000000_016"]
+    # Asked for no more, it ends there as any run does.
+    watcher = Listener()
+    ended = resumed(run.folder, pictures, 0.024, watcher=watcher, measure=lambda _: {"distance": 2.0})
+    ended.train()
+    assert watcher.said[-1].endswith("is at 0.024 kimg, and is asked for no more than 0.024")
+    assert run.folder.snapshots()[-1].stem == "000000_024"
+    assert lines_of(run)[-1]["distance"] == 2
+    before = run.folder.latest.read_bytes()
+    resumed(run.folder, pictures, 0.016).train()
+    assert run.folder.latest.read_bytes() == before
 
 
 def test_the_average_follows_the_generator(tmp_path):

@@ -38,6 +38,7 @@ from metagan.training.run import (
     refuse_other_pictures,
     say_begin,
     say_changes,
+    say_where_it_goes_on,
     training_of_best,
     without_paths,
 )
@@ -162,6 +163,10 @@ class UpscalerRun:
         self._require_finite()
         if self._saved_at != trainer.seen:
             self._save()
+        if trainer.seen == total and self.folder.shown_kimg() < trainer.seen / 1000:
+            self._show()  # of a run that was stopped here, and is asked for no more
+        elif self.folder.latest_kimg() < trainer.seen / 1000:
+            self._write(self.folder.latest, trainer.seen / 1000, {})  # unmeasured: who asked to stop waits
 
     def _begin(self) -> None:
         if has_state(self.folder.state):
@@ -190,7 +195,7 @@ class UpscalerRun:
         write_config(self.folder, dataclasses.asdict(config))
         if self.trainer.seen < self.schedule.total_pictures:
             self.folder.forget_after(self.trainer.steps if self.trainer.steps else -1)
-        self.watcher.say(f"{self.folder.path}: goes on at {self.trainer.seen / 1000:g} kimg")
+        say_where_it_goes_on(self.folder, self.schedule, self.trainer.seen, self.watcher)
 
     def _psnr_of_best(self) -> float:
         """Return what best.safetensors says of itself: an older state may not know of it."""
@@ -282,6 +287,13 @@ class UpscalerRun:
         return contact_sheet(iter(tiles), len(tiles), 4)
 
     def _write_upscalers(self, kimg: float, quality: Mapping[str, float]) -> None:
+        self._write(self.folder.snapshot(kimg), kimg, quality, half=True)
+        self._write(self.folder.latest, kimg, quality)
+        if self.schedule.keep_best and quality.get("psnr", 0.0) > self._best_psnr:
+            self._best_psnr = quality["psnr"]
+            self._write(self.folder.best, kimg, quality)
+
+    def _write(self, path: Path, kimg: float, quality: Mapping[str, float], *, half: bool = False) -> None:
         config = self.config
         facts = {
             "kimg": kimg,
@@ -300,14 +312,11 @@ class UpscalerRun:
             source=config.source,
             training=facts,
         )
-        tensors = dict(self.trainer.average.state_dict())
-        snapshot = self.folder.snapshot(kimg)
-        snapshot.parent.mkdir(parents=True, exist_ok=True)
-        write_safetensors(snapshot, {name: tensor.half() for name, tensor in tensors.items()}, header)
-        write_safetensors(self.folder.latest, tensors, header)
-        if self.schedule.keep_best and quality.get("psnr", 0.0) > self._best_psnr:
-            self._best_psnr = quality["psnr"]
-            write_safetensors(self.folder.best, tensors, header)
+        tensors = self.trainer.average.state_dict()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_safetensors(
+            path, {name: tensor.half() if half else tensor for name, tensor in tensors.items()}, header
+        )
 
     def _save(self) -> None:
         facts = self.trainer.facts() | {"elapsed_s": self.clock.elapsed_s(), "best_psnr": self._best_psnr}

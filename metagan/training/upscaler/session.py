@@ -102,7 +102,8 @@ def train_upscaler(options: TrainOptions, factor: int) -> Result:
         run.train()
         if archive is not None:
             archive.put(run.trainer.seen / 1000)
-    return Result(folder.latest, folder.report, run.trainer.seen / 1000)
+    kimg = max(folder.latest_kimg(), run.trainer.seen / 1000)
+    return Result(folder.latest, folder.report, kimg)
 
 
 def _given(options: TrainOptions) -> frozenset[str]:

@@ -115,7 +115,12 @@ class StopAfter(Silent):
 def test_a_run_without_an_end_goes_on_until_it_is_asked_to_stop(tmp_path, discs):
     endless = dataclasses.replace(SHORT, total_kimg=math.inf)
     make_run(tmp_path / "run", discs, schedule=endless, watcher=StopAfter(3)).train()
-    assert read_state(tmp_path / "run" / "state.safetensors")[1]["seen"] == 12
+    folder = RunFolder(tmp_path / "run")
+    assert read_state(folder.state)[1]["seen"] == 12
+    assert read_training(folder.latest)["kimg"] == 0.012
+    make_run(folder.path, discs, schedule=dataclasses.replace(SHORT, total_kimg=0.012)).train()
+    assert folder.snapshots()[-1].stem == "000000_012"
+    assert "psnr" in read_training(folder.latest)["quality"]
 
 
 def test_every_loss_takes_part_and_the_discriminator_learns(tmp_path, discs):
