@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -92,8 +93,8 @@ def download_pictures(
     wanted = [item for item in items if item.id not in done]
     advance(len(done))
     pool = OrderedPool(partial(_check, out, how.svg_px), how.workers, partial(_crashed, out))
-    with known.recording() as record:
-        for item in pool.map(_arriving(out, wanted, how)):
+    with known.recording() as record, closing(_arriving(out, wanted, how)) as arriving:
+        for item in pool.map(arriving):
             done[item.id] = item
             record(item)
             advance(1)
@@ -158,7 +159,7 @@ class _Pauses:
             self._policy.sleep(seconds)
 
 
-def _arriving(out: Path, items: Sequence[Item], how: Downloads) -> Iterator[_Arrived]:
+def _arriving(out: Path, items: Sequence[Item], how: Downloads) -> Generator[_Arrived, None, None]:
     """Yield each item in order when its file has arrived; a bounded number of downloads run ahead."""
     headers = {"User-Agent": f"metagan/{__version__}", "Accept": "image/*,*/*;q=0.5"}
     limits = httpx2.Limits(max_connections=how.at_once)

@@ -323,7 +323,7 @@ def _digest(picture: Path) -> str:
     try:
         require_regular(picture)
         return sha256_of_file(picture)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # of a name with NUL
         raise _unreadable(picture, error) from error
 
 

@@ -363,9 +363,11 @@ def test_a_fetch_that_ends_waits_for_no_host_and_says_what_it_waits_for(tmp_path
     faults = {f"/images/{n}.png": dict.fromkeys(range(9), "429 later") for n in range(1, 6)}
     with serving(Market(1, faults=faults, retry_after="40")) as market:
         items = [Item(id=str(n), url=f"{market.url}/images/{n}.png") for n in range(6)]
-        began = time.monotonic()
+        before, began = set(threading.enumerate()), time.monotonic()
         with pytest.raises(Stopped):
             download_pictures(tmp_path, items, Downloads(local=True, note=note), lambda n: n and stop(n))
+        left = [one for one in set(threading.enumerate()) - before if "ThreadPool" in one.name]
+        assert not left
         assert time.monotonic() - began < 30
     assert said == ["waiting 40 s for a picture, as its host asks or after it failed"]
 

@@ -264,6 +264,9 @@ def test_duplicates_are_found_without_digests_in_the_table(tmp_path: Path) -> No
     items = [item.model_copy(update={"sha256": None}) for item in open_collection(path).items]
     write_lines(path / "items.jsonl", items)
     assert "".join(left(path, tmp_path / "out", "--no-duplicates")) == "ACDE"
+    write_lines(path / "items.jsonl", [items[0].model_copy(update={"file": "images/a\0b"}), *items[1:]])
+    result = run(path, "--out", tmp_path / "out", "--no-duplicates")
+    assert "can't be read any more" in str(result.exception)
 
 
 def test_pictures_are_linked_and_a_second_choice_replaces_the_first(tmp_path: Path) -> None:
