@@ -7,7 +7,7 @@ forked and shared by threads, because each reader opens the zip itself.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -223,3 +223,19 @@ def _opened(data: bytes) -> Image.Image:
 def evenly_spaced(total: int, count: int) -> list[int]:
     """Pick `count` of the indices below `total`, from the first to the last; some repeat where count > total."""
     return [int(index) for index in np.linspace(0, total - 1, count)]
+
+
+def stack(pictures: Iterable[NDArray[np.uint8]], count: int) -> NDArray[np.uint8]:
+    """Stack `count` pictures of one shape as they come, so that they are in memory only once.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    stacked: NDArray[np.uint8] | None = None
+    for index, picture in enumerate(pictures):
+        if stacked is None:
+            stacked = np.empty((count, *picture.shape), np.uint8)
+        stacked[index] = picture
+    if stacked is None:
+        raise ValueError("no pictures to stack")
+    return stacked

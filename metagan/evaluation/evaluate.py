@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from metagan.datasets.source import PictureSource, evenly_spaced
+from metagan.datasets.source import PictureSource, evenly_spaced, stack
 from metagan.errors import OptionError
 from metagan.evaluation.inception import Inception
 from metagan.evaluation.inception_weights import InceptionFile
@@ -122,10 +122,13 @@ def evaluate(
     if sampler.generator.c_dim and settings.label is None:
         rows = [pictures.label(index) for index in evenly_spaced(len(pictures), count)]
         labels = torch.from_numpy(np.stack(rows))
-    drawn = []
-    for _, picture in sampler.pictures(range(count), settings, labels):
-        drawn.append(picture.transpose(2, 0, 1))
-        advance(1)
+
+    def drawn() -> Iterator[NDArray[np.uint8]]:
+        for _, picture in sampler.pictures(range(count), settings, labels):
+            yield picture.transpose(2, 0, 1)
+            advance(1)
+
+    made = stack(drawn(), count)
     reference = Reference(
         lambda index: pictures.pixels(chosen[index]),
         len(chosen),
@@ -135,8 +138,7 @@ def evaluate(
         inception_floor=True,
         advance=advance,
     )
-    made = reference.measure(np.stack(drawn))
-    return Evaluation(count, made, reference.floor, (*notes, *reference.notes))
+    return Evaluation(count, reference.measure(made), reference.floor, (*notes, *reference.notes))
 
 
 def _pictures_of_class(

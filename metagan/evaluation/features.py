@@ -21,13 +21,20 @@ from torch import Tensor
 CELLS = 8
 DIRECTIONS = 8
 COMPONENTS = 64
-CHUNK = 256
+CHUNK_PIXELS = 2**20  # of the pictures that are computed on at once: 256 of 64x64
 LEAST_SPREAD = 1e-3  # of colours or edges that are the same in all pictures
+
+
+def at_once_of(pictures: NDArray[np.uint8]) -> int:
+    """How many of some pictures [n, 3, height, width] to compute on at once: the larger they are, the fewer."""
+    height, width = pictures.shape[2:]
+    return max(1, min(256, CHUNK_PIXELS // int(height * width)))
 
 
 def raw_features(pictures: NDArray[np.uint8], device: torch.device | str = "cpu") -> Float[Tensor, "n 704"]:
     """Compute cell colours and edge directions of pictures [n, 3, height, width] on a device; sides of at least 8."""
-    chunks = [pictures[start : start + CHUNK] for start in range(0, len(pictures), CHUNK)]
+    at_once = at_once_of(pictures)
+    chunks = [pictures[start : start + at_once] for start in range(0, len(pictures), at_once)]
     return torch.cat([_features(torch.from_numpy(chunk).to(device).float() / 127.5 - 1) for chunk in chunks])
 
 

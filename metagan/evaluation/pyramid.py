@@ -11,21 +11,24 @@ projections.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
+
+from metagan.evaluation.features import at_once_of
 
 PATCH_PX = 7
 PATCHES = 64  # per picture and level
 DIRECTIONS = 128
 SMALLEST_PX = 16
 FEWEST_PX = 4  # of the shorter side: the filter reaches so far beyond a pixel and back
-CHUNK = 256
+GROUP = 256  # pictures whose patches' positions are drawn together
 LEAST_DEVIATION = 1 / 127.5  # one level of 255; pictures of one colour have none of their own
 BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
@@ -43,10 +46,19 @@ class Descriptors:
     patches: Float[Tensor, "n features"]
 
 
+def level_sizes(height: int, width: int) -> list[tuple[int, int]]:
+    """Return the height and width of each level of a picture's pyramid, finest first."""
+    sizes = [(height, width)]
+    while max(height, width) > SMALLEST_PX and min(height, width) >= 2 * FEWEST_PX:
+        height, width = math.ceil(height / 2), math.ceil(width / 2)
+        sizes.append((height, width))
+    return sizes
+
+
 def laplacian_pyramid(images: Float[Tensor, "n c h w"]) -> list[Float[Tensor, "n c _h _w"]]:
     """Compute the Laplacian pyramid, finest level first. The last level is the coarsest picture itself."""
     levels = []
-    while max(images.shape[-2:]) > SMALLEST_PX and min(images.shape[-2:]) >= 2 * FEWEST_PX:
+    for _ in level_sizes(*images.shape[-2:])[1:]:
         smaller = _blur(images)[:, :, ::2, ::2]
         levels.append(images - _expand(smaller))
         images = smaller
@@ -78,22 +90,33 @@ def describe(pictures: NDArray[np.uint8], device: torch.device | str = "cpu") ->
         device: The device to compute on.
     """
     source = np.random.default_rng(0)
+    sizes, at_once = level_sizes(*pictures.shape[2:]), at_once_of(pictures)
     collected: dict[int, list[Tensor]] = {}
-    for start in range(0, len(pictures), CHUNK):
-        images = torch.from_numpy(pictures[start : start + CHUNK]).to(device).float() / 127.5 - 1
-        for level in laplacian_pyramid(images):
-            collected.setdefault(max(level.shape[-2:]), []).append(_patches(level, source))
+    for start in range(0, len(pictures), GROUP):
+        group = pictures[start : start + GROUP]
+        positions = [_positions(size, len(group), source) for size in sizes]
+        for first in range(0, len(group), at_once):
+            part = group[first : first + at_once]
+            images = torch.from_numpy(part).to(device).float() / 127.5 - 1
+            for level, drawn in zip(laplacian_pyramid(images), positions, strict=True):
+                patches = _patches(level, drawn[:, first : first + len(part)].to(device))
+                collected.setdefault(max(level.shape[-2:]), []).append(patches)
     return [Descriptors(size, torch.cat(patches)) for size, patches in collected.items()]
 
 
-def _patches(level: Tensor, source: np.random.Generator) -> Float[Tensor, "n features"]:
+def _positions(size: tuple[int, int], n: int, source: np.random.Generator) -> Int[Tensor, "2 n patches"]:
+    """Draw the top and the left of each patch of n pictures of a level."""
+    patch = min(PATCH_PX, *size)
+    drawn = [source.integers(0, side - patch + 1, n * PATCHES) for side in size]
+    return torch.from_numpy(np.stack(drawn).reshape(2, n, PATCHES))
+
+
+def _patches(level: Tensor, positions: Int[Tensor, "2 n patches"]) -> Float[Tensor, "m features"]:
     n, c, *sides = level.shape
     patch = min(PATCH_PX, *sides)
     windows = level.unfold(2, patch, 1).unfold(3, patch, 1)
     picture = torch.arange(n, device=level.device).repeat_interleave(PATCHES)
-    y, x = (
-        torch.from_numpy(source.integers(0, side - patch + 1, n * PATCHES)).to(level.device) for side in sides
-    )
+    y, x = positions.flatten(1)
     return windows[picture, :, y, x].reshape(n * PATCHES, c * patch * patch)
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metagan.datasets.source import evenly_spaced
+from metagan.datasets.source import evenly_spaced, stack
 from metagan.evaluation.features import FeatureSpace
 from metagan.evaluation.pyramid import describe, sliced_wasserstein
 from metagan.values import counted
@@ -146,5 +146,7 @@ def halves(
         total: Number of pictures in the dataset.
         count: Number of generated pictures.
     """
-    real = np.stack([pixels(index) for index in evenly_spaced(total, min(2 * count, total))])
-    return (real[::2], real[1::2]) if len(real) == 2 * count else (real, None)
+    indices = evenly_spaced(total, min(2 * count, total))
+    if len(indices) < 2 * count:
+        return stack(map(pixels, indices), len(indices)), None
+    return stack(map(pixels, indices[::2]), count), stack(map(pixels, indices[1::2]), count)

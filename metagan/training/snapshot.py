@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metagan.checkpoints.write import write_safetensors
-from metagan.datasets.source import evenly_spaced
+from metagan.datasets.source import evenly_spaced, stack
 from metagan.files import write_bytes
 from metagan.images.encode import encode
 from metagan.images.sheet import contact_sheet
@@ -54,12 +54,14 @@ def draw(
     """Draw untruncated pictures of these seeds, [n, 3, h, w], independently of the run's random state."""
     batch = max(1, min(64, DRAW_PIXELS // generator.size.pixels))
     z = latents(seeds, generator.z_dim)
-    rows = []
-    for start in range(0, len(z), batch):
-        chosen = None if labels is None else labels[start : start + batch].to(device)
-        styles = generator.map_latents(z[start : start + batch].to(device), chosen)
-        rows.append(as_uint8(generator.synthesize(styles)).cpu().numpy())
-    return np.concatenate(rows)
+
+    def drawn() -> Iterator[NDArray[np.uint8]]:
+        for start in range(0, len(z), batch):
+            chosen = None if labels is None else labels[start : start + batch].to(device)
+            styles = generator.map_latents(z[start : start + batch].to(device), chosen)
+            yield from as_uint8(generator.synthesize(styles)).cpu().numpy()
+
+    return stack(drawn(), len(z))
 
 
 def sheet_side(size: Size) -> int:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from metagan.evaluation import features, pyramid
 from metagan.evaluation.features import FeatureSpace, raw_features
 from metagan.evaluation.pyramid import Descriptors, _expand, describe, laplacian_pyramid, sliced_wasserstein
 from metagan.evaluation.quality import Quality, compare, radii
@@ -48,6 +49,26 @@ def test_a_pyramid_gives_its_picture_back():
     for level in reversed(levels[:-1]):
         rebuilt = level + _expand(rebuilt)
     assert torch.allclose(rebuilt, images, atol=1e-5)
+
+
+def test_large_pictures_are_measured_a_few_at_a_time_with_the_same_results(monkeypatch):
+    real, made, many = discs(0, 20, side=64), discs(50, 20, side=64), []
+    at_once = Quality(real)(made)
+    pyramid_of = pyramid.laplacian_pyramid
+
+    def counted(images: torch.Tensor) -> list[torch.Tensor]:
+        many.append(len(images))
+        return pyramid_of(images)
+
+    monkeypatch.setattr(pyramid, "laplacian_pyramid", counted)
+    monkeypatch.setattr(features, "CHUNK_PIXELS", 3 * 64 * 64)
+    assert Quality(real)(made) == pytest.approx(at_once, rel=1e-5)
+    assert set(many) == {3, 2}
+    monkeypatch.undo()
+    monkeypatch.setattr(pyramid, "laplacian_pyramid", counted)
+    many.clear()
+    describe(np.zeros((3, 3, 1024, 1024), np.uint8))
+    assert many == [1, 1, 1]
 
 
 def test_small_pictures_are_a_pyramid_of_one_level():

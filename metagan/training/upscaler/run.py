@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,8 +50,7 @@ from metagan.training.upscaler.data import hold_out
 from metagan.training.upscaler.recipe import UpscalerRunConfig
 from metagan.training.upscaler.trainer import UpscalerTrainer
 
-SHOWN_ORIGINALS: Final = 6
-SHOWN_MADE: Final = 6
+SHOWN: Final = 6  # rows of held-out originals, and of generated pictures
 
 # The report
 MOST_SHEETS: Final = 20
@@ -261,7 +261,12 @@ class UpscalerRun:
     def _sheet(self) -> NDArray[np.uint8]:
         """Draw pairs. Held out: input, Lanczos, upscaled, original. Generated: input, Lanczos, upscaled."""
         factor, device = self.config.upscaler.factor, self.world.device
-        originals = self._originals(min(SHOWN_ORIGINALS, len(self.held_out)))
+        # Pillow refuses to open much larger pictures than this: large ones are shown in fewer rows, or made smaller.
+        most, row = Image.MAX_IMAGE_PIXELS or math.inf, 4 * self.pictures.size.pixels
+        kinds = 1 if self.made is None else 2
+        rows_of_each = max(1, int(min(SHOWN, most // row // kinds)))
+        shrink = min(1.0, 0.99 * math.sqrt(most / (rows_of_each * kinds * row)))
+        originals = self._originals(min(rows_of_each, len(self.held_out)))
         small = self._reduced(originals)
         rows = [small, originals]
         tiles = []
@@ -275,16 +280,17 @@ class UpscalerRun:
             ]
         if self.made is not None:
             made = [
-                picture.permute(1, 2, 0).numpy() for picture in self.made[:: len(self.made) // SHOWN_MADE]
+                picture.permute(1, 2, 0).numpy() for picture in self.made[:: len(self.made) // rows_of_each]
             ]
-            made = made[:SHOWN_MADE]
+            made = made[:rows_of_each]
             for picture, result in zip(
                 made, upscale_pictures(self.trainer.average, made, device), strict=True
             ):
                 big = [enlarge(picture, factor, "nearest"), enlarge(picture, factor, "lanczos"), result]
                 if big[0].shape == tiles[0].shape:
                     tiles += [*big, np.full_like(result, 255)]
-        return contact_sheet(iter(tiles), len(tiles), 4)
+        thumbnail = None if shrink == 1 else int(self.pictures.size.longest * shrink)
+        return contact_sheet(iter(tiles), len(tiles), 4, thumbnail)
 
     def _write_upscalers(self, kimg: float, quality: Mapping[str, float]) -> None:
         self._write(self.folder.snapshot(kimg), kimg, quality, half=True)

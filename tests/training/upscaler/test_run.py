@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from metagan.errors import DivergedError, MalformedFileError, TrainingError
 from metagan.evaluation.fidelity import fidelity
@@ -151,6 +152,17 @@ def test_the_folder_has_upscalers_pairs_and_a_report(tmp_path, discs):
     assert report.count('<img class="sheet"') == 3
     assert "PSNR of held-out originals" in report
     assert "http" not in report.replace("http://www.w3.org", "")
+
+
+@pytest.mark.parametrize(("rows", "size"), [(5, (256, 256)), (1, (176, 88))])
+def test_a_report_of_large_originals_shows_fewer_or_smaller_ones(tmp_path, discs, monkeypatch, rows, size):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", rows * 4 * 64 * 64)
+    schedule = dataclasses.replace(SHORT, total_kimg=0.004)
+    run = make_run(tmp_path / "run", discs, schedule=schedule)
+    run.train()
+    with Image.open(run.folder.sheet(0.004)) as sheet:
+        assert sheet.size == size
+    assert '<img class="sheet"' in run.folder.report.read_text()
 
 
 def test_pictures_held_out_are_never_trained_on(discs):
