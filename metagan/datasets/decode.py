@@ -297,7 +297,7 @@ def decode_picture(data: bytes) -> Image.Image:
         _guard(image, MAX_DECODED_PIXELS >> 20)
         image.load()
         turned = _turn(image)
-        return turned.convert("RGBA") if has_transparency(turned) else to_rgb(turned, (0, 0, 0))
+        return to_rgba(turned) if has_transparency(turned) else to_rgb(turned, (0, 0, 0))
 
 
 def has_transparency(image: Image.Image) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -340,16 +340,20 @@ def _from_dataset_json(store: Store, layout: Layout, pictures: Sequence[str]) ->
 
 
 def _from_csv(path: Path, layout: Layout, pictures: Sequence[str]) -> Labelling:
-    rows, names = _read_rows(path)
     by_name = _names(pictures, layout)
+    rows, names = _read_rows(path, by_name)
     labels: dict[str, RawLabel] = {}
     unused = []
     for given, label in rows:
         name = by_name.get(plain_name(given.strip()))
         if name is None:
             unused.append(given)
-        else:
-            labels[name] = label
+        elif labels.setdefault(name, label) != label:
+            raise DatasetError(
+                f"{given.strip()} has two labels, {show(str(labels[name]))} and {show(str(label))}",
+                where=path,
+                fix="leave one of the lines out",
+            )
     if not labels:
         raise DatasetError(
             f"its {counted(len(rows), 'line matches', 'lines match')} no picture (the first: {show(rows[0][0])})",
@@ -372,32 +376,16 @@ def _names(pictures: Sequence[str], layout: Layout) -> Mapping[str, str]:
     return known
 
 
-def _read_rows(path: Path) -> tuple[list[tuple[str, RawLabel]], tuple[str, ...]]:
+def _read_rows(path: Path, pictures: Container[str]) -> tuple[list[tuple[str, RawLabel]], tuple[str, ...]]:
     """Read the lines of a CSV: each picture's name and label, and the names of labels that are numbers.
 
     Labels are numbers if all lines have several of them behind the picture's name, or one that is no whole number.
     """
-    if path.exists() and not path.is_file():  # a pipe may never be written to, and a device never end
-        raise DatasetError(
-            f"--labels {path}: it is no regular file", fix="use none, auto, folders or a readable CSV file"
-        )
-    try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(
-            f"--labels {path}: can't be read ({reason_of(error)})",
-            fix="use none, auto, folders or a readable CSV file",
-        ) from error
-    try:
-        rows = [(number, row) for number, row in enumerate(csv.reader(io.StringIO(text)), 1) if any(row)]
-    except csv.Error as error:
-        raise DatasetError(
-            f"not a CSV file ({error})", where=path, fix="write lines of file,label"
-        ) from error
+    rows = _lines(path)
     wrong = [
         Problem(Location(str(path), number), f"want file,label, got {','.join(row)[:60]!r}")
         for number, row in rows
-        if len(row) < 2
+        if len(row) < 2 or not row[1].strip()
     ]
     if wrong:
         more = f", and {counted(len(wrong) - 10, 'more line')}" if len(wrong) > 10 else ""
@@ -412,7 +400,11 @@ def _read_rows(path: Path) -> tuple[list[tuple[str, RawLabel]], tuple[str, ...]]
     if not rows:
         raise DatasetError("it has no lines of file,label", where=path, fix="write one for each picture")
     labels = [_cells(row) for _, row in rows]
+    may_be_heading = plain_name(rows[0][1][0].strip()) not in pictures and not _are_numbers(labels[:1])
+    if not heading and may_be_heading and len(rows) > 1 and _are_numbers(labels[1:]):
+        heading, labels, rows = labels[0], labels[1:], rows[1:]
     if not _are_numbers(labels):
+        _refuse_few(path, rows, labels)
         return [(row[0], row[1].strip()) for _, row in rows], ()
     vectors = [tuple(map(float, label)) for label in labels]
     for (number, row), vector in zip(rows, vectors, strict=True):
@@ -424,6 +416,42 @@ def _read_rows(path: Path) -> tuple[list[tuple[str, RawLabel]], tuple[str, ...]]
             )
     names = tuple(map(text_of, heading)) if len(heading) == len(vectors[0]) and all(heading) else ()
     return [(row[0], vector) for (_, row), vector in zip(rows, vectors, strict=True)], names
+
+
+def _lines(path: Path) -> list[tuple[int, list[str]]]:
+    """Read a CSV's lines that aren't empty, each with its number. Raises DatasetError."""
+    if path.exists() and not path.is_file():  # a pipe may never be written to, and a device never end
+        raise DatasetError(
+            f"--labels {path}: it is no regular file", fix="use none, auto, folders or a readable CSV file"
+        )
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(
+            f"--labels {path}: can't be read ({reason_of(error)})",
+            fix="use none, auto, folders or a readable CSV file",
+        ) from error
+    try:
+        return [(number, row) for number, row in enumerate(csv.reader(io.StringIO(text)), 1) if any(row)]
+    except csv.Error as error:
+        raise DatasetError(
+            f"not a CSV file ({error})", where=path, fix="write lines of file,label"
+        ) from error
+
+
+def _refuse_few(path: Path, rows: Sequence[tuple[int, list[str]]], labels: Sequence[Sequence[str]]) -> None:
+    """Refuse lines without numbers among many with: all labels would be names, and further columns be lost."""
+    width = max(map(len, labels))
+    odd = [
+        place for place, label in enumerate(labels) if len(label) != width or not all(map(_is_number, label))
+    ]
+    if width > 1 and 2 * len(odd) < len(labels):
+        number, row = rows[odd[0]]
+        raise DatasetError(
+            f"want {counted(width, 'number')} as in most lines, got {','.join(row)[:60]!r}",
+            where=Location(str(path), number),
+            fix="correct the line, or remove it",
+        )
 
 
 def _cells(row: Sequence[str]) -> list[str]:

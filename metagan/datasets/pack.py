@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -131,6 +132,7 @@ def pack(
     """
     store = open_store(pictures)
     require_other(out, pictures, *([Path(labels)] if isinstance(labels, str) else []))
+    _require_dataset(out)
     ignored, own = 0, _own_name(out, pictures)
     if names is None:
         names = [name for name in list_pictures(store) if name != own]
@@ -165,6 +167,14 @@ def pack(
         _refuse_nothing(pictures, report)
         _finish(writer, fit, raw, report, facts or {}, labelling.names if labelling else ())
     return report
+
+
+def _require_dataset(out: Path) -> None:
+    """Refuse to replace anything but an earlier run's dataset, such as one of the pictures."""
+    if out.suffix.lower() != ".zip" and out.is_file() and out.stat().st_size and not zipfile.is_zipfile(out):
+        raise DatasetError(
+            "it is no dataset, and would be lost", where=out, fix="choose another name for --out"
+        )
 
 
 def _own_name(out: Path, pictures: Path) -> str:

@@ -31,6 +31,7 @@ from metagan.errors import DatasetError
 from metagan.values import LabelSpace, Size, counted, printable
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+_UNREADABLE = (UnreadableError, OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 _PACK = "pack it with `metagan dataset pack`"
 _SHOWN = 10
 
@@ -136,7 +137,7 @@ class PictureSource:
             with _opened(self._store.read(name)) as image:
                 self._check_header(image)
                 rgb = np.asarray(image.convert("RGB"))
-        except (UnreadableError, OSError, ValueError, SyntaxError) as error:
+        except _UNREADABLE as error:
             raise DatasetError(
                 f"{printable(name)}: {error}", where=self.path, fix=f"{_PACK}, which skips such files"
             ) from error
@@ -164,7 +165,7 @@ class PictureSource:
             try:
                 with _opened(self._store.read(name)) as image:
                     self._check_header(image)
-            except (UnreadableError, OSError, ValueError, SyntaxError) as error:
+            except _UNREADABLE as error:
                 yield f"{printable(name)}: {error}"
 
     def _check_header(self, image: Image.Image) -> None:
@@ -182,7 +183,7 @@ class PictureSource:
         try:
             with _opened(self._store.read(name)) as image:
                 size = Size(*image.size)
-        except (UnreadableError, OSError, ValueError, SyntaxError) as error:
+        except _UNREADABLE as error:
             raise DatasetError(
                 f"{printable(name)}: {error}", where=self.path, fix=f"{_PACK}, which skips such files"
             ) from error

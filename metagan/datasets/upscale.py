@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -30,7 +32,7 @@ from metagan.datasets.store import (
     read_json,
 )
 from metagan.errors import DatasetError
-from metagan.files import real_path, require_outside, write_bytes
+from metagan.files import read_bytes, real_path, require_outside, write_bytes
 from metagan.sampling.denoise import Denoising, denoise
 from metagan.sampling.upscale import AnyUpscaler, prepare_upscaler, upscale_pictures
 from metagan.values import counted, json_text, printable
@@ -87,8 +89,12 @@ def upscale_folder(
     _require_elsewhere(pictures, out)
     begin(len(names))
     targets, report, form = _targets(names), UpscaleReport(out), prepare_upscaler(upscaler)
-    report.repeated = tuple(map(printable, store.repeated()))
-    labels = _renamed_labels(store, targets)
+    labels = None
+    if not _is_one(pictures):
+        report.repeated = tuple(map(printable, store.repeated()))
+        labels = _renamed_labels(store, targets)
+    if labels is not None:
+        _require_same_labels(_inside(out, labels[0]), labels[1])
     for name in names:
         try:
             target = _inside(out, targets[name])
@@ -109,8 +115,13 @@ def upscale_folder(
     return report
 
 
+def _is_one(path: Path) -> bool:
+    """Whether it is one picture, whose folder isn't read."""
+    return path.is_file() and path.suffix.lower() != ".zip"
+
+
 def _pictures_at(path: Path) -> tuple[Store, list[str]]:
-    if path.is_file() and path.suffix.lower() != ".zip":
+    if _is_one(path):
         return FolderStore(path.parent), [path.name]
     store = open_store(path)
     names = [name for name in list_pictures(store) if PurePosixPath(name).name != FACTS_NAME]
@@ -129,14 +140,28 @@ def _require_elsewhere(pictures: Path, out: Path) -> None:
 
 
 def _targets(names: list[str]) -> dict[str, PurePosixPath]:
-    """Map each picture to its result: its name with .png, after the old suffix if two would have the same name."""
+    """Map each picture to its result: its name with .png, after the old suffix if two would have the same name.
+
+    Where others have that name as well, a number follows.
+    """
     written = {name: name if name.startswith("/") else plain_name(name) for name in names}
     plain = {name: PurePosixPath(path).with_suffix(".png") for name, path in written.items()}
-    often = Counter(str(path).lower() for path in plain.values())
-    return {
-        name: path if often[str(path).lower()] == 1 else PurePosixPath(f"{written[name]}.png")
-        for name, path in plain.items()
-    }
+    often = Counter(_folded(path) for path in plain.values())
+    targets = {name: path for name, path in plain.items() if often[_folded(path)] == 1}
+    taken = set(map(_folded, targets.values()))
+    for name in names:
+        if name not in targets:
+            path, number = PurePosixPath(f"{written[name]}.png"), 2
+            while _folded(path) in taken:
+                path, number = PurePosixPath(f"{written[name]} {number}.png"), number + 1
+            targets[name] = path
+            taken.add(_folded(path))
+    return targets
+
+
+def _folded(path: PurePosixPath) -> str:
+    """A name as file systems that ignore case or the form of accents compare it."""
+    return unicodedata.normalize("NFC", str(path)).lower()
 
 
 def _inside(out: Path, target: PurePosixPath) -> Path:
@@ -196,6 +221,22 @@ def _xmp_of(data: bytes) -> str:
     except (OSError, ValueError, SyntaxError):
         return ""
     return packet.decode("utf-8", "replace") if isinstance(packet, bytes) else str(packet)
+
+
+def _require_same_labels(path: Path, content: bytes) -> None:
+    """Refuse to replace the labels of other pictures. Raises DatasetError."""
+    if not path.exists():
+        return
+    try:
+        former = {name for name, _ in json.loads(read_bytes(path))["labels"] or ()}
+    except (ValueError, KeyError, TypeError):
+        former = {None}
+    if not former <= {name for name, _ in json.loads(content)["labels"]}:
+        raise DatasetError(
+            "it has the labels of other pictures, which would be lost",
+            where=path,
+            fix="choose another --out, or move it away",
+        )
 
 
 def _renamed_labels(store: Store, targets: dict[str, PurePosixPath]) -> tuple[PurePosixPath, bytes] | None:

@@ -98,11 +98,28 @@ def test_a_dataset_is_a_dataset_again_with_its_labels(tmp_path, doubling):
     assert source.label(0).tolist() == [0, 1]
 
 
-def test_two_pictures_of_one_name_are_both_kept(tmp_path, doubling):
+def test_labels_of_other_pictures_are_not_replaced(tmp_path, doubling):
     save(tmp_path / "in" / "a.png", noise(4, 4, 3))
-    save(tmp_path / "in" / "a.bmp", noise(5, 5, 3))
-    upscale(tmp_path / "in", "--with", doubling, "--out", tmp_path / "out")
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.png.png", "a.bmp.png"}
+    (tmp_path / "in" / "dataset.json").write_text('{"labels": [["a.png", 1]]}')
+    (tmp_path / "out").mkdir()
+    mine = tmp_path / "out" / "dataset.json"
+    mine.write_text('{"labels": [["mine.png", 7]]}')
+    refused = upscale(tmp_path / "in", "--with", doubling, "--out", tmp_path / "out")
+    assert "labels of other pictures" in str(refused.exception)
+    assert upscale(tmp_path / "in" / "a.png", "--with", doubling, "--out", tmp_path / "out").exit_code == 0
+    assert mine.read_text() == '{"labels": [["mine.png", 7]]}'  # those of one picture's folder aren't copied
+    mine.unlink()
+    for _ in range(2):
+        assert upscale(tmp_path / "in", "--with", doubling, "--out", tmp_path / "out").exit_code == 0
+
+
+def test_pictures_of_one_name_are_all_kept(tmp_path, doubling):
+    for name in ("a.png", "a.bmp", "a.png.png", "\u00e9.png", "e\u0301.png"):
+        save(tmp_path / "in" / name, noise(4, 4, 3))
+    result = upscale(tmp_path / "in", "--with", doubling, "--out", tmp_path / "out")
+    assert "5 pictures" in result.stdout
+    assert len(list((tmp_path / "out").iterdir())) == 5
+    assert {"a.bmp.png", "a.png.png"} <= {path.name for path in (tmp_path / "out").iterdir()}
 
 
 def test_what_cant_be_read_is_left_out_and_named(tmp_path, doubling):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, features
 
-from metagan.datasets.decode import MAX_DECODED_PIXELS, Fit, depth_of, fit_picture
+from metagan.datasets.decode import MAX_DECODED_PIXELS, Fit, decode_picture, depth_of, fit_picture
 from metagan.datasets.store import UnreadableError
 from tests.datasets.build import encoded
 
@@ -142,6 +142,15 @@ def test_a_colour_profile_is_honoured_and_a_damaged_one_left_aside():
         assert near(fitted(encoded(plain(RED), "PNG", icc_profile=profile))[4, 4], RED, 3)
     swapped = swap_red_and_blue(srgb)
     assert near(fitted(encoded(plain(RED), "PNG", icc_profile=swapped))[4, 4], RED[::-1], 40)
+
+
+def test_a_colour_profile_holds_beside_transparency_too():
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    clear = plain(RED).convert("RGBA")
+    clear.putalpha(200)
+    pixel = decode_picture(encoded(clear, "PNG", icc_profile=swap_red_and_blue(srgb))).getpixel((4, 4))
+    assert near(pixel[:3], RED[::-1], 40)
+    assert pixel[3] == 200
 
 
 def swap_red_and_blue(profile):

@@ -223,6 +223,7 @@ def test_labels_from_a_csv(tmp_path, heading):
 @pytest.mark.parametrize(
     ("text", "space"),
     [("file,age,tilt\na.png,0.5,2\nb.png,0.25,1,\n", LabelSpace(("age", "tilt"), ((0.25, 0.5), (1, 2)))),
+     ("image_id,angle\na.png,0.5\nb.png,0.25\n", LabelSpace(("angle",), ((0.25, 0.5),))),
      ("a.png, 0.5 \nb.png,-1e1\n", LabelSpace((), ((-10, 0.5),))),
      ("a.png,0,1\nb.png,1,0\n", LabelSpace()),
      ("a.png,1,1\nb.png,1,0\n", LabelSpace((), ((1, 1), (0, 1)))),
@@ -308,6 +309,29 @@ def test_pictures_are_not_replaced_by_what_is_packed_of_them(tmp_path):
     with pytest.raises(OptionError, match="is what is read, and would be lost"):
         pack(pictures, tmp_path / "link" / "in.zip", FIT)
     assert pictures.read_bytes() == before
+
+
+def test_one_of_the_pictures_is_not_replaced_by_the_dataset(tmp_path):
+    pictures = folder(tmp_path / "in", {"0.png": png(16, 0), "1.png": png(16, 1)})
+    with pytest.raises(DatasetError, match=r"1\.png: it is no dataset, and would be lost"):
+        pack(pictures, pictures / "1.png", FIT)
+    assert (pictures / "1.png").read_bytes() == png(16, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a.png,red\nb.png,\n", r"l\.csv:2: want file,label, got 'b\.png,'"),
+        ("a.png,0.2,1\nb.png,0.3,O.5\nc.png,0.4,0.1\n", r"l\.csv:2: want 2 numbers as in most lines"),
+        ("a.png,0.2,1\nb.png,0.3\nc.png,0.4,0.1\n", r"l\.csv:2: want 2 numbers as in most lines"),
+        ("a.png,red\nb.png,red\na.png,blue\n", "a.png has two labels, 'red' and 'blue'"),
+    ],
+)
+def test_lines_that_would_change_what_labels_are_refused(tmp_path, text, says):
+    pictures = folder(tmp_path / "in", {"a.png": png(16, 0), "b.png": png(16, 1), "c.png": png(16, 2)})
+    (tmp_path / "l.csv").write_text(text)
+    with pytest.raises(DatasetError, match=says):
+        pack(pictures, tmp_path / "out.zip", FIT, labels=str(tmp_path / "l.csv"))
 
 
 def test_a_name_that_comes_twice_in_a_zip_is_said(tmp_path):

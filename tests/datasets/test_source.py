@@ -3,7 +3,9 @@
 import multiprocessing
 import os
 import pickle
+import struct
 import threading
+import zlib
 
 import numpy as np
 import pytest
@@ -106,19 +108,23 @@ def test_a_side_that_is_no_power_of_two_is_refused(tmp_path, side):
 
 
 def test_every_picture_that_cannot_be_used_is_named_before_training(tmp_path):
+    bomb = bytearray(png(16))
+    bomb[16:24] = struct.pack(">II", 30_000, 30_000)
+    bomb[29:33] = struct.pack(">I", zlib.crc32(bomb[12:29]))
     files = members() | {
         name(3): png(32),
         name(4): png(16)[:60],
         name(5): png(16, mode="RGBA"),
         name(6): b"text",
+        name(7): bomb,
     }
     source = PictureSource(zipped(tmp_path / "a.zip", files))
     with pytest.raises(DatasetError) as caught:
         source.check()
     message = str(caught.value)
-    assert "4 of 7 pictures can't be used" not in message, "a cut file's header is whole; it fails when read"
-    assert "3 of 7 pictures" in message
-    for index, reason in [(3, "32x32 pixels, want 16x16"), (5, "mode RGBA"), (6, "cannot identify")]:
+    assert "5 of 8 pictures can't be used" not in message, "a cut file's header is whole; it fails when read"
+    assert "4 of 8 pictures" in message
+    for index, reason in [(3, "32x32 pixels, want 16x16"), (5, "mode RGBA"), (6, "cannot identify"), (7, "")]:
         assert f"{name(index)}: {reason}" in message
     with pytest.raises(DatasetError, match=name(4)):
         source.get(4)
