@@ -54,10 +54,10 @@ def command(
     """
     from metagan.cli.progress import stages
     from metagan.files import require_other, write_bytes
-    from metagan.shards.manifest import open_run
+    from metagan.shards.manifest import MANIFEST, open_run
     from metagan.shards.pick import pick, read_hashes, read_scores
 
-    require_other(out, scores)
+    require_other(out, scores, Path(shards, MANIFEST))
     storage, manifest = open_run(shards)
     with stages() as progress:
         progress.begin("pictures", manifest.pictures)

@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from metagan.errors import RegistryError
-from metagan.files import read_bytes, write_bytes
+from metagan.files import read_bytes, real_path, replacing
+from metagan.registry.tree import Tree, parse_tree, read_tree
 from metagan.seeds import parse_list, parse_ranges
 
 _KEY = "exclude"
@@ -17,7 +18,7 @@ _KEY = "exclude"
 
 def excluded_seeds(path: Path, slug: str) -> tuple[int, ...]:
     """The seeds that a subject leaves out as its registry stands. The registry must be valid."""
-    value = yaml.safe_load(read_bytes(path).decode())["subjects"][slug].get(_KEY)
+    value = _plain(read_tree(path))["subjects"][slug].get(_KEY)
     if value is None:
         return ()
     ranges = parse_ranges(str(value)) if isinstance(value, (str, int)) else parse_list(value)
@@ -38,20 +39,29 @@ def write_exclude(path: Path, slug: str, seeds: Sequence[int]) -> None:
     text = read_bytes(path).decode("utf-8-sig" if read_bytes(path).startswith(b"\xef\xbb\xbf") else "utf-8")
     wanted = format_seeds(seeds)
     changed = _changed(text, slug, wanted)
-    if not _only_exclude_changed(text, changed, slug, wanted):
+    if not _only_exclude_changed(path, text, changed, slug, wanted):
         what = f"subjects.{slug}.{_KEY}: can't be changed without changing more"
         raise RegistryError(what, where=path, fix=f"write `{_KEY}: {wanted}` there yourself")
-    write_bytes(path, changed.encode())
+    target = real_path(path)
+    mode = target.stat().st_mode
+    with replacing(target) as beside:
+        beside.touch(mode=0o600)
+        beside.write_bytes(changed.encode())
+        beside.chmod(mode)
 
 
-def _only_exclude_changed(text: str, changed: str, slug: str, wanted: str) -> bool:
+def _only_exclude_changed(path: Path, text: str, changed: str, slug: str, wanted: str) -> bool:
     try:
-        before, after = yaml.safe_load(text), yaml.safe_load(changed)
-    except yaml.YAMLError:
+        before, after = (_plain(parse_tree(path, each)) for each in (text, changed))
+    except RegistryError:
         return False
     before["subjects"][slug].pop(_KEY, None)
     wrote = after["subjects"][slug].pop(_KEY, "")
     return bool(before == after and str(wrote) == wanted)
+
+
+def _plain(tree: Tree) -> Any:
+    return tree.value
 
 
 def format_seeds(seeds: Sequence[int]) -> str:

@@ -93,7 +93,15 @@ def read_tree(path: Path) -> Tree:
     Raises:
         RegistryError: If the file can't be opened, is too large or empty, or is not UTF-8 or YAML.
     """
-    text = _read_text(path)
+    return parse_tree(path, _read_text(path))
+
+
+def parse_tree(path: Path, text: str) -> Tree:
+    """Read a YAML text.
+
+    Raises:
+        RegistryError: If it is empty, or not YAML.
+    """
     root = _compose(path, text)
     if root is None:
         raise RegistryError.of(

@@ -110,6 +110,8 @@ def find_target(
             )
         subject = find_subject(read_registry(registry), what)
         ref, upscaler = subject.weights, subject.upscale
+        if sha256 is not None:
+            ref = ref.hashed(sha256)
         target = Target(
             name=subject.slug,
             weights=Path(),

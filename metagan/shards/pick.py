@@ -85,6 +85,7 @@ def read_scores(path: Path, by: By) -> tuple[NDArray[np.int64], NDArray[np.float
     """
     pl = import_polars()
     head, _, rows = read_bytes(path).partition(b"\n")
+    rows = rows[: rows.rfind(b"\n") + 1]  # the last line may have been cut off
     try:
         if "task" not in json.loads(head):
             raise ValueError  # noqa: TRY301

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterable
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from metagan.shards.manifest import RunSettings
@@ -71,7 +71,15 @@ def unpack(settings: RunSettings, seeds: range, content: bytes) -> list[Row] | N
                     return None
                 rows.append(_row(seed, offset, data))
             return rows
-    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, UnidentifiedImageError, OSError):
+    except (
+        zipfile.BadZipFile,
+        ValueError,
+        EOFError,
+        RuntimeError,
+        SyntaxError,
+        OSError,
+        Image.DecompressionBombError,
+    ):
         return None
 
 

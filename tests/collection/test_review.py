@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import http.client
 import re
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -225,6 +226,18 @@ def test_a_registrys_exclude_is_written_and_nothing_else_changes(tmp_path: Path,
     assert path.read_text().endswith("    images: 2\n    exclude: 1\n")
     write_exclude(path, "bagel", [])
     assert path.read_text() == REGISTRY.replace("{exclude}\n", "") + "    exclude: 1\n"
+
+
+@pytest.mark.parametrize("slug", ["2024", "no"])
+def test_a_slug_that_yaml_takes_for_no_text_and_a_link_are_heeded(tmp_path: Path, slug: str) -> None:
+    real, path = tmp_path / "real.yaml", tmp_path / "registry.yaml"
+    real.write_text(REGISTRY.replace("{exclude}\n", "").replace("bagel:", f"{slug}:"))
+    real.chmod(0o600)
+    path.symlink_to(real)
+    write_exclude(path, slug, [3])
+    assert excluded_seeds(path, slug) == (3,)
+    assert path.is_symlink()
+    assert stat.S_IMODE(real.stat().st_mode) == 0o600
 
 
 def test_a_registry_that_cannot_be_changed_safely_is_left_alone(tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 """What commands draw from: a subject or a file, with the subject's settings unless others are asked for."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
-from metagan.errors import OptionError
+from metagan.errors import HashMismatchError, OptionError
 from metagan.sampling.sampler import Settings
 from metagan.sampling.target import find_target, open_sampler
 
@@ -32,6 +33,13 @@ def test_a_subject_is_drawn_as_the_registry_says(registry):
     assert (target.name, target.weights, target.licence, target.source) == ("toy", WEIGHTS, "CC0-1.0", "here")
     assert target.settings() == Settings(psi=0.25, label=3, noise="none")
     assert find_target("plain", registry).settings() == Settings(psi=0.5, noise="none")
+
+
+def test_a_subject_s_file_must_have_the_hash_that_is_given(registry):
+    sha256 = hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
+    assert find_target("toy", registry, sha256.upper()).weights == WEIGHTS
+    with pytest.raises(HashMismatchError):
+        find_target("toy", registry, "0" * 64)
 
 
 def test_what_is_asked_for_comes_before_what_the_subject_says(registry):

@@ -68,6 +68,15 @@ def test_distances_are_better_the_smaller_they_are(run: Path, scores: Path) -> N
     assert picked(str(run), "--scores", str(scores), "--by", "distance", "--keep", "3") == [0, 1, 2]
 
 
+def test_a_last_line_that_was_cut_off_is_left_aside(run: Path, scores: Path) -> None:
+    before = picked(str(run), "--scores", str(scores), "--keep", "3")
+    with scores.open("a") as file:
+        file.write('{"seed": 3, "lo')
+    assert picked(str(run), "--scores", str(scores), "--keep", "3") == before
+    refused = CliRunner().invoke(metagan, ["pick", str(run), "--out", str(run / "manifest.json")])
+    assert "would be lost" in str(refused.exception)
+
+
 def test_without_scores_lower_seeds_come_first_and_a_file_is_written(run: Path) -> None:
     out = run / "seeds.txt"
     result = CliRunner().invoke(metagan, ["pick", str(run), "--keep", "10", "--out", str(out)])

@@ -112,13 +112,16 @@ def test_another_setting_is_a_run_beside_the_first(run: Path, drawn: dict[str, b
     assert {path.name: path.read_bytes() for path in run.iterdir()} == drawn
 
 
-@pytest.mark.parametrize("where", ["picture", "directory", "index"])
+@pytest.mark.parametrize("where", ["picture", "directory", "encrypted", "index"])
 def test_verify_finds_a_flipped_bit_and_draws_the_shard_again(
     run: Path, drawn: dict[str, bytes], where: str
 ) -> None:
     name = "0000000005-0000000009" + (".jsonl" if where == "index" else ".zip")
     damaged = bytearray(drawn[name])
-    damaged[{"picture": 5000, "directory": len(damaged) - 30, "index": 40}[where]] ^= 1
+    first = drawn[name].find(b"PK\x01\x02")
+    damaged[
+        {"picture": 5000, "directory": len(damaged) - 30, "encrypted": first + 8, "index": 40}[where]
+    ] ^= 1
     (run / name).write_bytes(damaged)
     assert "0 drawn now" in sample("--seeds", "0-11", "--out", str(run.parent))
     assert "1 drawn now" in sample("--seeds", "0-11", "--out", str(run.parent), "--verify")
