@@ -147,7 +147,9 @@ def _pictures_of_class(
     """Return the indices of the real pictures to compare with, and notes on that choice."""
     everything, c_dim = range(len(pictures)), sampler.generator.c_dim
     if not c_dim:
-        return everything, []
+        option = "--label" if isinstance(label, tuple) else f"--class {printable(str(label))}"
+        ignored = [] if label is None else [f"{option} is ignored: the generator has no classes"]
+        return everything, ignored
     if isinstance(label, tuple):
         raise OptionError(
             "--label: real pictures of the same numbers are too few to compare with",

@@ -7,14 +7,17 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from metagan.errors import OptionError
+from metagan.errors import OptionError, TrainingError
 from metagan.sampling.device import choose_device
 
+PATIENCE: Final = timedelta(hours=12)  # while the first process fetches a run, or measures
 SETTLING_S = 0.5  # torch's threads end after the group; a process that exits before them can abort (SIGABRT)
 
 
@@ -58,7 +61,8 @@ class World:
     def mean(self, value: Tensor) -> Tensor:
         """Return the mean over all processes."""
         if self.size > 1:
-            dist.all_reduce(value)
+            with _others_alive():
+                dist.all_reduce(value)
             value /= self.size
         return value
 
@@ -80,7 +84,27 @@ class World:
     def wait(self) -> None:
         """Wait until every process has reached this point."""
         if self.size > 1:
-            dist.barrier()
+            with _others_alive():
+                dist.barrier()
+
+
+@contextmanager
+def _others_alive() -> Iterator[None]:
+    """Turn the error of a process that waits for one that has ended into one without a traceback.
+
+    Raises:
+        TrainingError: If the block can't reach another process.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise TrainingError(
+            f"can't reach the others of this run ({' '.join(str(error).split()):.120})",
+            where=f"process {os.environ.get('RANK', '?')}",
+            fix="see the message of the process that ended first",
+        ) from error
 
 
 @contextmanager
@@ -101,7 +125,7 @@ def joined(device: str) -> Iterator[World]:
     if chosen.type == "cuda":
         chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(chosen)
-    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield World(dist.get_rank(), size, chosen)
     finally:

@@ -412,7 +412,9 @@ class Run:
     def _take_over(self, start: Path) -> None:
         """Begin with the optimizers of the state that the networks came from."""
         state = read_last_state(start)
-        self.trainer.restore_optimizers(state.tensors)
+        # A second discriminator always begins anew.
+        own = {name: each for name, each in state.tensors.items() if not name.startswith("adam_second/")}
+        self.trainer.restore_optimizers(own)
         if self.world.is_first:
             if state.note:
                 self.watcher.say(state.note)

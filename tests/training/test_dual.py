@@ -95,6 +95,16 @@ def test_a_resumed_run_equals_an_undisturbed_one(tmp_path):
         other.train()
 
 
+def test_a_run_that_starts_from_such_a_state_begins_the_second_discriminator_anew(tmp_path):
+    first = make_run(tmp_path / "first")
+    first.train()
+    run = make_run(tmp_path / "run", change(DUAL, start=first.folder.state))
+    run.begin()
+    one, second = run.trainer.adversaries
+    assert one.adam.state
+    assert not second.adam.state
+
+
 def test_what_can_not_be_is_refused():
     wide = Squares(8, resolution=32)
     with pytest.raises(OptionError, match=r"--dual: its pictures are 32x32 pixels, the others 16x16"):

@@ -3,9 +3,11 @@
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 import torch.distributed as dist
 
+from metagan.errors import TrainingError
 from metagan.training.distributed import joined
 from metagan.training.options import Schedule
 from metagan.training.run import Run
@@ -36,6 +38,9 @@ def main(path: Path) -> None:
         assert torch.equal(*both), "the processes have gone apart"
         assert run.trainer.seen == 40
         assert run.trainer.batch == 4
+        if not world.is_first:  # waits for the first, which has left
+            with pytest.raises(TrainingError, match="process 1: can't reach the others of this run"):
+                world.wait()
 
 
 if __name__ == "__main__":
