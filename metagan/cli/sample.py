@@ -212,6 +212,7 @@ def command(
     from metagan.images.encode import require_size
     from metagan.sampling.target import find_target, open_sampler
 
+    _require_dials(directions, dials)
     bred = None if lineage is None else _read_lineage(ctx, lineage)
     with stages() as progress:
         target = find_target(
@@ -267,6 +268,11 @@ def command(
         write_styled(sampler, styles_files, settings, psi, target.name, foreign=foreign_styles, **told)
     else:
         write_pictures(sampler, settings, seeds, target.name, **told)
+
+
+def _require_dials(directions: str | None, dials: str | None) -> None:
+    if directions is not None and dials is None:
+        raise click.UsageError("--directions has the dials that --dials turns; give --dials too")
 
 
 def _read_lineage(ctx: click.Context, text: str) -> Lineage:

@@ -78,6 +78,8 @@ def command(
     from metagan.sampling.foreign_upscaler import ForeignUpscaler
     from metagan.sampling.upscale import open_upscaler
 
+    if noise_level is not None and denoise == "none":
+        raise click.UsageError("--noise-level is of the noise that --denoise removes; give --denoise too")
     name = weights.removeprefix(BUNDLED)
     path = bundled_weights(name) if weights.startswith(BUNDLED) else Path(weights)
     where = choose_device(device)

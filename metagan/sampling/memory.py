@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -19,6 +20,14 @@ BATCH_LIMIT = 32
 CUDA_BATCH_LIMIT = 128
 SHARE = 0.8  # the fraction of free memory that a batch may take
 PLENTY_BYTES = 4 << 30  # with this much free memory, CPU batches are not measured
+CGROUPS = (  # of a container, versions 2 and 1: its limit, its use, and what of that are kept files
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "inactive_file"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+        "total_inactive_file",
+    ),
+)
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's mallopt(3)
 
 
@@ -76,21 +85,26 @@ def free_memory() -> int:
     machine = _field("/proc/meminfo", "MemAvailable")
     if machine is None:
         return PLENTY_BYTES
-    limit, used = _number("/sys/fs/cgroup/memory.max"), _number("/sys/fs/cgroup/memory.current")
-    return machine if limit is None or used is None else min(machine, max(limit - used, 0))
+    for limit_in, used_in, kept in CGROUPS:
+        limit, used = _number(limit_in), _number(used_in)
+        if limit is not None and used is not None:
+            files = _field(str(Path(used_in).with_name("memory.stat")), kept, "") or 0  # which are let go of
+            return min(machine, max(limit - used + files, 0))
+    return machine
 
 
 def _status(name: str) -> int:
     return _field("/proc/self/status", name) or 0
 
 
-def _field(path: str, name: str) -> int | None:
-    """Read a line in kilobytes and return bytes."""
+def _field(path: str, name: str, unit: Literal["kB", ""] = "kB") -> int | None:
+    """Read a line and return bytes."""
     try:
-        found = re.search(rf"^{name}:\s*(\d+) kB", Path(path).read_text(encoding="utf-8"), re.MULTILINE)
+        text = Path(path).read_text(encoding="utf-8")
     except OSError:
         return None
-    return int(found[1]) * 1024 if found else None
+    found = re.search(rf"^{name}:?\s*(\d+) ?{unit}$", text, re.MULTILINE)
+    return int(found[1]) * (1024 if unit else 1) if found else None
 
 
 def _number(path: str) -> int | None:

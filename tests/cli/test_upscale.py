@@ -72,6 +72,15 @@ def test_one_picture_will_do_and_what_it_says_of_itself_stays(tmp_path, doubling
         assert image.info["XML:com.adobe.xmp"] == "<x:xmpmeta>made by a machine</x:xmpmeta>"
 
 
+def test_a_noise_level_wants_something_that_removes_noise(tmp_path, doubling):
+    save(tmp_path / "one.png", noise(4, 4, 3))
+    result = upscale(
+        tmp_path / "one.png", "--with", doubling, "--out", tmp_path / "out", "--noise-level", "9"
+    )
+    assert result.exit_code == 2
+    assert "give --denoise too" in result.stderr
+
+
 def test_transparency_and_rotation_are_kept(tmp_path, doubling):
     rgba = np.dstack([noise(6, 6, 3), np.full((6, 6), 200, np.uint8)])
     save(tmp_path / "in" / "clear.png", rgba)

@@ -157,6 +157,7 @@ def test_what_has_no_dials_or_another_generator_s_is_refused_with_the_way_out(fi
         require_same_generator(directions_of(small()), small(w_dim=16), dials, foreign=True)
     with pytest.raises(OptionError, match="--directions: want a file"):
         run("sample", weights, "--dials", "1", "--directions", tmp_path / "no.safetensors")
+    assert "give --dials too" in run("sample", weights, "--directions", "auto").stderr
 
 
 def test_dials_of_latents_move_latents():

@@ -1,5 +1,7 @@
 """Batches by free memory."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -32,6 +34,18 @@ def test_a_container_s_limit_counts_where_it_is_less(monkeypatch):
     assert free_memory() == 1 << 19
     limits["/sys/fs/cgroup/memory.max"] = None  # "max": no limit
     assert free_memory() > 1 << 20
+
+
+def test_kept_files_are_free_memory_in_containers_of_both_kinds(tmp_path, monkeypatch):
+    for version, (limit, used, kept) in enumerate(memory.CGROUPS):
+        folder = tmp_path / str(version)
+        folder.mkdir()
+        names = [folder / Path(each).name for each in (limit, used)]
+        names[0].write_text(f"{8 << 20}\n")
+        names[1].write_text(f"{7 << 20}\n")
+        (folder / "memory.stat").write_text(f"anon 5\n{kept} {3 << 20}\nslab 7\n")
+        monkeypatch.setattr(memory, "CGROUPS", ((*map(str, names), kept),))
+        assert free_memory() == 4 << 20
 
 
 def test_freed_memory_is_kept_where_the_c_library_can_and_nothing_happens_elsewhere(monkeypatch):
