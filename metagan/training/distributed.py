@@ -18,6 +18,7 @@ from metagan.errors import OptionError, TrainingError
 from metagan.sampling.device import choose_device
 
 PATIENCE: Final = timedelta(hours=12)  # while the first process fetches a run, or measures
+LOST_S: Final = 2.0  # in which the process that ended first prints its message, and torchrun ends the others
 SETTLING_S = 0.5  # torch's threads end after the group; a process that exits before them can abort (SIGABRT)
 
 
@@ -100,6 +101,7 @@ def _others_alive() -> Iterator[None]:
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
+        time.sleep(LOST_S)
         raise TrainingError(
             f"can't reach the others of this run ({' '.join(str(error).split()):.120})",
             where=f"process {os.environ.get('RANK', '?')}",
