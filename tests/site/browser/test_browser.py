@@ -73,7 +73,9 @@ def test_the_button_brings_another_one(witness: Witness, site: str):
     witness.page.goto(f"{site}ape/")
     before = shown(witness.page)
     witness.page.get_by_role("button", name="Another one").click()
-    wait_until(witness.page, f"src => !document.querySelector('{PICTURE}').src.includes(src)", arg=before)
+    wait_until(
+        witness.page, f"src => !document.querySelector('{PICTURE}').src.includes(src)", arg=f"{before}."
+    )
     back = witness.page.get_by_role("button", name="Back")
     expect(back).to_have_attribute("aria-disabled", "false")
     back.click()
