@@ -833,7 +833,7 @@ def traits_command(
     )
     accuracy = mean_accuracy(told)
     other = read_training(out).get("collection")
-    if former is not None and other != known.facts.name:
+    if former is not None and other not in (None, known.facts.name):
         note(f"{out} tells the traits of {other}, another collection, and is replaced")
     elif former is not None and former > accuracy:
         better, out = out, out.with_name(f"{out.stem}.worse{out.suffix}")

@@ -230,7 +230,7 @@ def stack(pictures: Iterable[NDArray[np.uint8]], count: int) -> NDArray[np.uint8
     """Stack `count` pictures of one shape as they come, so that they are in memory only once.
 
     Raises:
-        ValueError: If there are none.
+        ValueError: If `pictures` is empty.
     """
     stacked: NDArray[np.uint8] | None = None
     for index, picture in enumerate(pictures):
